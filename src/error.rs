@@ -1,0 +1,281 @@
+//! The one error type that crosses rooms and wires.
+//!
+//! An error is a sentence for people (what happened, which thing, what to do)
+//! and a stable [`ErrorCode`] for scripts. The code alone decides whether a
+//! retry can help and which exit code a command ends with, so a server of
+//! another version may change its sentences freely.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Result of anything that fails with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, for programs. Names never change once released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    // -- usage ------------------------------------------------------------
+    /// The command line, or a value on it, is malformed.
+    WrongUsage,
+    /// A configuration file, variable or flag has an impossible value.
+    InvalidConfig,
+    // -- the service refused ----------------------------------------------
+    /// A request that does not parse, or lacks what it needs.
+    InvalidRequest,
+    /// The request names an operation that this server does not know.
+    UnknownOperation,
+    /// The peer speaks another protocol version.
+    UnsupportedVersion,
+    /// A line longer than the bound; the connection is closed after it.
+    LineTooLong,
+    /// An account name that is empty, too long or has other characters.
+    InvalidName,
+    /// A password that is too short or too long.
+    InvalidPassword,
+    /// The name belongs to somebody.
+    NameTaken,
+    /// A text that is empty or over its bound.
+    InvalidText,
+    /// Too many recipients, ids or other things in one request.
+    TooMany,
+    /// The operation id was used before, for something else.
+    IdConflict,
+    /// A message id prefix that fits more than one message.
+    AmbiguousId,
+    /// Too many attempts; the message says when to come back.
+    RateLimited,
+    /// The server has no free connection slot.
+    TooManyConnections,
+    /// The typed confirmation does not match.
+    NotConfirmed,
+    /// The peer does not hold the cluster's key.
+    PermissionDenied,
+    // -- who is asking ----------------------------------------------------
+    /// No session at all.
+    NotLoggedIn,
+    /// Unknown account or wrong password; the answer does not say which.
+    LoginRefused,
+    /// The session has ended: expired, logged out, or its account is gone.
+    SessionExpired,
+    // -- no such thing ----------------------------------------------------
+    /// No account of that name.
+    UnknownAccount,
+    /// No message with that id in this inbox.
+    UnknownMessage,
+    /// The cluster has no replica of that number.
+    UnknownReplica,
+    /// No local cluster of that name or in that directory.
+    UnknownCluster,
+    // -- availability -----------------------------------------------------
+    /// No server answered, or none can take the request now. Nothing was done.
+    Unavailable,
+    /// A read that could not be confirmed with a majority.
+    ReadNotConfirmed,
+    /// A write may or may not have been accepted; repeat it with the same id.
+    OutcomeUnknown,
+    /// The request's own deadline passed before it was started. Nothing was done.
+    DeadlineExceeded,
+    // -- this machine -----------------------------------------------------
+    /// The data directory is held by a running process.
+    DirectoryInUse,
+    /// The data directory belongs to another cluster or replica.
+    WrongCluster,
+    /// The data directory was written by a newer program.
+    NewerFormat,
+    /// A checksum does not hold; the message names file and line.
+    Corrupted,
+    /// The disk is full, so nothing more can be made durable.
+    DiskFull,
+    /// An operating system call on a file failed.
+    Io,
+    /// The listen address is taken by another process.
+    AddressInUse,
+    /// The user pressed Ctrl-C.
+    Interrupted,
+    /// A defect of this program.
+    Internal,
+}
+
+impl ErrorCode {
+    /// The code as scripts see it, such as `name_taken`.
+    pub fn as_str(self) -> &'static str {
+        use ErrorCode::*;
+        match self {
+            WrongUsage => "wrong_usage",
+            InvalidConfig => "invalid_config",
+            InvalidRequest => "invalid_request",
+            UnknownOperation => "unknown_operation",
+            UnsupportedVersion => "unsupported_version",
+            LineTooLong => "line_too_long",
+            InvalidName => "invalid_name",
+            InvalidPassword => "invalid_password",
+            NameTaken => "name_taken",
+            InvalidText => "invalid_text",
+            TooMany => "too_many",
+            IdConflict => "id_conflict",
+            AmbiguousId => "ambiguous_id",
+            RateLimited => "rate_limited",
+            TooManyConnections => "too_many_connections",
+            NotConfirmed => "not_confirmed",
+            PermissionDenied => "permission_denied",
+            NotLoggedIn => "not_logged_in",
+            LoginRefused => "login_refused",
+            SessionExpired => "session_expired",
+            UnknownAccount => "unknown_account",
+            UnknownMessage => "unknown_message",
+            UnknownReplica => "unknown_replica",
+            UnknownCluster => "unknown_cluster",
+            Unavailable => "unavailable",
+            ReadNotConfirmed => "read_not_confirmed",
+            OutcomeUnknown => "outcome_unknown",
+            DeadlineExceeded => "deadline_exceeded",
+            DirectoryInUse => "directory_in_use",
+            WrongCluster => "wrong_cluster",
+            NewerFormat => "newer_format",
+            Corrupted => "corrupted",
+            DiskFull => "disk_full",
+            Io => "io",
+            AddressInUse => "address_in_use",
+            Interrupted => "interrupted",
+            Internal => "internal",
+        }
+    }
+
+    /// Whether the same request, unchanged, may succeed later or elsewhere.
+    pub fn retryable(self) -> bool {
+        use ErrorCode::*;
+        matches!(
+            self,
+            RateLimited
+                | TooManyConnections
+                | Unavailable
+                | ReadNotConfirmed
+                | OutcomeUnknown
+                | DeadlineExceeded
+                | DiskFull
+        )
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure: a code for scripts and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+    /// What happened, which thing, what to do. May quote untrusted text;
+    /// whoever prints it to a terminal sanitizes it.
+    pub message: String,
+    /// For [`ErrorCode::RateLimited`]: when to come back, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Error {
+    /// An error with the given code and sentence.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Error { code, message: message.into(), retry_after_ms: None }
+    }
+
+    /// Whether the same request, unchanged, may succeed later or elsewhere.
+    pub fn retryable(&self) -> bool {
+        self.code.retryable()
+    }
+
+    /// A write whose fate is not known: it may have entered the log.
+    pub fn outcome_unknown(message: impl Into<String>) -> Self {
+        Error::new(ErrorCode::OutcomeUnknown, message)
+    }
+
+    /// Nothing was done, because nobody can do it now.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Error::new(ErrorCode::Unavailable, message)
+    }
+
+    /// A defect of this program, with what is known of it.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Error::new(ErrorCode::Internal, message)
+    }
+
+    /// A failed call on a file: names the deed, the path and the cause.
+    ///
+    /// "No space left" becomes [`ErrorCode::DiskFull`], which is retryable.
+    pub fn io(deed: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                ErrorCode::DiskFull
+            }
+            _ => ErrorCode::Io,
+        };
+        Error::new(code, format!("cannot {deed} {}: {error}", path.display()))
+    }
+}
+
+/// How an [`Error`] looks in a line of the protocol and on stderr with `--json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// See [`Error::code`]. A code that this program does not know (a newer
+    /// peer's) reads as `internal`.
+    #[serde(deserialize_with = "lenient_code")]
+    pub code: ErrorCode,
+    /// See [`Error::message`].
+    pub message: String,
+    /// See [`Error::retryable`].
+    pub retryable: bool,
+    /// See [`Error::retry_after_ms`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+fn lenient_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ErrorCode, D::Error> {
+    use serde::de::IntoDeserializer;
+    let name = String::deserialize(deserializer)?;
+    let known: Result<ErrorCode, serde::de::value::Error> =
+        ErrorCode::deserialize(name.as_str().into_deserializer());
+    Ok(known.unwrap_or(ErrorCode::Internal))
+}
+
+impl From<Error> for ErrorBody {
+    fn from(error: Error) -> Self {
+        ErrorBody {
+            retryable: error.retryable(),
+            code: error.code,
+            message: error.message,
+            retry_after_ms: error.retry_after_ms,
+        }
+    }
+}
+
+impl From<ErrorBody> for Error {
+    fn from(body: ErrorBody) -> Self {
+        Error { code: body.code, message: body.message, retry_after_ms: body.retry_after_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_on_the_wire_is_the_code_in_the_manual() {
+        let body = ErrorBody::from(Error::new(ErrorCode::NameTaken, "taken"));
+        let line = serde_json::to_string(&body).expect("plain data");
+        assert_eq!(line, r#"{"code":"name_taken","message":"taken","retryable":false}"#);
+        assert_eq!(ErrorCode::NameTaken.as_str(), "name_taken");
+    }
+
+    #[test]
+    fn a_code_of_a_newer_server_is_read_as_internal() {
+        let body: ErrorBody =
+            serde_json::from_str(r#"{"code":"moon_phase","message":"m","retryable":true}"#)
+                .expect("lenient");
+        assert_eq!(body.code, ErrorCode::Internal);
+    }
+}

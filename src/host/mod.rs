@@ -1,0 +1,202 @@
+//! The seams: everything a replica takes from the machine that hosts it.
+//!
+//! Time, randomness, network and disk enter the system here and nowhere else,
+//! so that the very code that ships also runs inside a deterministic
+//! simulation (`tests/sim`), where clocks jump, disks tear writes and networks
+//! cut off one direction. Two rules keep it that way:
+//!
+//! - Only this room calls the operating system for the time of day, for random
+//!   bytes, for sockets and for files. Monotonic time is `tokio::time`, which a
+//!   simulation pauses and advances. `clippy.toml` bans the direct calls.
+//! - Nothing spawns a thread except through [`Workers`].
+//!
+//! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing:
+//! whoever spawned a worker stops it through the worker's own channel.
+
+mod real;
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::types::{Address, Timestamp, Uuid};
+
+/// A future on the heap: traits of this room must work behind a pointer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// All seams together. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
+    /// Byte streams to other processes.
+    pub network: Arc<dyn Network>,
+    /// Files and their locks.
+    pub disk: Arc<dyn Disk>,
+    /// Threads for work that blocks or computes.
+    pub workers: Arc<dyn Workers>,
+}
+
+impl Host {
+    /// The operating system.
+    pub fn real() -> Host {
+        real::host()
+    }
+
+    /// Sixteen random bytes as a version 4 UUID.
+    pub fn uuid(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// A random number from the whole range.
+    pub fn random_u64(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.random.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Runs a computation that takes long, such as hashing a password, where
+    /// it does not delay other tasks.
+    pub async fn compute<T, F>(&self, computation: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        self.workers.compute(Box::new(move || {
+            // The receiver is gone when the caller was cancelled; then nobody
+            // wants the result.
+            let _ = send.send(computation());
+        }));
+        receive.await.expect("a computation runs to its end unless it panics")
+    }
+}
+
+/// The time of day. It may jump; nothing but time-stamps and expiry depends on it.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// A source of randomness fit for keys and tokens.
+pub trait Random: Send + Sync {
+    /// Fills the buffer with random bytes.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+/// One connection: reliable and ordered until it breaks.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+/// See [`Connection`].
+pub type Stream = Box<dyn Connection>;
+
+/// Connections to other processes and from them.
+pub trait Network: Send + Sync {
+    /// Opens a connection. No time limit of its own beyond the operating system's.
+    fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>>;
+    /// Binds an address; connections wait until they are accepted.
+    fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>>;
+}
+
+/// A bound address.
+pub trait Listener: Send + Sync {
+    /// The next connection and the remote address (without its port, which
+    /// says nothing about who it is).
+    fn accept(&self) -> BoxFuture<'_, io::Result<(Stream, String)>>;
+    /// The address as bound, with the port that port 0 turned into.
+    fn local_address(&self) -> Address;
+}
+
+/// Files of one machine. Every file is made with mode 0600 and every folder
+/// with mode 0700, whatever the umask.
+///
+/// On the real host these calls block the calling thread, so they belong on
+/// workers ([`Workers::spawn`]), or where a start-up may block. In a simulation
+/// they take simulated time; a crash falls between any two of them. What was
+/// written but not synced may be lost, whole or in part, by a crash of the
+/// simulated machine; a crash of only the process loses nothing that was written.
+pub trait Disk: Send + Sync {
+    /// Makes a folder and its missing parents.
+    fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>>;
+    /// Names of the entries of a folder, sorted.
+    fn list(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<String>>>;
+    /// Makes an empty file, replacing an old one.
+    fn create(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>>;
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>>;
+    /// Reads a whole file.
+    fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>>;
+    /// Renames a file or folder, replacing a file that has the new name.
+    fn rename(&self, from: &Path, to: &Path) -> BoxFuture<'static, io::Result<()>>;
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> BoxFuture<'static, io::Result<()>>;
+    /// Removes a folder and everything in it.
+    fn remove_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>>;
+    /// Makes the entries of a folder (creations, renames, removals) durable.
+    fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>>;
+    /// Takes the exclusive lock of a file without waiting, making the file if
+    /// it is missing. `None`: somebody else holds it.
+    ///
+    /// The lock is released when the guard is dropped or the process dies,
+    /// and the file is never removed or replaced.
+    fn try_lock(&self, path: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>>;
+    /// Bytes in the files below a path, for `status`.
+    fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>>;
+}
+
+/// A held exclusive lock; see [`Disk::try_lock`].
+pub trait FileLock: Send + Sync {
+    /// Replaces the file's content, so that others can read who holds it.
+    fn write_holder(&mut self, text: &str) -> BoxFuture<'_, io::Result<()>>;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync {
+    /// Length in bytes.
+    fn len(&self) -> BoxFuture<'_, io::Result<u64>>;
+    /// Writes all of `bytes` at the end of the file.
+    fn append(&mut self, bytes: Bytes) -> BoxFuture<'_, io::Result<()>>;
+    /// Reads `length` bytes from `offset`; fewer at the end of the file.
+    fn read_at(&self, offset: u64, length: usize) -> BoxFuture<'_, io::Result<Vec<u8>>>;
+    /// Cuts the file to `length` bytes.
+    fn truncate(&mut self, length: u64) -> BoxFuture<'_, io::Result<()>>;
+    /// Makes content and length durable (fdatasync).
+    fn sync_data(&mut self) -> BoxFuture<'_, io::Result<()>>;
+}
+
+/// Work beside the tasks of the runtime.
+pub trait Workers: Send + Sync {
+    /// Runs a long-lived job that makes blocking [`Disk`] calls: a thread of
+    /// its own on the real host, a task in a simulation. It may await channels
+    /// and `tokio::time`.
+    fn spawn(&self, name: &str, job: BoxFuture<'static, ()>);
+    /// Runs a short computation off the runtime's threads.
+    fn compute(&self, computation: Box<dyn FnOnce() + Send>);
+}
+
+/// Writes a file so that after a crash either the old or the new content is
+/// there, whole: temporary file, sync, rename, sync of the folder.
+///
+/// # Errors
+/// The first failing call's. Afterwards either content may be there.
+pub async fn replace_file(disk: &dyn Disk, path: &Path, content: Bytes) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut temporary: PathBuf = path.to_path_buf();
+    temporary.add_extension("tmp");
+    let mut file = disk.create(&temporary).await?;
+    file.append(content).await?;
+    file.sync_data().await?;
+    drop(file);
+    disk.rename(&temporary, path).await?;
+    disk.sync_dir(folder).await
+}

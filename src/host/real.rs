@@ -1,0 +1,462 @@
+//! The operating system behind the seams.
+//!
+//! Files are made private (0600, folders 0700) whatever the umask says: a umask
+//! of 0 would publish password hashes, one of 0777 would lock their owner out.
+//! Every file is close-on-exec (the standard library's default), so no child
+//! process inherits a lock and keeps it beyond our death.
+#![allow(clippy::disallowed_methods, reason = "this is the one room that may call the system")]
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+
+use super::{
+    BoxFuture, Clock, Disk, DiskFile, FileLock, Host, Listener, Network, Random, Stream, Workers,
+};
+use crate::types::{Address, Timestamp};
+
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// See [`Host::real`].
+pub fn host() -> Host {
+    Host {
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        network: Arc::new(Tcp),
+        disk: Arc::new(FileSystem),
+        workers: Arc::new(Threads),
+    }
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        // A clock before 1970 is a flat battery on the board; time-stamps are
+        // labels here, so the epoch does as well as any other wrong time.
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Timestamp(since_1970.unwrap_or_default().as_millis() as u64).min(Timestamp::MAX)
+    }
+}
+
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    /// # Panics
+    /// When the system has no random bytes: going on would make guessable keys.
+    fn fill(&self, buffer: &mut [u8]) {
+        getrandom::fill(buffer).expect("the operating system gives random bytes");
+    }
+}
+
+struct Tcp;
+
+impl Network for Tcp {
+    fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
+        let address = address.clone();
+        Box::pin(async move {
+            let stream = TcpStream::connect((address.host(), address.port())).await?;
+            // Lines are written whole, so waiting for more only adds latency.
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Stream)
+        })
+    }
+
+    fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let address = address.clone();
+        Box::pin(async move {
+            // tokio sets SO_REUSEADDR, so connections of a dead predecessor in
+            // TIME_WAIT do not keep its successor from the address.
+            let listener = TcpListener::bind((address.host(), address.port())).await?;
+            let port = listener.local_addr()?.port();
+            let address = with_port(&address, port);
+            Ok(Box::new(TcpAcceptor { listener, address }) as Box<dyn Listener>)
+        })
+    }
+}
+
+fn with_port(address: &Address, port: u16) -> Address {
+    let text = match address.host() {
+        host if host.contains(':') => format!("[{host}]:{port}"),
+        host => format!("{host}:{port}"),
+    };
+    text.parse().expect("the host of an address makes an address again")
+}
+
+struct TcpAcceptor {
+    listener: TcpListener,
+    address: Address,
+}
+
+impl Listener for TcpAcceptor {
+    fn accept(&self) -> BoxFuture<'_, io::Result<(Stream, String)>> {
+        Box::pin(async move {
+            loop {
+                let (stream, remote) = self.listener.accept().await?;
+                // Some systems refuse this on a connection that was reset while
+                // it waited. That is the end of the connection, not of the listener.
+                if stream.set_nodelay(true).is_ok() {
+                    return Ok((Box::new(stream) as Stream, remote.ip().to_string()));
+                }
+            }
+        })
+    }
+
+    fn local_address(&self) -> Address {
+        self.address.clone()
+    }
+}
+
+struct FileSystem;
+
+/// A future that makes a blocking call when it is first polled.
+fn call<T: 'static>(
+    path: &Path,
+    deed: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> BoxFuture<'static, io::Result<T>> {
+    let path = path.to_path_buf();
+    Box::pin(async move { deed(&path) })
+}
+
+/// Sets the mode of a file of ours. One that has it already is left alone, as
+/// only a file's owner may set modes, while others may have been let in.
+fn make_private(file: &File) -> io::Result<()> {
+    if file.metadata()?.mode() & 0o7777 != FILE_MODE {
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    }
+    Ok(())
+}
+
+fn make_folders(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_folders(parent)?;
+    }
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)),
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn names(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        names.push(entry?.file_name().into_string().map_err(|name| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{name:?} in it is not UTF-8"))
+        })?);
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn used_bytes(path: &Path) -> io::Result<u64> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        // Old segments go while this walks.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    entries.map(|entry| used_bytes(&entry?.path())).sum()
+}
+
+impl Disk for FileSystem {
+    fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        call(path, make_folders)
+    }
+
+    fn list(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        call(path, names)
+    }
+
+    fn create(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        call(path, |path| {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).append(true).create(true).mode(FILE_MODE).open(path)?;
+            make_private(&file)?;
+            // Not an open option: the standard library refuses truncation
+            // together with append.
+            file.set_len(0)?;
+            Ok(Box::new(OpenFile(file)) as Box<dyn DiskFile>)
+        })
+    }
+
+    fn open(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        call(path, |path| {
+            let file = OpenOptions::new().read(true).append(true).open(path)?;
+            Ok(Box::new(OpenFile(file)) as Box<dyn DiskFile>)
+        })
+    }
+
+    fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {
+        call(path, |path| fs::read(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> BoxFuture<'static, io::Result<()>> {
+        let to: PathBuf = to.to_path_buf();
+        call(from, move |from| fs::rename(from, to))
+    }
+
+    fn remove_file(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        call(path, |path| fs::remove_file(path))
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        call(path, |path| fs::remove_dir_all(path))
+    }
+
+    fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        call(path, |path| File::open(path)?.sync_all())
+    }
+
+    fn try_lock(&self, path: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
+        call(path, |path| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+            let file = options.open(path)?;
+            // Named in full: the standard library's own `File::try_lock` does
+            // not promise to be an flock, and a POSIX fcntl lock would be lost
+            // as soon as anything in this process closed the file.
+            match fs4::FileExt::try_lock(&file) {
+                Ok(()) => {}
+                Err(fs4::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs4::TryLockError::Error(error)) => return Err(error),
+            }
+            make_private(&file)?;
+            Ok(Some(Box::new(HeldLock(file)) as Box<dyn FileLock>))
+        })
+    }
+
+    fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>> {
+        call(path, used_bytes)
+    }
+}
+
+/// Closing the file releases the lock, and so does the end of the process.
+struct HeldLock(File);
+
+impl FileLock for HeldLock {
+    fn write_holder(&mut self, text: &str) -> BoxFuture<'_, io::Result<()>> {
+        let text = text.to_string();
+        Box::pin(async move {
+            // Written over the old text and cut afterwards: the block is
+            // reused, so that this works on a full disk as well.
+            self.0.write_all_at(text.as_bytes(), 0)?;
+            self.0.set_len(text.len() as u64)
+        })
+    }
+}
+
+/// Opened for appending: writes go to the end also after a truncation.
+struct OpenFile(File);
+
+impl DiskFile for OpenFile {
+    fn len(&self) -> BoxFuture<'_, io::Result<u64>> {
+        Box::pin(async move { Ok(self.0.metadata()?.len()) })
+    }
+
+    fn append(&mut self, bytes: Bytes) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move { io::Write::write_all(&mut self.0, &bytes) })
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> BoxFuture<'_, io::Result<Vec<u8>>> {
+        Box::pin(async move {
+            let mut buffer = vec![0; length];
+            let mut filled = 0;
+            while filled < length {
+                match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            buffer.truncate(filled);
+            Ok(buffer)
+        })
+    }
+
+    fn truncate(&mut self, length: u64) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move { self.0.set_len(length) })
+    }
+
+    fn sync_data(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move { self.0.sync_data() })
+    }
+}
+
+struct Threads;
+
+impl Workers for Threads {
+    /// # Panics
+    /// Outside of a tokio runtime, whose channels and timers the job may use.
+    /// The runtime must outlive the job's timers.
+    fn spawn(&self, name: &str, job: BoxFuture<'static, ()>) {
+        let handle = Handle::current();
+        // The job can be taken back when the system refuses the thread.
+        let job = Arc::new(Mutex::new(Some(job)));
+        let run = {
+            let (handle, job) = (handle.clone(), job.clone());
+            move || {
+                let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(job) = job {
+                    handle.block_on(job);
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name(name.to_string()).spawn(run) {
+            // Correct all the same, only slower: its disk calls now delay
+            // other tasks of the runtime.
+            tracing::warn!("no thread for {name} ({error}); running it among the other tasks");
+            if let Some(job) = job.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                handle.spawn(job);
+            }
+        }
+    }
+
+    /// # Panics
+    /// Outside of a tokio runtime.
+    fn compute(&self, computation: Box<dyn FnOnce() + Send>) {
+        // Dropping the handle lets the computation run on; whoever wants its
+        // result waits on a channel.
+        drop(tokio::task::spawn_blocking(computation));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("exists").mode() & 0o7777
+    }
+
+    #[test]
+    fn the_clock_agrees_with_the_system_and_random_bytes_differ() {
+        let seconds =
+            jiff::Timestamp::now().as_second().abs_diff(host().clock.now().0 as i64 / 1000);
+        assert!(seconds <= 2, "{seconds} s apart");
+        assert_ne!(host().uuid(), host().uuid());
+        assert_ne!(host().random_u64(), host().random_u64());
+    }
+
+    #[tokio::test]
+    async fn bytes_travel_both_ways_and_the_remote_address_has_no_port() {
+        let host = host();
+        for any in ["127.0.0.1:0", "localhost:0", "[::1]:0"] {
+            let any: Address = any.parse().expect("valid");
+            let listener = match host.network.listen(&any).await {
+                Ok(listener) => listener,
+                // Not every machine has IPv6.
+                Err(_) if any.host() == "::1" => continue,
+                Err(error) => panic!("{any}: {error}"),
+            };
+            let address = listener.local_address();
+            assert_eq!(address.host(), any.host());
+            assert_ne!(address.port(), 0);
+            let (client, server) = tokio::join!(host.network.connect(&address), listener.accept());
+            let (mut client, (mut server, remote)) =
+                (client.expect("connects"), server.expect("accepts"));
+            assert!(remote.parse::<std::net::IpAddr>().expect("an address").is_loopback());
+            client.write_all(b"ping").await.expect("sends");
+            let mut four = [0; 4];
+            server.read_exact(&mut four).await.expect("receives");
+            server.write_all(&four).await.expect("answers");
+            client.read_exact(&mut four).await.expect("is answered");
+            assert_eq!(&four, b"ping");
+            let taken = host.network.listen(&address).await;
+            assert_eq!(taken.err().map(|e| e.kind()), Some(io::ErrorKind::AddrInUse));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_keeps_what_was_appended_and_cut() -> io::Result<()> {
+        let (disk, folder) = (host().disk, tempfile::tempdir()?);
+        let (deep, path) = (folder.path().join("a/b"), folder.path().join("a/b/file"));
+        disk.create_dir_all(&deep).await?;
+        disk.create_dir_all(&deep).await?;
+        assert_eq!((mode(&deep), mode(&folder.path().join("a"))), (0o700, 0o700));
+        assert!(disk.open(&path).await.is_err(), "open makes no file");
+
+        let mut file = disk.create(&path).await?;
+        file.append(Bytes::from_static(b"0123456789")).await?;
+        file.truncate(4).await?;
+        file.append(Bytes::from_static(b"xy")).await?;
+        file.sync_data().await?;
+        assert_eq!((file.len().await?, mode(&path)), (6, 0o600));
+        assert_eq!(file.read_at(2, 3).await?, b"23x");
+        assert_eq!(file.read_at(4, 99).await?, b"xy");
+        assert_eq!(file.read_at(99, 1).await?, b"");
+        assert_eq!(disk.used_bytes(folder.path()).await?, 6);
+
+        // An old file's mode is put right, and its content gone.
+        fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+        assert_eq!(disk.create(&path).await?.len().await?, 0);
+        assert_eq!(mode(&path), 0o600);
+        disk.rename(&path, &deep.join("other")).await?;
+        disk.sync_dir(&deep).await?;
+        assert_eq!(disk.list(&deep).await?, ["other"]);
+        assert_eq!(disk.read(&deep.join("other")).await?, b"");
+        disk.remove_file(&deep.join("other")).await?;
+        disk.remove_dir_all(&folder.path().join("a")).await?;
+        assert_eq!(disk.list(folder.path()).await?, [] as [String; 0]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_lock_has_one_holder_whom_others_can_read() -> io::Result<()> {
+        let (disk, folder) = (host().disk, tempfile::tempdir()?);
+        let path = folder.path().join("LOCK");
+        let mut lock = disk.try_lock(&path).await?.expect("free");
+        assert_eq!(mode(&path), 0o600);
+        let inode = fs::metadata(&path)?.ino();
+        lock.write_holder("a long description").await?;
+        lock.write_holder("short").await?;
+        assert!(disk.try_lock(&path).await?.is_none());
+        assert_eq!(disk.read(&path).await?, b"short");
+        drop(lock);
+        let again = disk.try_lock(&path).await?.expect("free again");
+        assert_eq!((fs::metadata(&path)?.ino(), disk.read(&path).await?), (inode, b"short".into()));
+        drop(again);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_worker_is_a_named_thread_with_channels_and_timers() {
+        let (ask, mut asked) = tokio::sync::mpsc::unbounded_channel::<u32>();
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        host().workers.spawn(
+            "doubler",
+            Box::pin(async move {
+                let number = asked.recv().await.expect("is asked");
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                let name = std::thread::current().name().map(str::to_string);
+                answer.send((number * 2, name)).expect("is awaited");
+            }),
+        );
+        ask.send(21).expect("is there");
+        assert_eq!(answered.await.expect("answers"), (42, Some("doubler".to_string())));
+        assert_eq!(host().compute(|| 6 * 7).await, 42);
+    }
+}

@@ -1,0 +1,38 @@
+//! ftchat: fault-tolerant chat in one binary.
+//!
+//! Three servers hold the same messages; shell users send and read them with
+//! one-liners. A message that `send` acknowledged is delivered to its inbox
+//! exactly once, whatever crashes, in one order that every replica agrees on.
+//!
+//! # The way of a message
+//!
+//! ```text
+//!  ftchat send bob hi        cli ─► client ──────────────┐ a line of JSON
+//!                                                        ▼
+//!  any server           server: session, limits ─► replica ─► consensus
+//!                                                        │ forwarded to the leader
+//!                                                        ▼
+//!  the leader           gathered with others into one log entry, written once
+//!                        │ peer links                    │ storage
+//!                        ▼                               ▼
+//!  followers            log, fdatasync              log, fdatasync
+//!                        └────── a majority has it ──────┘
+//!                                                        ▼
+//!  every replica        chat::State applies it, in log order; the answer goes
+//!                       back the way the message came
+//! ```
+//!
+//! # The rooms
+//! Imports only point upward in this list; a test of the code base keeps it so.
+//! The head of every room says what it is for, what it promises and how it fails.
+//!
+//! | room | purpose |
+//! |---|---|
+//! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
+//! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
+//!
+
+pub mod error;
+pub mod host;
+pub mod limits;
+pub mod types;

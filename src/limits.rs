@@ -1,0 +1,147 @@
+//! Every bound of the system in one place, each with its reason.
+//!
+//! A limit that is not written down is a limit that is found at three in the
+//! morning. Constants are bounds that a peer or the data format relies on;
+//! [`Limits`] holds those that an operator may change.
+
+use std::time::Duration;
+
+/// Version of the line protocol, sent in the first line of every connection.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Version of the data directory's format, written into `identity.json`.
+pub const DATA_FORMAT_VERSION: u32 = 1;
+
+/// Longest account name in bytes. Names are ASCII, so bytes are characters.
+pub const ACCOUNT_NAME_MAX_BYTES: usize = 32;
+
+/// Longest message text in bytes of UTF-8: several screens of prose, and small
+/// enough that a full batch of them stays far below [`PEER_LINE_MAX_BYTES`].
+pub const TEXT_MAX_BYTES: usize = 8 * 1024;
+
+/// Most recipients of one message. One message to all of them is one log entry.
+/// Sixty-four kibibytes of request line hold about 1,900 names of full length.
+pub const RECIPIENTS_MAX: usize = 1_000;
+
+/// Most message ids in one `delete` or `mark_read` request.
+pub const IDS_PER_REQUEST_MAX: usize = 1_000;
+
+/// Shortest and longest password in bytes. The upper bound keeps the work of
+/// hashing an unauthenticated request constant.
+pub const PASSWORD_MIN_BYTES: usize = 8;
+/// See [`PASSWORD_MIN_BYTES`].
+pub const PASSWORD_MAX_BYTES: usize = 1024;
+
+/// Longest line that a client may send, newline included.
+pub const CLIENT_LINE_MAX_BYTES: usize = 64 * 1024;
+
+/// Longest line that a server sends to a client. A page of an inbox is cut so
+/// that it fits; clients refuse more before they buffer it.
+pub const SERVER_LINE_MAX_BYTES: usize = 512 * 1024;
+
+/// Longest line between replicas, newline included. A batch of operations is
+/// bounded by [`BATCH_MAX_BYTES`]; several entries share one append frame.
+pub const PEER_LINE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Deepest nesting of arrays and objects in a line from outside.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// Most operations in one log entry.
+pub const BATCH_MAX_OPERATIONS: usize = 1_024;
+
+/// Most bytes of serialized operations in one log entry, apart from a single
+/// operation that is larger alone (its line is bounded by the protocol).
+pub const BATCH_MAX_BYTES: usize = 1024 * 1024;
+
+/// Messages in one page of an inbox at most, whatever the client asked for.
+pub const PAGE_MAX_MESSAGES: usize = 1_000;
+
+/// Bytes of message texts after which a page of an inbox is cut.
+/// JSON may write one byte as six (`\u0000`), hence the distance to
+/// [`SERVER_LINE_MAX_BYTES`].
+pub const PAGE_MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// Entries of a list that one query looks at, whatever it finds: a reader shares
+/// a lock with the writers, and this many take about a millisecond.
+pub const QUERY_SCAN_MAX: usize = 4_096;
+
+/// Fewest hexadecimal digits of a message id's beginning that a search takes.
+pub const ID_PREFIX_MIN_DIGITS: usize = 4;
+
+/// Sessions that one account may hold; one more ends the oldest. Part of the
+/// replicated behaviour: changing it changes what a log means.
+pub const SESSIONS_PER_ACCOUNT_MAX: usize = 64;
+
+/// Expired sessions that one log entry ends by itself, so that no entry takes
+/// long. Part of the replicated behaviour.
+pub const SESSIONS_EXPIRED_PER_ENTRY_MAX: usize = 1_024;
+
+/// Messages of deleted accounts that one log entry takes out of their lists, a
+/// few milliseconds' work. Part of the replicated behaviour.
+pub const ORPHANS_REMOVED_PER_ENTRY_MAX: usize = 1_024;
+
+/// Longest line of a snapshot that holds more than one item.
+pub const SNAPSHOT_LINE_TARGET_BYTES: usize = 60 * 1024;
+
+/// Longest `--timeout` that the client accepts. The de-duplication window must
+/// outlive every retry, so retries need a bound.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+
+/// Bounds that configuration may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of all kinds that one server holds at once.
+    pub connections_max: usize,
+    /// Of those, slots that only replicas and authenticated sessions may use,
+    /// so that a flood of strangers never locks out peers and people.
+    pub connections_reserved: usize,
+    /// Connections from one remote address. On loopback everyone shares one
+    /// address, so there the limit is [`Limits::connections_max`].
+    pub connections_per_address_max: usize,
+    /// A connection that has not sent its first line by then is closed.
+    pub first_line_timeout_ms: u64,
+    /// Requests of one connection that may be in progress at once; the next
+    /// line is not read before one of them is answered.
+    pub requests_in_flight_max: usize,
+    /// Bytes that wait to be written to one client before it counts as a slow
+    /// reader and is dropped.
+    pub write_queue_max_bytes: usize,
+    /// Password hashes computed at once. Each takes 19 MiB.
+    pub password_hashes_in_parallel: usize,
+    /// Failed logins that an account or an address may have in one burst.
+    pub failed_login_burst: u32,
+    /// Seconds after which one failed login is forgiven.
+    pub failed_login_refill_s: u64,
+    /// Registrations that one address may make in one burst.
+    pub registration_burst: u32,
+    /// Seconds after which one registration is forgiven.
+    pub registration_refill_s: u64,
+    /// Log entries for which an operation id is remembered. The replicated
+    /// state decides by it, so every replica of a cluster must use the same.
+    pub deduplication_window_entries: u64,
+    /// How long a session lives, in seconds.
+    pub session_lifetime_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 12_000,
+            connections_reserved: 1_024,
+            connections_per_address_max: 256,
+            first_line_timeout_ms: 5_000,
+            requests_in_flight_max: 1_024,
+            write_queue_max_bytes: 4 * 1024 * 1024,
+            password_hashes_in_parallel: 2,
+            failed_login_burst: 10,
+            failed_login_refill_s: 6,
+            registration_burst: 1_000,
+            registration_refill_s: 1,
+            // A leader writes at most about 5,000 entries a second (one
+            // fdatasync each), so this is over three minutes under full load
+            // and weeks of ordinary chat.
+            deduplication_window_entries: 1_000_000,
+            session_lifetime_s: 90 * 24 * 3600,
+        }
+    }
+}
