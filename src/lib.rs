@@ -30,9 +30,11 @@
 //! |---|---|
 //! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
+//! | [`protocol`] | the JSON every process speaks |
 //!
 
 pub mod error;
 pub mod host;
 pub mod limits;
+pub mod protocol;
 pub mod types;

@@ -1,0 +1,464 @@
+//! What a client and a server say to each other.
+//!
+//! ```text
+//! → {"ftchat":1,"role":"client"}
+//! ← {"ftchat":1,"version":"0.1.0","cluster":"…","replica":1}
+//! → {"id":1,"request":{"authenticate":{"token":"…"}}}
+//! → {"id":2,"request":{"send":{"operation":"…","to":["bob"],"text":"hello"}}}
+//! ← {"id":1,"result":{"session":{"name":"alice","account":"…","expires":"…"}}}
+//! ← {"id":2,"result":{"sent":{"id":"…","to":["bob"],"at":"…","seq":1,"copies":2,"replicas":3}}}
+//! ```
+//!
+//! Every request that changes something carries `operation`, a UUID of the
+//! client's making. The same id again is the same operation: it is applied
+//! once and answered alike. After [`ErrorCode::OutcomeUnknown`] the client
+//! repeats the request with the same id, here or at another server.
+//!
+//! [`ErrorCode::OutcomeUnknown`]: crate::error::ErrorCode::OutcomeUnknown
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorBody;
+use crate::types::{AccountName, Address, ReplicaId, Timestamp, Uuid};
+
+/// First line of a client's connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClientHello {
+    /// The protocol version: [`crate::limits::PROTOCOL_VERSION`].
+    pub ftchat: u32,
+    /// Always [`Role::Client`] here.
+    pub role: Role,
+}
+
+/// Who opens a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A person's or script's program.
+    Client,
+    /// Another replica; it must prove that it holds the cluster's key.
+    Peer,
+}
+
+/// First line of a server's answer to a client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerHello {
+    /// The protocol version.
+    pub ftchat: u32,
+    /// The program's version.
+    pub version: String,
+    /// The cluster, under which clients keep their sessions; absent while the
+    /// replica has not learned or founded one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Uuid>,
+    /// The replica that answers.
+    pub replica: ReplicaId,
+}
+
+/// A line from a client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RequestLine {
+    /// Names the answer. Unique among the connection's unanswered requests.
+    pub id: u64,
+    /// How long the client will wait, in milliseconds from now: the server
+    /// stops trying then. Absent: [`crate::limits::TIMEOUT_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// What a client asks of a server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Binds a session to this connection. Answered with [`Answer::Session`].
+    Authenticate {
+        /// The session's token: 64 hexadecimal digits.
+        token: String,
+    },
+    /// Makes an account and a session, and binds it. → [`Answer::Session`]
+    Register {
+        /// Operation id.
+        operation: Uuid,
+        /// The new account's name.
+        name: String,
+        /// Its password, 8 to 1024 bytes.
+        password: String,
+        /// The session's token, 64 random hexadecimal digits that the client
+        /// made: made here, a repeated request could not answer with it again.
+        token: String,
+    },
+    /// Makes a session, and binds it. → [`Answer::Session`]
+    Login {
+        /// Operation id.
+        operation: Uuid,
+        /// The account's name.
+        name: String,
+        /// Its password.
+        password: String,
+        /// As in [`Request::Register`].
+        token: String,
+    },
+    /// Ends the bound session. → [`Answer::Done`]
+    Logout {
+        /// Operation id.
+        operation: Uuid,
+    },
+    /// The bound session. → [`Answer::Session`]
+    Whoami {},
+    /// Account names that match, in order. → [`Answer::Accounts`]
+    Accounts {
+        /// `*` any characters, `?` one; absent: all. Case is ignored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        glob: Option<String>,
+        /// Names after this one only: the last of the previous page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// One message to one or more accounts, all or none. → [`Answer::Sent`]
+    Send {
+        /// Operation id, which is the message's id.
+        operation: Uuid,
+        /// Recipients' names.
+        to: Vec<String>,
+        /// 1 to 8192 bytes.
+        text: String,
+    },
+    /// A page of my messages, oldest first, as of now. → [`Answer::Messages`]
+    Inbox(InboxQuery),
+    /// Messages as they come: events of the kind [`Event`], until the
+    /// connection ends or [`Request::Unfollow`]. First those that match now.
+    Follow(InboxQuery),
+    /// Ends a follow of this connection. → [`Answer::Done`]
+    Unfollow {
+        /// The id of the request that started it.
+        follow: u64,
+    },
+    /// Marks messages of my inbox as read. → [`Answer::Marked`]
+    MarkRead {
+        /// Operation id.
+        operation: Uuid,
+        /// `seq` of each. Unknown ones are passed over.
+        seqs: Vec<u64>,
+    },
+    /// Finds messages of my inbox by the beginning of their ids. → [`Answer::Found`]
+    Find {
+        /// Beginnings of ids, hyphens optional, case ignored; at least 4 digits.
+        prefixes: Vec<String>,
+    },
+    /// Removes messages from my inbox, all or none. → [`Answer::Deleted`]
+    Delete {
+        /// Operation id.
+        operation: Uuid,
+        /// Whole ids.
+        ids: Vec<Uuid>,
+    },
+    /// Removes the bound session's account with its inbox and sessions. → [`Answer::Done`]
+    DeleteAccount {
+        /// Operation id.
+        operation: Uuid,
+        /// The account's password.
+        password: String,
+    },
+    /// This server's view of its replicas and of the cluster. Needs no session
+    /// and no quorum. → [`Answer::Status`]
+    Status {},
+    /// Answered at once. → [`Answer::Done`]
+    Ping {},
+}
+
+impl Request {
+    /// The operation id, of a request that changes something.
+    pub fn operation(&self) -> Option<Uuid> {
+        match self {
+            Request::Register { operation, .. }
+            | Request::Login { operation, .. }
+            | Request::Logout { operation }
+            | Request::Send { operation, .. }
+            | Request::MarkRead { operation, .. }
+            | Request::Delete { operation, .. }
+            | Request::DeleteAccount { operation, .. } => Some(*operation),
+            Request::Authenticate { .. }
+            | Request::Whoami {}
+            | Request::Accounts { .. }
+            | Request::Inbox(_)
+            | Request::Follow(_)
+            | Request::Unfollow { .. }
+            | Request::Find { .. }
+            | Request::Status {}
+            | Request::Ping {} => None,
+        }
+    }
+}
+
+/// Which messages of mine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InboxQuery {
+    /// Which of my messages.
+    pub which: Which,
+    /// Only those with a greater `seq`: where the last page or follow ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// Only from this account name, as it was when the message was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Only those sent at or after this instant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// At most so many in this page. Ignored by follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// See [`InboxQuery::which`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// Received and not yet read.
+    #[default]
+    Unread,
+    /// Received.
+    All,
+    /// Sent by me.
+    Sent,
+}
+
+/// A line from a server after its hello.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ResponseLine {
+    /// The request's id; absent on an error about a line without a readable id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// Result, error or event.
+    #[serde(flatten)]
+    pub body: ResponseBody,
+}
+
+/// Exactly one of the three keys is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseBody {
+    /// The request is done.
+    Result(Answer),
+    /// The request failed. Of a follow: it has ended.
+    Error(ErrorBody),
+    /// Something for a running follow.
+    Event(Event),
+}
+
+/// What a request is answered with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Nothing more to say.
+    Done {},
+    /// The session bound to the connection.
+    Session(SessionInfo),
+    /// A page of account names.
+    Accounts {
+        /// Names in order.
+        names: Vec<AccountName>,
+        /// Whether names follow after the last.
+        more: bool,
+    },
+    /// A message is accepted.
+    Sent(Sent),
+    /// A page of messages.
+    Messages {
+        /// Oldest first.
+        messages: Vec<Message>,
+        /// Whether the query has more after the last `seq`.
+        more: bool,
+    },
+    /// The number of messages newly marked.
+    Marked {
+        /// How many were unread before.
+        count: u64,
+    },
+    /// One entry for each prefix asked.
+    Found {
+        /// At most two ids each: two mean "ambiguous".
+        matches: Vec<Vec<Uuid>>,
+    },
+    /// The number of messages removed.
+    Deleted {
+        /// How many.
+        count: u64,
+    },
+    /// One server's view.
+    Status(Box<ServerStatus>),
+}
+
+/// Who a connection speaks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// The account's name.
+    pub name: AccountName,
+    /// The account; a name may later belong to another.
+    pub account: Uuid,
+    /// When the session ends.
+    pub expires: Timestamp,
+}
+
+/// An accepted message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The message's id.
+    pub id: Uuid,
+    /// Recipients as they write themselves.
+    pub to: Vec<AccountName>,
+    /// When the leader took it.
+    pub at: Timestamp,
+    /// Its place in the cluster's total order.
+    pub seq: u64,
+    /// Replicas known to have it on disk when the answer was made: a quorum or more.
+    pub copies: u32,
+    /// How many replicas there are.
+    pub replicas: u32,
+}
+
+/// A message as its recipient or sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The message's id.
+    pub id: Uuid,
+    /// Who sent it, as named then.
+    pub from: AccountName,
+    /// To whom, as named then.
+    pub to: Vec<AccountName>,
+    /// What.
+    pub text: String,
+    /// When the leader took it.
+    pub at: Timestamp,
+    /// Its place in the cluster's total order.
+    pub seq: u64,
+    /// Whether I have marked it as read. True for sent ones.
+    pub read: bool,
+}
+
+/// Something for a running follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// New messages, in order, none twice.
+    Messages(Vec<Message>),
+    /// All messages up to `seq` have been shown. Comes when the first page is
+    /// through and then every few seconds, each time confirmed with a
+    /// majority, so that a client can tell "nothing new" from "cut off".
+    CaughtUp {
+        /// The last `seq` that is certain to be covered.
+        seq: u64,
+    },
+}
+
+/// What one server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// The cluster; absent before it is founded.
+    pub cluster: Option<Uuid>,
+    /// The replica whose server answers.
+    pub replica: ReplicaId,
+    /// Every configured replica and its address.
+    pub members: Vec<Member>,
+    /// The leader as this server knows it.
+    pub leader: Option<ReplicaId>,
+    /// The highest term this server knows.
+    pub term: u64,
+    /// Whether this server is the leader and a majority has confirmed it
+    /// lately, or knows a leader that said so.
+    pub writable: bool,
+    /// The highest commit index this server knows.
+    pub commit: u64,
+    /// `auto` or `never`: whether survivors adopt dead neighbours.
+    pub survivor: Survivor,
+    /// Every replica that this process runs.
+    pub hosted: Vec<ReplicaStatus>,
+    /// A sentence for people about what is wrong or waited for, if anything.
+    pub notice: Option<String>,
+}
+
+/// See [`ServerStatus::survivor`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Survivor {
+    /// Adopt dead neighbours on this host.
+    Auto,
+    /// Strict majority.
+    #[default]
+    Never,
+}
+
+/// A configured replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its number.
+    pub id: ReplicaId,
+    /// Where it listens.
+    pub address: Address,
+}
+
+/// What a replica is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaState {
+    /// Orders writes.
+    Leader,
+    /// Follows the leader.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Catching up; has no vote yet.
+    Learner,
+    /// Loading its disk, or waiting for others to found or join the cluster.
+    Starting,
+    /// Does not answer.
+    Unreachable,
+}
+
+impl std::fmt::Display for ReplicaState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            ReplicaState::Leader => "leader",
+            ReplicaState::Follower => "follower",
+            ReplicaState::Candidate => "candidate",
+            ReplicaState::Learner => "learner",
+            ReplicaState::Starting => "starting",
+            ReplicaState::Unreachable => "unreachable",
+        })
+    }
+}
+
+/// One replica as `status` shows it. The fields are a contract with scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// Its number.
+    pub id: ReplicaId,
+    /// Where it listens.
+    pub address: Address,
+    /// What it is doing.
+    pub state: ReplicaState,
+    /// The highest term it knows.
+    pub term: u64,
+    /// Index of its last log entry.
+    pub last_log: u64,
+    /// Index of the last entry that its state contains.
+    pub applied: u64,
+    /// The highest commit index seen anywhere, minus `applied`.
+    pub lag: u64,
+    /// The server whose process runs it.
+    pub hosted_by: Option<ReplicaId>,
+    /// That process.
+    pub pid: Option<u32>,
+    /// The program's version.
+    pub version: Option<String>,
+    /// Seconds since the process started.
+    pub uptime_s: Option<u64>,
+    /// Bytes in its data directory.
+    pub disk_bytes: Option<u64>,
+    /// Fingerprint of the state; equal on replicas with equal `applied`.
+    pub state_hash: Option<String>,
+    /// What is wrong with it, as a sentence.
+    pub error: Option<String>,
+}

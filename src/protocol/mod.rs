@@ -1,0 +1,19 @@
+//! The JSON that every process speaks: newline-delimited objects over TCP.
+//!
+//! One object a line, UTF-8. The first line of a connection states the
+//! protocol version and the role (`client` or `peer`); the server answers with
+//! a line that says who it is. Then requests carry an `id` of the sender's
+//! choice, may be pipelined, and are answered out of order under that id;
+//! events of a running `follow` carry the id of the request that started it.
+//! `man/ftchat-protocol.7` tells it to people, with examples that a test runs.
+//!
+//! This room promises bounds: a line is measured before it is buffered, and
+//! nesting before it is parsed. It knows shapes, not meanings.
+//!
+//! - [`client`]: what clients and servers say to each other.
+//! - [`peer`]: what replicas say to each other.
+//! - [`codec`]: lines: reading with a bound, writing, depth.
+
+pub mod client;
+pub mod codec;
+pub mod peer;

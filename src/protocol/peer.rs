@@ -1,0 +1,180 @@
+//! What replicas say to each other.
+//!
+//! ```text
+//! → {"ftchat":1,"role":"peer","replica":2,"nonce":"…","cluster":"…","lineage":"…","incarnation":1}
+//! ← {"ftchat":1,"replica":1,"nonce":"…","proof":"…","cluster":"…","lineage":"…","incarnation":1}
+//! → {"proof":"…"}
+//! ← {"welcome":true}
+//! → {"id":1,"call":"read_index","body":{}}
+//! ← {"id":1,"ok":{"index":17}}
+//! ```
+//!
+//! Each side proves that it holds the cluster's key by an HMAC over both fresh
+//! nonces and both introductions before a single frame is read. Frames of
+//! consensus travel as raw JSON, which only `consensus/` understands.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::client::Role;
+use crate::error::ErrorBody;
+use crate::types::{Digest, NodeId, ReplicaId, Uuid};
+
+/// Who a replica is, as it tells a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// Its number.
+    pub replica: ReplicaId,
+    /// Its cluster; absent while its directory is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Uuid>,
+    /// The cluster's line of history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Uuid>,
+    /// Its incarnation, from 1; absent while its directory is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u32>,
+}
+
+impl Introduction {
+    /// The node id, unless the directory is empty.
+    pub fn node(&self) -> Option<NodeId> {
+        self.incarnation.map(|incarnation| NodeId::new(self.replica, incarnation))
+    }
+}
+
+/// First line of a peer's connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerHello {
+    /// The protocol version.
+    pub ftchat: u32,
+    /// Always [`Role::Peer`].
+    pub role: Role,
+    /// Fresh for this connection.
+    pub nonce: Digest,
+    /// Who calls.
+    #[serde(flatten)]
+    pub from: Introduction,
+}
+
+/// The answer to it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerChallenge {
+    /// The protocol version.
+    pub ftchat: u32,
+    /// Fresh for this connection.
+    pub nonce: Digest,
+    /// That the callee holds the key.
+    pub proof: Digest,
+    /// Who answers.
+    #[serde(flatten)]
+    pub from: Introduction,
+}
+
+/// The caller's second line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerProof {
+    /// That the caller holds the key.
+    pub proof: Digest,
+}
+
+/// The callee's second line: frames may follow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerWelcome {
+    /// Always true; refusals are error lines.
+    pub welcome: bool,
+}
+
+/// What is asked of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// "Who are you, and have you a log?" → [`Standing`]
+    Introduce,
+    /// "I found this cluster; be its replica, if your directory is empty."
+    Found,
+    /// "My directory is empty; under which incarnation may I join?"
+    Join,
+    /// "I am ready under my new incarnation; make me a voter."
+    Admit,
+    /// Forwarded operations, for the leader to order.
+    Propose,
+    /// Asks the leader for an index that contains every acknowledged write.
+    ReadIndex,
+    /// Consensus: AppendEntries.
+    Append,
+    /// Consensus: RequestVote.
+    Vote,
+    /// Consensus: the question before it.
+    PreVote,
+    /// Consensus: leadership is offered.
+    TransferLeader,
+    /// A snapshot begins.
+    SnapshotBegin,
+    /// Some of its lines.
+    SnapshotLines,
+    /// It is complete: install it.
+    SnapshotEnd,
+}
+
+/// A request between replicas.
+#[derive(Debug, Deserialize)]
+pub struct CallLine<'a> {
+    /// Names the answer.
+    pub id: u64,
+    /// What is asked.
+    pub call: Call,
+    /// Its arguments, read by whom they concern.
+    #[serde(borrow)]
+    pub body: &'a RawValue,
+}
+
+/// An answer between replicas.
+#[derive(Debug, Deserialize)]
+pub struct ReplyLine<'a> {
+    /// The request's.
+    pub id: u64,
+    /// The result.
+    #[serde(default, borrow)]
+    pub ok: Option<&'a RawValue>,
+    /// Or the failure.
+    #[serde(default)]
+    pub error: Option<ErrorBody>,
+}
+
+/// Where a replica stands while clusters are founded and joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Who it is.
+    pub from: Introduction,
+    /// Whether it has a log or a vote; absent while it loads and cannot say.
+    /// A member without either was named a member of a cluster that has not begun.
+    pub begun: Option<bool>,
+}
+
+/// The body of [`Call::Found`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The new cluster.
+    pub cluster: Uuid,
+    /// Its line of history.
+    pub lineage: Uuid,
+}
+
+/// The answer to [`Call::Join`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The cluster.
+    pub cluster: Uuid,
+    /// Its line of history.
+    pub lineage: Uuid,
+    /// A number that this replica never had.
+    pub incarnation: u32,
+}
+
+/// The body of [`Call::Admit`]. The answer is whether the node votes now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admit {
+    /// The new incarnation.
+    pub node: NodeId,
+}
