@@ -31,10 +31,12 @@
 //! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
 //! | [`protocol`] | the JSON every process speaks |
+//! | [`peer`] | authenticated, multiplexed connections between replicas |
 //!
 
 pub mod error;
 pub mod host;
 pub mod limits;
+pub mod peer;
 pub mod protocol;
 pub mod types;

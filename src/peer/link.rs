@@ -1,0 +1,303 @@
+//! One replica's way to one peer: an open connection and the calls on it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::handshake::{self, Credentials};
+use crate::error::Error;
+use crate::host::{Host, Stream};
+use crate::limits::PEER_LINE_MAX_BYTES;
+use crate::protocol::client::Member;
+use crate::protocol::codec::read_line;
+use crate::protocol::peer::{Call, Introduction, ReplyLine};
+
+/// Why a call has no result.
+#[derive(Clone, Debug)]
+pub enum CallError {
+    /// No byte of the call left this process: nothing happened. Says why the
+    /// peer could not be reached.
+    NotSent(String),
+    /// The call left, and no answer came: it may have happened.
+    Lost(String),
+    /// The peer answered with an error.
+    Refused(Error),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::NotSent(why) | CallError::Lost(why) => f.write_str(why),
+            CallError::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// The patience of a link.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkTiming {
+    /// For a connection and its handshake.
+    pub connect: Duration,
+    /// First and longest pause between two attempts to connect.
+    pub redial: (Duration, Duration),
+    /// While calls wait: longest time without a byte from the peer.
+    pub silence: Duration,
+}
+
+/// See the head of the room. Dropping the link closes its connection and fails
+/// its calls.
+pub struct Link {
+    queue: mpsc::UnboundedSender<Outgoing>,
+    reached: watch::Receiver<Reached>,
+}
+
+/// What a link knows about its peer.
+#[derive(Clone, Debug)]
+pub(super) enum Reached {
+    /// Connected; who answered.
+    Yes(Introduction),
+    /// Not connected; why, as the end of a sentence.
+    No(String),
+}
+
+struct Outgoing {
+    call: Call,
+    body: Bytes,
+    reply: oneshot::Sender<Result<Bytes, CallError>>,
+}
+
+type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>>;
+
+impl Link {
+    /// Starts a link; `spawn` runs its task.
+    pub fn start(
+        host: Host,
+        credentials: Credentials,
+        peer: Member,
+        timing: LinkTiming,
+        spawn: impl FnOnce(crate::host::BoxFuture<'static, ()>),
+    ) -> Link {
+        let (queue, calls) = mpsc::unbounded_channel();
+        let (reach, reached) = watch::channel(Reached::No("not yet connected".into()));
+        let task = Dialer { host, credentials, peer, timing, reach };
+        spawn(Box::pin(task.run(calls)));
+        Link { queue, reached }
+    }
+
+    /// Puts a call in line; calls leave in the order in which this was called.
+    /// The future may be dropped, the call is made nevertheless.
+    pub fn call(
+        &self,
+        call: Call,
+        body: Bytes,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + use<> {
+        let (reply, answer) = oneshot::channel();
+        let queued = self.queue.send(Outgoing { call, body, reply });
+        async move {
+            match queued {
+                Ok(()) => match answer.await {
+                    Ok(result) => result,
+                    Err(_) => Err(CallError::Lost("this replica is stopping".into())),
+                },
+                Err(_) => Err(CallError::NotSent("this replica is stopping".into())),
+            }
+        }
+    }
+
+    /// Who answers at the moment, `Err` with the reason when nobody does.
+    pub fn peer(&self) -> Result<Introduction, String> {
+        match &*self.reached.borrow() {
+            Reached::Yes(introduction) => Ok(introduction.clone()),
+            Reached::No(why) => Err(why.clone()),
+        }
+    }
+
+    /// Resolves when the link connects or disconnects. Never after the link's
+    /// task has ended.
+    pub async fn changed(&self) {
+        let mut reached = self.reached.clone();
+        reached.mark_unchanged();
+        if reached.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+struct Dialer {
+    host: Host,
+    credentials: Credentials,
+    peer: Member,
+    timing: LinkTiming,
+    reach: watch::Sender<Reached>,
+}
+
+impl Dialer {
+    async fn run(self, mut calls: mpsc::UnboundedReceiver<Outgoing>) {
+        let mut pause = self.timing.redial.0;
+        loop {
+            let connected = tokio::select! {
+                biased;
+                connected = timeout(self.timing.connect, self.connect()) => connected,
+                // Ends when the link is dropped; fails what is called meanwhile.
+                () = self.refuse(&mut calls) => return,
+            };
+            let why = match connected {
+                Ok(Ok((introduction, reader, writer))) => {
+                    pause = self.timing.redial.0;
+                    tracing::debug!(peer = %self.peer.id, "connected");
+                    self.reach.send_replace(Reached::Yes(introduction));
+                    let Some(why) = self.converse(reader, writer, &mut calls).await else { return };
+                    tracing::debug!(peer = %self.peer.id, why, "connection lost");
+                    why
+                }
+                Ok(Err(why)) => why,
+                Err(_) => format!("no answer within {} ms", self.timing.connect.as_millis()),
+            };
+            let why = format!("replica {} at {}: {why}", self.peer.id, self.peer.address);
+            self.reach.send_replace(Reached::No(why));
+            let jitter = self.host.random_u64() % (pause.as_millis() as u64 / 2 + 1);
+            tokio::select! {
+                biased;
+                () = sleep(pause + Duration::from_millis(jitter)) => {}
+                () = self.refuse(&mut calls) => return,
+            }
+            pause = (pause * 2).min(self.timing.redial.1);
+        }
+    }
+
+    async fn connect(
+        &self,
+    ) -> Result<(Introduction, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), String> {
+        let stream = self
+            .host
+            .network
+            .connect(&self.peer.address)
+            .await
+            .map_err(|error| error.to_string())?;
+        let (reader, mut writer) = split(stream);
+        let mut reader = BufReader::with_capacity(64 * 1024, reader);
+        let introduction =
+            handshake::call(&self.host, &self.credentials, self.peer.id, &mut reader, &mut writer)
+                .await
+                .map_err(|error| error.message)?;
+        Ok((introduction, reader, writer))
+    }
+
+    /// Fails calls as not sent, until the link is dropped.
+    async fn refuse(&self, calls: &mut mpsc::UnboundedReceiver<Outgoing>) {
+        while let Some(outgoing) = calls.recv().await {
+            let why = match &*self.reach.borrow() {
+                Reached::No(why) => why.clone(),
+                Reached::Yes(_) => "not connected".to_string(),
+            };
+            // Whoever no longer waits does not need the answer.
+            let _ = outgoing.reply.send(Err(CallError::NotSent(why)));
+        }
+    }
+
+    /// Carries calls until the connection ends (why) or the link is dropped (`None`).
+    async fn converse(
+        &self,
+        mut reader: BufReader<ReadHalf<Stream>>,
+        mut writer: WriteHalf<Stream>,
+        calls: &mut mpsc::UnboundedReceiver<Outgoing>,
+    ) -> Option<String> {
+        let waiting: Waiting = Arc::default();
+        let (heard, mut last_heard) = watch::channel(Instant::now());
+        let write = async {
+            let (mut next_id, mut buffer) = (1u64, Vec::with_capacity(64 * 1024));
+            let mut batch = Vec::new();
+            loop {
+                if calls.recv_many(&mut batch, 64).await == 0 {
+                    return None;
+                }
+                for Outgoing { call, body, reply } in batch.drain(..) {
+                    if waiting.lock().expect("no panic while held").is_empty() {
+                        // Silence counts from the first call that waits.
+                        heard.send_replace(Instant::now());
+                    }
+                    push_call(&mut buffer, next_id, call, &body);
+                    waiting.lock().expect("no panic while held").insert(next_id, reply);
+                    next_id += 1;
+                }
+                let written = async {
+                    writer.write_all(&buffer).await?;
+                    writer.flush().await
+                };
+                if let Err(error) = written.await {
+                    return Some(format!("the connection broke: {error}"));
+                }
+                buffer.clear();
+            }
+        };
+        let read = async {
+            let mut line = Vec::new();
+            loop {
+                match read_line(&mut reader, &mut line, PEER_LINE_MAX_BYTES).await {
+                    Ok(true) => {}
+                    Ok(false) => return "the connection was closed".to_string(),
+                    Err(error) => return error.message,
+                }
+                heard.send_replace(Instant::now());
+                let reply: ReplyLine<'_> = match serde_json::from_slice(&line) {
+                    Ok(reply) => reply,
+                    Err(error) => return format!("it sent a malformed reply: {error}"),
+                };
+                let Some(sender) = waiting.lock().expect("no panic while held").remove(&reply.id)
+                else {
+                    return format!("it answered call {} that was never made", reply.id);
+                };
+                let result = match (reply.ok, reply.error) {
+                    (Some(ok), None) => Ok(Bytes::copy_from_slice(ok.get().as_bytes())),
+                    (None, Some(error)) => Err(CallError::Refused(error.into())),
+                    _ => return "it sent a reply with neither or both of ok and error".to_string(),
+                };
+                // Whoever no longer waits does not need the answer.
+                let _ = sender.send(result);
+            }
+        };
+        let silence = async {
+            loop {
+                let deadline = *last_heard.borrow_and_update() + self.timing.silence;
+                tokio::time::sleep_until(deadline).await;
+                let quiet = *last_heard.borrow() + self.timing.silence <= Instant::now();
+                if quiet && !waiting.lock().expect("no panic while held").is_empty() {
+                    return format!("silent for {} ms: frozen?", self.timing.silence.as_millis());
+                }
+                if quiet && last_heard.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let why = tokio::select! {
+            biased;
+            why = read => Some(why),
+            why = write => why,
+            why = silence => Some(why),
+        };
+        let lost = std::mem::take(&mut *waiting.lock().expect("no panic while held"));
+        for (_, reply) in lost {
+            let why = why.clone().unwrap_or_else(|| "this replica is stopping".into());
+            // Whoever no longer waits does not need the answer.
+            let _ = reply.send(Err(CallError::Lost(why)));
+        }
+        why
+    }
+}
+
+fn push_call(buffer: &mut Vec<u8>, id: u64, call: Call, body: &[u8]) {
+    use std::io::Write;
+    let name = serde_json::to_string(&call).expect("a plain enum serializes");
+    write!(buffer, "{{\"id\":{id},\"call\":{name},\"body\":").expect("a vector takes all");
+    buffer.extend_from_slice(body);
+    buffer.extend_from_slice(b"}\n");
+}

@@ -1,0 +1,29 @@
+//! Connections between replicas: authenticated, multiplexed, mended.
+//!
+//! A [`Link`] is this replica's way to one peer. It keeps one connection open,
+//! redials with a growing pause when it breaks, and carries calls with their
+//! replies out of order. Calls are written in the order in which they were
+//! made, and the peer begins them in that order; consensus and forwarding rely
+//! on it.
+//!
+//! What it promises about a call that failed is what everything above depends
+//! on: [`CallError::NotSent`] means that no byte of the call left this process,
+//! so nothing happened; [`CallError::Lost`] means that it may have happened.
+//!
+//! [`accept`] is the other end: it makes the caller prove that it holds the
+//! cluster's key before a frame is read, and hands calls to a [`Service`] in
+//! the order in which they came.
+//!
+//! How it fails: a peer that is frozen accepts bytes and says nothing. A link
+//! on which calls wait and nothing has come for [`LinkTiming::silence`]
+//! gives the connection up, which fails its calls as lost.
+
+mod handshake;
+mod key;
+mod link;
+mod service;
+
+pub use handshake::Credentials;
+pub use key::ClusterKey;
+pub use link::{CallError, Link, LinkTiming};
+pub use service::{Reply, Service, accept};
