@@ -31,9 +31,11 @@
 //! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
 //! | [`protocol`] | the JSON every process speaks |
+//! | [`chat`] | the state machine: accounts, sessions, inboxes, de-duplication; pure and deterministic |
 //! | [`peer`] | authenticated, multiplexed connections between replicas |
 //!
 
+pub mod chat;
 pub mod error;
 pub mod host;
 pub mod limits;

@@ -1,0 +1,310 @@
+//! What the state consists of. Everything here is plain data with a digest.
+//! Nothing that holds a text, a token's sum or a password's hash can be printed
+//! for debugging, so that none of them gets into a log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::chunks::{Chunks, Item};
+use super::hash::{Encoder, Kind, StateHash};
+use super::operation::{Outcome, SessionNumber};
+use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
+
+/// An account's number within the state; counts from 1, never reused.
+pub(super) type AccountNumber = u64;
+
+/// Numbers and places in the order stay below this, so that a counter read
+/// from a broken snapshot cannot overflow later; nobody gets there by counting.
+pub(super) const COUNTER_MAX: u64 = 1 << 62;
+
+/// Whom a message names: an account as it was when the message was sent. It
+/// outlives the account as long as a message names it, and is shared by all.
+pub(super) struct Label {
+    pub(super) number: AccountNumber,
+    pub(super) account: Uuid,
+    pub(super) name: AccountName,
+    digest: u128,
+}
+
+impl Label {
+    pub(super) fn new(number: AccountNumber, account: Uuid, name: AccountName) -> Arc<Label> {
+        let encoder = Encoder::new(Kind::Label).number(number).fixed(account.as_bytes());
+        let digest = encoder.text(name.as_str()).finish();
+        Arc::new(Label { number, account, name, digest })
+    }
+}
+
+/// To whom a message went. Messages to one account alone share one of these.
+pub(super) struct Recipients(pub(super) Box<[Arc<Label>]>);
+
+impl Recipients {
+    pub(super) fn names(&self) -> Vec<AccountName> {
+        self.0.iter().map(|label| label.name.clone()).collect()
+    }
+}
+
+/// Someone who can send and receive.
+#[derive(Clone)]
+pub(super) struct Account {
+    pub(super) label: Arc<Label>,
+    /// The recipients of a message to this account alone.
+    pub(super) alone: Arc<Recipients>,
+    /// Argon2id in PHC form.
+    pub(super) password_hash: Arc<str>,
+    /// Deleted: nobody finds it any more, and its lists are being emptied.
+    pub(super) gone: bool,
+    /// Ascending. At most [`crate::limits::SESSIONS_PER_ACCOUNT_MAX`].
+    pub(super) sessions: Vec<SessionNumber>,
+    /// Flagged: unread.
+    pub(super) inbox: Chunks<InboxEntry>,
+    pub(super) sent: Chunks<SentEntry>,
+}
+
+impl Account {
+    pub(super) fn new(label: Arc<Label>, password_hash: Arc<str>) -> Account {
+        Account {
+            alone: Arc::new(Recipients(Box::new([label.clone()]))),
+            label,
+            password_hash,
+            gone: false,
+            sessions: Vec::new(),
+            inbox: Chunks::default(),
+            sent: Chunks::default(),
+        }
+    }
+
+    /// Of the account itself; sessions and list entries have their own.
+    pub(super) fn digest(&self) -> u128 {
+        Encoder::new(Kind::Account)
+            .number(self.label.number)
+            .fixed(&self.label.digest.to_le_bytes())
+            .text(&self.password_hash)
+            .number(u64::from(self.gone))
+            .finish()
+    }
+}
+
+impl Item for Arc<Account> {
+    fn key(&self) -> u64 {
+        self.label.number
+    }
+}
+
+/// A login.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) number: SessionNumber,
+    pub(super) account: AccountNumber,
+    pub(super) token_hash: Digest,
+    pub(super) expires: Timestamp,
+}
+
+impl Session {
+    pub(super) fn digest(&self) -> u128 {
+        Encoder::new(Kind::Session)
+            .number(self.number)
+            .number(self.account)
+            .fixed(&self.token_hash.0)
+            .number(self.expires.0)
+            .finish()
+    }
+}
+
+impl Item for Session {
+    fn key(&self) -> u64 {
+        self.number
+    }
+}
+
+/// A message, kept once however many lists hold it. Seventy-two bytes and the
+/// text, which its copies share.
+#[derive(Clone)]
+pub(super) struct Message {
+    pub(super) seq: u64,
+    pub(super) id: Uuid,
+    pub(super) at: Timestamp,
+    pub(super) from: Arc<Label>,
+    pub(super) to: Arc<Recipients>,
+    pub(super) text: Arc<str>,
+    /// How many inboxes and sent lists hold it. Follows from those, so it is
+    /// neither in the digest nor in a snapshot.
+    pub(super) holders: u32,
+}
+
+impl Message {
+    pub(super) fn digest(&self) -> u128 {
+        let mut encoder = Encoder::new(Kind::Message)
+            .number(self.seq)
+            .fixed(self.id.as_bytes())
+            .number(self.at.0)
+            .fixed(&self.from.digest.to_le_bytes())
+            .number(self.to.0.len() as u64);
+        for label in &self.to.0 {
+            encoder = encoder.fixed(&label.digest.to_le_bytes());
+        }
+        encoder.text(&self.text).finish()
+    }
+
+    /// What its sender was told.
+    pub(super) fn outcome(&self) -> Outcome {
+        Outcome::Sent { seq: self.seq, at: self.at, to: self.to.names() }
+    }
+}
+
+impl Item for Message {
+    fn key(&self) -> u64 {
+        self.seq
+    }
+}
+
+/// A message in an inbox: `seq << 1 | read`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InboxEntry(u64);
+
+impl InboxEntry {
+    pub(super) fn new(seq: u64, read: bool) -> InboxEntry {
+        InboxEntry(seq << 1 | u64::from(read))
+    }
+    pub(super) fn seq(self) -> u64 {
+        self.0 >> 1
+    }
+    pub(super) fn read(self) -> bool {
+        self.0 & 1 == 1
+    }
+    pub(super) fn digest(self, owner: AccountNumber) -> u128 {
+        Encoder::new(Kind::InboxEntry).number(owner).number(self.0).finish()
+    }
+}
+
+impl Item for InboxEntry {
+    fn key(&self) -> u64 {
+        self.seq()
+    }
+    fn flagged(&self) -> bool {
+        !self.read()
+    }
+}
+
+/// A message in a sent list: its place in the total order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SentEntry(pub(super) u64);
+
+impl SentEntry {
+    pub(super) fn digest(self, owner: AccountNumber) -> u128 {
+        Encoder::new(Kind::SentEntry).number(owner).number(self.0).finish()
+    }
+}
+
+impl Item for SentEntry {
+    fn key(&self) -> u64 {
+        self.0
+    }
+}
+
+/// An operation whose id must not mean anything else for a while.
+#[derive(Clone)]
+pub(super) struct Remembered {
+    /// Place in the window, in the order of arrival, given by
+    /// [`super::state::State::remember`]. Only this process's
+    /// numbering: not in the digest, not in a snapshot.
+    pub(super) serial: u64,
+    pub(super) id: Uuid,
+    /// The log entry from which the window counts.
+    pub(super) index: u64,
+    /// The account that asked, of an action that takes a session.
+    pub(super) actor: Option<Uuid>,
+    /// See [`super::window::fingerprint`].
+    pub(super) fingerprint: u128,
+    pub(super) outcome: Outcome,
+}
+
+impl Remembered {
+    pub(super) fn digest(&self) -> u128 {
+        let encoder = Encoder::new(Kind::Remembered)
+            .fixed(self.id.as_bytes())
+            .number(self.index)
+            .number(u64::from(self.actor.is_some()))
+            .fixed(self.actor.unwrap_or_default().as_bytes())
+            .fixed(&self.fingerprint.to_le_bytes());
+        match &self.outcome {
+            Outcome::SessionOpened { session, account } => {
+                encoder.number(1).number(*session).fixed(account.as_bytes())
+            }
+            Outcome::Done => encoder.number(2),
+            Outcome::Sent { seq, at, to } => {
+                let encoder = encoder.number(3).number(*seq).number(at.0).number(to.len() as u64);
+                to.iter().fold(encoder, |encoder, name| encoder.text(name.as_str()))
+            }
+            Outcome::Marked { count } => encoder.number(4).number(*count),
+            Outcome::Deleted { count } => encoder.number(5).number(*count),
+            Outcome::Incarnation { incarnation } => {
+                encoder.number(6).number(u64::from(*incarnation))
+            }
+            // Not the sentence: see the head of `hash.rs`.
+            Outcome::Refused(body) => encoder.number(7).text(body.code.as_str()),
+        }
+        .finish()
+    }
+}
+
+impl Item for Arc<Remembered> {
+    fn key(&self) -> u64 {
+        self.serial
+    }
+}
+
+/// Numbers that only grow.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counters {
+    pub(super) last_seq: u64,
+    pub(super) last_session: SessionNumber,
+    pub(super) last_account: AccountNumber,
+    /// The highest incarnation handed out, where any was.
+    pub(super) incarnations: BTreeMap<ReplicaId, u32>,
+}
+
+impl Counters {
+    fn digest(&self) -> u128 {
+        let encoder = Encoder::new(Kind::Counters)
+            .number(self.last_seq)
+            .number(self.last_session)
+            .number(self.last_account);
+        self.incarnations
+            .iter()
+            .fold(encoder, |encoder, (replica, incarnation)| {
+                encoder.number(u64::from(replica.0)).number(u64::from(*incarnation))
+            })
+            .finish()
+    }
+}
+
+/// Everything that replicas must agree on, and nothing else. A copy shares all
+/// its parts with the original, and costs a pointer for every 256 items.
+#[derive(Clone, Default)]
+pub(super) struct Data {
+    pub(super) accounts: Chunks<Arc<Account>>,
+    pub(super) sessions: Chunks<Session>,
+    pub(super) messages: Chunks<Message>,
+    pub(super) window: Chunks<Arc<Remembered>>,
+    pub(super) counters: Counters,
+    /// Sum of the digests of all items; without the counters, whose digest is
+    /// made when it is asked for.
+    pub(super) sum: StateHash,
+}
+
+impl Data {
+    pub(super) fn hash(&self) -> StateHash {
+        let mut hash = self.sum;
+        hash.add(self.counters.digest());
+        hash
+    }
+
+    /// Changes an account, copying it first if a view shares it.
+    pub(super) fn update_account<R>(
+        &mut self,
+        number: AccountNumber,
+        change: impl FnOnce(&mut Account) -> R,
+    ) -> Option<R> {
+        self.accounts.update(number, |account| change(Arc::make_mut(account)))
+    }
+}

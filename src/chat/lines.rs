@@ -1,0 +1,118 @@
+//! The lines of a snapshot: JSON that `jq` reads.
+//!
+//! Each line is an object with one key, the kind, and an array of items of that
+//! kind: `{"messages":[{…},{…}]}`. In this order: `header`, `incarnations`,
+//! `accounts`, `sessions`, `labels` and `messages` (interleaved: a label comes
+//! before the first message that names it), `inboxes`, `sent`, `remembered`,
+//! `end`. Equal states have equal lines.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::hash::StateHash;
+use super::items::AccountNumber;
+use super::operation::{Outcome, SessionNumber};
+use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
+
+/// Version of these lines.
+pub(super) const FORMAT: u32 = 1;
+
+/// Entries of a list in one item of a line: at most 20 digits each.
+pub(super) const ENTRIES_PER_ITEM: usize = 1_024;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line<'a> {
+    Header(Vec<Header>),
+    Incarnations(Vec<(ReplicaId, u32)>),
+    #[serde(borrow)]
+    Accounts(Vec<AccountLine<'a>>),
+    Sessions(Vec<SessionLine>),
+    Labels(Vec<LabelLine>),
+    #[serde(borrow)]
+    Messages(Vec<MessageLine<'a>>),
+    Inboxes(Vec<InboxLine>),
+    Sent(Vec<SentLine>),
+    Remembered(Vec<RememberedLine>),
+    End(Vec<End>),
+}
+
+/// The first line's only item.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Header {
+    pub(super) format: u32,
+    pub(super) last_seq: u64,
+    pub(super) last_session: SessionNumber,
+    pub(super) last_account: AccountNumber,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct AccountLine<'a> {
+    pub(super) number: AccountNumber,
+    pub(super) account: Uuid,
+    pub(super) name: AccountName,
+    #[serde(borrow)]
+    pub(super) password_hash: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) gone: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SessionLine {
+    pub(super) number: SessionNumber,
+    pub(super) account: AccountNumber,
+    pub(super) token_hash: Digest,
+    pub(super) expires: Timestamp,
+}
+
+/// An account that is no more, but is named by a message.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LabelLine {
+    pub(super) number: AccountNumber,
+    pub(super) account: Uuid,
+    pub(super) name: AccountName,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct MessageLine<'a> {
+    pub(super) seq: u64,
+    pub(super) id: Uuid,
+    pub(super) at: Timestamp,
+    pub(super) from: AccountNumber,
+    pub(super) to: Vec<AccountNumber>,
+    #[serde(borrow)]
+    pub(super) text: Cow<'a, str>,
+}
+
+/// A stretch of an inbox: every entry is in one of the lists, both ascending.
+#[derive(Serialize, Deserialize)]
+pub(super) struct InboxLine {
+    pub(super) account: AccountNumber,
+    pub(super) read: Vec<u64>,
+    pub(super) unread: Vec<u64>,
+}
+
+/// A stretch of a sent list.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SentLine {
+    pub(super) account: AccountNumber,
+    pub(super) seqs: Vec<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RememberedLine {
+    pub(super) id: Uuid,
+    pub(super) index: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) actor: Option<Uuid>,
+    /// 128 bits as a state hash has them.
+    pub(super) fingerprint: StateHash,
+    pub(super) outcome: Outcome,
+}
+
+/// The last line's only item.
+#[derive(Serialize, Deserialize)]
+pub(super) struct End {
+    pub(super) hash: StateHash,
+}

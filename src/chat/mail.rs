@@ -1,0 +1,279 @@
+//! Sending, reading and removing messages.
+
+use std::sync::Arc;
+
+use super::chunks::Item;
+use super::effects::Effects;
+use super::items::{AccountNumber, InboxEntry, Message, Recipients, SentEntry};
+use super::operation::Outcome;
+use super::state::State;
+use super::window::distinct_folded;
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{
+    IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES,
+};
+use crate::types::{AccountName, Timestamp, Uuid};
+
+/// Missing recipients that a refusal names.
+const MISSING_NAMED: usize = 3;
+
+impl State {
+    pub(super) fn send(
+        &mut self,
+        at: Timestamp,
+        id: Uuid,
+        sender: AccountNumber,
+        to: &[AccountName],
+        text: &str,
+        effects: &mut Effects,
+    ) -> Result<Outcome> {
+        check_text(text)?;
+        let to = self.recipients(to)?;
+        let Some(from) = self.data.accounts.get(sender).map(|account| account.label.clone()) else {
+            return Err(super::state::session_expired());
+        };
+        self.data.counters.last_seq += 1;
+        let seq = self.data.counters.last_seq;
+        for recipient in &to.0 {
+            let entry = InboxEntry::new(seq, false);
+            self.data.sum.add(entry.digest(recipient.number));
+            self.data.update_account(recipient.number, |account| account.inbox.push(entry));
+            effects.delivered.push((recipient.account, seq));
+        }
+        let entry = SentEntry(seq);
+        self.data.sum.add(entry.digest(sender));
+        self.data.update_account(sender, |account| account.sent.push(entry));
+        effects.sent.push((from.account, seq));
+        // At most RECIPIENTS_MAX inboxes and one sent list.
+        let holders = to.0.len() as u32 + 1;
+        let message = Message { seq, id, at, from, to, text: text.into(), holders };
+        let outcome = message.outcome();
+        self.data.sum.add(message.digest());
+        self.data.messages.push(message);
+        self.message_ids.insert(id, seq);
+        Ok(outcome)
+    }
+
+    /// The accounts of all names, each once, or none.
+    fn recipients(&self, names: &[AccountName]) -> Result<Arc<Recipients>> {
+        let folded = distinct_folded(names);
+        if folded.is_empty() {
+            return Err(Error::new(ErrorCode::InvalidRequest, "a message needs a recipient"));
+        }
+        if folded.len() > RECIPIENTS_MAX {
+            return Err(Error::new(
+                ErrorCode::TooMany,
+                format!(
+                    "a message has at most {RECIPIENTS_MAX} recipients, not {}; send it in parts",
+                    folded.len()
+                ),
+            ));
+        }
+        let mut labels = Vec::with_capacity(folded.len());
+        let mut missing = Vec::new();
+        for name in &folded {
+            match self.names.get(name.as_str()) {
+                Some(label) => labels.push(label.clone()),
+                None => missing.push(name),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(unknown_accounts(names, &missing));
+        }
+        if let [label] = labels.as_slice()
+            && let Some(account) = self.data.accounts.get(label.number)
+        {
+            return Ok(account.alone.clone());
+        }
+        Ok(Arc::new(Recipients(labels.into())))
+    }
+
+    pub(super) fn mark_read(&mut self, owner: AccountNumber, seqs: &[u64]) -> Result<Outcome> {
+        check_count(seqs.len())?;
+        let sum = &mut self.data.sum;
+        let count = self.data.accounts.update(owner, |account| {
+            let inbox = &mut Arc::make_mut(account).inbox;
+            let mut count = 0;
+            for seq in seqs {
+                // Looked up before it is changed: a change copies the chunk
+                // when a view shares it.
+                if inbox.get(*seq).is_some_and(|entry| !entry.read()) {
+                    inbox.update(*seq, |entry| {
+                        sum.subtract(entry.digest(owner));
+                        *entry = InboxEntry::new(*seq, true);
+                        sum.add(entry.digest(owner));
+                    });
+                    count += 1;
+                }
+            }
+            count
+        });
+        Ok(Outcome::Marked { count: count.unwrap_or(0) })
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        index: u64,
+        owner: AccountNumber,
+        ids: &[Uuid],
+    ) -> Result<Outcome> {
+        check_count(ids.len())?;
+        let mut seqs = Vec::with_capacity(ids.len());
+        for id in ids {
+            let seq = self.message_ids.get(id).copied().filter(|seq| {
+                let account = self.data.accounts.get(owner);
+                account.is_some_and(|account| account.inbox.get(*seq).is_some())
+            });
+            seqs.push(seq.ok_or_else(|| {
+                Error::new(
+                    ErrorCode::UnknownMessage,
+                    format!("no message {id} is in this inbox; nothing was deleted"),
+                )
+            })?);
+        }
+        seqs.sort_unstable();
+        seqs.dedup();
+        for seq in &seqs {
+            self.remove_from_inbox(index, owner, *seq);
+        }
+        Ok(Outcome::Deleted { count: seqs.len() as u64 })
+    }
+
+    /// The account is gone at once for everybody; emptying its lists, which may
+    /// hold a million messages, is spread over the entries that follow.
+    pub(super) fn delete_account(
+        &mut self,
+        number: AccountNumber,
+        effects: &mut Effects,
+    ) -> Outcome {
+        let sessions = self.data.accounts.get(number).map(|account| account.sessions.clone());
+        for session in sessions.unwrap_or_default() {
+            self.end_session(session, effects);
+        }
+        let sum = &mut self.data.sum;
+        let label = self.data.accounts.update(number, |account| {
+            let account = Arc::make_mut(account);
+            sum.subtract(account.digest());
+            account.gone = true;
+            // Of no use any more, and not to be kept longer than of use.
+            account.password_hash = "".into();
+            sum.add(account.digest());
+            account.label.clone()
+        });
+        if let Some(label) = label {
+            self.numbers.remove(&label.account);
+            self.names.remove(label.name.folded().as_str());
+            self.gone.insert(number);
+            effects.ended_accounts.push(label.account);
+        }
+        Outcome::Done
+    }
+
+    /// Takes messages out of the lists of accounts that are gone, a bounded
+    /// number an entry, and then the accounts.
+    ///
+    /// Doing it all in the entry that deletes the account would hold up every
+    /// reader and writer for seconds when a million messages go.
+    pub(super) fn empty_gone_accounts(&mut self, index: u64) {
+        let mut left = ORPHANS_REMOVED_PER_ENTRY_MAX;
+        while let Some(number) = self.gone.first().copied() {
+            while let Some(seq) = self.last_in(number, |account| account.inbox.last()) {
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                self.remove_from_inbox(index, number, seq);
+            }
+            while let Some(seq) = self.last_in(number, |account| account.sent.last()) {
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                self.remove_from_sent(index, number, seq);
+            }
+            if let Some(account) = self.data.accounts.remove(number) {
+                self.data.sum.subtract(account.digest());
+            }
+            self.gone.remove(&number);
+        }
+    }
+
+    fn last_in<T: Item>(
+        &self,
+        number: AccountNumber,
+        last: impl FnOnce(&super::items::Account) -> Option<&T>,
+    ) -> Option<u64> {
+        self.data.accounts.get(number).and_then(|account| last(account).map(Item::key))
+    }
+
+    fn remove_from_inbox(&mut self, index: u64, owner: AccountNumber, seq: u64) {
+        let removed = self.data.update_account(owner, |account| account.inbox.remove(seq));
+        if let Some(entry) = removed.flatten() {
+            self.data.sum.subtract(entry.digest(owner));
+            self.release(index, seq);
+        }
+    }
+
+    fn remove_from_sent(&mut self, index: u64, owner: AccountNumber, seq: u64) {
+        let removed = self.data.update_account(owner, |account| account.sent.remove(seq));
+        if let Some(entry) = removed.flatten() {
+            self.data.sum.subtract(entry.digest(owner));
+            self.release(index, seq);
+        }
+    }
+
+    /// One list fewer holds a message; the last one takes the message with it.
+    fn release(&mut self, index: u64, seq: u64) {
+        let holders = self.data.messages.update(seq, |message| {
+            message.holders = message.holders.saturating_sub(1);
+            message.holders
+        });
+        if holders == Some(0)
+            && let Some(message) = self.data.messages.remove(seq)
+        {
+            self.data.sum.subtract(message.digest());
+            self.message_ids.remove(&message.id);
+            self.remember_message(index, &message);
+        }
+    }
+}
+
+fn check_text(text: &str) -> Result<()> {
+    match text.len() {
+        1..=TEXT_MAX_BYTES => Ok(()),
+        0 => Err(Error::new(ErrorCode::InvalidText, "a message needs a text")),
+        length => Err(Error::new(
+            ErrorCode::InvalidText,
+            format!("a text has at most {TEXT_MAX_BYTES} bytes, not {length}; send it in parts"),
+        )),
+    }
+}
+
+fn check_count(count: usize) -> Result<()> {
+    match count {
+        0..=IDS_PER_REQUEST_MAX => Ok(()),
+        _ => Err(Error::new(
+            ErrorCode::TooMany,
+            format!(
+                "one request names at most {IDS_PER_REQUEST_MAX} messages, not {count}; \
+                 do it in parts"
+            ),
+        )),
+    }
+}
+
+/// Names the missing ones as the sender wrote them, the first few.
+fn unknown_accounts(names: &[AccountName], missing: &[&String]) -> Error {
+    let written = |folded: &&&String| {
+        let name = names.iter().find(|name| name.as_str().eq_ignore_ascii_case(folded));
+        name.map_or_else(|| folded.to_string(), AccountName::to_string)
+    };
+    let mut list: Vec<String> = missing.iter().take(MISSING_NAMED).map(|n| written(&n)).collect();
+    if missing.len() > MISSING_NAMED {
+        list.push(format!("{} more", missing.len() - MISSING_NAMED));
+    }
+    Error::new(
+        ErrorCode::UnknownAccount,
+        format!("no account is named {}; nothing was sent", list.join(", ")),
+    )
+}

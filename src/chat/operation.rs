@@ -1,0 +1,144 @@
+//! What the replicated log says: operations, and what became of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorBody};
+use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
+
+/// The payload of a log entry: operations that share one entry, one fdatasync
+/// and one time-stamp, and are applied in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// When the leader took them. The state machine has no clock of its own.
+    pub at: Timestamp,
+    /// In the order in which they are applied.
+    pub operations: Vec<Operation>,
+}
+
+/// One change, as a client asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Made by the client. The same id again is the same operation.
+    pub id: Uuid,
+    /// What to change.
+    pub action: Action,
+}
+
+/// A session's number within the state; counts from 1, never reused.
+pub type SessionNumber = u64;
+
+/// What to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Make an account and a first session.
+    Register {
+        /// The new account's identity, made by the server that took the request.
+        account: Uuid,
+        /// Its name.
+        name: AccountName,
+        /// Argon2id in PHC form.
+        password_hash: String,
+        /// SHA-256 of the session's token.
+        token_hash: Digest,
+        /// When the session ends.
+        expires: Timestamp,
+    },
+    /// Make a session. The server has verified the password.
+    OpenSession {
+        /// Whose.
+        account: Uuid,
+        /// SHA-256 of the session's token.
+        token_hash: Digest,
+        /// When the session ends.
+        expires: Timestamp,
+    },
+    /// End a session.
+    CloseSession {
+        /// Which.
+        session: SessionNumber,
+    },
+    /// Deliver a message, whose id is the operation's.
+    Send {
+        /// The sender's session.
+        session: SessionNumber,
+        /// Recipients, one or more; the same twice counts once.
+        to: Vec<AccountName>,
+        /// 1 to 8192 bytes.
+        text: String,
+    },
+    /// Mark messages as read.
+    MarkRead {
+        /// Whose inbox.
+        session: SessionNumber,
+        /// `seq` of each; unknown ones are passed over.
+        seqs: Vec<u64>,
+    },
+    /// Remove messages from the session's inbox, all or none.
+    Delete {
+        /// Whose inbox.
+        session: SessionNumber,
+        /// Their ids.
+        ids: Vec<Uuid>,
+    },
+    /// Remove an account with its inbox and sessions. The server has verified
+    /// the password.
+    DeleteAccount {
+        /// A session of the account.
+        session: SessionNumber,
+    },
+    /// Hand out the next incarnation of a replica that lost its disk.
+    AllocateIncarnation {
+        /// Which replica.
+        replica: ReplicaId,
+    },
+}
+
+/// What became of an operation. Kept with its id, so that the same id gets the
+/// same answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Of `Register` and `OpenSession`.
+    SessionOpened {
+        /// The new session.
+        session: SessionNumber,
+        /// Its account.
+        account: Uuid,
+    },
+    /// Of `CloseSession` and `DeleteAccount`.
+    Done,
+    /// Of `Send`.
+    Sent {
+        /// The message's place in the total order.
+        seq: u64,
+        /// When it was taken.
+        at: Timestamp,
+        /// Recipients as they write themselves, each once.
+        to: Vec<AccountName>,
+    },
+    /// Of `MarkRead`.
+    Marked {
+        /// How many were unread before.
+        count: u64,
+    },
+    /// Of `Delete`.
+    Deleted {
+        /// How many.
+        count: u64,
+    },
+    /// Of `AllocateIncarnation`.
+    Incarnation {
+        /// A number that no other call ever returns for this replica.
+        incarnation: u32,
+    },
+    /// The state did not allow it; nothing changed.
+    Refused(ErrorBody),
+}
+
+impl Outcome {
+    /// A refusal as an outcome.
+    pub fn refused(error: Error) -> Outcome {
+        Outcome::Refused(error.into())
+    }
+}

@@ -1,0 +1,326 @@
+//! A state from the lines of a view.
+//!
+//! Lines may come from a disk or from another replica, so nothing in them is
+//! believed: every reference is looked up, every order and every uniqueness
+//! that the state relies on is checked, and at the end the hash made from what
+//! was read must be the hash that was written. No bytes make it panic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::items::{
+    Account, AccountNumber, COUNTER_MAX, InboxEntry, Label, Message, Recipients, Remembered,
+    SentEntry, Session,
+};
+use super::lines::{
+    AccountLine, End, FORMAT, Header, InboxLine, LabelLine, Line, MessageLine, RememberedLine,
+    SentLine, SessionLine,
+};
+use super::state::State;
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::ReplicaId;
+
+/// Takes lines in the order in which [`super::View::lines`] gave them.
+pub struct Restore {
+    state: State,
+    lines: u64,
+    header: bool,
+    end: Option<End>,
+    labels: BTreeMap<AccountNumber, Arc<Label>>,
+    alone: BTreeMap<AccountNumber, Arc<Recipients>>,
+}
+
+impl Restore {
+    /// Waits for the first line. `deduplication_window_entries` as in
+    /// [`State::new`].
+    pub fn new(deduplication_window_entries: u64) -> Restore {
+        Restore {
+            state: State::new(deduplication_window_entries),
+            lines: 0,
+            header: false,
+            end: None,
+            labels: BTreeMap::new(),
+            alone: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one line, without its newline. After an error the rest is of no use.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`] that names the line and what is wrong with it;
+    /// [`ErrorCode::NewerFormat`] when a newer program wrote the snapshot.
+    pub fn line(&mut self, line: &[u8]) -> Result<()> {
+        self.lines += 1;
+        let number = self.lines;
+        self.take(line).map_err(|error| {
+            Error::new(error.code, format!("line {number} of the snapshot: {}", error.message))
+        })
+    }
+
+    /// The state, once all lines are in.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`]: lines are missing, or the whole is not the
+    /// state that was written.
+    pub fn finish(mut self) -> Result<State> {
+        let Some(end) = self.end else {
+            return corrupted("the snapshot has no end");
+        };
+        // In one go, sorted: building the index message by message would take
+        // as long as all the rest.
+        let mut ids: Vec<_> =
+            self.state.data.messages.iter().map(|message| (message.id, message.seq)).collect();
+        ids.sort_unstable();
+        if ids.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return corrupted("two messages of the snapshot have the same id");
+        }
+        self.state.message_ids = ids.into_iter().collect();
+        if self.state.window_ids.keys().any(|id| self.state.message_ids.contains_key(id)) {
+            return corrupted("an id of the snapshot is remembered twice");
+        }
+        if self.state.data.messages.iter().any(|message| message.holders == 0) {
+            return corrupted("a message of the snapshot is in no list");
+        }
+        let hash = self.state.hash();
+        if hash != end.hash {
+            return corrupted(format!(
+                "the snapshot's state has the hash {hash}, and {} was written",
+                end.hash
+            ));
+        }
+        Ok(self.state)
+    }
+
+    fn take(&mut self, line: &[u8]) -> Result<()> {
+        if self.end.is_some() {
+            return corrupted("something follows the end");
+        }
+        let line: Line<'_> = serde_json::from_slice(line)
+            .or_else(|error| corrupted(format!("it does not read as expected: {error}")))?;
+        if !self.header && !matches!(line, Line::Header(_)) {
+            return corrupted("the header is missing");
+        }
+        match line {
+            Line::Header(items) => self.each(items, Self::header),
+            Line::Incarnations(items) => self.each(items, Self::incarnation),
+            Line::Accounts(items) => self.each(items, Self::account),
+            Line::Sessions(items) => self.each(items, Self::session),
+            Line::Labels(items) => self.each(items, Self::label),
+            Line::Messages(items) => self.each(items, Self::message),
+            Line::Inboxes(items) => self.each(items, Self::inbox),
+            Line::Sent(items) => self.each(items, Self::sent),
+            Line::Remembered(items) => self.each(items, Self::remembered),
+            Line::End(items) => self.each(items, Self::end),
+        }
+    }
+
+    fn each<T>(&mut self, items: Vec<T>, take: fn(&mut Self, T) -> Result<()>) -> Result<()> {
+        items.into_iter().try_for_each(|item| take(self, item))
+    }
+
+    fn header(&mut self, header: Header) -> Result<()> {
+        if header.format > FORMAT {
+            return Err(Error::new(
+                ErrorCode::NewerFormat,
+                format!(
+                    "a newer program wrote format {}, and this one knows {FORMAT}; update it",
+                    header.format
+                ),
+            ));
+        }
+        let Header { format, last_seq, last_session, last_account } = header;
+        if format != FORMAT || self.header {
+            return corrupted("the header is wrong");
+        }
+        if last_seq.max(last_session).max(last_account) >= COUNTER_MAX {
+            return corrupted("a counter is impossibly high");
+        }
+        self.header = true;
+        let counters = &mut self.state.data.counters;
+        counters.last_seq = last_seq;
+        counters.last_session = last_session;
+        counters.last_account = last_account;
+        Ok(())
+    }
+
+    fn incarnation(&mut self, (replica, incarnation): (ReplicaId, u32)) -> Result<()> {
+        match self.state.data.counters.incarnations.insert(replica, incarnation) {
+            None => Ok(()),
+            Some(_) => corrupted(format!("replica {replica} is there twice")),
+        }
+    }
+
+    fn account(&mut self, line: AccountLine<'_>) -> Result<()> {
+        let AccountLine { number, account: uuid, name, password_hash, gone } = line;
+        let state = &mut self.state;
+        let last = state.data.accounts.last().map_or(0, |last| last.label.number);
+        check_order(number, last, state.data.counters.last_account, "account")?;
+        let label = Label::new(number, uuid, name.clone());
+        let mut account = Account::new(label.clone(), Arc::from(password_hash));
+        account.gone = gone;
+        if gone {
+            state.gone.insert(number);
+        } else {
+            let taken = state.names.insert(name.folded().into(), label.clone()).is_some();
+            if state.numbers.insert(uuid, number).is_some() || taken {
+                return corrupted(format!("account {number} has the name or identity of another"));
+            }
+        }
+        state.data.sum.add(account.digest());
+        self.labels.insert(number, label);
+        self.alone.insert(number, account.alone.clone());
+        state.data.accounts.push(Arc::new(account));
+        Ok(())
+    }
+
+    fn session(&mut self, line: SessionLine) -> Result<()> {
+        let SessionLine { number, account, token_hash, expires } = line;
+        let state = &mut self.state;
+        let last = state.data.sessions.last().map_or(0, |last| last.number);
+        check_order(number, last, state.data.counters.last_session, "session")?;
+        let owned = state.data.update_account(account, |account| {
+            account.sessions.push(number);
+            !account.gone
+        });
+        if owned != Some(true) {
+            return corrupted(format!("session {number} has no account"));
+        }
+        if state.tokens.insert(token_hash, number).is_some() {
+            return corrupted(format!("session {number} has the token of another"));
+        }
+        state.expiries.insert((expires, number));
+        let session = Session { number, account, token_hash, expires };
+        state.data.sum.add(session.digest());
+        state.data.sessions.push(session);
+        Ok(())
+    }
+
+    fn label(&mut self, line: LabelLine) -> Result<()> {
+        let LabelLine { number, account, name } = line;
+        match self.labels.insert(number, Label::new(number, account, name)) {
+            None => Ok(()),
+            Some(_) => corrupted(format!("label {number} is there twice")),
+        }
+    }
+
+    fn message(&mut self, line: MessageLine<'_>) -> Result<()> {
+        let MessageLine { seq, id, at, from, to, text } = line;
+        let last = self.state.data.messages.last().map_or(0, |last| last.seq);
+        check_order(seq, last, self.state.data.counters.last_seq, "message")?;
+        let from = self.find_label(from)?;
+        let to = match to.as_slice() {
+            [] => return corrupted(format!("message {seq} has no recipient")),
+            [one] => match self.alone.get(one) {
+                Some(alone) => alone.clone(),
+                None => {
+                    let alone = Arc::new(Recipients(Box::new([self.find_label(*one)?])));
+                    self.alone.insert(*one, alone.clone());
+                    alone
+                }
+            },
+            many => {
+                let labels: Result<_> =
+                    many.iter().map(|number| self.find_label(*number)).collect();
+                Arc::new(Recipients(labels?))
+            }
+        };
+        let message = Message { seq, id, at, from, to, text: Arc::from(text), holders: 0 };
+        self.state.data.sum.add(message.digest());
+        self.state.data.messages.push(message);
+        Ok(())
+    }
+
+    fn find_label(&self, number: AccountNumber) -> Result<Arc<Label>> {
+        match self.labels.get(&number) {
+            Some(label) => Ok(label.clone()),
+            None => corrupted(format!("a message names account {number}, which is not there")),
+        }
+    }
+
+    fn inbox(&mut self, line: InboxLine) -> Result<()> {
+        let read = line.read.into_iter().map(|seq| (seq, true));
+        let unread = line.unread.into_iter().map(|seq| (seq, false));
+        let mut entries: Vec<(u64, bool)> = read.chain(unread).collect();
+        entries.sort_unstable();
+        for (seq, read) in entries {
+            self.hold(seq)?;
+            let entry = InboxEntry::new(seq, read);
+            let pushed = self.state.data.update_account(line.account, |account| {
+                let fits = account.inbox.last().is_none_or(|last| last.seq() < seq);
+                if fits {
+                    account.inbox.push(entry);
+                }
+                fits
+            });
+            if pushed != Some(true) {
+                return corrupted(format!("message {seq} has no place in its inbox"));
+            }
+            self.state.data.sum.add(entry.digest(line.account));
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, line: SentLine) -> Result<()> {
+        for seq in line.seqs {
+            self.hold(seq)?;
+            let entry = SentEntry(seq);
+            let pushed = self.state.data.update_account(line.account, |account| {
+                let fits = account.sent.last().is_none_or(|SentEntry(last)| *last < seq);
+                if fits {
+                    account.sent.push(entry);
+                }
+                fits
+            });
+            if pushed != Some(true) {
+                return corrupted(format!("message {seq} has no place in its sent list"));
+            }
+            self.state.data.sum.add(entry.digest(line.account));
+        }
+        Ok(())
+    }
+
+    /// One list more holds a message.
+    fn hold(&mut self, seq: u64) -> Result<()> {
+        let held = self.state.data.messages.update(seq, |message| {
+            message.holders = message.holders.saturating_add(1);
+        });
+        match held {
+            Some(()) => Ok(()),
+            None => corrupted(format!("a list names message {seq}, which is not there")),
+        }
+    }
+
+    fn remembered(&mut self, line: RememberedLine) -> Result<()> {
+        let RememberedLine { id, index, actor, fingerprint, outcome } = line;
+        if self.state.window_ids.contains_key(&id) {
+            return corrupted(format!("operation {id} is there twice"));
+        }
+        self.state.remember(Remembered {
+            serial: 0,
+            id,
+            index,
+            actor,
+            fingerprint: fingerprint.0,
+            outcome,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, end: End) -> Result<()> {
+        match self.end.replace(end) {
+            None => Ok(()),
+            Some(_) => corrupted("it ends twice"),
+        }
+    }
+}
+
+fn check_order(number: u64, last: u64, counter: u64, what: &str) -> Result<()> {
+    if last < number && number <= counter {
+        return Ok(());
+    }
+    corrupted(format!("{what} {number} is out of order"))
+}
+
+fn corrupted<T>(why: impl Into<String>) -> Result<T> {
+    Err(Error::new(ErrorCode::Corrupted, why))
+}

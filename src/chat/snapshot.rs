@@ -1,0 +1,202 @@
+//! An instant of the state, written as lines.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::hash::StateHash;
+use super::items::{Account, Data, InboxEntry, Label, Message, Remembered, SentEntry, Session};
+use super::lines::{
+    AccountLine, ENTRIES_PER_ITEM, End, FORMAT, Header, InboxLine, LabelLine, MessageLine,
+    RememberedLine, SentLine, SessionLine,
+};
+use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
+use crate::types::AccountName;
+
+/// The state as it was when the view was taken. Cheap to clone; may be moved to
+/// another thread and kept there while the state goes on.
+#[derive(Clone)]
+pub struct View {
+    pub(super) data: Data,
+}
+
+impl fmt::Debug for View {
+    /// Never what is in it: texts and hashes of passwords stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("hash", &self.hash()).finish()
+    }
+}
+
+impl View {
+    pub(super) fn new(data: Data) -> View {
+        View { data }
+    }
+
+    /// Fingerprint of that state.
+    pub fn hash(&self) -> StateHash {
+        self.data.hash()
+    }
+
+    /// The whole state, one JSON object a line, without newlines; the head of
+    /// `lines.rs` describes them. Lines are made as they are asked for and have
+    /// at most about 64 KiB. [`super::Restore`] reads them.
+    pub fn lines(&self) -> impl Iterator<Item = Vec<u8>> + Send + '_ {
+        Packed { items: self.items(), held_back: None }
+    }
+
+    fn items(&self) -> impl Iterator<Item = Piece> + Send + '_ {
+        let data = &self.data;
+        let counters = &data.counters;
+        let header = Header {
+            format: FORMAT,
+            last_seq: counters.last_seq,
+            last_session: counters.last_session,
+            last_account: counters.last_account,
+        };
+        let incarnations = counters.incarnations.iter();
+        let end = std::iter::once_with(|| Piece::new("end", &End { hash: data.hash() }));
+        std::iter::once(Piece::new("header", &header))
+            .chain(incarnations.map(|pair| Piece::new("incarnations", &pair)))
+            .chain(data.accounts.iter().map(|account| account_piece(account)))
+            .chain(data.sessions.iter().map(session_piece))
+            .chain(self.messages())
+            .chain(data.accounts.iter().flat_map(|account| inbox_pieces(account)))
+            .chain(data.accounts.iter().flat_map(|account| sent_pieces(account)))
+            .chain(data.window.iter().map(|remembered| remembered_piece(remembered)))
+            .chain(end)
+    }
+
+    /// Messages, each after the labels that no line before it has told.
+    fn messages(&self) -> impl Iterator<Item = Piece> + Send + '_ {
+        let mut told: BTreeSet<u64> = BTreeSet::new();
+        self.data.messages.iter().flat_map(move |message| {
+            let mut pieces = Vec::with_capacity(1);
+            for label in message.to.0.iter().chain([&message.from]) {
+                if self.data.accounts.get(label.number).is_none() && told.insert(label.number) {
+                    pieces.push(label_piece(label));
+                }
+            }
+            pieces.push(message_piece(message));
+            pieces
+        })
+    }
+}
+
+/// One item as JSON, and its kind.
+struct Piece {
+    kind: &'static str,
+    json: Vec<u8>,
+}
+
+impl Piece {
+    fn new<T: Serialize>(kind: &'static str, item: &T) -> Piece {
+        Piece { kind, json: serde_json::to_vec(item).expect("plain data serializes") }
+    }
+}
+
+fn account_piece(account: &Account) -> Piece {
+    let Label { number, account: uuid, name, .. } = &*account.label;
+    Piece::new(
+        "accounts",
+        &AccountLine {
+            number: *number,
+            account: *uuid,
+            name: name.clone(),
+            password_hash: Cow::Borrowed(&account.password_hash),
+            gone: account.gone,
+        },
+    )
+}
+
+fn session_piece(session: &Session) -> Piece {
+    let Session { number, account, token_hash, expires } = *session;
+    Piece::new("sessions", &SessionLine { number, account, token_hash, expires })
+}
+
+fn label_piece(label: &Label) -> Piece {
+    let name: AccountName = label.name.clone();
+    Piece::new("labels", &LabelLine { number: label.number, account: label.account, name })
+}
+
+fn message_piece(message: &Message) -> Piece {
+    Piece::new(
+        "messages",
+        &MessageLine {
+            seq: message.seq,
+            id: message.id,
+            at: message.at,
+            from: message.from.number,
+            to: message.to.0.iter().map(|label| label.number).collect(),
+            text: Cow::Borrowed(&message.text),
+        },
+    )
+}
+
+/// A list in stretches that do not depend on how it is kept in memory.
+fn stretches<'a, T: Copy + 'a>(
+    mut entries: impl Iterator<Item = &'a T> + 'a,
+) -> impl Iterator<Item = Vec<T>> + 'a {
+    std::iter::from_fn(move || {
+        let stretch: Vec<T> = entries.by_ref().take(ENTRIES_PER_ITEM).copied().collect();
+        (!stretch.is_empty()).then_some(stretch)
+    })
+}
+
+fn inbox_pieces(account: &Arc<Account>) -> impl Iterator<Item = Piece> + Send + '_ {
+    stretches(account.inbox.iter()).map(|stretch: Vec<InboxEntry>| {
+        let (read, unread): (Vec<_>, Vec<_>) = stretch.iter().partition(|entry| entry.read());
+        let seqs = |entries: Vec<InboxEntry>| entries.into_iter().map(InboxEntry::seq).collect();
+        let line =
+            InboxLine { account: account.label.number, read: seqs(read), unread: seqs(unread) };
+        Piece::new("inboxes", &line)
+    })
+}
+
+fn sent_pieces(account: &Arc<Account>) -> impl Iterator<Item = Piece> + Send + '_ {
+    stretches(account.sent.iter()).map(|stretch: Vec<SentEntry>| {
+        let seqs = stretch.into_iter().map(|SentEntry(seq)| seq).collect();
+        Piece::new("sent", &SentLine { account: account.label.number, seqs })
+    })
+}
+
+fn remembered_piece(remembered: &Remembered) -> Piece {
+    Piece::new(
+        "remembered",
+        &RememberedLine {
+            id: remembered.id,
+            index: remembered.index,
+            actor: remembered.actor,
+            fingerprint: StateHash(remembered.fingerprint),
+            outcome: remembered.outcome.clone(),
+        },
+    )
+}
+
+/// Puts items of one kind that follow each other into one line while they fit.
+struct Packed<I> {
+    items: I,
+    held_back: Option<Piece>,
+}
+
+impl<I: Iterator<Item = Piece>> Iterator for Packed<I> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let Piece { kind, json } = self.held_back.take().or_else(|| self.items.next())?;
+        let mut line = format!("{{\"{kind}\":[").into_bytes();
+        line.extend_from_slice(&json);
+        for next in self.items.by_ref() {
+            if next.kind != kind || line.len() + next.json.len() > SNAPSHOT_LINE_TARGET_BYTES {
+                self.held_back = Some(next);
+                break;
+            }
+            line.push(b',');
+            line.extend_from_slice(&next.json);
+        }
+        line.extend_from_slice(b"]}");
+        Some(line)
+    }
+}

@@ -1,0 +1,343 @@
+//! The state, and the way an operation takes through it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::effects::Effects;
+use super::hash::StateHash;
+use super::items::{Account, AccountNumber, Data, Label, Remembered, Session};
+use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
+use super::snapshot::View;
+use super::window::fingerprint;
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX};
+use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
+
+/// The replicated state: what all operations of the log so far have made.
+///
+/// Two states that applied the same entries with the same window are equal,
+/// and so are their hashes. No sequence of entries makes it panic.
+pub struct State {
+    pub(super) data: Data,
+    pub(super) deduplication_window_entries: u64,
+    // What follows from the data, kept for finding things in it. Not in views.
+    /// Accounts that are not gone.
+    pub(super) numbers: BTreeMap<Uuid, AccountNumber>,
+    /// The same by folded name.
+    pub(super) names: BTreeMap<Box<str>, Arc<Label>>,
+    /// Accounts that are gone and whose lists are not empty yet.
+    pub(super) gone: BTreeSet<AccountNumber>,
+    /// Looked up by the sum of a secret, never by the secret, so the time a
+    /// look-up takes tells nothing about any token.
+    pub(super) tokens: BTreeMap<Digest, SessionNumber>,
+    pub(super) expiries: BTreeSet<(Timestamp, SessionNumber)>,
+    pub(super) message_ids: BTreeMap<Uuid, u64>,
+    pub(super) window_ids: BTreeMap<Uuid, u64>,
+    pub(super) last_serial: u64,
+}
+
+/// On whose authority an operation is applied.
+pub(super) enum Actor {
+    /// The action takes no session.
+    NotNeeded,
+    /// The session's account.
+    Account(Caller),
+    /// The action takes a session, and that one has ended or never was.
+    Gone,
+}
+
+/// An account that asks.
+#[derive(Clone, Copy)]
+pub(super) struct Caller {
+    pub(super) number: AccountNumber,
+    pub(super) uuid: Uuid,
+}
+
+impl Default for State {
+    /// Empty, with the default window.
+    fn default() -> Self {
+        State::new(Limits::default().deduplication_window_entries)
+    }
+}
+
+impl fmt::Debug for State {
+    /// Never what is in it: texts and hashes of passwords stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("hash", &self.hash()).field("counts", &self.counts()).finish()
+    }
+}
+
+impl State {
+    /// Empty. An operation id is remembered for `deduplication_window_entries`
+    /// log entries after its own; every replica must use the same number.
+    pub fn new(deduplication_window_entries: u64) -> State {
+        State {
+            data: Data::default(),
+            deduplication_window_entries,
+            numbers: BTreeMap::new(),
+            names: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            tokens: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            message_ids: BTreeMap::new(),
+            window_ids: BTreeMap::new(),
+            last_serial: 0,
+        }
+    }
+
+    /// Applies one log entry. Returns one outcome for each operation, in order;
+    /// adds to `effects` what watchers must hear.
+    ///
+    /// `index` is the entry's place in the log and rises from call to call.
+    pub fn apply(&mut self, index: u64, batch: &Batch, effects: &mut Effects) -> Vec<Outcome> {
+        self.forget(index);
+        self.expire_sessions(batch.at, effects);
+        let outcomes = batch
+            .operations
+            .iter()
+            .map(|operation| self.apply_operation(index, batch.at, operation, effects))
+            .collect();
+        self.empty_gone_accounts(index);
+        outcomes
+    }
+
+    /// Fingerprint of the state. Costs one short SHA-256, whatever the size.
+    pub fn hash(&self) -> StateHash {
+        self.data.hash()
+    }
+
+    /// The state as it is now, unmoved by later changes. Costs a pointer for
+    /// every 256 items.
+    pub fn view(&self) -> View {
+        View::new(self.data.clone())
+    }
+
+    fn apply_operation(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        operation: &Operation,
+        effects: &mut Effects,
+    ) -> Outcome {
+        let actor = self.actor(&operation.action, at, effects);
+        if let Some(outcome) = self.recall(operation, &actor) {
+            return outcome;
+        }
+        let result = match &operation.action {
+            Action::Register { account, name, password_hash, token_hash, expires } => {
+                self.register(*account, name, password_hash, token_hash, *expires, effects)
+            }
+            Action::OpenSession { account, token_hash, expires } => {
+                self.log_in(*account, token_hash, *expires, effects)
+            }
+            Action::CloseSession { session } => self.caller(*session).map(|_| {
+                self.end_session(*session, effects);
+                Outcome::Done
+            }),
+            Action::Send { session, to, text } => self
+                .caller(*session)
+                .and_then(|caller| self.send(at, operation.id, caller.number, to, text, effects)),
+            Action::MarkRead { session, seqs } => {
+                self.caller(*session).and_then(|caller| self.mark_read(caller.number, seqs))
+            }
+            Action::Delete { session, ids } => {
+                self.caller(*session).and_then(|caller| self.delete(index, caller.number, ids))
+            }
+            Action::DeleteAccount { session } => {
+                self.caller(*session).map(|caller| self.delete_account(caller.number, effects))
+            }
+            Action::AllocateIncarnation { replica } => self.allocate_incarnation(*replica),
+        };
+        let outcome = result.unwrap_or_else(Outcome::refused);
+        if remembered_in_window(&outcome) {
+            let by = match actor {
+                Actor::Account(caller) => Some(caller.uuid),
+                Actor::NotNeeded | Actor::Gone => None,
+            };
+            self.remember(Remembered {
+                serial: 0,
+                id: operation.id,
+                index,
+                actor: by,
+                fingerprint: fingerprint(&operation.action),
+                outcome: outcome.clone(),
+            });
+        }
+        outcome
+    }
+
+    /// Finds out who asks. A session that has expired is ended right here, not
+    /// only refused: the next leader's clock may be behind this one's, and what
+    /// was refused must stay refused.
+    fn actor(&mut self, action: &Action, at: Timestamp, effects: &mut Effects) -> Actor {
+        let number = match action {
+            Action::CloseSession { session }
+            | Action::Send { session, .. }
+            | Action::MarkRead { session, .. }
+            | Action::Delete { session, .. }
+            | Action::DeleteAccount { session } => *session,
+            Action::Register { .. }
+            | Action::OpenSession { .. }
+            | Action::AllocateIncarnation { .. } => return Actor::NotNeeded,
+        };
+        if self.data.sessions.get(number).is_some_and(|session| session.expires <= at) {
+            self.end_session(number, effects);
+        }
+        self.caller(number).map_or(Actor::Gone, Actor::Account)
+    }
+
+    /// The account of a session that has not ended.
+    fn caller(&self, session: SessionNumber) -> Result<Caller> {
+        let session = self.data.sessions.get(session).ok_or_else(session_expired)?;
+        let account = self.data.accounts.get(session.account).ok_or_else(session_expired)?;
+        Ok(Caller { number: session.account, uuid: account.label.account })
+    }
+
+    fn log_in(
+        &mut self,
+        account: Uuid,
+        token_hash: &Digest,
+        expires: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<Outcome> {
+        let number = *self.numbers.get(&account).ok_or_else(|| {
+            Error::new(ErrorCode::LoginRefused, "unknown account or wrong password")
+        })?;
+        self.check_token(token_hash)?;
+        Ok(self.open_session(number, account, token_hash, expires, effects))
+    }
+
+    fn register(
+        &mut self,
+        uuid: Uuid,
+        name: &AccountName,
+        password_hash: &str,
+        token_hash: &Digest,
+        expires: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<Outcome> {
+        let folded = name.folded();
+        if let Some(owner) = self.names.get(folded.as_str()) {
+            return Err(Error::new(
+                ErrorCode::NameTaken,
+                format!("the name {} belongs to somebody; choose another", owner.name),
+            ));
+        }
+        // Servers draw identities at random; two alike mean a broken source.
+        if self.numbers.contains_key(&uuid) {
+            return Err(Error::new(
+                ErrorCode::IdConflict,
+                format!("the account identity {uuid} is in use; repeat with a new operation id"),
+            ));
+        }
+        self.check_token(token_hash)?;
+        self.data.counters.last_account += 1;
+        let number = self.data.counters.last_account;
+        let label = Label::new(number, uuid, name.clone());
+        let account = Account::new(label.clone(), password_hash.into());
+        self.data.sum.add(account.digest());
+        self.data.accounts.push(Arc::new(account));
+        self.numbers.insert(uuid, number);
+        self.names.insert(folded.into(), label);
+        Ok(self.open_session(number, uuid, token_hash, expires, effects))
+    }
+
+    /// A token opens one session only.
+    fn check_token(&self, token_hash: &Digest) -> Result<()> {
+        match self.tokens.contains_key(token_hash) {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorCode::IdConflict,
+                "the session token is in use already; log in again with a new one",
+            )),
+        }
+    }
+
+    fn open_session(
+        &mut self,
+        account: AccountNumber,
+        uuid: Uuid,
+        token_hash: &Digest,
+        expires: Timestamp,
+        effects: &mut Effects,
+    ) -> Outcome {
+        self.data.counters.last_session += 1;
+        let number = self.data.counters.last_session;
+        let session = Session { number, account, token_hash: *token_hash, expires };
+        self.data.sum.add(session.digest());
+        self.data.sessions.push(session);
+        self.tokens.insert(*token_hash, number);
+        self.expiries.insert((expires, number));
+        let oldest = self.data.update_account(account, |account| {
+            account.sessions.push(number);
+            let too_many = account.sessions.len() > SESSIONS_PER_ACCOUNT_MAX;
+            account.sessions.first().copied().filter(|_| too_many)
+        });
+        if let Some(oldest) = oldest.flatten() {
+            self.end_session(oldest, effects);
+        }
+        Outcome::SessionOpened { session: number, account: uuid }
+    }
+
+    pub(super) fn end_session(&mut self, number: SessionNumber, effects: &mut Effects) {
+        let Some(session) = self.data.sessions.remove(number) else {
+            return;
+        };
+        self.data.sum.subtract(session.digest());
+        self.tokens.remove(&session.token_hash);
+        self.expiries.remove(&(session.expires, number));
+        let account = self.data.update_account(session.account, |account| {
+            account.sessions.retain(|other| *other != number);
+            account.label.account
+        });
+        effects.ended_sessions.extend(account.map(|account| (account, number)));
+    }
+
+    /// Ends sessions whose time is over, a bounded number an entry.
+    fn expire_sessions(&mut self, at: Timestamp, effects: &mut Effects) {
+        for _ in 0..SESSIONS_EXPIRED_PER_ENTRY_MAX {
+            match self.expiries.first() {
+                Some((expires, number)) if *expires <= at => {
+                    let number = *number;
+                    self.end_session(number, effects);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Incarnation 1 is the founder's, which nobody allocates.
+    fn allocate_incarnation(&mut self, replica: ReplicaId) -> Result<Outcome> {
+        let highest = self.data.counters.incarnations.entry(replica).or_insert(1);
+        match highest.checked_add(1) {
+            Some(incarnation) => {
+                *highest = incarnation;
+                Ok(Outcome::Incarnation { incarnation })
+            }
+            None => Err(Error::new(
+                ErrorCode::TooMany,
+                format!("replica {replica} has used up its incarnations"),
+            )),
+        }
+    }
+}
+
+/// Whether an outcome belongs into the window; the head of `window.rs` says why
+/// these do not.
+fn remembered_in_window(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Sent { .. } => false,
+        Outcome::Refused(body) => body.code != ErrorCode::SessionExpired,
+        Outcome::SessionOpened { .. }
+        | Outcome::Done
+        | Outcome::Marked { .. }
+        | Outcome::Deleted { .. }
+        | Outcome::Incarnation { .. } => true,
+    }
+}
+
+/// Of a session that is not there, whatever became of it.
+pub(super) fn session_expired() -> Error {
+    Error::new(ErrorCode::SessionExpired, "the session has ended; log in again")
+}

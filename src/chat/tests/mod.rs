@@ -1,0 +1,216 @@
+//! Stories about the state machine, and properties of all its histories.
+
+mod accounts;
+mod messages;
+mod model;
+mod properties;
+mod queries;
+mod snapshots;
+mod window;
+
+use std::collections::BTreeMap;
+
+use super::hash::StateHash;
+use super::items::Data;
+use super::*;
+use crate::error::ErrorCode;
+use crate::protocol::client::{InboxQuery, Which};
+use crate::types::{AccountName, Digest, Timestamp, Uuid};
+
+/// An hour in milliseconds.
+const HOUR: u64 = 3_600_000;
+
+fn name(name: &str) -> AccountName {
+    AccountName::new(name).expect("a valid name")
+}
+
+fn names(list: &[&str]) -> Vec<AccountName> {
+    list.iter().map(|n| name(n)).collect()
+}
+
+/// The hash of a state, from scratch.
+fn recompute(data: &Data) -> StateHash {
+    let mut fresh = Data { counters: data.counters.clone(), ..Data::default() };
+    for account in data.accounts.iter() {
+        fresh.sum.add(account.digest());
+        let number = account.label.number;
+        account.inbox.iter().for_each(|entry| fresh.sum.add(entry.digest(number)));
+        account.sent.iter().for_each(|entry| fresh.sum.add(entry.digest(number)));
+    }
+    data.sessions.iter().for_each(|session| fresh.sum.add(session.digest()));
+    data.messages.iter().for_each(|message| fresh.sum.add(message.digest()));
+    data.window.iter().for_each(|remembered| fresh.sum.add(remembered.digest()));
+    fresh.hash()
+}
+
+/// Holds everything that is kept incrementally against what it follows from.
+fn audit(state: &State) {
+    let data = &state.data;
+    assert_eq!(state.hash(), recompute(data), "the hash is that of the content");
+    let mut holders: BTreeMap<u64, u32> = BTreeMap::new();
+    let (mut numbers, mut gone) = (BTreeMap::new(), Vec::new());
+    for account in data.accounts.iter() {
+        account.inbox.iter().for_each(|entry| *holders.entry(entry.seq()).or_default() += 1);
+        account.sent.iter().for_each(|entry| *holders.entry(entry.0).or_default() += 1);
+        let number = account.label.number;
+        let sessions = data.sessions.iter().filter(|session| session.account == number);
+        assert!(sessions.map(|session| &session.number).eq(&account.sessions));
+        if account.gone {
+            gone.push(number);
+        } else {
+            numbers.insert(account.label.account, number);
+            let named = state.names.get(account.label.name.folded().as_str());
+            assert_eq!(named.map(|label| label.number), Some(number));
+        }
+    }
+    assert_eq!(numbers, state.numbers);
+    assert_eq!(numbers.len(), state.names.len());
+    assert!(gone.iter().eq(&state.gone));
+    assert!(data.messages.iter().map(|m| (m.seq, m.holders)).eq(holders), "holders are counted");
+    let sessions = data.sessions.iter();
+    assert_eq!(
+        sessions.map(|s| (s.token_hash, s.number)).collect::<BTreeMap<_, _>>(),
+        state.tokens
+    );
+    assert!(data.sessions.iter().all(|s| state.expiries.contains(&(s.expires, s.number))));
+    assert_eq!(data.sessions.len(), state.expiries.len());
+    let ids: BTreeMap<_, _> = data.messages.iter().map(|m| (m.id, m.seq)).collect();
+    assert_eq!(ids, state.message_ids);
+    let window: BTreeMap<_, _> = data.window.iter().map(|r| (r.id, r.serial)).collect();
+    assert_eq!(window, state.window_ids);
+    assert!(window.keys().all(|id| !ids.contains_key(id)), "an id is remembered once");
+}
+
+fn lines(state: &State) -> Vec<Vec<u8>> {
+    state.view().lines().collect()
+}
+
+fn restore(window: u64, lines: &[Vec<u8>]) -> crate::error::Result<State> {
+    let mut restore = Restore::new(window);
+    lines.iter().try_for_each(|line| restore.line(line))?;
+    restore.finish()
+}
+
+/// Somebody with an account and a session.
+#[derive(Clone, Copy, Debug)]
+struct Person {
+    account: Uuid,
+    session: SessionNumber,
+}
+
+/// A state and the log that leads to it.
+struct Chat {
+    state: State,
+    index: u64,
+    at: Timestamp,
+    effects: Effects,
+    next_id: u128,
+}
+
+impl Chat {
+    fn new() -> Chat {
+        Chat::with_window(1_000)
+    }
+
+    fn with_window(window: u64) -> Chat {
+        Chat {
+            state: State::new(window),
+            index: 0,
+            at: Timestamp(HOUR),
+            effects: Effects::default(),
+            next_id: 0,
+        }
+    }
+
+    fn id(&mut self) -> Uuid {
+        self.next_id += 1;
+        Uuid::from_u128(self.next_id << 64 | 0xf00d)
+    }
+
+    /// One entry with one operation.
+    fn apply_as(&mut self, id: Uuid, action: Action) -> Outcome {
+        self.index += 1;
+        self.effects = Effects::default();
+        let batch = Batch { at: self.at, operations: vec![Operation { id, action }] };
+        let mut outcomes = self.state.apply(self.index, &batch, &mut self.effects);
+        assert_eq!(outcomes.len(), 1);
+        outcomes.remove(0)
+    }
+
+    fn apply(&mut self, action: Action) -> Outcome {
+        let id = self.id();
+        let outcome = self.apply_as(id, action);
+        audit(&self.state);
+        outcome
+    }
+
+    /// Entries without operations.
+    fn pass(&mut self, entries: u64) {
+        for _ in 0..entries {
+            self.index += 1;
+            let batch = Batch { at: self.at, operations: Vec::new() };
+            assert_eq!(self.state.apply(self.index, &batch, &mut self.effects), []);
+        }
+        audit(&self.state);
+    }
+
+    fn register_action(&mut self, who: &str) -> Action {
+        let secret = self.id();
+        Action::Register {
+            account: secret,
+            name: name(who),
+            password_hash: format!("$argon2id${secret}"),
+            token_hash: Digest::of(secret.as_bytes()),
+            expires: self.at.plus_ms(100 * HOUR),
+        }
+    }
+
+    fn register(&mut self, who: &str) -> Person {
+        let action = self.register_action(who);
+        opened(self.apply(action))
+    }
+
+    fn log_in(&mut self, account: Uuid) -> Outcome {
+        let token_hash = Digest::of(self.id().as_bytes());
+        let expires = self.at.plus_ms(100 * HOUR);
+        self.apply(Action::OpenSession { account, token_hash, expires })
+    }
+
+    /// Sends, and returns the message's id and seq.
+    fn send(&mut self, from: Person, to: &[&str], text: &str) -> (Uuid, u64) {
+        let id = self.id();
+        match self.apply_as(id, send(from, to, text)) {
+            Outcome::Sent { seq, .. } => (id, seq),
+            other => panic!("not sent: {other:?}"),
+        }
+    }
+
+    fn page(&self, person: Person, query: &InboxQuery) -> Page {
+        self.state.messages(person.account, query, 1_000, usize::MAX)
+    }
+
+    /// Texts of a person's messages.
+    fn texts(&self, person: Person, which: Which) -> Vec<String> {
+        let query = InboxQuery { which, ..InboxQuery::default() };
+        self.page(person, &query).messages.into_iter().map(|message| message.text).collect()
+    }
+}
+
+fn send(from: Person, to: &[&str], text: &str) -> Action {
+    Action::Send { session: from.session, to: names(to), text: text.to_string() }
+}
+
+fn opened(outcome: Outcome) -> Person {
+    match outcome {
+        Outcome::SessionOpened { session, account } => Person { account, session },
+        other => panic!("no session: {other:?}"),
+    }
+}
+
+/// The code of a refusal, and its sentence.
+fn refusal(outcome: Outcome) -> (ErrorCode, String) {
+    match outcome {
+        Outcome::Refused(body) => (body.code, body.message),
+        other => panic!("not refused: {other:?}"),
+    }
+}

@@ -1,0 +1,258 @@
+//! What the state machine does, told as plainly as possible: lists that are
+//! searched from end to end, nothing kept twice, no bounds on work.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+#[derive(Clone)]
+pub(super) struct ModelAccount {
+    pub(super) uuid: Uuid,
+    pub(super) name: AccountName,
+    /// `seq` and whether it is read.
+    pub(super) inbox: Vec<(u64, bool)>,
+    pub(super) sent: Vec<u64>,
+}
+
+pub(super) struct ModelMessage {
+    pub(super) id: Uuid,
+    pub(super) at: Timestamp,
+    pub(super) from: AccountName,
+    pub(super) to: Vec<AccountName>,
+    pub(super) text: String,
+}
+
+/// What became of an operation id.
+struct Done {
+    /// Remembered from this entry on; `None` while its message is stored.
+    since: Option<u64>,
+    content: String,
+    actor: Option<Uuid>,
+    outcome: Outcome,
+}
+
+pub(super) struct ModelSession {
+    pub(super) account: Uuid,
+    pub(super) token: Digest,
+    pub(super) expires: Timestamp,
+}
+
+#[derive(Default)]
+pub(super) struct Model {
+    window: u64,
+    pub(super) accounts: Vec<ModelAccount>,
+    pub(super) sessions: BTreeMap<SessionNumber, ModelSession>,
+    pub(super) messages: BTreeMap<u64, ModelMessage>,
+    done: BTreeMap<Uuid, Done>,
+    incarnations: BTreeMap<u32, u32>,
+    last_session: SessionNumber,
+    pub(super) last_seq: u64,
+}
+
+/// An outcome without the sentence of a refusal.
+pub(super) fn plain(outcome: &Outcome) -> Result<Outcome, ErrorCode> {
+    match outcome {
+        Outcome::Refused(body) => Err(body.code),
+        other => Ok(other.clone()),
+    }
+}
+
+fn folded_once(to: &[AccountName]) -> Vec<String> {
+    let mut list: Vec<String> = Vec::new();
+    for name in to {
+        if !list.contains(&name.folded()) {
+            list.push(name.folded());
+        }
+    }
+    list
+}
+
+/// What counts when two requests are compared.
+fn content(action: &Action) -> String {
+    match action {
+        Action::Register { name, token_hash, .. } => format!("register {name} {token_hash}"),
+        Action::OpenSession { account, token_hash, .. } => format!("open {account} {token_hash}"),
+        Action::CloseSession { session } => format!("close {session}"),
+        Action::Send { to, text, .. } => format!("send {:?} {text}", folded_once(to)),
+        Action::MarkRead { seqs, .. } => format!("mark {seqs:?}"),
+        Action::Delete { ids, .. } => format!("delete {ids:?}"),
+        Action::DeleteAccount { .. } => "delete account".to_string(),
+        Action::AllocateIncarnation { replica } => format!("allocate {replica}"),
+    }
+}
+
+impl Model {
+    pub(super) fn new(window: u64) -> Model {
+        Model { window, ..Model::default() }
+    }
+
+    pub(super) fn apply(&mut self, index: u64, batch: &Batch) -> Vec<Result<Outcome, ErrorCode>> {
+        let window = self.window;
+        self.done.retain(|_, done| done.since.is_none_or(|since| index - since <= window));
+        self.sessions.retain(|_, session| session.expires > batch.at);
+        let operations = batch.operations.iter();
+        operations.map(|operation| plain(&self.operation(index, batch.at, operation))).collect()
+    }
+
+    pub(super) fn account(&mut self, uuid: Uuid) -> Option<&mut ModelAccount> {
+        self.accounts.iter_mut().find(|account| account.uuid == uuid)
+    }
+
+    fn operation(&mut self, index: u64, at: Timestamp, operation: &Operation) -> Outcome {
+        let action = &operation.action;
+        let number = match action {
+            Action::CloseSession { session }
+            | Action::Send { session, .. }
+            | Action::MarkRead { session, .. }
+            | Action::Delete { session, .. }
+            | Action::DeleteAccount { session } => Some(*session),
+            _ => None,
+        };
+        if let Some(number) = number
+            && self.sessions.get(&number).is_some_and(|session| session.expires <= at)
+        {
+            self.sessions.remove(&number);
+        }
+        let actor = number.and_then(|n| self.sessions.get(&n)).map(|session| session.account);
+        if let Some(done) = self.done.get(&operation.id) {
+            let same_actor = actor.is_none() || actor == done.actor;
+            return match same_actor && content(action) == done.content {
+                true => done.outcome.clone(),
+                false => refuse(ErrorCode::IdConflict),
+            };
+        }
+        if number.is_some() && actor.is_none() {
+            return refuse(ErrorCode::SessionExpired);
+        }
+        let outcome = self.fresh(index, at, operation, actor.unwrap_or_default());
+        let since = (!matches!(outcome, Outcome::Sent { .. })).then_some(index);
+        let done = Done { since, content: content(action), actor, outcome: outcome.clone() };
+        self.done.insert(operation.id, done);
+        outcome
+    }
+
+    fn fresh(&mut self, index: u64, at: Timestamp, operation: &Operation, me: Uuid) -> Outcome {
+        match &operation.action {
+            Action::Register { account, name, token_hash, expires, .. } => {
+                if self.accounts.iter().any(|other| other.name == *name) {
+                    return refuse(ErrorCode::NameTaken);
+                }
+                if self.account(*account).is_some() {
+                    return refuse(ErrorCode::IdConflict);
+                }
+                let (uuid, name) = (*account, name.clone());
+                let newcomer = ModelAccount { uuid, name, inbox: Vec::new(), sent: Vec::new() };
+                let opened = self.open(uuid, *token_hash, *expires);
+                if !matches!(opened, Outcome::Refused(_)) {
+                    self.accounts.push(newcomer);
+                }
+                opened
+            }
+            Action::OpenSession { account, token_hash, expires } => match self.account(*account) {
+                None => refuse(ErrorCode::LoginRefused),
+                Some(_) => self.open(*account, *token_hash, *expires),
+            },
+            Action::CloseSession { session } => {
+                self.sessions.remove(session);
+                Outcome::Done
+            }
+            Action::Send { to, text, .. } => self.send(at, operation.id, me, to, text),
+            Action::MarkRead { seqs, .. } => {
+                let account = self.account(me).expect("the session's");
+                let mut count = 0;
+                for (seq, read) in &mut account.inbox {
+                    count += u64::from(seqs.contains(seq) && !*read);
+                    *read |= seqs.contains(seq);
+                }
+                Outcome::Marked { count }
+            }
+            Action::Delete { ids, .. } => {
+                let inbox = self.account(me).expect("the session's").inbox.clone();
+                let held: Vec<(u64, Uuid)> =
+                    inbox.iter().map(|(seq, _)| (*seq, self.messages[seq].id)).collect();
+                if !ids.iter().all(|id| held.iter().any(|(_, other)| other == id)) {
+                    return refuse(ErrorCode::UnknownMessage);
+                }
+                let doomed: Vec<u64> =
+                    held.iter().filter(|(_, id)| ids.contains(id)).map(|(seq, _)| *seq).collect();
+                let account = self.account(me).expect("the session's");
+                account.inbox.retain(|(seq, _)| !doomed.contains(seq));
+                self.drop_bodies(index);
+                Outcome::Deleted { count: doomed.len() as u64 }
+            }
+            Action::DeleteAccount { .. } => {
+                self.accounts.retain(|account| account.uuid != me);
+                self.sessions.retain(|_, session| session.account != me);
+                self.drop_bodies(index);
+                Outcome::Done
+            }
+            Action::AllocateIncarnation { replica } => {
+                let highest = self.incarnations.entry(replica.0).or_insert(1);
+                *highest += 1;
+                Outcome::Incarnation { incarnation: *highest }
+            }
+        }
+    }
+
+    fn open(&mut self, account: Uuid, token: Digest, expires: Timestamp) -> Outcome {
+        if self.sessions.values().any(|session| session.token == token) {
+            return refuse(ErrorCode::IdConflict);
+        }
+        self.last_session += 1;
+        self.sessions.insert(self.last_session, ModelSession { account, token, expires });
+        Outcome::SessionOpened { session: self.last_session, account }
+    }
+
+    fn send(
+        &mut self,
+        at: Timestamp,
+        id: Uuid,
+        me: Uuid,
+        to: &[AccountName],
+        text: &str,
+    ) -> Outcome {
+        if text.is_empty() || text.len() > 8192 {
+            return refuse(ErrorCode::InvalidText);
+        }
+        if to.is_empty() {
+            return refuse(ErrorCode::InvalidRequest);
+        }
+        let mut recipients = Vec::new();
+        for name in folded_once(to) {
+            match self.accounts.iter().position(|account| account.name.folded() == name) {
+                Some(place) => recipients.push(place),
+                None => return refuse(ErrorCode::UnknownAccount),
+            }
+        }
+        self.last_seq += 1;
+        let seq = self.last_seq;
+        recipients.iter().for_each(|place| self.accounts[*place].inbox.push((seq, false)));
+        let to: Vec<_> =
+            recipients.iter().map(|place| self.accounts[*place].name.clone()).collect();
+        let sender = self.account(me).expect("the session's");
+        sender.sent.push(seq);
+        let from = sender.name.clone();
+        let (text, outcome) = (text.to_string(), Outcome::Sent { seq, at, to: to.clone() });
+        self.messages.insert(seq, ModelMessage { id, at, from, to, text });
+        outcome
+    }
+
+    /// Drops messages that no list holds; their ids are remembered from now on.
+    fn drop_bodies(&mut self, index: u64) {
+        let accounts = &self.accounts;
+        let done = &mut self.done;
+        self.messages.retain(|seq, message| {
+            let held = accounts.iter().any(|account| {
+                account.sent.contains(seq) || account.inbox.iter().any(|(held, _)| held == seq)
+            });
+            if !held && let Some(done) = done.get_mut(&message.id) {
+                done.since = Some(index);
+            }
+            held
+        });
+    }
+}
+
+fn refuse(code: ErrorCode) -> Outcome {
+    Outcome::refused(crate::error::Error::new(code, ""))
+}

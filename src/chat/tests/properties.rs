@@ -1,0 +1,284 @@
+//! What holds for every history. Ids, names, tokens and sessions come from
+//! small pools, so that collisions, repetitions, strangers and expiry are
+//! common; time jumps back now and then.
+
+use proptest::prelude::*;
+
+use super::model::{Model, plain};
+use super::*;
+use crate::protocol::client;
+use crate::types::ReplicaId;
+
+const NAMES: [&str; 6] = ["ann", "Ann", "bob", "BOB", "cy", "dee"];
+
+fn pool_id(n: u8) -> Uuid {
+    // Three beginnings that several ids share.
+    Uuid::from_u128(u128::from(0xabc0 + u16::from(n % 3)) << 112 | u128::from(n))
+}
+
+fn any_name() -> impl Strategy<Value = AccountName> {
+    (0..NAMES.len()).prop_map(|n| name(NAMES[n]))
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    let token = || (0u8..24).prop_map(|n| Digest::of(&[n]));
+    let account = || (0u8..8).prop_map(|n| Uuid::from_u128(u128::from(n) + 1));
+    let expires = || (0u64..400).prop_map(Timestamp);
+    let session = || 1u64..12;
+    let text = prop_oneof![8 => "[ab]{1,2}", 1 => Just(String::new()), 1 => Just("x".repeat(8193))];
+    prop_oneof![
+        6 => (account(), any_name(), token(), expires()).prop_map(
+            |(account, name, token_hash, expires)| Action::Register {
+                account, name, password_hash: format!("hash of {expires}"), token_hash, expires
+            }
+        ),
+        3 => (account(), token(), expires()).prop_map(|(account, token_hash, expires)| {
+            Action::OpenSession { account, token_hash, expires }
+        }),
+        1 => session().prop_map(|session| Action::CloseSession { session }),
+        12 => (session(), prop::collection::vec(any_name(), 0..4), text)
+            .prop_map(|(session, to, text)| Action::Send { session, to, text }),
+        3 => (session(), prop::collection::vec(0u64..20, 0..6))
+            .prop_map(|(session, seqs)| Action::MarkRead { session, seqs }),
+        4 => (session(), prop::collection::vec((0u8..40).prop_map(pool_id), 0..3))
+            .prop_map(|(session, ids)| Action::Delete { session, ids }),
+        1 => session().prop_map(|session| Action::DeleteAccount { session }),
+        1 => (1u32..4).prop_map(|n| Action::AllocateIncarnation { replica: ReplicaId(n) }),
+    ]
+}
+
+/// One log entry: how far after the last, its time, its operations. Some
+/// operations repeat one of those before, if there is one.
+type Step = (u64, u64, Vec<(u8, Action, Option<prop::sample::Index>)>);
+
+fn any_history() -> impl Strategy<Value = (u64, Vec<(u64, Batch)>)> {
+    let repeat = prop::option::weighted(0.2, any::<prop::sample::Index>());
+    let operation = (0u8..40, any_action(), repeat);
+    let step = (1u64..4, 0u64..300, prop::collection::vec(operation, 0..4));
+    (0u64..40, prop::collection::vec(step, 1..60))
+        .prop_map(|(window, steps)| (window, history(steps)))
+}
+
+fn history(steps: Vec<Step>) -> Vec<(u64, Batch)> {
+    let (mut index, mut before) = (0, Vec::<Operation>::new());
+    let mut entry = |(step, (ahead, time, operations)): (usize, Step)| {
+        index += ahead;
+        let operations = operations
+            .into_iter()
+            .map(|(id, action, repeat)| {
+                let operation = match repeat {
+                    Some(which) if !before.is_empty() => which.get(&before).clone(),
+                    _ => Operation { id: pool_id(id), action },
+                };
+                before.push(operation.clone());
+                operation
+            })
+            .collect();
+        // Mostly ahead, with jumps back.
+        let at = Timestamp(step as u64 * 4 + if time < 30 { 0 } else { time / 10 });
+        (index, Batch { at, operations })
+    };
+    steps.into_iter().enumerate().map(&mut entry).collect()
+}
+
+fn run(state: &mut State, history: &[(u64, Batch)]) -> Vec<Vec<Outcome>> {
+    let apply = |(index, batch): &(u64, Batch)| state.apply(*index, batch, &mut Effects::default());
+    history.iter().map(apply).collect()
+}
+
+/// All pages of a query.
+fn all_pages(state: &State, account: Uuid, query: &InboxQuery) -> Vec<client::Message> {
+    let (mut query, mut messages) = (query.clone(), Vec::new());
+    loop {
+        let page = state.messages(account, &query, 2, 3);
+        messages.extend(page.messages);
+        if !page.more {
+            return messages;
+        }
+        query.after = Some(page.scanned_to);
+    }
+}
+
+fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
+    assert_eq!(state.last_seq(), model.last_seq);
+    assert_eq!(state.counts().messages, model.messages.len());
+    assert_eq!(state.counts().accounts, model.accounts.len());
+    for number in 0..20 {
+        let theirs = model.sessions.get(&number).filter(|session| session.expires > now);
+        let ours = state.session_by_number(number, now).ok();
+        assert_eq!(ours.as_ref().map(|s| s.account), theirs.map(|s| s.account));
+        if let Some(session) = theirs {
+            assert_eq!(state.session(&session.token, now).ok(), ours);
+        }
+    }
+    let mut listed: Vec<&AccountName> = model.accounts.iter().map(|a| &a.name).collect();
+    listed.sort_by_key(|name| name.folded());
+    let (ours, more) = state.accounts(Some(&Glob::new("*")), None, 100);
+    assert!(!more && ours.iter().eq(listed), "{ours:?}");
+    for uuid in (0..9).map(Uuid::from_u128) {
+        let account = model.account(uuid).cloned();
+        assert_eq!(state.account(uuid).map(|a| a.name), account.as_ref().map(|a| a.name.clone()));
+        for which in [Which::Unread, Which::All, Which::Sent] {
+            for (from, since, after) in [
+                (None, None, None),
+                (Some("ANN"), None, Some(3)),
+                (None, Some(Timestamp(60)), None),
+            ] {
+                let theirs: Vec<client::Message> = account
+                    .iter()
+                    .flat_map(|account| match which {
+                        Which::Sent => account.sent.iter().map(|seq| (*seq, true)).collect(),
+                        Which::Unread | Which::All => account.inbox.clone(),
+                    })
+                    .filter(|(seq, read)| {
+                        let message = &model.messages[seq];
+                        !(which == Which::Unread && *read)
+                            && from.is_none_or(|from| message.from == name(from))
+                            && since.is_none_or(|since| message.at >= since)
+                            && after.is_none_or(|after| *seq > after)
+                    })
+                    .map(|(seq, read)| {
+                        let message = &model.messages[&seq];
+                        client::Message {
+                            id: message.id,
+                            from: message.from.clone(),
+                            to: message.to.clone(),
+                            text: message.text.clone(),
+                            at: message.at,
+                            seq,
+                            read,
+                        }
+                    })
+                    .collect();
+                let from = from.map(str::to_string);
+                let query = InboxQuery { which, after, from, since, limit: None };
+                assert_eq!(all_pages(state, uuid, &query), theirs);
+            }
+        }
+        for prefix in ["abc0", "ABC1", "ab-c2"] {
+            let digits = prefix.replace('-', "").to_lowercase();
+            let inbox = account.iter().flat_map(|account| &account.inbox);
+            let mut theirs: Vec<Uuid> = inbox
+                .map(|(seq, _)| model.messages[seq].id)
+                .filter(|id| id.simple().to_string().starts_with(&digits))
+                .collect();
+            theirs.sort_unstable();
+            theirs.truncate(2);
+            assert_eq!(state.find(uuid, prefix).expect("valid"), theirs);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_history_has_one_outcome_and_the_naive_model_agrees((window, history) in any_history()) {
+        let (mut state, mut again) = (State::new(window), State::new(window));
+        let mut model = Model::new(window);
+        for (index, batch) in &history {
+            let outcomes = state.apply(*index, batch, &mut Effects::default());
+            let theirs = model.apply(*index, batch);
+            prop_assert_eq!(outcomes.iter().map(plain).collect::<Vec<_>>(), theirs);
+            audit(&state);
+            prop_assert_eq!(again.apply(*index, batch, &mut Effects::default()), outcomes);
+            prop_assert_eq!(again.hash(), state.hash());
+        }
+        let now = history.last().map_or(Timestamp(0), |(_, batch)| batch.at);
+        check_queries(&state, &mut model, now);
+    }
+
+    #[test]
+    fn a_restart_from_a_snapshot_makes_no_difference(
+        (window, history) in any_history(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let (before, after) = history.split_at(cut.index(history.len()));
+        let mut straight = State::new(window);
+        run(&mut straight, before);
+        let view = straight.view();
+        let (hash, written) = (straight.hash(), lines(&straight));
+        let outcomes = run(&mut straight, after);
+
+        prop_assert_eq!(view.lines().collect::<Vec<_>>(), written.clone(), "a view stays");
+        let mut restored = restore(window, &written).expect("own lines");
+        audit(&restored);
+        prop_assert_eq!(restored.hash(), hash);
+        prop_assert_eq!(lines(&restored), written);
+        prop_assert_eq!(run(&mut restored, after), outcomes);
+        prop_assert_eq!(restored.hash(), straight.hash());
+        prop_assert_eq!(lines(&restored), lines(&straight));
+        audit(&restored);
+    }
+
+    #[test]
+    fn the_same_operation_at_once_again_changes_nothing((window, history) in any_history()) {
+        let mut state = State::new(window);
+        for (index, batch) in history {
+            for operation in batch.operations {
+                let entry = Batch { at: batch.at, operations: vec![operation] };
+                let first = state.apply(index, &entry, &mut Effects::default());
+                // Ends what expires at this very instant.
+                let nothing = Batch { at: batch.at, operations: Vec::new() };
+                state.apply(index, &nothing, &mut Effects::default());
+                let (hash, counts) = (state.hash(), state.counts());
+                let mut effects = Effects::default();
+                prop_assert_eq!(state.apply(index, &entry, &mut effects), first);
+                prop_assert_eq!((state.hash(), state.counts()), (hash, counts));
+                prop_assert_eq!(effects, Effects::default());
+            }
+        }
+    }
+
+    #[test]
+    fn broken_lines_are_refused_or_harmless_and_never_a_panic(
+        (window, history) in any_history(),
+        flips in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1u8..=255), 1..20),
+        swap in any::<(prop::sample::Index, prop::sample::Index)>(),
+    ) {
+        let mut state = State::new(window);
+        run(&mut state, &history);
+        let written = lines(&state);
+        let mut broken: Vec<Vec<Vec<u8>>> = flips
+            .into_iter()
+            .map(|(line, byte, flip)| {
+                let mut lines = written.clone();
+                let line = line.index(lines.len());
+                let byte = byte.index(lines[line].len());
+                lines[line][byte] ^= flip;
+                lines
+            })
+            .collect();
+        let mut swapped = written.clone();
+        swapped.swap(swap.0.index(written.len()), swap.1.index(written.len()));
+        broken.push(swapped);
+        for lines in broken {
+            match restore(window, &lines) {
+                Ok(mut restored) => {
+                    prop_assert_eq!(restored.hash(), state.hash());
+                    audit(&restored);
+                    run(&mut restored, &history);
+                }
+                Err(error) => prop_assert!(
+                    matches!(error.code, ErrorCode::Corrupted | ErrorCode::NewerFormat)
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused(garbage in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..10) {
+        let kinds = ["header", "incarnations", "accounts", "sessions", "labels", "messages",
+            "inboxes", "sent", "remembered", "end"];
+        let mut restore = Restore::new(1);
+        restore.line(&lines(&State::new(1))[0]).expect("a header");
+        let text = String::from_utf8_lossy(&garbage).into_owned();
+        let almost = format!("{{\"{}\":[{text}]}}", kinds[kind]);
+        if let Err(error) = restore.line(almost.as_bytes()) {
+            prop_assert_eq!(error.code, ErrorCode::Corrupted);
+        }
+        let error = restore.line(&garbage).expect_err("no line");
+        prop_assert_eq!(error.code, ErrorCode::Corrupted);
+    }
+}

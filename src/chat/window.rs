@@ -1,0 +1,158 @@
+//! Remembering operations, so that the same id is applied once.
+//!
+//! A client whose answer was lost repeats its request, perhaps at another
+//! server, perhaps after the first try was ordered twice. So every operation id
+//! is remembered with its outcome for a number of log entries. Refusals are
+//! remembered like successes: a client that was told "unknown account" must not
+//! see a late copy of the same request delivered after all.
+//!
+//! Three outcomes need no place in the window:
+//! - A message that is stored is found by its id, and its outcome follows from
+//!   it. Only when the last copy goes does a tombstone enter the window.
+//! - "Session expired" is told for a session number that never comes back, so
+//!   a late copy of that request is refused again anyway; and somebody who logs
+//!   in again may repeat the same id and have it done this time.
+//! - A conflict of ids changes nothing of what the id means.
+//!
+//! Forgetting costs what remembering did: the window is a queue by log index,
+//! and every entry takes from its front what has become too old.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::hash::{Encoder, Kind};
+use super::items::{Message, Remembered};
+use super::operation::{Action, Operation, Outcome};
+use super::state::{Actor, State};
+use crate::error::{Error, ErrorCode};
+use crate::types::AccountName;
+
+/// Folded names in the order of their first mention, each once.
+pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names.iter().map(AccountName::folded).filter(|name| seen.insert(name.clone())).collect()
+}
+
+/// Fingerprint of what an operation asks for, apart from who asks.
+///
+/// It leaves out what a server makes anew when a client repeats a request: the
+/// salted password hash, the account's identity, the time of expiry. The
+/// session's number is left out as well: after logging in again it is another
+/// one, while the account, which [`State::recall`] compares, is the same.
+pub(super) fn fingerprint(action: &Action) -> u128 {
+    let encoder = Encoder::new(Kind::Content);
+    match action {
+        Action::Register { name, token_hash, account: _, password_hash: _, expires: _ } => {
+            encoder.number(1).fixed(&token_hash.0).text(name.as_str())
+        }
+        Action::OpenSession { account, token_hash, expires: _ } => {
+            encoder.number(2).fixed(account.as_bytes()).fixed(&token_hash.0)
+        }
+        // Here the session is what it is about.
+        Action::CloseSession { session } => encoder.number(3).number(*session),
+        Action::Send { to, text, session: _ } => {
+            return send_fingerprint(distinct_folded(to).iter().map(String::as_str), text);
+        }
+        Action::MarkRead { seqs, session: _ } => {
+            seqs.iter().fold(encoder.number(5), |encoder, seq| encoder.number(*seq))
+        }
+        Action::Delete { ids, session: _ } => {
+            ids.iter().fold(encoder.number(6), |encoder, id| encoder.fixed(id.as_bytes()))
+        }
+        Action::DeleteAccount { session: _ } => encoder.number(7),
+        Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),
+    }
+    .finish()
+}
+
+/// Of a `Send`, from its request or from the message it became.
+fn send_fingerprint<'a>(folded: impl Iterator<Item = &'a str>, text: &str) -> u128 {
+    let encoder = Encoder::new(Kind::Content).number(4).text(text);
+    folded.fold(encoder, |encoder, name| encoder.text(name)).finish()
+}
+
+impl State {
+    /// What became of an operation with this id before, if that is known.
+    ///
+    /// Who asks counts as the same when it is the same account, or when the
+    /// session has ended meanwhile: servers propose only for sessions that they
+    /// have seen, so it was the operation's own. (A `DeleteAccount` ends its own
+    /// session; a late copy of it is still answered "done".)
+    pub(super) fn recall(&self, operation: &Operation, actor: &Actor) -> Option<Outcome> {
+        let (same_content, by, outcome) = if let Some(serial) = self.window_ids.get(&operation.id) {
+            let remembered = self.data.window.get(*serial)?;
+            let same = remembered.fingerprint == fingerprint(&operation.action);
+            (same, remembered.actor, remembered.outcome.clone())
+        } else {
+            let message = self.data.messages.get(*self.message_ids.get(&operation.id)?)?;
+            let same = is_content_of(&operation.action, message);
+            (same, Some(message.from.account), message.outcome())
+        };
+        let same_actor = match actor {
+            Actor::Account(caller) => by == Some(caller.uuid),
+            Actor::NotNeeded | Actor::Gone => true,
+        };
+        Some(if same_content && same_actor {
+            outcome
+        } else {
+            Outcome::refused(Error::new(
+                ErrorCode::IdConflict,
+                format!(
+                    "the operation id {} was used before, for something else; make a new one",
+                    operation.id
+                ),
+            ))
+        })
+    }
+
+    /// Puts an operation into the window, behind all others.
+    pub(super) fn remember(&mut self, mut remembered: Remembered) {
+        self.last_serial += 1;
+        remembered.serial = self.last_serial;
+        self.window_ids.insert(remembered.id, remembered.serial);
+        self.data.sum.add(remembered.digest());
+        self.data.window.push(Arc::new(remembered));
+    }
+
+    /// Remembers a message whose last copy is going.
+    pub(super) fn remember_message(&mut self, index: u64, message: &Message) {
+        let folded: Vec<String> = message.to.0.iter().map(|label| label.name.folded()).collect();
+        self.remember(Remembered {
+            serial: 0,
+            id: message.id,
+            index,
+            actor: Some(message.from.account),
+            fingerprint: send_fingerprint(folded.iter().map(String::as_str), &message.text),
+            outcome: message.outcome(),
+        });
+    }
+
+    /// Forgets what is too far behind log entry `index`.
+    pub(super) fn forget(&mut self, index: u64) {
+        while let Some(oldest) = self.data.window.first() {
+            if index.saturating_sub(oldest.index) <= self.deduplication_window_entries {
+                return;
+            }
+            let serial = oldest.serial;
+            let Some(oldest) = self.data.window.remove(serial) else {
+                return;
+            };
+            self.window_ids.remove(&oldest.id);
+            self.data.sum.subtract(oldest.digest());
+        }
+    }
+}
+
+fn is_content_of(action: &Action, message: &Message) -> bool {
+    let Action::Send { to, text, session: _ } = action else {
+        return false;
+    };
+    **text == *message.text && {
+        let folded = distinct_folded(to);
+        folded.len() == message.to.0.len()
+            && folded
+                .iter()
+                .zip(&message.to.0)
+                .all(|(asked, label)| label.name.as_str().eq_ignore_ascii_case(asked))
+    }
+}
