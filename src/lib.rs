@@ -32,6 +32,7 @@
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
 //! | [`protocol`] | the JSON every process speaks |
 //! | [`chat`] | the state machine: accounts, sessions, inboxes, de-duplication; pure and deterministic |
+//! | [`storage`] | one data directory: lock, identity, log, vote, snapshots; bytes and checksums |
 //! | [`peer`] | authenticated, multiplexed connections between replicas |
 //!
 
@@ -41,4 +42,5 @@ pub mod host;
 pub mod limits;
 pub mod peer;
 pub mod protocol;
+pub mod storage;
 pub mod types;

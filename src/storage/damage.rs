@@ -1,0 +1,94 @@
+//! What to do with files that cannot be believed: say so, and move them aside.
+
+use std::path::{Path, PathBuf};
+
+use super::files::{Failure, sync_folder};
+use super::{DataDirectory, Paths, on_worker};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Disk;
+
+const FOLDER_PREFIX: &str = "damaged-";
+
+/// A record that cannot be believed. Lines count from 1, as in editors.
+pub(super) fn corrupted(path: &Path, line: u64, what: &str) -> Error {
+    Error::new(
+        ErrorCode::Corrupted,
+        format!(
+            "line {line} of {} is broken: {what}; this replica cannot be run from it and must be \
+             repaired from the others",
+            path.display()
+        ),
+    )
+}
+
+/// A file or folder that is not as it must be.
+pub(super) fn corrupted_whole(path: &Path, what: &str) -> Error {
+    Error::new(
+        ErrorCode::Corrupted,
+        format!(
+            "{} {what}; this replica cannot be run from it and must be repaired from the others",
+            path.display()
+        ),
+    )
+}
+
+impl DataDirectory {
+    /// Moves everything but `LOCK` (and what was set aside before) into a new
+    /// folder `damaged-<n>`, whose path it returns. The directory is then
+    /// empty, so the replica can come back as a new incarnation. A poison mark
+    /// is lifted with it.
+    ///
+    /// The identity goes first. Whatever is left by a crash in the middle is a
+    /// directory without identity, hence damaged, and is set aside in turn.
+    /// Were it last, a crash would leave a voter that has forgotten its votes.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] or [`ErrorCode::DiskFull`] of a failed call, and
+    /// [`ErrorCode::Internal`] while a log or snapshot of this directory is open.
+    pub async fn set_aside(&mut self) -> Result<PathBuf> {
+        if !self.lock.is_the_only_share() {
+            return Err(Error::internal(format!(
+                "the log and snapshots of {} must be closed before it is set aside",
+                self.paths.root.display()
+            )));
+        }
+        let (host, paths, lock) = (self.host.clone(), self.paths.clone(), self.lock.clone());
+        let folder = on_worker(&host.clone(), "set-aside", async move {
+            let folder = move_all(&*host.disk, &paths).await?;
+            lock.lift_poison().await.map_err(|e| Error::io("write", &paths.lock(), &e))?;
+            Ok(folder)
+        })
+        .await?;
+        self.identity = Ok(None);
+        tracing::warn!("what was in {} is now in {}", self.path().display(), folder.display());
+        Ok(folder)
+    }
+}
+
+async fn move_all(disk: &dyn Disk, paths: &Paths) -> Result<PathBuf> {
+    let root = &paths.root;
+    let names = disk.list(root).await.map_err(|e| Error::io("list", root, &e))?;
+    let number = |name: &String| name.strip_prefix(FOLDER_PREFIX)?.parse::<u64>().ok();
+    let next = names.iter().filter_map(number).max().map_or(1, |last| last.saturating_add(1));
+    let folder = root.join(format!("{FOLDER_PREFIX}{next}"));
+    let made = disk.create_dir_all(&folder).await;
+    made.map_err(|e| Error::io("make the folder", &folder, &e))?;
+    sync_folder(disk, root).await?;
+
+    let identity = "identity.json".to_string();
+    let (first, rest): (Vec<_>, Vec<_>) = names
+        .into_iter()
+        .filter(|name| name != "LOCK" && !name.starts_with(FOLDER_PREFIX))
+        .partition(|name| *name == identity);
+    for group in [first, rest] {
+        for name in group {
+            let (from, to) = (root.join(&name), folder.join(&name));
+            let moved = disk.rename(&from, &to).await;
+            moved.map_err(|e| Error::from(Failure::of_call("set aside", &from, &e)))?;
+        }
+        // The new place first: a file may be in both after a crash, never in none.
+        sync_folder(disk, &folder).await?;
+        sync_folder(disk, root).await?;
+    }
+    Ok(folder)
+}

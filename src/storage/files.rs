@@ -1,0 +1,187 @@
+//! Small files that hold one record: written whole, read whole.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::damage::corrupted;
+use super::record;
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Disk;
+
+/// Why a write did not happen, which decides what may be done next.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no room. What was to be written can be tried again.
+    Full(Error),
+    /// Anything else, above all a failed fsync: nothing may be written again.
+    Broken(Error),
+}
+
+impl Failure {
+    /// Of any call except an fsync.
+    pub(super) fn of_call(deed: &str, path: &Path, error: &io::Error) -> Failure {
+        let error = Error::io(deed, path, error);
+        match error.code {
+            ErrorCode::DiskFull => Failure::Full(error),
+            _ => Failure::Broken(error),
+        }
+    }
+
+    /// Of an fsync. "No space left" is no excuse here: the kernel may have
+    /// dropped the pages that it could not write, and says so only once.
+    pub(super) fn of_sync(path: &Path, error: &io::Error) -> Failure {
+        let message = format!(
+            "cannot make {} durable: {error}; nothing more is written there, as what the system \
+             shows of it may never have reached the disk",
+            path.display()
+        );
+        Failure::Broken(Error::new(ErrorCode::Io, message))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        match failure {
+            Failure::Full(error) | Failure::Broken(error) => error,
+        }
+    }
+}
+
+/// Whether a new content must survive a crash of the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It does from the moment the call returns.
+    Durable,
+    /// It may be lost or torn: the file is only a hint.
+    Lazy,
+}
+
+/// Replaces a file's content by one record line. A reader finds the old or the
+/// new content; after a crash too, if it is to be durable.
+///
+/// This is [`crate::host::replace_file`] told apart by steps, because a full
+/// disk may be waited for and a failed fsync may not.
+pub(super) async fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    line: Bytes,
+    durability: Durability,
+) -> Result<(), Failure> {
+    let durable = durability == Durability::Durable;
+    let temporary = temporary_of(path);
+    let failed = |error: &io::Error| Failure::of_call("write", &temporary, error);
+    let mut file = disk.create(&temporary).await.map_err(|error| failed(&error))?;
+    file.append(line).await.map_err(|error| failed(&error))?;
+    if durable {
+        file.sync_data().await.map_err(|error| Failure::of_sync(&temporary, &error))?;
+    }
+    drop(file);
+    let renamed = disk.rename(&temporary, path).await;
+    renamed.map_err(|error| Failure::of_call("replace", path, &error))?;
+    if durable {
+        sync_folder_of(disk, path).await?;
+    }
+    Ok(())
+}
+
+/// The name under which a file is written before it takes its place.
+pub(super) fn temporary_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".tmp");
+    name.into()
+}
+
+/// Makes the folder's entries durable.
+pub(super) async fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<(), Failure> {
+    disk.sync_dir(folder).await.map_err(|error| Failure::of_sync(folder, &error))
+}
+
+/// Makes the entry of this path durable.
+pub(super) async fn sync_folder_of(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => sync_folder(disk, folder).await,
+        // A bare name lies in the working directory; the root has no entry.
+        Some(_) => sync_folder(disk, Path::new(".")).await,
+        None => Ok(()),
+    }
+}
+
+/// Removes a file durably. One that is not there is removed already.
+pub(super) async fn remove(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
+    match disk.remove_file(path).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::of_call("remove", path, &error))
+        }
+        _ => sync_folder_of(disk, path).await,
+    }
+}
+
+/// The payload of a file of one record; `None` when there is no such file.
+///
+/// # Errors
+/// [`ErrorCode::Corrupted`] unless the file is exactly one whole record: such
+/// files are replaced atomically, so no crash leaves half of one.
+pub(super) async fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Bytes>> {
+    let content = match disk.read(path).await {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path, &error)),
+    };
+    let Some(line) = content.strip_suffix(b"\n") else {
+        return Err(corrupted(path, 1, "it does not end with a newline"));
+    };
+    let payload = record::decode(line).map_err(|damage| corrupted(path, 1, damage.what))?;
+    Ok(Some(Bytes::copy_from_slice(payload)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Host;
+    use crate::storage::testing::{FaultyDisk, flip_every_bit};
+
+    #[tokio::test]
+    async fn a_file_of_one_record_is_replaced_and_read() {
+        let (disk, folder) = (Host::real().disk, tempfile::tempdir().expect("a folder"));
+        let path = folder.path().join("vote.json");
+        assert_eq!(read(&*disk, &path).await, Ok(None));
+        for payload in ["1", "{\"x\":2}"] {
+            let line = record::encode(payload.as_bytes());
+            replace(&*disk, &path, line, Durability::Durable).await.expect("writes");
+            assert_eq!(read(&*disk, &path).await, Ok(Some(Bytes::from(payload))));
+        }
+        assert_eq!(disk.list(folder.path()).await.expect("lists"), ["vote.json"]);
+        remove(&*disk, &path).await.expect("removes");
+        assert_eq!(read(&*disk, &path).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn no_flipped_bit_and_no_cut_goes_unnoticed() {
+        let (disk, folder) = (Host::real().disk, tempfile::tempdir().expect("a folder"));
+        let path = folder.path().join("vote.json");
+        let line = record::encode(br#"{"term":3,"voted_for":2}"#);
+        for broken in flip_every_bit(&line).chain((0..line.len()).map(|n| line[..n].to_vec())) {
+            std::fs::write(&path, &broken).expect("writes");
+            let error = read(&*disk, &path).await.expect_err("noticed");
+            assert_eq!(error.code, ErrorCode::Corrupted);
+            assert!(error.message.contains("vote.json") && error.message.contains("line 1"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_and_a_failed_sync_are_told_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, disk) = (folder.path().join("vote.json"), FaultyDisk::new());
+        let line = || record::encode(b"1");
+        disk.set_room(Some(3));
+        let failure = replace(&disk, &path, line(), Durability::Durable).await;
+        assert!(matches!(failure, Err(Failure::Full(e)) if e.code == ErrorCode::DiskFull));
+        disk.set_room(None);
+        disk.fail_syncs(true);
+        let failure = replace(&disk, &path, line(), Durability::Durable).await;
+        assert!(matches!(failure, Err(Failure::Broken(e)) if e.code == ErrorCode::Io));
+        replace(&disk, &path, line(), Durability::Lazy).await.expect("a hint is not synced");
+    }
+}

@@ -1,0 +1,138 @@
+//! Who a data directory belongs to.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::damage::corrupted;
+use super::record;
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::DATA_FORMAT_VERSION;
+use crate::types::{NodeId, ReplicaId, Uuid};
+
+/// The content of `identity.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Version of the directory's format, at most [`DATA_FORMAT_VERSION`]. A
+    /// newer program that runs another's directory keeps the format it found.
+    pub format: u32,
+    /// Which cluster.
+    pub cluster: Uuid,
+    /// Which history of that cluster. Two lineages never speak Raft together.
+    pub lineage: Uuid,
+    /// Which replica, as people know it.
+    pub replica: ReplicaId,
+    /// How often this replica has started from nothing, from 1.
+    pub incarnation: u32,
+    /// How often the directory was opened to run it. A copy of an old state
+    /// shows by a smaller number than its peers remember.
+    pub opens: u64,
+}
+
+impl Identity {
+    /// The number by which consensus knows this replica.
+    pub fn node(&self) -> NodeId {
+        NodeId::new(self.replica, self.incarnation)
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        record::encode(&serde_json::to_vec(self).expect("plain data serializes"))
+    }
+
+    /// Reads a verified payload of `path`.
+    pub(super) fn decode(path: &Path, payload: &[u8]) -> Result<Identity> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        // The format first: the rest may have another shape in a newer one.
+        let wrong = |e: serde_json::Error| corrupted(path, 1, &format!("it is no identity: {e}"));
+        let Format { format } = serde_json::from_slice(payload).map_err(wrong)?;
+        if format > DATA_FORMAT_VERSION {
+            return Err(Error::new(
+                ErrorCode::NewerFormat,
+                format!(
+                    "{} is of format {format}, and this program knows formats up to \
+                     {DATA_FORMAT_VERSION}; run the newer program that wrote it",
+                    path.display()
+                ),
+            ));
+        }
+        serde_json::from_slice(payload).map_err(wrong)
+    }
+
+    /// Whether the directory may be run as what is configured.
+    pub(super) fn expect(
+        &self,
+        path: &Path,
+        cluster: Option<Uuid>,
+        replica: ReplicaId,
+    ) -> Result<()> {
+        let path = path.display();
+        let refusal = match cluster {
+            Some(cluster) if cluster != self.cluster => format!(
+                "{path} belongs to the cluster {}, not to {cluster}; name another data directory, \
+                 or the servers of its own cluster",
+                self.cluster
+            ),
+            _ if replica != self.replica => format!(
+                "{path} belongs to replica {}, not to replica {replica}; name the data directory \
+                 of replica {replica}, or start it with --id {}",
+                self.replica, self.replica
+            ),
+            _ => return Ok(()),
+        };
+        Err(Error::new(ErrorCode::WrongCluster, refusal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            format: DATA_FORMAT_VERSION,
+            cluster: Uuid::from_u128(7),
+            lineage: Uuid::from_u128(8),
+            replica: ReplicaId(2),
+            incarnation: 3,
+            opens: 4,
+        }
+    }
+
+    #[test]
+    fn an_identity_is_one_record_with_plain_names() {
+        let line = identity().encode();
+        let payload = record::decode(line.strip_suffix(b"\n").expect("a line")).expect("whole");
+        assert_eq!(Identity::decode(Path::new("f"), payload), Ok(identity()));
+        let value: serde_json::Value = serde_json::from_slice(payload).expect("JSON");
+        assert_eq!((&value["replica"], &value["opens"]), (&2.into(), &4.into()));
+        assert_eq!(identity().node(), NodeId::new(ReplicaId(2), 3));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_whatever_else_it_says() {
+        let error = Identity::decode(Path::new("d/identity.json"), br#"{"format":99,"x":[]}"#);
+        let error = error.expect_err("newer");
+        assert_eq!(error.code, ErrorCode::NewerFormat);
+        assert!(error.message.contains("d/identity.json is of format 99"), "{error}");
+        let error = Identity::decode(Path::new("f"), br#"{"format":1}"#).expect_err("incomplete");
+        assert_eq!(error.code, ErrorCode::Corrupted);
+    }
+
+    #[test]
+    fn a_directory_of_another_cluster_or_replica_is_refused_with_both_names() {
+        let expect = |cluster, replica| identity().expect(Path::new("d"), cluster, replica);
+        assert_eq!(expect(None, ReplicaId(2)), Ok(()));
+        assert_eq!(expect(Some(Uuid::from_u128(7)), ReplicaId(2)), Ok(()));
+        let error = expect(Some(Uuid::from_u128(9)), ReplicaId(2)).expect_err("other cluster");
+        assert_eq!(error.code, ErrorCode::WrongCluster);
+        let names = [7, 9].map(|n| Uuid::from_u128(n).to_string());
+        assert!(names.iter().all(|name| error.message.contains(name)), "{error}");
+        let error = expect(None, ReplicaId(1)).expect_err("other replica");
+        assert_eq!(error.code, ErrorCode::WrongCluster);
+        assert!(error.message.contains("belongs to replica 2, not to replica 1"), "{error}");
+    }
+}

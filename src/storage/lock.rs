@@ -1,0 +1,225 @@
+//! `LOCK`: one process at a time, and who it is.
+//!
+//! The lock is an flock on the file, which the kernel releases when, and only
+//! when, its holder is gone. The file's first line tells people and other
+//! servers who holds it; it is never removed or replaced, since a lock on a
+//! file that no longer has the name protects nothing. The text outlives the
+//! holder, so it means something only while the lock is held.
+//!
+//! A second line, `poisoned <boot id>`, is written before a process ends
+//! because an fsync failed. Until the machine restarts, every reader shares the
+//! page cache that showed bytes which the disk may not have, so nobody may run
+//! the directory in that time; see [`super::DataDirectory::set_aside`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{Disk, FileLock};
+use crate::types::{Address, Timestamp};
+
+const POISONED: &str = "poisoned ";
+/// Where Linux names the current boot.
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
+/// Stands for a boot id where the system has none. Such a mark never expires.
+const UNKNOWN_BOOT: &str = "unknown";
+
+/// Who holds a data directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process.
+    pub pid: u32,
+    /// When that process started.
+    pub started_at: Timestamp,
+    /// Where it listens.
+    pub address: Address,
+}
+
+/// The content of a `LOCK` file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockContent {
+    /// Who holds the lock or held it last; `None` when the file does not say
+    /// so, as while it is being written for the first time.
+    pub holder: Option<Holder>,
+    /// The boot (or `unknown`) in which an fsync failed.
+    pub poisoned: Option<String>,
+}
+
+impl LockContent {
+    fn parse(bytes: &[u8]) -> LockContent {
+        // Read while another process may be writing: what does not parse is
+        // not there yet.
+        let text = String::from_utf8_lossy(bytes);
+        let holder = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
+        let mark = text.lines().find_map(|line| line.strip_prefix(POISONED));
+        LockContent { holder, poisoned: mark.map(|boot| boot.trim().to_string()) }
+    }
+
+    fn text(holder: &Holder, poisoned: Option<&str>) -> String {
+        let mut text = serde_json::to_string(holder).expect("plain data serializes");
+        text.push('\n');
+        if let Some(boot) = poisoned {
+            text.push_str(&format!("{POISONED}{boot}\n"));
+        }
+        text
+    }
+}
+
+/// Reads a data directory's `LOCK` without touching the lock itself.
+///
+/// # Errors
+/// [`ErrorCode::Io`] when it cannot be read. A missing file reads as empty.
+pub async fn read_lock(disk: &dyn Disk, directory: &Path) -> Result<LockContent> {
+    let path = directory.join("LOCK");
+    match disk.read(&path).await {
+        Ok(bytes) => Ok(LockContent::parse(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LockContent::default()),
+        Err(error) => Err(Error::io("read", &path, &error)),
+    }
+}
+
+/// A share of a held lock. The last share to be dropped unlocks.
+#[derive(Clone)]
+pub(super) struct LockShare(Arc<Held>);
+
+struct Held {
+    holder: Holder,
+    boot: Option<String>,
+    guard: Mutex<Box<dyn FileLock>>,
+}
+
+impl LockShare {
+    /// Takes the lock and writes who took it. The second value says whether the
+    /// directory is poisoned; the mark is kept in the file until it is lifted.
+    ///
+    /// # Errors
+    /// [`ErrorCode::DirectoryInUse`] when it is held, [`ErrorCode::Io`] when it
+    /// cannot be taken or written.
+    pub(super) async fn take(
+        disk: &dyn Disk,
+        directory: &Path,
+        holder: Holder,
+    ) -> Result<(LockShare, bool)> {
+        let path: PathBuf = directory.join("LOCK");
+        let guard = disk.try_lock(&path).await.map_err(|e| Error::io("lock", &path, &e))?;
+        let Some(mut guard) = guard else {
+            return Err(in_use(directory, read_lock(disk, directory).await?.holder));
+        };
+        let mark = read_lock(disk, directory).await?.poisoned;
+        let boot = boot_id(disk).await;
+        let mark = mark
+            .filter(|mark| mark == UNKNOWN_BOOT || boot.as_ref().is_none_or(|boot| boot == mark));
+        let text = LockContent::text(&holder, mark.as_deref());
+        guard.write_holder(&text).await.map_err(|e| Error::io("write", &path, &e))?;
+        let poisoned = mark.is_some();
+        Ok((LockShare(Arc::new(Held { holder, boot, guard: Mutex::new(guard) })), poisoned))
+    }
+
+    /// Marks the directory as not to be believed before the next boot.
+    pub(super) async fn poison(&self) -> io::Result<()> {
+        let boot = self.0.boot.as_deref().unwrap_or(UNKNOWN_BOOT);
+        self.write(Some(boot)).await
+    }
+
+    /// Removes the mark; what it was about is gone.
+    pub(super) async fn lift_poison(&self) -> io::Result<()> {
+        self.write(None).await
+    }
+
+    async fn write(&self, poisoned: Option<&str>) -> io::Result<()> {
+        let text = LockContent::text(&self.0.holder, poisoned);
+        self.0.guard.lock().await.write_holder(&text).await
+    }
+
+    pub(super) fn is_the_only_share(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
+
+/// The current boot, where the system names it.
+async fn boot_id(disk: &dyn Disk) -> Option<String> {
+    let bytes = disk.read(Path::new(BOOT_ID_PATH)).await.ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    Some(text.trim().to_string()).filter(|id| !id.is_empty())
+}
+
+fn in_use(directory: &Path, holder: Option<Holder>) -> Error {
+    let who = match holder {
+        Some(Holder { pid, started_at, address }) => {
+            format!("the process {pid} (listening on {address}, started {started_at})")
+        }
+        None => "another process, which has not said yet who it is".to_string(),
+    };
+    Error::new(
+        ErrorCode::DirectoryInUse,
+        format!(
+            "the data directory {} is in use by {who}; stop that process first, or name another \
+             directory",
+            directory.display()
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Host;
+    use crate::storage::testing::holder;
+
+    #[test]
+    fn the_content_is_read_back_and_half_of_it_is_nobody() {
+        let content = LockContent { holder: Some(holder()), poisoned: Some("b-1".to_string()) };
+        let text = LockContent::text(&holder(), Some("b-1"));
+        assert_eq!(LockContent::parse(text.as_bytes()), content);
+        assert_eq!(LockContent::parse(b"{\"pid\":12,"), LockContent::default());
+        assert_eq!(LockContent::parse(&[0xff, b'\n']), LockContent::default());
+    }
+
+    #[tokio::test]
+    async fn the_second_one_is_told_who_was_first_until_the_last_share_goes() {
+        let (host, folder) = (Host::real(), tempfile::tempdir().expect("a folder"));
+        let take = || LockShare::take(&*host.disk, folder.path(), holder());
+        let (first, poisoned) = take().await.expect("free");
+        assert!(!poisoned);
+        let share = first.clone();
+        assert!(!first.is_the_only_share());
+        drop(first);
+        let error = take().await.err().expect("held");
+        assert_eq!(error.code, ErrorCode::DirectoryInUse);
+        for part in ["process 4711", "127.0.0.1:8091", "stop that process"] {
+            assert!(error.message.contains(part), "{error}");
+        }
+        drop(share);
+        take().await.expect("free again");
+    }
+
+    #[tokio::test]
+    async fn a_poison_mark_holds_for_this_boot_and_until_it_is_lifted() {
+        let (host, folder) = (Host::real(), tempfile::tempdir().expect("a folder"));
+        let take = || LockShare::take(&*host.disk, folder.path(), holder());
+        let (lock, _) = take().await.expect("free");
+        lock.poison().await.expect("marks");
+        drop(lock);
+        for _ in 0..2 {
+            let (_lock, poisoned) = take().await.expect("free");
+            assert!(poisoned, "the mark must survive whoever looks at it");
+        }
+        let content = read_lock(&*host.disk, folder.path()).await.expect("reads");
+        assert_eq!(content.holder, Some(holder()));
+        assert_eq!(content.poisoned, boot_id(&*host.disk).await.or(Some("unknown".to_string())));
+
+        let (lock, _) = take().await.expect("free");
+        lock.lift_poison().await.expect("lifts");
+        drop(lock);
+        assert!(!take().await.expect("free").1);
+
+        let old = LockContent::text(&holder(), Some("a boot of the past"));
+        std::fs::write(folder.path().join("LOCK"), old).expect("writes");
+        let known = boot_id(&*host.disk).await.is_some();
+        assert_eq!(take().await.expect("free").1, !known);
+    }
+}

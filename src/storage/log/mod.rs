@@ -1,0 +1,337 @@
+//! The log: consecutive entries in append-only segments.
+//!
+//! A segment `log/<first index>.jsonl` holds one record a line; the entry of
+//! line `n` has the index `first + n - 1`. So the log is whole when every
+//! segment begins where the one before it ends.
+//!
+//! # Group commit
+//! One worker per log writes. [`Log::append`] only queues; while the worker
+//! waits for one fdatasync, everything that is queued behind it gathers, and
+//! shares the next. A second worker reads, so that reading old entries never
+//! delays a write. Recent entries are kept in memory, which is where
+//! replication finds them.
+//!
+//! # Order of durable steps
+//! A crash falls between any two steps, so each leaves a log that is whole:
+//! a segment is synced before the next one is made, and the folder before
+//! anything in the new one counts; a conflict removes segments from the last
+//! to the first, one folder sync each, and cuts at the end; a purge removes
+//! from the first to the last.
+//!
+//! # What it asks of its owner
+//! `truncate_from`, `purge_through` and `reset` are awaited before the next
+//! append, and appended indexes are consecutive. An append out of turn is
+//! refused, never written.
+
+mod reader;
+mod recovery;
+mod scan;
+mod state;
+mod writer;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use self::reader::{ReadCommand, ReadRequest, Reader};
+use self::writer::{Command, Deed, Writer};
+use super::{DataDirectory, Paths, on_worker, record};
+use crate::error::{Error, ErrorCode, Result};
+
+/// Called once, from the log's worker, with the outcome of an append.
+pub type AppendDone = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// Called at most once, from the log's worker, when the log cannot go on: the
+/// directory is marked as poisoned, and everything that waited has failed.
+pub type FatalHandler = Arc<dyn Fn(Error) + Send + Sync>;
+
+/// What may be tuned.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// A segment that has grown to this size gets no further record. Old
+    /// entries go by whole segments, so this is how finely a purge frees room.
+    pub segment_max_bytes: u32,
+    /// Recent entries kept in memory, in bytes. A follower that lags by less
+    /// costs no reading from disk. Entries not yet written come on top.
+    pub recent_max_bytes: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        LogOptions { segment_max_bytes: 64 * 1024 * 1024, recent_max_bytes: 8 * 1024 * 1024 }
+    }
+}
+
+/// A record that was found cut short at the end of the log, and dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedTail {
+    /// The segment's file name.
+    pub file: String,
+    /// The index that the record would have had. Others may have followed.
+    pub index: u64,
+    /// How many bytes of it there were.
+    pub bytes: u64,
+}
+
+/// What opening a log has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRecovery {
+    /// A torn tail, of this start or of an earlier one that has not been
+    /// settled. The lost entry may have been acknowledged, so until the replica
+    /// is past it, or has heard every other voter, it must neither vote nor
+    /// campaign; then [`Log::settle_dropped_tail`].
+    pub dropped: Option<DroppedTail>,
+}
+
+/// What handle, writer and reader share.
+struct Shared {
+    paths: Paths,
+    options: LogOptions,
+    state: state::Guarded,
+    /// Whether the writer waits for room on the disk.
+    full: watch::Sender<bool>,
+    /// Set when the log is to be closed, so that nobody waits for room any more.
+    closing: watch::Sender<bool>,
+    /// There is a new hint for `committed.json`.
+    committed_changed: Notify,
+}
+
+/// A handle on the log of one directory. Clones are the same log.
+///
+/// When every clone is dropped, the workers finish what is queued and end.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+    reads: mpsc::UnboundedSender<ReadCommand>,
+}
+
+impl Log {
+    /// Opens the log of a directory, verifying every record, and starts its
+    /// workers. A directory without a log gets an empty one that begins at 0.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`] names file and line of a broken record in log
+    /// or vote; [`ErrorCode::Io`]; [`ErrorCode::DiskFull`] may pass, so open
+    /// again later. A directory without identity is refused.
+    pub async fn open(
+        directory: &DataDirectory,
+        options: LogOptions,
+        fatal: FatalHandler,
+    ) -> Result<(Log, LogRecovery)> {
+        directory.require_identity()?;
+        let (host, paths) = (directory.host.clone(), directory.paths.clone());
+        // The job owns a share as well: it works on after its caller is gone.
+        let lock = directory.lock.clone();
+        let job_host = host.clone();
+        let recovered = on_worker(&host, "open-log", async move {
+            let recovered = recovery::recover(&*job_host.disk, &paths).await;
+            drop(lock);
+            recovered
+        })
+        .await?;
+        let shared = Arc::new(Shared {
+            paths: directory.paths.clone(),
+            options,
+            state: state::Guarded::new(recovered.state),
+            full: watch::Sender::new(false),
+            closing: watch::Sender::new(false),
+            committed_changed: Notify::new(),
+        });
+        let (commands, queue) = mpsc::unbounded_channel();
+        let (reads, read_queue) = mpsc::unbounded_channel();
+        let disk = host.disk.clone();
+        let lock = directory.lock.clone();
+        let reader = Reader::new(disk.clone(), shared.clone(), read_queue, lock.clone());
+        let active = recovered.active;
+        let writer = Writer::new(disk, shared.clone(), queue, lock, fatal, active);
+        host.workers.spawn("log-writer", Box::pin(writer.run()));
+        host.workers.spawn("log-reader", Box::pin(reader.run()));
+        let recovery = LogRecovery { dropped: recovered.dropped };
+        Ok((Log { shared, commands, reads }, recovery))
+    }
+
+    /// The index of the first entry that is there, or would be.
+    pub fn first(&self) -> u64 {
+        self.shared.state.lock().first()
+    }
+
+    /// The index after the last entry appended, durable or not.
+    pub fn next(&self) -> u64 {
+        self.shared.state.lock().next
+    }
+
+    /// Queues entries and returns at once; they can be read from now on. Lines
+    /// come from [`record::encode`]; one from elsewhere (a leader) must have
+    /// passed [`record::decode`] and ends with its newline. `done` is called from the worker when
+    /// they are durable, in the order of the appends.
+    ///
+    /// While the disk is full ([`Log::disk_full`]) the queue keeps them, so the
+    /// owner should stop taking more. A log that is closed, or a `first_index`
+    /// other than [`Log::next`], fails `done` at once, on the caller's thread.
+    pub fn append(&self, first_index: u64, lines: Vec<Bytes>, done: AppendDone) {
+        debug_assert!(
+            lines.iter().all(|line| line
+                .strip_suffix(b"\n")
+                .map(record::decode)
+                .is_some_and(|r| r.is_ok())),
+            "only whole records are appended"
+        );
+        let mut state = self.shared.state.lock();
+        if first_index != state.next {
+            let next = state.next;
+            drop(state);
+            return done(Err(Error::internal(format!(
+                "entry {first_index} was appended to a log whose next one is {next}"
+            ))));
+        }
+        state.push(&lines);
+        // Sent under the lock, so that the queue is in the order of the indexes.
+        let sent = self.commands.send(Command::Append { first_index, lines, done });
+        drop(state);
+        if let Err(mpsc::error::SendError(command)) = sent {
+            command.fail(&self.closed());
+        }
+    }
+
+    /// Reads entries `from..to`, verifying those that come from disk. Stops
+    /// early when the records would be more than `max_bytes` together, but
+    /// returns at least one entry if `from < to`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`] names file and line; [`ErrorCode::Io`];
+    /// [`ErrorCode::Internal`] for entries that the log does not have;
+    /// [`ErrorCode::Unavailable`] once it is closed.
+    pub async fn read(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<Bytes>> {
+        if let Some(recent) = self.shared.state.lock().recent(from, to, max_bytes, 1)? {
+            return Ok(recent);
+        }
+        let (reply, answer) = oneshot::channel();
+        let request = ReadRequest { from, to, max_bytes, reply };
+        self.reads.send(ReadCommand::Read(request)).map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())?
+    }
+
+    /// The last vote written, or found when the log was opened.
+    pub fn read_vote(&self) -> Option<Bytes> {
+        self.shared.state.lock().vote.clone()
+    }
+
+    /// Writes a vote: one JSON value. It is durable when this returns, and so is
+    /// everything appended before. Waits while the disk is full.
+    ///
+    /// # Errors
+    /// Once the log has failed or is closed; then either vote may be there.
+    pub async fn write_vote(&self, payload: Bytes) -> Result<()> {
+        self.perform(Deed::Vote(payload)).await
+    }
+
+    /// The hint left by [`Log::note_committed`], if a whole one is there.
+    pub fn read_committed(&self) -> Option<Bytes> {
+        self.shared.state.lock().committed.clone()
+    }
+
+    /// Notes a hint (one JSON value) that may reach the disk later, at most once
+    /// a second and when the log is closed. It may be lost.
+    pub fn note_committed(&self, payload: Bytes) {
+        self.shared.state.lock().note_committed(payload);
+        self.shared.committed_changed.notify_one();
+    }
+
+    /// Removes the entry `index` and everything after it, durably.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Internal`] unless `first() <= index <= next()`; otherwise
+    /// only once the log has failed or is closed.
+    pub async fn truncate_from(&self, index: u64) -> Result<()> {
+        self.perform(Deed::TruncateFrom(index)).await
+    }
+
+    /// Removes whole segments that end at or below `index`; the one that is
+    /// written to always stays. [`Log::first`] tells how far it went.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Internal`] unless `index < next()` (see [`Log::reset`]);
+    /// otherwise only once the log has failed or is closed.
+    pub async fn purge_through(&self, index: u64) -> Result<()> {
+        self.perform(Deed::PurgeThrough(index)).await
+    }
+
+    /// Drops every entry; the log goes on at `next_index`. For a snapshot that
+    /// is durable and reaches beyond the log. After a crash in the middle the
+    /// log is a beginning of the old one, or empty: reset it again when it ends
+    /// below the snapshot.
+    ///
+    /// # Errors
+    /// Once the log has failed or is closed.
+    pub async fn reset(&self, next_index: u64) -> Result<()> {
+        self.perform(Deed::Reset(next_index)).await
+    }
+
+    /// Forgets [`LogRecovery::dropped`]: the replica has made up for it.
+    ///
+    /// # Errors
+    /// Once the log has failed or is closed.
+    pub async fn settle_dropped_tail(&self) -> Result<()> {
+        self.perform(Deed::SettleDroppedTail).await
+    }
+
+    /// Whether the writer waits for room on the disk.
+    pub fn disk_full(&self) -> bool {
+        *self.shared.full.borrow()
+    }
+
+    /// Follows [`Log::disk_full`].
+    pub fn watch_disk_full(&self) -> watch::Receiver<bool> {
+        self.shared.full.subscribe()
+    }
+
+    /// Finishes what is queued, ends the workers and drops their shares of the
+    /// directory's lock. What waits for room on a full disk fails instead.
+    ///
+    /// # Errors
+    /// The failure after which the log had stopped writing, if any.
+    pub async fn close(&self) -> Result<()> {
+        self.shared.closing.send_replace(true);
+        let (reply, ended) = oneshot::channel();
+        if self.reads.send(ReadCommand::Close(reply)).is_ok() {
+            // Refused only by a reader that has ended anyway.
+            let _ = ended.await;
+        }
+        match self.perform(Deed::Close).await {
+            // Closed before.
+            Err(error) if error == self.closed() => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn perform(&self, deed: Deed) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(Command::Perform { deed, reply });
+        sent.map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())?
+    }
+
+    fn closed(&self) -> Error {
+        closed(&self.shared.paths)
+    }
+}
+
+fn closed(paths: &Paths) -> Error {
+    let message = format!("the log in {} is closed", paths.root.display());
+    Error::new(ErrorCode::Unavailable, message)
+}
+
+/// A payload as the line that goes to disk.
+fn encode(payload: &Bytes) -> Bytes {
+    record::encode(payload)
+}

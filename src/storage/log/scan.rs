@@ -1,0 +1,149 @@
+//! Reading a whole segment, verifying every record.
+//!
+//! What a crash leaves is told from what a broken disk leaves by this rule: a
+//! **torn tail** is the beginning of a record at the end of the last segment,
+//! right in every byte that can be checked, shorter than its own length says,
+//! and without any newline. Everything else that is no record is corruption.
+//!
+//! Why no newline: take an acknowledged last record and flip a bit in the
+//! digits of its length, so that it seems to want more bytes than there are.
+//! It then looks cut short, and dropping it would lose it silently. But its
+//! newline is still there, which a write that stopped short of its end cannot
+//! have left (payloads hold none). And if it is the newline that flipped, the
+//! record has all its bytes: it is whole and wrong, not short.
+
+use std::path::Path;
+
+use super::super::damage::corrupted;
+use super::super::record::{self, Frame};
+use super::state::Segment;
+use crate::error::{Error, Result};
+use crate::host::DiskFile;
+
+/// Bytes per read.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// A verified segment, and how many bytes of a torn record follow it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scan {
+    pub(super) segment: Segment,
+    pub(super) torn_bytes: u64,
+}
+
+/// Verifies a segment. Only the last one may end in a torn record.
+///
+/// # Errors
+/// [`crate::error::ErrorCode::Corrupted`] names the line;
+/// [`crate::error::ErrorCode::Io`].
+pub(super) async fn scan(
+    file: &dyn DiskFile,
+    path: &Path,
+    first: u64,
+    is_last: bool,
+) -> Result<Scan> {
+    let read_failed = |error: std::io::Error| Error::io("read", path, &error);
+    let size = file.len().await.map_err(read_failed)?;
+    let mut segment = Segment::empty(first);
+    // The bytes of the file from `segment.length` on, as far as they are read.
+    let mut buffer: Vec<u8> = Vec::new();
+    let mut at = 0;
+    loop {
+        let line = segment.starts.len() as u64 + 1;
+        match record::frame(&buffer[at..]) {
+            Ok(Frame::Whole { length, .. }) => {
+                let start = u32::try_from(segment.length)
+                    .map_err(|_| corrupted(path, line, "it begins beyond 4 GiB"))?;
+                segment.starts.push(start);
+                segment.length += length as u64;
+                at += length;
+            }
+            Ok(Frame::Short) => {
+                buffer.drain(..std::mem::take(&mut at));
+                if buffer.contains(&b'\n') {
+                    return Err(corrupted(path, line, "its length does not fit its content"));
+                }
+                let end = segment.length + buffer.len() as u64;
+                if end < size {
+                    let chunk = file.read_at(end, CHUNK_BYTES).await.map_err(read_failed)?;
+                    if chunk.is_empty() {
+                        return Err(corrupted(path, line, "the file became shorter meanwhile"));
+                    }
+                    buffer.extend_from_slice(&chunk);
+                    continue;
+                }
+                let torn_bytes = buffer.len() as u64;
+                if torn_bytes > 0 && !is_last {
+                    return Err(corrupted(path, line, "it is cut short, and more segments follow"));
+                }
+                return Ok(Scan { segment, torn_bytes });
+            }
+            Err(damage) => return Err(corrupted(path, line, damage.what)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+    use crate::host::Host;
+    use crate::storage::testing::{entry, flip_every_bit};
+
+    async fn scan_bytes(bytes: &[u8], is_last: bool) -> Result<Scan> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("segment");
+        std::fs::write(&path, bytes).expect("writes");
+        let file = Host::real().disk.open(&path).await.expect("opens");
+        scan(&*file, &path, 7, is_last).await
+    }
+
+    fn records(count: u64) -> Vec<u8> {
+        (0..count).flat_map(|index| record::encode(&entry(index))).collect()
+    }
+
+    #[tokio::test]
+    async fn every_flipped_bit_is_corruption_and_never_a_torn_tail() {
+        let bytes = records(3);
+        for (bit, flipped) in flip_every_bit(&bytes).enumerate() {
+            let error = scan_bytes(&flipped, true).await.expect_err("noticed");
+            assert_eq!(error.code, ErrorCode::Corrupted, "bit {bit}");
+            let lines_before = bytes[..bit / 8].iter().filter(|b| **b == b'\n').count();
+            let line = format!("line {} of", lines_before + 1);
+            assert!(error.message.contains(&line), "bit {bit}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_cut_leaves_the_whole_records_before_it() {
+        let bytes = records(3);
+        for end in 0..=bytes.len() {
+            let cut = &bytes[..end];
+            let whole = cut.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+            let count = cut.iter().filter(|b| **b == b'\n').count();
+            let scan = scan_bytes(cut, true).await.expect("a torn tail is no corruption");
+            assert_eq!((scan.segment.length, scan.segment.starts.len()), (whole as u64, count));
+            assert_eq!(scan.torn_bytes, (end - whole) as u64);
+            let inner = scan_bytes(cut, false).await;
+            assert_eq!(inner.is_ok(), end == whole, "torn only at the end of the log");
+        }
+    }
+
+    #[tokio::test]
+    async fn records_may_cross_the_chunks_in_which_a_file_is_read() {
+        let long = format!("\"{}\"", "x".repeat(CHUNK_BYTES / 2));
+        let line = record::encode(long.as_bytes());
+        let bytes = [&records(2)[..], &line, &line, &line, b"{\"len"].concat();
+        let scan = scan_bytes(&bytes, true).await.expect("whole");
+        assert_eq!((scan.segment.starts.len(), scan.torn_bytes), (5, 5));
+        assert_eq!(scan.segment.end(), 12);
+    }
+
+    #[tokio::test]
+    async fn a_cut_that_is_also_flipped_is_not_taken_for_torn_where_that_shows() {
+        for tail in ["x", "{\"lengtX", "{\"length\":0", "{\"length\":5,\"crc32\":\"0000000g"] {
+            let bytes = [&records(1)[..], tail.as_bytes()].concat();
+            let error = scan_bytes(&bytes, true).await.expect_err(tail);
+            assert_eq!(error.code, ErrorCode::Corrupted, "{tail}");
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! The worker that writes: appends, votes, removals, in the order of their
+//! arrival.
+//!
+//! Everything it does to the disk is a [`Step`]. A step that finds the disk
+//! full leaves nothing half done and is tried again until there is room. A step
+//! that fails in any other way is the last one: the directory is marked, all
+//! who wait are told, and the worker goes on only to refuse.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::super::files::{self, Durability, Failure, sync_folder};
+use super::super::lock::LockShare;
+use super::state::Cut;
+use super::{AppendDone, FatalHandler, Shared, closed, encode};
+use crate::error::{Error, Result};
+use crate::host::{Disk, DiskFile};
+
+/// How often a full disk is tried again.
+const FULL_RETRY: Duration = Duration::from_millis(200);
+
+/// How often the committed hint is written at most.
+const COMMITTED_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) enum Command {
+    Append { first_index: u64, lines: Vec<Bytes>, done: AppendDone },
+    Perform { deed: Deed, reply: oneshot::Sender<Result<()>> },
+}
+
+impl Command {
+    pub(super) fn fail(self, error: &Error) {
+        match self {
+            Command::Append { done, .. } => done(Err(error.clone())),
+            Command::Perform { reply, .. } => answer(reply, Err(error.clone())),
+        }
+    }
+}
+
+/// Whoever asked may have been cancelled; what was asked for is done all the same.
+fn answer(reply: oneshot::Sender<Result<()>>, result: Result<()>) {
+    let _ = reply.send(result);
+}
+
+/// What a handle waits for.
+pub(super) enum Deed {
+    Vote(Bytes),
+    TruncateFrom(u64),
+    PurgeThrough(u64),
+    Reset(u64),
+    SettleDroppedTail,
+    Close,
+}
+
+/// One change on disk that can be tried again when there was no room for it.
+enum Step {
+    /// Writes to the end of the last segment: records of these lengths.
+    Write { chunk: Bytes, lengths: Vec<u32> },
+    /// Makes the last segment's content durable.
+    Sync,
+    /// Makes a segment and its name durable, and it the last one.
+    Create(u64),
+    /// Cuts a segment, durably, and makes it the last one.
+    Cut { segment: u64, length: u64 },
+    /// Removes a file, durably.
+    Remove(PathBuf),
+    /// Replaces the vote, durably.
+    Vote(Bytes),
+}
+
+pub(super) struct Writer {
+    disk: Arc<dyn Disk>,
+    shared: Arc<Shared>,
+    queue: mpsc::UnboundedReceiver<Command>,
+    lock: LockShare,
+    fatal: FatalHandler,
+    /// The last segment's file.
+    active: Box<dyn DiskFile>,
+    committed_due: Option<Instant>,
+    committed_written: Instant,
+    /// Why nothing is written any more.
+    failed: Option<Error>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        shared: Arc<Shared>,
+        queue: mpsc::UnboundedReceiver<Command>,
+        lock: LockShare,
+        fatal: FatalHandler,
+        active: Box<dyn DiskFile>,
+    ) -> Writer {
+        let committed_written = Instant::now();
+        let (committed_due, failed) = (None, None);
+        Writer {
+            disk,
+            shared,
+            queue,
+            lock,
+            fatal,
+            active,
+            committed_due,
+            committed_written,
+            failed,
+        }
+    }
+
+    /// Works until the log is closed or all its handles are dropped.
+    pub(super) async fn run(mut self) {
+        let mut taken_back = None;
+        let mut closing = None;
+        loop {
+            let command = match taken_back.take() {
+                Some(command) => Some(command),
+                None => self.next_command().await,
+            };
+            match command {
+                None => break,
+                Some(Command::Perform { deed: Deed::Close, reply }) => {
+                    closing = Some(reply);
+                    break;
+                }
+                Some(Command::Perform { deed, reply }) => self.perform(deed, reply).await,
+                Some(Command::Append { first_index, lines, done }) => {
+                    taken_back = self.append(first_index, lines, done).await;
+                }
+            }
+        }
+        self.write_committed().await;
+        self.queue.close();
+        while let Ok(command) = self.queue.try_recv() {
+            command.fail(&closed(&self.shared.paths));
+        }
+        let Writer { active, lock, failed, .. } = self;
+        drop((active, lock));
+        if let Some(reply) = closing {
+            answer(reply, failed.map_or(Ok(()), Err));
+        }
+    }
+
+    async fn next_command(&mut self) -> Option<Command> {
+        loop {
+            let due = self.committed_due;
+            tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or(self.committed_written)), if due.is_some() => {
+                    self.write_committed().await;
+                }
+                () = self.shared.committed_changed.notified(), if due.is_none() => {
+                    self.committed_due = Some(self.committed_written + COMMITTED_INTERVAL);
+                }
+                command = self.queue.recv() => return command,
+            }
+        }
+    }
+
+    /// Writes everything that is queued as appends, syncs once, and calls the
+    /// `done`s in order. Returns a command of another kind that was met.
+    async fn append(
+        &mut self,
+        first_index: u64,
+        lines: Vec<Bytes>,
+        done: AppendDone,
+    ) -> Option<Command> {
+        let mut expected = self.shared.state.lock().written();
+        let (mut batch, mut dones) = (Vec::new(), Vec::new());
+        let mut next = Some(Command::Append { first_index, lines, done });
+        let other = loop {
+            match next {
+                Some(Command::Append { first_index, lines, done }) if first_index == expected => {
+                    expected += lines.len() as u64;
+                    batch.extend(lines);
+                    dones.push(done);
+                }
+                Some(Command::Append { first_index, done, .. }) => {
+                    // Queued behind a removal that was not awaited, or after a
+                    // failure; written here it would get another index.
+                    let error = self.failed.clone().unwrap_or_else(|| {
+                        Error::internal(format!(
+                            "entry {first_index} was appended where {expected} comes next"
+                        ))
+                    });
+                    done(Err(error));
+                }
+                other => break other,
+            }
+            next = self.queue.try_recv().ok();
+        };
+        let result = self.write(batch).await;
+        self.settle(result, |result| dones.into_iter().for_each(|done| done(result.clone()))).await;
+        other
+    }
+
+    async fn write(&mut self, lines: Vec<Bytes>) -> Result<(), Failure> {
+        let segment_max_bytes = u64::from(self.shared.options.segment_max_bytes);
+        let mut length = self.shared.state.lock().active_length();
+        let (mut chunk, mut lengths) = (BytesMut::new(), Vec::new());
+        for line in lines {
+            if length >= segment_max_bytes && length > 0 {
+                let (chunk, lengths) = (chunk.split().freeze(), std::mem::take(&mut lengths));
+                self.take(Step::Write { chunk, lengths }).await?;
+                // Only the last segment may lose its end in a crash.
+                self.take(Step::Sync).await?;
+                let first = self.shared.state.lock().written();
+                self.take(Step::Create(first)).await?;
+                self.shared.state.lock().add_segment();
+                length = 0;
+            }
+            length += line.len() as u64;
+            lengths.push(line.len() as u32);
+            chunk.extend_from_slice(&line);
+        }
+        self.take(Step::Write { chunk: chunk.freeze(), lengths }).await?;
+        self.take(Step::Sync).await
+    }
+
+    async fn perform(&mut self, deed: Deed, reply: oneshot::Sender<Result<()>>) {
+        if let Err(error) = self.check(&deed) {
+            return answer(reply, Err(error));
+        }
+        let result = self.change(deed).await;
+        self.settle(result, |result| answer(reply, result)).await;
+    }
+
+    /// Refuses what would make no sense of the log.
+    fn check(&self, deed: &Deed) -> Result<()> {
+        let state = self.shared.state.lock();
+        let (first, next) = (state.first(), state.written());
+        match deed {
+            Deed::TruncateFrom(index) if !(first..=next).contains(index) => {
+                Err(Error::internal(format!("cannot cut a log of {first}..{next} at {index}")))
+            }
+            Deed::PurgeThrough(index) if *index >= next => {
+                Err(Error::internal(format!("cannot purge {index} of a log of {first}..{next}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn change(&mut self, deed: Deed) -> Result<(), Failure> {
+        // The state changes first: nobody reads from a file that is going away.
+        match deed {
+            Deed::Vote(payload) => {
+                self.take(Step::Vote(encode(&payload))).await?;
+                self.shared.state.lock().vote = Some(payload);
+            }
+            Deed::TruncateFrom(index) => {
+                let cut = self.shared.state.lock().truncate_from(index);
+                let Cut { removed, segment, length } = cut;
+                self.remove_segments(removed).await?;
+                self.take(Step::Cut { segment, length }).await?;
+            }
+            Deed::PurgeThrough(index) => {
+                let removed = self.shared.state.lock().purge_through(index);
+                self.remove_segments(removed).await?;
+            }
+            Deed::Reset(next) => {
+                let removed = self.shared.state.lock().reset(next);
+                self.remove_segments(removed).await?;
+                self.take(Step::Create(next)).await?;
+            }
+            Deed::SettleDroppedTail => {
+                self.take(Step::Remove(self.shared.paths.dropped_tail())).await?;
+            }
+            Deed::Close => {}
+        }
+        Ok(())
+    }
+
+    async fn remove_segments(&mut self, firsts: Vec<u64>) -> Result<(), Failure> {
+        for first in firsts {
+            self.take(Step::Remove(self.shared.paths.segment(first))).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a step, as often as it needs.
+    async fn take(&mut self, step: Step) -> Result<(), Failure> {
+        if let Some(error) = &self.failed {
+            // Reported already; nothing new is broken.
+            return Err(Failure::Full(error.clone()));
+        }
+        loop {
+            match self.try_step(&step).await {
+                Err(Failure::Full(error)) => self.wait_for_room(error).await?,
+                result => {
+                    if self.shared.full.send_if_modified(std::mem::take) {
+                        tracing::info!("there is room again for {}", self.root());
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
+    async fn try_step(&mut self, step: &Step) -> Result<(), Failure> {
+        let (disk, paths) = (&*self.disk, &self.shared.paths);
+        match step {
+            Step::Write { chunk, .. } if chunk.is_empty() => Ok(()),
+            Step::Write { chunk, lengths } => {
+                let (path, length) = self.shared.state.lock().active(paths);
+                if let Err(error) = self.active.append(chunk.clone()).await {
+                    // What was written of it goes, or the next try would stand
+                    // behind half a record.
+                    let cut = self.active.truncate(length).await;
+                    cut.map_err(|error| Failure::of_sync(&path, &error))?;
+                    return Err(Failure::of_call("write", &path, &error));
+                }
+                let recent_max_bytes = self.shared.options.recent_max_bytes;
+                self.shared.state.lock().wrote(lengths, recent_max_bytes);
+                Ok(())
+            }
+            Step::Sync => {
+                let synced = self.active.sync_data().await;
+                let path = || self.shared.state.lock().active(paths).0;
+                synced.map_err(|error| Failure::of_sync(&path(), &error))
+            }
+            Step::Create(first) => {
+                let path = paths.segment(*first);
+                let file = disk.create(&path).await;
+                self.active = file.map_err(|e| Failure::of_call("make", &path, &e))?;
+                sync_folder(disk, &paths.log()).await
+            }
+            Step::Cut { segment, length } => {
+                let path = paths.segment(*segment);
+                let file = disk.open(&path).await;
+                self.active = file.map_err(|e| Failure::of_call("open", &path, &e))?;
+                let cut = self.active.truncate(*length).await;
+                cut.map_err(|e| Failure::of_call("cut", &path, &e))?;
+                let synced = self.active.sync_data().await;
+                synced.map_err(|e| Failure::of_sync(&path, &e))
+            }
+            Step::Remove(path) => files::remove(disk, path).await,
+            Step::Vote(line) => {
+                files::replace(disk, &paths.vote(), line.clone(), Durability::Durable).await
+            }
+        }
+    }
+
+    /// Waits a moment; fails when nobody wants to wait any more.
+    async fn wait_for_room(&mut self, error: Error) -> Result<(), Failure> {
+        if !self.shared.full.send_replace(true) {
+            tracing::warn!("{error}; nothing is acknowledged until there is room");
+        }
+        let mut closing = self.shared.closing.subscribe();
+        if self.queue.is_closed() {
+            return Err(Failure::Full(error));
+        }
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => Err(Failure::Full(error)),
+            () = sleep(FULL_RETRY) => Ok(()),
+        }
+    }
+
+    /// Reports a result. After a failure, marks the directory first, so that no
+    /// process of this boot believes it, and tells the owner last, who may end
+    /// this process at once.
+    async fn settle(&mut self, result: Result<(), Failure>, report: impl FnOnce(Result<()>)) {
+        let (error, broken) = match result {
+            Ok(()) => return report(Ok(())),
+            Err(Failure::Full(error)) => (error, false),
+            Err(Failure::Broken(error)) => (error, true),
+        };
+        // Also after giving up on a full disk  what comes behind an entry that
+        // was not written cannot be written either.
+        self.failed = Some(error.clone());
+        if broken && let Err(mark) = self.lock.poison().await {
+            tracing::error!("cannot mark {} as poisoned: {mark}", self.root());
+        }
+        report(Err(error.clone()));
+        if broken {
+            tracing::error!("{error}");
+            (self.fatal)(error);
+        }
+    }
+
+    /// Writes the hint, if there is room. It may get lost, but an error that is
+    /// not about room says that the disk is broken.
+    async fn write_committed(&mut self) {
+        self.committed_due = None;
+        self.committed_written = Instant::now();
+        let hint = self.shared.state.lock().new_committed();
+        let (Some(hint), None) = (hint, &self.failed) else { return };
+        let path = self.shared.paths.committed();
+        match files::replace(&*self.disk, &path, encode(&hint), Durability::Lazy).await {
+            Ok(()) => {}
+            Err(Failure::Full(error)) => tracing::debug!("passed over: {error}"),
+            Err(broken) => self.settle(Err(broken), |_| {}).await,
+        }
+    }
+
+    fn root(&self) -> std::path::Display<'_> {
+        self.shared.paths.root.display()
+    }
+}

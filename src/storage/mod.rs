@@ -1,0 +1,156 @@
+//! One data directory: a lock, an identity, a vote, a log and snapshots.
+//!
+//! This room knows bytes and checksums. What the bytes mean (chat, consensus)
+//! is the business of the rooms that hand them over. Everything is JSON, one
+//! record a line, readable with `jq .data`:
+//!
+//! | file | content | replaced |
+//! |---|---|---|
+//! | `LOCK` | who holds the directory ([`Holder`]), perhaps a poison mark | in place, never removed |
+//! | `identity.json` | [`Identity`] | atomically |
+//! | `vote.json` | whom this replica voted for | atomically |
+//! | `committed.json` | how far the log is committed, a mere hint | without sync |
+//! | `dropped-tail.json` | a torn tail that was cut off, until settled | atomically |
+//! | `log/<first index>.jsonl` | log entries, one a line | appended to |
+//! | `snapshot/<last index>.jsonl` | the state up to that index | atomically |
+//! | `damaged-<n>/` | what was set aside for people to look at | never |
+//!
+//! # What it promises
+//! - What was reported durable is there after a crash of process or machine,
+//!   or its loss is noticed: every record carries its length and a CRC32 over
+//!   both ([`record`]).
+//! - No wrong byte is ever served: records are verified when a directory is
+//!   opened and again whenever one is read from disk.
+//! - One process at a time, by the lock of `LOCK`. Every handle and worker made from a
+//!   directory owns a share of its lock; the last one to go unlocks.
+//!
+//! # How it fails
+//! - **A torn tail**, the last record of the last segment cut short, is the
+//!   trace of a crash in the middle of a write. It is cut off with a notice
+//!   ([`LogRecovery`]), which is kept on disk until the caller settles it.
+//! - **Any other broken record** is [`ErrorCode::Corrupted`]: nothing is
+//!   repaired by guessing. [`DataDirectory::set_aside`] makes room for a new
+//!   incarnation.
+//! - **A full disk**: appends and votes wait until there is room
+//!   ([`Log::disk_full`]); reading goes on.
+//! - **Any other failed write or fsync**: the log writes a poison mark into
+//!   `LOCK`, fails everything that waits, tells the owner's fatal handler and
+//!   never writes again. After a failed fsync the page cache may show bytes
+//!   that the disk never got, so that even a new process cannot trust what it
+//!   reads until the machine restarts (Rebello et al., "Can Applications
+//!   Recover from fsync Failures?", USENIX ATC 2020).
+//!
+//! Nothing here blocks a task of the runtime: disk calls run on workers.
+
+mod damage;
+mod directory;
+mod files;
+mod identity;
+mod lock;
+mod log;
+pub mod record;
+mod snapshot;
+#[cfg(test)]
+mod testing;
+
+use std::future::Future;
+use std::path::PathBuf;
+
+pub use directory::DataDirectory;
+pub use identity::Identity;
+pub use lock::{Holder, LockContent, read_lock};
+pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogOptions, LogRecovery};
+pub use snapshot::{SnapshotReader, SnapshotWriter, Snapshots};
+
+#[cfg(doc)]
+use crate::error::ErrorCode;
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+/// Digits of an index in a file name, so that names sort as numbers do.
+const INDEX_DIGITS: usize = 20;
+
+/// The name of a segment or snapshot.
+fn indexed_name(index: u64) -> String {
+    format!("{index:0INDEX_DIGITS$}.jsonl")
+}
+
+/// The index in the name of a segment or snapshot; `None` for a file that is
+/// neither, which is left alone.
+fn index_of_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".jsonl")?;
+    let all_digits = digits.len() == INDEX_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+    all_digits.then(|| digits.parse().ok()).flatten()
+}
+
+/// Runs disk calls on a worker and waits for what they give, so that a slow
+/// disk never holds up the runtime's own threads.
+async fn on_worker<T, F>(host: &Host, name: &str, job: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    let (send, receive) = tokio::sync::oneshot::channel();
+    host.workers.spawn(
+        name,
+        Box::pin(async move {
+            // Nobody waits any more when the caller was cancelled.
+            let _ = send.send(job.await);
+        }),
+    );
+    let ended = |_| Error::internal(format!("the worker {name:?} ended before its job"));
+    receive.await.map_err(ended)?
+}
+
+/// Where things are in a data directory.
+#[derive(Clone, Debug)]
+struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    fn lock(&self) -> PathBuf {
+        self.root.join("LOCK")
+    }
+    fn identity(&self) -> PathBuf {
+        self.root.join("identity.json")
+    }
+    fn vote(&self) -> PathBuf {
+        self.root.join("vote.json")
+    }
+    fn committed(&self) -> PathBuf {
+        self.root.join("committed.json")
+    }
+    fn dropped_tail(&self) -> PathBuf {
+        self.root.join("dropped-tail.json")
+    }
+    fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+    fn segment(&self, first: u64) -> PathBuf {
+        self.log().join(indexed_name(first))
+    }
+    fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshot")
+    }
+    fn snapshot(&self, last_index: u64) -> PathBuf {
+        self.snapshots().join(indexed_name(last_index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_carry_their_index_and_sort_by_it() {
+        for index in [0, 1, 99, u64::MAX] {
+            assert_eq!(index_of_name(&indexed_name(index)), Some(index));
+        }
+        assert!(indexed_name(9) < indexed_name(10));
+        for other in ["1.jsonl", "LOCK", &"9".repeat(26), "+0000000000000000001.jsonl"] {
+            assert_eq!(index_of_name(other), None, "{other}");
+        }
+        assert_eq!(index_of_name("99999999999999999999.jsonl"), None, "beyond 64 bits");
+    }
+}

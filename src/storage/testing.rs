@@ -1,0 +1,280 @@
+//! What the tests of this room share: a disk that fails on demand, and data.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::{DataDirectory, FatalHandler, Holder, Identity, Log, LogOptions, LogRecovery};
+use crate::error::Result;
+use crate::host::{BoxFuture, Disk, DiskFile, FileLock, Host};
+use crate::limits::DATA_FORMAT_VERSION;
+use crate::types::{ReplicaId, Timestamp, Uuid};
+
+/// The real disk, with faults that a test switches on and off.
+#[derive(Clone)]
+pub(super) struct FaultyDisk(Arc<Faults>);
+
+struct Faults {
+    disk: Arc<dyn Disk>,
+    /// Bytes that still fit; `None`: no bound.
+    room: Mutex<Option<usize>>,
+    fail_syncs: AtomicBool,
+    skip_syncs: AtomicBool,
+    fail_writes: AtomicBool,
+    read_only: AtomicBool,
+    syncs: AtomicUsize,
+    /// Taken by every sync of a file while the gate is closed.
+    gate: Semaphore,
+    gated: AtomicBool,
+}
+
+impl FaultyDisk {
+    pub(super) fn new() -> FaultyDisk {
+        FaultyDisk(Arc::new(Faults {
+            disk: Host::real().disk,
+            room: Mutex::new(None),
+            fail_syncs: AtomicBool::new(false),
+            skip_syncs: AtomicBool::new(false),
+            fail_writes: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
+            syncs: AtomicUsize::new(0),
+            gate: Semaphore::new(0),
+            gated: AtomicBool::new(false),
+        }))
+    }
+
+    pub(super) fn host(&self) -> Host {
+        Host { disk: Arc::new(self.clone()), ..Host::real() }
+    }
+
+    /// How many more bytes fit on the disk.
+    pub(super) fn set_room(&self, bytes: Option<usize>) {
+        *self.0.room.lock().expect("no panic") = bytes;
+    }
+
+    /// Whether every sync fails.
+    pub(super) fn fail_syncs(&self, fail: bool) {
+        self.0.fail_syncs.store(fail, Ordering::SeqCst);
+    }
+
+    /// Whether every write fails with an I/O error.
+    pub(super) fn fail_writes(&self, fail: bool) {
+        self.0.fail_writes.store(fail, Ordering::SeqCst);
+    }
+
+    /// Whether locks and files cannot be made.
+    pub(super) fn read_only(&self, read_only: bool) {
+        self.0.read_only.store(read_only, Ordering::SeqCst);
+    }
+
+    /// Syncs of files so far, the waiting ones included.
+    pub(super) fn syncs(&self) -> usize {
+        self.0.syncs.load(Ordering::SeqCst)
+    }
+
+    /// Makes syncs of files wait.
+    pub(super) fn close_gate(&self) {
+        self.0.gated.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets waiting and later syncs pass.
+    pub(super) fn open_gate(&self) {
+        self.0.gated.store(false, Ordering::SeqCst);
+        self.0.gate.add_permits(1_000);
+    }
+
+    fn refused<T: 'static + Send>(&self) -> Option<BoxFuture<'static, io::Result<T>>> {
+        self.0.read_only.load(Ordering::SeqCst).then(|| {
+            let refusal = Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem));
+            Box::pin(std::future::ready(refusal)) as BoxFuture<'static, io::Result<T>>
+        })
+    }
+
+    fn wrap(
+        &self,
+        file: BoxFuture<'static, io::Result<Box<dyn DiskFile>>>,
+    ) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        let disk = self.clone();
+        Box::pin(async move {
+            Ok(Box::new(FaultyFile { file: file.await?, disk }) as Box<dyn DiskFile>)
+        })
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        self.refused().unwrap_or_else(|| self.0.disk.create_dir_all(path))
+    }
+    fn list(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        self.0.disk.list(path)
+    }
+    fn create(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        self.refused().unwrap_or_else(|| self.wrap(self.0.disk.create(path)))
+    }
+    fn open(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        self.wrap(self.0.disk.open(path))
+    }
+    fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {
+        self.0.disk.read(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> BoxFuture<'static, io::Result<()>> {
+        self.0.disk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        self.0.disk.remove_file(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        self.0.disk.remove_dir_all(path)
+    }
+    fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        match self.0.skip_syncs.load(Ordering::SeqCst) {
+            true => Box::pin(std::future::ready(Ok(()))),
+            false => self.0.disk.sync_dir(path),
+        }
+    }
+    fn try_lock(&self, path: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
+        self.refused().unwrap_or_else(|| self.0.disk.try_lock(path))
+    }
+    fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>> {
+        self.0.disk.used_bytes(path)
+    }
+}
+
+struct FaultyFile {
+    file: Box<dyn DiskFile>,
+    disk: FaultyDisk,
+}
+
+impl DiskFile for FaultyFile {
+    fn len(&self) -> BoxFuture<'_, io::Result<u64>> {
+        self.file.len()
+    }
+
+    /// On a full disk what fits is written, as by the real one.
+    fn append(&mut self, bytes: Bytes) -> BoxFuture<'_, io::Result<()>> {
+        let faults = self.disk.0.clone();
+        if faults.fail_writes.load(Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Err(io::Error::other("injected write error"))));
+        }
+        let mut room = faults.room.lock().expect("no panic");
+        let fitting = room.map_or(bytes.len(), |room| room.min(bytes.len()));
+        *room = room.map(|room| room - fitting);
+        drop(room);
+        let part = bytes.slice(..fitting);
+        Box::pin(async move {
+            self.file.append(part).await?;
+            match fitting == bytes.len() {
+                true => Ok(()),
+                false => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            }
+        })
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> BoxFuture<'_, io::Result<Vec<u8>>> {
+        self.file.read_at(offset, length)
+    }
+
+    fn truncate(&mut self, length: u64) -> BoxFuture<'_, io::Result<()>> {
+        self.file.truncate(length)
+    }
+
+    fn sync_data(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            let faults = self.disk.0.clone();
+            faults.syncs.fetch_add(1, Ordering::SeqCst);
+            if faults.gated.load(Ordering::SeqCst) {
+                faults.gate.acquire().await.expect("never closed").forget();
+            }
+            match faults.fail_syncs.load(Ordering::SeqCst) {
+                true => Err(io::Error::other("injected sync error")),
+                false if faults.skip_syncs.load(Ordering::SeqCst) => Ok(()),
+                false => self.file.sync_data().await,
+            }
+        })
+    }
+}
+
+/// For tests that open a directory thousands of times: the real machine, except
+/// that nothing is synced.
+pub(super) fn unsynced_host() -> Host {
+    let disk = FaultyDisk::new();
+    disk.0.skip_syncs.store(true, Ordering::SeqCst);
+    disk.host()
+}
+
+pub(super) fn holder() -> Holder {
+    Holder {
+        pid: 4711,
+        started_at: Timestamp(1_000),
+        address: "127.0.0.1:8091".parse().expect("an address"),
+    }
+}
+
+pub(super) fn identity() -> Identity {
+    Identity {
+        format: DATA_FORMAT_VERSION,
+        cluster: Uuid::from_u128(1),
+        lineage: Uuid::from_u128(2),
+        replica: ReplicaId(1),
+        incarnation: 1,
+        opens: 0,
+    }
+}
+
+/// A directory with an identity, made if it is empty.
+pub(super) async fn directory(host: &Host, path: &Path) -> DataDirectory {
+    let mut directory = DataDirectory::open(host, path, holder()).await.expect("opens");
+    if directory.identity().expect("undamaged").is_none() {
+        directory.write_identity(identity()).await.expect("writes");
+    }
+    directory
+}
+
+/// A fatal handler for tests in which nothing may fail.
+pub(super) fn never_fatal() -> FatalHandler {
+    Arc::new(|error| panic!("unexpected fatal error: {error}"))
+}
+
+/// Opens a log; the directory's own share of the lock is dropped.
+pub(super) async fn open_log(
+    host: Host,
+    path: &Path,
+    options: LogOptions,
+) -> Result<(Log, LogRecovery)> {
+    Log::open(&directory(&host, path).await, options, never_fatal()).await
+}
+
+/// The payload of a log entry, another for every index.
+pub(super) fn entry(index: u64) -> Bytes {
+    Bytes::from(format!(r#"{{"index":{index},"text":"{}"}}"#, "JZ*".repeat(index as usize % 5)))
+}
+
+/// Appends entries and waits until they are durable.
+pub(super) async fn append(log: &Log, indexes: std::ops::Range<u64>) -> Result<()> {
+    let lines = indexes.clone().map(|index| super::record::encode(&entry(index))).collect();
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let done = move |result| send.send(result).expect("the test waits");
+    log.append(indexes.start, lines, Box::new(done));
+    receive.await.expect("done is called")
+}
+
+/// All entries of a log, which must be those of [`entry`].
+pub(super) async fn assert_entries(log: &Log, indexes: std::ops::Range<u64>) {
+    assert_eq!((log.first(), log.next()), (indexes.start, indexes.end));
+    let read = log.read(indexes.start, indexes.end, usize::MAX).await.expect("reads");
+    assert_eq!(read, indexes.map(entry).collect::<Vec<_>>());
+}
+
+/// The content with one bit flipped, for each of its bits.
+pub(super) fn flip_every_bit(content: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
+    let content = content.to_vec();
+    (0..content.len() * 8).map(move |bit| {
+        let mut flipped = content.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        flipped
+    })
+}
