@@ -31,12 +31,14 @@
 //! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
 //! | [`protocol`] | the JSON every process speaks |
+//! | [`config`] | flag, environment, file, default, each value with its origin |
 //! | [`chat`] | the state machine: accounts, sessions, inboxes, de-duplication; pure and deterministic |
 //! | [`storage`] | one data directory: lock, identity, log, vote, snapshots; bytes and checksums |
 //! | [`peer`] | authenticated, multiplexed connections between replicas |
 //!
 
 pub mod chat;
+pub mod config;
 pub mod error;
 pub mod host;
 pub mod limits;

@@ -1,0 +1,119 @@
+//! The cluster's secret key: a file with 64 hexadecimal digits, mode 0600.
+//!
+//! Replicas prove to each other that they hold it. Whoever can read it can
+//! speak as a replica, so a file that others can read is refused, not used
+//! with a warning that nobody reads.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::Digest;
+
+/// Bytes of the key.
+pub const KEY_BYTES: usize = 32;
+
+/// Reads the key.
+///
+/// # Errors
+/// [`ErrorCode::InvalidConfig`] when the file is missing, is open to others
+/// (names the mode), or does not hold a key; [`ErrorCode::Io`] when it cannot
+/// be read.
+pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
+    let refuse = |why: String| {
+        Err(Error::new(
+            ErrorCode::InvalidConfig,
+            format!("the cluster key file {} {why}", path.display()),
+        ))
+    };
+    let mut file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return refuse(
+                "is missing; every server of a cluster needs a copy of the same key".to_string(),
+            );
+        }
+        Err(error) => return Err(Error::io("open the cluster key file", path, &error)),
+    };
+    let metadata = file.metadata().map_err(|error| Error::io("look at", path, &error))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return refuse(format!(
+            "has mode {mode:04o}, so others can read the cluster's secret; \
+             run: chmod 600 {}",
+            path.display()
+        ));
+    }
+    // Longer than any key with its line end: enough to see that it is none.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(256));
+    (&mut file)
+        .take(256)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::io("read the cluster key file", path, &error))?;
+    let text = std::str::from_utf8(&bytes).unwrap_or("");
+    match text.trim().parse::<Digest>() {
+        Ok(Digest(key)) => Ok(Zeroizing::new(key)),
+        Err(_) => refuse("does not hold 64 hexadecimal digits".to_string()),
+    }
+}
+
+/// Writes a new key, durably, into a file that must not exist yet.
+///
+/// # Errors
+/// [`ErrorCode::Io`], also when the file is there: a key is never replaced,
+/// since running replicas know each other by it.
+pub fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> Result<()> {
+    let text = Zeroizing::new(format!("{}\n", Digest(*key)));
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .map_err(|error| Error::io("write the cluster key file", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_and_never_replaced() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("cluster.key");
+        write_new(&path, &[7; KEY_BYTES]).expect("new");
+        assert_eq!(*read(&path).expect("own file"), [7; KEY_BYTES]);
+        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(write_new(&path, &[8; KEY_BYTES]).expect_err("there").code, ErrorCode::Io);
+        assert_eq!(*read(&path).expect("unchanged"), [7; KEY_BYTES]);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_or_that_is_none_is_refused() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("cluster.key");
+        let message = |path: &Path| {
+            let error = read(path).expect_err("no key");
+            assert_eq!(error.code, ErrorCode::InvalidConfig);
+            error.message
+        };
+        assert!(message(&path).contains("is missing"));
+        write_new(&path, &[7; KEY_BYTES]).expect("new");
+        let open = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&path, open).expect("own file");
+        assert!(message(&path).contains("mode 0640"));
+        let closed = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, closed).expect("own file");
+        for wrong in ["".as_bytes(), b"abc", b"\xff\xfe", &[b'0'; 65]] {
+            std::fs::write(&path, wrong).expect("own file");
+            assert!(message(&path).contains("64 hexadecimal digits"));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the program is told: flag, environment, file, default.
+//!
+//! Each value comes from the first of four places that has it: a flag of the
+//! command line, a variable of the environment (`FTCHAT_…`), the configuration
+//! file, a default. The place is kept with the value as its [`Origin`], so that
+//! `ftchat config show` can answer "why does it do that" and an error can name
+//! the very line to change.
+//!
+//! One table, [`KEYS`], lists everything that can be set. The parser, the help
+//! of the global flags, `config show` and the manual page `ftchat.toml.5` are
+//! all made from it, so they cannot disagree.
+//!
+//! The room promises that nothing passes through unchecked: an unknown key, a
+//! value of the wrong type and an impossible value are each one
+//! [`InvalidConfig`] error that names where it stands and what is allowed. The
+//! whole file is checked whichever command reads it, because a misspelt key in
+//! `[serve]` should not wait for the next restart to be noticed.
+//!
+//! - [`keys`]: the table.
+//! - [`file`](mod@file): TOML with line numbers.
+//! - [`values`]: the four layers laid over one another.
+//! - [`settings`]: what every command needs.
+//! - [`serve`]: what a server needs.
+//! - [`local`]: what a local cluster needs.
+//! - [`key_file`]: the cluster's secret key.
+//! - [`duration`]: durations as people write them.
+//!
+//! [`InvalidConfig`]: crate::error::ErrorCode::InvalidConfig
+
+pub mod duration;
+pub mod file;
+pub mod key_file;
+pub mod keys;
+pub mod local;
+pub mod serve;
+pub mod settings;
+pub mod values;
+
+pub use keys::{KEYS, Key, Kind};
+pub use local::{ClusterFlags, ClusterSettings};
+pub use serve::{PasswordCost, ServeFlags, ServeSettings, Timing};
+pub use settings::{ColorChoice, GlobalArgs, Settings, process_environment};
+pub use values::{Origin, Sourced, Values};

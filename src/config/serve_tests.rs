@@ -1,0 +1,130 @@
+use super::super::keys::{Fallback, KEYS};
+use super::*;
+use crate::error::ErrorCode;
+
+const PEERS: &str = "1=127.0.0.1:8091,2=127.0.0.1:8092,3=127.0.0.1:8093";
+
+fn resolve(changes: &[(&str, &str)]) -> Result<ServeSettings> {
+    let mut variables = vec![
+        ("FTCHAT_SERVE_ID", "2"),
+        ("FTCHAT_SERVE_PEERS", PEERS),
+        ("FTCHAT_SERVE_DATA_DIR", "/data/two"),
+    ];
+    variables.extend_from_slice(changes);
+    let lookup = |name: &str| {
+        variables.iter().rev().find(|(known, _)| *known == name).map(|(_, v)| v.to_string())
+    };
+    ServeSettings::from_values(&Values::collect(&[], &lookup, None)?)
+}
+
+fn refused(changes: &[(&str, &str)]) -> String {
+    let error = resolve(changes).expect_err("impossible");
+    assert_eq!(error.code, ErrorCode::InvalidConfig);
+    error.message
+}
+
+#[test]
+fn defaults_are_those_of_the_limits() {
+    let settings = resolve(&[]).expect("valid");
+    assert_eq!(settings.limits, Limits::default());
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8092");
+    assert_eq!(settings.timing.heartbeat_interval_ms, 50);
+    assert_eq!(settings.timing.election_timeout_min_ms, 300);
+    assert_eq!(settings.timing.election_timeout_max_ms, 600);
+    assert_eq!(settings.password_cost, PasswordCost { memory_kib: 19_456, passes: 2 });
+    assert_eq!((settings.survivor, settings.insecure), (Survivor::Never, false));
+    assert_eq!(settings.members.len(), 3);
+}
+
+#[test]
+fn flags_reach_their_settings() {
+    let flags = ServeFlags {
+        id: Some("1".to_string()),
+        listen: Some("127.0.0.1:9999".to_string()),
+        peers: Some("1=127.0.0.1:9999".to_string()),
+        data_dir: Some("/d".to_string()),
+        cluster_key_file: Some("/k".to_string()),
+        survivor: Some("auto".to_string()),
+        insecure: true,
+        log_format: Some("json".to_string()),
+    };
+    let values = Values::collect(&[], &|_| None, None).expect("valid");
+    let values = values.with(&flags.given()).expect("valid");
+    let settings = ServeSettings::from_values(&values).expect("valid");
+    assert_eq!(settings.id, ReplicaId(1));
+    assert_eq!(settings.listen.port(), 9999);
+    assert_eq!(settings.data_dir, PathBuf::from("/d"));
+    assert_eq!(settings.cluster_key, Some(PathBuf::from("/k")));
+    assert_eq!((settings.survivor, settings.insecure), (Survivor::Auto, true));
+    assert_eq!(values.text("serve.log_format"), Some("json"));
+}
+
+#[test]
+fn what_a_server_must_be_told_is_asked_for_by_name() {
+    for (variable, flag) in [
+        ("FTCHAT_SERVE_ID", "--id"),
+        ("FTCHAT_SERVE_PEERS", "--peers"),
+        ("FTCHAT_SERVE_DATA_DIR", "--data-dir"),
+    ] {
+        let message = refused(&[(variable, "")]);
+        assert!(message.contains(flag) && message.contains(variable), "{message}");
+    }
+}
+
+#[test]
+fn a_replica_must_be_among_its_peers() {
+    let message = refused(&[("FTCHAT_SERVE_ID", "4")]);
+    assert!(message.contains("replica 4 is not among the peers"), "{message}");
+}
+
+#[test]
+fn plain_text_beyond_loopback_needs_consent() {
+    let open = ("FTCHAT_SERVE_LISTEN", "0.0.0.0:8092");
+    let message = refused(&[open]);
+    assert!(message.contains("plain text") && message.contains("--insecure"), "{message}");
+    assert!(resolve(&[open, ("FTCHAT_SERVE_INSECURE", "true")]).expect("consent").insecure);
+    // Not only what is said with --listen: an address among the peers counts too.
+    let peers = ("FTCHAT_SERVE_PEERS", "1=10.0.0.1:1,2=10.0.0.2:1,3=10.0.0.3:1");
+    assert!(refused(&[peers]).contains("plain text"));
+}
+
+#[test]
+fn a_port_that_nobody_can_know_is_refused() {
+    assert!(refused(&[("FTCHAT_SERVE_LISTEN", "127.0.0.1:0")]).contains("port"));
+}
+
+#[test]
+fn the_key_lives_outside_of_the_data_directory() {
+    let message = refused(&[("FTCHAT_SERVE_CLUSTER_KEY_FILE", "/data/two/key")]);
+    assert!(message.contains("outside of the data directory"), "{message}");
+    assert!(resolve(&[("FTCHAT_SERVE_CLUSTER_KEY_FILE", "/data/key")]).is_ok());
+}
+
+#[test]
+fn elections_wait_for_three_heartbeats_and_have_room_to_differ() {
+    let heartbeat = ("FTCHAT_TIMING_HEARTBEAT_INTERVAL_MS", "101");
+    let message = refused(&[heartbeat]);
+    assert!(message.contains("303 ms, and not 300 ms"), "{message}");
+    let message = refused(&[("FTCHAT_TIMING_ELECTION_TIMEOUT_MAX_MS", "300")]);
+    assert!(message.contains("more than the 300 ms"), "{message}");
+}
+
+#[test]
+fn reserved_connections_stay_below_the_total() {
+    let small = ("FTCHAT_LIMITS_CONNECTIONS_MAX", "100");
+    assert_eq!(resolve(&[small]).expect("valid").limits.connections_reserved, 50);
+    let message = refused(&[small, ("FTCHAT_LIMITS_CONNECTIONS_RESERVED", "100")]);
+    assert!(message.contains("less than the 100"), "{message}");
+}
+
+#[test]
+fn every_limit_in_the_table_is_read() {
+    // Each key in turn gets another value than its default; the limits change.
+    for key in KEYS.iter().filter(|key| key.name.starts_with("limits.")) {
+        let Fallback::Value(default) = key.default else { panic!("{} has a default", key.name) };
+        let number: u64 = default.parse().expect("limits are numbers");
+        let other = (number + 1).to_string();
+        let settings = resolve(&[(key.environment, &other)]).expect(key.name);
+        assert_ne!(settings.limits, Limits::default(), "{}", key.name);
+    }
+}
