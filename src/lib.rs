@@ -35,10 +35,15 @@
 //! | [`chat`] | the state machine: accounts, sessions, inboxes, de-duplication; pure and deterministic |
 //! | [`storage`] | one data directory: lock, identity, log, vote, snapshots; bytes and checksums |
 //! | [`peer`] | authenticated, multiplexed connections between replicas |
+//! | [`consensus`] | one order of operations, agreed by a majority; the only room that names openraft |
 //!
+//! # Where to start reading
+//! [`chat`] for what the system does, [`consensus`] for how it agrees,
+//! [`storage`] for how it remembers, `tests/sim` for how it is proved.
 
 pub mod chat;
 pub mod config;
+pub mod consensus;
 pub mod error;
 pub mod host;
 pub mod limits;

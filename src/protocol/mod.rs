@@ -12,8 +12,10 @@
 //!
 //! - [`client`]: what clients and servers say to each other.
 //! - [`peer`]: what replicas say to each other.
+//! - [`status`]: a whole cluster, as `status` puts it together.
 //! - [`codec`]: lines: reading with a bound, writing, depth.
 
 pub mod client;
 pub mod codec;
 pub mod peer;
+pub mod status;

@@ -1,0 +1,347 @@
+//! The log and the vote, as openraft wants them, on [`storage::Log`](crate::storage::Log).
+//!
+//! Recent entries stay in memory, decoded, because the leader sends them to
+//! its followers and every replica applies them a moment after they came;
+//! older ones are read back from disk.
+//!
+//! `append` returns before its fdatasync, as openraft allows. A follower may
+//! therefore commit an entry that the leader never wrote. That is safe as long
+//! as a restarted leader does not go on in its old term, which
+//! `enable_leader_restore: false` ensures: restored in the same term, it once
+//! gave that log id to another entry.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use openraft::OptionalSend;
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+
+use super::entry;
+use super::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
+use crate::error::Error;
+use crate::storage::Log;
+
+/// Bytes of recent entries kept in memory.
+const CACHE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of entries that one replication request carries at most, apart from
+/// one entry that is larger alone.
+const READ_MAX_BYTES: usize = 1024 * 1024;
+
+/// The adapter. Clones share everything.
+#[derive(Clone)]
+pub struct LogStore {
+    log: Log,
+    recent: Arc<Mutex<Recent>>,
+    memory: Arc<Mutex<Memory>>,
+    appended_bytes: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Memory {
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    purged: Option<LogId>,
+    last: Option<LogId>,
+}
+
+/// A window of decoded entries that ends with the last one of the log.
+#[derive(Default)]
+struct Recent {
+    entries: VecDeque<(Entry, usize)>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn first(&self) -> Option<u64> {
+        self.entries.front().map(|(entry, _)| entry.log_id.index())
+    }
+
+    fn push(&mut self, entry: Entry, bytes: usize) {
+        self.bytes += bytes;
+        self.entries.push_back((entry, bytes));
+        while self.bytes > CACHE_MAX_BYTES && self.entries.len() > 1 {
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        if let Some((_, bytes)) = self.entries.pop_front() {
+            self.bytes -= bytes;
+        }
+    }
+
+    fn truncate_from(&mut self, index: u64) {
+        while self.entries.back().is_some_and(|(entry, _)| entry.log_id.index() >= index) {
+            let (_, bytes) = self.entries.pop_back().expect("looked at it");
+            self.bytes -= bytes;
+        }
+    }
+
+    fn purge_through(&mut self, index: u64) {
+        while self.first().is_some_and(|first| first <= index) {
+            self.pop_front();
+        }
+    }
+
+    /// Entries of `[from, to)` when the window has all of them, cut at `max_bytes`.
+    fn range(&self, from: u64, to: u64, max_bytes: usize) -> Option<Vec<Entry>> {
+        let first = self.first()?;
+        if from < first {
+            return None;
+        }
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for (entry, size) in
+            self.entries.range((from - first) as usize..).take((to - from) as usize)
+        {
+            bytes += size;
+            if bytes > max_bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        Some(entries)
+    }
+}
+
+fn to_io(error: Error) -> io::Error {
+    io::Error::other(error)
+}
+
+impl LogStore {
+    /// Opens the adapter on a recovered log. `snapshot` is the last log id that
+    /// the latest snapshot contains.
+    ///
+    /// # Errors
+    /// A record that holds its checksum but cannot be read.
+    pub async fn open(log: Log, snapshot: Option<LogId>) -> Result<LogStore, Error> {
+        let vote = match log.read_vote() {
+            Some(payload) => Some(serde_json::from_slice(&payload).map_err(|error| {
+                Error::new(
+                    crate::error::ErrorCode::Corrupted,
+                    format!("vote.json holds no vote: {error}"),
+                )
+            })?),
+            None => None,
+        };
+        let store = LogStore {
+            log,
+            recent: Arc::default(),
+            memory: Arc::default(),
+            appended_bytes: Arc::default(),
+        };
+        let (first, next) = (store.log.first(), store.log.next());
+        let purged = match (first, first < next) {
+            (0, _) => None,
+            // Whole segments are purged, so the first entry that is left is
+            // one that the snapshot contains; see `purge`.
+            (_, true) => store.read(first, first + 1, 1).await?.first().map(|entry| entry.log_id),
+            (_, false) => snapshot,
+        };
+        let last = match first < next {
+            true => store.read(next - 1, next, 1).await?.first().map(|entry| entry.log_id),
+            false => purged,
+        };
+        // The hint may be ahead of a log whose tail was lost. What is left of
+        // that log is a prefix of what was committed.
+        let committed: Option<LogId> = match store.log.read_committed() {
+            Some(payload) => match serde_json::from_slice::<LogId>(&payload) {
+                Ok(committed) => last.map(|last| last.min(committed)),
+                Err(error) => {
+                    tracing::warn!(%error, "committed.json is not readable; going on without the hint");
+                    None
+                }
+            },
+            None => None,
+        };
+        *store.memory.lock().expect("no panic while held") =
+            Memory { vote, committed, purged, last };
+        Ok(store)
+    }
+
+    /// The log below.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The last entry of the log.
+    pub fn last_log_id(&self) -> Option<LogId> {
+        self.memory.lock().expect("no panic while held").last
+    }
+
+    /// The vote that is on disk.
+    pub fn vote(&self) -> Option<Vote> {
+        self.memory.lock().expect("no panic while held").vote
+    }
+
+    /// Bytes appended since this was asked last.
+    pub fn take_appended_bytes(&self) -> u64 {
+        self.appended_bytes.swap(0, Ordering::Relaxed)
+    }
+
+    async fn read(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<Entry>, Error> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        if let Some(entries) =
+            self.recent.lock().expect("no panic while held").range(from, to, max_bytes)
+        {
+            return Ok(entries);
+        }
+        let lines = self.log.read(from, to, max_bytes).await?;
+        let mut entries = Vec::with_capacity(lines.len());
+        for (payload, index) in lines.iter().zip(from..) {
+            let entry = entry::decode(payload)?;
+            if entry.log_id.index() != index {
+                return Err(Error::new(
+                    crate::error::ErrorCode::Corrupted,
+                    format!("the log holds entry {} where {index} belongs", entry.log_id.index()),
+                ));
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, io::Error> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        let (mut from, to) = (start.max(self.log.first()), end.min(self.log.next()));
+        let mut entries = Vec::new();
+        while from < to {
+            let part = self.read(from, to, READ_MAX_BYTES).await.map_err(to_io)?;
+            if part.is_empty() {
+                return Err(io::Error::other(format!("log entry {from} is missing")));
+            }
+            from += part.len() as u64;
+            entries.extend(part);
+        }
+        Ok(entries)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        Ok(self.vote())
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, io::Error> {
+        let end = end.min(self.log.next());
+        self.read(start, end, READ_MAX_BYTES).await.map_err(to_io)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = LogStore;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, io::Error> {
+        let memory = self.memory.lock().expect("no panic while held");
+        Ok(LogState { last_purged_log_id: memory.purged, last_log_id: memory.last })
+    }
+
+    async fn get_log_reader(&mut self) -> LogStore {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let payload = serde_json::to_vec(vote).expect("plain data serializes");
+        self.log.write_vote(payload.into()).await.map_err(to_io)?;
+        self.memory.lock().expect("no panic while held").vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        if let Some(committed) = committed {
+            self.memory.lock().expect("no panic while held").committed = Some(committed);
+            self.log.note_committed(
+                serde_json::to_vec(&committed).expect("plain data serializes").into(),
+            );
+        }
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        Ok(self.memory.lock().expect("no panic while held").committed)
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: IOFlushed<TypeConfig>,
+    ) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let (mut lines, mut first, mut bytes) = (Vec::new(), None, 0);
+        {
+            let mut recent = self.recent.lock().expect("no panic while held");
+            let mut memory = self.memory.lock().expect("no panic while held");
+            for entry in entries {
+                let line = entry::encode(&entry);
+                first.get_or_insert(entry.log_id.index());
+                memory.last = Some(entry.log_id);
+                if let EntryPayload::Normal(proposal) = &entry.payload {
+                    proposal.mark_accepted();
+                }
+                bytes += line.len();
+                recent.push(entry, line.len());
+                lines.push(line);
+            }
+        }
+        let Some(first) = first else {
+            callback.io_completed(Ok(()));
+            return Ok(());
+        };
+        self.appended_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.log.append(
+            first,
+            lines,
+            Box::new(move |result| callback.io_completed(result.map_err(to_io))),
+        );
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        let index = last_log_id.map_or(0, |log_id| log_id.index() + 1);
+        self.recent.lock().expect("no panic while held").truncate_from(index);
+        self.log.truncate_from(index).await.map_err(to_io)?;
+        self.memory.lock().expect("no panic while held").last = last_log_id;
+        Ok(())
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        let index = log_id.index();
+        self.recent.lock().expect("no panic while held").purge_through(index);
+        if index >= self.log.next() {
+            self.log.reset(index + 1).await.map_err(to_io)?;
+            self.memory.lock().expect("no panic while held").last = Some(log_id);
+        } else if index > 0 {
+            // The entry at `index` itself stays on disk: at the next start the
+            // first entry that is left counts as purged, so it must be one
+            // that the snapshot contains.
+            self.log.purge_through(index - 1).await.map_err(to_io)?;
+        }
+        self.memory.lock().expect("no panic while held").purged = Some(log_id);
+        Ok(())
+    }
+}

@@ -1,0 +1,327 @@
+//! The state machine as openraft wants it: the chat state, in memory, with its
+//! place in the log and its snapshots.
+//!
+//! The state is guarded by a lock that is held for one entry at a time and
+//! never across an await. A snapshot is built from an immutable view that is
+//! taken in microseconds, by a worker, while writes go on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, RwLock};
+
+use futures::StreamExt;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use tokio::sync::{oneshot, watch};
+
+use super::types::{LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::chat::{Effects, Restore, State};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::storage::{SnapshotReader, SnapshotWriter, Snapshots};
+use crate::types::Uuid;
+
+/// What openraft passes around as a snapshot.
+pub enum SnapshotData {
+    /// One that is on disk, whole.
+    Stored(SnapshotReader),
+    /// One that has arrived from the leader, whole, but is not yet in place.
+    Received(SnapshotWriter),
+}
+
+type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotData>;
+
+/// The state and everybody who watches it. Clones share it.
+#[derive(Clone)]
+pub struct Machine(Arc<Inner>);
+
+struct Inner {
+    host: Host,
+    snapshots: Mutex<Option<Snapshots>>,
+    window: u64,
+    state: RwLock<State>,
+    position: Mutex<Position>,
+    applied: watch::Sender<u64>,
+    watchers: Mutex<BTreeMap<Uuid, watch::Sender<u64>>>,
+    snapshot_bytes: Mutex<u64>,
+}
+
+#[derive(Clone, Default)]
+struct Position {
+    applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl Machine {
+    /// An empty state. `window` is the de-duplication window in log entries.
+    pub fn new(host: Host, window: u64) -> Machine {
+        Machine(Arc::new(Inner {
+            host,
+            snapshots: Mutex::new(None),
+            window,
+            state: RwLock::new(State::new(window)),
+            position: Mutex::default(),
+            applied: watch::Sender::new(0),
+            watchers: Mutex::default(),
+            snapshot_bytes: Mutex::default(),
+        }))
+    }
+
+    /// Where snapshots are kept, once the directory is open.
+    pub fn attach(&self, snapshots: Snapshots) {
+        *self.0.snapshots.lock().expect("no panic while held") = Some(snapshots);
+    }
+
+    /// Drops the share of the directory; the state stays readable.
+    pub fn detach(&self) {
+        *self.0.snapshots.lock().expect("no panic while held") = None;
+    }
+
+    /// The snapshots of the open directory.
+    ///
+    /// # Errors
+    /// When the replica has been stopped.
+    pub fn snapshots(&self) -> Result<Snapshots> {
+        self.0
+            .snapshots
+            .lock()
+            .expect("no panic while held")
+            .clone()
+            .ok_or_else(|| Error::unavailable("this replica is stopping"))
+    }
+
+    /// Runs a quick query on the state.
+    pub fn read<T>(&self, query: impl FnOnce(&State) -> T) -> T {
+        query(&self.0.state.read().expect("the state machine does not panic"))
+    }
+
+    /// The index of the last entry that the state contains.
+    pub fn applied_index(&self) -> u64 {
+        *self.0.applied.borrow()
+    }
+
+    /// State fingerprint and the index to which it belongs, taken together.
+    pub fn fingerprint(&self) -> (u64, String) {
+        let state = self.0.state.read().expect("the state machine does not panic");
+        // `applied` changes only under the write lock.
+        (*self.0.applied.borrow(), state.hash().to_string())
+    }
+
+    /// Resolves once the state contains the entry at `index`.
+    pub async fn wait_applied(&self, index: u64) {
+        let mut applied = self.0.applied.subscribe();
+        // The sender lives as long as the machine, so this cannot fail.
+        let _ = applied.wait_for(|applied| *applied >= index).await;
+    }
+
+    /// A number that changes whenever something is delivered to the account or
+    /// one of its sessions ends.
+    pub fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
+        let mut watchers = self.0.watchers.lock().expect("no panic while held");
+        watchers.entry(account).or_default().subscribe()
+    }
+
+    /// Bytes of the last snapshot that was built or installed.
+    pub fn snapshot_bytes(&self) -> u64 {
+        *self.0.snapshot_bytes.lock().expect("no panic while held")
+    }
+
+    fn wake(&self, effects: &Effects) {
+        let mut watchers = self.0.watchers.lock().expect("no panic while held");
+        if watchers.is_empty() {
+            return;
+        }
+        for account in accounts(effects) {
+            if let Some(watcher) = watchers.get(&account) {
+                if watcher.receiver_count() == 0 {
+                    watchers.remove(&account);
+                } else {
+                    watcher.send_modify(|count| *count += 1);
+                }
+            }
+        }
+    }
+
+    /// Reads the meta record of a snapshot.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`].
+    pub fn parse_meta(payload: &[u8]) -> Result<SnapshotMeta> {
+        serde_json::from_slice(payload).map_err(|error| {
+            Error::new(
+                ErrorCode::Corrupted,
+                format!("a snapshot's first line is not readable: {error}"),
+            )
+        })
+    }
+
+    async fn restore(&self, mut reader: SnapshotReader) -> Result<()> {
+        let meta = Machine::parse_meta(reader.meta())?;
+        let bytes = reader.file_bytes();
+        let window = self.0.window;
+        let (send, receive) = oneshot::channel();
+        // Parsing a large snapshot takes seconds; the runtime's threads have
+        // heartbeats to answer.
+        let job = async move {
+            let restored = async {
+                let mut restore = Restore::new(window);
+                while let Some(line) = reader.next().await? {
+                    restore.line(&line)?;
+                }
+                restore.finish()
+            };
+            // The receiver is gone when the replica was stopped meanwhile.
+            let _ = send.send(restored.await);
+        };
+        self.0.host.workers.spawn("snapshot-load", Box::pin(job));
+        let state =
+            receive.await.map_err(|_| Error::internal("loading a snapshot was cut off"))??;
+        {
+            let mut current = self.0.state.write().expect("the state machine does not panic");
+            *current = state;
+            let mut position = self.0.position.lock().expect("no panic while held");
+            position.applied = meta.last_log_id;
+            position.membership = meta.last_membership;
+            self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
+        }
+        *self.0.snapshot_bytes.lock().expect("no panic while held") = bytes;
+        // Everybody may have got something.
+        for watcher in self.0.watchers.lock().expect("no panic while held").values() {
+            watcher.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+}
+
+/// Accounts that something happened to which their watchers must see.
+fn accounts(effects: &Effects) -> impl Iterator<Item = Uuid> {
+    let mail = effects.delivered.iter().chain(&effects.sent).map(|(account, _)| *account);
+    let sessions = effects.ended_sessions.iter().map(|(account, _)| *account);
+    mail.chain(sessions).chain(effects.ended_accounts.iter().copied())
+}
+
+fn to_io(error: Error) -> io::Error {
+    io::Error::other(error)
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let position = self.0.position.lock().expect("no panic while held").clone();
+        Ok((position.applied, position.membership))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: futures::Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>>
+            + Unpin
+            + OptionalSend,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let index = entry.log_id.index();
+            let mut effects = Effects::default();
+            let outcomes = {
+                let mut state = self.0.state.write().expect("the state machine does not panic");
+                let outcomes = match &entry.payload {
+                    EntryPayload::Normal(proposal) => {
+                        state.apply(index, proposal.batch(), &mut effects)
+                    }
+                    EntryPayload::Blank | EntryPayload::Membership(_) => Vec::new(),
+                };
+                let mut position = self.0.position.lock().expect("no panic while held");
+                position.applied = Some(entry.log_id);
+                if let EntryPayload::Membership(membership) = entry.payload {
+                    position.membership = StoredMembership::new(Some(entry.log_id), membership);
+                }
+                self.0.applied.send_replace(index);
+                outcomes
+            };
+            self.wake(&effects);
+            if let Some(responder) = responder {
+                responder.send(Outcomes(outcomes));
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let state = self.0.state.read().expect("the state machine does not panic");
+        let position = self.0.position.lock().expect("no panic while held").clone();
+        Builder { machine: self.clone(), view: Some(state.view()), position }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        _meta: &SnapshotMeta,
+        snapshot: SnapshotData,
+    ) -> Result<(), io::Error> {
+        let reader = match snapshot {
+            SnapshotData::Stored(reader) => reader,
+            SnapshotData::Received(writer) => {
+                writer.finish().await.map_err(to_io)?;
+                let snapshots = self.snapshots().map_err(to_io)?;
+                let latest = snapshots.latest().await.map_err(to_io)?;
+                latest.ok_or_else(|| io::Error::other("the snapshot just installed is gone"))?
+            }
+        };
+        self.restore(reader).await.map_err(to_io)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let snapshots = self.snapshots().map_err(to_io)?;
+        match snapshots.latest().await.map_err(to_io)? {
+            None => Ok(None),
+            Some(reader) => {
+                let meta = Machine::parse_meta(reader.meta()).map_err(to_io)?;
+                Ok(Some(Snapshot { meta, snapshot: SnapshotData::Stored(reader) }))
+            }
+        }
+    }
+}
+
+/// Writes one snapshot from a view of the state.
+pub struct Builder {
+    machine: Machine,
+    view: Option<crate::chat::View>,
+    position: Position,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let view =
+            self.view.take().ok_or_else(|| io::Error::other("this view was written already"))?;
+        let meta = SnapshotMeta {
+            last_log_id: self.position.applied,
+            last_membership: self.position.membership.clone(),
+        };
+        let snapshots = self.machine.snapshots().map_err(to_io)?;
+        let payload = serde_json::to_vec(&meta).expect("plain data serializes");
+        let index = meta.last_log_id.map_or(0, |log_id| log_id.index());
+        let (send, receive) = oneshot::channel();
+        let job = async move {
+            let written = async {
+                let mut writer = snapshots.begin(payload.into(), index).await?;
+                for line in view.lines() {
+                    writer.line(&line).await?;
+                }
+                writer.finish().await?;
+                snapshots.latest().await
+            };
+            // The receiver is gone when the replica was stopped meanwhile.
+            let _ = send.send(written.await);
+        };
+        self.machine.0.host.workers.spawn("snapshot-write", Box::pin(job));
+        let reader = receive
+            .await
+            .map_err(|_| io::Error::other("writing a snapshot was cut off"))?
+            .map_err(to_io)?
+            .ok_or_else(|| io::Error::other("the snapshot just written is gone"))?;
+        *self.machine.0.snapshot_bytes.lock().expect("no panic while held") = reader.file_bytes();
+        Ok(Snapshot { meta, snapshot: SnapshotData::Stored(reader) })
+    }
+}

@@ -1,0 +1,438 @@
+//! Consensus: one order of all operations, agreed by a majority and on its
+//! disks. The only room that names openraft.
+//!
+//! The algorithm is Raft (Ongaro and Ousterhout, 2014) with pre-vote and
+//! leadership transfer, as openraft implements it. What this room adds:
+//!
+//! - [`LogStore`](log_store) and [`Machine`]: the log on disk and the state in
+//!   memory, as openraft wants them.
+//! - [`network`]: its calls on authenticated links; entries are serialized once.
+//! - [`proposer`]: operations gathered into entries, forwarded to the leader,
+//!   in order and with honest failures.
+//! - [`reader`]: linearizable reads from any replica.
+//!
+//! # What it promises
+//! An operation that was answered is on the disks of a majority and in the
+//! state of the leader. All replicas apply the same operations in the same
+//! order. A read that was confirmed sees every operation answered before it.
+//!
+//! # How it fails
+//! Without a majority writes and reads wait until their deadlines. When the
+//! log cannot be written the node stops taking part for good, and the process
+//! ends.
+//!
+//! # Settings that are not a matter of taste
+//! - `enable_leader_restore: false`: see [`log_store`].
+//! - `enable_elect: false` at the start: a replica that comes back must not
+//!   depose a good leader before it has heard of it. [`Consensus::enable_elections`]
+//!   follows when peers have answered.
+//! - `enable_pre_vote`: a replica that was cut off does not raise the term.
+
+mod entry;
+mod log_store;
+mod machine;
+mod network;
+mod proposer;
+mod reader;
+mod route;
+mod runtime;
+mod service;
+mod status;
+mod types;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use openraft::{ChangeMembers, Config, SnapshotPolicy};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+pub use machine::Machine;
+pub use network::{Links, Pair};
+pub use proposer::{ForwardBody, ForwardReply};
+pub use runtime::spawn;
+pub use service::PeerService;
+pub use status::NodeStatus;
+
+use self::log_store::LogStore;
+use self::proposer::Proposer;
+use self::reader::Reader;
+use self::route::{Route, Router};
+use self::types::TypeConfig;
+use crate::chat::{Operation, Outcome};
+use crate::config::Timing;
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::protocol::client::Member;
+use crate::storage::{Log, Snapshots};
+use crate::types::{NodeId, ReplicaId};
+
+type Raft = openraft::Raft<TypeConfig, Machine>;
+
+/// Entries that stay in the log although a snapshot contains them, so that a
+/// replica that was away shortly needs no snapshot.
+const ENTRIES_KEPT: u64 = 5_000;
+
+/// A snapshot is taken when the log has grown by this many bytes since the
+/// last one, and by [`SNAPSHOT_GROWTH`] times the snapshot's size.
+const SNAPSHOT_LOG_MIN_BYTES: u64 = 32 * 1024 * 1024;
+
+/// See [`SNAPSHOT_LOG_MIN_BYTES`]. With 1 the log between two snapshots is as
+/// large as the snapshot, so every message is rewritten about once in all.
+const SNAPSHOT_GROWTH: u64 = 1;
+
+/// A learner that is at most so many entries behind the leader may vote.
+const CAUGHT_UP_WITHIN: u64 = 1_000;
+
+/// How often housekeeping looks whether a snapshot is due.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a leader that stops waits for its successor.
+const HANDOVER_MAX: Duration = Duration::from_secs(2);
+
+/// What became of a proposed operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Replicas known to have it on disk: a quorum or more.
+    pub copies: u32,
+    /// How many replicas vote.
+    pub replicas: u32,
+}
+
+/// One running node of the cluster. Clones share it.
+#[derive(Clone)]
+pub struct Consensus {
+    node: NodeId,
+    raft: Raft,
+    store: LogStore,
+    machine: Machine,
+    links: Links,
+    router: Router,
+    proposer: Proposer,
+    reader: Reader,
+    host: Host,
+    abstain_below: Arc<AtomicU64>,
+}
+
+impl Consensus {
+    /// Loads snapshot and log and starts the node, with elections off.
+    ///
+    /// # Errors
+    /// What reading the directory found: [`ErrorCode::Corrupted`] names the file.
+    pub async fn start(
+        host: &Host,
+        node: NodeId,
+        timing: Timing,
+        log: Log,
+        snapshots: Snapshots,
+        machine: Machine,
+        links: Links,
+    ) -> Result<Consensus> {
+        let covered = match snapshots.latest().await? {
+            Some(reader) => Machine::parse_meta(reader.meta())?.last_log_id,
+            None => None,
+        };
+        machine.attach(snapshots);
+        let store = LogStore::open(log, covered).await?;
+        let config = Config {
+            cluster_name: "ftchat".into(),
+            heartbeat_interval: timing.heartbeat_interval_ms,
+            election_timeout_min: timing.election_timeout_min_ms,
+            election_timeout_max: timing.election_timeout_max_ms,
+            install_snapshot_timeout: 600_000,
+            max_payload_entries: 1_024,
+            replication_lag_threshold: u64::MAX,
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+            enable_elect: false,
+            enable_pre_vote: Some(true),
+            enable_leader_restore: Some(false),
+            ..Config::default()
+        };
+        let config = config.validate().map_err(|error| {
+            Error::new(
+                ErrorCode::InvalidConfig,
+                format!("the [timing] settings contradict each other: {error}"),
+            )
+        })?;
+        let patience =
+            Duration::from_millis(2 * timing.election_timeout_max_ms).max(Duration::from_secs(2));
+        let factory = network::Factory { links: links.clone(), patience };
+        let (open_store, open_machine) = (store.clone(), machine.clone());
+        let raft = runtime::scoped(
+            host,
+            Raft::new(node, Arc::new(config), factory, open_store, open_machine),
+        )
+        .await
+        .map_err(|error| {
+            Error::new(ErrorCode::Corrupted, format!("the replica cannot start: {error}"))
+        })?;
+        let router = Router::start(host, raft.clone(), links.clone());
+        let proposer = Proposer::start(host, raft.clone(), router.clone(), links.clone());
+        let question = Duration::from_millis(timing.election_timeout_max_ms);
+        let reader = Reader::start(
+            host,
+            raft.clone(),
+            router.clone(),
+            links.clone(),
+            machine.clone(),
+            question,
+        );
+        let consensus = Consensus {
+            node,
+            raft,
+            store,
+            machine,
+            links,
+            router,
+            proposer,
+            reader,
+            host: host.clone(),
+            abstain_below: Arc::default(),
+        };
+        runtime::spawn(host, consensus.clone().housekeeping());
+        Ok(consensus)
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Puts an operation in line, at once, and returns its outcome.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`]: it has never been in a log and never will.
+    /// [`ErrorCode::OutcomeUnknown`]: it may have.
+    pub fn propose(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Applied>> + Send + use<> {
+        self.proposer.propose(operation, deadline)
+    }
+
+    /// Returns once the state contains every write acknowledged before the call.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ReadNotConfirmed`], naming who is missing.
+    pub async fn confirm(&self, deadline: Instant) -> Result<()> {
+        self.reader.confirm(deadline).await
+    }
+
+    /// Founds the cluster: its first log entry names the voters. Harmless when
+    /// another founder has done so with the same voters.
+    ///
+    /// # Errors
+    /// A node that already has a log, unless the entry is the same.
+    pub async fn found(&self, members: &[Member]) -> Result<()> {
+        let voters: BTreeMap<NodeId, openraft::BasicNode> = members
+            .iter()
+            .map(|member| (NodeId::new(member.id, 1), openraft::BasicNode::new(&member.address)))
+            .collect();
+        let founded = runtime::scoped(&self.host, {
+            let raft = self.raft.clone();
+            async move { raft.initialize(voters).await }
+        });
+        match founded.await {
+            Ok(()) => Ok(()),
+            Err(openraft::errors::RaftError::APIError(
+                openraft::errors::InitializeError::NotAllowed(_),
+            )) => Ok(()),
+            Err(error) => {
+                Err(Error::internal(format!("the cluster could not be founded: {error}")))
+            }
+        }
+    }
+
+    /// Whether the node has neither log nor vote: it was named a member and
+    /// nothing has happened since.
+    pub fn is_pristine(&self) -> bool {
+        self.store.last_log_id().is_none() && self.store.vote().is_none()
+    }
+
+    /// Lets the node ask for votes.
+    pub fn enable_elections(&self) {
+        self.raft.runtime_config().elect(true);
+    }
+
+    /// Makes the node refuse its vote until its log is past an index again: the
+    /// end of the log was lost, and it may have been acknowledged.
+    pub fn abstain_below(&self, index: u64) {
+        self.abstain_below.store(index, Ordering::Release);
+    }
+
+    /// Whether the node refuses its vote; see [`Consensus::abstain_below`].
+    pub fn abstains(&self) -> bool {
+        let index = self.abstain_below.load(Ordering::Acquire);
+        index > 0 && self.store.log().next() < index
+    }
+
+    /// On the leader: takes the next step in making a node that has started
+    /// from nothing a voter, in the place of the earlier incarnations of the
+    /// same replica. First it learns; when it has caught up it votes. Returns
+    /// whether it votes; to be asked again until then. Repeating it is safe.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`] when this node does not lead, another change
+    /// is under way, or there is no majority. [`ErrorCode::WrongCluster`] when
+    /// the node has been replaced by a later incarnation.
+    pub async fn admit(&self, node: NodeId, member: &Member) -> Result<bool> {
+        let refused = |error: &dyn std::fmt::Display| {
+            Error::unavailable(format!("replica {} was not admitted: {error}", node.replica()))
+        };
+        if !self.leads() {
+            return Err(refused(&"this replica does not lead"));
+        }
+        let metrics = self.metrics();
+        let membership = metrics.membership_config.membership().clone();
+        if self.newest_incarnation(node.replica()).is_some_and(|newest| newest > node) {
+            return Err(Error::new(
+                ErrorCode::WrongCluster,
+                format!(
+                    "{node} has been replaced by a later incarnation: its directory is an old copy"
+                ),
+            ));
+        }
+        let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+        if membership.get_joint_config().len() == 1 && voters.contains(&node) {
+            return Ok(true);
+        }
+        let raft = self.raft.clone();
+        if membership.get_node(&node).is_none() {
+            let address = openraft::BasicNode::new(&member.address);
+            let change = async move { raft.add_learner(node, address, false).await };
+            runtime::scoped(&self.host, change).await.map_err(|error| refused(&error))?;
+            return Ok(false);
+        }
+        let replication = metrics.replication.unwrap_or_default();
+        let matched =
+            replication.get(&node).and_then(|log_id| *log_id).map(|log_id| log_id.index());
+        if matched
+            .is_none_or(|matched| matched + CAUGHT_UP_WITHIN < metrics.last_log_index.unwrap_or(0))
+        {
+            return Ok(false);
+        }
+        let mut wanted: BTreeSet<NodeId> =
+            voters.into_iter().filter(|id| id.replica() != node.replica()).collect();
+        wanted.insert(node);
+        let change = async move {
+            raft.change_membership(ChangeMembers::ReplaceAllVoters(wanted), false).await
+        };
+        runtime::scoped(&self.host, change).await.map_err(|error| refused(&error))?;
+        Ok(true)
+    }
+
+    /// The highest incarnation of a replica that any membership known here names.
+    pub fn newest_incarnation(&self, replica: ReplicaId) -> Option<NodeId> {
+        let metrics = self.metrics();
+        let nodes = metrics.membership_config.membership().clone();
+        nodes.nodes().map(|(id, _)| *id).filter(|id| id.replica() == replica).max()
+    }
+
+    /// Whether this node leads, and a majority has said so lately.
+    pub fn leads(&self) -> bool {
+        matches!(self.router.route(), Some(Route::Here(_)))
+    }
+
+    /// The replica that leads, as far as this node knows.
+    pub fn leader(&self) -> Option<ReplicaId> {
+        match self.router.route() {
+            Some(Route::Here(_)) => Some(self.node.replica()),
+            Some(Route::There(node)) => Some(node.replica()),
+            None => None,
+        }
+    }
+
+    /// Whether this node has a vote.
+    pub fn is_voter(&self) -> bool {
+        self.metrics().membership_config.membership().voter_ids().any(|id| id == self.node)
+    }
+
+    /// Why writes cannot be taken, as the end of a sentence.
+    pub fn absence(&self) -> String {
+        self.router.absence()
+    }
+
+    /// Resolves when the leader changes.
+    pub async fn leader_changed(&self) {
+        self.router.changed().await;
+    }
+
+    /// Stops. What was proposed and not answered ends as unknown.
+    pub async fn stop(&self) {
+        // The core ends either way; a panic of it has been logged by then.
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(%error, "consensus did not stop cleanly");
+        }
+        self.machine.detach();
+        if let Err(error) = self.store.log().close().await {
+            tracing::error!(%error, "the log was not closed cleanly");
+        }
+    }
+
+    /// Asks for no votes any more, and gives leadership, if this node has it,
+    /// to the follower with the longest log. Returns when another leads, or
+    /// after [`HANDOVER_MAX`].
+    pub async fn hand_over(&self) {
+        self.raft.runtime_config().elect(false);
+        if !self.leads() {
+            return;
+        }
+        let metrics = self.metrics();
+        let voters: Vec<NodeId> = metrics.membership_config.membership().voter_ids().collect();
+        let successor = metrics
+            .replication
+            .iter()
+            .flatten()
+            .filter(|(id, _)| **id != self.node && voters.contains(id))
+            .filter(|(id, _)| {
+                self.links.get(id.replica()).is_some_and(|pair| pair.consensus.peer().is_ok())
+            })
+            .max_by_key(|(_, matched)| **matched)
+            .map(|(id, _)| *id);
+        let Some(successor) = successor else { return };
+        tracing::info!(to = %successor.replica(), "handing leadership over");
+        if let Err(error) = self.raft.trigger().transfer_leader(successor).await {
+            tracing::warn!(%error, "leadership was not handed over");
+            return;
+        }
+        let gone = async {
+            while self.leads() {
+                self.router.changed().await;
+            }
+        };
+        if tokio::time::timeout(HANDOVER_MAX, gone).await.is_err() {
+            tracing::warn!("nobody took leadership over in time; stopping nevertheless");
+        }
+    }
+
+    fn metrics(&self) -> openraft::RaftMetrics<TypeConfig> {
+        use openraft::async_runtime::WatchReceiver;
+        self.raft.metrics().borrow_watched().clone()
+    }
+
+    /// Takes a snapshot when the log has outgrown the last one. Ends when
+    /// consensus stops.
+    async fn housekeeping(self) {
+        let mut grown = 0;
+        loop {
+            tokio::time::sleep(HOUSEKEEPING_INTERVAL).await;
+            if self.metrics().running_state.is_err() {
+                return;
+            }
+            grown += self.store.take_appended_bytes();
+            let due = SNAPSHOT_LOG_MIN_BYTES.max(SNAPSHOT_GROWTH * self.machine.snapshot_bytes());
+            if grown >= due {
+                grown = 0;
+                if let Err(error) = self.raft.trigger().snapshot().await {
+                    tracing::warn!(%error, "no snapshot was taken");
+                }
+            }
+        }
+    }
+}

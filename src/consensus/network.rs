@@ -1,0 +1,369 @@
+//! How consensus talks to the other replicas: calls on [`Link`]s.
+//!
+//! Replication is pipelined: append requests leave one after the other without
+//! waiting for answers, on a connection that keeps their order, and answers
+//! are handed back in that order.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
+use openraft::OptionalSend;
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::v2::RaftNetworkV2;
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::entry;
+use super::machine::SnapshotData;
+use super::types::{LogId, SnapshotMeta, TypeConfig, Vote};
+use crate::peer::{CallError, Link};
+use crate::protocol::peer::Call;
+use crate::types::{NodeId, ReplicaId};
+
+/// Append requests on their way to one follower at once.
+const APPENDS_IN_FLIGHT_MAX: usize = 32;
+
+/// Bytes of snapshot lines in one call.
+pub const SNAPSHOT_PART_BYTES: usize = 1024 * 1024;
+
+/// This replica's ways to its peers.
+#[derive(Clone)]
+pub struct Links(Arc<BTreeMap<ReplicaId, Pair>>);
+
+/// Two connections to a peer, so that a snapshot or a flood of forwarded
+/// operations never stands in the way of a heartbeat.
+pub struct Pair {
+    /// Appends, votes, transfers.
+    pub consensus: Link,
+    /// Everything else.
+    pub service: Link,
+}
+
+impl Links {
+    /// Links to every other configured replica.
+    pub fn new(links: BTreeMap<ReplicaId, Pair>) -> Links {
+        Links(Arc::new(links))
+    }
+
+    /// The connections to one peer.
+    pub fn get(&self, replica: ReplicaId) -> Option<&Pair> {
+        self.0.get(&replica)
+    }
+
+    /// All peers in order.
+    pub fn iter(&self) -> impl Iterator<Item = (ReplicaId, &Pair)> {
+        self.0.iter().map(|(replica, pair)| (*replica, pair))
+    }
+}
+
+/// Makes a [`Network`] for each target.
+pub struct Factory {
+    /// Ways to the peers.
+    pub links: Links,
+    /// How long one answer may take before the follower counts as unreachable.
+    pub patience: Duration,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Factory {
+    type Network = Network;
+
+    async fn new_client(&mut self, target: NodeId, _node: &openraft::BasicNode) -> Network {
+        Network { links: self.links.clone(), target, patience: self.patience }
+    }
+}
+
+/// The way to one node, that is, to one incarnation of a replica.
+pub struct Network {
+    links: Links,
+    target: NodeId,
+    patience: Duration,
+}
+
+/// A call's body: which incarnation it is for, and what it says. The receiver
+/// refuses what was meant for an earlier incarnation of its replica.
+#[derive(Serialize, Deserialize)]
+pub struct Addressed<T> {
+    /// The node that is meant.
+    pub to: NodeId,
+    /// What it is told.
+    pub message: T,
+}
+
+/// Begins a snapshot transfer.
+#[derive(Serialize, Deserialize)]
+pub struct SnapshotBegin {
+    /// The leader's vote.
+    pub vote: Vote,
+    /// What the snapshot contains.
+    pub meta: SnapshotMeta,
+}
+
+type Fault = RPCError<TypeConfig>;
+
+fn unreachable(why: impl std::fmt::Display) -> Fault {
+    RPCError::Unreachable(Unreachable::from_string(why))
+}
+
+impl Network {
+    fn call(
+        &self,
+        call: Call,
+        body: Bytes,
+    ) -> impl Future<Output = Result<Bytes, Fault>> + Send + use<> {
+        let answer = match self.links.get(self.target.replica()) {
+            None => futures::future::ready(Err(CallError::NotSent(format!(
+                "replica {} is not configured here",
+                self.target.replica()
+            ))))
+            .left_future(),
+            Some(pair) => match call {
+                Call::SnapshotBegin | Call::SnapshotLines | Call::SnapshotEnd => {
+                    pair.service.call(call, body).right_future()
+                }
+                _ => pair.consensus.call(call, body).right_future(),
+            },
+        };
+        let (patience, target) = (self.patience, self.target);
+        async move {
+            match timeout(patience, answer).await {
+                Ok(Ok(reply)) => Ok(reply),
+                Ok(Err(error)) => Err(unreachable(error)),
+                Err(_) => Err(unreachable(format!(
+                    "replica {} did not answer within {} ms",
+                    target.replica(),
+                    patience.as_millis()
+                ))),
+            }
+        }
+    }
+
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        call: Call,
+        message: &Q,
+    ) -> Result<A, Fault> {
+        let body = Addressed { to: self.target, message };
+        let body = serde_json::to_vec(&body).expect("plain data serializes");
+        parse(&self.call(call, body.into()).await?)
+    }
+
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: SnapshotOf,
+    ) -> Result<SnapshotResponse<TypeConfig>, Fault> {
+        let SnapshotData::Stored(mut reader) = snapshot.snapshot else {
+            return Err(unreachable("a snapshot that is not yet in place cannot be sent"));
+        };
+        let begin = SnapshotBegin { vote, meta: snapshot.meta };
+        let () = self.ask(Call::SnapshotBegin, &begin).await?;
+        while let Some(lines) = reader.next_raw(SNAPSHOT_PART_BYTES).await.map_err(unreachable)? {
+            let mut body = Vec::with_capacity(lines.len() + 64);
+            write!(body, "{{\"to\":{},\"message\":[", self.target.0).expect("a vector takes all");
+            // Lines become elements: the newline between two becomes a comma.
+            body.extend(
+                lines[..lines.len() - 1]
+                    .iter()
+                    .map(|byte| if *byte == b'\n' { b',' } else { *byte }),
+            );
+            body.extend_from_slice(b"]}");
+            let () = parse(&self.call(Call::SnapshotLines, body.into()).await?)?;
+        }
+        // Installing takes as long as loading the state, so the follower says
+        // every now and then that it is still at it.
+        loop {
+            if let Some(response) = self.ask(Call::SnapshotEnd, &()).await? {
+                return Ok(response);
+            }
+        }
+    }
+}
+
+type SnapshotOf = openraft::alias::SnapshotOf<TypeConfig, SnapshotData>;
+
+fn parse<A: DeserializeOwned>(reply: &[u8]) -> Result<A, Fault> {
+    serde_json::from_slice(reply)
+        .map_err(|error| unreachable(format!("a malformed reply: {error}")))
+}
+
+/// The body of an append call. Entries go out as the record lines that are, or
+/// will be, on disk.
+fn encode_append(to: NodeId, request: &AppendEntriesRequest<TypeConfig>) -> Bytes {
+    let mut body = Vec::with_capacity(512);
+    write!(body, "{{\"to\":{},\"vote\":", to.0).expect("a vector takes all");
+    push(&mut body, &request.vote);
+    body.extend_from_slice(b",\"previous\":");
+    push(&mut body, &request.prev_log_id);
+    body.extend_from_slice(b",\"committed\":");
+    push(&mut body, &request.leader_commit);
+    body.extend_from_slice(b",\"entries\":[");
+    for (position, entry) in request.entries.iter().enumerate() {
+        if position > 0 {
+            body.push(b',');
+        }
+        let line = entry::encode(entry);
+        body.extend_from_slice(&line[..line.len() - 1]);
+    }
+    body.extend_from_slice(b"]}");
+    body.into()
+}
+
+fn push<T: Serialize>(body: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(body, value).expect("plain data serializes");
+}
+
+#[derive(Deserialize)]
+struct AppendBody<'a> {
+    to: NodeId,
+    vote: Vote,
+    previous: Option<LogId>,
+    committed: Option<LogId>,
+    #[serde(borrow)]
+    entries: Vec<&'a serde_json::value::RawValue>,
+}
+
+/// Reads what [`encode_append`] wrote.
+///
+/// # Errors
+/// A body that does not parse, or a record whose checksum does not hold.
+pub fn decode_append(
+    body: &[u8],
+) -> crate::error::Result<(NodeId, AppendEntriesRequest<TypeConfig>)> {
+    let body: AppendBody<'_> = serde_json::from_slice(body).map_err(|error| {
+        crate::error::Error::new(
+            crate::error::ErrorCode::InvalidRequest,
+            format!("a malformed append request: {error}"),
+        )
+    })?;
+    let mut entries = Vec::with_capacity(body.entries.len());
+    for line in body.entries {
+        entries.push(entry::decode_line(line.get())?);
+    }
+    let request = AppendEntriesRequest {
+        vote: body.vote,
+        prev_log_id: body.previous,
+        entries,
+        leader_commit: body.committed,
+    };
+    Ok((body.to, request))
+}
+
+impl RaftNetworkV2<TypeConfig> for Network {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, Fault> {
+        parse(&self.call(Call::Append, encode_append(self.target, &rpc)).await?)
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> futures::future::BoxFuture<
+        's,
+        Result<
+            futures::stream::BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Fault>>,
+            Fault,
+        >,
+    >
+    where
+        S: futures::Stream<Item = AppendEntriesRequest<TypeConfig>>
+            + OptionalSend
+            + Unpin
+            + 'static,
+    {
+        let network: &'s Network = self;
+        let answers = input
+            .map(move |request| {
+                let previous = request.prev_log_id;
+                let last = request.entries.last().map(|entry| entry.log_id).or(previous);
+                // The call is in line as soon as this closure has run.
+                let reply = network.call(Call::Append, encode_append(network.target, &request));
+                async move {
+                    let response: AppendEntriesResponse<TypeConfig> = parse(&reply.await?)?;
+                    let whole = match &response {
+                        AppendEntriesResponse::PartialSuccess(partial) => *partial == last,
+                        _ => true,
+                    };
+                    Ok((response.into_stream_result(previous, last), whole))
+                }
+            })
+            .buffered(APPENDS_IN_FLIGHT_MAX)
+            // After a conflict, a higher vote, a partial success or a failure
+            // what follows would answer a question that no longer stands.
+            .scan(true, |going_on, answer: Result<_, Fault>| {
+                if !std::mem::take(going_on) {
+                    return futures::future::ready(None);
+                }
+                futures::future::ready(Some(match answer {
+                    Ok((result, whole)) => {
+                        *going_on = whole && result.is_ok();
+                        Ok(result)
+                    }
+                    Err(fault) => Err(fault),
+                }))
+            });
+        let answers: futures::stream::BoxStream<'s, _> = Box::pin(answers);
+        Box::pin(futures::future::ready(Ok(answers)))
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Fault> {
+        self.ask(Call::Vote, &rpc).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Fault> {
+        self.ask(Call::PreVote, &rpc).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(vote, snapshot) => sent.map_err(|fault| match fault {
+                RPCError::Unreachable(unreachable) => StreamingError::Unreachable(unreachable),
+                other => StreamingError::Unreachable(Unreachable::from_string(other)),
+            }),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, Fault> {
+        self.ask(Call::TransferLeader, &req).await
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(Duration::from_millis(20))))
+    }
+}

@@ -1,0 +1,47 @@
+//! What a follower's proposer says to the leader's.
+
+use serde::{Deserialize, Serialize};
+
+use super::ticket::Landing;
+use crate::chat::Operation;
+use crate::consensus::Applied;
+use crate::error::{ErrorBody, ErrorCode};
+#[cfg(doc)]
+use crate::protocol::peer::Call;
+
+/// The body of a [`Call::Propose`].
+#[derive(Serialize, Deserialize)]
+pub struct ForwardBody {
+    /// Raised by the sender after every failure; from 1.
+    pub epoch: u64,
+    /// Counts the batches of the epoch, from 0.
+    pub number: u64,
+    /// How long the sender waits, from now.
+    pub timeout_ms: u64,
+    /// In order.
+    pub operations: Vec<Operation>,
+}
+
+/// The answer: one result for each operation, in order.
+#[derive(Serialize, Deserialize)]
+pub struct ForwardReply {
+    pub(super) results: Vec<ForwardResult>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ForwardResult {
+    Ok(Applied),
+    Error(ErrorBody),
+}
+
+impl ForwardResult {
+    /// What the answer means for the ticket.
+    pub(super) fn landing(self) -> Landing {
+        match self {
+            ForwardResult::Ok(applied) => Landing::Done(applied),
+            ForwardResult::Error(error) if error.code == ErrorCode::Unavailable => Landing::Refused,
+            ForwardResult::Error(_) => Landing::Lost,
+        }
+    }
+}

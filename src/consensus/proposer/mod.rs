@@ -1,0 +1,154 @@
+//! How operations get into the log: gathered, in order, by whoever leads.
+//!
+//! Every replica has one proposer, a task with a queue. While one entry is on
+//! its way into the log, the operations that arrive meanwhile gather for the
+//! next one. On the leader a batch becomes a log entry; on a follower it is
+//! forwarded to the leader's proposer, whose queue it joins.
+//!
+//! # What it promises
+//!
+//! - **Order.** Operations enter the log in the order in which they were
+//!   proposed here; none overtakes an earlier one that is retried. A client
+//!   that sends line 5 and line 6 on one connection never finds 6 before 5.
+//! - **Honest failures.** An operation that failed as [`ErrorCode::Unavailable`]
+//!   has never been in any log and never will be. Once it has left the queue
+//!   towards a log the worst answer is [`ErrorCode::OutcomeUnknown`].
+//!
+//! # How order survives failovers
+//!
+//! Batches are pipelined. When one fails, those behind it may still be under
+//! way, and one of them could be accepted by the next leader while the failed
+//! one waits to be tried again. Three rules prevent it:
+//!
+//! 1. The next batch is handed to the leader's log only when the log has taken
+//!    the one before, and each only under the leadership under which it was
+//!    sent. An entry that follows a lost entry is lost with it.
+//! 2. After a failure a proposer sends nothing until all that is under way has
+//!    come back. Then it puts what failed back at the head of its queue, in the
+//!    old order, and starts a new *epoch*.
+//! 3. Forwarded batches are numbered within their epoch. A leader takes number
+//!    0 first and then one after the other, on one connection ([`Gate`]). After
+//!    a gap (a batch lost with an old connection) or a refusal it refuses
+//!    everything of that epoch, also what it could take now.
+//!
+//! Whatever entered a log twice by a retry is applied once, by its id.
+
+mod forward;
+mod gate;
+mod task;
+mod ticket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+pub use forward::{ForwardBody, ForwardReply};
+pub use gate::Gate;
+
+use self::forward::ForwardResult;
+use self::task::Task;
+use self::ticket::{Progress, Ticket};
+use super::network::Links;
+use super::route::Router;
+use super::{Applied, Raft, runtime};
+use crate::chat::Operation;
+#[cfg(doc)]
+use crate::error::ErrorCode;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::limits::TIMEOUT_MAX;
+
+/// The queue's end that operations are put in. Clones share the queue.
+#[derive(Clone)]
+pub struct Proposer {
+    queue: mpsc::UnboundedSender<Ticket>,
+    router: Router,
+}
+
+impl Proposer {
+    /// Starts the task.
+    pub fn start(host: &Host, raft: Raft, router: Router, links: Links) -> Proposer {
+        let (queue, tickets) = mpsc::unbounded_channel();
+        let task = Task::new(host, raft, router.clone(), links, tickets);
+        runtime::spawn(host, task.run());
+        Proposer { queue, router }
+    }
+
+    /// Puts an operation in line, at once; the future is its outcome.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`]: it never entered a log.
+    /// [`ErrorCode::OutcomeUnknown`]: it may have.
+    pub fn propose(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Applied>> + Send + use<> {
+        self.submit(operation, deadline, None)
+    }
+
+    fn submit(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+        forwarded: Option<(Arc<Gate>, u64)>,
+    ) -> impl Future<Output = Result<Applied>> + Send + use<> {
+        let progress = Arc::new(Progress::default());
+        let (reply, answer) = oneshot::channel();
+        let id = operation.id;
+        let ticket = Ticket {
+            operation,
+            deadline,
+            progress: progress.clone(),
+            suspect: false,
+            forwarded,
+            reply,
+        };
+        let queued = self.queue.send(ticket).is_ok();
+        let router = self.router.clone();
+        async move {
+            if queued && let Ok(Ok(result)) = timeout_at(deadline, answer).await {
+                return result;
+            }
+            Err(if !queued || progress.abandon() {
+                Error::unavailable(format!("no write was made: {}", router.absence()))
+            } else {
+                Error::outcome_unknown(format!(
+                    "it is not known whether operation {id} was accepted: {}; repeating it with the same id is safe",
+                    router.absence()
+                ))
+            })
+        }
+    }
+
+    /// Takes what another replica forwarded, in order.
+    pub fn forwarded(
+        &self,
+        body: ForwardBody,
+        gate: &Arc<Gate>,
+    ) -> impl Future<Output = ForwardReply> + Send + use<> {
+        if !gate.admit(body.epoch, body.number) {
+            // Found out by the proposer, in line with what came before.
+            gate.refuse(body.epoch);
+        }
+        let patience = Duration::from_millis(body.timeout_ms).min(TIMEOUT_MAX);
+        let deadline = Instant::now() + patience;
+        let waiting: Vec<_> = body
+            .operations
+            .into_iter()
+            .map(|operation| self.submit(operation, deadline, Some((gate.clone(), body.epoch))))
+            .collect();
+        async move {
+            let mut results = Vec::with_capacity(waiting.len());
+            for answer in waiting {
+                results.push(match answer.await {
+                    Ok(applied) => ForwardResult::Ok(applied),
+                    Err(error) => ForwardResult::Error(error.into()),
+                });
+            }
+            ForwardReply { results }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The proposer's task: batches take off, fly and land.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use openraft::impls::ProgressResponder;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::forward::{ForwardBody, ForwardReply, ForwardResult};
+use super::ticket::{Landed, Landing, Ticket, weight};
+use crate::chat::Batch;
+use crate::consensus::network::Links;
+use crate::consensus::route::{Route, Router};
+use crate::consensus::types::{CommittedLeaderId, Outcomes, Proposal, TypeConfig};
+use crate::consensus::{Applied, Raft};
+use crate::error::ErrorCode;
+use crate::host::{BoxFuture, Host};
+use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS};
+use crate::peer::CallError;
+use crate::protocol::peer::Call;
+use crate::types::{ReplicaId, Timestamp};
+
+/// Batches under way at once. They keep the disk and the network busy while
+/// the next batch gathers; more would only make batches smaller.
+const FLIGHTS_MAX: usize = 4;
+
+/// Pause before trying again when nothing else has changed.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// See the head of the room.
+pub(super) struct Task {
+    host: Host,
+    raft: Raft,
+    router: Router,
+    links: Links,
+    tickets: mpsc::UnboundedReceiver<Ticket>,
+    queue: VecDeque<Ticket>,
+    flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    next_flight: u64,
+    epoch: u64,
+    next_number: u64,
+    last_at: Timestamp,
+}
+
+impl Task {
+    /// A task that takes operations from `tickets`.
+    pub(super) fn new(
+        host: &Host,
+        raft: Raft,
+        router: Router,
+        links: Links,
+        tickets: mpsc::UnboundedReceiver<Ticket>,
+    ) -> Task {
+        Task {
+            host: host.clone(),
+            raft,
+            router,
+            links,
+            tickets,
+            queue: VecDeque::new(),
+            flights: FuturesUnordered::new(),
+            next_flight: 0,
+            epoch: 1,
+            next_number: 0,
+            last_at: Timestamp(0),
+        }
+    }
+
+    /// Runs until the queue is closed.
+    pub(super) async fn run(mut self) {
+        let mut arrived = Vec::new();
+        // Tickets of failed flights, while the others are awaited.
+        let mut failed: Vec<(u64, Vec<Ticket>)> = Vec::new();
+        let mut draining = false;
+        loop {
+            if draining && self.flights.is_empty() {
+                failed.sort_by_key(|(flight, _)| *flight);
+                for (_, tickets) in failed.drain(..).rev() {
+                    for ticket in tickets.into_iter().rev() {
+                        self.queue.push_front(ticket);
+                    }
+                }
+                self.epoch += 1;
+                self.next_number = 0;
+                draining = false;
+                if !self.pause_or_close(&mut arrived).await {
+                    return;
+                }
+            }
+            while !draining && !self.queue.is_empty() && self.flights.len() < FLIGHTS_MAX {
+                match self.router.route() {
+                    Some(route) => draining = !self.take_off(route).await,
+                    None => break,
+                }
+            }
+            let stranded = !draining && !self.queue.is_empty() && self.flights.is_empty();
+            if stranded {
+                // No leader is known. Forwarded operations go back to their
+                // sender, which may know better.
+                self.refuse_forwarded();
+                if !self.queue.is_empty() {
+                    if !self.pause_or_close(&mut arrived).await {
+                        return;
+                    }
+                    continue;
+                }
+            }
+            tokio::select! {
+                biased;
+                Some(landed) = self.flights.next() => {
+                    let flight = landed.flight;
+                    if let Some(again) = self.land(landed) {
+                        draining = true;
+                        failed.push((flight, again));
+                    }
+                }
+                count = self.tickets.recv_many(&mut arrived, BATCH_MAX_OPERATIONS) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.queue.extend(arrived.drain(..));
+                }
+            }
+        }
+    }
+
+    /// Waits for a reason to try again; false when the queue is closed.
+    async fn pause_or_close(&mut self, arrived: &mut Vec<Ticket>) -> bool {
+        tokio::select! {
+            biased;
+            () = self.router.changed() => true,
+            () = tokio::time::sleep(RETRY_PAUSE) => {
+                // Operations that nobody waits for any more need no memory.
+                self.queue.retain(|ticket| !ticket.reply.is_closed() || ticket.suspect);
+                true
+            }
+            count = self.tickets.recv_many(arrived, BATCH_MAX_OPERATIONS) => {
+                self.queue.extend(arrived.drain(..));
+                count > 0
+            }
+        }
+    }
+
+    fn refuse_forwarded(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        for ticket in queue {
+            match &ticket.forwarded {
+                Some((gate, epoch)) => {
+                    gate.refuse(*epoch);
+                    ticket.progress.leave();
+                    ticket.refuse(&self.router);
+                }
+                None => self.queue.push_back(ticket),
+            }
+        }
+    }
+
+    /// Sends the head of the queue on its way. False: it is known already to
+    /// have failed, and nothing may follow it.
+    async fn take_off(&mut self, route: Route) -> bool {
+        let local = matches!(route, Route::Here(_));
+        let now = Instant::now();
+        let (mut tickets, mut bytes) = (Vec::new(), 0);
+        while let Some(ticket) = self.queue.front() {
+            let size = weight(&ticket.operation);
+            if tickets.len() == BATCH_MAX_OPERATIONS
+                || (bytes + size > BATCH_MAX_BYTES && !tickets.is_empty())
+            {
+                break;
+            }
+            let ticket = self.queue.pop_front().expect("looked at it");
+            if let Some((gate, epoch)) = &ticket.forwarded
+                && (!local || gate.refuses(*epoch))
+            {
+                gate.refuse(*epoch);
+                ticket.refuse(&self.router);
+                continue;
+            }
+            if ticket.deadline <= now || !ticket.progress.enter() {
+                // Whoever waits for it tells the outcome by how far it came.
+                if let Some((gate, epoch)) = &ticket.forwarded {
+                    gate.refuse(*epoch);
+                }
+                continue;
+            }
+            bytes += size;
+            tickets.push(ticket);
+        }
+        if tickets.is_empty() {
+            return true;
+        }
+        let flight = self.next_flight;
+        self.next_flight += 1;
+        match route {
+            Route::Here(leader) => self.fly_here(flight, tickets, leader).await,
+            Route::There(node) => {
+                self.fly_there(flight, tickets, node.replica());
+                true
+            }
+        }
+    }
+
+    async fn fly_here(
+        &mut self,
+        flight: u64,
+        tickets: Vec<Ticket>,
+        leader: CommittedLeaderId,
+    ) -> bool {
+        // Time-stamps never run backwards within a leadership, whatever the clock does.
+        self.last_at = self.host.clock.now().max(self.last_at);
+        let operations = tickets.iter().map(|ticket| ticket.operation.clone()).collect();
+        let (proposal, accepted) = Proposal::propose(Batch { at: self.last_at, operations });
+        let (responder, answer) = ProgressResponder::<TypeConfig, _>::complete_only();
+        let sent = self.raft.write(proposal).responder(responder).with_leader(leader).await;
+        // Rule 1: wait until the log has taken it or will not. The proposal is
+        // dropped, and this ends, in either case.
+        let accepted = sent.is_ok() && accepted.await.is_ok();
+        let (router, quorum) = (self.router.clone(), self.router.quorum());
+        let landing = async move {
+            let answer: Option<openraft::raft::ClientWriteResult<TypeConfig>> = match sent {
+                Ok(()) => answer.await.ok(),
+                Err(_) => None,
+            };
+            let landings = match answer {
+                Some(Ok(response)) => {
+                    let copies = router.copies(response.log_id.index()).max(quorum);
+                    let replicas = router.voters();
+                    let Outcomes(outcomes) = response.data;
+                    outcomes
+                        .into_iter()
+                        .map(|outcome| Landing::Done(Applied { outcome, copies, replicas }))
+                        .collect()
+                }
+                Some(Err(_)) if !accepted => tickets.iter().map(|_| Landing::Refused).collect(),
+                // Taken by the log of a leader that then lost its office, or stopped.
+                Some(Err(_)) | None => tickets.iter().map(|_| Landing::Lost).collect(),
+            };
+            Landed { flight, tickets, landings }
+        };
+        self.flights.push(Box::pin(landing));
+        accepted
+    }
+
+    fn fly_there(&mut self, flight: u64, tickets: Vec<Ticket>, leader: ReplicaId) {
+        let longest = tickets.iter().map(|ticket| ticket.deadline).max();
+        let patience = longest.map_or(Duration::ZERO, |deadline| deadline - Instant::now());
+        let body = ForwardBody {
+            epoch: self.epoch,
+            number: self.next_number,
+            timeout_ms: patience.as_millis() as u64,
+            operations: tickets.iter().map(|ticket| ticket.operation.clone()).collect(),
+        };
+        self.next_number += 1;
+        let body = serde_json::to_vec(&body).expect("plain data serializes");
+        let Some(pair) = self.links.get(leader) else {
+            let landings = tickets.iter().map(|_| Landing::Refused).collect();
+            self.flights.push(Box::pin(futures::future::ready(Landed {
+                flight,
+                tickets,
+                landings,
+            })));
+            return;
+        };
+        let answer = pair.service.call(Call::Propose, body.into());
+        let landing = async move {
+            let landings = match answer.await {
+                Ok(reply) => match serde_json::from_slice::<ForwardReply>(&reply) {
+                    Ok(reply) if reply.results.len() == tickets.len() => {
+                        reply.results.into_iter().map(ForwardResult::landing).collect()
+                    }
+                    Ok(_) | Err(_) => tickets.iter().map(|_| Landing::Lost).collect(),
+                },
+                Err(CallError::NotSent(_)) => tickets.iter().map(|_| Landing::Refused).collect(),
+                Err(CallError::Refused(error)) if error.code == ErrorCode::Unavailable => {
+                    tickets.iter().map(|_| Landing::Refused).collect()
+                }
+                Err(CallError::Lost(_) | CallError::Refused(_)) => {
+                    tickets.iter().map(|_| Landing::Lost).collect()
+                }
+            };
+            Landed { flight, tickets, landings }
+        };
+        self.flights.push(Box::pin(landing));
+    }
+
+    /// Answers what is done. After any failure returns what must be tried
+    /// again here, which may be nothing.
+    fn land(&mut self, landed: Landed) -> Option<Vec<Ticket>> {
+        let (mut again, mut failed) = (Vec::new(), false);
+        for (mut ticket, landing) in landed.tickets.into_iter().zip(landed.landings) {
+            match landing {
+                Landing::Done(applied) => {
+                    // Its proposer may have stopped waiting.
+                    let _ = ticket.reply.send(Ok(applied));
+                    continue;
+                }
+                Landing::Refused if !ticket.suspect => ticket.progress.leave(),
+                Landing::Refused => {}
+                Landing::Lost => ticket.suspect = true,
+            }
+            failed = true;
+            match &ticket.forwarded {
+                None => again.push(ticket),
+                // Whoever forwarded it tries again, elsewhere perhaps.
+                Some((gate, epoch)) => {
+                    gate.refuse(*epoch);
+                    ticket.refuse(&self.router);
+                }
+            }
+        }
+        failed.then_some(again)
+    }
+}

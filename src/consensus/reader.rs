@@ -1,0 +1,139 @@
+//! Reads that see every write acknowledged before them: ReadIndex (Raft
+//! dissertation, section 6.4).
+//!
+//! A read asks the leader for its commit index, which the leader gives after a
+//! majority has confirmed its leadership; then the read waits until this
+//! replica's state contains that index. No clock is trusted: a lease would be
+//! wrong on a machine that was frozen.
+//!
+//! Reads that arrive while a question is under way share the next one, which
+//! is asked after they arrived.
+
+use std::time::Duration;
+
+use openraft::ReadPolicy;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::Raft;
+use super::machine::Machine;
+use super::network::Links;
+use super::route::{Route, Router};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::protocol::peer::Call;
+
+/// Pause before asking again when nothing else has changed.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+type Waiting = oneshot::Sender<u64>;
+
+/// The queue's end that reads are put in. Clones share the queue.
+#[derive(Clone)]
+pub struct Reader {
+    queue: mpsc::UnboundedSender<Waiting>,
+    machine: Machine,
+    router: Router,
+}
+
+impl Reader {
+    /// Starts the task. `patience` bounds one question to the leader.
+    pub fn start(
+        host: &Host,
+        raft: Raft,
+        router: Router,
+        links: Links,
+        machine: Machine,
+        patience: Duration,
+    ) -> Reader {
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let task = Task { raft, router: router.clone(), links, patience };
+        super::runtime::spawn(host, task.run(waiting));
+        Reader { queue, machine, router }
+    }
+
+    /// Returns once the state contains every write acknowledged before the call.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ReadNotConfirmed`], naming who is missing.
+    pub async fn confirm(&self, deadline: Instant) -> Result<()> {
+        let (send, receive) = oneshot::channel();
+        let confirmed = async {
+            let index = match self.queue.send(send) {
+                Ok(()) => receive.await.ok()?,
+                Err(_) => return None,
+            };
+            self.machine.wait_applied(index).await;
+            Some(())
+        };
+        match timeout_at(deadline, confirmed).await {
+            Ok(Some(())) => Ok(()),
+            Ok(None) | Err(_) => Err(Error::new(
+                ErrorCode::ReadNotConfirmed,
+                format!("the read could not be confirmed by a majority: {}", self.router.absence()),
+            )),
+        }
+    }
+}
+
+/// The leader's part: an index that contains every acknowledged write.
+///
+/// # Errors
+/// [`ErrorCode::Unavailable`] when this node does not lead or no majority confirms.
+pub async fn read_index(raft: &Raft) -> Result<u64> {
+    match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+        Ok((read_log_id, _)) => Ok(read_log_id.index()),
+        Err(error) => Err(Error::unavailable(error.to_string())),
+    }
+}
+
+struct Task {
+    raft: Raft,
+    router: Router,
+    links: Links,
+    patience: Duration,
+}
+
+impl Task {
+    async fn run(self, mut queue: mpsc::UnboundedReceiver<Waiting>) {
+        let mut waiting: Vec<Waiting> = Vec::new();
+        loop {
+            if waiting.is_empty() && queue.recv_many(&mut waiting, usize::MAX).await == 0 {
+                return;
+            }
+            // Whoever came meanwhile shares this question; later ones do not.
+            while let Ok(one) = queue.try_recv() {
+                waiting.push(one);
+            }
+            waiting.retain(|one| !one.is_closed());
+            if waiting.is_empty() {
+                continue;
+            }
+            let asked = timeout_at(Instant::now() + self.patience, self.ask()).await;
+            if let Ok(Some(index)) = asked {
+                for one in waiting.drain(..) {
+                    // The reader may have stopped waiting.
+                    let _ = one.send(index);
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.router.changed() => {}
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn ask(&self) -> Option<u64> {
+        match self.router.route()? {
+            Route::Here(_) => read_index(&self.raft).await.ok(),
+            Route::There(node) => {
+                let pair = self.links.get(node.replica())?;
+                let reply =
+                    pair.service.call(Call::ReadIndex, b"{}".as_slice().into()).await.ok()?;
+                serde_json::from_slice(&reply).ok()
+            }
+        }
+    }
+}

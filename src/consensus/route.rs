@@ -1,0 +1,130 @@
+//! Who leads, who is missing, and how many copies there are: one view of
+//! openraft's metrics for everything that needs to decide by it.
+
+use std::sync::Arc;
+
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::watch;
+
+use super::Raft;
+use super::network::Links;
+use super::types::CommittedLeaderId;
+use crate::types::NodeId;
+
+/// Where operations go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// This node leads, under this leadership.
+    Here(CommittedLeaderId),
+    /// That node leads.
+    There(NodeId),
+}
+
+/// See the head of this file. Clones share everything.
+#[derive(Clone)]
+pub struct Router(Arc<Inner>);
+
+struct Inner {
+    raft: Raft,
+    links: Links,
+    route: watch::Receiver<Option<Route>>,
+}
+
+impl Router {
+    /// Starts watching.
+    pub fn start(host: &crate::host::Host, raft: Raft, links: Links) -> Router {
+        let (send, route) = watch::channel(current(&raft));
+        let watched = raft.clone();
+        super::runtime::spawn(host, async move {
+            let mut metrics = watched.server_metrics();
+            loop {
+                let now = current(&watched);
+                send.send_if_modified(|route| {
+                    let modified = *route != now;
+                    *route = now;
+                    modified
+                });
+                // Ends when consensus is shut down or nobody asks any more.
+                tokio::select! {
+                    biased;
+                    changed = metrics.changed() => if changed.is_err() { return },
+                    () = send.closed() => return,
+                }
+            }
+        });
+        Router(Arc::new(Inner { raft, links, route }))
+    }
+
+    /// Where operations go now; `None` while no leader is known.
+    pub fn route(&self) -> Option<Route> {
+        *self.0.route.borrow()
+    }
+
+    /// Resolves when the route changes.
+    pub async fn changed(&self) {
+        let mut route = self.0.route.clone();
+        route.mark_unchanged();
+        if route.changed().await.is_err() {
+            // Consensus has stopped, so the route will not change.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The number of voters.
+    pub fn voters(&self) -> u32 {
+        let metrics = self.0.raft.metrics().borrow_watched().clone();
+        metrics.membership_config.membership().voter_ids().count() as u32
+    }
+
+    /// The smallest majority.
+    pub fn quorum(&self) -> u32 {
+        self.voters() / 2 + 1
+    }
+
+    /// On the leader: voters known to have the entry at `index` on disk. The
+    /// leader counts itself only when its own log says so, which replication
+    /// progress does.
+    pub fn copies(&self, index: u64) -> u32 {
+        let metrics = self.0.raft.metrics().borrow_watched().clone();
+        let Some(replication) = metrics.replication else { return 0 };
+        let voters = metrics.membership_config;
+        replication
+            .iter()
+            .filter(|(node, matched)| {
+                matched.as_ref().is_some_and(|log_id| log_id.index() >= index)
+                    && voters.membership().voter_ids().any(|voter| voter == **node)
+            })
+            .count() as u32
+    }
+
+    /// What is missing, as the end of a sentence that explains a failure.
+    pub fn absence(&self) -> String {
+        let missing: Vec<String> =
+            self.0.links.iter().filter_map(|(_, pair)| pair.service.peer().err()).collect();
+        let total = self.0.links.iter().count() + 1;
+        if missing.is_empty() {
+            return match self.route() {
+                None => "no leader is elected yet".to_string(),
+                Some(_) => "the leader did not confirm it in time".to_string(),
+            };
+        }
+        let here = total - missing.len();
+        let verdict = if here * 2 > total {
+            "a majority is up, but no leader took it".to_string()
+        } else {
+            format!("{here} of {total} replicas are no majority")
+        };
+        format!("{verdict}; not reachable: {}", missing.join("; "))
+    }
+}
+
+fn current(raft: &Raft) -> Option<Route> {
+    let metrics = raft.server_metrics().borrow_watched().clone();
+    let leader = metrics.current_leader?;
+    if leader == metrics.id {
+        let vote = metrics.vote;
+        return (vote.is_committed() && vote.leader_id().node_id == metrics.id)
+            .then(|| Route::Here(openraft::vote::RaftLeaderId::to_committed(vote.leader_id())));
+    }
+    Some(Route::There(leader))
+}

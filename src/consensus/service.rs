@@ -1,0 +1,271 @@
+//! The receiving end of [`network`](super::network): one peer's connection.
+//!
+//! Appends are begun in the order in which they came, without waiting for the
+//! one before to reach the disk, so that several share an fdatasync. Parts of
+//! a snapshot are written one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    VoteRequest,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::network::{Addressed, SnapshotBegin, decode_append};
+use super::proposer::{ForwardBody, Gate};
+use super::types::TypeConfig;
+use super::{Consensus, machine::SnapshotData};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::BoxFuture;
+use crate::peer::Reply;
+use crate::protocol::peer::Call;
+use crate::storage::SnapshotWriter;
+use crate::types::NodeId;
+
+/// How long a follower that installs a snapshot lets the leader wait for a
+/// sign of life.
+const INSTALL_SIGN_OF_LIFE: Duration = Duration::from_millis(300);
+
+/// Serves one connection's calls to this node.
+pub struct PeerService {
+    consensus: Consensus,
+    gate: Arc<Gate>,
+    appends: mpsc::UnboundedSender<(AppendEntriesRequest<TypeConfig>, Reply)>,
+    transfer: mpsc::UnboundedSender<(Step, Reply)>,
+}
+
+/// A part of a snapshot's transfer.
+enum Step {
+    Begin(Box<SnapshotBegin>),
+    Lines(Vec<u8>),
+    End,
+}
+
+impl PeerService {
+    /// A service for a new connection. Its tasks end with it.
+    pub fn new(consensus: Consensus) -> PeerService {
+        let (appends, appending) = mpsc::unbounded_channel();
+        let (transfer, transferring) = mpsc::unbounded_channel();
+        let service = PeerService { gate: Arc::default(), appends, transfer, consensus };
+        service.spawn(append_in_order(service.consensus.clone(), appending));
+        service.spawn(receive_snapshots(service.consensus.clone(), transferring));
+        service
+    }
+
+    /// Begins a call. Never blocks.
+    pub fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
+        match call {
+            Call::Append => match decode_append(body).and_then(|(to, request)| {
+                self.check(to)?;
+                Ok(request)
+            }) {
+                // The task ends only with the connection, which drops the reply.
+                Ok(request) => drop(self.appends.send((request, reply))),
+                Err(error) => reply.error(error),
+            },
+            Call::Vote | Call::PreVote => match self.message::<VoteRequest<TypeConfig>>(body) {
+                Ok(request) => self.vote(call, request, reply),
+                Err(error) => reply.error(error),
+            },
+            Call::TransferLeader => match self.message::<TransferLeaderRequest<TypeConfig>>(body) {
+                Ok(request) => {
+                    let raft = self.consensus.raft.clone();
+                    self.spawn(async move {
+                        reply.result(raft.handle_transfer_leader(request).await.map_err(stopped));
+                    });
+                }
+                Err(error) => reply.error(error),
+            },
+            Call::Propose => match parse::<ForwardBody>(body) {
+                Ok(forwarded) => {
+                    let done = self.consensus.proposer.forwarded(forwarded, &self.gate);
+                    self.spawn(async move { reply.ok(&done.await) });
+                }
+                Err(error) => reply.error(error),
+            },
+            Call::ReadIndex => {
+                let raft = self.consensus.raft.clone();
+                self.spawn(async move { reply.result(super::reader::read_index(&raft).await) });
+            }
+            Call::SnapshotBegin => match self.message::<SnapshotBegin>(body) {
+                Ok(begin) => drop(self.transfer.send((Step::Begin(Box::new(begin)), reply))),
+                Err(error) => reply.error(error),
+            },
+            Call::SnapshotLines => match self.lines(body) {
+                Ok(lines) => drop(self.transfer.send((Step::Lines(lines), reply))),
+                Err(error) => reply.error(error),
+            },
+            Call::SnapshotEnd => match self.message::<()>(body) {
+                Ok(()) => drop(self.transfer.send((Step::End, reply))),
+                Err(error) => reply.error(error),
+            },
+            Call::Introduce | Call::Found | Call::Join | Call::Admit => {
+                reply.error(Error::internal(format!("{call:?} is no call for consensus")));
+            }
+        }
+    }
+
+    fn vote(&self, call: Call, request: VoteRequest<TypeConfig>, reply: Reply) {
+        if self.consensus.abstains() {
+            return reply.error(Error::unavailable(
+                "this replica lost the end of its log and does not vote until it has caught up",
+            ));
+        }
+        let raft = self.consensus.raft.clone();
+        self.spawn(async move {
+            let response = match call {
+                Call::PreVote => raft.pre_vote(request).await,
+                _ => raft.vote(request).await,
+            };
+            reply.result(response.map_err(stopped));
+        });
+    }
+
+    /// Refuses what was meant for another incarnation of this replica.
+    fn check(&self, to: NodeId) -> Result<()> {
+        if to == self.consensus.node {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::WrongCluster,
+            format!("this is node {}, not {to}", self.consensus.node),
+        ))
+    }
+
+    fn message<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
+        let addressed: Addressed<T> = parse(body)?;
+        self.check(addressed.to)?;
+        Ok(addressed.message)
+    }
+
+    /// The lines of a part of a snapshot, as they stand in the file.
+    fn lines(&self, body: &[u8]) -> Result<Vec<u8>> {
+        #[derive(Deserialize)]
+        struct Part<'a> {
+            to: NodeId,
+            #[serde(borrow)]
+            message: Vec<&'a RawValue>,
+        }
+        let part: Part<'_> = serde_json::from_slice(body).map_err(malformed)?;
+        self.check(part.to)?;
+        let mut lines = Vec::with_capacity(body.len());
+        for line in part.message {
+            lines.extend_from_slice(line.get().as_bytes());
+            lines.push(b'\n');
+        }
+        Ok(lines)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        super::runtime::spawn(&self.consensus.host, task);
+    }
+}
+
+fn malformed(error: serde_json::Error) -> Error {
+    Error::new(ErrorCode::InvalidRequest, format!("a malformed call: {error}"))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(malformed)
+}
+
+fn stopped(error: impl std::fmt::Display) -> Error {
+    Error::outcome_unknown(format!("consensus has stopped on this replica: {error}"))
+}
+
+async fn append_in_order(
+    consensus: Consensus,
+    mut requests: mpsc::UnboundedReceiver<(AppendEntriesRequest<TypeConfig>, Reply)>,
+) {
+    let mut begun: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(()) = begun.next() => {}
+            request = requests.recv() => {
+                let Some((request, reply)) = request else { return };
+                let raft = consensus.raft.clone();
+                let mut append: BoxFuture<'static, ()> = Box::pin(async move {
+                    let response: Result<AppendEntriesResponse<TypeConfig>> =
+                        raft.append_entries(request).await.map_err(stopped);
+                    reply.result(response);
+                });
+                // Polled once, it is in the queue of consensus, before the next one.
+                if futures::poll!(append.as_mut()).is_pending() {
+                    begun.push(append);
+                }
+            }
+        }
+    }
+}
+
+async fn receive_snapshots(
+    consensus: Consensus,
+    mut steps: mpsc::UnboundedReceiver<(Step, Reply)>,
+) {
+    let mut receiving: Option<(SnapshotBegin, SnapshotWriter)> = None;
+    let mut installing: Option<BoxFuture<'static, Result<SnapshotResponse<TypeConfig>>>> = None;
+    while let Some((step, reply)) = steps.recv().await {
+        match step {
+            Step::Begin(begin) => {
+                installing = None;
+                if let Some((_, writer)) = receiving.take() {
+                    // A left-over file is removed at the next start.
+                    if let Err(error) = writer.abandon().await {
+                        tracing::warn!(%error, "a broken-off snapshot was not removed");
+                    }
+                }
+                match begin_snapshot(&consensus, &begin).await {
+                    Ok(writer) => {
+                        receiving = Some((*begin, writer));
+                        reply.ok(&());
+                    }
+                    Err(error) => reply.error(error),
+                }
+            }
+            Step::Lines(lines) => match &mut receiving {
+                Some((_, writer)) => reply.result(writer.raw(&lines).await),
+                None => reply.error(no_transfer()),
+            },
+            Step::End => {
+                if let Some((begin, writer)) = receiving.take() {
+                    let raft = consensus.raft.clone();
+                    installing = Some(Box::pin(async move {
+                        let snapshot = openraft::alias::SnapshotOf::<TypeConfig, SnapshotData> {
+                            meta: begin.meta,
+                            snapshot: SnapshotData::Received(writer),
+                        };
+                        raft.install_full_snapshot(begin.vote, snapshot).await.map_err(stopped)
+                    }));
+                }
+                let Some(install) = &mut installing else {
+                    reply.error(no_transfer());
+                    continue;
+                };
+                match tokio::time::timeout(INSTALL_SIGN_OF_LIFE, install).await {
+                    Ok(result) => {
+                        installing = None;
+                        reply.result(result.map(Some));
+                    }
+                    Err(_) => reply.ok(&None::<SnapshotResponse<TypeConfig>>),
+                }
+            }
+        }
+    }
+}
+
+async fn begin_snapshot(consensus: &Consensus, begin: &SnapshotBegin) -> Result<SnapshotWriter> {
+    let index = begin.meta.last_log_id.map_or(0, |log_id| log_id.index());
+    let meta = serde_json::to_vec(&begin.meta).expect("plain data serializes");
+    consensus.machine.snapshots()?.begin(meta.into(), index).await
+}
+
+fn no_transfer() -> Error {
+    Error::new(ErrorCode::InvalidRequest, "no snapshot is being transferred on this connection")
+}

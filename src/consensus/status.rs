@@ -1,0 +1,59 @@
+//! What `status` shows of a node.
+
+use openraft::{Instant, ServerState};
+
+use super::Consensus;
+use crate::protocol::client::ReplicaState;
+
+/// One node's view.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// What it is doing.
+    pub state: ReplicaState,
+    /// The highest term it knows.
+    pub term: u64,
+    /// Index of its last log entry.
+    pub last_log: u64,
+    /// Index of the last entry in its state.
+    pub applied: u64,
+    /// The highest commit index it knows.
+    pub commit: u64,
+    /// Fingerprint of the state at `applied`.
+    pub state_hash: String,
+    /// On the leader: whether a majority has confirmed it within the longest
+    /// election timeout.
+    pub confirmed: bool,
+    /// Why the node has stopped taking part, if it has.
+    pub failure: Option<String>,
+    /// Whether its disk is full.
+    pub disk_full: bool,
+}
+
+impl Consensus {
+    /// This node's view.
+    pub fn status(&self) -> NodeStatus {
+        let metrics = self.metrics();
+        let (applied, state_hash) = self.machine.fingerprint();
+        let state = match metrics.state {
+            ServerState::Leader => ReplicaState::Leader,
+            ServerState::Candidate => ReplicaState::Candidate,
+            ServerState::Follower => ReplicaState::Follower,
+            ServerState::Learner => ReplicaState::Learner,
+            ServerState::Shutdown => ReplicaState::Starting,
+        };
+        let lease = std::time::Duration::from_millis(self.raft.config().election_timeout_max);
+        let index = |log_id: Option<super::types::LogId>| log_id.map_or(0, |log_id| log_id.index());
+        NodeStatus {
+            state,
+            term: metrics.current_term,
+            last_log: metrics.last_log_index.unwrap_or(0),
+            applied,
+            commit: index(metrics.local_committed).max(index(metrics.cluster_committed)),
+            state_hash,
+            confirmed: metrics.state == ServerState::Leader
+                && metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < lease),
+            failure: metrics.running_state.err().map(|fatal| fatal.to_string()),
+            disk_full: self.store.log().disk_full(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What `ftchat status --json` prints: one object for the whole cluster.
+//!
+//! No server sends it; a client puts it together from the answers of all
+//! servers. The names are a contract with scripts, hence they stand here.
+
+use serde::{Deserialize, Serialize};
+
+use super::client::{ReplicaState, ReplicaStatus, Survivor};
+use crate::types::{ReplicaId, Uuid};
+
+/// A cluster as seen from one client at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The cluster; `None` when no server answered, or none has been founded.
+    pub cluster: Option<Uuid>,
+    /// Whether writes are taken: the leader itself answered and said that a
+    /// majority has confirmed it lately.
+    pub writable: bool,
+    /// The replica that answered as leader.
+    pub leader: Option<ReplicaId>,
+    /// The highest term that anybody knows.
+    pub term: u64,
+    /// The highest commit index that anybody knows.
+    pub commit: u64,
+    /// How many more server processes may crash, in the worst order, with
+    /// writes still taken.
+    pub tolerates: u32,
+    /// Every configured replica, sorted by number, also those that do not answer.
+    pub replicas: Vec<ReplicaStatus>,
+    /// Whether survivors adopt dead neighbours; `None` when no server answered.
+    pub survivor: Option<Survivor>,
+    /// Sentences for people about what is wrong or waited for.
+    pub notices: Vec<String>,
+}
+
+/// A cluster's health in one word, and the exit code of `status --check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Writes are taken and every replica runs on its own server, caught up
+    /// but for what is under way.
+    Healthy,
+    /// Writes are taken, but a replica is missing, adopted or not yet in step.
+    Degraded,
+    /// Writes are not taken, or nobody answers.
+    Unavailable,
+}
+
+impl ClusterStatus {
+    /// Whether any server answered.
+    pub fn answered(&self) -> bool {
+        self.replicas.iter().any(|replica| replica.hosted_by.is_some())
+            || self.replicas.iter().any(|replica| replica.state != ReplicaState::Unreachable)
+    }
+
+    /// The cluster's health.
+    pub fn health(&self) -> Health {
+        if !self.writable {
+            return Health::Unavailable;
+        }
+        let in_place = |replica: &ReplicaStatus| {
+            matches!(replica.state, ReplicaState::Leader | ReplicaState::Follower)
+                && replica.hosted_by == Some(replica.id)
+                && replica.error.is_none()
+        };
+        if self.replicas.iter().all(in_place) { Health::Healthy } else { Health::Degraded }
+    }
+
+    /// The replica of that number.
+    pub fn replica(&self, id: ReplicaId) -> Option<&ReplicaStatus> {
+        self.replicas.iter().find(|replica| replica.id == id)
+    }
+}
