@@ -36,6 +36,7 @@
 //! | [`storage`] | one data directory: lock, identity, log, vote, snapshots; bytes and checksums |
 //! | [`peer`] | authenticated, multiplexed connections between replicas |
 //! | [`consensus`] | one order of operations, agreed by a majority; the only room that names openraft |
+//! | [`replica`] | one replica as a value: found, join, run, stop |
 //!
 //! # Where to start reading
 //! [`chat`] for what the system does, [`consensus`] for how it agrees,
@@ -49,5 +50,6 @@ pub mod host;
 pub mod limits;
 pub mod peer;
 pub mod protocol;
+pub mod replica;
 pub mod storage;
 pub mod types;

@@ -1,0 +1,321 @@
+//! One replica as a value: started, stopped, asked. It has no globals, so that
+//! one process can run several.
+//!
+//! A [`Replica`] owns a data directory, its links to the peers, the state
+//! machine and, once it is a member of a cluster, its node of consensus. It is
+//! in one of these phases ([`startup`]):
+//!
+//! ```text
+//!   open directory ──► empty? ──► found or join ──┐
+//!        │                                        ▼
+//!        └──► member ───────────────────► load, run, enable elections
+//!                                            │
+//!                                            └─► not a voter? be admitted
+//! ```
+//!
+//! # What it promises
+//! - An empty directory founds a cluster only when every configured replica
+//!   answered and is empty too. Otherwise it waits for one that knows more, so
+//!   that two unmounted disks never found a second, empty cluster.
+//! - A replica that lost its disk comes back under an incarnation that was
+//!   never used before, handed out through the log.
+//! - Until peers that form a majority have answered, it does not ask for votes.
+//!
+//! # How it fails
+//! While it starts, writes and reads wait until their deadlines and are then
+//! refused as unavailable, with what is waited for; `status` says the same. A failed disk or a stopped consensus is
+//! final: [`Replica::failed`] resolves, and the process should end.
+
+mod line;
+mod service;
+mod startup;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::BufReader;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+pub use crate::config::Timing;
+pub use crate::consensus::Applied;
+pub use crate::peer::ClusterKey;
+
+use self::line::Line;
+use self::service::MemberService;
+use crate::chat::{Operation, State};
+use crate::consensus::{self, Consensus, Links, Machine, Pair};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{Host, Stream};
+use crate::limits::Limits;
+use crate::peer::{self, Credentials, Link, LinkTiming};
+use crate::protocol::client::{Member, Survivor};
+use crate::protocol::peer::Introduction;
+use crate::storage::{DataDirectory, Holder};
+use crate::types::{Address, ReplicaId, Timestamp, Uuid};
+
+/// Everything a replica must know.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig {
+    /// Its number.
+    pub id: ReplicaId,
+    /// Where its server listens; peers reach it there.
+    pub listen: Address,
+    /// Every replica of the cluster, itself included.
+    pub members: Vec<Member>,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// The cluster's key.
+    pub cluster_key: ClusterKey,
+    /// Heartbeats and elections.
+    pub timing: Timing,
+    /// Bounds.
+    pub limits: Limits,
+    /// Whether survivors adopt dead neighbours.
+    pub survivor: Survivor,
+    /// The process that runs it.
+    pub process: ProcessInfo,
+}
+
+/// A process, as `LOCK` and `status` name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Its number.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// A running replica. Clones share it.
+#[derive(Clone)]
+pub struct Replica(Arc<Inner>);
+
+struct Inner {
+    host: Host,
+    config: ReplicaConfig,
+    credentials: Credentials,
+    machine: Machine,
+    links: Links,
+    phase: watch::Sender<Phase>,
+    line: Line,
+    /// "Found this cluster", from a peer to the start-up task.
+    founded: mpsc::UnboundedSender<startup::FoundRequest>,
+    failure: watch::Sender<Option<Error>>,
+    started: Instant,
+    disk_bytes: watch::Sender<u64>,
+}
+
+/// See the head of the room.
+#[derive(Clone)]
+enum Phase {
+    /// Not yet running; what is waited for.
+    Starting(String),
+    /// Running.
+    Running(Consensus),
+    /// Stopped for good.
+    Stopped,
+}
+
+impl Replica {
+    /// Opens the data directory and starts the replica; founding, joining and
+    /// loading go on in the background.
+    ///
+    /// # Errors
+    /// [`ErrorCode::DirectoryInUse`], [`ErrorCode::WrongCluster`],
+    /// [`ErrorCode::NewerFormat`], [`ErrorCode::Io`] and
+    /// [`ErrorCode::InvalidConfig`], each naming the thing.
+    pub async fn start(host: Host, config: ReplicaConfig) -> Result<Replica> {
+        if !config.members.iter().any(|member| member.id == config.id) {
+            return Err(Error::new(
+                ErrorCode::InvalidConfig,
+                format!("replica {} is not among the configured replicas", config.id),
+            ));
+        }
+        let holder = Holder {
+            pid: config.process.pid,
+            started_at: config.process.started_at,
+            address: config.listen.clone(),
+        };
+        let directory = DataDirectory::open(&host, &config.data_dir, holder).await?;
+        if let Ok(Some(_)) = directory.identity() {
+            directory.expect(None, config.id)?;
+        }
+        let own =
+            Introduction { replica: config.id, cluster: None, lineage: None, incarnation: None };
+        let credentials = Credentials::new(config.cluster_key.clone(), own);
+        let links = connect(&host, &config, &credentials);
+        let machine = Machine::new(host.clone(), config.limits.deduplication_window_entries);
+        let (founded, found_requests) = mpsc::unbounded_channel();
+        let replica = Replica(Arc::new(Inner {
+            credentials,
+            machine,
+            links,
+            phase: watch::Sender::new(Phase::Starting("reading the data directory".into())),
+            line: Line::default(),
+            founded,
+            failure: watch::Sender::new(None),
+            started: Instant::now(),
+            disk_bytes: watch::Sender::new(0),
+            host: host.clone(),
+            config,
+        }));
+        consensus::spawn(&host, startup::run(replica.0.clone(), directory, found_requests));
+        consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
+        Ok(replica)
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ReplicaId {
+        self.0.config.id
+    }
+
+    /// Its cluster, once it is a member of one.
+    pub fn cluster(&self) -> Option<Uuid> {
+        self.0.credentials.introduction().cluster
+    }
+
+    /// Puts an operation in line, at once; the future is its outcome.
+    /// Operations are ordered as this was called.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`]: it has never been in a log and never will.
+    /// [`ErrorCode::OutcomeUnknown`]: it may have.
+    pub fn propose(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Applied>> + Send + use<> {
+        self.0.line.propose(operation, deadline)
+    }
+
+    /// Returns once the state contains every write acknowledged before the call.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ReadNotConfirmed`], naming who is missing.
+    pub async fn confirm(&self, deadline: Instant) -> Result<()> {
+        let mut phase = self.0.phase.subscribe();
+        let started = phase.wait_for(|phase| !matches!(phase, Phase::Starting(_)));
+        // Whether it came to that or not, `consensus` says what there is to say.
+        drop(tokio::time::timeout_at(deadline, started).await);
+        match self.0.consensus() {
+            Ok(consensus) => consensus.confirm(deadline).await,
+            Err(error) => Err(Error::new(ErrorCode::ReadNotConfirmed, error.message)),
+        }
+    }
+
+    /// Runs a quick query on the state. While the replica starts, the state is
+    /// empty or old; [`Replica::confirm`] tells.
+    pub fn read<T>(&self, query: impl FnOnce(&State) -> T) -> T {
+        self.0.machine.read(query)
+    }
+
+    /// A number that changes whenever something is delivered to the account or
+    /// one of its sessions ends.
+    pub fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
+        self.0.machine.watch(account)
+    }
+
+    /// Takes over a connection whose first line said that a peer calls, until
+    /// it ends. `stream` has what was read beyond that line.
+    pub async fn serve_peer(&self, stream: BufReader<Stream>, first_line: Vec<u8>, remote: String) {
+        let inner = self.0.clone();
+        let mut stopped = self.0.phase.subscribe();
+        let (reader, writer) = tokio::io::split(stream);
+        let reader = BufReader::with_capacity(64 * 1024, reader);
+        let service = |caller| MemberService::new(inner, caller);
+        let serving =
+            peer::accept(&self.0.host, &self.0.credentials, &first_line, reader, writer, service);
+        tokio::select! {
+            biased;
+            result = serving => if let Err(error) = result {
+                if matches!(error.code, ErrorCode::PermissionDenied | ErrorCode::WrongCluster) {
+                    tracing::warn!(remote, %error, "refused a peer");
+                } else {
+                    tracing::debug!(remote, %error, "a peer's connection ended");
+                }
+            },
+            _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+        }
+    }
+
+    /// Resolves when the replica can no longer do its duty, with the reason.
+    pub async fn failed(&self) -> Error {
+        let mut failure = self.0.failure.subscribe();
+        let failed = failure.wait_for(Option::is_some).await.map(|failure| failure.clone());
+        match failed {
+            Ok(failure) => failure.expect("waited for it"),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Prepares to stop: leadership goes to another replica, and what is under
+    /// way is finished by it. The replica goes on as a follower.
+    pub async fn hand_over(&self) {
+        if let Ok(consensus) = self.0.consensus() {
+            consensus.hand_over().await;
+        }
+    }
+
+    /// Stops at once, closes and unlocks the directory.
+    pub async fn stop(&self) {
+        let phase = self.0.phase.send_replace(Phase::Stopped);
+        self.0.line.close();
+        if let Phase::Running(consensus) = phase {
+            consensus.stop().await;
+        }
+    }
+}
+
+impl Inner {
+    fn consensus(&self) -> Result<Consensus> {
+        match &*self.phase.borrow() {
+            Phase::Running(consensus) => Ok(consensus.clone()),
+            Phase::Starting(notice) => {
+                Err(Error::unavailable(format!("replica {} is starting: {notice}", self.config.id)))
+            }
+            Phase::Stopped => {
+                Err(Error::unavailable(format!("replica {} is stopping", self.config.id)))
+            }
+        }
+    }
+
+    fn member(&self, replica: ReplicaId) -> Option<&Member> {
+        self.config.members.iter().find(|member| member.id == replica)
+    }
+
+    fn fail(&self, error: Error) {
+        tracing::error!(%error, "this replica cannot go on");
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(error);
+            first
+        });
+    }
+}
+
+fn connect(host: &Host, config: &ReplicaConfig, credentials: &Credentials) -> Links {
+    let longest = Duration::from_millis(config.timing.election_timeout_max_ms);
+    let timing = LinkTiming {
+        connect: longest.max(Duration::from_millis(500)),
+        redial: (Duration::from_millis(20), Duration::from_millis(250)),
+        silence: (3 * longest).max(Duration::from_secs(2)),
+    };
+    let mut links = BTreeMap::new();
+    for member in &config.members {
+        if member.id == config.id {
+            continue;
+        }
+        let link = || {
+            Link::start(host.clone(), credentials.clone(), member.clone(), timing, |task| {
+                consensus::spawn(host, task);
+            })
+        };
+        links.insert(member.id, Pair { consensus: link(), service: link() });
+    }
+    Links::new(links)
+}

@@ -1,0 +1,147 @@
+//! What a peer may ask of this replica.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::startup::FoundRequest;
+use super::{Inner, Phase};
+use crate::chat::{Action, Operation, Outcome};
+use crate::consensus::{self, PeerService};
+use crate::error::{Error, ErrorCode, Result};
+use crate::peer::{Reply, Service};
+use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Standing};
+
+/// How long a request for an incarnation may take.
+const JOIN_MAX: Duration = Duration::from_millis(1_500);
+
+/// Serves one peer's connection.
+pub struct MemberService {
+    inner: Arc<Inner>,
+    caller: Introduction,
+    consensus: Option<PeerService>,
+}
+
+impl MemberService {
+    /// A service for a new connection of `caller`, who has proved that it
+    /// holds the cluster's key.
+    pub fn new(inner: Arc<Inner>, caller: Introduction) -> MemberService {
+        MemberService { inner, caller, consensus: None }
+    }
+}
+
+impl Service for MemberService {
+    fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
+        match call {
+            Call::Introduce => reply.ok(&self.inner.standing()),
+            Call::Found => match parse::<Found>(body) {
+                Ok(found) => {
+                    let inner = self.inner.clone();
+                    self.spawn(async move { reply.result(inner.be_founded(found).await) });
+                }
+                Err(error) => reply.error(error),
+            },
+            Call::Join => {
+                let (inner, caller) = (self.inner.clone(), self.caller.replica);
+                self.spawn(async move { reply.result(inner.hand_out_incarnation(caller).await) });
+            }
+            Call::Admit => match parse::<Admit>(body) {
+                Ok(admit) => {
+                    let (inner, caller) = (self.inner.clone(), self.caller.replica);
+                    self.spawn(async move { reply.result(inner.admit(caller, admit).await) });
+                }
+                Err(error) => reply.error(error),
+            },
+            Call::Append
+            | Call::Vote
+            | Call::PreVote
+            | Call::TransferLeader
+            | Call::Propose
+            | Call::ReadIndex
+            | Call::SnapshotBegin
+            | Call::SnapshotLines
+            | Call::SnapshotEnd => {
+                if self.consensus.is_none() {
+                    match self.inner.consensus() {
+                        Ok(consensus) => self.consensus = Some(PeerService::new(consensus)),
+                        Err(error) => return reply.error(error),
+                    }
+                }
+                if let Some(consensus) = &mut self.consensus {
+                    consensus.begin(call, body, reply);
+                }
+            }
+        }
+    }
+}
+
+impl MemberService {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        consensus::spawn(&self.inner.host, task);
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
+        Error::new(ErrorCode::InvalidRequest, format!("a malformed call: {error}"))
+    })
+}
+
+impl Inner {
+    fn standing(&self) -> Standing {
+        let introduction = self.credentials.introduction();
+        let begun = match &*self.phase.borrow() {
+            Phase::Running(consensus) => Some(!consensus.is_pristine()),
+            Phase::Starting(_) | Phase::Stopped if introduction.cluster.is_none() => Some(false),
+            Phase::Starting(_) | Phase::Stopped => None,
+        };
+        Standing { from: introduction, begun }
+    }
+
+    async fn be_founded(&self, found: Found) -> Result<()> {
+        match self.credentials.introduction().cluster {
+            Some(cluster) if cluster == found.cluster => return Ok(()),
+            Some(_) => {
+                return Err(Error::new(
+                    ErrorCode::WrongCluster,
+                    "this replica belongs to another cluster",
+                ));
+            }
+            None => {}
+        }
+        let (reply, written) = oneshot::channel();
+        let stopping = || Error::unavailable("this replica is stopping");
+        self.founded.send(FoundRequest { found, reply }).map_err(|_| stopping())?;
+        written.await.map_err(|_| stopping())?
+    }
+
+    /// Hands the caller an incarnation that it never had.
+    async fn hand_out_incarnation(&self, replica: crate::types::ReplicaId) -> Result<Joined> {
+        let own = self.credentials.introduction();
+        let (Some(cluster), Some(lineage)) = (own.cluster, own.lineage) else {
+            return Err(Error::unavailable("this replica has no cluster yet"));
+        };
+        let operation =
+            Operation { id: self.host.uuid(), action: Action::AllocateIncarnation { replica } };
+        let applied = self.consensus()?.propose(operation, Instant::now() + JOIN_MAX).await?;
+        match applied.outcome {
+            Outcome::Incarnation { incarnation } => Ok(Joined { cluster, lineage, incarnation }),
+            Outcome::Refused(error) => Err(error.into()),
+            outcome => Err(Error::internal(format!("asked for an incarnation, got {outcome:?}"))),
+        }
+    }
+
+    async fn admit(&self, caller: crate::types::ReplicaId, admit: Admit) -> Result<bool> {
+        let member = self.member(caller).filter(|member| member.id == admit.node.replica());
+        let Some(member) = member else {
+            return Err(Error::new(
+                ErrorCode::UnknownReplica,
+                format!("replica {caller} is not configured at replica {}", self.config.id),
+            ));
+        };
+        self.consensus()?.admit(admit.node, member).await
+    }
+}

@@ -1,0 +1,366 @@
+//! From a directory to a running member: founding, joining, loading.
+//!
+//! # Founding
+//! An empty replica asks every configured peer where it stands. Only when all
+//! have answered and none has a log, the one with the lowest number founds: it
+//! writes itself an identity, tells the others, who write theirs, and when all
+//! have done so it writes the first log entry, which names the voters. If the
+//! founder dies on the way, whoever finds all the others *named but not begun*
+//! goes on; the first log entry is the same whoever writes it.
+//!
+//! # Joining
+//! An empty replica that finds a peer with a log asks for an incarnation,
+//! which is handed out through the log, so that no number is ever given twice.
+//! It writes it down, starts as a node that nobody knows yet, and asks to be
+//! admitted: first it learns, then it takes the place of its former self.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::{Inner, Phase};
+use crate::consensus::Consensus;
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::DATA_FORMAT_VERSION;
+use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Standing};
+use crate::storage::{DataDirectory, DroppedTail, Identity, Log, LogOptions, Snapshots};
+use crate::types::ReplicaId;
+
+/// Pause between two looks at the peers.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Longest wait for one peer's answer.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// A peer tells this replica which cluster it is part of.
+pub struct FoundRequest {
+    /// The cluster.
+    pub found: Found,
+    /// Told when it is written down, or why it is not.
+    pub reply: oneshot::Sender<Result<()>>,
+}
+
+/// The start-up task. Ends when the replica runs as a voter, fails or stops.
+pub async fn run(
+    inner: Arc<Inner>,
+    directory: DataDirectory,
+    requests: mpsc::UnboundedReceiver<FoundRequest>,
+) {
+    let mut stopped = inner.phase.subscribe();
+    let startup = Startup { inner: inner.clone(), directory, requests };
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+        result = startup.run() => if let Err(error) = result {
+            inner.fail(error);
+        }
+    }
+}
+
+struct Startup {
+    inner: Arc<Inner>,
+    directory: DataDirectory,
+    requests: mpsc::UnboundedReceiver<FoundRequest>,
+}
+
+impl Startup {
+    async fn run(mut self) -> Result<()> {
+        loop {
+            match self.attempt().await {
+                Err(error) if error.code == ErrorCode::Corrupted => {
+                    let folder = self.directory.set_aside().await?;
+                    tracing::error!(
+                        %error,
+                        folder = %folder.display(),
+                        "the data directory is damaged; it was set aside, and this replica \
+                         rejoins under a new incarnation"
+                    );
+                    let replica = self.inner.config.id;
+                    self.inner.credentials.introduce_as(Introduction {
+                        replica,
+                        cluster: None,
+                        lineage: None,
+                        incarnation: None,
+                    });
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<()> {
+        if self.directory.identity()?.is_none() {
+            self.become_member().await?;
+        }
+        let identity = self.directory.count_open().await?;
+        self.introduce(&identity);
+        self.wait_for("loading snapshot and log");
+        let options = LogOptions::default();
+        let fatal = {
+            let inner = self.inner.clone();
+            Arc::new(move |error: Error| inner.fail(error))
+        };
+        let (log, recovery) = Log::open(&self.directory, options, fatal).await?;
+        let snapshots = Snapshots::open(&self.directory).await?;
+        let consensus = Consensus::start(
+            &self.inner.host,
+            identity.node(),
+            self.inner.config.timing,
+            log.clone(),
+            snapshots,
+            self.inner.machine.clone(),
+            self.inner.links.clone(),
+        )
+        .await?;
+        if let Some(tail) = &recovery.dropped {
+            tracing::warn!(
+                file = tail.file,
+                index = tail.index,
+                bytes = tail.bytes,
+                "the last record was cut short and is dropped; this replica does not vote until \
+                 it has that entry again or all others have answered"
+            );
+            consensus.abstain_below(tail.index + 1);
+        }
+        let begun = self.inner.phase.send_if_modified(|phase| {
+            let starting = matches!(phase, Phase::Starting(_));
+            if starting {
+                *phase = Phase::Running(consensus.clone());
+            }
+            starting
+        });
+        if !begun {
+            consensus.stop().await;
+            return Ok(());
+        }
+        self.inner.line.open(&consensus);
+        if consensus.is_pristine() {
+            self.begin_cluster(&consensus, &identity).await?;
+        }
+        self.take_part(&consensus, &identity, &log, recovery.dropped).await
+    }
+
+    fn introduce(&self, identity: &Identity) {
+        self.inner.credentials.introduce_as(Introduction {
+            replica: identity.replica,
+            cluster: Some(identity.cluster),
+            lineage: Some(identity.lineage),
+            incarnation: Some(identity.incarnation),
+        });
+    }
+
+    fn wait_for(&self, notice: impl Into<String>) {
+        let notice = notice.into();
+        self.inner.phase.send_if_modified(|phase| match phase {
+            Phase::Starting(old) if *old != notice => {
+                tracing::info!(%notice, "starting");
+                *old = notice;
+                true
+            }
+            Phase::Starting(_) | Phase::Running(_) | Phase::Stopped => false,
+        });
+    }
+
+    /// Asks one peer something.
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        peer: ReplicaId,
+        call: Call,
+        body: &Q,
+    ) -> Result<A> {
+        let pair =
+            self.inner.links.get(peer).ok_or_else(|| Error::internal("no link to a peer"))?;
+        let body = serde_json::to_vec(body).expect("plain data serializes");
+        let answer = timeout(ANSWER_MAX, pair.service.call(call, body.into())).await;
+        let reply = match answer {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(crate::peer::CallError::Refused(error))) => return Err(error),
+            Ok(Err(error)) => return Err(Error::unavailable(error.to_string())),
+            Err(_) => return Err(Error::unavailable(format!("replica {peer} does not answer"))),
+        };
+        serde_json::from_slice(&reply).map_err(|error| {
+            Error::unavailable(format!("replica {peer} answered strangely: {error}"))
+        })
+    }
+
+    /// Where every peer stands; `Err` names those that did not say.
+    async fn look_around(&self) -> (Vec<Standing>, Vec<String>) {
+        let (mut standings, mut missing) = (Vec::new(), Vec::new());
+        let peers: Vec<ReplicaId> = self.inner.links.iter().map(|(peer, _)| peer).collect();
+        let asked =
+            peers.into_iter().map(|peer| self.ask::<(), Standing>(peer, Call::Introduce, &()));
+        for answer in futures::future::join_all(asked).await {
+            match answer {
+                Ok(standing) if standing.begun.is_none() => {
+                    missing.push(format!("replica {} is loading", standing.from.replica));
+                    standings.push(standing);
+                }
+                Ok(standing) => standings.push(standing),
+                Err(error) => missing.push(error.message),
+            }
+        }
+        (standings, missing)
+    }
+
+    /// Turns an empty directory into one with an identity.
+    async fn become_member(&mut self) -> Result<()> {
+        let own = self.inner.config.id;
+        self.wait_for("asking the other replicas about the cluster");
+        loop {
+            let (standings, missing) = self.look_around().await;
+            if let Some(member) = standings.iter().find(|standing| standing.begun == Some(true)) {
+                let peer = member.from.replica;
+                match self.ask::<(), Joined>(peer, Call::Join, &()).await {
+                    Ok(joined) => {
+                        tracing::info!(incarnation = joined.incarnation, via = %peer, "joining the cluster");
+                        let identity = Identity {
+                            format: DATA_FORMAT_VERSION,
+                            cluster: joined.cluster,
+                            lineage: joined.lineage,
+                            replica: own,
+                            incarnation: joined.incarnation,
+                            opens: 0,
+                        };
+                        return self.directory.write_identity(identity).await;
+                    }
+                    Err(error) => {
+                        self.wait_for(format!("the cluster cannot admit it now: {error}"))
+                    }
+                }
+            } else if !missing.is_empty() {
+                self.wait_for(format!(
+                    "its directory is empty, and an empty directory founds a cluster only together with \
+                     all configured replicas; not reachable: {}",
+                    missing.join("; ")
+                ));
+            } else {
+                let named = standings.iter().any(|standing| standing.from.cluster.is_some());
+                let lowest = standings.iter().all(|standing| own < standing.from.replica);
+                if !named && lowest {
+                    tracing::info!("founding a cluster");
+                    let found =
+                        Found { cluster: self.inner.host.uuid(), lineage: self.inner.host.uuid() };
+                    return self.write_founded(found).await;
+                }
+            }
+            // A peer that founds says so here.
+            if let Ok(Some(request)) = timeout(LOOK_INTERVAL, self.requests.recv()).await {
+                let written = self.write_founded(request.found).await;
+                let done = written.is_ok();
+                let told = written.clone();
+                // The caller asks again if it does not hear.
+                let _ = request.reply.send(told);
+                if done {
+                    return Ok(());
+                }
+                return written;
+            }
+        }
+    }
+
+    async fn write_founded(&mut self, found: Found) -> Result<()> {
+        let identity = Identity {
+            format: DATA_FORMAT_VERSION,
+            cluster: found.cluster,
+            lineage: found.lineage,
+            replica: self.inner.config.id,
+            incarnation: 1,
+            opens: 0,
+        };
+        self.directory.write_identity(identity.clone()).await?;
+        self.introduce(&identity);
+        Ok(())
+    }
+
+    /// Named a member of a cluster that has no log yet: helps it begin.
+    async fn begin_cluster(&mut self, consensus: &Consensus, identity: &Identity) -> Result<()> {
+        let found = Found { cluster: identity.cluster, lineage: identity.lineage };
+        while consensus.is_pristine() {
+            let (standings, missing) = self.look_around().await;
+            if identity.incarnation > 1
+                || standings.iter().any(|standing| standing.begun == Some(true))
+            {
+                // It has begun without us, and its leader will find us.
+                return Ok(());
+            }
+            let named = |standing: &Standing| standing.from.cluster == Some(identity.cluster);
+            let lowest = standings
+                .iter()
+                .filter(|standing| named(standing))
+                .all(|standing| identity.replica < standing.from.replica);
+            if missing.is_empty() && lowest {
+                if standings.iter().all(named) {
+                    return consensus.found(&self.inner.config.members).await;
+                }
+                for standing in standings.iter().filter(|standing| standing.from.cluster.is_none())
+                {
+                    if let Err(error) =
+                        self.ask::<Found, ()>(standing.from.replica, Call::Found, &found).await
+                    {
+                        tracing::debug!(%error, "a replica was not yet told of its cluster");
+                    }
+                }
+            }
+            sleep(LOOK_INTERVAL / 5).await;
+        }
+        Ok(())
+    }
+
+    /// Enables elections when it is safe, and sees to it that the node votes.
+    async fn take_part(
+        &mut self,
+        consensus: &Consensus,
+        identity: &Identity,
+        log: &Log,
+        mut tail: Option<DroppedTail>,
+    ) -> Result<()> {
+        let total = self.inner.config.members.len();
+        let mut elections = false;
+        loop {
+            let reached = 1 + self
+                .inner
+                .links
+                .iter()
+                .filter(|(_, pair)| pair.consensus.peer().is_ok())
+                .count();
+            if tail.is_some() && (reached == total || !consensus.abstains()) {
+                consensus.abstain_below(0);
+                log.settle_dropped_tail().await?;
+                tail = None;
+            }
+            if !elections && tail.is_none() && reached * 2 > total {
+                consensus.enable_elections();
+                elections = true;
+            }
+            let votes = consensus.is_voter();
+            if elections && votes {
+                return Ok(());
+            }
+            if !votes && (identity.incarnation > 1 || !consensus.is_pristine()) {
+                self.ask_admission(identity).await?;
+            }
+            if let Some(failure) = consensus.status().failure {
+                return Err(Error::internal(format!("consensus has stopped: {failure}")));
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    async fn ask_admission(&self, identity: &Identity) -> Result<()> {
+        let admit = Admit { node: identity.node() };
+        for (peer, _) in self.inner.links.iter() {
+            match self.ask::<Admit, bool>(peer, Call::Admit, &admit).await {
+                Ok(_) => return Ok(()),
+                // A later incarnation exists: this directory is an old copy,
+                // and must not come back to life.
+                Err(error) if error.code == ErrorCode::WrongCluster => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! What `status` shows of a replica.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::{Inner, Phase, Replica};
+use crate::protocol::client::{ReplicaState, ReplicaStatus, ServerStatus};
+
+/// How often the size of the data directory is measured.
+const DISK_MEASURE_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Replica {
+    /// This server's view. Needs no quorum and waits for nobody.
+    pub fn status(&self) -> ServerStatus {
+        let inner = &self.0;
+        let phase = inner.phase.borrow().clone();
+        let mut own = ReplicaStatus {
+            id: inner.config.id,
+            address: inner.config.listen.clone(),
+            state: ReplicaState::Starting,
+            term: 0,
+            last_log: 0,
+            applied: 0,
+            lag: 0,
+            hosted_by: Some(inner.config.id),
+            pid: Some(inner.config.process.pid),
+            version: Some(env!("CARGO_PKG_VERSION").to_string()),
+            uptime_s: Some(inner.started.elapsed().as_secs()),
+            disk_bytes: Some(*inner.disk_bytes.borrow()),
+            state_hash: None,
+            error: None,
+        };
+        let (mut leader, mut writable, mut commit, mut notice) = (None, false, 0, None);
+        match phase {
+            Phase::Running(consensus) => {
+                let node = consensus.status();
+                own.state = node.state;
+                own.term = node.term;
+                own.last_log = node.last_log;
+                own.applied = node.applied;
+                own.lag = node.commit.saturating_sub(node.applied);
+                own.state_hash = Some(node.state_hash);
+                own.error = node.failure;
+                commit = node.commit;
+                leader = consensus.leader();
+                writable = node.confirmed && !node.disk_full;
+                if node.disk_full {
+                    own.error.get_or_insert_with(|| {
+                        "the disk is full: nothing is acknowledged until there is room".into()
+                    });
+                }
+                if consensus.abstains() {
+                    notice = Some(
+                        "the end of its log was lost; it does not vote until it has caught up"
+                            .into(),
+                    );
+                } else if leader.is_none() || (leader == Some(own.id) && !node.confirmed) {
+                    notice = Some(consensus.absence());
+                }
+            }
+            Phase::Starting(why) => notice = Some(why),
+            Phase::Stopped => notice = Some("this server is stopping".into()),
+        }
+        if let Some(failure) = &*inner.failure.borrow() {
+            own.error = Some(failure.message.clone());
+        }
+        ServerStatus {
+            cluster: self.cluster(),
+            replica: inner.config.id,
+            members: inner.config.members.clone(),
+            leader,
+            term: own.term,
+            writable,
+            commit,
+            survivor: inner.config.survivor,
+            hosted: vec![own],
+            notice,
+        }
+    }
+}
+
+/// Keeps the size of the data directory current. Ends with the replica.
+pub async fn measure_disk(replica: Weak<Inner>) {
+    loop {
+        let Some(inner) = replica.upgrade() else { return };
+        if matches!(*inner.phase.borrow(), Phase::Stopped) {
+            return;
+        }
+        measure_once(inner).await;
+        tokio::time::sleep(DISK_MEASURE_INTERVAL).await;
+    }
+}
+
+async fn measure_once(inner: Arc<Inner>) {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let (disk, path) = (inner.host.disk.clone(), inner.config.data_dir.clone());
+    let job = async move {
+        // Nobody listens when the replica was stopped.
+        let _ = send.send(disk.used_bytes(&path).await);
+    };
+    inner.host.workers.spawn("disk-usage", Box::pin(job));
+    // Segments may vanish while they are counted; the next count comes soon.
+    if let Ok(Ok(bytes)) = receive.await {
+        inner.disk_bytes.send_replace(bytes);
+    }
+}

@@ -1,0 +1,300 @@
+//! Replicas over the real host: founding, failover, a wiped disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::BufReader;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::chat::{Action, Outcome};
+use crate::host::Listener;
+use crate::protocol::client::ReplicaState;
+use crate::protocol::codec::read_line;
+use crate::types::{AccountName, Digest};
+
+/// Longer than anything here may take on a loaded machine.
+const LONG: Duration = Duration::from_secs(60);
+
+struct Cluster {
+    folder: TempDir,
+    members: Vec<Member>,
+    running: BTreeMap<u32, Running>,
+}
+
+struct Running {
+    replica: Replica,
+    /// Dropped to close the listener and all connections.
+    _serving: oneshot::Sender<()>,
+}
+
+async fn listen(address: &Address) -> Box<dyn Listener> {
+    Host::real().network.listen(address).await.expect("a free port")
+}
+
+impl Cluster {
+    /// Three replicas, of which none runs yet.
+    async fn new() -> Cluster {
+        let mut members = Vec::new();
+        let mut held = Vec::new();
+        for id in 1..=3 {
+            let listener = listen(&"127.0.0.1:0".parse().expect("an address")).await;
+            members.push(Member { id: ReplicaId(id), address: listener.local_address() });
+            // Held until all have one, so that no port is given out twice.
+            held.push(listener);
+        }
+        Cluster { folder: TempDir::new().expect("a folder"), members, running: BTreeMap::new() }
+    }
+
+    fn directory(&self, id: u32) -> PathBuf {
+        self.folder.path().join(format!("replica-{id}"))
+    }
+
+    async fn start(&mut self, id: u32) {
+        let address = self.members[id as usize - 1].address.clone();
+        let listener = listen(&address).await;
+        let config = ReplicaConfig {
+            id: ReplicaId(id),
+            listen: address,
+            members: self.members.clone(),
+            data_dir: self.directory(id),
+            cluster_key: ClusterKey::new([3; 32]),
+            timing: Timing {
+                heartbeat_interval_ms: 50,
+                election_timeout_min_ms: 200,
+                election_timeout_max_ms: 400,
+            },
+            limits: Limits::default(),
+            survivor: Survivor::Never,
+            process: ProcessInfo { pid: id, started_at: Timestamp(0) },
+        };
+        let replica = Replica::start(Host::real(), config).await.expect("starts");
+        let (serving, mut stopped) = oneshot::channel::<()>();
+        let serve = replica.clone();
+        tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let (stream, remote) = tokio::select! {
+                    biased;
+                    _ = &mut stopped => return,
+                    accepted = listener.accept() => accepted.expect("accepts"),
+                };
+                let replica = serve.clone();
+                connections.spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    let mut first = Vec::new();
+                    if read_line(&mut stream, &mut first, 4096).await.unwrap_or(false) {
+                        replica.serve_peer(stream, first, remote).await;
+                    }
+                });
+            }
+        });
+        self.running.insert(id, Running { replica, _serving: serving });
+    }
+
+    async fn stop(&mut self, id: u32) {
+        let running = self.running.remove(&id).expect("runs");
+        running.replica.hand_over().await;
+        running.replica.stop().await;
+    }
+
+    fn replica(&self, id: u32) -> &Replica {
+        &self.running[&id].replica
+    }
+
+    async fn leader(&self) -> u32 {
+        let found = async {
+            loop {
+                for (id, running) in &self.running {
+                    if running.replica.status().writable {
+                        return *id;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, found).await.expect("a leader is elected")
+    }
+
+    async fn until(
+        &self,
+        id: u32,
+        condition: impl Fn(&crate::protocol::client::ServerStatus) -> bool,
+    ) {
+        let reached = async {
+            while !condition(&self.replica(id).status()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(LONG, reached).await.is_err() {
+            panic!("never came to it: {:?}", self.replica(id).status());
+        }
+    }
+}
+
+fn register(name: &str) -> Operation {
+    let account = Host::real().uuid();
+    Operation {
+        id: Host::real().uuid(),
+        action: Action::Register {
+            account,
+            name: AccountName::new(name).expect("a name"),
+            password_hash: "x".into(),
+            token_hash: Digest::of(name.as_bytes()),
+            expires: Timestamp::MAX,
+        },
+    }
+}
+
+async fn knows(replica: &Replica, name: &str) -> bool {
+    replica.confirm(Instant::now() + LONG).await.expect("confirmed");
+    let name = AccountName::new(name).expect("a name");
+    replica.read(|state| state.account_by_name(&name).is_some())
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_empty_replicas_found_a_cluster_that_survives_its_leader() {
+    let mut cluster = Cluster::new().await;
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    let leader = cluster.leader().await;
+    // Through every replica, followers forward.
+    for id in 1..=3 {
+        let applied = cluster
+            .replica(id)
+            .propose(register(&format!("before-{id}")), Instant::now() + LONG)
+            .await
+            .expect("accepted");
+        assert!(matches!(applied.outcome, Outcome::SessionOpened { .. }), "{applied:?}");
+        assert!(applied.copies >= 2 && applied.replicas == 3, "{applied:?}");
+    }
+    for id in 1..=3 {
+        assert!(knows(cluster.replica(id), "before-2").await);
+    }
+    cluster.stop(leader).await;
+    let next = cluster.leader().await;
+    assert_ne!(next, leader);
+    let follower = 6 - leader - next;
+    cluster
+        .replica(follower)
+        .propose(register("after"), Instant::now() + LONG)
+        .await
+        .expect("accepted by two of three");
+    cluster.start(leader).await;
+    assert!(knows(cluster.replica(leader), "after").await);
+    cluster.until(leader, |status| status.hosted[0].state == ReplicaState::Follower).await;
+    // Everything down, everything back.
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    for id in 1..=3 {
+        assert!(knows(cluster.replica(id), "before-1").await);
+        assert!(knows(cluster.replica(id), "after").await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_replica_comes_back_as_a_new_incarnation() {
+    let mut cluster = Cluster::new().await;
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    cluster.leader().await;
+    cluster.replica(1).propose(register("kept"), Instant::now() + LONG).await.expect("accepted");
+    cluster.stop(2).await;
+    std::fs::remove_dir_all(cluster.directory(2)).expect("wiped");
+    cluster.start(2).await;
+    cluster.until(2, |status| status.hosted[0].state == ReplicaState::Follower).await;
+    assert!(knows(cluster.replica(2), "kept").await);
+    let identity =
+        std::fs::read_to_string(cluster.directory(2).join("identity.json")).expect("there");
+    assert!(identity.contains("\"incarnation\":2"), "{identity}");
+    // It counts: with another one gone it makes the majority.
+    let other = if cluster.leader().await == 1 { 3 } else { 1 };
+    cluster.stop(other).await;
+    cluster
+        .replica(2)
+        .propose(register("later"), Instant::now() + LONG)
+        .await
+        .expect("two of three");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_directories_never_found_a_second_cluster() {
+    let mut cluster = Cluster::new().await;
+    // Two of three are up and empty. The third, which is down, may know more.
+    cluster.start(1).await;
+    cluster.start(2).await;
+    cluster
+        .until(1, |status| {
+            status.notice.as_ref().is_some_and(|notice| notice.contains("replica 3"))
+        })
+        .await;
+    assert_eq!(cluster.replica(1).cluster(), None);
+    assert_eq!(entries(&cluster.directory(1)), ["LOCK"]);
+    let error = cluster
+        .replica(1)
+        .propose(register("nobody"), Instant::now() + Duration::from_millis(100))
+        .await
+        .expect_err("no cluster");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    cluster.start(3).await;
+    cluster.leader().await;
+    let founded = cluster.replica(1).cluster().expect("founded");
+    // Wiped together, two of three wait for the one that knows.
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+    for id in 1..=2 {
+        std::fs::remove_dir_all(cluster.directory(id)).expect("wiped");
+        cluster.start(id).await;
+    }
+    cluster.start(3).await;
+    cluster
+        .until(1, |status| {
+            status.notice.as_ref().is_some_and(|notice| notice.contains("cannot admit"))
+        })
+        .await;
+    assert_eq!(cluster.replica(1).cluster(), None);
+    assert_eq!(cluster.replica(3).cluster(), Some(founded));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_majority_nothing_is_acknowledged_and_the_missing_are_named() {
+    let mut cluster = Cluster::new().await;
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    let leader = cluster.leader().await;
+    for id in (1..=3).filter(|id| *id != leader) {
+        cluster.stop(id).await;
+    }
+    let replica = cluster.replica(leader);
+    cluster.until(leader, |status| !status.writable).await;
+    let soon = || Instant::now() + Duration::from_millis(200);
+    let error = replica.propose(register("lonely"), soon()).await.expect_err("one of three");
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    assert!(error.message.contains("1 of 3 replicas are no majority"), "{error}");
+    let error = replica.confirm(soon()).await.expect_err("one of three");
+    assert_eq!(error.code, ErrorCode::ReadNotConfirmed);
+    // What was refused never appears.
+    for id in (1..=3).filter(|id| *id != leader) {
+        cluster.start(id).await;
+    }
+    assert!(!knows(cluster.replica(leader), "lonely").await);
+}
