@@ -108,7 +108,8 @@ pub struct Limits {
     pub write_queue_max_bytes: usize,
     /// Password hashes computed at once. Each takes 19 MiB.
     pub password_hashes_in_parallel: usize,
-    /// Failed logins that an account or an address may have in one burst.
+    /// Failed logins that an account may have from one address in one burst;
+    /// ten times that from everywhere, and an address on all accounts.
     pub failed_login_burst: u32,
     /// Seconds after which one failed login is forgiven.
     pub failed_login_refill_s: u64,

@@ -12,8 +12,8 @@ pub struct Effects {
     pub delivered: Vec<(Uuid, u64)>,
     /// Messages that came into sent lists: the account and the message's `seq`.
     pub sent: Vec<(Uuid, u64)>,
-    /// Sessions that ended, each with its account: logged out, expired, pushed out by newer ones, or
-    /// gone with their account.
+    /// Sessions that ended, each with its account: logged out, expired, pushed
+    /// out by newer ones, or gone with their account.
     pub ended_sessions: Vec<(Uuid, SessionNumber)>,
     /// Accounts that were deleted.
     pub ended_accounts: Vec<Uuid>,

@@ -63,8 +63,8 @@ impl View {
             .chain(data.accounts.iter().map(|account| account_piece(account)))
             .chain(data.sessions.iter().map(session_piece))
             .chain(self.messages())
-            .chain(data.accounts.iter().flat_map(|account| inbox_pieces(account)))
-            .chain(data.accounts.iter().flat_map(|account| sent_pieces(account)))
+            .chain(data.accounts.iter().flat_map(inbox_pieces))
+            .chain(data.accounts.iter().flat_map(sent_pieces))
             .chain(data.window.iter().map(|remembered| remembered_piece(remembered)))
             .chain(end)
     }

@@ -17,10 +17,10 @@ pub struct ServeFlags {
     #[arg(long, value_name = "N", help = help("serve.id"))]
     pub id: Option<String>,
     #[allow(missing_docs)]
-    #[arg(long, value_name = "HOST:PORT", help = help("serve.listen"))]
+    #[arg(long, value_name = "ADDR", help = help("serve.listen"))]
     pub listen: Option<String>,
     #[allow(missing_docs)]
-    #[arg(long, value_name = "1=HOST:PORT,...", help = help("serve.peers"))]
+    #[arg(long, value_name = "LIST", help = help("serve.peers"))]
     pub peers: Option<String>,
     #[allow(missing_docs)]
     #[arg(long, value_name = "DIR", help = help("serve.data_dir"))]
@@ -177,13 +177,23 @@ impl ServeSettings {
     }
 }
 
-/// Reads `auto` or `never`.
+/// Reads `auto` or `never`. A server that promised to adopt and did not would
+/// be found out on the worst day, so `auto` is refused as long as servers of
+/// this version cannot.
 pub(super) fn survivor(values: &Values, name: &str) -> Result<Survivor> {
-    values.required(name, |text| match text {
+    let survivor = values.required(name, |text| match text {
         "auto" => Some(Survivor::Auto),
         "never" => Some(Survivor::Never),
         _ => None,
-    })
+    })?;
+    match survivor {
+        Survivor::Never => Ok(survivor),
+        Survivor::Auto => Err(values.error(
+            name,
+            "servers of this version do not take over the replicas of dead ones; use never, with \
+             which writes go on as long as a majority of the servers is up",
+        )),
+    }
 }
 
 fn timing(values: &Values) -> Result<Timing> {
@@ -256,5 +266,4 @@ fn password_cost(values: &Values) -> Result<PasswordCost> {
 }
 
 #[cfg(test)]
-#[path = "serve_tests.rs"]
 mod tests;

@@ -22,7 +22,7 @@ pub struct GlobalArgs {
     #[arg(value_hint = clap::ValueHint::FilePath)]
     pub config: Option<String>,
     #[allow(missing_docs)]
-    #[arg(long, global = true, value_name = "HOST:PORT,...", help = help("servers"))]
+    #[arg(long, global = true, value_name = "LIST", help = help("servers"))]
     pub servers: Option<String>,
     #[allow(missing_docs)]
     #[arg(long, global = true, value_name = "NAME", help = help("user"))]

@@ -292,11 +292,13 @@ mod tests {
     fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
         let file = "timeout = '3s'";
         let variable = [("FTCHAT_TIMEOUT", "2s")];
-        let cases: [(&[(&'static str, &str)], &[(&str, &str)], &str, &str, &str); 4] = [
-            (&[("timeout", "1s")], &variable, file, "1s", "flag --timeout"),
-            (&[], &variable, file, "2s", "environment FTCHAT_TIMEOUT"),
+        let flag: &[(&'static str, &str)] = &[("timeout", "1s")];
+        let empty = [("FTCHAT_TIMEOUT", "")];
+        let cases = [
+            (flag, &variable[..], file, "1s", "flag --timeout"),
+            (&[], &variable[..], file, "2s", "environment FTCHAT_TIMEOUT"),
             (&[], &[], file, "3s", "config.toml:1"),
-            (&[], &[("FTCHAT_TIMEOUT", "")], "", "10s", "default"),
+            (&[], &empty[..], "", "10s", "default"),
         ];
         for (flags, environment, file, text, origin) in cases {
             let values = collect(flags, environment, file).expect("valid");

@@ -51,7 +51,7 @@ use tokio::time::Instant;
 
 pub use machine::Machine;
 pub use network::{Links, Pair};
-pub use proposer::{ForwardBody, ForwardReply};
+pub use proposer::{ForwardBody, ForwardReply, Sequence};
 pub use runtime::spawn;
 pub use service::PeerService;
 pub use status::NodeStatus;
@@ -212,8 +212,9 @@ impl Consensus {
         &self,
         operation: Operation,
         deadline: Instant,
+        sequence: &Sequence,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
-        self.proposer.propose(operation, deadline)
+        self.proposer.propose(operation, deadline, sequence)
     }
 
     /// Returns once the state contains every write acknowledged before the call.

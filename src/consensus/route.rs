@@ -1,6 +1,7 @@
 //! Who leads, who is missing, and how many copies there are: one view of
 //! openraft's metrics for everything that needs to decide by it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openraft::async_runtime::WatchReceiver;
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use super::Raft;
 use super::network::Links;
 use super::types::CommittedLeaderId;
-use crate::types::NodeId;
+use crate::types::{NodeId, ReplicaId};
 
 /// Where operations go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,31 +71,29 @@ impl Router {
         }
     }
 
-    /// The number of voters.
-    pub fn voters(&self) -> u32 {
+    /// The number of replicas that vote. While a wiped replica takes the place
+    /// of its former self both are voters; people know one replica.
+    pub fn replicas(&self) -> u32 {
         let metrics = self.0.raft.metrics().borrow_watched().clone();
-        metrics.membership_config.membership().voter_ids().count() as u32
+        let voters = metrics.membership_config.membership().voter_ids();
+        voters.map(NodeId::replica).collect::<BTreeSet<_>>().len() as u32
     }
 
-    /// The smallest majority.
-    pub fn quorum(&self) -> u32 {
-        self.voters() / 2 + 1
-    }
-
-    /// On the leader: voters known to have the entry at `index` on disk. The
-    /// leader counts itself only when its own log says so, which replication
+    /// On the leader: replicas known to have the entry at `index` on disk. The
+    /// leader counts itself only when its own log says so, as replication
     /// progress does.
     pub fn copies(&self, index: u64) -> u32 {
         let metrics = self.0.raft.metrics().borrow_watched().clone();
         let Some(replication) = metrics.replication else { return 0 };
-        let voters = metrics.membership_config;
-        replication
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+        let holders: BTreeSet<ReplicaId> = replication
             .iter()
-            .filter(|(node, matched)| {
-                matched.as_ref().is_some_and(|log_id| log_id.index() >= index)
-                    && voters.membership().voter_ids().any(|voter| voter == **node)
-            })
-            .count() as u32
+            .filter(|(node, _)| voters.contains(node))
+            .filter(|(_, matched)| matched.as_ref().is_some_and(|at| at.index() >= index))
+            .map(|(node, _)| node.replica())
+            .collect();
+        holders.len() as u32
     }
 
     /// What is missing, as the end of a sentence that explains a failure.

@@ -48,8 +48,7 @@ pub enum Health {
 impl ClusterStatus {
     /// Whether any server answered.
     pub fn answered(&self) -> bool {
-        self.replicas.iter().any(|replica| replica.hosted_by.is_some())
-            || self.replicas.iter().any(|replica| replica.state != ReplicaState::Unreachable)
+        self.replicas.iter().any(|replica| replica.state != ReplicaState::Unreachable)
     }
 
     /// The cluster's health.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::chat::Operation;
-use crate::consensus::{Applied, Consensus};
+use crate::consensus::{Applied, Consensus, Sequence};
 use crate::error::{Error, Result};
 use crate::host::BoxFuture;
 
@@ -37,6 +37,7 @@ struct Waiting {
     /// line, so that whoever stopped waiting has certainly not sent it.
     claimed: oneshot::Sender<oneshot::Receiver<Outcome>>,
     deadline: Instant,
+    sequence: Sequence,
 }
 
 impl Line {
@@ -45,12 +46,13 @@ impl Line {
         &self,
         operation: Operation,
         deadline: Instant,
+        sequence: &Sequence,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
         let place = match &mut *self.state() {
-            State::Open(consensus) => Ok(consensus.propose(operation, deadline)),
+            State::Open(consensus) => Ok(consensus.propose(operation, deadline, sequence)),
             State::Waiting(waiting) => {
                 let (claimed, claim) = oneshot::channel();
-                waiting.push(Waiting { operation, claimed, deadline });
+                waiting.push(Waiting { operation, claimed, deadline, sequence: sequence.clone() });
                 Err(Some(claim))
             }
             State::Closed => Err(None),
@@ -79,11 +81,11 @@ impl Line {
     pub fn open(&self, consensus: &Consensus) {
         let mut state = self.state();
         if let State::Waiting(waiting) = &mut *state {
-            for Waiting { operation, claimed, deadline } in waiting.drain(..) {
+            for Waiting { operation, claimed, deadline, sequence } in waiting.drain(..) {
                 let (bring, outcome) = oneshot::channel();
                 if claimed.send(outcome).is_ok() {
                     // Whoever claimed it may go away; the operation is on its way.
-                    drop(bring.send(Box::pin(consensus.propose(operation, deadline))));
+                    drop(bring.send(Box::pin(consensus.propose(operation, deadline, &sequence))));
                 }
             }
             *state = State::Open(consensus.clone());

@@ -43,7 +43,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use crate::config::Timing;
-pub use crate::consensus::Applied;
+pub use crate::consensus::{Applied, Sequence};
 pub use crate::peer::ClusterKey;
 
 use self::line::Line;
@@ -180,7 +180,8 @@ impl Replica {
     }
 
     /// Puts an operation in line, at once; the future is its outcome.
-    /// Operations are ordered as this was called.
+    /// Operations are ordered as this was called. When one fails, those of the
+    /// same sequence that have not entered a log fail with it.
     ///
     /// # Errors
     /// [`ErrorCode::Unavailable`]: it has never been in a log and never will.
@@ -189,8 +190,9 @@ impl Replica {
         &self,
         operation: Operation,
         deadline: Instant,
+        sequence: &Sequence,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
-        self.0.line.propose(operation, deadline)
+        self.0.line.propose(operation, deadline, sequence)
     }
 
     /// Returns once the state contains every write acknowledged before the call.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::startup::FoundRequest;
 use super::{Inner, Phase};
 use crate::chat::{Action, Operation, Outcome};
-use crate::consensus::{self, PeerService};
+use crate::consensus::{self, PeerService, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::{Reply, Service};
 use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Standing};
@@ -126,7 +126,10 @@ impl Inner {
         };
         let operation =
             Operation { id: self.host.uuid(), action: Action::AllocateIncarnation { replica } };
-        let applied = self.consensus()?.propose(operation, Instant::now() + JOIN_MAX).await?;
+        let applied = self
+            .consensus()?
+            .propose(operation, Instant::now() + JOIN_MAX, &Sequence::default())
+            .await?;
         match applied.outcome {
             Outcome::Incarnation { incarnation } => Ok(Joined { cluster, lineage, incarnation }),
             Outcome::Refused(error) => Err(error.into()),

@@ -174,7 +174,7 @@ async fn three_empty_replicas_found_a_cluster_that_survives_its_leader() {
     for id in 1..=3 {
         let applied = cluster
             .replica(id)
-            .propose(register(&format!("before-{id}")), Instant::now() + LONG)
+            .propose(register(&format!("before-{id}")), Instant::now() + LONG, &Sequence::default())
             .await
             .expect("accepted");
         assert!(matches!(applied.outcome, Outcome::SessionOpened { .. }), "{applied:?}");
@@ -189,7 +189,7 @@ async fn three_empty_replicas_found_a_cluster_that_survives_its_leader() {
     let follower = 6 - leader - next;
     cluster
         .replica(follower)
-        .propose(register("after"), Instant::now() + LONG)
+        .propose(register("after"), Instant::now() + LONG, &Sequence::default())
         .await
         .expect("accepted by two of three");
     cluster.start(leader).await;
@@ -215,7 +215,11 @@ async fn a_wiped_replica_comes_back_as_a_new_incarnation() {
         cluster.start(id).await;
     }
     cluster.leader().await;
-    cluster.replica(1).propose(register("kept"), Instant::now() + LONG).await.expect("accepted");
+    cluster
+        .replica(1)
+        .propose(register("kept"), Instant::now() + LONG, &Sequence::default())
+        .await
+        .expect("accepted");
     cluster.stop(2).await;
     std::fs::remove_dir_all(cluster.directory(2)).expect("wiped");
     cluster.start(2).await;
@@ -229,7 +233,7 @@ async fn a_wiped_replica_comes_back_as_a_new_incarnation() {
     cluster.stop(other).await;
     cluster
         .replica(2)
-        .propose(register("later"), Instant::now() + LONG)
+        .propose(register("later"), Instant::now() + LONG, &Sequence::default())
         .await
         .expect("two of three");
 }
@@ -249,7 +253,11 @@ async fn empty_directories_never_found_a_second_cluster() {
     assert_eq!(entries(&cluster.directory(1)), ["LOCK"]);
     let error = cluster
         .replica(1)
-        .propose(register("nobody"), Instant::now() + Duration::from_millis(100))
+        .propose(
+            register("nobody"),
+            Instant::now() + Duration::from_millis(100),
+            &Sequence::default(),
+        )
         .await
         .expect_err("no cluster");
     assert_eq!(error.code, ErrorCode::Unavailable);
@@ -287,7 +295,10 @@ async fn without_a_majority_nothing_is_acknowledged_and_the_missing_are_named() 
     let replica = cluster.replica(leader);
     cluster.until(leader, |status| !status.writable).await;
     let soon = || Instant::now() + Duration::from_millis(200);
-    let error = replica.propose(register("lonely"), soon()).await.expect_err("one of three");
+    let error = replica
+        .propose(register("lonely"), soon(), &Sequence::default())
+        .await
+        .expect_err("one of three");
     assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
     assert!(error.message.contains("1 of 3 replicas are no majority"), "{error}");
     let error = replica.confirm(soon()).await.expect_err("one of three");

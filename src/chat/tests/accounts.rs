@@ -97,6 +97,26 @@ fn a_session_ends_at_its_hour_even_when_the_next_leaders_clock_is_behind() {
 }
 
 #[test]
+fn a_session_that_was_over_when_it_began_is_of_no_use_even_within_its_entry() {
+    let mut chat = Chat::new();
+    let mut action = chat.register_action("alice");
+    if let Action::Register { expires, .. } = &mut action {
+        *expires = chat.at;
+    }
+    let ids = [chat.id(), chat.id()];
+    let send = Action::Send { session: 1, to: names(&["alice"]), text: "x".to_string() };
+    let operations = std::iter::zip(ids, [action, send.clone()]);
+    let operations = operations.map(|(id, action)| Operation { id, action }).collect();
+    let outcomes = chat.state.apply(1, &Batch { at: chat.at, operations }, &mut chat.effects);
+    assert!(matches!(outcomes[0], Outcome::SessionOpened { session: 1, .. }));
+    assert_eq!(refusal(outcomes[1].clone()).0, ErrorCode::SessionExpired);
+    // What was refused stays refused, whatever the next leader's clock says.
+    chat.at = Timestamp(0);
+    assert_eq!(refusal(chat.apply_as(ids[1], send)).0, ErrorCode::SessionExpired);
+    audit(&chat.state);
+}
+
+#[test]
 fn one_login_too_many_ends_the_oldest() {
     let mut chat = Chat::new();
     let alice = chat.register("alice");

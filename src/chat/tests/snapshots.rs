@@ -106,6 +106,52 @@ fn a_counter_that_would_overflow_later_is_refused() {
 }
 
 #[test]
+fn what_names_something_that_is_not_there_is_refused_at_its_line() {
+    let id = Uuid::nil();
+    let (sum, at) = (Digest::of(b""), Timestamp(0));
+    let account = |number: u64, gone: bool| {
+        format!(
+            r#"{{"accounts":[{{"number":{number},"account":"{id}","name":"a","password_hash":"",
+            "gone":{gone}}}]}}"#
+        )
+    };
+    let session = format!(
+        r#"{{"sessions":[{{"number":1,"account":1,"token_hash":"{sum}","expires":"{at}"}}]}}"#
+    );
+    let message = |from: u64, to: &str| {
+        format!(
+            r#"{{"messages":[{{"seq":1,"id":"{id}","at":"{at}","from":{from},"to":{to},
+            "text":"x"}}]}}"#
+        )
+    };
+    let inbox = r#"{"inboxes":[{"account":1,"read":[1],"unread":[1]}]}"#.to_string();
+    let sent = |account: u64| format!(r#"{{"sent":[{{"account":{account},"seqs":[1]}}]}}"#);
+    for (before, wrong, why) in [
+        (vec![], session.clone(), "no account"),
+        (vec![account(1, true)], session.clone(), "no account"),
+        (vec![account(1, false), session.clone()], session.clone(), "out of order"),
+        (vec![account(1, false)], account(2, false), "name or identity"),
+        (vec![], account(10, false), "out of order"),
+        (vec![account(1, false)], message(1, "[]"), "no recipient"),
+        (vec![account(1, false)], message(1, "[2]"), "not there"),
+        (vec![account(1, false)], message(2, "[1]"), "not there"),
+        (vec![account(1, false), message(1, "[1]")], inbox.clone(), "no place"),
+        (vec![account(1, false), message(1, "[1]")], sent(2), "no place"),
+        (vec![account(1, false)], sent(1), "not there"),
+    ] {
+        let header = r#"{"header":[{"format":1,"last_seq":9,"last_session":9,"last_account":9}]}"#;
+        let mut restore = Restore::new(1);
+        restore.line(header.as_bytes()).expect("a header");
+        for line in before {
+            restore.line(line.as_bytes()).expect("right so far");
+        }
+        let error = restore.line(wrong.as_bytes()).expect_err(why);
+        assert_eq!(error.code, ErrorCode::Corrupted);
+        assert!(error.message.contains(why), "{why}: {error}");
+    }
+}
+
+#[test]
 fn no_secret_is_printed_for_debugging() {
     let chat = eventful();
     let printed = format!("{:?} {:?}", chat.state, chat.state.view());

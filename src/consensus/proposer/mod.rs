@@ -8,8 +8,10 @@
 //! # What it promises
 //!
 //! - **Order.** Operations enter the log in the order in which they were
-//!   proposed here; none overtakes an earlier one that is retried. A client
-//!   that sends line 5 and line 6 on one connection never finds 6 before 5.
+//!   proposed here; none overtakes an earlier one that is retried. When one is
+//!   given up, what follows it on the same client's connection is given up
+//!   with it ([`Sequence`]). A client that sends line 5 and line 6 on one
+//!   connection never finds 6 before 5, however often it has to repeat them.
 //! - **Honest failures.** An operation that failed as [`ErrorCode::Unavailable`]
 //!   has never been in any log and never will be. Once it has left the queue
 //!   towards a log the worst answer is [`ErrorCode::OutcomeUnknown`].
@@ -35,6 +37,7 @@
 
 mod forward;
 mod gate;
+mod sequence;
 mod task;
 mod ticket;
 
@@ -46,10 +49,11 @@ use tokio::time::{Instant, timeout_at};
 
 pub use forward::{ForwardBody, ForwardReply};
 pub use gate::Gate;
+pub use sequence::Sequence;
 
 use self::forward::ForwardResult;
 use self::task::Task;
-use self::ticket::{Progress, Ticket};
+use self::ticket::{Abandon, Progress, Ticket};
 use super::network::Links;
 use super::route::Router;
 use super::{Applied, Raft, runtime};
@@ -85,34 +89,42 @@ impl Proposer {
         &self,
         operation: Operation,
         deadline: Instant,
+        sequence: &Sequence,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
-        self.submit(operation, deadline, None)
+        self.submit(operation, deadline, sequence, None)
     }
 
     fn submit(
         &self,
         operation: Operation,
         deadline: Instant,
+        sequence: &Sequence,
         forwarded: Option<(Arc<Gate>, u64)>,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
-        let progress = Arc::new(Progress::default());
+        let progress = Progress::new(sequence.clone());
         let (reply, answer) = oneshot::channel();
         let id = operation.id;
         let ticket = Ticket {
             operation,
             deadline,
-            progress: progress.clone(),
+            progress: Arc::clone(&progress),
             suspect: false,
             forwarded,
             reply,
         };
         let queued = self.queue.send(ticket).is_ok();
         let router = self.router.clone();
+        let waiting = Abandon::unless_done(progress);
         async move {
-            if queued && let Ok(Ok(result)) = timeout_at(deadline, answer).await {
-                return result;
+            match timeout_at(deadline, answer).await {
+                Ok(Ok(Ok(applied))) => {
+                    waiting.done();
+                    return Ok(applied);
+                }
+                Ok(Ok(Err(error))) => return Err(error),
+                Ok(Err(_)) | Err(_) => {}
             }
-            Err(if !queued || progress.abandon() {
+            Err(if !queued || waiting.abandon() {
                 Error::unavailable(format!("no write was made: {}", router.absence()))
             } else {
                 Error::outcome_unknown(format!(
@@ -138,7 +150,11 @@ impl Proposer {
         let waiting: Vec<_> = body
             .operations
             .into_iter()
-            .map(|operation| self.submit(operation, deadline, Some((gate.clone(), body.epoch))))
+            .map(|operation| {
+                let place = Some((gate.clone(), body.epoch));
+                // A sequence of its own: the gate keeps the order.
+                self.submit(operation, deadline, &Sequence::default(), place)
+            })
             .collect();
         async move {
             let mut results = Vec::with_capacity(waiting.len());

@@ -133,7 +133,7 @@ impl Task {
             () = self.router.changed() => true,
             () = tokio::time::sleep(RETRY_PAUSE) => {
                 // Operations that nobody waits for any more need no memory.
-                self.queue.retain(|ticket| !ticket.reply.is_closed() || ticket.suspect);
+                self.queue.retain(|ticket| !ticket.reply.is_closed());
                 true
             }
             count = self.tickets.recv_many(arrived, BATCH_MAX_OPERATIONS) => {
@@ -178,7 +178,12 @@ impl Task {
                 ticket.refuse(&self.router);
                 continue;
             }
-            if ticket.deadline <= now || !ticket.progress.enter() {
+            if ticket.deadline <= now {
+                // Whoever waits for it is about to say so; those behind it
+                // must not slip through in between.
+                ticket.progress.abandon();
+            }
+            if !ticket.progress.enter() {
                 // Whoever waits for it tells the outcome by how far it came.
                 if let Some((gate, epoch)) = &ticket.forwarded {
                     gate.refuse(*epoch);
@@ -217,7 +222,7 @@ impl Task {
         // Rule 1: wait until the log has taken it or will not. The proposal is
         // dropped, and this ends, in either case.
         let accepted = sent.is_ok() && accepted.await.is_ok();
-        let (router, quorum) = (self.router.clone(), self.router.quorum());
+        let router = self.router.clone();
         let landing = async move {
             let answer: Option<openraft::raft::ClientWriteResult<TypeConfig>> = match sent {
                 Ok(()) => answer.await.ok(),
@@ -225,8 +230,9 @@ impl Task {
             };
             let landings = match answer {
                 Some(Ok(response)) => {
-                    let copies = router.copies(response.log_id.index()).max(quorum);
-                    let replicas = router.voters();
+                    let replicas = router.replicas();
+                    // Progress is reported a moment later than the commit that it led to.
+                    let copies = router.copies(response.log_id.index()).max(replicas / 2 + 1);
                     let Outcomes(outcomes) = response.data;
                     outcomes
                         .into_iter()

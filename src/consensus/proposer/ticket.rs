@@ -1,50 +1,97 @@
 //! One operation on its way: where it is, and how it came back.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::gate::Gate;
+use super::sequence::Sequence;
 use crate::chat::{Action, Operation};
 use crate::consensus::Applied;
 use crate::consensus::route::Router;
 use crate::error::{Error, Result};
 
 /// Where an operation is, as far as its proposer can know.
-#[derive(Default)]
-pub(super) struct Progress(AtomicU8);
+pub(super) struct Progress {
+    sequence: Sequence,
+    place: Mutex<Place>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Queued,
+    /// On its way into a log, or in one.
+    Entered,
+    /// Whoever proposed it has been told that nothing happened.
+    Abandoned,
+}
 
 impl Progress {
-    const QUEUED: u8 = 0;
-    const ENTERED: u8 = 1;
-    const ABANDONED: u8 = 2;
-
-    /// Claims the operation for a log. False: whoever proposed it has been
-    /// told that nothing happened, and so nothing may.
-    pub(super) fn enter(&self) -> bool {
-        self.0
-            .compare_exchange(Self::QUEUED, Self::ENTERED, Ordering::AcqRel, Ordering::Acquire)
-            .map_or_else(|now| now == Self::ENTERED, |_| true)
+    pub(super) fn new(sequence: Sequence) -> Arc<Progress> {
+        Arc::new(Progress { sequence, place: Mutex::new(Place::Queued) })
     }
 
-    /// Gives up. True: it has never left the queue.
+    /// Claims the operation for a log. False: it was given up, or one before
+    /// it in its sequence was, and it must not enter any.
+    pub(super) fn enter(&self) -> bool {
+        let broken = self.sequence.broken();
+        let mut place = self.place();
+        if *broken || *place == Place::Abandoned {
+            return false;
+        }
+        *place = Place::Entered;
+        true
+    }
+
+    /// Gives up, and breaks the sequence. True: it is in no log and never will be.
     pub(super) fn abandon(&self) -> bool {
-        self.0
-            .compare_exchange(Self::QUEUED, Self::ABANDONED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        let mut broken = self.sequence.broken();
+        *broken = true;
+        let mut place = self.place();
+        let outside = *place != Place::Entered;
+        if outside {
+            *place = Place::Abandoned;
+        }
+        outside
     }
 
     /// It was refused before it reached any log.
     pub(super) fn leave(&self) {
-        // An abandoned operation stays abandoned.
-        let _ = self.0.compare_exchange(
-            Self::ENTERED,
-            Self::QUEUED,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let mut place = self.place();
+        if *place == Place::Entered {
+            *place = Place::Queued;
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().expect("no panic while held")
+    }
+}
+
+/// Gives an operation up when it goes away: whoever waited may stop waiting,
+/// as its connection broke, and what has not left the queue then never does.
+pub(super) struct Abandon(Option<Arc<Progress>>);
+
+impl Abandon {
+    pub(super) fn unless_done(progress: Arc<Progress>) -> Abandon {
+        Abandon(Some(progress))
+    }
+
+    /// It has its outcome.
+    pub(super) fn done(mut self) {
+        self.0 = None;
+    }
+
+    /// See [`Progress::abandon`].
+    pub(super) fn abandon(&self) -> bool {
+        self.0.as_ref().is_none_or(|progress| progress.abandon())
+    }
+}
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 

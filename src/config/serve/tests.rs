@@ -44,7 +44,7 @@ fn flags_reach_their_settings() {
         peers: Some("1=127.0.0.1:9999".to_string()),
         data_dir: Some("/d".to_string()),
         cluster_key_file: Some("/k".to_string()),
-        survivor: Some("auto".to_string()),
+        survivor: Some("never".to_string()),
         insecure: true,
         log_format: Some("json".to_string()),
     };
@@ -55,7 +55,7 @@ fn flags_reach_their_settings() {
     assert_eq!(settings.listen.port(), 9999);
     assert_eq!(settings.data_dir, PathBuf::from("/d"));
     assert_eq!(settings.cluster_key, Some(PathBuf::from("/k")));
-    assert_eq!((settings.survivor, settings.insecure), (Survivor::Auto, true));
+    assert_eq!((settings.survivor, settings.insecure), (Survivor::Never, true));
     assert_eq!(values.text("serve.log_format"), Some("json"));
 }
 
@@ -69,6 +69,15 @@ fn what_a_server_must_be_told_is_asked_for_by_name() {
         let message = refused(&[(variable, "")]);
         assert!(message.contains(flag) && message.contains(variable), "{message}");
     }
+}
+
+#[test]
+fn a_promise_that_cannot_be_kept_is_refused() {
+    let message = refused(&[("FTCHAT_SERVE_SURVIVOR", "auto")]);
+    assert!(
+        message.contains("FTCHAT_SERVE_SURVIVOR") && message.contains("use never"),
+        "{message}"
+    );
 }
 
 #[test]
