@@ -37,6 +37,7 @@
 //! | [`peer`] | authenticated, multiplexed connections between replicas |
 //! | [`consensus`] | one order of operations, agreed by a majority; the only room that names openraft |
 //! | [`replica`] | one replica as a value: found, join, run, stop |
+//! | [`server`] | client sessions: authentication, bounds, following |
 //!
 //! # Where to start reading
 //! [`chat`] for what the system does, [`consensus`] for how it agrees,
@@ -51,5 +52,6 @@ pub mod limits;
 pub mod peer;
 pub mod protocol;
 pub mod replica;
+pub mod server;
 pub mod storage;
 pub mod types;

@@ -1,0 +1,95 @@
+//! What a server asks of the replica below it, as a seam.
+//!
+//! The server's promises are about bad days: a majority that does not answer,
+//! a write whose fate is unknown, a replica that lags behind the one where the
+//! login happened. Behind this trait the tests bring about such days at will.
+
+use tokio::io::BufReader;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::chat::{Operation, State};
+use crate::error::Result;
+use crate::host::{BoxFuture, Stream};
+use crate::protocol::client::ServerStatus;
+use crate::replica::{Applied, Replica, Sequence};
+use crate::types::{ReplicaId, Uuid};
+
+/// The part of [`Replica`] that a server uses; see there.
+pub(super) trait Backend: Send + Sync + 'static {
+    /// The replica that people know.
+    fn id(&self) -> ReplicaId;
+    /// The cluster, once it is founded.
+    fn cluster(&self) -> Option<Uuid>;
+    /// Puts a change into the log. The first poll takes its place in line:
+    /// proposals are ordered as they were polled first.
+    fn propose(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+        sequence: &Sequence,
+    ) -> BoxFuture<'static, Result<Applied>>;
+    /// Waits until the local state contains every write acknowledged so far.
+    fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>>;
+    /// Runs a quick query on the local state, once.
+    fn query(&self, query: &mut dyn FnMut(&State));
+    /// Changes whenever something happens to an account.
+    fn watch(&self, account: Uuid) -> watch::Receiver<u64>;
+    /// What this server knows of itself and the cluster.
+    fn status(&self) -> BoxFuture<'static, ServerStatus>;
+    /// Takes over the connection of another replica.
+    fn serve_peer(
+        &self,
+        stream: BufReader<Stream>,
+        first_line: Vec<u8>,
+        remote: String,
+    ) -> BoxFuture<'static, ()>;
+}
+
+impl dyn Backend {
+    /// Runs a quick query on the local state.
+    pub(super) fn read<T>(&self, query: impl FnOnce(&State) -> T) -> T {
+        let (mut query, mut answer) = (Some(query), None);
+        self.query(&mut |state| answer = query.take().map(|query| query(state)));
+        answer.expect("a backend runs a query once")
+    }
+}
+
+impl Backend for Replica {
+    fn id(&self) -> ReplicaId {
+        Replica::id(self)
+    }
+    fn cluster(&self) -> Option<Uuid> {
+        Replica::cluster(self)
+    }
+    fn propose(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+        sequence: &Sequence,
+    ) -> BoxFuture<'static, Result<Applied>> {
+        Box::pin(Replica::propose(self, operation, deadline, sequence))
+    }
+    fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>> {
+        let replica = self.clone();
+        Box::pin(async move { replica.confirm(deadline).await })
+    }
+    fn query(&self, query: &mut dyn FnMut(&State)) {
+        self.read(query);
+    }
+    fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
+        Replica::watch(self, account)
+    }
+    fn status(&self) -> BoxFuture<'static, ServerStatus> {
+        Box::pin(std::future::ready(Replica::status(self)))
+    }
+    fn serve_peer(
+        &self,
+        stream: BufReader<Stream>,
+        first_line: Vec<u8>,
+        remote: String,
+    ) -> BoxFuture<'static, ()> {
+        let replica = self.clone();
+        Box::pin(async move { replica.serve_peer(stream, first_line, remote).await })
+    }
+}

@@ -1,0 +1,335 @@
+//! One client's connection: one task that reads, runs requests and writes.
+//!
+//! Requests run at the same time, up to a bound after which no more are read
+//! (the client's own socket then tells it to wait), with two rules of order:
+//! changes enter the log in the order in which they were sent, and a request
+//! that changes who the connection speaks for (`login`, `logout`, …) is
+//! finished before the next one begins. Answers go out as they come.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::{AbortHandle, Abortable, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Shared;
+use super::follow::{Follow, stopping};
+use super::greeting::read_to_end;
+use super::incoming::Incoming;
+use super::outgoing::{Outgoing, Writer};
+use super::slots::Slot;
+use super::stop::Stop;
+use super::wire::{push_error, push_result};
+use super::work::{Effect, Finished, Work};
+use crate::chat::SessionView;
+use crate::error::{Error, ErrorCode};
+use crate::host::{BoxFuture, Stream};
+use crate::protocol::client::InboxQuery;
+use crate::replica::Sequence;
+
+/// Follows of one connection. A client needs one; a busy screen a few.
+const FOLLOWS_MAX: usize = 16;
+
+/// How long a connection may take to finish when the server stops or the
+/// client has broken the rules.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// After the last answer, how long to wait for the client to close as well.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// The state of a connection; its methods that take requests are in
+/// `requests.rs`.
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) slot: Slot,
+    pub(super) session: Option<Arc<SessionView>>,
+    pub(super) outgoing: Arc<Outgoing>,
+    /// The order of its changes, and how many of them are in progress.
+    pub(super) sequence: Sequence,
+    pub(super) proposals: usize,
+    pending: FuturesUnordered<Work>,
+    follows: FuturesUnordered<BoxFuture<'static, (u64, Option<Error>)>>,
+    following: BTreeMap<u64, AbortHandle>,
+    /// Whether a request is in progress that the next ones wait for.
+    barrier: bool,
+    /// No request is taken any more; what is left must be finished by then.
+    closing: Option<Instant>,
+}
+
+/// Why a connection ended.
+enum End {
+    /// Everything asked was answered.
+    Finished,
+    /// The connection broke.
+    Broken(io::Error),
+    /// The client does not read what it asks for.
+    SlowReader,
+    /// The time for finishing ran out.
+    OutOfTime,
+}
+
+/// Serves a client that has said hello, until its connection ends.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    stream: BufReader<Stream>,
+    slot: Slot,
+    stop: Stop,
+    hello: &[u8],
+    probation_end: Instant,
+) {
+    let already_read = stream.buffer().to_vec();
+    let (reader, writer) = tokio::io::split(stream.into_inner());
+    let mut incoming = Incoming::new(reader, &already_read);
+    let outgoing = Outgoing::new(shared.limits.write_queue_max_bytes);
+    outgoing.push(|buffer| buffer.extend_from_slice(hello));
+    let mut writer = Writer::new(writer, Arc::clone(&outgoing));
+    let mut connection = Connection {
+        shared: Arc::clone(&shared),
+        slot,
+        session: None,
+        outgoing,
+        sequence: Sequence::default(),
+        proposals: 0,
+        pending: FuturesUnordered::new(),
+        follows: FuturesUnordered::new(),
+        following: BTreeMap::new(),
+        barrier: false,
+        closing: None,
+    };
+    let end = connection.run(&mut incoming, &mut writer, stop, probation_end).await;
+    let address = connection.slot.address();
+    match end {
+        End::Finished => {
+            let finished = timeout(GRACE, writer.finish()).await;
+            if matches!(finished, Ok(Ok(()))) {
+                // How the other side closes changes nothing any more.
+                let _ = timeout(LINGER, read_to_end(incoming.reader())).await;
+            }
+            tracing::debug!(address, "connection closed");
+        }
+        End::Broken(error) => tracing::debug!(address, %error, "connection broke"),
+        End::SlowReader => {
+            let bound = shared.limits.write_queue_max_bytes;
+            if let Some(held_back) = shared.refusals.allow() {
+                tracing::warn!(
+                    address,
+                    held_back,
+                    "dropped a client that did not read its answers: over {bound} bytes waited"
+                );
+            }
+        }
+        End::OutOfTime => tracing::info!(
+            address,
+            requests = connection.pending.len(),
+            "closed a connection with requests that were not finished in time"
+        ),
+    }
+}
+
+impl Connection {
+    async fn run<R, W>(
+        &mut self,
+        incoming: &mut Incoming<R>,
+        writer: &mut Writer<W>,
+        mut stop: Stop,
+        probation_end: Instant,
+    ) -> End
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let (mut stopped, mut stop_requested) = (false, std::pin::pin!(stop.requested()));
+        loop {
+            self.take_lines(incoming);
+            if self.outgoing.is_over_bound() {
+                // Many short requests came with one read: the client is slow
+                // only if its socket does not take the answers now.
+                if let Some(error) = writer.run().now_or_never() {
+                    return End::Broken(error);
+                }
+                if self.outgoing.is_over_bound() {
+                    return End::SlowReader;
+                }
+            }
+            let asks_no_more = incoming.ended() || self.closing.is_some();
+            // A client that closed its half still gets what it asked for;
+            // whether it is really there the next event will show.
+            if asks_no_more && self.pending.is_empty() && self.follows.is_empty() {
+                return End::Finished;
+            }
+            let wants_input = !asks_no_more && self.may_take();
+            let on_probation = self.slot.on_probation() && !self.barrier;
+            let (closing, give_up) = (self.closing, self.closing.unwrap_or(probation_end));
+            // Finished requests first and writing after them: answers gather
+            // and leave together. Reading last.
+            tokio::select! { biased;
+                () = &mut stop_requested, if !stopped => {
+                    stopped = true;
+                    self.close(&stopping());
+                }
+                () = self.progress() => {}
+                error = writer.run() => return End::Broken(error),
+                result = incoming.fill(), if wants_input => {
+                    if let Err(error) = result {
+                        return End::Broken(error);
+                    }
+                }
+                () = sleep_until(give_up), if closing.is_some() || on_probation => {
+                    if closing.is_some() {
+                        return End::OutOfTime;
+                    }
+                    self.refuse(None, probation_over());
+                }
+            }
+        }
+    }
+
+    /// Lets requests and follows run, and answers those that are finished.
+    /// Ends when there was one.
+    async fn progress(&mut self) {
+        std::future::poll_fn(|cx| {
+            let mut any = false;
+            while let Poll::Ready(Some(finished)) = self.pending.poll_next_unpin(cx) {
+                self.proposals -= usize::from(finished.was_proposal);
+                self.finish(finished);
+                any = true;
+            }
+            while let Poll::Ready(Some((id, end))) = self.follows.poll_next_unpin(cx) {
+                self.follow_ended(id, end);
+                any = true;
+            }
+            if any { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Takes all lines that were read, as far as there is room for requests.
+    fn take_lines<R: AsyncRead + Unpin>(&mut self, incoming: &mut Incoming<R>) {
+        while self.may_take() {
+            match incoming.next_line() {
+                Ok(Some(line)) => self.take_line(line),
+                Ok(None) => return,
+                Err(error) => return self.refuse(None, error),
+            }
+        }
+    }
+
+    fn may_take(&self) -> bool {
+        self.closing.is_none()
+            && !self.barrier
+            && self.pending.len() < self.shared.limits.requests_in_flight_max.max(1)
+    }
+
+    /// Starts a request that runs beside others.
+    pub(super) fn start(&mut self, work: Work) {
+        self.pending.push(work);
+    }
+
+    /// Starts a request that later ones wait for.
+    pub(super) fn start_barrier(&mut self, work: BoxFuture<'static, Finished>) {
+        self.barrier = true;
+        self.pending.push(Work::Other(work));
+    }
+
+    /// Answers a request.
+    pub(super) fn finish(&mut self, finished: Finished) {
+        if finished.was_barrier {
+            self.barrier = false;
+        }
+        let id = finished.id;
+        match finished.result {
+            Ok(answer) => self.outgoing.push(|buffer| push_result(buffer, id, &answer)),
+            // Whoever fails to log in on probation goes.
+            Err(error) if self.slot.on_probation() => return self.refuse(Some(id), error),
+            Err(error) => self.outgoing.push(|buffer| push_error(buffer, Some(id), error)),
+        }
+        match finished.effect {
+            Effect::Nothing => {}
+            Effect::Bind(session) => {
+                self.session = Some(session);
+                self.slot.set_session(true);
+            }
+            Effect::Unbind => {
+                self.session = None;
+                self.slot.set_session(false);
+            }
+        }
+    }
+
+    /// Says what is wrong and takes no more requests; those in progress are
+    /// still answered.
+    pub(super) fn refuse(&mut self, id: Option<u64>, error: Error) {
+        self.shared.refused(self.slot.address(), &error);
+        self.outgoing.push(|buffer| push_error(buffer, id, error.clone()));
+        self.close(&error);
+    }
+
+    /// Ends all follows and takes no more requests.
+    fn close(&mut self, why: &Error) {
+        self.closing.get_or_insert(Instant::now() + GRACE);
+        for (id, handle) in std::mem::take(&mut self.following) {
+            handle.abort();
+            self.outgoing.push(|buffer| push_error(buffer, Some(id), why.clone()));
+        }
+    }
+
+    /// Starts a follow under the id of the request.
+    pub(super) fn start_follow(
+        &mut self,
+        id: u64,
+        query: InboxQuery,
+        session: Arc<SessionView>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        if self.following.len() >= FOLLOWS_MAX {
+            return Err(Error::new(
+                ErrorCode::TooMany,
+                format!("one connection has at most {FOLLOWS_MAX} follows"),
+            ));
+        }
+        if self.following.contains_key(&id) {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                format!("request {id} of this connection is a running follow; use another id"),
+            ));
+        }
+        let (shared, outgoing) = (Arc::clone(&self.shared), Arc::clone(&self.outgoing));
+        let follow = Follow::new(shared, outgoing, session, id, query);
+        let (handle, registration) = AbortHandle::new_pair();
+        self.following.insert(id, handle);
+        self.follows.push(Box::pin(async move {
+            (id, Abortable::new(follow.run(deadline), registration).await.ok())
+        }));
+        Ok(())
+    }
+
+    /// Ends a follow that the client no longer wants.
+    pub(super) fn unfollow(&mut self, id: u64) -> Result<(), Error> {
+        let handle = self.following.remove(&id).ok_or_else(|| {
+            Error::new(ErrorCode::InvalidRequest, format!("request {id} is no running follow"))
+        })?;
+        handle.abort();
+        Ok(())
+    }
+
+    fn follow_ended(&mut self, id: u64, end: Option<Error>) {
+        // Without an error it was aborted, and its end was told then.
+        if let Some(error) = end {
+            self.following.remove(&id);
+            self.outgoing.push(|buffer| push_error(buffer, Some(id), error));
+        }
+    }
+}
+
+fn probation_over() -> Error {
+    Error::new(
+        ErrorCode::TooManyConnections,
+        "this server has only reserved slots left, and the connection did not log in in time; \
+         try another server, or later",
+    )
+}

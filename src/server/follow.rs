@@ -1,0 +1,174 @@
+//! Following: messages as they come.
+//!
+//! A follow holds a cursor into the total order and nothing else. It pulls
+//! pages from the state when the connection has room for them, so a slow
+//! follower lags and costs nothing, none is missed and none comes twice: the
+//! cursor passes each message once, and a client that reconnects says `after`
+//! which `seq` to go on.
+//!
+//! Its failure to fear is silence: a follower of a server that was cut off
+//! would wait for ever in peace. So every [`BEAT`] the follow confirms with a
+//! majority that nothing was missed and says so ([`Event::CaughtUp`]); when it
+//! cannot for [`PATIENCE`], it ends with an error that sends the client to
+//! another server.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use super::backend::Backend;
+use super::outgoing::Outgoing;
+use super::sessions::still_bound;
+use super::wire::{fitting, push_event};
+use crate::chat::SessionView;
+use crate::error::{Error, Result};
+use crate::host::BoxFuture;
+use crate::limits::PAGE_MAX_TEXT_BYTES;
+use crate::protocol::client::{Event, InboxQuery, Which};
+
+/// How often a follow confirms that it is not cut off.
+pub(super) const BEAT: Duration = Duration::from_secs(2);
+
+/// How long confirming may fail before the follow ends: long enough for an
+/// election, short enough that a person does not stare at a dead screen.
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Pause after a confirmation that failed at once.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Messages of one event.
+const PAGE_MESSAGES: usize = 256;
+
+/// A running follow.
+pub(super) struct Follow {
+    shared: Arc<Shared>,
+    outgoing: Arc<Outgoing>,
+    session: Arc<SessionView>,
+    id: u64,
+    query: InboxQuery,
+    /// Everything up to here has been shown, or does not match.
+    cursor: u64,
+    /// Messages up to here were there when the follow began: of these an
+    /// "unread" follow shows the unread ones, of later ones all. (One that is
+    /// marked as read before a slow follower gets to it was still new.)
+    backlog_end: u64,
+}
+
+impl Follow {
+    /// A follow that request `id` asked for.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        outgoing: Arc<Outgoing>,
+        session: Arc<SessionView>,
+        id: u64,
+        query: InboxQuery,
+    ) -> Self {
+        let cursor = query.after.unwrap_or(0);
+        Follow { shared, outgoing, session, id, query, cursor, backlog_end: 0 }
+    }
+
+    /// Runs until something ends it, and returns what. The first confirmation
+    /// has until `deadline`.
+    pub(super) async fn run(mut self, deadline: Instant) -> Error {
+        match self.go(deadline).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    async fn go(&mut self, deadline: Instant) -> Result<Infallible> {
+        let backend = Arc::clone(&self.shared.backend);
+        // Before the first look at the state, so that no change falls between.
+        let mut changes = backend.watch(self.session.account);
+        backend.confirm(deadline).await?;
+        self.backlog_end = backend.read(|state| state.last_seq());
+        let (mut confirmed, mut next) = (true, next_confirmation(&backend));
+        loop {
+            changes.mark_unchanged();
+            let seq = self.push_new().await?;
+            if std::mem::take(&mut confirmed) {
+                self.push(&Event::CaughtUp { seq });
+            }
+            tokio::select! { biased;
+                changed = changes.changed() => changed.map_err(|_| stopping())?,
+                result = &mut next => {
+                    result?;
+                    (confirmed, next) = (true, next_confirmation(&backend));
+                }
+            }
+        }
+    }
+
+    /// Shows all messages that match and lie after the cursor. Returns the
+    /// `seq` up to which that is certain.
+    async fn push_new(&mut self) -> Result<u64> {
+        loop {
+            self.outgoing.room().await;
+            let in_backlog = self.query.which == Which::Unread && self.cursor < self.backlog_end;
+            let which = match self.query.which {
+                Which::Unread if !in_backlog => Which::All,
+                which => which,
+            };
+            let query = InboxQuery { which, after: Some(self.cursor), ..self.query.clone() };
+            let now = self.shared.host.clock.now();
+            let (page, last_seq) = self.shared.backend.read(|state| {
+                still_bound(state, &self.session, now)?;
+                let account = self.session.account;
+                let page = state.messages(account, &query, PAGE_MESSAGES, PAGE_MAX_TEXT_BYTES);
+                Ok::<_, Error>((page, state.last_seq()))
+            })?;
+            let (mut messages, mut more) = (page.messages, page.more);
+            let mut reached = if more { page.scanned_to } else { last_seq };
+            if in_backlog && reached >= self.backlog_end {
+                // Beyond the backlog this page has the unread ones only; the
+                // next one begins there and has all.
+                messages.retain(|message| message.seq <= self.backlog_end);
+                (reached, more) = (self.backlog_end, true);
+            }
+            let fitting = fitting(&messages);
+            if fitting < messages.len() {
+                messages.truncate(fitting);
+                (reached, more) = (messages.last().map_or(self.cursor, |last| last.seq), true);
+            }
+            if more && reached <= self.cursor {
+                return Err(Error::internal("a page of messages leads nowhere"));
+            }
+            self.cursor = self.cursor.max(reached);
+            if !messages.is_empty() {
+                self.push(&Event::Messages(messages));
+            }
+            if !more {
+                return Ok(last_seq);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn push(&self, event: &Event) {
+        self.outgoing.push(|buffer| push_event(buffer, self.id, event));
+    }
+}
+
+/// Waits for the next beat, then until a majority has confirmed that the
+/// state is complete.
+fn next_confirmation(backend: &Arc<dyn Backend>) -> BoxFuture<'static, Result<()>> {
+    let backend = Arc::clone(backend);
+    Box::pin(async move {
+        tokio::time::sleep(BEAT).await;
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            match backend.confirm(give_up).await {
+                Err(_) if Instant::now() + RETRY < give_up => tokio::time::sleep(RETRY).await,
+                result => return result,
+            }
+        }
+    })
+}
+
+/// This server is on its way out.
+pub(super) fn stopping() -> Error {
+    Error::unavailable("this server is stopping; go on at another")
+}

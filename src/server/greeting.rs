@@ -1,0 +1,153 @@
+//! The first line of a connection, and last words to those who may not stay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Shared;
+use super::connection;
+use super::follow::stopping;
+use super::slots::Slot;
+use super::stop::Stop;
+use super::wire::{is_object, push_error};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Stream;
+use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION};
+use crate::protocol::client::{Role, ServerHello};
+use crate::protocol::codec;
+
+/// How long an error line and the close after it may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A connection that turned out to be a replica's.
+pub(super) struct Peer {
+    pub(super) slot: Slot,
+    pub(super) stream: BufReader<Stream>,
+    pub(super) first_line: Vec<u8>,
+}
+
+/// Serves a new connection: to its end if it is a client's, up to its first
+/// line if it is a replica's.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    stream: Stream,
+    mut slot: Slot,
+    mut stop: Stop,
+) -> Option<Peer> {
+    let mut stream = BufReader::new(stream);
+    let mut line = Vec::new();
+    let wait_ms = shared.limits.first_line_timeout_ms;
+    let until = Instant::now() + Duration::from_millis(wait_ms);
+    let read = codec::read_line(&mut stream, &mut line, CLIENT_LINE_MAX_BYTES);
+    let role = tokio::select! { biased;
+        () = stop.requested() => Err(stopping()),
+        read = timeout_at(until, read) => match read {
+            Ok(Ok(true)) => role(&line),
+            Ok(Ok(false)) => return None,
+            Ok(Err(error)) if error.code == ErrorCode::Io => return None,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::new(
+                ErrorCode::InvalidRequest,
+                format!("no first line came within {wait_ms} ms"),
+            )),
+        },
+    };
+    let role = match role {
+        Ok(Role::Client) => slot.client().map(|()| Role::Client),
+        other => other,
+    };
+    match role {
+        Ok(Role::Client) => {
+            let mut hello = Vec::new();
+            codec::push_line(
+                &mut hello,
+                &ServerHello {
+                    ftchat: PROTOCOL_VERSION,
+                    version: env!("CARGO_PKG_VERSION").to_string(),
+                    cluster: shared.backend.cluster(),
+                    replica: shared.backend.id(),
+                },
+            );
+            connection::serve(shared, stream, slot, stop, &hello, until).await;
+            None
+        }
+        Ok(Role::Peer) => {
+            slot.peer();
+            Some(Peer { slot, stream, first_line: line })
+        }
+        Err(error) => {
+            shared.refused(slot.address(), &error);
+            farewell(stream, error).await;
+            None
+        }
+    }
+}
+
+/// Reads who opens the connection.
+fn role(line: &[u8]) -> Result<Role> {
+    #[derive(Deserialize)]
+    struct Hello {
+        ftchat: u64,
+        role: String,
+    }
+    codec::check_depth(line)?;
+    let hello: Option<Hello> = serde_json::from_slice(line).ok().filter(|_| is_object(line));
+    let hello = hello.ok_or_else(|| {
+        Error::new(
+            ErrorCode::InvalidRequest,
+            format!(
+                "this is an ftchat server; the first line must be \
+                 {{\"ftchat\":{PROTOCOL_VERSION},\"role\":\"client\"}}"
+            ),
+        )
+    })?;
+    if hello.ftchat != u64::from(PROTOCOL_VERSION) {
+        return Err(Error::new(
+            ErrorCode::UnsupportedVersion,
+            format!(
+                "this server speaks version {PROTOCOL_VERSION} of the protocol, not version {}; \
+                 use the same release of ftchat on both sides",
+                hello.ftchat
+            ),
+        ));
+    }
+    match hello.role.as_str() {
+        "client" => Ok(Role::Client),
+        "peer" => Ok(Role::Peer),
+        other => Err(Error::new(
+            ErrorCode::InvalidRequest,
+            format!(
+                "a role is \"client\" or \"peer\", not {:?}",
+                other.chars().take(32).collect::<String>()
+            ),
+        )),
+    }
+}
+
+/// Says why a connection cannot stay, and closes it.
+pub(super) async fn farewell<S>(mut stream: S, error: Error)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut line = Vec::new();
+    push_error(&mut line, None, error);
+    // Whether the client reads it is its own affair.
+    let _ = timeout(FAREWELL, async {
+        stream.write_all(&line).await?;
+        stream.shutdown().await?;
+        read_to_end(&mut stream).await
+    })
+    .await;
+}
+
+/// Reads what the client had sent already, until it has seen the close: TCP
+/// resets a connection that is closed with unread input, and a reset may
+/// overtake the last answer.
+pub(super) async fn read_to_end<R: AsyncRead + Unpin>(reader: &mut R) -> std::io::Result<()> {
+    let mut ignored = [0; 4096];
+    while reader.read(&mut ignored).await? > 0 {}
+    Ok(())
+}

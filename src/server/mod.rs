@@ -1,0 +1,229 @@
+//! Client sessions: everything between an accepted connection and the replica.
+//!
+//! A [`Server`] takes connections, hears who they are, and serves clients:
+//! authentication, requests, following. Connections of other replicas it hands
+//! to the [`Replica`] after their first line.
+//!
+//! What this room promises:
+//!
+//! - **The order of changes.** Changes that one connection sends enter the log
+//!   in that order, however many are in flight. Answers come as they come.
+//! - **Fresh reads.** A read is confirmed with a majority before it is
+//!   answered, and a token that this server has not heard of is looked up again
+//!   after such a confirmation, so it does not matter which server is asked.
+//! - **Following without loss.** None missed, none twice; and a follow that
+//!   cannot be sure ends with an error instead of falling silent.
+//! - **Bounds.** Lines, nesting, requests in flight, unwritten answers,
+//!   connections in total, per address and of strangers, password hashes at
+//!   once, guesses and registrations: all are bounded by
+//!   [`crate::limits::Limits`], and whoever exceeds one is told which.
+//! - **Silence about secrets.** Passwords are hashed before anything is
+//!   proposed and wiped from memory as far as this program holds them;
+//!   passwords, tokens and texts never reach a log.
+//!
+//! How it fails: a broken connection drops the futures of its requests. What
+//! was proposed may still happen, and the client repeats it elsewhere under
+//! the same id. When told to stop, the server ends follows with a retryable
+//! error, finishes the requests that it took, within five seconds,
+//! and takes no new ones. A panic in a connection ends that connection only.
+//!
+//! - `greeting`, `connection`: the life of a connection; `incoming`,
+//!   `outgoing`, `wire`: its lines; `work`: requests in progress.
+//! - `requests`, `sessions`, `reads`, `follow`: what is asked and answered.
+//! - `slots`, `rate`, `password`: what protects the server and its people.
+//! - `backend`: the replica as seen from here; `stop`: the signal.
+
+mod backend;
+mod connection;
+mod follow;
+mod greeting;
+mod incoming;
+mod outgoing;
+mod password;
+mod rate;
+mod reads;
+mod requests;
+mod sessions;
+mod slots;
+mod stop;
+#[cfg(test)]
+pub(crate) mod tests;
+mod wire;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
+
+pub use self::password::PasswordCost;
+
+use self::backend::Backend;
+use self::greeting::{Peer, farewell};
+use self::password::Passwords;
+use self::rate::{FailedLogins, Registrations, Seldom};
+use self::slots::Slots;
+use self::stop::Stop;
+use crate::error::{Error, Result};
+use crate::host::{Host, Listener};
+use crate::limits::Limits;
+use crate::replica::Replica;
+
+/// Refused connections that are told why at the same time. Beyond that they
+/// are closed without a word, so that refusing costs less than connecting.
+const FAREWELLS_MAX: usize = 64;
+
+/// Pause after a failed accept. The usual reason is that the process is out of
+/// file descriptors, which passes when a connection closes.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How long stopping takes at most: the connections' own time to finish,
+/// write their queues and linger, and a little more.
+const STOP_MAX: Duration = Duration::from_secs(12);
+
+/// Serves clients with one replica. Cheap to clone; all clones share the same
+/// bounds.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+    farewells: Arc<Semaphore>,
+}
+
+/// What all connections of a server share.
+struct Shared {
+    host: Host,
+    backend: Arc<dyn Backend>,
+    limits: Limits,
+    passwords: Passwords,
+    failed_logins: FailedLogins,
+    registrations: Registrations,
+    slots: Arc<Slots>,
+    refusals: Seldom,
+}
+
+impl Shared {
+    /// Logs that somebody was refused; of a flood only some.
+    fn refused(&self, address: &str, error: &Error) {
+        // The code and not the sentence, which may quote what was sent.
+        match self.refusals.allow() {
+            Some(held_back) => {
+                tracing::info!(address, code = %error.code, held_back, "refused a connection");
+            }
+            None => tracing::debug!(address, code = %error.code, "refused a connection"),
+        }
+    }
+}
+
+impl Server {
+    /// A server that serves nobody yet.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorCode::InvalidConfig`] for an impossible cost of
+    /// password hashes.
+    pub fn new(
+        host: Host,
+        replica: Replica,
+        limits: Limits,
+        password_cost: PasswordCost,
+    ) -> Result<Server> {
+        Server::over(host, Arc::new(replica), limits, password_cost)
+    }
+
+    fn over(
+        host: Host,
+        backend: Arc<dyn Backend>,
+        limits: Limits,
+        cost: PasswordCost,
+    ) -> Result<Server> {
+        let shared = Shared {
+            passwords: Passwords::new(host.clone(), cost, limits.password_hashes_in_parallel)?,
+            failed_logins: FailedLogins::new(&limits),
+            registrations: Registrations::new(&limits),
+            slots: Slots::new(&limits),
+            refusals: Seldom::default(),
+            host,
+            backend,
+            limits,
+        };
+        Ok(Server { shared: Arc::new(shared), farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)) })
+    }
+
+    /// Accepts connections and serves them until `stop` says `true` or its
+    /// sender is dropped; then finishes what was taken, within seconds, and
+    /// returns. May run for several listeners at once, such as this server's
+    /// own and an adopted neighbour's.
+    ///
+    /// Dropping the future ends all of its connections at once. Connections of
+    /// other replicas outlive a return (the replica still needs them to hand
+    /// over) and end with the replica.
+    pub async fn run(&self, listener: Box<dyn Listener>, stop: watch::Receiver<bool>) {
+        let mut stop = Stop::new(stop);
+        let (mut clients, mut peers) = (JoinSet::new(), JoinSet::new());
+        loop {
+            tokio::select! { biased;
+                () = stop.requested() => break,
+                Some(ended) = clients.join_next() => self.ended(ended, &mut peers),
+                Some(ended) = peers.join_next() => report(ended),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => match self.shared.slots.admit(&address) {
+                        Ok(slot) => {
+                            tracing::debug!(address, "connection accepted");
+                            let shared = Arc::clone(&self.shared);
+                            clients.spawn(greeting::serve(shared, stream, slot, stop.clone()));
+                        }
+                        Err(error) => {
+                            self.shared.refused(&address, &error);
+                            if let Ok(permit) = Arc::clone(&self.farewells).try_acquire_owned() {
+                                clients.spawn(async move {
+                                    farewell(stream, error).await;
+                                    drop(permit);
+                                    None
+                                });
+                            }
+                        }
+                    },
+                    Err(error) => {
+                        if let Some(held_back) = self.shared.refusals.allow() {
+                            tracing::warn!(%error, held_back, "cannot accept connections");
+                        }
+                        sleep(ACCEPT_RETRY).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let give_up = Instant::now() + STOP_MAX;
+        while !clients.is_empty() {
+            tokio::select! { biased;
+                Some(ended) = clients.join_next() => self.ended(ended, &mut peers),
+                () = sleep_until(give_up) => break,
+            }
+        }
+        peers.detach_all();
+    }
+
+    /// A connection's task has ended: a replica's goes on with the replica.
+    fn ended(&self, ended: Result<Option<Peer>, JoinError>, peers: &mut JoinSet<()>) {
+        match ended {
+            Ok(None) => {}
+            Ok(Some(Peer { slot, stream, first_line })) => {
+                let remote = slot.address().to_string();
+                let served = self.shared.backend.serve_peer(stream, first_line, remote);
+                peers.spawn(async move {
+                    served.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => report(Err(error)),
+        }
+    }
+}
+
+/// Reports a task that panicked: a defect, and one connection less.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task failed, which is a defect of this program");
+    }
+}

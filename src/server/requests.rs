@@ -1,0 +1,254 @@
+//! What each request does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::connection::Connection;
+use super::reads::{Reader, at_most};
+use super::sessions::{Caller, Credentials, not_logged_in, session_expired, session_info};
+use super::wire::{parse_request, push_error};
+use super::work::{self, Effect, Finished, Proposal, Work};
+use crate::chat::{Action, Operation, SessionView};
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{IDS_PER_REQUEST_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES, TIMEOUT_MAX};
+use crate::protocol::client::{Answer, Request};
+use crate::replica::{Applied, Sequence};
+use crate::types::{AccountName, Uuid};
+
+impl Connection {
+    /// Takes a line: starts the request that it holds, or says what is wrong.
+    pub(super) fn take_line(&mut self, line: &mut [u8]) {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        let parsed = parse_request(line);
+        let secret = |request: &Request| {
+            matches!(
+                request,
+                Request::Authenticate { .. }
+                    | Request::Register { .. }
+                    | Request::Login { .. }
+                    | Request::DeleteAccount { .. }
+            )
+        };
+        if parsed.as_ref().map_or(true, |parsed| secret(&parsed.request)) {
+            line.zeroize();
+        }
+        match parsed {
+            Ok(parsed) => {
+                let timeout = parsed.timeout_ms.map_or(TIMEOUT_MAX, Duration::from_millis);
+                let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
+                if let Err(error) = self.take(parsed.id, parsed.request, deadline) {
+                    self.fail(parsed.id, error);
+                }
+            }
+            Err(unreadable) => match unreadable.id {
+                Some(id) => self.fail(id, unreadable.error),
+                None => self.refuse(None, unreadable.error),
+            },
+        }
+    }
+
+    fn fail(&mut self, id: u64, error: Error) {
+        self.outgoing.push(|buffer| push_error(buffer, Some(id), error));
+    }
+
+    fn answer(&mut self, id: u64, answer: Answer) {
+        let effect = Effect::Nothing;
+        self.finish(Finished {
+            id,
+            result: Ok(answer),
+            effect,
+            was_barrier: false,
+            was_proposal: false,
+        });
+    }
+
+    fn take(&mut self, id: u64, request: Request, deadline: Instant) -> Result<()> {
+        let logs_in = matches!(request, Request::Authenticate { .. } | Request::Login { .. });
+        if self.slot.on_probation() && !logs_in {
+            let error = Error::new(
+                ErrorCode::TooManyConnections,
+                "this server has only reserved slots left, for those who log in first; \
+                 try another server, or later",
+            );
+            self.refuse(Some(id), error);
+            return Ok(());
+        }
+        match request {
+            Request::Authenticate { token } => {
+                let (caller, token) = (self.caller(deadline), Zeroizing::new(token));
+                self.bind(id, caller.authenticate(token));
+            }
+            Request::Register { operation, name, password, token } => {
+                let (password, token) = (password.into(), Zeroizing::new(token));
+                let asked = Credentials { operation, name, password, token };
+                self.bind(id, self.caller(deadline).register(asked));
+            }
+            Request::Login { operation, name, password, token } => {
+                let (password, token) = (password.into(), Zeroizing::new(token));
+                let asked = Credentials { operation, name, password, token };
+                self.bind(id, self.caller(deadline).login(asked));
+            }
+            Request::Logout { operation } => {
+                let (session, caller) = (self.any_session()?, self.caller(deadline));
+                self.unbind(id, async move { caller.logout(operation, &session).await });
+            }
+            Request::DeleteAccount { operation, password } => {
+                let (session, caller) = (self.any_session()?, self.caller(deadline));
+                let password = password.into();
+                self.unbind(id, async move {
+                    caller.delete_account(operation, password, &session).await
+                });
+            }
+            Request::Send { operation, to, text } => {
+                let session = self.session()?.number;
+                let to = recipients(&to)?;
+                if text.is_empty() || text.len() > TEXT_MAX_BYTES {
+                    return Err(Error::new(
+                        ErrorCode::InvalidText,
+                        format!("a text has 1 to {TEXT_MAX_BYTES} bytes, not {}", text.len()),
+                    ));
+                }
+                let action = Action::Send { session, to, text };
+                self.propose(id, operation, action, deadline, work::sent);
+            }
+            Request::MarkRead { operation, seqs } => {
+                let session = self.session()?.number;
+                at_most(seqs.len(), IDS_PER_REQUEST_MAX, "messages")?;
+                let action = Action::MarkRead { session, seqs };
+                self.propose(id, operation, action, deadline, work::marked);
+            }
+            Request::Delete { operation, ids } => {
+                let session = self.session()?.number;
+                at_most(ids.len(), IDS_PER_REQUEST_MAX, "ids")?;
+                let action = Action::Delete { session, ids };
+                self.propose(id, operation, action, deadline, work::deleted);
+            }
+            Request::Whoami {} => {
+                let reader = self.reader(deadline)?;
+                self.read(id, reader.whoami());
+            }
+            Request::Accounts { glob, after } => {
+                let reader = self.reader(deadline)?;
+                self.read(id, reader.accounts(glob, after));
+            }
+            Request::Inbox(query) => {
+                let (reader, outgoing) = (self.reader(deadline)?, Arc::clone(&self.outgoing));
+                self.read(id, reader.inbox(query, outgoing));
+            }
+            Request::Find { prefixes } => {
+                let reader = self.reader(deadline)?;
+                self.read(id, reader.find(prefixes));
+            }
+            Request::Follow(query) => {
+                let session = Arc::clone(self.session()?);
+                self.start_follow(id, query, session, deadline)?;
+            }
+            Request::Unfollow { follow } => {
+                self.unfollow(follow)?;
+                self.answer(id, Answer::Done {});
+            }
+            Request::Status {} => {
+                let backend = Arc::clone(&self.shared.backend);
+                self.read(id, async move { Ok(Answer::Status(Box::new(backend.status().await))) });
+            }
+            Request::Ping {} => self.answer(id, Answer::Done {}),
+        }
+        Ok(())
+    }
+
+    /// The bound session, which has not expired as far as this clock can tell.
+    fn session(&self) -> Result<&Arc<SessionView>> {
+        let session = self.session.as_ref().ok_or_else(not_logged_in)?;
+        if session.expires <= self.shared.host.clock.now() {
+            return Err(session_expired(session));
+        }
+        Ok(session)
+    }
+
+    /// The bound session, for requests that end it and may be repetitions.
+    fn any_session(&self) -> Result<Arc<SessionView>> {
+        self.session.clone().ok_or_else(not_logged_in)
+    }
+
+    fn caller(&self, deadline: Instant) -> Caller {
+        let address = self.slot.address().to_string();
+        Caller { shared: Arc::clone(&self.shared), address, deadline }
+    }
+
+    fn reader(&self, deadline: Instant) -> Result<Reader> {
+        let session = Arc::clone(self.session()?);
+        Ok(Reader { shared: Arc::clone(&self.shared), session, deadline })
+    }
+
+    fn propose(
+        &mut self,
+        id: u64,
+        operation: Uuid,
+        action: Action,
+        deadline: Instant,
+        answer: fn(Uuid, Applied) -> Result<Answer>,
+    ) {
+        if self.proposals == 0 && self.sequence.is_broken() {
+            // All that failed has been answered: what comes now was sent in
+            // the knowledge of it.
+            self.sequence = Sequence::default();
+        }
+        let proposed = Operation { id: operation, action };
+        let applied = self.shared.backend.propose(proposed, deadline, &self.sequence);
+        match Proposal::start(id, operation, answer, applied) {
+            Ok(finished) => self.finish(finished),
+            Err(work) => {
+                self.proposals += 1;
+                self.start(work);
+            }
+        }
+    }
+
+    fn read(&mut self, id: u64, answer: impl Future<Output = Result<Answer>> + Send + 'static) {
+        self.start(Work::Other(Box::pin(async move {
+            let result = answer.await;
+            Finished {
+                id,
+                result,
+                effect: Effect::Nothing,
+                was_barrier: false,
+                was_proposal: false,
+            }
+        })));
+    }
+
+    fn bind(
+        &mut self,
+        id: u64,
+        session: impl Future<Output = Result<Arc<SessionView>>> + Send + 'static,
+    ) {
+        self.start_barrier(Box::pin(async move {
+            let (result, effect) = match session.await {
+                Ok(session) => (Ok(Answer::Session(session_info(&session))), Effect::Bind(session)),
+                Err(error) => (Err(error), Effect::Nothing),
+            };
+            Finished { id, result, effect, was_barrier: true, was_proposal: false }
+        }));
+    }
+
+    fn unbind(&mut self, id: u64, answer: impl Future<Output = Result<Answer>> + Send + 'static) {
+        self.start_barrier(Box::pin(async move {
+            let result = answer.await;
+            let effect = if result.is_ok() { Effect::Unbind } else { Effect::Nothing };
+            Finished { id, result, effect, was_barrier: true, was_proposal: false }
+        }));
+    }
+}
+
+fn recipients(to: &[String]) -> Result<Vec<AccountName>> {
+    at_most(to.len(), RECIPIENTS_MAX, "recipients")?;
+    if to.is_empty() {
+        return Err(Error::new(ErrorCode::InvalidRequest, "a message needs a recipient"));
+    }
+    to.iter().map(|name| AccountName::new(name)).collect()
+}

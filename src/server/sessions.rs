@@ -1,0 +1,270 @@
+//! Who is asking: register, login, authenticate, logout, delete-account.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::Shared;
+use super::work::{done, refusal};
+use crate::chat::{Action, Operation, Outcome, SessionView, State};
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES};
+use crate::protocol::client::{Answer, SessionInfo};
+use crate::replica::{Applied, Sequence};
+use crate::types::{AccountName, Digest, Timestamp, Uuid};
+
+/// Where a request comes from, and how long it may take.
+pub(super) struct Caller {
+    pub(super) shared: Arc<Shared>,
+    pub(super) address: String,
+    pub(super) deadline: Instant,
+}
+
+/// A name, a password and a token, as `register` and `login` bring them.
+pub(super) struct Credentials {
+    pub(super) operation: Uuid,
+    pub(super) name: String,
+    pub(super) password: SecretString,
+    pub(super) token: Zeroizing<String>,
+}
+
+/// No session is bound to the connection.
+pub(super) fn not_logged_in() -> Error {
+    Error::new(
+        ErrorCode::NotLoggedIn,
+        "this needs a session and the connection has none; log in with `ftchat login NAME`",
+    )
+}
+
+/// The session's time is over.
+pub(super) fn session_expired(session: &SessionView) -> Error {
+    session_ended(Error::new(
+        ErrorCode::SessionExpired,
+        format!("the session expired on {}; log in again", session.expires),
+    ))
+}
+
+/// The session is over; the state says why.
+fn session_ended(error: Error) -> Error {
+    Error { message: format!("{}: `ftchat login NAME`", error.message), ..error }
+}
+
+fn login_refused(message: &str) -> Error {
+    Error::new(ErrorCode::LoginRefused, message)
+}
+
+/// What a client is told of its session.
+pub(super) fn session_info(view: &SessionView) -> SessionInfo {
+    SessionInfo { name: view.name.clone(), account: view.account, expires: view.expires }
+}
+
+/// Whether a session still exists.
+///
+/// # Errors
+/// [`ErrorCode::SessionExpired`].
+pub(super) fn still_bound(
+    state: &State,
+    session: &SessionView,
+    now: Timestamp,
+) -> Result<SessionView> {
+    state.session_by_number(session.number, now).map_err(session_ended)
+}
+
+/// What the state knows a token by: the sum of its 32 bytes, however they
+/// were spelled.
+fn token_hash(token: &str) -> Result<Digest> {
+    match token.parse::<Digest>() {
+        Ok(bytes) => Ok(Digest::of(&bytes.0)),
+        Err(_) => Err(Error::new(
+            ErrorCode::InvalidRequest,
+            "a session's token has 64 hexadecimal digits; the one given has not",
+        )),
+    }
+}
+
+impl Caller {
+    /// The session of a token.
+    ///
+    /// This replica may lag behind the one where the login happened a moment
+    /// ago, so a token that is unknown here is looked up again once a majority
+    /// has confirmed that the state is complete.
+    ///
+    /// # Errors
+    /// [`ErrorCode::SessionExpired`] for a token that nobody knows (any more).
+    pub(super) async fn authenticate(self, token: Zeroizing<String>) -> Result<Arc<SessionView>> {
+        let hash = token_hash(&token)
+            .map_err(|error| Error::new(ErrorCode::NotLoggedIn, error.message))?;
+        let view = match self.session_of(&hash) {
+            Ok(view) => view,
+            Err(_) => {
+                self.shared.backend.confirm(self.deadline).await?;
+                self.session_of(&hash)?
+            }
+        };
+        self.shared.failed_logins.remember(&view.name.folded(), &self.address);
+        Ok(Arc::new(view))
+    }
+
+    fn session_of(&self, token: &Digest) -> Result<SessionView> {
+        let now = self.shared.host.clock.now();
+        self.shared.backend.read(|state| state.session(token, now)).map_err(session_ended)
+    }
+
+    /// Makes an account and a session.
+    ///
+    /// A name that is taken is refused by the log and not here: when a client
+    /// repeats a registration whose answer was lost, the name is its own.
+    pub(super) async fn register(self, asked: Credentials) -> Result<Arc<SessionView>> {
+        let name = AccountName::new(&asked.name)?;
+        let length = asked.password.expose_secret().len();
+        if !(PASSWORD_MIN_BYTES..=PASSWORD_MAX_BYTES).contains(&length) {
+            return Err(Error::new(
+                ErrorCode::InvalidPassword,
+                format!(
+                    "a password has {PASSWORD_MIN_BYTES} to {PASSWORD_MAX_BYTES} bytes, \
+                     not {length}"
+                ),
+            ));
+        }
+        let token_hash = token_hash(&asked.token)?;
+        self.shared.registrations.attempt(&self.address)?;
+        let turn = self.shared.passwords.turn(self.deadline).await?;
+        let password_hash = self.shared.passwords.hash(turn, asked.password).await?;
+        let action = Action::Register {
+            account: self.shared.host.uuid(),
+            name,
+            password_hash,
+            token_hash,
+            expires: self.expiry(),
+        };
+        self.open(asked.operation, action, &token_hash).await
+    }
+
+    /// Makes a session of an account that exists.
+    ///
+    /// # Errors
+    /// [`ErrorCode::LoginRefused`], the same for an unknown account and a wrong
+    /// password, after the same work.
+    pub(super) async fn login(self, asked: Credentials) -> Result<Arc<SessionView>> {
+        let refused = || login_refused("unknown account or wrong password");
+        let name = AccountName::new(&asked.name)?;
+        let token_hash = token_hash(&asked.token)?;
+        // The account may have been made a moment ago at another server.
+        self.shared.backend.confirm(self.deadline).await?;
+        let account = self.shared.backend.read(|state| state.account_by_name(&name));
+        let stored = account.as_ref().map(|account| Arc::clone(&account.password_hash));
+        if !self.password_is_right(&name, asked.password, stored).await? {
+            return Err(refused());
+        }
+        let account = account.ok_or_else(refused)?.account;
+        let action = Action::OpenSession { account, token_hash, expires: self.expiry() };
+        self.open(asked.operation, action, &token_hash).await
+    }
+
+    /// Ends a session.
+    pub(super) async fn logout(self, operation: Uuid, session: &SessionView) -> Result<Answer> {
+        let action = Action::CloseSession { session: session.number };
+        done(operation, self.propose(operation, action).await?)
+    }
+
+    /// Removes the session's account.
+    ///
+    /// # Errors
+    /// [`ErrorCode::LoginRefused`] for a wrong password.
+    pub(super) async fn delete_account(
+        self,
+        operation: Uuid,
+        password: SecretString,
+        session: &SessionView,
+    ) -> Result<Answer> {
+        self.shared.backend.confirm(self.deadline).await?;
+        let now = self.shared.host.clock.now();
+        let account = self.shared.backend.read(|state| {
+            let bound = state.session_by_number(session.number, now).ok()?;
+            state.account(bound.account)
+        });
+        // Without the session there is nothing to protect: the operation can
+        // only be one that was done before, whose answer was lost, and which
+        // the log answers again; anything else it refuses.
+        if let Some(account) = account {
+            let stored = Some(Arc::clone(&account.password_hash));
+            if !self.password_is_right(&account.name, password, stored).await? {
+                return Err(login_refused("wrong password; the account was not deleted"));
+            }
+        }
+        let action = Action::DeleteAccount { session: session.number };
+        done(operation, self.propose(operation, action).await?)
+    }
+
+    /// Checks a password within the rate limits.
+    async fn password_is_right(
+        &self,
+        name: &AccountName,
+        password: SecretString,
+        stored: Option<Arc<str>>,
+    ) -> Result<bool> {
+        if password.expose_secret().len() > PASSWORD_MAX_BYTES {
+            return Ok(false);
+        }
+        let (account, limits) = (name.folded(), &self.shared.failed_logins);
+        // Once before the queue for a turn, so that a flood does not fill it,
+        // and again when it counts.
+        limits.check(&account, &self.address)?;
+        let turn = self.shared.passwords.turn(self.deadline).await?;
+        limits.attempt(&account, &self.address)?;
+        let right = self.shared.passwords.verify(turn, password, stored).await;
+        if right {
+            limits.forgive(&account, &self.address);
+            limits.remember(&account, &self.address);
+        }
+        Ok(right)
+    }
+
+    /// Proposes a new session and reads it back.
+    ///
+    /// What is bound is what the state says, not what was asked for: a
+    /// repeated operation has the outcome of the first. And it must be the
+    /// session of the caller's own token, so that knowing an operation's id
+    /// is not enough to get its session.
+    async fn open(
+        &self,
+        operation: Uuid,
+        action: Action,
+        token: &Digest,
+    ) -> Result<Arc<SessionView>> {
+        let number = match self.propose(operation, action).await?.outcome {
+            Outcome::SessionOpened { session, .. } => session,
+            other => return Err(refusal(other)),
+        };
+        let opened = || match self.session_of(token) {
+            Ok(view) if view.number != number => Err(Error::new(
+                ErrorCode::IdConflict,
+                "the operation id belongs to another login; repeat with a new id and token",
+            )),
+            other => other.map(Arc::new),
+        };
+        if let Ok(session) = opened() {
+            return Ok(session);
+        }
+        // Applied at the leader and not here yet.
+        self.shared.backend.confirm(self.deadline).await.map_err(|error| {
+            Error::outcome_unknown(format!(
+                "the new session could not be read back, repeat the request with the same \
+                 operation id: {error}"
+            ))
+        })?;
+        opened()
+    }
+
+    async fn propose(&self, operation: Uuid, action: Action) -> Result<Applied> {
+        let operation = Operation { id: operation, action };
+        self.shared.backend.propose(operation, self.deadline, &Sequence::default()).await
+    }
+
+    fn expiry(&self) -> Timestamp {
+        let lifetime_ms = self.shared.limits.session_lifetime_s.saturating_mul(1000);
+        self.shared.host.clock.now().plus_ms(lifetime_ms)
+    }
+}

@@ -1,0 +1,113 @@
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_without_reading_is_dropped() {
+    let rig = Rig::with(Limits { write_queue_max_bytes: 4_096, ..Limits::default() });
+    let mut client = rig.client().await;
+    let ping = format!("{}\n", json!({"id": 1, "request": {"ping": {}}})).repeat(5_000);
+    // The pipe takes 64 KiB of answers, the queue four; then the connection ends.
+    let said = timeout(LONG, client.stream.write_all(ping.as_bytes())).await;
+    let said = said.expect("dropped, not stuck");
+    let mut answers = 0;
+    while let Ok(Ok(count)) = timeout(LONG, client.stream.read_until(b'\n', &mut Vec::new())).await
+    {
+        if count == 0 {
+            break;
+        }
+        answers += 1;
+    }
+    assert!(answers < 5_000, "{answers} answers after {said:?}");
+    assert!(answers > 1_000, "what was written before arrives: {answers}");
+    rig.client().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_nobody_reads_wait_and_do_not_pile_up() {
+    let rig = Rig::with(Limits { write_queue_max_bytes: 512 * 1024, ..Limits::default() });
+    let mut alice = rig.registered("alice").await;
+    for number in 0..10 {
+        alice.ask(send(number, "alice", &"x".repeat(8_000))).await;
+    }
+    // Each answer is 64 KiB; 100 of them would be far over the bound.
+    for _ in 0..100 {
+        alice.request(json!({"inbox": {"which": "all"}})).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for _ in 0..100 {
+        let page = alice.hear().await;
+        assert_eq!(page["result"]["messages"]["messages"].as_array().map(Vec::len), Some(8));
+    }
+    // And one that waits longer than it may is told that nothing was done.
+    for _ in 0..5 {
+        alice.request(json!({"inbox": {"which": "all"}})).await;
+    }
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let mut codes = Vec::new();
+    for _ in 0..5 {
+        let line = alice.hear().await;
+        codes.push(line["error"]["code"].as_str().unwrap_or("page").to_string());
+    }
+    assert_eq!(codes.first().map(String::as_str), Some("page"));
+    assert_eq!(codes.last().map(String::as_str), Some("deadline_exceeded"));
+}
+
+fn few(max: usize, reserved: usize) -> Rig {
+    Rig::with(Limits {
+        connections_max: max,
+        connections_reserved: reserved,
+        connections_per_address_max: max,
+        ..Limits::default()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_server_says_so_and_has_room_again_later() {
+    let rig = few(2, 0);
+    let (first, _second) = (rig.client().await, rig.client().await);
+    let third = rig.connect("127.0.0.1").await;
+    let refusal = third.thrown_out().await;
+    assert_eq!(code(&refusal), "too_many_connections");
+    assert_eq!(refusal["error"]["retryable"], true);
+    drop(first);
+    rig.client().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_cannot_take_the_slots_of_people_and_replicas() {
+    let rig = few(6, 4);
+    let person = rig.registered("alice").await;
+    let mut strangers = Vec::new();
+    for _ in 0..2 {
+        strangers.push(rig.client().await);
+    }
+    // The next client is on probation: it may log in, and nothing else.
+    let mut late = rig.client().await;
+    late.request(json!({"ping": {}})).await;
+    assert_eq!(code(&late.thrown_out().await), "too_many_connections");
+    let mut guessing = rig.client().await;
+    guessing.request(login(1, "alice", "wrong password")).await;
+    assert_eq!(code(&guessing.thrown_out().await), "login_refused");
+    let silent = rig.client().await;
+    let started = tokio::time::Instant::now();
+    assert_eq!(code(&silent.thrown_out().await), "too_many_connections");
+    assert_eq!(started.elapsed().as_secs(), 5);
+    let mut welcome = rig.client().await;
+    let bound = welcome.ask(json!({"authenticate": {"token": token("alice")}})).await;
+    assert_eq!(bound["result"]["session"]["name"], "alice");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    welcome.ask(json!({"whoami": {}})).await["result"]["session"].as_object().expect("stays");
+    // The last slots are for replicas.
+    let mut client = rig.connect("127.0.0.1").await;
+    client.say(r#"{"ftchat":1,"role":"client"}"#).await;
+    assert_eq!(code(&client.thrown_out().await), "too_many_connections");
+    let mut peers = Vec::new();
+    for _ in 0..2 {
+        let mut peer = rig.connect("127.0.0.1").await;
+        peer.say(r#"{"ftchat":1,"role":"peer"}"#).await;
+        let mut line = String::new();
+        peer.stream.read_line(&mut line).await.expect("memory");
+        assert!(line.starts_with(r#"{"ftchat":1,"role":"peer"} from"#), "{line}");
+        peers.push(peer);
+    }
+    drop((person, strangers));
+}

@@ -1,0 +1,303 @@
+//! A host without a machine, and a replica whose bad days are made to order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::chat::{Batch, Effects, Operation, Outcome, State};
+use crate::error::{Error, Result};
+use crate::host::*;
+use crate::protocol::client::ServerStatus;
+use crate::replica::{Applied, Sequence};
+use crate::server::backend::Backend;
+use crate::types::{Address, ReplicaId, Timestamp, Uuid};
+
+/// Seeded randomness, time as tokio tells it, and nothing else.
+pub(crate) fn host(seed: u64) -> Host {
+    Host {
+        clock: Arc::new(FakeClock(Instant::now())),
+        random: Arc::new(FakeRandom(AtomicU64::new(seed))),
+        network: Arc::new(Nothing),
+        disk: Arc::new(Nothing),
+        workers: Arc::new(Nothing),
+    }
+}
+
+struct FakeClock(Instant);
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_800_000_000_000).plus_ms(self.0.elapsed().as_millis() as u64)
+    }
+}
+
+struct FakeRandom(AtomicU64);
+impl Random for FakeRandom {
+    fn fill(&self, buffer: &mut [u8]) {
+        for byte in buffer {
+            // Knuth's MMIX generator; its upper bits are good enough here.
+            let next =
+                |x: u64| x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let old = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |x| Some(next(x)));
+            *byte = (next(old.unwrap_or_else(|x| x)) >> 56) as u8;
+        }
+    }
+}
+
+/// What a server does not use.
+struct Nothing;
+fn nothing<T: Send + 'static>() -> BoxFuture<'static, io::Result<T>> {
+    Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+}
+impl Network for Nothing {
+    fn connect(&self, _: &Address) -> BoxFuture<'static, io::Result<Stream>> {
+        nothing()
+    }
+    fn listen(&self, _: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        nothing()
+    }
+}
+impl Workers for Nothing {
+    fn spawn(&self, _: &str, job: BoxFuture<'static, ()>) {
+        tokio::spawn(job);
+    }
+    fn compute(&self, computation: Box<dyn FnOnce() + Send>) {
+        computation();
+    }
+}
+impl Disk for Nothing {
+    fn create_dir_all(&self, _: &Path) -> BoxFuture<'static, io::Result<()>> {
+        nothing()
+    }
+    fn list(&self, _: &Path) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        nothing()
+    }
+    fn create(&self, _: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        nothing()
+    }
+    fn open(&self, _: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        nothing()
+    }
+    fn read(&self, _: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {
+        nothing()
+    }
+    fn rename(&self, _: &Path, _: &Path) -> BoxFuture<'static, io::Result<()>> {
+        nothing()
+    }
+    fn remove_file(&self, _: &Path) -> BoxFuture<'static, io::Result<()>> {
+        nothing()
+    }
+    fn remove_dir_all(&self, _: &Path) -> BoxFuture<'static, io::Result<()>> {
+        nothing()
+    }
+    fn sync_dir(&self, _: &Path) -> BoxFuture<'static, io::Result<()>> {
+        nothing()
+    }
+    fn try_lock(&self, _: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
+        nothing()
+    }
+    fn used_bytes(&self, _: &Path) -> BoxFuture<'static, io::Result<u64>> {
+        nothing()
+    }
+}
+
+/// Connections that the test makes.
+pub(crate) struct FakeListener(pub(crate) tokio::sync::Mutex<mpsc::Receiver<(Stream, String)>>);
+impl Listener for FakeListener {
+    fn accept(&self) -> BoxFuture<'_, io::Result<(Stream, String)>> {
+        Box::pin(async {
+            match self.0.lock().await.recv().await {
+                Some(connection) => Ok(connection),
+                None => std::future::pending().await,
+            }
+        })
+    }
+    fn local_address(&self) -> Address {
+        "127.0.0.1:1".parse().expect("an address")
+    }
+}
+
+/// The real state machine behind a log that the test holds in its hands.
+pub(crate) struct FakeReplica {
+    host: Host,
+    inner: Mutex<Inner>,
+    /// While `false`, proposals enter the log and their answers wait.
+    pub(crate) answers: watch::Sender<bool>,
+    /// While `false`, nothing is confirmed, as without a majority.
+    pub(crate) majority: watch::Sender<bool>,
+}
+
+struct Inner {
+    /// What the leader has applied.
+    leader: State,
+    /// What this server's replica has applied.
+    local: State,
+    /// What it has still to apply, while it lags.
+    backlog: Vec<(u64, Batch)>,
+    lags: bool,
+    index: u64,
+    proposed: Vec<Uuid>,
+    refuse: Option<Error>,
+    confirmations: usize,
+    watches: BTreeMap<Uuid, watch::Sender<u64>>,
+}
+
+impl Inner {
+    fn catch_up(&mut self) {
+        let mut effects = Effects::default();
+        for (index, batch) in std::mem::take(&mut self.backlog) {
+            self.local.apply(index, &batch, &mut effects);
+        }
+        let happened = effects.delivered.iter().chain(&effects.sent).map(|(account, _)| *account);
+        let ended = !effects.ended_sessions.is_empty();
+        let happened: Vec<_> = happened.chain(effects.ended_accounts.iter().copied()).collect();
+        for (account, watch) in &self.watches {
+            if ended || happened.contains(account) {
+                watch.send_modify(|count| *count += 1);
+            }
+        }
+    }
+}
+
+impl FakeReplica {
+    pub(crate) fn new(host: Host) -> Arc<Self> {
+        let inner = Inner {
+            leader: State::default(),
+            local: State::default(),
+            backlog: Vec::new(),
+            lags: false,
+            index: 0,
+            proposed: Vec::new(),
+            refuse: None,
+            confirmations: 0,
+            watches: BTreeMap::new(),
+        };
+        let (answers, majority) = (watch::channel(true).0, watch::channel(true).0);
+        Arc::new(FakeReplica { host, inner: Mutex::new(inner), answers, majority })
+    }
+
+    /// Operation ids in the order of the log.
+    pub(crate) fn proposed(&self) -> Vec<Uuid> {
+        self.inner().proposed.clone()
+    }
+
+    /// Lets the local state lag until something is confirmed.
+    pub(crate) fn lag(&self) {
+        self.inner().lags = true;
+    }
+
+    /// Lets every proposal fail.
+    pub(crate) fn refuse(&self, error: Option<Error>) {
+        self.inner().refuse = error;
+    }
+
+    /// How often something was confirmed.
+    pub(crate) fn confirmations(&self) -> usize {
+        self.inner().confirmations
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no test panics while it holds the lock")
+    }
+
+    fn append(&self, operation: Operation) -> Result<Outcome> {
+        let mut inner = self.inner();
+        if let Some(error) = &inner.refuse {
+            return Err(error.clone());
+        }
+        inner.index += 1;
+        inner.proposed.push(operation.id);
+        let batch = Batch { at: self.host.clock.now(), operations: vec![operation] };
+        let index = inner.index;
+        let mut outcomes = inner.leader.apply(index, &batch, &mut Effects::default());
+        inner.backlog.push((index, batch));
+        if !inner.lags {
+            inner.catch_up();
+        }
+        Ok(outcomes.pop().expect("one operation, one outcome"))
+    }
+}
+
+impl Backend for FakeReplica {
+    fn id(&self) -> ReplicaId {
+        ReplicaId(1)
+    }
+    fn cluster(&self) -> Option<Uuid> {
+        Some(Uuid::from_u128(1))
+    }
+    fn propose(
+        &self,
+        operation: Operation,
+        _: Instant,
+        _: &Sequence,
+    ) -> BoxFuture<'static, Result<Applied>> {
+        let (outcome, mut open) = (self.append(operation), self.answers.subscribe());
+        Box::pin(async move {
+            let _open = open.wait_for(|open| *open).await.map_err(|_| Error::internal("gone"))?;
+            outcome.map(|outcome| Applied { outcome, copies: 2, replicas: 3 })
+        })
+    }
+    fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>> {
+        let lacking = Error::new(
+            crate::error::ErrorCode::ReadNotConfirmed,
+            "no majority answered: servers 2 and 3 are missing",
+        );
+        let mut majority = self.majority.subscribe();
+        let mut inner = self.inner();
+        inner.confirmations += 1;
+        inner.catch_up();
+        inner.lags = false;
+        Box::pin(async move {
+            match tokio::time::timeout_at(deadline, majority.wait_for(|there| *there)).await {
+                Ok(_) => Ok(()),
+                Err(_) => Err(lacking),
+            }
+        })
+    }
+    fn query(&self, query: &mut dyn FnMut(&State)) {
+        query(&self.inner().local);
+    }
+    fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
+        self.inner().watches.entry(account).or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+    fn status(&self) -> BoxFuture<'static, ServerStatus> {
+        Box::pin(async {
+            ServerStatus {
+                cluster: None,
+                replica: ReplicaId(1),
+                members: vec![],
+                leader: None,
+                term: 7,
+                writable: false,
+                commit: 0,
+                survivor: Default::default(),
+                hosted: vec![],
+                notice: Some("servers 2 and 3 are missing".into()),
+            }
+        })
+    }
+    /// Says back what it was handed, then echoes.
+    fn serve_peer(
+        &self,
+        mut stream: BufReader<Stream>,
+        first_line: Vec<u8>,
+        remote: String,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let greeting = [&first_line[..], b" from ", remote.as_bytes(), b"\n"].concat();
+            let mut buffer = [0; 64];
+            let mut send = greeting;
+            while stream.write_all(&send).await.is_ok() {
+                match stream.read(&mut buffer).await {
+                    Ok(count) if count > 0 => send = buffer[..count].to_vec(),
+                    _ => return,
+                }
+            }
+        })
+    }
+}

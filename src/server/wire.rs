@@ -1,0 +1,161 @@
+//! Requests out of lines, and answers into lines.
+//!
+//! What clients read as [`crate::protocol::client::ResponseLine`] is written
+//! here by parts: serde's `flatten`, which that type uses, first builds every
+//! answer in memory a second time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorBody, ErrorCode};
+use crate::limits::SERVER_LINE_MAX_BYTES;
+use crate::protocol::client::{Answer, Event, Message, RequestLine};
+use crate::protocol::codec;
+
+/// Every operation that a client may ask for, to tell an unknown one from a
+/// malformed one.
+const OPERATIONS: [&str; 16] = [
+    "authenticate",
+    "register",
+    "login",
+    "logout",
+    "whoami",
+    "accounts",
+    "send",
+    "inbox",
+    "follow",
+    "unfollow",
+    "mark_read",
+    "find",
+    "delete",
+    "delete_account",
+    "status",
+    "ping",
+];
+
+/// A line that is no request.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// The request's id. Without one nobody could match the answer, so the
+    /// connection ends.
+    pub(super) id: Option<u64>,
+    pub(super) error: Error,
+}
+
+/// Reads a request.
+pub(super) fn parse_request(line: &[u8]) -> Result<RequestLine, Unreadable> {
+    codec::check_depth(line).map_err(|error| Unreadable { id: None, error })?;
+    if !is_object(line) {
+        let error = "a line must be one JSON object with a request";
+        return Err(Unreadable { id: None, error: Error::new(ErrorCode::InvalidRequest, error) });
+    }
+    serde_json::from_slice(line).map_err(|error| explain(line, &error))
+}
+
+/// Whether a line begins as an object does: serde takes an array of the
+/// fields' values for one.
+pub(super) fn is_object(line: &[u8]) -> bool {
+    line.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// What is wrong with a line, as exactly as can be told.
+fn explain(line: &[u8], error: &serde_json::Error) -> Unreadable {
+    #[derive(Deserialize)]
+    struct Loose {
+        #[serde(default)]
+        id: serde_json::Value,
+        #[serde(default)]
+        request: serde_json::Value,
+    }
+    let invalid = |message| Error::new(ErrorCode::InvalidRequest, message);
+    let Ok(loose) = serde_json::from_slice::<Loose>(line) else {
+        return Unreadable {
+            id: None,
+            error: invalid(format!("a line must be one JSON object with a request: {error}")),
+        };
+    };
+    let Some(id) = loose.id.as_u64() else {
+        return Unreadable {
+            id: None,
+            error: invalid("a request must have an \"id\", a whole number from 0".to_string()),
+        };
+    };
+    let name = match &loose.request {
+        serde_json::Value::Object(keys) if keys.len() == 1 => keys.keys().next(),
+        _ => None,
+    };
+    let error = match name {
+        Some(name) if !OPERATIONS.contains(&name.as_str()) => {
+            let name: String = name.chars().take(64).collect();
+            Error::new(
+                ErrorCode::UnknownOperation,
+                format!("this server knows no operation {name:?}; is the client newer than it?"),
+            )
+        }
+        _ => invalid(format!("the request is malformed: {error}")),
+    };
+    Unreadable { id: Some(id), error }
+}
+
+/// Appends the answer to a request.
+pub(super) fn push_result(buffer: &mut Vec<u8>, id: u64, answer: &Answer) {
+    push(buffer, Some(id), "result", answer);
+}
+
+/// Appends a failure; without an id when no request can be named.
+pub(super) fn push_error(buffer: &mut Vec<u8>, id: Option<u64>, error: Error) {
+    push(buffer, id, "error", &ErrorBody::from(error));
+}
+
+/// Appends an event of the follow that request `id` started.
+pub(super) fn push_event(buffer: &mut Vec<u8>, id: u64, event: &Event) {
+    push(buffer, Some(id), "event", event);
+}
+
+fn push<T: Serialize>(buffer: &mut Vec<u8>, id: Option<u64>, kind: &str, body: &T) {
+    buffer.push(b'{');
+    if let Some(id) = id {
+        buffer.extend_from_slice(b"\"id\":");
+        serde_json::to_writer(&mut *buffer, &id).expect("a number serializes");
+        buffer.push(b',');
+    }
+    buffer.push(b'"');
+    buffer.extend_from_slice(kind.as_bytes());
+    buffer.extend_from_slice(b"\":");
+    serde_json::to_writer(&mut *buffer, body).expect("plain data serializes");
+    buffer.extend_from_slice(b"}\n");
+}
+
+/// How many of the messages fit into one line to a client; at least one.
+///
+/// A page is cut by the bytes of its texts, but JSON may write one byte as
+/// six, and a message may carry a thousand recipients.
+pub(super) fn fitting(messages: &[Message]) -> usize {
+    // What stands around the messages, and around the fields of one.
+    const FRAME_BYTES: usize = 128;
+    const FIELDS_BYTES: usize = 256;
+    let mut room = SERVER_LINE_MAX_BYTES - FRAME_BYTES;
+    for (count, message) in messages.iter().enumerate() {
+        let recipients: usize = message.to.iter().map(|name| name.as_str().len() + 3).sum();
+        let bytes = FIELDS_BYTES + recipients + encoded_bytes(&message.text);
+        if bytes > room && count > 0 {
+            return count;
+        }
+        room = room.saturating_sub(bytes);
+    }
+    messages.len()
+}
+
+/// Bytes of a text as JSON, without its quotes.
+fn encoded_bytes(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' => 2,
+            0..=0x1f => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+#[path = "tests/wire.rs"]
+mod tests;

@@ -1,0 +1,147 @@
+//! A request in progress, as a future of its connection's task.
+//!
+//! A connection runs its requests within its own task: a spawned task for each
+//! of fifty thousand messages a second would cost more than the messages.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use crate::chat::{Outcome, SessionView};
+use crate::error::{Error, Result};
+use crate::host::BoxFuture;
+use crate::protocol::client::{Answer, Sent};
+use crate::replica::Applied;
+use crate::types::Uuid;
+
+/// A request in progress.
+pub(super) enum Work {
+    /// A change whose answer needs nothing but its outcome: the hot path.
+    Proposal(Proposal),
+    /// Everything else.
+    Other(BoxFuture<'static, Finished>),
+}
+
+/// A change on its way through the log.
+pub(super) struct Proposal {
+    id: u64,
+    operation: Uuid,
+    answer: fn(Uuid, Applied) -> Result<Answer>,
+    applied: BoxFuture<'static, Result<Applied>>,
+}
+
+/// A request that is done.
+pub(super) struct Finished {
+    pub(super) id: u64,
+    pub(super) result: Result<Answer>,
+    /// What it changes about the connection.
+    pub(super) effect: Effect,
+    /// Whether later requests waited for it.
+    pub(super) was_barrier: bool,
+    /// Whether it was a [`Proposal`] that had to wait.
+    pub(super) was_proposal: bool,
+}
+
+/// What a finished request changes about its connection.
+pub(super) enum Effect {
+    /// Nothing.
+    Nothing,
+    /// The connection speaks for this session from now on.
+    Bind(Arc<SessionView>),
+    /// The connection speaks for nobody from now on.
+    Unbind,
+}
+
+impl Proposal {
+    /// Takes the proposal's place in line, which is what its first poll does.
+    ///
+    /// That poll is made here and not left to the set of pending futures: it
+    /// must happen in the order of the requests, and without tokio's budget
+    /// for cooperation, which could turn it into a poll that does nothing and
+    /// let a later request overtake this one.
+    pub(super) fn start(
+        id: u64,
+        operation: Uuid,
+        answer: fn(Uuid, Applied) -> Result<Answer>,
+        mut applied: BoxFuture<'static, Result<Applied>>,
+    ) -> Result<Finished, Work> {
+        let mut first_poll = tokio::task::unconstrained(applied.as_mut());
+        // Nobody is woken through this context: the set polls a future that
+        // was added to it before it waits.
+        let mut context = Context::from_waker(Waker::noop());
+        match Pin::new(&mut first_poll).poll(&mut context) {
+            Poll::Ready(result) => Ok(finish(id, operation, answer, result)),
+            Poll::Pending => Err(Work::Proposal(Proposal { id, operation, answer, applied })),
+        }
+    }
+}
+
+fn finish(
+    id: u64,
+    operation: Uuid,
+    answer: fn(Uuid, Applied) -> Result<Answer>,
+    result: Result<Applied>,
+) -> Finished {
+    let result = result.and_then(|applied| answer(operation, applied));
+    Finished { id, result, effect: Effect::Nothing, was_barrier: false, was_proposal: true }
+}
+
+impl Future for Work {
+    type Output = Finished;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished> {
+        match self.get_mut() {
+            Work::Proposal(proposal) => {
+                let result = ready!(proposal.applied.as_mut().poll(cx));
+                Poll::Ready(finish(proposal.id, proposal.operation, proposal.answer, result))
+            }
+            Work::Other(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+/// The answer to `send`.
+pub(super) fn sent(id: Uuid, applied: Applied) -> Result<Answer> {
+    let Applied { outcome, copies, replicas } = applied;
+    match outcome {
+        Outcome::Sent { seq, at, to } => {
+            Ok(Answer::Sent(Sent { id, to, at, seq, copies, replicas }))
+        }
+        other => Err(refusal(other)),
+    }
+}
+
+/// The answer to `mark_read`.
+pub(super) fn marked(_: Uuid, applied: Applied) -> Result<Answer> {
+    match applied.outcome {
+        Outcome::Marked { count } => Ok(Answer::Marked { count }),
+        other => Err(refusal(other)),
+    }
+}
+
+/// The answer to `delete`.
+pub(super) fn deleted(_: Uuid, applied: Applied) -> Result<Answer> {
+    match applied.outcome {
+        Outcome::Deleted { count } => Ok(Answer::Deleted { count }),
+        other => Err(refusal(other)),
+    }
+}
+
+/// The answer to `logout` and `delete_account`.
+pub(super) fn done(_: Uuid, applied: Applied) -> Result<Answer> {
+    match applied.outcome {
+        Outcome::Done => Ok(Answer::Done {}),
+        other => Err(refusal(other)),
+    }
+}
+
+/// Why an operation has not the outcome that its kind has.
+pub(super) fn refusal(outcome: Outcome) -> Error {
+    match outcome {
+        Outcome::Refused(body) => body.into(),
+        // An id that was used for another kind of operation is refused by the
+        // state machine, so this is a defect.
+        _ => Error::internal("an operation has the outcome of another kind of operation"),
+    }
+}
