@@ -38,12 +38,14 @@
 //! | [`consensus`] | one order of operations, agreed by a majority; the only room that names openraft |
 //! | [`replica`] | one replica as a value: found, join, run, stop |
 //! | [`server`] | client sessions: authentication, bounds, following |
+//! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
 //!
 //! # Where to start reading
 //! [`chat`] for what the system does, [`consensus`] for how it agrees,
 //! [`storage`] for how it remembers, `tests/sim` for how it is proved.
 
 pub mod chat;
+pub mod client;
 pub mod config;
 pub mod consensus;
 pub mod error;

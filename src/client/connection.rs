@@ -1,0 +1,367 @@
+//! One connection to one server.
+//!
+//! Two tasks serve it, so that a server which does not read never keeps us from
+//! reading what it says: one writes the lines that wait, one reads lines and
+//! routes each to whoever asked. When the stream breaks, nothing more is sent,
+//! what the server said before is still heard, and then every request that
+//! waits fails at once, with the reason.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::error::{Error, ErrorBody, ErrorCode, Result};
+use crate::host::{Host, Stream};
+use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION, SERVER_LINE_MAX_BYTES};
+use crate::protocol::client::{
+    Answer, ClientHello, Event, InboxQuery, Request, RequestLine, ResponseBody, ResponseLine, Role,
+    ServerHello,
+};
+use crate::protocol::codec::{check_depth, push_line, read_line};
+use crate::types::Address;
+
+/// Lines that wait to be written. Above the window of a pipeline, which is the
+/// most that this program ever has under way on one connection.
+const WAITING_LINES_MAX: usize = 1_024;
+
+/// Events that wait for a slow consumer before reading pauses. A page holds up
+/// to 64 KiB of text, so this is a few megabytes at most.
+const WAITING_EVENTS_MAX: usize = 16;
+
+/// Lines that are written with one call.
+const LINES_PER_WRITE_MAX: usize = 64;
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The server answered this request with an error.
+    Refused(Error),
+    /// The server gave no answer, and never will on this connection.
+    Broken(Error),
+}
+
+impl Failure {
+    /// The error alone.
+    pub fn into_error(self) -> Error {
+        match self {
+            Failure::Refused(error) | Failure::Broken(error) => error,
+        }
+    }
+}
+
+/// An answer that is still to come.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<Answer, Failure>>);
+
+impl Pending {
+    /// Waits for it; without a limit, as a broken connection ends the wait.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] with the server's error, [`Failure::Broken`] when
+    /// the connection ended before the answer.
+    pub async fn answer(self) -> Result<Answer, Failure> {
+        match self.0.await {
+            Ok(result) => result,
+            Err(_) => Err(broken("the connection was given up")),
+        }
+    }
+}
+
+/// One connection; see the head of this file. Dropping it closes the stream.
+pub struct Connection {
+    address: Address,
+    hello: ServerHello,
+    lines: mpsc::Sender<Vec<u8>>,
+    routes: Arc<Routes>,
+    /// Aborted when the connection is dropped.
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Routes(Mutex<Routing>);
+
+#[derive(Default)]
+struct Routing {
+    last_id: u64,
+    waiting: BTreeMap<u64, Route>,
+    broken: Option<Error>,
+}
+
+enum Route {
+    Answer(oneshot::Sender<Result<Answer, Failure>>),
+    Events(mpsc::Sender<Result<Event, Failure>>),
+}
+
+impl Connection {
+    /// Connects and waits for the server's first line. Has no time limit of
+    /// its own: a frozen server accepts and says nothing, so callers set one.
+    ///
+    /// # Errors
+    /// [`Failure::Broken`] when nobody listens, the stream breaks, or the
+    /// server speaks another version of the protocol.
+    pub async fn open(host: &Host, address: &Address) -> Result<Connection, Failure> {
+        let mut stream = match host.network.connect(address).await {
+            Ok(stream) => stream,
+            Err(error) => return Err(broken(io_reason(&error))),
+        };
+        let mut line = Vec::new();
+        push_line(&mut line, &ClientHello { ftchat: PROTOCOL_VERSION, role: Role::Client });
+        if let Err(error) = write(&mut stream, &line).await {
+            return Err(broken(io_reason(&error)));
+        }
+        let (read, write) = tokio::io::split(stream);
+        let mut reader = BufReader::with_capacity(16 * 1024, read);
+        match read_line(&mut reader, &mut line, SERVER_LINE_MAX_BYTES).await {
+            Ok(true) => {}
+            Ok(false) => return Err(broken("closed the connection")),
+            Err(error) => return Err(Failure::Broken(error)),
+        }
+        let hello = parse_hello(&line)?;
+        let routes = Arc::new(Routes::default());
+        let (lines, queue) = mpsc::channel(WAITING_LINES_MAX);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write_lines(write, queue, routes.clone()));
+        tasks.spawn(read_lines(reader, routes.clone()));
+        Ok(Connection { address: address.clone(), hello, lines, routes, _tasks: tasks })
+    }
+
+    /// The server's first line.
+    pub fn hello(&self) -> &ServerHello {
+        &self.hello
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Why the connection is of no more use, once it is.
+    pub fn broken(&self) -> Option<Error> {
+        self.routes.lock().broken.clone()
+    }
+
+    /// Sends a request; the answer comes later. Requests are written in the
+    /// order of these calls. `timeout` tells the server how long to try.
+    ///
+    /// # Errors
+    /// Nothing was sent: [`Failure::Broken`] when the connection has ended,
+    /// [`Failure::Refused`] when the line is over the bound of the protocol.
+    pub fn submit(&self, request: &Request, timeout: Option<Duration>) -> Result<Pending, Failure> {
+        let (send, receive) = oneshot::channel();
+        self.enqueue(request, timeout, Route::Answer(send))?;
+        Ok(Pending(receive))
+    }
+
+    /// Sends a request and waits for the answer, without a limit of its own.
+    ///
+    /// # Errors
+    /// As [`Connection::submit`] and [`Pending::answer`].
+    pub async fn call(
+        &self,
+        request: &Request,
+        timeout: Option<Duration>,
+    ) -> Result<Answer, Failure> {
+        self.submit(request, timeout)?.answer().await
+    }
+
+    /// Starts to follow. Whoever does not read the events stops every other
+    /// answer of this connection, so a follow gets a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Connection::submit`].
+    pub fn follow(
+        &self,
+        query: &InboxQuery,
+    ) -> Result<mpsc::Receiver<Result<Event, Failure>>, Failure> {
+        let (send, receive) = mpsc::channel(WAITING_EVENTS_MAX);
+        self.enqueue(&Request::Follow(query.clone()), None, Route::Events(send))?;
+        Ok(receive)
+    }
+
+    fn enqueue(
+        &self,
+        request: &Request,
+        timeout: Option<Duration>,
+        route: Route,
+    ) -> Result<(), Failure> {
+        let mut routing = self.routes.lock();
+        if let Some(error) = &routing.broken {
+            return Err(Failure::Broken(error.clone()));
+        }
+        let id = routing.last_id + 1;
+        let timeout_ms =
+            timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let mut line = Vec::new();
+        push_line(&mut line, &RequestLine { id, timeout_ms, request: request.clone() });
+        if line.len() > CLIENT_LINE_MAX_BYTES {
+            return Err(Failure::Refused(Error::new(
+                ErrorCode::LineTooLong,
+                format!(
+                    "the request takes {} bytes as JSON and a line has at most \
+                     {CLIENT_LINE_MAX_BYTES}: use fewer recipients or a shorter text",
+                    line.len()
+                ),
+            )));
+        }
+        if self.lines.try_send(line).is_err() {
+            return Err(Failure::Broken(Error::internal(format!(
+                "more than {WAITING_LINES_MAX} lines wait to be written to {}",
+                self.address
+            ))));
+        }
+        routing.last_id = id;
+        routing.waiting.insert(id, route);
+        Ok(())
+    }
+}
+
+impl Routes {
+    fn lock(&self) -> MutexGuard<'_, Routing> {
+        self.0.lock().expect("nothing panics while it holds the routes")
+    }
+
+    /// Ends the connection: everyone who waits learns why.
+    fn fail(&self, error: Error) {
+        let waiting = {
+            let mut routing = self.lock();
+            routing.broken.get_or_insert_with(|| error.clone());
+            std::mem::take(&mut routing.waiting)
+        };
+        for route in waiting.into_values() {
+            // A receiver that is gone has lost interest. Events that wait are
+            // not displaced: a full queue's sender is dropped, which the
+            // consumer reads as the end.
+            match route {
+                Route::Answer(send) => drop(send.send(Err(Failure::Broken(error.clone())))),
+                Route::Events(send) => drop(send.try_send(Err(Failure::Broken(error.clone())))),
+            }
+        }
+    }
+
+    /// Hands one line to whoever waits for it.
+    async fn deliver(&self, line: ResponseLine) -> Result<()> {
+        let Some(id) = line.id else {
+            // An error about the connection as a whole, after which it closes.
+            return match line.body {
+                ResponseBody::Error(body) => Err(body.into()),
+                _ => Err(garbage("an answer without an id")),
+            };
+        };
+        let result = match line.body {
+            ResponseBody::Event(event) => {
+                let events = match self.lock().waiting.get(&id) {
+                    Some(Route::Events(send)) => send.clone(),
+                    // Events may cross with the end of their follow.
+                    _ => return Ok(()),
+                };
+                if events.send(Ok(event)).await.is_err() {
+                    self.lock().waiting.remove(&id);
+                }
+                return Ok(());
+            }
+            ResponseBody::Result(answer) => Ok(answer),
+            ResponseBody::Error(body) => Err(Failure::Refused(body.into())),
+        };
+        let route = self.lock().waiting.remove(&id);
+        match (route, result) {
+            (Some(Route::Answer(send)), result) => drop(send.send(result)),
+            (Some(Route::Events(send)), Err(failure)) => drop(send.send(Err(failure)).await),
+            (Some(Route::Events(_)), Ok(_)) => return Err(garbage("a result for a follow")),
+            (None, _) => return Err(garbage("an answer to a request that was not made")),
+        }
+        Ok(())
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(stream: &mut W, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+async fn write_lines(
+    mut stream: WriteHalf<Stream>,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    routes: Arc<Routes>,
+) {
+    let mut lines = Vec::new();
+    while queue.recv_many(&mut lines, LINES_PER_WRITE_MAX).await > 0 {
+        if let Err(error) = write(&mut stream, &lines.concat()).await {
+            // Answers to what was written before may still lie in the socket:
+            // only the reader, which has seen the last of them, ends the waits.
+            let error = Error::new(ErrorCode::Io, io_reason(&error));
+            routes.lock().broken.get_or_insert(error);
+            return;
+        }
+        lines.clear();
+    }
+}
+
+async fn read_lines(mut reader: BufReader<ReadHalf<Stream>>, routes: Arc<Routes>) {
+    let mut line = Vec::new();
+    let error = loop {
+        match read_line(&mut reader, &mut line, SERVER_LINE_MAX_BYTES).await {
+            Ok(true) => {}
+            Ok(false) => break Error::new(ErrorCode::Io, "closed the connection"),
+            Err(error) => break error,
+        }
+        let parsed = check_depth(&line).and_then(|()| {
+            serde_json::from_slice(&line).map_err(|error| garbage(&error.to_string()))
+        });
+        let delivered = match parsed {
+            Ok(parsed) => routes.deliver(parsed).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = delivered {
+            break error;
+        }
+    };
+    routes.fail(error);
+}
+
+fn parse_hello(line: &[u8]) -> Result<ServerHello, Failure> {
+    check_depth(line).map_err(Failure::Broken)?;
+    if let Ok(hello) = serde_json::from_slice::<ServerHello>(line) {
+        if hello.ftchat == PROTOCOL_VERSION {
+            return Ok(hello);
+        }
+        return Err(Failure::Broken(Error::new(
+            ErrorCode::UnsupportedVersion,
+            format!(
+                "speaks version {} of the protocol and this program version {PROTOCOL_VERSION}",
+                hello.ftchat
+            ),
+        )));
+    }
+    // A server without a free slot says so instead of a hello.
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        error: ErrorBody,
+    }
+    match serde_json::from_slice::<Refusal>(line) {
+        Ok(refusal) => Err(Failure::Broken(refusal.error.into())),
+        Err(_) => Err(Failure::Broken(garbage("a first line that is no hello"))),
+    }
+}
+
+fn broken(reason: impl Into<String>) -> Failure {
+    Failure::Broken(Error::new(ErrorCode::Io, reason))
+}
+
+fn garbage(what: &str) -> Error {
+    Error::new(ErrorCode::InvalidRequest, format!("sent what is not the protocol: {what}"))
+}
+
+/// A failed call as people name it, without the operating system's number.
+fn io_reason(error: &std::io::Error) -> String {
+    use std::io::ErrorKind::*;
+    match error.kind() {
+        ConnectionRefused => "connection refused".into(),
+        ConnectionReset | ConnectionAborted | BrokenPipe => "closed the connection".into(),
+        TimedOut => "timed out".into(),
+        _ => error.to_string(),
+    }
+}

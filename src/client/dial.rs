@@ -1,0 +1,135 @@
+//! From a list of servers to a connection that is greeted and authenticated.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::connection::{Connection, Failure, Pending};
+use super::pacing::{Backoff, Reasons, answer_limit};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::protocol::client::Request;
+use crate::types::{Address, Uuid};
+
+/// What every connection of a client has in common.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    pub(super) host: Host,
+    pub(super) servers: Vec<Address>,
+    /// Sent first on every connection.
+    pub(super) token: Option<SecretString>,
+    /// The only cluster that is spoken to, once it is known.
+    pub(super) cluster: Option<Uuid>,
+}
+
+impl Dialer {
+    /// Connects to one server and sends the token without waiting for what
+    /// becomes of it, so that the first request travels along.
+    pub(super) async fn dial(
+        &self,
+        server: usize,
+    ) -> Result<(Connection, Option<Pending>), Failure> {
+        let connection = Connection::open(&self.host, &self.servers[server]).await?;
+        let Some(cluster) = connection.hello().cluster else {
+            return Err(Failure::Broken(Error::unavailable("has not joined its cluster yet")));
+        };
+        // The token of one cluster's session must not be shown to another's
+        // servers: whoever listens at an old address could use it.
+        if self.cluster.is_some_and(|ours| ours != cluster) {
+            return Err(Failure::Broken(Error::new(
+                ErrorCode::WrongCluster,
+                format!("belongs to another cluster, {cluster}"),
+            )));
+        }
+        let authenticated = match &self.token {
+            None => None,
+            Some(token) => {
+                let token = token.expose_secret().to_owned();
+                Some(connection.submit(&Request::Authenticate { token }, None)?)
+            }
+        };
+        Ok((connection, authenticated))
+    }
+}
+
+/// Finds a server again and again, for what outlives single connections.
+pub(super) struct Redialer {
+    pub(super) dialer: Dialer,
+    next: usize,
+    /// Servers that failed since the last wait.
+    failed: usize,
+    backoff: Backoff,
+}
+
+impl Redialer {
+    /// Starts with server number `first`.
+    pub(super) fn new(dialer: Dialer, first: usize) -> Redialer {
+        Redialer { dialer, next: first, failed: 0, backoff: Backoff::new() }
+    }
+
+    /// The server that is tried next.
+    pub(super) fn server(&self) -> &Address {
+        &self.dialer.servers[self.next]
+    }
+
+    /// The server of the current connection did not serve: another is next.
+    pub(super) fn failed(&mut self) {
+        self.next = (self.next + 1) % self.dialer.servers.len();
+        self.failed += 1;
+    }
+
+    /// The current connection serves: the next failure is news again.
+    pub(super) fn served(&mut self) {
+        self.failed = 0;
+        self.backoff = Backoff::new();
+    }
+
+    /// Waits if all servers failed since the last wait, then tries one.
+    ///
+    /// # Errors
+    /// [`Failure::Broken`] or a retryable [`Failure::Refused`]: try again.
+    /// Any other refusal, such as an expired session, is final.
+    pub(super) async fn attempt(&mut self) -> Result<Connection, Failure> {
+        if self.failed >= self.dialer.servers.len() {
+            sleep(self.backoff.wait(&self.dialer.host)).await;
+            self.failed = 0;
+        }
+        let slow = || Failure::Broken(Error::new(ErrorCode::Io, "did not answer"));
+        let dialed = timeout(self.backoff.greeting_limit(), self.dialer.dial(self.next));
+        let (connection, authenticated) = dialed.await.unwrap_or_else(|_| Err(slow()))?;
+        if let Some(pending) = authenticated {
+            let limit = answer_limit(Duration::from_secs(10));
+            timeout(limit, pending.answer()).await.unwrap_or_else(|_| Err(slow()))?;
+        }
+        Ok(connection)
+    }
+
+    /// Tries servers until one serves or `deadline` passes.
+    ///
+    /// # Errors
+    /// A final refusal, or `None` when the time is up; `reasons` tells why.
+    pub(super) async fn connect(
+        &mut self,
+        deadline: Instant,
+        reasons: &mut Reasons,
+    ) -> Result<Connection, Option<Error>> {
+        loop {
+            let failure = match timeout_at(deadline, self.attempt()).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(failure)) => failure,
+                Err(_) => {
+                    reasons.note(self.server(), "did not answer");
+                    return Err(None);
+                }
+            };
+            let error = match failure {
+                Failure::Refused(error) if !error.retryable() => return Err(Some(error)),
+                Failure::Refused(error) | Failure::Broken(error) => error,
+            };
+            tracing::debug!(server = %self.server(), reason = ?error.message);
+            reasons.note(self.server(), error.message);
+            self.failed();
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! One request at a time, at whichever server answers first.
+//!
+//! A request goes to one server. If that one refuses the connection, breaks it
+//! or says "not now", the next is asked at once, and after a round in which all
+//! failed there is a short pause. If it merely stays silent, it may be frozen
+//! or may be waiting for an election; nobody can tell, so it is left to work
+//! and the next server is asked *beside* it, with the same operation id. The
+//! first answer that decides the matter counts.
+//!
+//! # When time is up
+//! An attempt may have entered a log if its line was handed to a connection and
+//! the server has not said what became of it, or said that it does not know.
+//! One such attempt, and the error is [`ErrorCode::OutcomeUnknown`]; else
+//! nothing was done and it is [`ErrorCode::Unavailable`]. Nothing is handed over
+//! before the server's greeting, so servers that are dead or were frozen all
+//! along leave no doubt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep_until};
+
+use super::connection::{Connection, Failure};
+use super::dial::{Dialer, Redialer};
+use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit, told_to_server};
+use crate::config::duration;
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::protocol::client::{Answer, Request};
+use crate::types::{Address, Uuid};
+
+/// See the head of this file.
+pub struct Client {
+    dialer: Dialer,
+    timeout: Duration,
+    /// The connection that answered last.
+    current: Option<(usize, Connection)>,
+    /// The server to ask next, when there is no such connection.
+    next: usize,
+}
+
+/// One request at one server.
+struct Attempt {
+    server: usize,
+    /// Whether the request was handed to the connection.
+    asked: Arc<AtomicBool>,
+    started: Instant,
+}
+
+/// What became of an [`Attempt`].
+struct Ended {
+    server: usize,
+    connection: Option<Connection>,
+    result: Result<Answer, Failure>,
+}
+
+impl Client {
+    /// A client of a cluster whose servers are listed, in any order. Connects
+    /// when it is first asked, starting with a random server. `timeout` is how
+    /// long each request keeps trying.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`] for an empty list.
+    pub fn new(host: Host, servers: Vec<Address>, timeout: Duration) -> Result<Client> {
+        if servers.is_empty() {
+            return Err(Error::new(
+                ErrorCode::InvalidConfig,
+                "no servers are configured: name some with --servers HOST:PORT,…",
+            ));
+        }
+        let next = (host.random_u64() % servers.len() as u64) as usize;
+        let dialer = Dialer { host, servers, token: None, cluster: None };
+        Ok(Client { dialer, timeout, current: None, next })
+    }
+
+    /// The seams that this client uses.
+    pub fn host(&self) -> &Host {
+        &self.dialer.host
+    }
+
+    /// How long a request keeps trying.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Speaks for a session of `cluster` from now on; the token goes to no
+    /// server that names another one.
+    pub fn set_session(&mut self, token: SecretString, cluster: Uuid) {
+        // The connection at hand speaks for nobody or somebody else.
+        self.drop_connection();
+        self.dialer.token = Some(token);
+        self.dialer.cluster = Some(cluster);
+    }
+
+    /// Speaks for nobody from now on.
+    pub fn clear_session(&mut self) {
+        self.drop_connection();
+        self.dialer.token = None;
+    }
+
+    fn drop_connection(&mut self) {
+        if let Some((server, _)) = self.current.take() {
+            self.next = server;
+        }
+    }
+
+    /// The cluster that the servers belong to. Once known it stays: a server
+    /// of another cluster in the list is passed over.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`] when no server answers in time.
+    pub async fn cluster(&mut self) -> Result<Uuid> {
+        if self.dialer.cluster.is_none() {
+            self.request(Request::Ping {}).await?;
+        }
+        self.dialer.cluster.ok_or_else(|| Error::internal("a server answered without a cluster"))
+    }
+
+    /// What long-lived connections of the same session start from.
+    pub(super) fn redialer(&self) -> Redialer {
+        let first = self.current.as_ref().map_or(self.next, |(server, _)| *server);
+        Redialer::new(self.dialer.clone(), first)
+    }
+
+    /// Asks until somebody answers or the time is up; see the head of this file.
+    ///
+    /// # Errors
+    /// The server's refusal when it is final; [`ErrorCode::Unavailable`] when
+    /// nothing was done; [`ErrorCode::OutcomeUnknown`] when a change may or may
+    /// not have been made, naming the operation id with which to repeat it.
+    pub async fn request(&mut self, request: Request) -> Result<Answer> {
+        let changes = request.operation().is_some();
+        let race = Race {
+            deadline: Instant::now() + self.timeout,
+            request: Arc::new(request),
+            dialer: self.dialer.clone(),
+        };
+        let mut attempts: Vec<Attempt> = Vec::new();
+        let mut running: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
+        let mut reasons = Reasons::default();
+        let mut backoff = Backoff::new();
+        let mut doubt = false;
+        let mut failed = 0;
+        let mut launch_at = Instant::now();
+        // Whether the next launch is because of silence, not of a failure.
+        let mut hedging = false;
+        loop {
+            let idle = (0..self.dialer.servers.len())
+                .map(|step| (self.next + step) % self.dialer.servers.len())
+                .find(|server| attempts.iter().all(|attempt| attempt.server != *server));
+            let ended = tokio::select! {
+                biased;
+                Some(ended) = running.next(), if !running.is_empty() => ended,
+                () = sleep_until(race.deadline) => break,
+                () = sleep_until(launch_at), if idle.is_some() => {
+                    let patience = answer_limit(self.timeout);
+                    let working = attempts.last().filter(|last| last.asked());
+                    if let Some(last) = working.filter(|last| hedging && last.started + patience > launch_at) {
+                        // Greeted in time: an answer may take longer than a greeting.
+                        launch_at = last.started + patience;
+                        continue;
+                    }
+                    let kept = self.current.take();
+                    let server = kept.as_ref().map_or(idle.unwrap_or(self.next), |(server, _)| *server);
+                    let asked = Arc::new(AtomicBool::new(false));
+                    let connection = kept.map(|(_, connection)| connection);
+                    running.push(Box::pin(race.clone().run(server, connection, asked.clone())));
+                    attempts.push(Attempt { server, asked, started: Instant::now() });
+                    self.next = (server + 1) % self.dialer.servers.len();
+                    launch_at = Instant::now() + GREETING_LIMIT;
+                    hedging = true;
+                    continue;
+                }
+            };
+            let asked = attempts.iter().any(|a| a.server == ended.server && a.asked());
+            attempts.retain(|attempt| attempt.server != ended.server);
+            let error = match ended.result {
+                Ok(answer) => {
+                    self.keep(ended.server, ended.connection);
+                    return Ok(answer);
+                }
+                Err(Failure::Refused(error)) if is_final(&error) => {
+                    self.keep(ended.server, ended.connection);
+                    doubt |= changes && attempts.iter().any(Attempt::asked);
+                    return Err(match doubt && !decides(error.code) {
+                        true => unknown(&race.request, &error.message),
+                        false => error,
+                    });
+                }
+                Err(Failure::Refused(error)) => {
+                    doubt |= error.code == ErrorCode::OutcomeUnknown;
+                    error
+                }
+                Err(Failure::Broken(error)) => {
+                    doubt |= asked && changes;
+                    error
+                }
+            };
+            tracing::debug!(server = %self.dialer.servers[ended.server], reason = ?error.message);
+            reasons.note(&self.dialer.servers[ended.server], error.message);
+            failed += 1;
+            hedging = false;
+            launch_at = Instant::now();
+            if failed >= self.dialer.servers.len() {
+                failed = 0;
+                launch_at += backoff.wait(&self.dialer.host);
+            }
+        }
+        for attempt in &attempts {
+            doubt |= changes && attempt.asked();
+            reasons.note(&self.dialer.servers[attempt.server], "did not answer");
+        }
+        Err(match doubt {
+            true => {
+                let within = duration::format(self.timeout);
+                unknown(&race.request, &format!("no answer within {within}; {}", reasons.list()))
+            }
+            false => reasons.unavailable(self.timeout),
+        })
+    }
+
+    fn keep(&mut self, server: usize, connection: Option<Connection>) {
+        if let Some(connection) = connection {
+            self.dialer.cluster = self.dialer.cluster.or(connection.hello().cluster);
+            self.next = server;
+            self.current = Some((server, connection));
+        }
+    }
+}
+
+impl Attempt {
+    fn asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// What all attempts of one request share.
+#[derive(Clone)]
+struct Race {
+    deadline: Instant,
+    request: Arc<Request>,
+    dialer: Dialer,
+}
+
+impl Race {
+    async fn run(self, server: usize, kept: Option<Connection>, asked: Arc<AtomicBool>) -> Ended {
+        // A connection that broke while nobody looked is no attempt at all.
+        let (connection, authenticated) = match kept.filter(|kept| kept.broken().is_none()) {
+            Some(connection) => (connection, None),
+            None => match self.dialer.dial(server).await {
+                Ok(dialed) => dialed,
+                Err(failure) => return Ended { server, connection: None, result: Err(failure) },
+            },
+        };
+        let left = told_to_server(self.deadline.saturating_duration_since(Instant::now()));
+        let result = match connection.submit(&self.request, Some(left)) {
+            Err(failure) => Err(failure),
+            Ok(pending) => {
+                asked.store(true, Ordering::Relaxed);
+                let refused = match authenticated {
+                    Some(authenticated) => authenticated.answer().await.err(),
+                    None => None,
+                };
+                match refused {
+                    // Without a session the request itself went nowhere: its
+                    // own answer would only say "not logged in".
+                    Some(Failure::Refused(error)) => {
+                        asked.store(false, Ordering::Relaxed);
+                        Err(Failure::Refused(error))
+                    }
+                    Some(Failure::Broken(error)) => Err(Failure::Broken(error)),
+                    None => pending.answer().await,
+                }
+            }
+        };
+        Ended { server, connection: Some(connection), result }
+    }
+}
+
+/// Whether asking another server is pointless. A rate limit is everyone's: to
+/// dodge it by asking around would be an attack.
+fn is_final(error: &Error) -> bool {
+    !error.retryable() || error.code == ErrorCode::RateLimited
+}
+
+/// Whether a refusal proves that an earlier attempt with the same operation id
+/// changed nothing either. The state machine answers an id alike each time, so
+/// its refusals do. Those that a server gives before it looks at the log do not:
+/// the session of a repeated `logout` is gone *because* the first one worked.
+fn decides(code: ErrorCode) -> bool {
+    use ErrorCode::*;
+    matches!(
+        code,
+        NameTaken
+            | IdConflict
+            | UnknownAccount
+            | UnknownMessage
+            | InvalidName
+            | InvalidPassword
+            | InvalidText
+            | LineTooLong
+            | TooMany
+            | LoginRefused
+            | NotConfirmed
+    )
+}
+
+/// A change whose fate is not known, and how to repeat it.
+fn unknown(request: &Request, why: &str) -> Error {
+    let advice = match request {
+        Request::Send { operation, .. } => {
+            format!("repeat it with --id {operation}, and it is delivered once")
+        }
+        Request::Register { name, .. } => format!("try to log in as {name}"),
+        _ => "repeat the command, which does no harm if it was".to_string(),
+    };
+    Error::outcome_unknown(format!("it may or may not have been done ({why}): {advice}"))
+}

@@ -1,0 +1,240 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::Client;
+use super::fake::{self, CLUSTER, Door, FakeNetwork, Reaction, addresses};
+use crate::error::{Error, ErrorCode};
+use crate::protocol::client::{Answer, Request, SessionInfo};
+use crate::types::{AccountName, Timestamp, Uuid};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn client(network: &Arc<FakeNetwork>) -> Client {
+    Client::new(fake::host(network), addresses(), TIMEOUT).expect("servers")
+}
+
+/// A change, whose id is in the errors.
+fn change() -> Request {
+    Request::Send { operation: Uuid::from_u128(7), to: vec!["bob".into()], text: "hi".into() }
+}
+
+fn done() -> Reaction {
+    Reaction::Answer(Answer::Done {})
+}
+
+fn session() -> Reaction {
+    Reaction::Answer(Answer::Session(SessionInfo {
+        name: AccountName::new("alice").expect("valid"),
+        account: Uuid::nil(),
+        expires: Timestamp(0),
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_refuse_are_passed_over_at_once() {
+    let network = FakeNetwork::new(|_, _| done());
+    network.door(0, Door::Refuse);
+    network.door(1, Door::Refuse);
+    let started = Instant::now();
+    client(&network).request(change()).await.expect("server 2 takes it");
+    assert_eq!(network.requests().len(), 1);
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_that_answered_is_asked_again_on_the_same_connection() {
+    let network = FakeNetwork::new(|_, _| session());
+    let mut client = client(&network);
+    client.set_session(SecretString::from("t"), CLUSTER);
+    for _ in 0..3 {
+        client.request(Request::Whoami {}).await.expect("answered");
+    }
+    let asked = network.asked.lock().expect("not poisoned");
+    let tokens = asked.iter().filter(|(_, r)| matches!(r, Request::Authenticate { .. })).count();
+    assert_eq!((asked.len(), tokens), (4, 1));
+    assert!(asked.iter().all(|(server, _)| *server == asked[0].0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_server_costs_a_quarter_of_a_second_and_leaves_no_doubt() {
+    let network = FakeNetwork::new(|_, _| done());
+    network.door(0, Door::Frozen);
+    let started = Instant::now();
+    client(&network).request(change()).await.expect("another takes it");
+    assert_eq!(started.elapsed(), Duration::from_millis(250));
+
+    for server in 0..3 {
+        network.door(server, Door::Frozen);
+    }
+    let started = Instant::now();
+    let error = client(&network).request(change()).await.expect_err("all are frozen");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    assert_eq!(started.elapsed(), TIMEOUT);
+    assert!(error.message.contains("server-1:1: did not answer"), "{}", error.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_hedged_with_the_same_operation_id() {
+    let network =
+        FakeNetwork::new(|server, _| if server == 0 { Reaction::Silence } else { done() });
+    let started = Instant::now();
+    client(&network).request(change()).await.expect("another takes it");
+    assert_eq!(started.elapsed(), Duration::from_secs(2));
+    let asked = network.requests();
+    assert_eq!(asked.iter().map(|(server, _)| *server).collect::<Vec<_>>(), [0, 1]);
+    assert!(asked.iter().all(|(_, request)| request.operation() == change().operation()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_only_slow_still_counts() {
+    let late = Duration::from_secs(7);
+    let network = FakeNetwork::new(move |server, _| match server {
+        0 => Reaction::Late(late, Answer::Done {}),
+        _ => Reaction::Silence,
+    });
+    let started = Instant::now();
+    client(&network).request(change()).await.expect("server 0 answers in the end");
+    assert_eq!((started.elapsed(), network.requests().len()), (late, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_everywhere_leaves_doubt() {
+    let network = FakeNetwork::new(|_, _| Reaction::Silence);
+    let error = client(&network).request(change()).await.expect_err("nobody answers");
+    assert_eq!(error.code, ErrorCode::OutcomeUnknown);
+    assert_eq!(network.requests().len(), 3, "each server is asked once, beside the others");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_home_is_unavailable_and_says_who_and_why() {
+    let network = FakeNetwork::new(|_, _| done());
+    for server in 0..3 {
+        network.door(server, Door::Refuse);
+    }
+    let started = Instant::now();
+    let error = client(&network).request(change()).await.expect_err("nobody is home");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    for server in addresses() {
+        let part = format!("{server}: connection refused");
+        assert!(error.message.contains(&part), "{}", error.message);
+    }
+    assert_eq!(started.elapsed(), TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_comes_back_in_time_is_found() {
+    let network = FakeNetwork::new(|_, _| done());
+    for server in 0..3 {
+        network.door(server, Door::Refuse);
+    }
+    let later = network.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        later.door(2, Door::Open);
+    });
+    let started = Instant::now();
+    client(&network).request(change()).await.expect("server 2 is back");
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_secs(4) && waited < Duration::from_secs(5), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn not_now_is_retried_and_leaves_no_doubt() {
+    let network = FakeNetwork::new(|_, _| Reaction::Error(Error::unavailable("no leader")));
+    let error = client(&network).request(change()).await.expect_err("never");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    assert!(error.message.contains("no leader"), "{}", error.message);
+    let tries = network.requests().len();
+    assert!((100..300).contains(&tries), "{tries} tries in ten seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_broke_after_the_request_leaves_doubt_about_changes_only() {
+    let network = FakeNetwork::new(|_, _| Reaction::Close);
+    let error = client(&network).request(change()).await.expect_err("never answered");
+    assert_eq!(error.code, ErrorCode::OutcomeUnknown);
+    let named = format!("--id {}", Uuid::from_u128(7));
+    assert!(error.message.contains(&named), "{}", error.message);
+    let error = client(&network).request(Request::Whoami {}).await.expect_err("never answered");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn doubt_stays_until_an_answer_decides() {
+    let last = Arc::new(Mutex::new(ErrorCode::Unavailable));
+    let code = last.clone();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let network = FakeNetwork::new(move |_, _| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => Reaction::Error(Error::outcome_unknown("the leader went away")),
+        _ => Reaction::Error(Error::new(*code.lock().expect("not poisoned"), "no")),
+    });
+    for (then, expected) in [
+        (ErrorCode::Unavailable, ErrorCode::OutcomeUnknown),
+        (ErrorCode::SessionExpired, ErrorCode::OutcomeUnknown),
+        (ErrorCode::RateLimited, ErrorCode::OutcomeUnknown),
+        (ErrorCode::UnknownAccount, ErrorCode::UnknownAccount),
+        (ErrorCode::IdConflict, ErrorCode::IdConflict),
+    ] {
+        calls.store(0, Ordering::Relaxed);
+        *last.lock().expect("not poisoned") = then;
+        let error = client(&network).request(change()).await.expect_err("refused");
+        assert_eq!(error.code, expected, "after {then}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_final_and_so_is_a_rate_limit() {
+    for code in [ErrorCode::NameTaken, ErrorCode::RateLimited, ErrorCode::SessionExpired] {
+        let network = FakeNetwork::new(move |_, _| Reaction::Error(Error::new(code, "no")));
+        let error = client(&network).request(change()).await.expect_err("refused");
+        assert_eq!((error.code, network.requests().len()), (code, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_session_is_told_without_doubt() {
+    let network = FakeNetwork::new(|_, request| match request {
+        Request::Authenticate { .. } => {
+            Reaction::Error(Error::new(ErrorCode::SessionExpired, "log in again"))
+        }
+        _ => Reaction::Error(Error::new(ErrorCode::NotLoggedIn, "no session")),
+    });
+    let mut client = client(&network);
+    client.set_session(SecretString::from("t"), CLUSTER);
+    let error = client.request(change()).await.expect_err("expired");
+    assert_eq!(error.code, ErrorCode::SessionExpired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_not_shown_to_another_cluster() {
+    let network = FakeNetwork::new(|_, _| session());
+    for server in 0..3 {
+        network.door(server, Door::Foreign);
+    }
+    let mut client = client(&network);
+    client.set_session(SecretString::from("t"), CLUSTER);
+    let error = client.request(Request::Whoami {}).await.expect_err("nobody of ours");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    assert!(error.message.contains("belongs to another cluster"), "{}", error.message);
+    assert!(network.asked.lock().expect("not poisoned").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cluster_is_learned_from_the_greeting() {
+    let network = FakeNetwork::new(|_, _| done());
+    assert_eq!(client(&network).cluster().await.expect("greeted"), CLUSTER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_over_the_bound_is_not_sent() {
+    let network = FakeNetwork::new(|_, _| done());
+    let huge = Request::Send { operation: Uuid::nil(), to: vec![], text: "x".repeat(70_000) };
+    let error = client(&network).request(huge).await.expect_err("too long");
+    assert_eq!(error.code, ErrorCode::LineTooLong);
+    assert!(network.requests().is_empty());
+}

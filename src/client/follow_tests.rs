@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::fake::{self, FakeNetwork, Reaction, addresses};
+use super::{Client, Follow, FollowNotice};
+use crate::error::{Error, ErrorCode};
+use crate::protocol::client::{Event, InboxQuery, Message, Request};
+use crate::types::{AccountName, Timestamp, Uuid};
+
+fn message(seq: u64) -> Message {
+    let name = |name| AccountName::new(name).expect("valid");
+    Message {
+        id: Uuid::from_u128(u128::from(seq)),
+        from: name("alice"),
+        to: vec![name("bob")],
+        text: format!("message {seq}"),
+        at: Timestamp(seq),
+        seq,
+        read: false,
+    }
+}
+
+fn follow(network: &Arc<FakeNetwork>) -> Follow {
+    let timeout = Duration::from_secs(10);
+    let client = Client::new(fake::host(network), addresses(), timeout).expect("servers");
+    Follow::new(&client, InboxQuery::default())
+}
+
+/// The next `count` sequence numbers and what was said meanwhile.
+async fn take(follow: &mut Follow, count: usize) -> (Vec<u64>, Vec<FollowNotice>) {
+    let (mut seqs, mut notices) = (Vec::new(), Vec::new());
+    while seqs.len() < count {
+        let page = follow.next(&mut |notice| notices.push(notice)).await.expect("goes on");
+        seqs.extend(page.into_iter().map(|message| message.seq));
+    }
+    (seqs, notices)
+}
+
+#[tokio::test(start_paused = true)]
+async fn none_is_missed_and_none_comes_twice_across_failovers() {
+    // Each connection dies after two pages of one message. The server repeats
+    // the last message it was told of, as one that counts differently might.
+    let network = FakeNetwork::new(|_, request| {
+        let Request::Follow(query) = request else { panic!("{request:?}") };
+        let last = query.after.unwrap_or(0);
+        let pages = (last..last + 3).map(|seq| Event::Messages(vec![message(seq)]));
+        Reaction::EventsThenClose(pages.collect())
+    });
+    let mut follow = follow(&network);
+    let (seqs, notices) = take(&mut follow, 21).await;
+    assert_eq!(seqs, (0..21).collect::<Vec<u64>>());
+    let lost = |notice: &&FollowNotice| matches!(notice, FollowNotice::Reconnecting { .. });
+    let said = notices.iter().filter(lost).count();
+    assert_eq!(said, notices.len() - said, "each outage begins and ends once");
+    assert!(said >= 8, "{notices:?}");
+    let servers: BTreeMap<usize, ()> =
+        network.requests().into_iter().map(|(server, _)| (server, ())).collect();
+    assert_eq!(servers.len(), 3, "all servers took part");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_signs_of_life_is_left() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let calls = seen.clone();
+    let network = FakeNetwork::new(move |_, _| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => Reaction::Events(vec![Event::Messages(vec![message(1)]), Event::CaughtUp { seq: 1 }]),
+        _ => Reaction::Events(vec![Event::Messages(vec![message(2)])]),
+    });
+    let mut follow = follow(&network);
+    let started = Instant::now();
+    let (seqs, notices) = take(&mut follow, 2).await;
+    assert_eq!(seqs, [1, 2]);
+    assert_eq!(started.elapsed(), Duration::from_secs(6));
+    assert!(matches!(&notices[0], FollowNotice::Reconnecting { reason, .. }
+        if reason.contains("no sign")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_server_can_change_ends_it() {
+    let network = FakeNetwork::new(|_, _| {
+        Reaction::Error(Error::new(ErrorCode::SessionExpired, "log in again"))
+    });
+    let error = follow(&network).next(&mut |_| ()).await.expect_err("over");
+    assert_eq!(error.code, ErrorCode::SessionExpired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn not_now_is_not_the_end_and_is_said_once() {
+    let tries = Arc::new(Mutex::new(0));
+    let count = tries.clone();
+    let network = FakeNetwork::new(move |_, _| {
+        let mut count = count.lock().expect("not poisoned");
+        *count += 1;
+        match *count {
+            1..=20 => Reaction::Error(Error::new(ErrorCode::ReadNotConfirmed, "no majority")),
+            _ => Reaction::Events(vec![Event::Messages(vec![message(1)])]),
+        }
+    });
+    let (seqs, notices) = take(&mut follow(&network), 1).await;
+    assert_eq!((seqs, notices.len()), (vec![1], 2));
+    assert!(matches!(&notices[0], FollowNotice::Reconnecting { reason, .. }
+        if reason == "no majority"));
+}

@@ -1,0 +1,54 @@
+//! The client: many servers that look like one which never fails.
+//!
+//! Any server takes any request, servers die and freeze, and people should not
+//! notice. This room finds a server that answers, repeats requests with the
+//! same operation id when one does not, and follows an inbox from one server
+//! to the next.
+//!
+//! - [`Connection`]: one connection to one server; requests are pipelined.
+//! - [`Client`]: one request at a time, at whichever server answers first.
+//! - [`Follow`]: messages as they come, none missed, none twice.
+//! - [`Pipeline`]: many messages under way at once, acknowledged in order.
+//!
+//! # What it promises
+//! - A request that changes something is sent with one operation id however
+//!   often it is repeated, so it happens at most once.
+//! - When time is up the error tells the truth: [`Unavailable`] only if no
+//!   attempt can have entered the log of any server, else [`OutcomeUnknown`].
+//! - A session's token is only ever sent to a server that names the cluster
+//!   which the session belongs to.
+//! - Lines are bounded before they are buffered, and every wait has an end.
+//!
+//! # How it fails
+//! A frozen process accepts connections and never answers, so waiting for one
+//! server is always bounded: another is asked meanwhile, and the first answer
+//! counts. A connection that breaks fails everything that waits on it at once.
+//! Nothing here sleeps except between rounds of servers that all refused.
+//!
+//! Network, time and randomness come from [`crate::host::Host`], so that the
+//! simulation drives this very code.
+//!
+//! [`Unavailable`]: crate::error::ErrorCode::Unavailable
+//! [`OutcomeUnknown`]: crate::error::ErrorCode::OutcomeUnknown
+
+mod connection;
+mod dial;
+mod failover;
+#[cfg(test)]
+mod failover_tests;
+#[cfg(test)]
+pub(crate) mod fake;
+mod follow;
+#[cfg(test)]
+mod follow_tests;
+mod lines;
+mod pacing;
+mod pipeline;
+#[cfg(test)]
+mod pipeline_tests;
+pub mod survey;
+
+pub use connection::{Connection, Failure, Pending};
+pub use failover::Client;
+pub use follow::{Follow, FollowNotice};
+pub use pipeline::{Pipeline, PipelineSummary};

@@ -1,0 +1,88 @@
+//! How long to wait, for whom, and what to say when it was in vain.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::duration;
+use crate::error::Error;
+use crate::host::Host;
+use crate::types::Address;
+
+/// How long a server may take to greet before another is asked beside it. On
+/// one host a greeting takes a millisecond; what takes longer is frozen, dead
+/// or far away, and asking a second server costs next to nothing.
+pub(super) const GREETING_LIMIT: Duration = Duration::from_millis(250);
+
+/// Longest wait for a greeting once servers have shown to be slow.
+const GREETING_LIMIT_MAX: Duration = Duration::from_secs(5);
+
+/// First wait between two rounds of all servers, and the longest: an election
+/// on evidence takes 5 ms, one by timeout about half a second.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_millis(250);
+
+/// How long a server may sit on a request before another is asked as well: a
+/// quarter of all the time there is, between one and two seconds, so that two
+/// frozen servers of three are still survived.
+pub(super) fn answer_limit(timeout: Duration) -> Duration {
+    (timeout / 4).clamp(Duration::from_secs(1), Duration::from_secs(2)).min(timeout / 2)
+}
+
+/// What a server is told of the time that is left: a little less, so that its
+/// own last word ("nothing was done") still arrives before we give up.
+pub(super) fn told_to_server(left: Duration) -> Duration {
+    left - (left / 10).min(Duration::from_millis(250))
+}
+
+/// Growing waits, with jitter so that many clients do not come back as one.
+pub(super) struct Backoff {
+    next: Duration,
+    greeting_limit: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Backoff {
+        Backoff { next: BACKOFF_MIN, greeting_limit: GREETING_LIMIT }
+    }
+
+    /// The next wait: between half and all of 10, 20, 40 … 250 ms.
+    pub(super) fn wait(&mut self, host: &Host) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(BACKOFF_MAX);
+        self.greeting_limit = (self.greeting_limit * 2).min(GREETING_LIMIT_MAX);
+        let thousandths = u32::try_from(500 + host.random_u64() % 501).unwrap_or(1_000);
+        whole * thousandths / 1_000
+    }
+
+    /// How long to wait for a greeting in this round; doubles with each round,
+    /// so that servers which are far away are reached in the end.
+    pub(super) fn greeting_limit(&self) -> Duration {
+        self.greeting_limit
+    }
+}
+
+/// The last thing that went wrong with each server.
+#[derive(Default)]
+pub(super) struct Reasons(BTreeMap<Address, String>);
+
+impl Reasons {
+    pub(super) fn note(&mut self, server: &Address, reason: impl Into<String>) {
+        self.0.insert(server.clone(), reason.into());
+    }
+
+    /// `127.0.0.1:8091: connection refused; 127.0.0.1:8092: did not answer`
+    pub(super) fn list(&self) -> String {
+        let each: Vec<String> =
+            self.0.iter().map(|(server, reason)| format!("{server}: {reason}")).collect();
+        each.join("; ")
+    }
+
+    /// Nothing was done within `timeout`, and why.
+    pub(super) fn unavailable(&self, timeout: Duration) -> Error {
+        Error::unavailable(format!(
+            "no server could do it within {}, and nothing was done ({})",
+            duration::format(timeout),
+            self.list()
+        ))
+    }
+}

@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::fake::{self, FakeNetwork, Reaction, addresses};
+use super::{Client, Pipeline, PipelineSummary};
+use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::client::{Answer, Request, Sent};
+use crate::types::{Timestamp, Uuid};
+
+const BASE: Uuid = Uuid::from_u128(99);
+type Report = fn(&Sent) -> Result<()>;
+
+/// A cluster's log as servers see it: the same id is the same message.
+#[derive(Default)]
+struct Log {
+    seqs: BTreeMap<Uuid, u64>,
+    texts: Vec<String>,
+}
+
+impl Log {
+    fn take(&mut self, request: &Request) -> Reaction {
+        let Request::Send { operation, text, .. } = request else { panic!("{request:?}") };
+        let next = self.seqs.len() as u64 + 1;
+        let seq = *self.seqs.entry(*operation).or_insert(next);
+        if seq == next {
+            self.texts.push(text.clone());
+        }
+        let (id, at) = (*operation, Timestamp(0));
+        Reaction::Answer(Answer::Sent(Sent { id, to: vec![], at, seq, copies: 2, replicas: 3 }))
+    }
+}
+
+/// Servers that share a log; `fault` may do something else with the n-th request.
+fn cluster(
+    fault: impl Fn(usize, &Request, &mut Log) -> Option<Reaction> + Send + Sync + 'static,
+) -> (Arc<FakeNetwork>, Arc<Mutex<Log>>) {
+    let state = Arc::new(Mutex::new((0, Log::default())));
+    let log = Arc::new(Mutex::new(Log::default()));
+    let shared = log.clone();
+    let network = FakeNetwork::new(move |_, request| {
+        let mut log = shared.lock().expect("not poisoned");
+        let count = &mut state.lock().expect("not poisoned").0;
+        *count += 1;
+        fault(*count, request, &mut log).unwrap_or_else(|| log.take(request))
+    });
+    (network, log)
+}
+
+async fn send(network: &Arc<FakeNetwork>, input: &str) -> (Result<PipelineSummary>, Vec<Sent>) {
+    let timeout = Duration::from_secs(10);
+    let client = Client::new(fake::host(network), addresses(), timeout).expect("servers");
+    let mut reported = Vec::new();
+    let report = |sent: &Sent| {
+        reported.push(sent.clone());
+        Ok(())
+    };
+    let to = vec!["bob".to_string()];
+    let result = Pipeline::new(&client, to, BASE, input.as_bytes(), report).run().await;
+    (result, reported)
+}
+
+fn lines(count: usize) -> String {
+    (1..=count).map(|number| format!("line {number}\n")).collect()
+}
+
+fn expected(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("line {number}")).collect()
+}
+
+fn ids(count: u64) -> Vec<Uuid> {
+    (1..=count).map(|number| Pipeline::<&[u8], Report>::id_of_line(BASE, number)).collect()
+}
+
+fn assert_in_order(reported: &[Sent], count: u64) {
+    assert_eq!(reported.iter().map(|sent| sent.id).collect::<Vec<_>>(), ids(count));
+    assert!(reported.is_sorted_by_key(|sent| sent.seq));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_line_is_a_message_in_order() {
+    let (network, log) = cluster(|_, _, _| None);
+    let (result, reported) = send(&network, &lines(2_000)).await;
+    assert_eq!(result.expect("all sent"), PipelineSummary { sent: 2_000, out_of_order: 0 });
+    assert_in_order(&reported, 2_000);
+    assert_eq!(log.lock().expect("not poisoned").texts, expected(2_000));
+    let (result, reported) = send(&network, "").await;
+    assert_eq!((result.expect("nothing to do").sent, reported.len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failover_in_the_middle_loses_and_doubles_nothing() {
+    // Servers die every 97 requests; every other time after taking the message,
+    // but before they have said so.
+    let (network, log) = cluster(|count, request, log| match count % 194 {
+        97 => Some(Reaction::Close),
+        0 => {
+            log.take(request);
+            Some(Reaction::Close)
+        }
+        _ => None,
+    });
+    let (result, reported) = send(&network, &lines(2_000)).await;
+    assert_eq!(result.expect("all sent"), PipelineSummary { sent: 2_000, out_of_order: 0 });
+    assert_in_order(&reported, 2_000);
+    assert_eq!(log.lock().expect("not poisoned").texts, expected(2_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_server_is_left_and_its_lines_are_sent_elsewhere() {
+    let (network, log) =
+        cluster(|count, _, _| (50..60).contains(&count).then_some(Reaction::Silence));
+    let (result, reported) = send(&network, &lines(40)).await;
+    result.expect("no fault yet");
+    assert_eq!(reported.len(), 40);
+    let (result, _) = send(&network, &(lines(40) + "more\nand more\n")).await;
+    assert_eq!(result.expect("all sent").sent, 42);
+    assert_eq!(log.lock().expect("not poisoned").texts.len(), 42, "40 of them were known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_a_server_broke_is_counted() {
+    // The server cannot take line 10 and takes those behind it nevertheless.
+    let (network, _) = cluster(|count, _, _| {
+        (count == 10).then(|| Reaction::Error(Error::unavailable("not now")))
+    });
+    let (result, reported) = send(&network, &lines(20)).await;
+    assert_eq!(result.expect("all sent"), PipelineSummary { sent: 20, out_of_order: 1 });
+    assert_eq!(reported.iter().map(|sent| sent.id).collect::<Vec<_>>(), ids(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_line_ends_it_with_its_number() {
+    let (network, log) = cluster(|_, request, _| {
+        let Request::Send { text, .. } = request else { panic!("{request:?}") };
+        let refuse = text == "line 7";
+        refuse.then(|| Reaction::Error(Error::new(ErrorCode::IdConflict, "used before")))
+    });
+    let (result, reported) = send(&network, &lines(9)).await;
+    let error = result.expect_err("line 7 is refused");
+    assert_eq!(error.code, ErrorCode::IdConflict);
+    assert!(error.message.starts_with("line 7: used before"), "{}", error.message);
+    let accepted = log.lock().expect("not poisoned").seqs.len();
+    assert_eq!(reported.len(), accepted, "everything accepted is reported");
+    assert!(accepted >= 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipient_nobody_knows_is_found_with_the_first_line() {
+    let (network, _) = cluster(|_, _, _| {
+        Some(Reaction::Error(Error::new(ErrorCode::UnknownAccount, "no account bob")))
+    });
+    let (result, reported) = send(&network, &lines(500)).await;
+    assert_eq!(result.expect_err("refused").code, ErrorCode::UnknownAccount);
+    assert_eq!((reported.len(), network.requests().len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_no_message_ends_it_after_those_before() {
+    let (network, _) = cluster(|_, _, _| None);
+    let (result, reported) = send(&network, &(lines(5) + "\nafter\n")).await;
+    let error = result.expect_err("line 6 is empty");
+    assert_eq!((error.code, reported.len()), (ErrorCode::InvalidText, 5));
+    assert!(error.message.starts_with("line 6 is empty"), "{}", error.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_progress_it_ends_and_tells_whether_there_is_doubt() {
+    for (fault, code) in [
+        (Reaction::Error(Error::unavailable("no leader")), ErrorCode::Unavailable),
+        (Reaction::Close, ErrorCode::OutcomeUnknown),
+        (Reaction::Silence, ErrorCode::OutcomeUnknown),
+    ] {
+        let (network, _) = cluster(move |count, _, _| (count > 5).then(|| fault.clone()));
+        let started = tokio::time::Instant::now();
+        let (result, reported) = send(&network, &lines(9)).await;
+        let error = result.expect_err("it stalls");
+        assert_eq!((error.code, reported.len()), (code, 5));
+        assert!(error.message.contains(&format!("--id {BASE}")), "{}", error.message);
+        assert!(error.message.contains("line 6"), "{}", error.message);
+        let waited = started.elapsed();
+        assert!(
+            waited >= Duration::from_secs(10) && waited < Duration::from_secs(13),
+            "{waited:?}"
+        );
+    }
+}

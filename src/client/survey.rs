@@ -1,0 +1,264 @@
+//! Asks every server how it is, and makes one picture of the answers.
+//!
+//! All servers are asked at once, also those that are not on the list but that
+//! an answer names as members. Each has its own time limit: a frozen process
+//! accepts connections and never answers, and must not keep the others' answers
+//! from being shown.
+//!
+//! The picture is honest about what nobody knows. A replica that no server
+//! speaks for is listed as unreachable, with the reason. Writes count as taken
+//! only when the leader itself answered and said so: a follower goes on naming
+//! a leader for a while after it has died.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+
+use super::Connection;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::protocol::client::{
+    Answer, Member, ReplicaState, ReplicaStatus, Request, ServerStatus, Survivor,
+};
+use crate::protocol::status::ClusterStatus;
+use crate::types::{Address, ReplicaId};
+
+/// How long one server may take to answer. A healthy one takes a millisecond;
+/// a machine under full load was seen to take hundreds.
+pub const SERVER_LIMIT: Duration = Duration::from_secs(1);
+
+/// Most servers that are asked, whatever answers name: a server that invents
+/// members must not keep us asking for ever.
+const SERVERS_MAX: usize = 64;
+
+/// Asks all servers and every member that they name, each for at most
+/// `server_limit`; takes at most twice as long.
+pub async fn survey(host: &Host, servers: &[Address], server_limit: Duration) -> ClusterStatus {
+    let mut asked: Vec<Address> = Vec::new();
+    let mut answers: BTreeMap<usize, Result<ServerStatus>> = BTreeMap::new();
+    let mut running = FuturesUnordered::new();
+    let mut next = servers.to_vec();
+    loop {
+        for address in next.drain(..) {
+            if asked.contains(&address) || asked.len() >= SERVERS_MAX {
+                continue;
+            }
+            let place = asked.len();
+            asked.push(address.clone());
+            running.push(async move { (place, ask(host, &address, server_limit).await) });
+        }
+        let Some((place, answer)) = running.next().await else { break };
+        if let Ok(status) = &answer {
+            next.extend(status.members.iter().map(|member| member.address.clone()));
+        }
+        answers.insert(place, answer);
+    }
+    let answers = asked
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, address)| Some((address, answers.remove(&place)?)))
+        .collect();
+    merge(servers, answers)
+}
+
+/// Asks one server for its status.
+///
+/// # Errors
+/// A sentence about why there is no answer, in [`Error::message`].
+pub async fn ask(host: &Host, address: &Address, limit: Duration) -> Result<ServerStatus> {
+    let asking = async {
+        let connection = Connection::open(host, address).await?;
+        connection.call(&Request::Status {}, Some(limit)).await
+    };
+    match tokio::time::timeout(limit, asking).await {
+        Ok(Ok(Answer::Status(status))) => Ok(*status),
+        Ok(Ok(_)) => Err(Error::internal("answered something else than its status")),
+        Ok(Err(failure)) => Err(failure.into_error()),
+        Err(_) => Err(Error::unavailable(format!(
+            "gave no answer within {} ms; it may be frozen, overloaded or cut off",
+            limit.as_millis()
+        ))),
+    }
+}
+
+/// Makes one picture of the answers, given in the order of asking.
+fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> ClusterStatus {
+    let mut notices = Vec::new();
+    let (mut known, mut silent) = (Vec::new(), Vec::new());
+    for (address, answer) in answers {
+        match answer {
+            Ok(status) => known.push((address, status)),
+            Err(error) => silent.push((address, error.message)),
+        }
+    }
+    // The first server on the list that belongs to a cluster decides which
+    // cluster this is about; a stranger on the list is said to be one.
+    let cluster = known.iter().find_map(|(_, status)| status.cluster);
+    known.retain(|(address, status)| {
+        let ours = status.cluster.is_none() || status.cluster == cluster;
+        if !ours {
+            notices.push(format!("{address} belongs to another cluster and is left out"));
+        }
+        ours
+    });
+    let statuses: Vec<&ServerStatus> = known.iter().map(|(_, status)| status).collect();
+    let members = members(listed, &statuses);
+    for address in listed {
+        let silent_stranger = silent.iter().any(|(silent, _)| silent == address)
+            && !members.iter().any(|member| member.address == *address);
+        if silent_stranger {
+            notices.push(format!("{address} does not answer and is no address of this cluster"));
+        }
+    }
+    for status in &statuses {
+        if let Some(notice) = &status.notice {
+            notices.push(format!("server {}: {notice}", status.replica));
+        }
+    }
+
+    let commit = statuses.iter().map(|status| status.commit).max().unwrap_or(0);
+    let term = statuses.iter().map(|status| status.term).max().unwrap_or(0);
+    // Two may call themselves leader for a moment; the later term is right.
+    let leading = statuses
+        .iter()
+        .filter_map(|status| Some((status, leads(status)?)))
+        .max_by_key(|(status, leader)| (status.term, *leader));
+    let writable = leading.is_some_and(|(status, _)| status.writable);
+    let replicas: Vec<ReplicaStatus> = members
+        .iter()
+        .map(|member| {
+            let mut replica =
+                hosted(&statuses, member.id).unwrap_or_else(|| absent(member, &statuses, &silent));
+            replica.lag = commit.saturating_sub(replica.applied);
+            replica
+        })
+        .collect();
+    let survivor = statuses.iter().map(|status| status.survivor).reduce(|a, b| {
+        // One that does not adopt is enough to make adoption no promise.
+        if a == b { a } else { Survivor::Never }
+    });
+    let tolerates = if writable { tolerates(&replicas, survivor, one_host(&members)) } else { 0 };
+    ClusterStatus {
+        cluster,
+        writable,
+        leader: leading.map(|(_, leader)| leader),
+        term,
+        commit,
+        tolerates,
+        replicas,
+        survivor,
+        notices,
+    }
+}
+
+/// The configured replicas. When nobody answers only addresses are known, and
+/// the order of the list stands in for the numbers.
+fn members(listed: &[Address], statuses: &[&ServerStatus]) -> Vec<Member> {
+    let mut members: BTreeMap<ReplicaId, Member> = BTreeMap::new();
+    for member in statuses.iter().flat_map(|status| &status.members) {
+        members.entry(member.id).or_insert_with(|| member.clone());
+    }
+    if members.is_empty() {
+        return (1..)
+            .zip(listed)
+            .map(|(id, address)| Member { id: ReplicaId(id), address: address.clone() })
+            .collect();
+    }
+    members.into_values().collect()
+}
+
+/// The replica that leads, if it runs in the process that answered.
+fn leads(status: &ServerStatus) -> Option<ReplicaId> {
+    let mut hosted = status.hosted.iter();
+    Some(hosted.find(|replica| replica.state == ReplicaState::Leader)?.id)
+}
+
+/// What is said of a replica by the process that runs it. While a replica
+/// moves from one process to another both may name it: the fuller log is the
+/// later word.
+fn hosted(statuses: &[&ServerStatus], id: ReplicaId) -> Option<ReplicaStatus> {
+    statuses
+        .iter()
+        .flat_map(|status| &status.hosted)
+        .filter(|replica| replica.id == id)
+        .max_by_key(|replica| (replica.term, replica.last_log, replica.hosted_by == Some(id)))
+        .cloned()
+}
+
+/// A replica that no process runs, as far as anybody says.
+fn absent(
+    member: &Member,
+    statuses: &[&ServerStatus],
+    silent: &[(Address, String)],
+) -> ReplicaStatus {
+    // Its server answers but does not run it: it waits for something.
+    let waiting = statuses.iter().find(|status| status.replica == member.id);
+    let reason = silent.iter().find(|(address, _)| *address == member.address);
+    let error = match (waiting, reason) {
+        (Some(status), _) => {
+            let notice = status.notice.clone();
+            notice.unwrap_or_else(|| "its server does not run it yet".to_string())
+        }
+        (None, Some((_, reason))) => reason.clone(),
+        (None, None) => format!("another server answers at {}", member.address),
+    };
+    ReplicaStatus {
+        id: member.id,
+        address: member.address.clone(),
+        state: if waiting.is_some() { ReplicaState::Starting } else { ReplicaState::Unreachable },
+        term: 0,
+        last_log: 0,
+        applied: 0,
+        lag: 0,
+        hosted_by: None,
+        pid: None,
+        version: None,
+        uptime_s: None,
+        disk_bytes: None,
+        state_hash: None,
+        error: Some(error),
+    }
+}
+
+/// Whether all replicas live on one machine, as their addresses tell.
+fn one_host(members: &[Member]) -> bool {
+    members.iter().all(|member| member.address.is_loopback())
+        || members.windows(2).all(|pair| pair[0].address.host() == pair[1].address.host())
+}
+
+/// How many more processes may crash in the worst order.
+fn tolerates(replicas: &[ReplicaStatus], survivor: Option<Survivor>, one_host: bool) -> u32 {
+    let votes = |replica: &&ReplicaStatus| {
+        use ReplicaState::*;
+        matches!(replica.state, Leader | Follower | Candidate)
+    };
+    let mut votes_per_process: BTreeMap<ReplicaId, usize> = BTreeMap::new();
+    for replica in replicas.iter().filter(votes) {
+        *votes_per_process.entry(replica.hosted_by.unwrap_or(replica.id)).or_default() += 1;
+    }
+    let majority = replicas.len() / 2 + 1;
+    let mut alive: usize = votes_per_process.values().sum();
+    if alive < majority {
+        return 0;
+    }
+    if survivor == Some(Survivor::Auto) && one_host {
+        // The last process takes over every replica whose process died. What
+        // is missing now may be frozen and keep its lock, so it does not count.
+        return votes_per_process.len().saturating_sub(1) as u32;
+    }
+    let mut worst_first: Vec<usize> = votes_per_process.into_values().collect();
+    worst_first.sort_unstable_by(|a, b| b.cmp(a));
+    let mut tolerated = 0;
+    for votes in worst_first {
+        alive -= votes;
+        if alive < majority {
+            break;
+        }
+        tolerated += 1;
+    }
+    tolerated
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
