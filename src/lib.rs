@@ -39,6 +39,7 @@
 //! | [`replica`] | one replica as a value: found, join, run, stop |
 //! | [`server`] | client sessions: authentication, bounds, following |
 //! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
+//! | [`output`] | tables, plain lines, JSON, progress; the one gate before a terminal |
 //!
 //! # Where to start reading
 //! [`chat`] for what the system does, [`consensus`] for how it agrees,
@@ -51,6 +52,7 @@ pub mod consensus;
 pub mod error;
 pub mod host;
 pub mod limits;
+pub mod output;
 pub mod peer;
 pub mod protocol;
 pub mod replica;

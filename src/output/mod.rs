@@ -1,0 +1,75 @@
+//! Everything that reaches a person or a pipe: commands never print by themselves.
+//!
+//! A result is a value that implements [`Show`]; [`Printer`] decides once, from
+//! the settings and from where standard output leads, whether it becomes a line
+//! of JSON, a layout for a terminal, or plain tab-separated text. Results go to
+//! standard output and nothing else does; notices, progress and errors go to
+//! standard error.
+//!
+//! # What it promises
+//! - Text from other people never reaches a terminal raw: everything passes
+//!   [`sanitize`], in results, notices and errors alike. JSON keeps the text
+//!   intact, by the escaping that JSON has itself.
+//! - Off a terminal there is no colour, no table, no progress bar.
+//! - One message is one line of plain output, whatever is in it.
+//!
+//! # How it fails
+//! When whoever reads our output has gone, the first write that notices fails
+//! the command, and [`Printer::pipe_closed`] tells that this is no error.
+
+pub mod cluster;
+mod inbox;
+pub mod log;
+mod people;
+mod printer;
+mod progress;
+mod sanitize;
+pub mod status;
+
+pub use inbox::{Listed, local_time};
+pub use people::{AccountListed, Deleted, LoggedIn, LoggedOut, Whoami};
+#[cfg(test)]
+pub(crate) use printer::tests::{Buffer, Closed};
+pub use printer::{Printer, Show, Streams};
+pub use progress::Progress;
+pub use sanitize::{sanitize, sanitize_bytes};
+
+/// How to paint on a terminal; paints nothing where colour is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Whether to write escape sequences at all.
+    pub color: bool,
+}
+
+/// What a piece of text is, from which follows how it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// What the eye looks for first.
+    Strong,
+    /// What it may pass over.
+    Faint,
+    /// All is well.
+    Good,
+    /// Something to look at.
+    Warning,
+    /// Something is broken.
+    Bad,
+}
+
+impl Style {
+    /// The text in its tone. The text is printed as it is: sanitize it before.
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        if !self.color {
+            return text.to_string();
+        }
+        // Select Graphic Rendition, ECMA-48 section 8.3.117.
+        let code = match tone {
+            Tone::Strong => "1",
+            Tone::Faint => "2",
+            Tone::Good => "32",
+            Tone::Warning => "33",
+            Tone::Bad => "31",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}

@@ -1,0 +1,317 @@
+//! One value in three forms, and everything that goes to standard error.
+
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+
+use anstream::AutoStream;
+use serde::Serialize;
+
+use super::{Progress, Style, Tone, sanitize};
+use crate::config::ColorChoice;
+use crate::error::{Error, ErrorBody, ErrorCode, Result};
+use crate::types::Uuid;
+
+/// A result that can be shown. With `--json` it is serialized as one object.
+pub trait Show: Serialize {
+    /// For a person at a terminal.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()>;
+
+    /// For a pipe: lines of tab-separated fields, no header.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// Where output goes. Tests put buffers in place of the process's streams.
+pub struct Streams {
+    /// Standard output.
+    pub out: Box<dyn Write + Send>,
+    /// Standard error.
+    pub err: Box<dyn Write + Send>,
+    /// Whether a person looks at standard output.
+    pub out_is_terminal: bool,
+    /// Whether a person looks at standard error.
+    pub err_is_terminal: bool,
+    /// Whether to write colour to standard output.
+    pub out_color: bool,
+    /// Whether to write colour to standard error.
+    pub err_color: bool,
+}
+
+/// Prints what commands have to say; see the head of this room.
+pub struct Printer {
+    json: bool,
+    quiet: bool,
+    streams: Streams,
+    operation: Option<Uuid>,
+    pipe_closed: bool,
+}
+
+impl Printer {
+    /// A printer on the process's own streams.
+    pub fn new(json: bool, quiet: bool, color: ColorChoice) -> Printer {
+        let choice = match color {
+            ColorChoice::Auto => None,
+            ColorChoice::Always => Some(true),
+            ColorChoice::Never => Some(false),
+        };
+        // Looks at the terminal, NO_COLOR, CLICOLOR and TERM.
+        let wanted = |found: anstream::ColorChoice| {
+            choice.unwrap_or(!matches!(found, anstream::ColorChoice::Never))
+        };
+        Printer::with_streams(
+            json,
+            quiet,
+            Streams {
+                out_is_terminal: io::stdout().is_terminal(),
+                err_is_terminal: io::stderr().is_terminal(),
+                out_color: wanted(AutoStream::choice(&io::stdout())),
+                err_color: wanted(AutoStream::choice(&io::stderr())),
+                out: Box::new(BufWriter::new(io::stdout())),
+                err: Box::new(io::stderr()),
+            },
+        )
+    }
+
+    /// A printer on other streams.
+    pub fn with_streams(json: bool, quiet: bool, streams: Streams) -> Printer {
+        Printer { json, quiet, streams, operation: None, pipe_closed: false }
+    }
+
+    /// Whether results are JSON.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether results are laid out for a person: a terminal, and no JSON.
+    pub fn on_terminal(&self) -> bool {
+        self.streams.out_is_terminal && !self.json
+    }
+
+    /// Names the operation that the command is about to ask for: an
+    /// `outcome_unknown` error then carries it as `id`.
+    pub fn set_operation(&mut self, id: Uuid) {
+        self.operation = Some(id);
+    }
+
+    /// Prints one result. Off a terminal it may stay in a buffer until
+    /// [`Printer::flush`].
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`]; see [`Printer::pipe_closed`].
+    pub fn show(&mut self, value: &impl Show) -> Result<()> {
+        let out = &mut *self.streams.out;
+        let written = if self.json {
+            serde_json::to_writer(&mut *out, value)
+                .map_err(io::Error::from)
+                .and_then(|()| out.write_all(b"\n"))
+        } else if self.streams.out_is_terminal {
+            value.terminal(out, Style { color: self.streams.out_color }).and_then(|()| out.flush())
+        } else {
+            value.plain(out)
+        };
+        self.check(written)
+    }
+
+    /// Prints text that is a result by itself and is made by this program, such
+    /// as a completion script.
+    ///
+    /// # Errors
+    /// As [`Printer::show`].
+    pub fn raw(&mut self, text: &str) -> Result<()> {
+        let written = self.streams.out.write_all(text.as_bytes());
+        self.check(written)
+    }
+
+    /// Hands everything printed to the operating system.
+    ///
+    /// # Errors
+    /// As [`Printer::show`].
+    pub fn flush(&mut self) -> Result<()> {
+        let written = self.streams.out.flush();
+        self.check(written)
+    }
+
+    fn check(&mut self, written: io::Result<()>) -> Result<()> {
+        written.map_err(|error| {
+            self.pipe_closed |= error.kind() == ErrorKind::BrokenPipe;
+            Error::new(ErrorCode::Io, format!("cannot write to standard output: {error}"))
+        })
+    }
+
+    /// Whether an error came from a reader of our output that is gone.
+    ///
+    /// `ftchat inbox | head -1` is no mistake of anybody's, so it must neither
+    /// complain nor look like a failure to a script with `pipefail`: like
+    /// ripgrep, the program ends quietly with 0. (Rust ignores SIGPIPE, which
+    /// would otherwise have ended it without a word in the middle of a request.)
+    pub fn pipe_closed(&self) -> bool {
+        self.pipe_closed
+    }
+
+    /// Tells a person something beside the result, unless `--quiet`.
+    pub fn notice(&mut self, text: &str) {
+        if !self.quiet {
+            self.say(&sanitize(text));
+        }
+    }
+
+    /// Reports a failure: a sentence, or one object with `--json`.
+    pub fn error(&mut self, error: &Error) {
+        if self.json {
+            let id = self.operation.filter(|_| error.code == ErrorCode::OutcomeUnknown);
+            let object = Failed { error: FailedBody { body: error.clone().into(), id } };
+            let line = serde_json::to_string(&object).expect("plain data serializes");
+            return self.say(&line);
+        }
+        let style = Style { color: self.streams.err_color };
+        let name = style.paint(Tone::Bad, "ftchat:");
+        self.say(&format!("{name} {}", sanitize(&error.message)));
+    }
+
+    fn say(&mut self, line: &str) {
+        // Results come before what is said about them. A stream that is gone
+        // is reported by the next result, and who hears nothing misses nothing.
+        let _ = self.streams.out.flush();
+        let _ = writeln!(self.streams.err, "{line}");
+    }
+
+    /// A progress bar over `total` steps (`None`: not known), on a terminal
+    /// only and not with `--quiet` or `--json`; else one that shows nothing.
+    pub fn progress(&self, what: &str, total: Option<u64>) -> Progress {
+        let visible = self.streams.err_is_terminal && !self.quiet && !self.json;
+        Progress::new(visible, what, total)
+    }
+}
+
+#[derive(Serialize)]
+struct Failed {
+    error: FailedBody,
+}
+
+#[derive(Serialize)]
+struct FailedBody {
+    #[serde(flatten)]
+    body: ErrorBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Uuid>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// A stream that keeps what is written.
+    #[derive(Clone, Default)]
+    pub struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Buffer {
+        pub fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
+        }
+    }
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A stream whose reader is gone.
+    pub struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    fn printer(json: bool, quiet: bool, terminal: bool) -> (Printer, Buffer, Buffer) {
+        let (out, err) = (Buffer::default(), Buffer::default());
+        let streams = Streams {
+            out: Box::new(out.clone()),
+            err: Box::new(err.clone()),
+            out_is_terminal: terminal,
+            err_is_terminal: terminal,
+            out_color: terminal,
+            err_color: false,
+        };
+        (Printer::with_streams(json, quiet, streams), out, err)
+    }
+
+    #[derive(Serialize)]
+    struct Word {
+        word: &'static str,
+    }
+
+    impl Show for Word {
+        fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+            writeln!(out, "{}", style.paint(Tone::Strong, &sanitize(self.word)))
+        }
+        fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+            writeln!(out, "{}", sanitize(self.word))
+        }
+    }
+
+    #[test]
+    fn a_result_takes_the_form_of_its_reader() {
+        let word = Word { word: "a\u{202e}\n" };
+        for (json, terminal, expected) in [
+            (false, false, "a\\u{202e}\\n\n"),
+            (false, true, "\u{1b}[1ma\\u{202e}\\n\u{1b}[0m\n"),
+            (true, false, "{\"word\":\"a\u{202e}\\n\"}\n"),
+            (true, true, "{\"word\":\"a\u{202e}\\n\"}\n"),
+        ] {
+            let (mut printer, out, err) = printer(json, false, terminal);
+            printer.show(&word).expect("room");
+            assert_eq!((out.text().as_str(), err.text().as_str()), (expected, ""));
+        }
+    }
+
+    #[test]
+    fn errors_and_notices_are_sanitized_and_go_to_standard_error() {
+        let (mut plain, out, err) = printer(false, false, false);
+        plain.notice("look \u{1b}[2J");
+        plain.error(&Error::new(ErrorCode::NameTaken, "no \u{7}"));
+        assert_eq!(err.text(), "look \\u{1b}[2J\nftchat: no \\u{7}\n");
+        assert_eq!(out.text(), "");
+        let (mut quiet, _, err) = printer(false, true, false);
+        quiet.notice("nothing");
+        assert_eq!(err.text(), "");
+    }
+
+    #[test]
+    fn an_error_in_json_is_one_object_and_names_the_id_when_in_doubt() {
+        let id = Uuid::from_u128(1);
+        let (mut json, out, err) = printer(true, false, false);
+        json.set_operation(id);
+        json.error(&Error::new(ErrorCode::NameTaken, "taken"));
+        json.error(&Error::outcome_unknown("who knows"));
+        let expected = format!(
+            "{}\n{}\n",
+            r#"{"error":{"code":"name_taken","message":"taken","retryable":false}}"#,
+            r#"{"error":{"code":"outcome_unknown","message":"who knows","retryable":true,"id":"ID"}}"#
+                .replace("ID", &id.to_string()),
+        );
+        assert_eq!((err.text(), out.text()), (expected, String::new()));
+    }
+
+    #[test]
+    fn a_closed_pipe_fails_the_command_and_is_known_as_such() {
+        let (mut printer, _, _) = printer(false, false, false);
+        printer.streams.out = Box::new(Closed);
+        assert!(!printer.pipe_closed());
+        assert!(printer.show(&Word { word: "w" }).is_err());
+        assert!(printer.pipe_closed());
+    }
+}
