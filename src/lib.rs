@@ -39,6 +39,7 @@
 //! | [`replica`] | one replica as a value: found, join, run, stop |
 //! | [`server`] | client sessions: authentication, bounds, following |
 //! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
+//! | [`cluster`] | supervises a local cluster of `serve` processes |
 //! | [`output`] | tables, plain lines, JSON, progress; the one gate before a terminal |
 //!
 //! # Where to start reading
@@ -47,6 +48,7 @@
 
 pub mod chat;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod consensus;
 pub mod error;

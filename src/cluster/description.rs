@@ -1,0 +1,338 @@
+//! `cluster.json`, and the folder it stands in.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ClusterSettings, key_file};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Random;
+use crate::protocol::client::Survivor;
+use crate::types::{Address, ReplicaId};
+
+/// Version of `cluster.json`.
+const FORMAT: u32 = 1;
+const DESCRIPTION_FILE: &str = "cluster.json";
+const KEY_FILE: &str = "cluster.key";
+const LOCK_FILE: &str = "cluster.lock";
+
+/// What `cluster.json` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Version of this file: 1. Also tells it from other programs' files.
+    pub ftchat_cluster: u32,
+    /// The cluster's name.
+    pub name: String,
+    /// Whether survivors adopt dead neighbours.
+    pub survivor: Survivor,
+    /// The replicas, sorted by number.
+    pub replicas: Vec<LocalReplica>,
+    /// The folder; not in the file, so that it may be moved.
+    #[serde(skip)]
+    dir: PathBuf,
+}
+
+/// One replica of a local cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalReplica {
+    /// Its number.
+    pub id: ReplicaId,
+    /// Where its server listens.
+    pub address: Address,
+    /// Its data directory's name within the folder: `replica-N`.
+    pub data_dir: String,
+}
+
+fn data_dir_name(id: ReplicaId) -> String {
+    format!("replica-{id}")
+}
+
+impl Description {
+    /// Reads the cluster in a folder. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`] when the file is not one of ours,
+    /// [`ErrorCode::NewerFormat`] when a newer program wrote it,
+    /// [`ErrorCode::Io`] when it cannot be read.
+    pub fn load(dir: &Path) -> Result<Option<Description>> {
+        let path = dir.join(DESCRIPTION_FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &path, &error)),
+        };
+        let broken = |why: String| {
+            Error::new(
+                ErrorCode::InvalidConfig,
+                format!("{} does not describe an ftchat cluster: {why}", path.display()),
+            )
+        };
+        let mut description: Description =
+            serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+        if description.ftchat_cluster > FORMAT {
+            return Err(Error::new(
+                ErrorCode::NewerFormat,
+                format!("{} was written by a newer ftchat; use that one", path.display()),
+            ));
+        }
+        let sorted = description.replicas.is_sorted_by(|a, b| a.id < b.id);
+        if description.ftchat_cluster != FORMAT || description.replicas.is_empty() || !sorted {
+            return Err(broken("version or replicas are impossible".to_string()));
+        }
+        // Purging removes these folders, so nothing but the names that this
+        // program gives is believed.
+        for replica in &description.replicas {
+            if replica.id.0 == 0 || replica.data_dir != data_dir_name(replica.id) {
+                return Err(broken(format!("{:?} is no data directory of ours", replica.data_dir)));
+            }
+        }
+        description.dir = dir.to_path_buf();
+        Ok(Some(description))
+    }
+
+    /// Reads the cluster that a command is about.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownCluster`] when there is none; else as [`Description::load`].
+    pub fn existing(settings: &ClusterSettings) -> Result<Description> {
+        Description::load(&settings.dir)?.ok_or_else(|| {
+            Error::new(
+                ErrorCode::UnknownCluster,
+                format!(
+                    "there is no local cluster in {}; make one with: ftchat cluster up",
+                    settings.dir.display()
+                ),
+            )
+        })
+    }
+
+    /// Reads the cluster of `up`, or makes its folder, key and description.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`] when the cluster there is another than the
+    /// one asked for, or the folder holds something else.
+    pub fn existing_or_new(settings: &ClusterSettings, random: &dyn Random) -> Result<Description> {
+        if let Some(description) = Description::load(&settings.dir)? {
+            description.check_against(settings)?;
+            return Ok(description);
+        }
+        let dir = &settings.dir;
+        make_folder(dir)?;
+        let key = dir.join(KEY_FILE);
+        if !key.exists() {
+            let mut bytes = zeroize::Zeroizing::new([0; key_file::KEY_BYTES]);
+            random.fill(&mut *bytes);
+            key_file::write_new(&key, &bytes)?;
+        }
+        let replicas = (1..=settings.replicas)
+            .map(|id| {
+                let port = u32::from(settings.base_port) + id - 1;
+                Ok(LocalReplica {
+                    id: ReplicaId(id),
+                    address: format!("127.0.0.1:{port}").parse()?,
+                    data_dir: data_dir_name(ReplicaId(id)),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let description = Description {
+            ftchat_cluster: FORMAT,
+            name: settings.name.clone(),
+            survivor: settings.survivor,
+            replicas,
+            dir: dir.clone(),
+        };
+        description.write()?;
+        Ok(description)
+    }
+
+    /// An existing cluster keeps its shape: another number of replicas would be
+    /// another membership, and other ports would hide it from its clients.
+    fn check_against(&self, settings: &ClusterSettings) -> Result<()> {
+        let refuse = |what: String| {
+            Err(Error::new(
+                ErrorCode::InvalidConfig,
+                format!(
+                    "the cluster in {} {what}; leave the flag out, or make another cluster \
+                     with --name, or remove this one with: ftchat cluster down --purge",
+                    self.dir.display()
+                ),
+            ))
+        };
+        let (replicas, base_port) = (self.replicas.len(), self.replicas[0].address.port());
+        if settings.replicas_given && replicas != settings.replicas as usize {
+            return refuse(format!("has {replicas} replicas, not {}", settings.replicas));
+        }
+        if settings.base_port_given && base_port != settings.base_port {
+            return refuse(format!("begins at port {base_port}, not {}", settings.base_port));
+        }
+        Ok(())
+    }
+
+    /// The same cluster with another choice for survivors, written down.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`].
+    pub fn with_survivor(mut self, survivor: Survivor) -> Result<Description> {
+        self.survivor = survivor;
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Replaces the file so that a crash leaves the old or the new one, whole.
+    fn write(&self) -> Result<()> {
+        let path = self.dir.join(DESCRIPTION_FILE);
+        let temporary = self.dir.join("cluster.json.tmp");
+        let mut json = serde_json::to_vec_pretty(self).expect("plain data serializes");
+        json.push(b'\n');
+        let write = || {
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)?;
+            file.write_all(&json)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            fs::File::open(&self.dir)?.sync_all()
+        };
+        write().map_err(|error| Error::io("write", &path, &error))
+    }
+
+    /// The replica of that number.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownReplica`] that lists the numbers there are.
+    pub fn replica(&self, id: ReplicaId) -> Result<&LocalReplica> {
+        self.replicas.iter().find(|replica| replica.id == id).ok_or_else(|| {
+            let ids: Vec<String> = self.replicas.iter().map(|r| r.id.to_string()).collect();
+            Error::new(
+                ErrorCode::UnknownReplica,
+                format!("the cluster has no replica {id}; it has {}", ids.join(", ")),
+            )
+        })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the servers listen, in the order of their numbers.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.replicas.iter().map(|replica| replica.address.clone()).collect()
+    }
+
+    /// A replica's data directory.
+    pub fn data_dir(&self, replica: &LocalReplica) -> PathBuf {
+        self.dir.join(&replica.data_dir)
+    }
+
+    /// The log of a replica's server.
+    pub fn log_file(&self, replica: &LocalReplica) -> PathBuf {
+        self.dir.join(format!("{}.log", replica.data_dir))
+    }
+
+    /// The cluster's key.
+    pub fn key_file(&self) -> PathBuf {
+        self.dir.join(KEY_FILE)
+    }
+
+    /// Removes the cluster. Its servers must have stopped. Returns whether the
+    /// folder is gone: it stays when it holds something that is not the
+    /// cluster's.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`]; what is left can be removed by the same call again,
+    /// since the description goes last.
+    pub fn purge(self) -> Result<bool> {
+        for replica in &self.replicas {
+            let data_dir = self.data_dir(replica);
+            gone(&data_dir, fs::remove_dir_all(&data_dir))?;
+            let log = self.log_file(replica);
+            gone(&log, fs::remove_file(&log))?;
+        }
+        for name in [KEY_FILE, LOCK_FILE, "cluster.json.tmp", DESCRIPTION_FILE] {
+            let path = self.dir.join(name);
+            gone(&path, fs::remove_file(&path))?;
+        }
+        match fs::remove_dir(&self.dir) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            Err(error) => Err(Error::io("remove", &self.dir, &error)),
+        }
+    }
+}
+
+fn gone(path: &Path, removed: std::io::Result<()>) -> Result<()> {
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the folder. One that is there must hold nothing but what an
+/// interrupted `up` leaves, lest a cluster spreads over somebody's home.
+fn make_folder(dir: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| Error::io("make the folder", dir, &error))?;
+    let list = || fs::read_dir(dir)?.collect::<std::io::Result<Vec<_>>>();
+    let entries = list().map_err(|error| Error::io("list", dir, &error))?;
+    for entry in entries {
+        let name = entry.file_name();
+        let ours = [KEY_FILE, LOCK_FILE, "cluster.json.tmp"].iter().any(|known| name == *known);
+        if !ours {
+            return Err(Error::new(
+                ErrorCode::InvalidConfig,
+                format!(
+                    "{} holds {:?} and no cluster; choose an empty folder for a new cluster",
+                    dir.display(),
+                    name.to_string_lossy()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock of a cluster's folder for one command, waiting at most
+/// `limit` for another command to end.
+///
+/// # Errors
+/// [`ErrorCode::Unavailable`] when another keeps it; [`ErrorCode::Io`].
+pub async fn lock(dir: &Path, limit: std::time::Duration) -> Result<fs::File> {
+    let path = dir.join(LOCK_FILE);
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| Error::io("open", &path, &error))?;
+    let deadline = tokio::time::Instant::now() + limit;
+    loop {
+        match fs4::FileExt::try_lock(&file) {
+            Ok(()) => return Ok(file),
+            Err(fs4::TryLockError::WouldBlock) => {}
+            Err(fs4::TryLockError::Error(error)) => return Err(Error::io("lock", &path, &error)),
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Error::unavailable(format!(
+                "another `ftchat cluster` command is at work in {}; try again when it has ended",
+                dir.display()
+            )));
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,149 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+struct Ones;
+impl crate::host::Random for Ones {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(1);
+    }
+}
+
+pub(in crate::cluster) fn settings(dir: &Path) -> ClusterSettings {
+    ClusterSettings {
+        name: "default".to_string(),
+        dir: dir.to_path_buf(),
+        replicas: 3,
+        replicas_given: false,
+        base_port: 8091,
+        base_port_given: false,
+        survivor: Survivor::Auto,
+        survivor_given: false,
+    }
+}
+
+fn make(dir: &Path) -> Description {
+    make_with(&settings(dir)).expect("a new cluster")
+}
+
+pub(in crate::cluster) fn make_with(settings: &ClusterSettings) -> Result<Description> {
+    Description::existing_or_new(settings, &Ones)
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+#[test]
+fn a_new_cluster_is_private_and_is_found_again() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let dir = folder.path().join("deep/inside");
+    let made = make(&dir);
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(mode(&dir.join("cluster.json")), 0o600);
+    assert_eq!(mode(&made.key_file()), 0o600);
+    assert_eq!(*key_file::read(&made.key_file()).expect("a key"), [1; key_file::KEY_BYTES]);
+    let found = Description::existing(&settings(&dir)).expect("there");
+    assert_eq!(found, made);
+    let addresses: Vec<String> = found.addresses().iter().map(Address::to_string).collect();
+    assert_eq!(addresses, ["127.0.0.1:8091", "127.0.0.1:8092", "127.0.0.1:8093"]);
+    assert_eq!(found.data_dir(&found.replicas[1]), dir.join("replica-2"));
+    assert_eq!(found.log_file(&found.replicas[1]), dir.join("replica-2.log"));
+}
+
+#[test]
+fn a_folder_without_a_cluster_is_said_to_have_none() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let error = Description::existing(&settings(folder.path())).expect_err("none");
+    assert_eq!(error.code, ErrorCode::UnknownCluster);
+    assert!(error.message.contains("ftchat cluster up"), "{}", error.message);
+}
+
+#[test]
+fn an_unknown_replica_is_answered_with_those_there_are() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let error = make(folder.path()).replica(ReplicaId(4)).cloned().expect_err("only three");
+    assert_eq!(error.code, ErrorCode::UnknownReplica);
+    assert!(error.message.contains("it has 1, 2, 3"), "{}", error.message);
+}
+
+#[test]
+fn an_existing_cluster_keeps_its_shape() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    make(folder.path());
+    let usual = settings(folder.path());
+    assert!(make_with(&ClusterSettings { replicas: 5, ..usual.clone() }).is_ok(), "not asked for");
+    let five = ClusterSettings { replicas: 5, replicas_given: true, ..usual.clone() };
+    let error = make_with(&five).expect_err("three are there");
+    assert!(error.message.contains("has 3 replicas, not 5"), "{}", error.message);
+    let port = ClusterSettings { base_port: 9000, base_port_given: true, ..usual };
+    let error = make_with(&port).expect_err("another port");
+    assert!(error.message.contains("begins at port 8091, not 9000"), "{}", error.message);
+}
+
+#[test]
+fn a_cluster_never_moves_in_with_other_files() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    std::fs::write(folder.path().join("thesis.txt"), "years").expect("own folder");
+    let error = make_with(&settings(folder.path())).expect_err("not empty");
+    assert!(error.message.contains("thesis.txt"), "{}", error.message);
+    // What an interrupted `up` leaves is taken over, the key included.
+    let half = tempfile::tempdir().expect("temporary folder");
+    key_file::write_new(&half.path().join("cluster.key"), &[9; 32]).expect("own folder");
+    let made = make(half.path());
+    assert_eq!(*key_file::read(&made.key_file()).expect("a key"), [9; 32]);
+}
+
+#[test]
+fn only_descriptions_of_this_program_are_believed() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("cluster.json");
+    let cases = [
+        ("{}", ErrorCode::InvalidConfig),
+        ("not json", ErrorCode::InvalidConfig),
+        (
+            r#"{"ftchat_cluster":2,"name":"x","survivor":"auto","replicas":[]}"#,
+            ErrorCode::NewerFormat,
+        ),
+        (
+            r#"{"ftchat_cluster":1,"name":"x","survivor":"auto","replicas":[]}"#,
+            ErrorCode::InvalidConfig,
+        ),
+        (
+            r#"{"ftchat_cluster":1,"name":"x","survivor":"auto",
+                "replicas":[{"id":1,"address":"h:1","data_dir":"../../home"}]}"#,
+            ErrorCode::InvalidConfig,
+        ),
+    ];
+    for (text, code) in cases {
+        std::fs::write(&path, text).expect("own folder");
+        assert_eq!(Description::load(folder.path()).expect_err(text).code, code, "{text}");
+    }
+}
+
+#[test]
+fn purging_removes_the_cluster_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let dir = folder.path().join("c");
+    let made = make(&dir);
+    std::fs::create_dir_all(dir.join("replica-1/log")).expect("own folder");
+    std::fs::write(dir.join("replica-1.log"), "x").expect("own folder");
+    std::fs::write(dir.join("notes"), "mine").expect("own folder");
+    assert!(!made.clone().purge().expect("purged"), "the folder holds somebody's notes");
+    assert_eq!(std::fs::read_dir(&dir).expect("there").count(), 1);
+    std::fs::remove_file(dir.join("notes")).expect("own folder");
+    let made = make(&dir);
+    assert!(made.purge().expect("purged"));
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn a_second_command_waits_for_the_first_and_gives_up_in_time() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let brief = std::time::Duration::from_millis(20);
+    let first = lock(folder.path(), brief).await.expect("free");
+    let error = lock(folder.path(), brief).await.expect_err("held");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    drop(first);
+    lock(folder.path(), brief).await.expect("free again");
+}

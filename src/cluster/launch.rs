@@ -1,0 +1,172 @@
+//! Ports, and starting one replica's server.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::description::{Description, LocalReplica};
+use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::client::Survivor;
+use crate::types::ReplicaId;
+
+/// Bytes at the end of a log in which its last lines are looked for.
+const TAIL_BYTES: u64 = 16 * 1024;
+
+/// What a server is started with besides what the cluster's description says.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// This program's file.
+    pub executable: PathBuf,
+    /// The configuration file in force, absolute.
+    pub config_file: Option<PathBuf>,
+    /// How much more the server logs.
+    pub verbose: u8,
+}
+
+impl Program {
+    /// This very program.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] when the system does not tell where it lies.
+    pub fn current(config_file: Option<&Path>, verbose: u8) -> Result<Program> {
+        let executable = std::env::current_exe()
+            .map_err(|error| Error::io("find the program", Path::new("ftchat"), &error))?;
+        let config_file = config_file
+            .map(|path| {
+                std::path::absolute(path)
+                    .map_err(|error| Error::io("make an absolute path of", path, &error))
+            })
+            .transpose()?;
+        Ok(Program { executable, config_file, verbose })
+    }
+
+    /// The command that runs a replica's server, with absolute paths: its
+    /// working directory is the cluster's folder, so that it keeps nobody's
+    /// from being unmounted.
+    fn command(&self, cluster: &Description, replica: &LocalReplica) -> Command {
+        let mut command = Command::new(&self.executable);
+        if let Some(file) = &self.config_file {
+            command.arg("--config").arg(file);
+        }
+        for _ in 0..self.verbose {
+            command.arg("-v");
+        }
+        let peers: Vec<String> =
+            cluster.replicas.iter().map(|peer| format!("{}={}", peer.id, peer.address)).collect();
+        let survivor = match cluster.survivor {
+            Survivor::Auto => "auto",
+            Survivor::Never => "never",
+        };
+        command
+            .arg("serve")
+            .args(["--id", &replica.id.to_string()])
+            .args(["--listen", &replica.address.to_string()])
+            .args(["--peers", &peers.join(",")])
+            .args(["--survivor", survivor])
+            .arg("--cluster-key-file")
+            .arg(cluster.key_file())
+            .arg("--data-dir")
+            .arg(cluster.data_dir(replica))
+            .current_dir(cluster.dir())
+            // A server has no business with the user's session.
+            .env_remove("FTCHAT_TOKEN");
+        command
+    }
+
+    /// Starts a replica's server, detached: in a process group of its own, so
+    /// that a Ctrl-C meant for this command does not reach it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`].
+    pub fn launch(&self, cluster: &Description, replica: &LocalReplica) -> Result<Child> {
+        let log = cluster.log_file(replica);
+        let open = || {
+            let out = OpenOptions::new().create(true).append(true).mode(0o600).open(&log)?;
+            let err = out.try_clone()?;
+            Ok((out, err))
+        };
+        let (out, err) = open().map_err(|error| Error::io("open the log", &log, &error))?;
+        self.command(cluster, replica)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .map_err(|error| Error::io("start", &self.executable, &error))
+    }
+}
+
+/// Makes sure that the ports of some replicas are free, before any server is
+/// started: half a cluster would be harder to understand than none.
+///
+/// # Errors
+/// [`ErrorCode::AddressInUse`] that names port and replica.
+pub fn check_ports<'a>(replicas: impl Iterator<Item = &'a LocalReplica>) -> Result<()> {
+    for LocalReplica { id, address, .. } in replicas {
+        match std::net::TcpListener::bind((address.host(), address.port())) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                return Err(Error::new(
+                    ErrorCode::AddressInUse,
+                    format!(
+                        "port {}, which replica {id} needs, is taken by another program; nothing \
+                         was started. Stop that program, or make a cluster elsewhere with \
+                         --base-port and --name",
+                        address.port()
+                    ),
+                ));
+            }
+            Err(error) => {
+                return Err(Error::new(
+                    ErrorCode::Io,
+                    format!("replica {id} cannot listen on {address}: {error}"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last lines of a replica's log; none when there is no log.
+pub fn last_lines(cluster: &Description, id: ReplicaId, count: usize) -> Vec<String> {
+    let Ok(replica) = cluster.replica(id) else { return Vec::new() };
+    let read = || {
+        let mut file = std::fs::File::open(cluster.log_file(replica))?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    // The log only illustrates an error that is reported anyway.
+    let text = read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| line.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(port: u16) -> LocalReplica {
+        LocalReplica {
+            id: ReplicaId(2),
+            address: format!("127.0.0.1:{port}").parse().expect("valid"),
+            data_dir: "replica-2".to_string(),
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_replica() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = taken.local_addr().expect("bound").port();
+        let error = check_ports([replica(port)].iter()).expect_err("taken");
+        assert_eq!(error.code, ErrorCode::AddressInUse);
+        assert!(error.message.contains(&format!("port {port}, which replica 2")), "{error}");
+        drop(taken);
+        check_ports([replica(port)].iter()).expect("free again");
+    }
+}

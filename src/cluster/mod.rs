@@ -1,0 +1,53 @@
+//! A cluster on this machine: several servers, each a process of its own.
+//!
+//! A local cluster is a folder:
+//!
+//! ```text
+//! cluster.json    name, replicas and their addresses (mode 0600)
+//! cluster.key     the secret by which its replicas know each other (mode 0600)
+//! cluster.lock    held by whichever `ftchat cluster` command is at work
+//! replica-1/      one data directory a replica
+//! replica-1.log   what that replica's server wrote to its outputs
+//! ```
+//!
+//! This room starts `serve` of this same program for each replica and signals
+//! those processes. Nothing runs in between: the servers need no supervisor,
+//! are not restarted by one, and go on when the command that started them ends.
+//!
+//! # What it promises
+//! - Starting is idempotent: only what does not run is started, and before
+//!   anything is started every port that is needed is known to be free.
+//! - A process is signalled only if it is this replica's own server: `LOCK` in
+//!   the data directory names it, *and* its command line says `serve` with that
+//!   very data directory. Process ids are reused, and a replica whose server
+//!   died may be hosted by another server, which must not die for it.
+//! - Purging removes the files named above and nothing else.
+//!
+//! # How it fails
+//! Two commands at once would start servers twice, so each takes the lock of
+//! the folder and gives up in time, naming the folder, when another keeps it.
+//! A server that ends while it is waited for is reported with the last lines of
+//! its log. What was started before a failure keeps running: the same command
+//! again goes on from there.
+//!
+//! - [`description`]: `cluster.json` and the folder.
+//! - [`process`]: which process is a replica's server; signals.
+//! - [`launch`]: ports and starting a server.
+//! - [`supervisor`]: up, start, wait.
+//! - [`stopping`]: down, stop, kill, purge, restart.
+//! - [`events`](mod@events): what changed between two looks at a cluster.
+//! - [`logs`]: reading logs, also while they grow.
+
+pub mod description;
+pub mod events;
+pub mod launch;
+pub mod logs;
+pub mod process;
+pub mod stopping;
+pub mod supervisor;
+
+pub use description::{Description, LocalReplica};
+pub use events::{ClusterEvent, events};
+pub use logs::LogReader;
+pub use stopping::{Ended, Stopped};
+pub use supervisor::{Launched, Started, Supervisor};

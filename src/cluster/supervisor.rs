@@ -1,0 +1,303 @@
+//! Starting a cluster or one replica, and waiting until it works.
+
+use std::future::Future;
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::description::{Description, LocalReplica};
+use super::events::{ClusterEvent, events};
+use super::launch::{Program, check_ports, last_lines};
+use super::process::{adopter_of, server_of};
+use crate::client::survey::{SERVER_LIMIT, survey};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::protocol::client::{ReplicaState, Survivor};
+use crate::protocol::status::ClusterStatus;
+use crate::types::ReplicaId;
+
+/// Between two looks while something is waited for.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks while a cluster is watched.
+const WATCH_PAUSE: Duration = Duration::from_millis(500);
+/// How long `up` waits for the last servers once writes are taken.
+const STRAGGLERS_LIMIT: Duration = Duration::from_secs(3);
+/// Lines of a failed server's log that are shown.
+const LOG_LINES: usize = 10;
+
+/// What became of starting a replica's server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Started {
+    /// The replica.
+    pub id: ReplicaId,
+    /// Its server's process.
+    pub pid: Option<u32>,
+    /// Whether it ran already.
+    pub already_running: bool,
+    /// Whether it has applied all that is known to be committed.
+    pub caught_up: bool,
+}
+
+/// A server that this process has started.
+pub struct Launched {
+    /// The replica.
+    pub id: ReplicaId,
+    pub(super) child: Child,
+    ended: Option<ExitStatus>,
+}
+
+impl Launched {
+    /// Whether it was still running when last asked.
+    pub(super) fn runs(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// How the server ended, the first time that is asked after it did.
+    pub(super) fn newly_ended(&mut self) -> Result<Option<ExitStatus>> {
+        if self.ended.is_some() {
+            return Ok(None);
+        }
+        self.ended = self.child.try_wait().map_err(|error| {
+            Error::new(ErrorCode::Io, format!("cannot ask after server {}: {error}", self.id))
+        })?;
+        Ok(self.ended)
+    }
+}
+
+/// Works on one local cluster.
+pub struct Supervisor<'a> {
+    /// The cluster.
+    pub cluster: Description,
+    /// Network, clock and randomness.
+    pub host: &'a Host,
+    /// What servers are started with.
+    pub program: Program,
+    /// How long to wait for anything.
+    pub limit: Duration,
+    /// Takes a line of progress for people.
+    pub progress: &'a dyn Fn(&str),
+}
+
+impl Supervisor<'_> {
+    /// Asks all servers how they are.
+    pub async fn look(&self) -> ClusterStatus {
+        survey(self.host, &self.cluster.addresses(), SERVER_LIMIT).await
+    }
+
+    /// The process of a replica's own server, if it runs.
+    pub fn server(&self, replica: &LocalReplica) -> Option<u32> {
+        server_of(&self.cluster.data_dir(replica))
+    }
+
+    /// The server of another replica that runs this one, by process id.
+    pub fn adopter(&self, replica: &LocalReplica) -> Option<u32> {
+        let folders: Vec<_> =
+            self.cluster.replicas.iter().map(|r| self.cluster.data_dir(r)).collect();
+        adopter_of(&self.cluster.data_dir(replica), folders.iter().map(|path| path.as_path()))
+    }
+
+    /// Changes the choice for survivors, which every server is started with.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`] while servers run with another choice.
+    pub fn choose_survivor(&mut self, survivor: Survivor) -> Result<()> {
+        if self.cluster.survivor == survivor {
+            return Ok(());
+        }
+        if self.cluster.replicas.iter().any(|replica| self.server(replica).is_some()) {
+            return Err(Error::new(
+                ErrorCode::InvalidConfig,
+                "servers of this cluster run with another --survivor; stop them first with: \
+                 ftchat cluster down",
+            ));
+        }
+        self.cluster = self.cluster.clone().with_survivor(survivor)?;
+        Ok(())
+    }
+
+    /// Starts every server that does not run, without waiting for them.
+    ///
+    /// # Errors
+    /// [`ErrorCode::AddressInUse`] before anything is started; [`ErrorCode::Io`].
+    pub fn launch_missing(&self) -> Result<Vec<Launched>> {
+        let (running, missing): (Vec<_>, Vec<_>) =
+            self.cluster.replicas.iter().partition(|replica| self.server(replica).is_some());
+        for replica in running {
+            (self.progress)(&format!("replica {}: runs already", replica.id));
+        }
+        self.launch(&missing)
+    }
+
+    /// Waits until writes are taken, and a little for the last servers.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`] when a server ends or time runs out.
+    pub async fn wait_up(&self, launched: &mut [Launched]) -> Result<ClusterStatus> {
+        let mut writable_since = None;
+        let ids: Vec<ReplicaId> = self.cluster.replicas.iter().map(|replica| replica.id).collect();
+        let done = |status: &ClusterStatus| {
+            if !status.writable {
+                writable_since = None;
+                return false;
+            }
+            let since = *writable_since.get_or_insert_with(Instant::now);
+            ids.iter().all(|id| in_place(status, *id)) || since.elapsed() >= STRAGGLERS_LIMIT
+        };
+        self.wait(launched, "the cluster takes no writes", done).await
+    }
+
+    fn launch(&self, missing: &[&LocalReplica]) -> Result<Vec<Launched>> {
+        // An adopter may hold the port on the replica's behalf, and gives it
+        // back when the owner asks.
+        check_ports(missing.iter().copied().filter(|replica| self.adopter(replica).is_none()))?;
+        let launch = |replica: &&LocalReplica| {
+            let child = self.program.launch(&self.cluster, replica)?;
+            (self.progress)(&format!(
+                "replica {}: starting at {} (pid {})",
+                replica.id,
+                replica.address,
+                child.id()
+            ));
+            Ok(Launched { id: replica.id, child, ended: None })
+        };
+        missing.iter().map(launch).collect()
+    }
+
+    /// Starts one replica's server if it does not run, and waits until it
+    /// answers; with `caught_up` until it has applied all that is committed.
+    ///
+    /// # Errors
+    /// As [`Supervisor::wait_up`], [`ErrorCode::AddressInUse`], and [`ErrorCode::UnknownReplica`].
+    pub async fn start(&self, id: ReplicaId, caught_up: bool) -> Result<Started> {
+        let replica = self.cluster.replica(id)?;
+        let running = self.server(replica);
+        let mut launched = match running {
+            Some(_) => Vec::new(),
+            None => self.launch(&[replica])?,
+        };
+        let what = if caught_up {
+            format!("replica {id} has not caught up")
+        } else {
+            format!("the server of replica {id} does not answer")
+        };
+        let status = self
+            .wait(&mut launched, &what, |status| {
+                in_place(status, id) && (!caught_up || has_caught_up(status, id))
+            })
+            .await?;
+        Ok(Started {
+            id,
+            pid: status.replica(id).and_then(|replica| replica.pid).or(running),
+            already_running: running.is_some(),
+            caught_up: has_caught_up(&status, id),
+        })
+    }
+
+    /// Waits until writes are taken.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`] when time runs out.
+    pub async fn wait_writable(&self) -> Result<ClusterStatus> {
+        self.wait(&mut [], "the cluster takes no writes", |status| status.writable).await
+    }
+
+    async fn wait(
+        &self,
+        launched: &mut [Launched],
+        what: &str,
+        mut done: impl FnMut(&ClusterStatus) -> bool,
+    ) -> Result<ClusterStatus> {
+        let deadline = Instant::now() + self.limit;
+        let mut answered: Vec<ReplicaId> = Vec::new();
+        loop {
+            for server in launched.iter_mut() {
+                if let Some(how) = server.newly_ended()? {
+                    return Err(self.failed(server.id, &format!("ended at once ({how})")));
+                }
+            }
+            let status = self.look().await;
+            for server in launched.iter() {
+                if in_place(&status, server.id) && !answered.contains(&server.id) {
+                    answered.push(server.id);
+                    (self.progress)(&format!("replica {}: answers", server.id));
+                }
+            }
+            if done(&status) {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                let silent = launched.iter().find(|server| !answered.contains(&server.id));
+                return Err(match silent {
+                    Some(server) => self.failed(server.id, "does not answer"),
+                    None => Error::unavailable(format!(
+                        "{what} after {}; see: ftchat status",
+                        crate::config::duration::format(self.limit)
+                    )),
+                });
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Shows the end of a server's log and makes the error that points there.
+    fn failed(&self, id: ReplicaId, how: &str) -> Error {
+        for line in last_lines(&self.cluster, id, LOG_LINES) {
+            (self.progress)(&format!("replica-{id} | {line}"));
+        }
+        Error::unavailable(format!(
+            "the server of replica {id} {how}; its log says why: ftchat cluster logs {id}"
+        ))
+    }
+
+    /// Watches the cluster and tells of every change, until `until` is done.
+    ///
+    /// # Errors
+    /// Those of `tell`.
+    pub async fn watch(
+        &self,
+        launched: &mut [Launched],
+        mut status: ClusterStatus,
+        tell: &mut dyn FnMut(ClusterEvent) -> Result<()>,
+        until: impl Future<Output = ()>,
+    ) -> Result<()> {
+        tokio::pin!(until);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut until => return Ok(()),
+                () = tokio::time::sleep(WATCH_PAUSE) => {}
+            }
+            for server in launched.iter_mut() {
+                if let Some(how) = server.newly_ended()? {
+                    let text = format!("the server of replica {} has ended ({how})", server.id);
+                    tell(ClusterEvent::new(self.host, "server_ended", Some(server.id), text))?;
+                }
+            }
+            let now = tokio::select! {
+                biased;
+                () = &mut until => return Ok(()),
+                now = self.look() => now,
+            };
+            for event in events(self.host, &status, &now) {
+                tell(event)?;
+            }
+            status = now;
+        }
+    }
+}
+
+/// Whether a replica runs on its own server.
+fn in_place(status: &ClusterStatus, id: ReplicaId) -> bool {
+    status.replica(id).is_some_and(|replica| replica.hosted_by == Some(id))
+}
+
+/// Whether a replica follows or leads and lacks nothing that is committed.
+fn has_caught_up(status: &ClusterStatus, id: ReplicaId) -> bool {
+    status.replica(id).is_some_and(|replica| {
+        matches!(replica.state, ReplicaState::Leader | ReplicaState::Follower)
+            && replica.lag == 0
+            && status.leader.is_some()
+    })
+}
