@@ -41,12 +41,14 @@
 //! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
 //! | [`cluster`] | supervises a local cluster of `serve` processes |
 //! | [`output`] | tables, plain lines, JSON, progress; the one gate before a terminal |
+//! | [`cli`] | one file per verb, no logic |
 //!
 //! # Where to start reading
 //! [`chat`] for what the system does, [`consensus`] for how it agrees,
 //! [`storage`] for how it remembers, `tests/sim` for how it is proved.
 
 pub mod chat;
+pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod config;

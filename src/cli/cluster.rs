@@ -1,0 +1,375 @@
+//! `ftchat cluster`: a local cluster.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Context, Exit};
+
+use crate::cluster::description::lock;
+use crate::cluster::launch::Program;
+use crate::cluster::{ClusterEvent, Description, LogReader, Supervisor};
+use crate::config::{ClusterFlags, ClusterSettings, Settings};
+use crate::error::{Error, ErrorCode};
+use crate::host::Host;
+use crate::output;
+use crate::output::cluster::{Downed, Environment, LogLine, Restarted, shell_word};
+use crate::types::ReplicaId;
+
+/// How long `up`, `start` and `restart` wait when `--timeout` is not given:
+/// loading millions of messages takes longer than a request may.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks at a log that is followed.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
+
+/// Arguments of `cluster`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ftchat cluster up -d\n  \
+    ftchat cluster kill 1\n  \
+    ftchat cluster start 1 --wait\n  \
+    ftchat cluster down --purge\n\n\
+    A local cluster lives in one folder: --dir, or a folder of the name --name in the platform's\n\
+    data directory. Its servers need no supervisor and go on when the command that started them\n\
+    has ended.")]
+pub struct ClusterArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Start every server that does not run
+    ///
+    /// Makes the cluster if there is none. In the foreground it stays, tells
+    /// what happens, and on Ctrl-C stops the servers that it started.
+    Up(UpArgs),
+    /// Stop all servers at once
+    Down(DownArgs),
+    /// Start the server of one replica
+    ///
+    /// Returns when the replica runs on its own server.
+    Start(StartArgs),
+    /// Stop the server of one replica gracefully
+    ///
+    /// One that does not run is no error: the exit code is 0.
+    Stop(OneArgs),
+    /// Kill the server of one replica with SIGKILL
+    ///
+    /// One that does not run is no error: the exit code is 0.
+    Kill(OneArgs),
+    /// Restart one server, or all of them one after the other
+    ///
+    /// Each is stopped only when messages are taken and the one before has
+    /// caught up, so no message is refused meanwhile.
+    Restart(RestartArgs),
+    /// Print what servers wrote to their logs
+    Logs(LogsArgs),
+    /// Print the shell command that points ftchat at this cluster
+    ///
+    /// Use it as: eval "$(ftchat cluster env)"
+    Env(EnvArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct UpArgs {
+    #[command(flatten)]
+    cluster: ClusterFlags,
+    #[arg(long, value_name = "N", help = crate::config::keys::help("cluster.replicas"))]
+    replicas: Option<String>,
+    #[arg(long, value_name = "PORT", help = crate::config::keys::help("cluster.base_port"))]
+    base_port: Option<String>,
+    #[arg(long, value_name = "WHEN", help = crate::config::keys::help("cluster.survivor"))]
+    #[arg(value_parser = ["auto", "never"], hide_possible_values = true)]
+    survivor: Option<String>,
+    /// Return once messages are taken; the servers go on
+    #[arg(long, short)]
+    detach: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct DownArgs {
+    #[command(flatten)]
+    cluster: ClusterFlags,
+    /// Remove the cluster with all its accounts and messages
+    #[arg(long)]
+    purge: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct StartArgs {
+    /// The replica's number
+    id: ReplicaId,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+    /// Return when the replica has caught up with the others
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct OneArgs {
+    /// The replica's number
+    id: ReplicaId,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+}
+
+#[derive(Debug, clap::Args)]
+struct RestartArgs {
+    /// The replica's number; without it all, one after the other
+    id: Option<ReplicaId>,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+}
+
+#[derive(Debug, clap::Args)]
+struct LogsArgs {
+    /// The replica's number; without it all
+    id: Option<ReplicaId>,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+    /// Stay and print what is added, until Ctrl-C
+    #[arg(long, short)]
+    follow: bool,
+    /// Only the last N lines of each log
+    #[arg(long, short = 'n', value_name = "N")]
+    lines: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+struct EnvArgs {
+    #[command(flatten)]
+    cluster: ClusterFlags,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`ErrorCode::UnknownCluster`], [`ErrorCode::UnknownReplica`], and those of
+/// the [`Supervisor`].
+pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Error> {
+    match &args.action {
+        Action::Up(args) => up(args, context).await,
+        Action::Down(args) => down(args, context).await,
+        Action::Start(args) => start(args, context).await,
+        Action::Stop(args) => end(args, context, false).await,
+        Action::Kill(args) => end(args, context, true).await,
+        Action::Restart(args) => restart(args, context).await,
+        Action::Logs(args) => logs(args, context).await,
+        Action::Env(args) => {
+            let cluster = existing(&args.cluster, context)?;
+            context.printer.show(&Environment::of(&cluster.addresses()))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn existing(flags: &ClusterFlags, context: &Context) -> Result<Description, Error> {
+    Description::existing(&ClusterSettings::resolve(&context.settings, &flags.given())?)
+}
+
+/// What starting and stopping may take.
+fn limit(settings: &Settings) -> Duration {
+    if settings.values.is_set("timeout") { settings.timeout } else { START_LIMIT }
+}
+
+fn supervisor<'a>(
+    cluster: Description,
+    settings: &Settings,
+    host: &'a Host,
+    progress: &'a dyn Fn(&str),
+) -> Result<Supervisor<'a>, Error> {
+    let program = Program::current(settings.values.file.as_deref(), settings.verbose)?;
+    Ok(Supervisor { cluster, host, program, limit: limit(settings), progress })
+}
+
+async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
+    let mut flags = args.cluster.given();
+    for (name, value) in [
+        ("cluster.replicas", &args.replicas),
+        ("cluster.base_port", &args.base_port),
+        ("cluster.survivor", &args.survivor),
+    ] {
+        flags.extend(value.clone().map(|text| (name, text)));
+    }
+    let chosen = ClusterSettings::resolve(&context.settings, &flags)?;
+    let Context { settings, printer, host } = context;
+    let printer = RefCell::new(printer);
+    let progress = |line: &str| printer.borrow_mut().notice(line);
+    let cluster = Description::existing_or_new(&chosen, &*host.random)?;
+    let dir = cluster.dir().to_path_buf();
+    let guard = lock(&dir, limit(settings)).await?;
+    let mut supervisor = supervisor(cluster, settings, host, &progress)?;
+    if chosen.survivor_given {
+        supervisor.choose_survivor(chosen.survivor)?;
+    }
+    if args.detach {
+        let mut launched = supervisor.launch_missing()?;
+        let status = supervisor.wait_up(&mut launched).await?;
+        drop(guard);
+        printer.borrow_mut().show(&status)?;
+        printer.borrow_mut().flush()?;
+        next_steps(args, settings, &supervisor.cluster).iter().for_each(|line| progress(line));
+        return Ok(Exit::Done);
+    }
+    // From here on Ctrl-C means "stop what you have started", also while it is
+    // still starting.
+    let interrupted = interrupted()?;
+    tokio::pin!(interrupted);
+    let mut launched = supervisor.launch_missing()?;
+    let started = tokio::select! {
+        biased;
+        () = &mut interrupted => Ok(None),
+        status = supervisor.wait_up(&mut launched) => status.map(Some),
+    };
+    let watched = match started {
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+        Ok(Some(status)) => {
+            drop(guard);
+            printer.borrow_mut().show(&status)?;
+            printer.borrow_mut().flush()?;
+            next_steps(args, settings, &supervisor.cluster).iter().for_each(|line| progress(line));
+            progress("Ctrl-C stops the servers that this command has started.");
+            let mut tell = |event: ClusterEvent| {
+                printer.borrow_mut().show(&event)?;
+                printer.borrow_mut().flush()
+            };
+            supervisor.watch(&mut launched, status, &mut tell, interrupted).await
+        }
+    };
+    progress("Stopping.");
+    let replicas = supervisor.stop_launched(&mut launched).await?;
+    watched?;
+    printer.borrow_mut().show(&Downed { replicas, purged: false, dir: None })?;
+    Ok(Exit::Done)
+}
+
+/// One-liners that work with this cluster as they stand.
+fn next_steps(args: &UpArgs, settings: &Settings, cluster: &Description) -> Vec<String> {
+    let mut flags = String::new();
+    if let Some(name) = &args.cluster.name {
+        flags.push_str(&format!(" --name {name}"));
+    }
+    if args.cluster.dir.is_some() {
+        flags.push_str(&format!(" --dir {}", shell_word(cluster.dir())));
+    }
+    let addresses = cluster.addresses();
+    let mut lines = vec!["Try:".to_string()];
+    lines.extend(output::cluster::next_steps(&addresses, settings.servers == addresses, &flags));
+    lines
+}
+
+async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
+    let cluster = existing(&args.cluster, context)?;
+    let Context { settings, printer, host } = context;
+    let guard = lock(cluster.dir(), limit(settings)).await?;
+    let dir = args.purge.then(|| cluster.dir().to_path_buf());
+    let lines = RefCell::new(printer);
+    let progress = |line: &str| lines.borrow_mut().notice(line);
+    let supervisor = supervisor(cluster, settings, host, &progress)?;
+    let replicas = supervisor.down(|_| true).await?;
+    let purged = args.purge && supervisor.cluster.purge()?;
+    drop(guard);
+    lines.into_inner().show(&Downed { replicas, purged, dir })?;
+    Ok(Exit::Done)
+}
+
+async fn start(args: &StartArgs, context: &mut Context) -> Result<Exit, Error> {
+    let cluster = existing(&args.cluster, context)?;
+    let Context { settings, printer, host } = context;
+    let _guard = lock(cluster.dir(), limit(settings)).await?;
+    let lines = RefCell::new(printer);
+    let progress = |line: &str| lines.borrow_mut().notice(line);
+    let started = supervisor(cluster, settings, host, &progress)?.start(args.id, args.wait).await?;
+    lines.into_inner().show(&started)?;
+    Ok(Exit::Done)
+}
+
+async fn end(args: &OneArgs, context: &mut Context, kill: bool) -> Result<Exit, Error> {
+    let cluster = existing(&args.cluster, context)?;
+    let Context { settings, printer, host } = context;
+    let _guard = lock(cluster.dir(), limit(settings)).await?;
+    let lines = RefCell::new(printer);
+    let progress = |line: &str| lines.borrow_mut().notice(line);
+    let supervisor = supervisor(cluster, settings, host, &progress)?;
+    let stopped =
+        if kill { supervisor.kill(args.id).await? } else { supervisor.stop(args.id).await? };
+    lines.into_inner().show(&stopped)?;
+    Ok(Exit::Done)
+}
+
+async fn restart(args: &RestartArgs, context: &mut Context) -> Result<Exit, Error> {
+    let cluster = existing(&args.cluster, context)?;
+    let Context { settings, printer, host } = context;
+    let _guard = lock(cluster.dir(), limit(settings)).await?;
+    let all = cluster.replicas.iter().map(|replica| replica.id).collect();
+    let ids: Vec<ReplicaId> = args.id.map_or(all, |id| vec![id]);
+    let lines = RefCell::new(printer);
+    let progress = |line: &str| lines.borrow_mut().notice(line);
+    let replicas = supervisor(cluster, settings, host, &progress)?.restart(&ids).await?;
+    lines.into_inner().show(&Restarted { replicas })?;
+    Ok(Exit::Done)
+}
+
+async fn logs(args: &LogsArgs, context: &mut Context) -> Result<Exit, Error> {
+    let cluster = existing(&args.cluster, context)?;
+    let replicas = match args.id {
+        Some(id) => vec![cluster.replica(id)?],
+        None => cluster.replicas.iter().collect(),
+    };
+    let mut readers: Vec<LogReader> =
+        replicas.iter().map(|r| LogReader::new(r.id, cluster.log_file(r))).collect();
+    let among_others = readers.len() > 1;
+    let printer = &mut context.printer;
+    let interrupted = interrupted()?;
+    tokio::pin!(interrupted);
+    let mut first = true;
+    loop {
+        for reader in &mut readers {
+            let replica = reader.id;
+            let mut print = |line: &str| printer.show(&LogLine { replica, line, among_others });
+            match args.lines.filter(|_| first) {
+                Some(count) => {
+                    reader.last(count)?.iter().try_for_each(|line| print(line))?;
+                }
+                None => reader.read(&mut print)?,
+            }
+        }
+        printer.flush()?;
+        if !args.follow {
+            return Ok(Exit::Done);
+        }
+        first = false;
+        tokio::select! {
+            biased;
+            () = &mut interrupted => return Ok(Exit::Interrupted),
+            () = tokio::time::sleep(FOLLOW_PAUSE) => {}
+        }
+    }
+}
+
+/// Done when the process is asked to end, by Ctrl-C or SIGTERM. From the call
+/// on, neither ends the process by itself.
+///
+/// # Errors
+/// [`ErrorCode::Io`] when the system does not let us listen.
+pub(super) fn interrupted() -> Result<impl Future<Output = ()>, Error> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
+        })
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,176 @@
+//! `ftchat completions`: what shells complete.
+//!
+//! The scripts come from the parser, so they know every flag. What only the
+//! servers know, account names and replica ids, is added by hand for each
+//! shell, and asked for when it is needed, with a short time limit.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+use clap_complete::aot;
+
+use super::man::write_files;
+use super::{Context, Exit};
+use crate::error::Error;
+
+/// Arguments of `completions`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    source <(ftchat completions bash)\n  \
+    ftchat completions zsh > \"${fpath[1]}/_ftchat\"\n  \
+    ftchat completions fish > ~/.config/fish/completions/ftchat.fish\n\n\
+    Account names and replica ids are completed as well, by asking the servers.")]
+pub struct CompletionsArgs {
+    /// The shell whose script is printed
+    #[arg(required_unless_present = "dir")]
+    shell: Option<Shell>,
+    /// Write the scripts of all shells into this folder
+    #[arg(long, conflicts_with = "shell", value_hint = ValueHint::DirPath)]
+    dir: Option<PathBuf>,
+}
+
+/// A shell with a script.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Shell {
+    /// GNU Bash, 4 or newer.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+/// Prints a script, or writes all of them.
+///
+/// # Errors
+/// [`ErrorCode::Io`](crate::error::ErrorCode::Io).
+pub async fn run(args: &CompletionsArgs, context: &mut Context) -> Result<Exit, Error> {
+    if let Some(dir) = &args.dir {
+        write_files(dir, files(), context)?;
+    } else if let Some(shell) = args.shell {
+        context.printer.raw(&script(shell))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Every script with its file's name, as they lie in `completions/`.
+pub fn files() -> Vec<(String, String)> {
+    [(Shell::Bash, "ftchat.bash"), (Shell::Zsh, "_ftchat"), (Shell::Fish, "ftchat.fish")]
+        .into_iter()
+        .map(|(shell, name)| (name.to_string(), script(shell)))
+        .collect()
+}
+
+/// The script of a shell.
+pub fn script(shell: Shell) -> String {
+    let mut command = with_hints(super::command());
+    let mut script = Vec::new();
+    match shell {
+        Shell::Bash => aot::generate(aot::Bash, &mut command, "ftchat", &mut script),
+        Shell::Zsh => aot::generate(aot::Zsh, &mut command, "ftchat", &mut script),
+        Shell::Fish => aot::generate(aot::Fish, &mut command, "ftchat", &mut script),
+    }
+    let script = String::from_utf8(script).expect("scripts are made of the parser's own text");
+    match shell {
+        Shell::Bash => script + include_str!("completions/dynamic.bash"),
+        Shell::Zsh => {
+            let head = "autoload -U is-at-least\n\n";
+            let functions = format!("{head}{}", include_str!("completions/dynamic.zsh"));
+            script
+                .replacen(head, &functions, 1)
+                .replace(":_users", ":_ftchat_accounts")
+                .replace(":_hosts", ":_ftchat_replicas")
+        }
+        Shell::Fish => script + include_str!("completions/dynamic.fish"),
+    }
+}
+
+/// Marks the arguments that are account names or replica ids with the two hints
+/// that no other argument has, so that they can be found in zsh's script.
+fn with_hints(command: clap::Command) -> clap::Command {
+    // Not `mut_arg`, which puts the argument last and so reorders positions.
+    let mark = |command: clap::Command, id: &'static str, hint| {
+        command.mut_args(move |arg| match arg.get_id() == id {
+            true => arg.value_hint(hint),
+            false => arg,
+        })
+    };
+    let command = [("send", "to"), ("inbox", "from"), ("accounts", "glob")].into_iter().fold(
+        command,
+        |command, (verb, id)| {
+            command.mut_subcommand(verb, |verb| mark(verb, id, ValueHint::Username))
+        },
+    );
+    command.mut_subcommand("cluster", |cluster| {
+        ["start", "stop", "kill", "restart", "logs"].into_iter().fold(cluster, |cluster, action| {
+            cluster.mut_subcommand(action, |action| mark(action, "id", ValueHint::Hostname))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zsh_completes_names_and_ids() {
+        let script = script(Shell::Zsh);
+        assert!(script.starts_with("#compdef ftchat\n"));
+        assert!(script.contains("\n_ftchat_accounts() {"));
+        assert_eq!(script.matches(":_ftchat_accounts'").count(), 3, "send, inbox, accounts");
+        assert_eq!(script.matches(":_ftchat_replicas'").count(), 5);
+        assert!(!script.contains("_users") && !script.contains("_hosts"));
+        // A colon in a value's name would end it, and zsh would run the rest.
+        let command = super::super::command();
+        for verb in command.get_subcommands().chain([&command]) {
+            for arg in verb.get_arguments() {
+                let names = arg.get_value_names().unwrap_or_default();
+                assert!(names.iter().all(|name| !name.contains(':')), "{arg}");
+            }
+        }
+    }
+
+    #[test]
+    fn fish_completes_names_and_ids() {
+        let script = script(Shell::Fish);
+        assert!(script.contains("(__ftchat_accounts)") && script.contains("(__ftchat_replicas)"));
+    }
+
+    /// What bash offers for a line, with a program `ftchat` that pretends.
+    fn bash_offers(line: &[&str]) -> Vec<String> {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let words: Vec<String> = line.iter().map(|word| format!("'{word}'")).collect();
+        // A function stands in for the program; only a shell function, so that
+        // nothing has to be executed that was just written.
+        let text = format!(
+            "{}\nftchat() {{ case \"$1\" in\n\
+             accounts) for n in alice albert bob; do case $n in $2) echo $n;; esac; done;;\n\
+             status) echo '{{\"leader\":1,\"replicas\":[{{\"id\":1,\"address\":\"h:1\"}},\
+             {{\"id\":2,\"address\":\"h:2\"}}]}}';;\nesac; }}\n\
+             COMP_WORDS=({}); COMP_CWORD={}\n\
+             _ftchat_dynamic ftchat \"${{COMP_WORDS[COMP_CWORD]}}\" \
+             \"${{COMP_WORDS[COMP_CWORD-1]}}\"\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+            script(Shell::Bash),
+            words.join(" "),
+            line.len() - 1,
+        );
+        let path = folder.path().join("complete.bash");
+        std::fs::write(&path, text).expect("own folder");
+        let output = std::process::Command::new("bash").arg(&path).output().expect("bash");
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(str::to_string).collect()
+    }
+
+    #[test]
+    fn bash_completes_names_ids_and_everything_else() {
+        assert_eq!(bash_offers(&["ftchat", "send", "al"]), ["alice", "albert"]);
+        assert_eq!(bash_offers(&["ftchat", "send", "bob,al"]), ["bob,alice", "bob,albert"]);
+        assert_eq!(bash_offers(&["ftchat", "--servers", "h:1", "send", "b"]), ["bob"]);
+        assert_eq!(bash_offers(&["ftchat", "inbox", "--from", "ali"]), ["alice"]);
+        assert_eq!(bash_offers(&["ftchat", "cluster", "start", ""]), ["1", "2"]);
+        assert_eq!(bash_offers(&["ftchat", "cluster", "kill", "2"]), ["2"]);
+        assert_eq!(bash_offers(&["ftchat", "sta"]), ["status"]);
+        assert!(bash_offers(&["ftchat", "send", "--"]).contains(&"--lines".to_string()));
+    }
+}

@@ -1,0 +1,37 @@
+
+# Account names and replica ids, asked of the servers as they are needed.
+_ftchat_dynamic() {
+    local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"
+    local -a words=()
+    local i word last before
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word="${COMP_WORDS[i]}"
+        case "$word" in
+            --config|--servers|--user|--timeout|--color|--name|--dir|--lines|-n|--id) ((i++)) ;;
+            -*) ;;
+            *) words+=("$word") ;;
+        esac
+    done
+    case "${words[*]} $prev" in
+        "send send"|"send -"*|"accounts "*|"inbox --from")
+            if [[ "$cur" != -* ]]; then
+                last="${cur##*,}"
+                before="${cur%"$last"}"
+                COMPREPLY=()
+                while IFS= read -r word; do
+                    COMPREPLY+=("$before$word")
+                done < <(ftchat accounts "$last*" --quiet --timeout 1s 2>/dev/null </dev/null)
+                return 0
+            fi
+            ;;
+        "cluster start "*|"cluster stop "*|"cluster kill "*|"cluster restart "*|"cluster logs "*)
+            if [[ "$cur" != -* && "$prev" != --name && "$prev" != --dir ]]; then
+                COMPREPLY=($(compgen -W "$(ftchat status --json 2>/dev/null </dev/null |
+                    tr '{,' '\n\n' | sed -n 's/^"id":\([0-9][0-9]*\)$/\1/p')" -- "$cur"))
+                return 0
+            fi
+            ;;
+    esac
+    _ftchat "$@"
+}
+complete -F _ftchat_dynamic -o bashdefault -o default ftchat

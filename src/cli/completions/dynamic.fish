@@ -1,0 +1,19 @@
+
+# Account names and replica ids, asked of the servers as they are needed.
+function __ftchat_accounts
+    set -l token (commandline -ct)
+    set -l last (string replace -r '^.*,' '' -- $token)
+    set -l before (string replace -r '[^,]*$' '' -- $token)
+    for name in (ftchat accounts "$last*" --quiet --timeout 1s 2>/dev/null </dev/null)
+        echo "$before$name"
+    end
+end
+
+function __ftchat_replicas
+    ftchat status --json 2>/dev/null </dev/null | tr '{,' '\n\n' |
+        string replace -rf '^"id":([0-9]+)$' '$1'
+end
+
+complete -c ftchat -n "__fish_seen_subcommand_from send accounts" -f -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from inbox" -l from -x -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from start stop kill restart logs" -f -a "(__ftchat_replicas)"

@@ -1,0 +1,252 @@
+//! `ftchat inbox`.
+//!
+//! A message is marked as read only after it was printed and the print was
+//! handed to the operating system (and its command succeeded, with `--exec`).
+//! Whatever breaks in between, it is shown again rather than lost from sight.
+
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::session::unexpected;
+use super::when::parse_when;
+use super::{Context, Exit};
+use crate::client::{Client, Follow, FollowNotice};
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{IDS_PER_REQUEST_MAX, PAGE_MAX_MESSAGES};
+use crate::output::{Listed, Printer};
+use crate::protocol::client::{Answer, InboxQuery, Message, Request, Which};
+use crate::types::{AccountName, Uuid};
+
+/// How long to wait before marking again what could not be marked.
+const MARK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Arguments of `inbox`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ftchat inbox                      unread messages, which are then read\n  \
+    ftchat inbox --all --from bob --since 2d\n  \
+    ftchat inbox --follow --json | jq -r .text\n  \
+    ftchat inbox -f --exec 'notify-send \"$FTCHAT_FROM\" \"$FTCHAT_TEXT\"'\n\n\
+    In a pipe each message is one line: id, time (UTC), sender (with --sent the recipients) and\n\
+    text, separated by tabs. Newlines, tabs and control characters of the text are shown as \\n,\n\
+    \\t and \\u{...}; --json keeps the text exactly.\n\n\
+    --exec runs CMD with 'sh -c' for each message after printing it, one after the other, with\n\
+    FTCHAT_ID, FTCHAT_FROM, FTCHAT_TEXT and FTCHAT_AT in its environment. A message whose CMD\n\
+    fails stays unread, and the exit code is then 1. (A NUL character, which no environment can\n\
+    hold, is passed as U+FFFD.)")]
+pub struct InboxArgs {
+    /// Mark nothing as read
+    #[arg(long)]
+    peek: bool,
+    /// Also messages that were read before
+    #[arg(long)]
+    all: bool,
+    /// Messages that I sent
+    #[arg(long, conflicts_with_all = ["all", "from", "peek", "exec"])]
+    sent: bool,
+    /// Only from this account
+    #[arg(long, value_name = "NAME")]
+    from: Option<String>,
+    /// Only since: 2026-11-23, 2026-11-23T18:46:00Z, or how long ago, as 2h or 3d
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// At most so many, the oldest first; with --follow, end after so many
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Stay and print new messages as they arrive
+    #[arg(long, short)]
+    follow: bool,
+    /// Run a command for each message
+    #[arg(long, value_name = "CMD")]
+    exec: Option<String>,
+}
+
+/// Prints messages, and marks them as read.
+///
+/// # Errors
+/// When nobody is logged in, no server answers, or output cannot be written.
+pub async fn run(args: &InboxArgs, context: &mut Context) -> Result<Exit> {
+    let since = match &args.since {
+        None => None,
+        Some(text) => {
+            let zone = jiff::tz::TimeZone::system();
+            Some(parse_when(text, context.host.clock.now(), &zone)?)
+        }
+    };
+    let from = args.from.as_deref().map(AccountName::new).transpose()?;
+    let which = match (args.sent, args.all) {
+        (true, _) => Which::Sent,
+        (_, true) => Which::All,
+        _ => Which::Unread,
+    };
+    let query = InboxQuery {
+        which,
+        after: None,
+        from: from.map(|name| name.to_string()),
+        since,
+        limit: None,
+    };
+    let (client, _) = context.logged_in().await?;
+    let reader = Reader {
+        args,
+        client,
+        printer: &mut context.printer,
+        left: args.limit.unwrap_or(u64::MAX),
+        unmarked: Vec::new(),
+        failed: 0,
+        shown: 0,
+    };
+    match args.follow {
+        true => reader.follow(query).await,
+        false => reader.list(query).await,
+    }
+}
+
+struct Reader<'a> {
+    args: &'a InboxArgs,
+    client: Client,
+    printer: &'a mut Printer,
+    /// How many more messages to show.
+    left: u64,
+    /// Shown and not yet marked as read, by `seq`.
+    unmarked: Vec<u64>,
+    /// Messages whose command failed.
+    failed: u64,
+    shown: u64,
+}
+
+impl Reader<'_> {
+    async fn list(mut self, mut query: InboxQuery) -> Result<Exit> {
+        while self.left > 0 {
+            query.limit = Some(self.left.min(PAGE_MAX_MESSAGES as u64));
+            let request = Request::Inbox(query.clone());
+            let Answer::Messages { messages, more } = self.client.request(request).await? else {
+                return Err(unexpected("messages"));
+            };
+            query.after = messages.last().map(|message| message.seq).or(query.after);
+            let empty = messages.is_empty();
+            self.show(&messages).await?;
+            self.mark().await.map_err(|error| {
+                let told = "the messages were printed, but could not be marked as read";
+                let message = format!("{told}: {}", error.message);
+                Error { message, ..error }
+            })?;
+            if !more || empty {
+                break;
+            }
+        }
+        if self.shown == 0 && self.printer.on_terminal() {
+            let kind = if self.args.all || self.args.sent { "" } else { "unread " };
+            self.printer.notice(&format!("No {kind}messages."));
+        }
+        Ok(self.end())
+    }
+
+    async fn follow(mut self, query: InboxQuery) -> Result<Exit> {
+        let mut follow = Follow::new(&self.client, query);
+        while self.left > 0 {
+            let printer = &mut *self.printer;
+            let mut notice = |notice: FollowNotice| printer.notice(&sentence(&notice));
+            let next = follow.next(&mut notice);
+            let messages = match self.unmarked.is_empty() {
+                true => next.await?,
+                // Giving up the wait for messages loses none.
+                false => timeout(MARK_AGAIN, next).await.unwrap_or_else(|_| Ok(Vec::new()))?,
+            };
+            let known = self.unmarked.len();
+            self.show(&messages).await?;
+            match self.mark().await {
+                Ok(()) => {}
+                // Messages go on; what is shown is marked when that works again.
+                Err(error) if error.retryable() => {
+                    if known == 0 {
+                        self.printer.notice(&format!("cannot mark as read yet: {}", error.message));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if !self.unmarked.is_empty() {
+            self.mark().await?;
+        }
+        Ok(self.end())
+    }
+
+    fn end(self) -> Exit {
+        if self.failed == 0 {
+            return Exit::Done;
+        }
+        let Reader { printer, failed, shown, .. } = self;
+        printer.notice(&format!(
+            "the command failed for {failed} of {shown} messages, which stay unread"
+        ));
+        Exit::Refused
+    }
+
+    /// Prints messages, at most as many as are left, and notes which are read.
+    async fn show(&mut self, messages: &[Message]) -> Result<()> {
+        let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(messages.len());
+        for message in &messages[..count] {
+            self.printer.show(&Listed::new(message, self.args.sent))?;
+            let mut read = true;
+            if let Some(command) = &self.args.exec {
+                self.printer.flush()?;
+                read = execute(command, message, self.printer).await?;
+                self.failed += u64::from(!read);
+            }
+            if read && !message.read && !self.args.peek && !self.args.sent {
+                self.unmarked.push(message.seq);
+            }
+            self.left -= 1;
+            self.shown += 1;
+        }
+        self.printer.flush()
+    }
+
+    async fn mark(&mut self) -> Result<()> {
+        while !self.unmarked.is_empty() {
+            let count = self.unmarked.len().min(IDS_PER_REQUEST_MAX);
+            let seqs = self.unmarked[..count].to_vec();
+            let operation: Uuid = self.client.host().uuid();
+            self.printer.set_operation(operation);
+            match self.client.request(Request::MarkRead { operation, seqs }).await? {
+                Answer::Marked { .. } => drop(self.unmarked.drain(..count)),
+                _ => return Err(unexpected("the number of marked messages")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs the user's command for one message; whether it succeeded.
+async fn execute(command: &str, message: &Message, printer: &mut Printer) -> Result<bool> {
+    // It gets no standard input: a command that reads (as ssh does) would
+    // swallow what was typed or piped for others.
+    let status = Command::new("sh")
+        .args(["-c", command])
+        .env("FTCHAT_ID", message.id.to_string())
+        .env("FTCHAT_FROM", message.from.as_str())
+        .env("FTCHAT_TEXT", message.text.replace('\0', "\u{fffd}"))
+        .env("FTCHAT_AT", message.at.to_string())
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .status()
+        .await
+        .map_err(|error| Error::new(ErrorCode::Io, format!("cannot run 'sh -c': {error}")))?;
+    if !status.success() {
+        let id = message.id;
+        printer.notice(&format!("the command failed for {id} ({status}), which stays unread"));
+    }
+    Ok(status.success())
+}
+
+fn sentence(notice: &FollowNotice) -> String {
+    match notice {
+        FollowNotice::Reconnecting { server, reason } => {
+            format!("reconnecting: {server}: {reason}")
+        }
+        FollowNotice::Reconnected { server } => format!("connected to {server}"),
+    }
+}

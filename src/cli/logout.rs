@@ -1,0 +1,47 @@
+//! `ftchat logout`.
+
+use super::session::unexpected;
+use super::{Context, Exit};
+use crate::error::{ErrorCode, Result};
+use crate::output::LoggedOut;
+use crate::protocol::client::{Answer, Request, SessionInfo};
+
+/// Arguments of `logout`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ftchat logout\n  ftchat logout --user alice")]
+pub struct LogoutArgs {}
+
+/// Ends the session, at the servers and here.
+///
+/// # Errors
+/// When no server can be asked: the session stays then, here as there.
+pub async fn run(_: &LogoutArgs, context: &mut Context) -> Result<Exit> {
+    let (mut client, session) = context.logged_in().await?;
+    let name = match &session {
+        Some(session) => session.name.clone(),
+        None => match client.request(Request::Whoami {}).await? {
+            Answer::Session(SessionInfo { name, .. }) => name,
+            _ => return Err(unexpected("a session")),
+        },
+    };
+    let operation = context.host.uuid();
+    context.printer.set_operation(operation);
+    match client.request(Request::Logout { operation }).await {
+        Ok(_) => {}
+        // It had ended before, which is what was asked for.
+        Err(error) if matches!(error.code, ErrorCode::SessionExpired | ErrorCode::NotLoggedIn) => {}
+        Err(error) if error.code == ErrorCode::OutcomeUnknown => {
+            match client.request(Request::Whoami {}).await {
+                // The first attempt worked, and its answer was lost.
+                Err(now) if now.code == ErrorCode::SessionExpired => {}
+                _ => return Err(error),
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    if session.is_some() {
+        context.sessions(client.cluster().await?)?.forget(&name)?;
+    }
+    context.printer.show(&LoggedOut { name, deleted: false })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,283 @@
+//! `ftchat man`: the manual pages.
+//!
+//! One page a command comes from the parser, `ftchat.toml.5` from the table of
+//! keys; the rest is written by hand beside this file. Numbers in them (bounds,
+//! versions) are put in from the program, so that they cannot go stale.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+use serde::Serialize;
+
+use super::{Context, Exit};
+use crate::config::keys::Fallback;
+use crate::config::{KEYS, Key};
+use crate::error::Error;
+use crate::limits::*;
+use crate::output::{Show, Style, sanitize};
+
+/// Arguments of `man`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ftchat man --dir ~/.local/share/man/man1 && man ftchat\n  \
+    man ./man/ftchat-operations.7\n\n\
+    Sections: 1 the commands, 5 ftchat.toml and the data directory, 7 operations and the protocol.")]
+pub struct ManArgs {
+    /// The folder; made if it is missing
+    #[arg(long, default_value = "man", value_hint = clap::ValueHint::DirPath)]
+    dir: PathBuf,
+}
+
+/// Writes the pages and prints their paths.
+///
+/// # Errors
+/// [`ErrorCode::Io`](crate::error::ErrorCode::Io).
+pub async fn run(args: &ManArgs, context: &mut Context) -> Result<Exit, Error> {
+    write_files(&args.dir, pages(), context)?;
+    Ok(Exit::Done)
+}
+
+/// Writes generated files and prints their paths.
+pub(super) fn write_files(
+    dir: &Path,
+    files: Vec<(String, String)>,
+    context: &mut Context,
+) -> Result<(), Error> {
+    std::fs::create_dir_all(dir).map_err(|error| Error::io("make the folder", dir, &error))?;
+    for (name, text) in files {
+        let path = dir.join(name);
+        std::fs::write(&path, text).map_err(|error| Error::io("write", &path, &error))?;
+        context.printer.show(&Written { file: path.display().to_string() })?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Written {
+    file: String,
+}
+
+impl Show for Written {
+    fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
+        self.plain(out)
+    }
+
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", sanitize(&self.file))
+    }
+}
+
+/// Every page with its file's name, as they lie in `man/`.
+pub fn pages() -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    let mut command = super::command().disable_help_subcommand(true);
+    command.build();
+    command_pages(&command, &mut pages);
+    for (name, text) in [
+        ("ftchat-data.5", include_str!("man/ftchat-data.5.roff")),
+        ("ftchat-operations.7", include_str!("man/ftchat-operations.7.roff")),
+        ("ftchat-protocol.7", include_str!("man/ftchat-protocol.7.roff")),
+    ] {
+        pages.push((name.to_string(), with_numbers(text)));
+    }
+    pages.push(("ftchat.toml.5".to_string(), configuration_page()));
+    pages
+}
+
+fn command_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+        command_pages(inner, pages);
+    }
+    // The generator would flow the examples together, so they are set here.
+    let notes = command.get_after_help().map(ToString::to_string);
+    let man = Man::new(command.clone().after_help(None::<&str>))
+        .manual("ftchat manual")
+        .source(concat!("ftchat ", env!("CARGO_PKG_VERSION")));
+    let mut page = Vec::new();
+    man.render(&mut page).expect("a vector takes everything");
+    let mut page = String::from_utf8(page).expect("pages are made of the parser's own text");
+    if let Some(notes) = notes {
+        let mut roff = Roff::new();
+        roff.control("SH", ["NOTES"]).control("nf", []);
+        for line in notes.lines() {
+            roff.text([roman(line)]);
+        }
+        roff.control("fi", []);
+        page.push_str(&roff.to_roff());
+    }
+    page.push_str(
+        ".SH \"SEE ALSO\"\n.BR ftchat (1),\n.BR ftchat.toml (5),\n.BR ftchat\\-data (5),\n\
+         .BR ftchat\\-operations (7),\n.BR ftchat\\-protocol (7)\n",
+    );
+    pages.push((man.get_filename(), page));
+}
+
+fn configuration_page() -> String {
+    let mut roff = Roff::new();
+    let mut section = None;
+    for key in KEYS {
+        let in_section = key.name.split_once('.').map(|(section, _)| section);
+        if section != Some(in_section) {
+            section = Some(in_section);
+            roff.control("SH", [heading(in_section)]);
+        }
+        roff.control("TP", []);
+        roff.text([bold(key.name.split_once('.').map_or(key.name, |(_, name)| name))]);
+        for line in sentences(key) {
+            roff.text([roman(line)]);
+            roff.control("br", []);
+        }
+    }
+    let mut page = with_numbers(include_str!("man/ftchat.toml.5.head.roff"));
+    page.push_str(&roff.to_roff());
+    page.push_str(".SH \"SEE ALSO\"\n.BR ftchat (1),\n.BR ftchat\\-operations (7)\n");
+    page
+}
+
+fn heading(section: Option<&'static str>) -> &'static str {
+    match section {
+        None => "EVERY COMMAND",
+        Some("serve") => "[serve]: A SERVER",
+        Some("timing") => "[timing]: HEARTBEATS AND ELECTIONS",
+        Some("limits") => "[limits]: BOUNDS OF A SERVER",
+        Some("passwords") => "[passwords]: WHAT HASHING COSTS",
+        Some("cluster") => "[cluster]: A LOCAL CLUSTER",
+        Some(other) => other,
+    }
+}
+
+fn sentences(key: &Key) -> Vec<String> {
+    let mut lines = vec![format!("{}.", key.doc), format!("Value: {}.", key.kind.allowed())];
+    lines.push(match key.default {
+        Fallback::Value(value) => format!("Default: {value}"),
+        Fallback::Words(words) => format!("Default: {words}."),
+    });
+    let flag = key.flag.map(|flag| format!("Flag: {flag}. ")).unwrap_or_default();
+    let not_in_file = if key.in_file { "" } else { " Not in the file." };
+    lines.push(format!("{flag}Environment: {}.{not_in_file}", key.environment));
+    lines
+}
+
+fn with_numbers(text: &str) -> String {
+    let numbers = [
+        ("@VERSION@", env!("CARGO_PKG_VERSION").to_string()),
+        ("@FORMAT@", DATA_FORMAT_VERSION.to_string()),
+        ("@PROTOCOL@", PROTOCOL_VERSION.to_string()),
+        ("@CLIENT_LINE@", CLIENT_LINE_MAX_BYTES.to_string()),
+        ("@SERVER_LINE@", SERVER_LINE_MAX_BYTES.to_string()),
+        ("@DEPTH@", JSON_DEPTH_MAX.to_string()),
+        ("@TEXT@", TEXT_MAX_BYTES.to_string()),
+        ("@NAME@", ACCOUNT_NAME_MAX_BYTES.to_string()),
+        ("@PASSWORD_MIN@", PASSWORD_MIN_BYTES.to_string()),
+        ("@PASSWORD_MAX@", PASSWORD_MAX_BYTES.to_string()),
+        ("@RECIPIENTS@", RECIPIENTS_MAX.to_string()),
+        ("@IDS@", IDS_PER_REQUEST_MAX.to_string()),
+        ("@PAGE@", PAGE_MAX_MESSAGES.to_string()),
+        ("@TIMEOUT@", TIMEOUT_MAX.as_millis().to_string()),
+    ];
+    numbers.iter().fold(text.to_string(), |text, (name, number)| text.replace(name, number))
+}
+
+/// The examples of `ftchat-protocol.7`: lines with `true` for what a client
+/// sends and `false` for what a server sends.
+pub fn protocol_examples() -> Vec<(bool, String)> {
+    let page = with_numbers(include_str!("man/ftchat-protocol.7.roff"));
+    let example = |line: &str| {
+        let line = line.replace("\\-", "-");
+        let (client, server) = (line.strip_prefix("> {"), line.strip_prefix("< {"));
+        client.or(server).map(|rest| (client.is_some(), format!("{{{rest}")))
+    };
+    page.lines().filter_map(example).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::client::{ClientHello, RequestLine, ResponseLine, ServerHello};
+    use serde_json::Value;
+
+    #[test]
+    fn every_example_of_the_protocol_is_what_the_program_speaks() {
+        let examples = protocol_examples();
+        assert!(examples.len() > 25, "{}", examples.len());
+        for (client, line) in examples {
+            let value: Value = serde_json::from_str(&line).expect(&line);
+            let hello = value.get("ftchat").is_some();
+            let again = match (client, hello) {
+                (true, true) => {
+                    serde_json::from_str::<ClientHello>(&line).map(serde_json::to_value)
+                }
+                (true, false) => {
+                    serde_json::from_str::<RequestLine>(&line).map(serde_json::to_value)
+                }
+                (false, true) => {
+                    serde_json::from_str::<ServerHello>(&line).map(serde_json::to_value)
+                }
+                (false, false) => {
+                    serde_json::from_str::<ResponseLine>(&line).map(serde_json::to_value)
+                }
+            };
+            let again = again.expect(&line).expect("plain data");
+            // What is written out beyond the example are defaults; nothing of
+            // the example is lost, as it would be if a name were misspelt.
+            assert!(contains(&again, &value), "{line}\nis read as\n{again}");
+        }
+    }
+
+    fn contains(whole: &Value, part: &Value) -> bool {
+        match (whole, part) {
+            (Value::Object(whole), Value::Object(part)) => {
+                part.iter().all(|(key, part)| whole.get(key).is_some_and(|w| contains(w, part)))
+            }
+            (Value::Array(whole), Value::Array(part)) => {
+                whole.len() == part.len() && whole.iter().zip(part).all(|(w, p)| contains(w, p))
+            }
+            _ => whole == part,
+        }
+    }
+
+    #[test]
+    fn every_operation_of_the_protocol_has_an_example() {
+        let text: String = protocol_examples().into_iter().map(|(_, line)| line).collect();
+        for operation in [
+            "authenticate",
+            "register",
+            "login",
+            "logout",
+            "whoami",
+            "accounts",
+            "send",
+            "inbox",
+            "follow",
+            "unfollow",
+            "mark_read",
+            "find",
+            "delete",
+            "delete_account",
+            "status",
+            "ping",
+        ] {
+            assert!(text.contains(&format!("\"request\":{{\"{operation}\":")), "{operation}");
+        }
+    }
+
+    #[test]
+    fn no_placeholder_is_left_and_every_key_is_told() {
+        let pages = pages();
+        for (name, text) in &pages {
+            assert!(!text.contains("@"), "{name} has a placeholder left");
+        }
+        let page = |wanted: &str| {
+            pages.iter().find(|(name, _)| name == wanted).map(|(_, text)| text).expect(wanted)
+        };
+        for key in KEYS {
+            let variable = key.environment;
+            assert!(page("ftchat.toml.5").contains(variable), "{variable}");
+        }
+        for name in ["ftchat.1", "ftchat-send.1", "ftchat-cluster-up.1", "ftchat-operations.7"] {
+            page(name);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The command line: one file per verb, and no logic but the user's.
+//!
+//! A verb is its arguments and a function `run` over a [`Context`]. It returns
+//! how the program ends, or an error, which is printed here, in one place, and
+//! decides the exit code through [`Exit::of`]. Results go through the printer.
+//!
+//! Wrong usage ends with 2 and never does half of what was asked: arguments are
+//! checked, and standard input and passwords are read, before a server is asked.
+
+mod accounts;
+mod cluster;
+pub mod completions;
+mod config;
+mod delete;
+mod delete_account;
+mod exit;
+mod inbox;
+mod login;
+mod logout;
+pub mod man;
+mod password;
+mod register;
+mod send;
+mod serve;
+mod session;
+mod sessions;
+mod status;
+mod text;
+#[cfg(test)]
+mod verb_tests;
+mod when;
+mod whoami;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+pub use session::Context;
+pub use sessions::{Session, Sessions};
+
+use crate::config::{ColorChoice, GlobalArgs, Settings, process_environment};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::output::Printer;
+
+/// Chat that outlives its servers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ftchat",
+    version,
+    about,
+    long_about = "Chat that outlives its servers: a message that `send` acknowledges is delivered \
+                  exactly once, whichever server crashes.",
+    after_help = "Examples:\n  \
+        ftchat cluster up -d          start three servers on this machine\n  \
+        ftchat register alice         make an account and log in\n  \
+        ftchat send bob 'hello'       send a message\n  \
+        ftchat inbox                  read what came, and mark it as read\n  \
+        ftchat inbox --follow         stay and read what comes\n\n\
+        Exit codes: 0 done, 1 refused, 2 wrong usage, 3 unavailable (nothing was done), 4 not\n\
+        logged in, 5 no such thing, 6 outcome unknown (repeat with the same --id), 130 interrupted.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create an account and log in
+    Register(register::RegisterArgs),
+    /// Log in
+    Login(login::LoginArgs),
+    /// End the session
+    Logout(logout::LogoutArgs),
+    /// Print the name of the account that commands act as
+    Whoami(whoami::WhoamiArgs),
+    /// List the names of accounts
+    Accounts(accounts::AccountsArgs),
+    /// Send a message
+    Send(send::SendArgs),
+    /// Read messages
+    Inbox(inbox::InboxArgs),
+    /// Remove messages from the inbox
+    Delete(delete::DeleteArgs),
+    /// Delete the account with its inbox and sessions
+    DeleteAccount(delete_account::DeleteAccountArgs),
+    /// Show the state of the cluster and of each replica
+    Status(status::StatusArgs),
+    /// Run one replica in the foreground
+    Serve(serve::ServeArgs),
+    /// Run and control a local cluster
+    Cluster(cluster::ClusterArgs),
+    /// Show the configuration in force and where it comes from
+    Config(config::ConfigArgs),
+    /// Print a shell's completion script
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    Man(man::ManArgs),
+}
+
+impl Command {
+    /// Whether the command runs servers: such a command needs all processors,
+    /// and ends in its own way on a signal.
+    fn runs_servers(&self) -> bool {
+        matches!(self, Command::Serve(_) | Command::Cluster(_))
+    }
+
+    async fn run(&self, context: &mut Context) -> Result<Exit> {
+        match self {
+            Command::Register(args) => register::run(args, context).await,
+            Command::Login(args) => login::run(args, context).await,
+            Command::Logout(args) => logout::run(args, context).await,
+            Command::Whoami(args) => whoami::run(args, context).await,
+            Command::Accounts(args) => accounts::run(args, context).await,
+            Command::Send(args) => send::run(args, context).await,
+            Command::Inbox(args) => inbox::run(args, context).await,
+            Command::Delete(args) => delete::run(args, context).await,
+            Command::DeleteAccount(args) => delete_account::run(args, context).await,
+            Command::Status(args) => status::run(args, context).await,
+            Command::Serve(args) => serve::run(args, context).await,
+            Command::Cluster(args) => cluster::run(args, context).await,
+            Command::Config(args) => config::run(args, context).await,
+            Command::Completions(args) => completions::run(args, context).await,
+            Command::Man(args) => man::run(args, context).await,
+        }
+    }
+}
+
+/// The parser, for the manual and the completions.
+pub(crate) fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+/// The whole program: parses, resolves, runs, and says how it ended.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error, &arguments).into(),
+    };
+    let settings = match Settings::resolve(&cli.global, &process_environment) {
+        Ok(settings) => settings,
+        Err(error) => {
+            Printer::new(cli.global.json, false, ColorChoice::Auto).error(&error);
+            return Exit::of(&error).into();
+        }
+    };
+    let printer = Printer::new(settings.json, settings.quiet, settings.color);
+    let mut context = Context { settings, printer, host: Host::real() };
+    let outcome = run(&cli.command, &mut context);
+    // What is still in a buffer may meet a closed pipe as well.
+    let outcome = outcome.and_then(|exit| context.printer.flush().map(|()| exit));
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(_) if context.printer.pipe_closed() => Exit::Done.into(),
+        Err(error) => {
+            // Whoever pressed Ctrl-C knows; a script is told like of all else.
+            if error.code != ErrorCode::Interrupted || context.printer.json() {
+                context.printer.error(&error);
+            }
+            Exit::of(&error).into()
+        }
+    }
+}
+
+fn run(command: &Command, context: &mut Context) -> Result<Exit> {
+    let servers = command.runs_servers();
+    let mut builder = match servers {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))?;
+    if !servers {
+        log_to_stderr(context.settings.verbose);
+    }
+    let outcome = runtime.block_on(async {
+        if servers {
+            return command.run(context).await;
+        }
+        // The command is polled first: passwords are asked for before anything
+        // is awaited, hence before Ctrl-C stops ending the program by itself,
+        // which is what makes the shell restore the terminal's echo.
+        tokio::select! {
+            biased;
+            outcome = command.run(context) => outcome,
+            Ok(()) = tokio::signal::ctrl_c() => {
+                Err(Error::new(ErrorCode::Interrupted, "interrupted"))
+            }
+        }
+    });
+    // A thread may still wait for standard input, for ever.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// With `-v`, what the client tries and why it tries again.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    // Fails only where a test has set one up, which then serves as well.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
+/// Help, version, or wrong usage.
+fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let json = arguments.iter().skip(1).take_while(|a| *a != "--").any(|a| a == "--json");
+    if json && !help {
+        let error = Error::new(ErrorCode::WrongUsage, usage_sentence(error));
+        Printer::new(true, false, ColorChoice::Never).error(&error);
+        return Exit::Usage;
+    }
+    // A reader that is gone misses nothing.
+    let _ = error.print();
+    if help { Exit::Done } else { Exit::Usage }
+}
+
+/// The parser's message without its decoration.
+fn usage_sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_parser_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_work_before_and_after_every_verb() {
+        for verb in ["whoami", "inbox -f", "send bob hi", "accounts", "logout", "delete abcd"] {
+            for line in [
+                format!("ftchat --json --servers h:1 --timeout 3s -q {verb}"),
+                format!("ftchat {verb} --json --servers h:1 --timeout 3s -q"),
+            ] {
+                let global = parse(&line).expect(&line).global;
+                assert!(global.json && global.quiet, "{line}");
+                assert_eq!(global.servers.as_deref(), Some("h:1"), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_a_sentence() {
+        for (line, word) in [
+            ("ftchat whoamy", "whoamy"),
+            ("ftchat send", "TO"),
+            ("ftchat inbox --limit x", "--limit"),
+            ("ftchat inbox --sent --exec c", "--exec"),
+            ("ftchat login bob --password secret", "--password"),
+        ] {
+            let error = parse(line).expect_err(line);
+            let sentence = usage_sentence(&error);
+            assert!(sentence.contains(word) && !sentence.contains('\n'), "{line}: {sentence}");
+            assert!(!sentence.contains("Usage:"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn every_verb_has_help_with_an_example() {
+        for verb in ["register", "login", "send", "inbox", "delete", "delete-account", "accounts"] {
+            let error = parse(&format!("ftchat {verb} --help")).expect_err("help");
+            assert_eq!(error.kind(), ErrorKind::DisplayHelp);
+            assert!(error.to_string().contains(&format!("  ftchat {verb}")), "{verb}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Where passwords come from: never from a flag's value, which every user of
+//! the machine can read in the process list and every shell keeps for years.
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::PASSWORD_MAX_BYTES;
+
+/// Flags of every command that needs a password.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[group(multiple = false)]
+pub struct PasswordArgs {
+    /// Read the password from standard input, to its end
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Read the password from a file
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// How often a password is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// It is known.
+    Once,
+    /// It is new, and a slip would lock its owner out.
+    Twice,
+}
+
+impl PasswordArgs {
+    /// The password. Blocks while a person types.
+    ///
+    /// Call it before anything is awaited: until then Ctrl-C ends the program as
+    /// it ends any other, and the terminal's echo comes back.
+    ///
+    /// # Errors
+    /// [`ErrorCode::WrongUsage`] when there is no terminal to ask at and no flag
+    /// says where to read; [`ErrorCode::NotConfirmed`] when it was typed
+    /// differently the second time; [`ErrorCode::InvalidPassword`] when it is
+    /// too long or no text; [`ErrorCode::Io`].
+    pub fn read(&self, prompt: &str, typed: Typed) -> Result<SecretString> {
+        if self.password_stdin {
+            return from_reader("standard input", std::io::stdin().lock());
+        }
+        if let Some(path) = &self.password_file {
+            let file = std::fs::File::open(path)
+                .map_err(|error| Error::io("read the password file", path, &error))?;
+            return from_reader(&path.display().to_string(), file);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Error::new(
+                ErrorCode::WrongUsage,
+                "there is no terminal to ask for the password at: use --password-stdin or \
+                 --password-file FILE",
+            ));
+        }
+        let password = ask(prompt)?;
+        if typed == Typed::Twice {
+            let again = ask("The same password again: ")?;
+            if password.expose_secret() != again.expose_secret() {
+                return Err(Error::new(
+                    ErrorCode::NotConfirmed,
+                    "the two passwords differ: start again",
+                ));
+            }
+        }
+        Ok(password)
+    }
+}
+
+fn ask(prompt: &str) -> Result<SecretString> {
+    rpassword::prompt_password(prompt).map(SecretString::from).map_err(|error| match error.kind() {
+        std::io::ErrorKind::Interrupted => Error::new(ErrorCode::Interrupted, "interrupted"),
+        _ => Error::new(ErrorCode::Io, format!("cannot read the password: {error}")),
+    })
+}
+
+/// Everything there is, without one newline at the end, which editors and
+/// `echo` add. The bound is checked while reading.
+fn from_reader(name: &str, reader: impl Read) -> Result<SecretString> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(PASSWORD_MAX_BYTES + 3));
+    // Two more for the newline, one more to notice what is too long.
+    reader.take(PASSWORD_MAX_BYTES as u64 + 3).read_to_end(&mut bytes).map_err(|error| {
+        Error::new(ErrorCode::Io, format!("cannot read the password from {name}: {error}"))
+    })?;
+    let end = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let end = end.strip_suffix(b"\r").unwrap_or(end);
+    let refused = |what: &str| {
+        Error::new(ErrorCode::InvalidPassword, format!("the password from {name} {what}"))
+    };
+    if end.len() > PASSWORD_MAX_BYTES {
+        return Err(refused(&format!("is longer than {PASSWORD_MAX_BYTES} bytes")));
+    }
+    if end.is_empty() {
+        return Err(refused("is empty"));
+    }
+    let text = std::str::from_utf8(end).map_err(|_| refused("is no valid UTF-8"))?;
+    Ok(SecretString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_newline_at_the_end_is_not_part_of_it() {
+        let read =
+            |bytes: &[u8]| from_reader("a test", bytes).map(|p| p.expose_secret().to_string());
+        assert_eq!(read(b"secret").expect("fits"), "secret");
+        assert_eq!(read(b"secret\n").expect("fits"), "secret");
+        assert_eq!(read(b"secret\r\n").expect("fits"), "secret");
+        assert_eq!(read(b" two\nlines \n\n").expect("fits"), " two\nlines \n");
+        let longest = "x".repeat(PASSWORD_MAX_BYTES);
+        assert_eq!(read(format!("{longest}\r\n").as_bytes()).expect("fits"), longest);
+        for wrong in
+            [format!("{longest}x").as_bytes(), b"", b"\n", b"\xff\xff\xff\xff", &[b'x'; 9999]]
+        {
+            assert_eq!(read(wrong).expect_err("refused").code, ErrorCode::InvalidPassword);
+        }
+    }
+}

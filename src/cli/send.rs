@@ -1,0 +1,131 @@
+//! `ftchat send`.
+
+use std::io::IsTerminal;
+
+use tokio::io::BufReader;
+
+use super::session::unexpected;
+use super::text::{check_text, read_text};
+use super::{Context, Exit};
+use crate::client::Pipeline;
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::RECIPIENTS_MAX;
+use crate::protocol::client::{Answer, Request, Sent};
+use crate::types::{AccountName, Uuid};
+
+/// Arguments of `send`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ftchat send bob 'see you at six'\n  \
+    ftchat send bob,carol < minutes.txt       all of it is one message\n  \
+    tail -f app.log | ftchat send ops --lines   every line is a message\n  \
+    ftchat send bob -- '--not a flag'\n\n\
+    A message has 1 to 8192 bytes. From standard input, one newline at the end is not part of\n\
+    it. With --lines, '\\n' or '\\r\\n' ends a line, an empty line is refused, and the error names\n\
+    the line; everything before it is sent.\n\n\
+    Exit code 6 means that the message may or may not have been accepted: repeat the command\n\
+    with the --id that the error names, and it is delivered once.")]
+pub struct SendArgs {
+    /// Recipients' names, separated by commas: all of them get it, or none
+    #[arg(value_name = "TO[,TO...]")]
+    to: String,
+    /// The message; without it, or with '-', standard input to its end
+    text: Option<String>,
+    /// Send every line of standard input as a message of its own
+    #[arg(long)]
+    lines: bool,
+    /// The message's id: the same id again is the same message, delivered once. With --lines
+    /// the ids of all lines follow from it
+    #[arg(long, value_name = "UUID")]
+    id: Option<Uuid>,
+}
+
+/// Sends, and prints the id of each message once it is acknowledged.
+///
+/// # Errors
+/// The service's refusal; what was wrong with standard input.
+pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
+    let to = recipients(&args.to)?;
+    let operation = args.id.unwrap_or_else(|| context.host.uuid());
+    context.printer.set_operation(operation);
+    let text = args.text.as_deref().filter(|text| *text != "-");
+    if args.lines {
+        if text.is_some() {
+            return Err(Error::new(
+                ErrorCode::WrongUsage,
+                "--lines reads standard input: leave the text out",
+            ));
+        }
+        return send_lines(to, operation, context).await;
+    }
+    let text = match text {
+        Some(text) => text.to_string(),
+        None => {
+            if std::io::stdin().is_terminal() {
+                context.printer.notice("Type the message; Ctrl-D on a line of its own ends it.");
+            }
+            // Nothing has been awaited yet, so Ctrl-C still ends the program.
+            read_text(std::io::stdin().lock())?
+        }
+    };
+    check_text(&text)?;
+    let (mut client, _) = context.logged_in().await?;
+    let request = Request::Send { operation, to, text };
+    let Answer::Sent(sent) = client.request(request).await? else {
+        return Err(unexpected("an accepted message"));
+    };
+    context.printer.show(&sent)?;
+    Ok(Exit::Done)
+}
+
+async fn send_lines(to: Vec<String>, base: Uuid, context: &mut Context) -> Result<Exit> {
+    let (client, _) = context.logged_in().await?;
+    let progress = context.printer.progress("sending", None);
+    let printer = &mut context.printer;
+    let report = |sent: &Sent| {
+        progress.step();
+        progress.aside(|| printer.show(sent))
+    };
+    let input = BufReader::new(tokio::io::stdin());
+    let summary = Pipeline::new(&client, to, base, input, report).run().await;
+    drop(progress);
+    let summary = summary?;
+    if summary.out_of_order > 0 {
+        context.printer.notice(&format!(
+            "{} of {} lines were delivered before the line above them, because a server failed \
+             while they were under way",
+            summary.out_of_order, summary.sent
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+fn recipients(list: &str) -> Result<Vec<String>> {
+    let names: Vec<String> = list.split(',').map(|name| name.trim().to_string()).collect();
+    for name in &names {
+        AccountName::new(name)?;
+    }
+    if names.len() > RECIPIENTS_MAX {
+        return Err(Error::new(
+            ErrorCode::TooMany,
+            format!("a message has at most {RECIPIENTS_MAX} recipients, not {}", names.len()),
+        ));
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipients_are_separated_by_commas() {
+        assert_eq!(recipients("bob").expect("one"), ["bob"]);
+        assert_eq!(recipients("bob,Carol, dave").expect("three"), ["bob", "Carol", "dave"]);
+        for wrong in ["", "bob,", "bob,,carol", "bob;carol"] {
+            assert_eq!(recipients(wrong).expect_err(wrong).code, ErrorCode::InvalidName);
+        }
+        let many = vec!["x"; RECIPIENTS_MAX + 1].join(",");
+        assert_eq!(recipients(&many).expect_err("too many").code, ErrorCode::TooMany);
+    }
+}

@@ -1,0 +1,168 @@
+//! `ftchat serve`: one replica in the foreground.
+
+use std::io;
+
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use super::{Context, Exit};
+
+use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
+use crate::error::{Error, ErrorCode};
+use crate::host::{Host, Listener};
+use crate::output::log::{LogForm, LogWriter};
+use crate::replica::{ClusterKey, ProcessInfo, Replica, ReplicaConfig};
+use crate::server::{PasswordCost, Server};
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  \
+    ftchat serve --id 1 --data-dir /var/lib/ftchat --cluster-key-file /etc/ftchat/cluster.key \\\n    \
+    --peers 1=127.0.0.1:8091,2=127.0.0.1:8092,3=127.0.0.1:8093\n\n\
+    SIGTERM and Ctrl-C hand leadership over, finish what was taken, and end with exit code 0. The\n\
+    log goes to standard error. Everything can stand in the configuration file as well: see\n\
+    ftchat.toml(5).")]
+pub struct ServeArgs {
+    #[command(flatten)]
+    flags: ServeFlags,
+}
+
+/// Runs the command until it is asked to stop.
+///
+/// The order of starting is that of the least harm: settings, then the key,
+/// then the address, and the data directory last, so that a server which cannot
+/// listen has touched nothing.
+///
+/// # Errors
+/// One sentence each: [`ErrorCode::InvalidConfig`], also for a key file that
+/// others can read; [`ErrorCode::AddressInUse`]; [`ErrorCode::DirectoryInUse`];
+/// [`ErrorCode::WrongCluster`]; [`ErrorCode::NewerFormat`]; [`ErrorCode::Corrupted`].
+pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error> {
+    let settings = ServeSettings::resolve(&context.settings, &args.flags)?;
+    let values = context.settings.values.with(&args.flags.given())?;
+    start_logging(&context.settings, &values)?;
+    let Some(key_path) = &settings.cluster_key else {
+        return Err(Error::new(
+            ErrorCode::InvalidConfig,
+            "a server needs the cluster's key: name its file with --cluster-key-file; \
+             `ftchat cluster up` makes one for a local cluster",
+        ));
+    };
+    let cluster_key = ClusterKey::new(*key_file::read(key_path)?);
+    // Before anything else is done, so that a stop during a long start counts.
+    let stop = super::cluster::interrupted()?;
+    tokio::pin!(stop);
+    let host = context.host.clone();
+    let listener = listen(&host, &settings).await?;
+    let config = ReplicaConfig {
+        id: settings.id,
+        listen: settings.listen,
+        members: settings.members,
+        data_dir: settings.data_dir,
+        cluster_key,
+        timing: settings.timing,
+        limits: settings.limits.clone(),
+        survivor: settings.survivor,
+        process: ProcessInfo { pid: std::process::id(), started_at: host.clock.now() },
+    };
+    let replica = tokio::select! {
+        biased;
+        () = &mut stop => return Ok(Exit::Done),
+        replica = Replica::start(host.clone(), config) => replica?,
+    };
+    let cost = PasswordCost {
+        memory_kib: settings.password_cost.memory_kib,
+        iterations: settings.password_cost.passes,
+        ..PasswordCost::default()
+    };
+    let server = Server::new(host, replica.clone(), settings.limits, cost)?;
+    let (stopping, stopped) = watch::channel(false);
+    let serving = server.run(listener, stopped);
+    tokio::pin!(serving);
+    tokio::select! {
+        biased;
+        () = &mut stop => {}
+        error = replica.failed() => return Err(error),
+        () = &mut serving => {}
+    }
+    tracing::info!("stopping");
+    // Leadership first: what is under way is then finished by the new leader.
+    replica.hand_over().await;
+    stopping.send_replace(true);
+    serving.await;
+    replica.stop().await;
+    Ok(Exit::Done)
+}
+
+async fn listen(host: &Host, settings: &ServeSettings) -> Result<Box<dyn Listener>, Error> {
+    host.network.listen(&settings.listen).await.map_err(|error| {
+        let address = &settings.listen;
+        if error.kind() == io::ErrorKind::AddrInUse {
+            Error::new(
+                ErrorCode::AddressInUse,
+                format!(
+                    "{address} is taken by another process; stop it or choose another --listen"
+                ),
+            )
+        } else {
+            Error::new(ErrorCode::Io, format!("cannot listen on {address}: {error}"))
+        }
+    })
+}
+
+/// Sends the log to standard error, one line an event.
+fn start_logging(settings: &Settings, values: &Values) -> Result<(), Error> {
+    let form = match values.text("serve.log_format") {
+        Some("json") => LogForm::Json,
+        _ => LogForm::Text,
+    };
+    let filter: EnvFilter = log_filter(settings, values)
+        .parse()
+        .map_err(|error| values.error("serve.log", format!("this is no log filter: {error}")))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(move || LogWriter::new(io::stderr(), form));
+    let installed = match form {
+        LogForm::Json => builder.json().try_init(),
+        LogForm::Text => builder.try_init(),
+    };
+    installed.map_err(|error| {
+        Error::new(ErrorCode::Internal, format!("the log was started twice: {error}"))
+    })
+}
+
+fn log_filter<'a>(settings: &Settings, values: &'a Values) -> &'a str {
+    values.text("serve.log").unwrap_or(match (settings.quiet, settings.verbose) {
+        (_, 2..) => "trace",
+        (_, 1) => "debug",
+        (true, 0) => "warn",
+        (false, 0) => "info",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::GlobalArgs;
+
+    fn filter(arguments: GlobalArgs, log: Option<&str>) -> String {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        let config = Some(file.path().display().to_string());
+        let lookup =
+            |name: &str| log.filter(|_| name == "FTCHAT_LOG").map(|filter| filter.to_string());
+        let settings =
+            Settings::resolve(&GlobalArgs { config, ..arguments }, &lookup).expect("valid");
+        log_filter(&settings, &settings.values).to_string()
+    }
+
+    #[test]
+    fn the_log_is_as_loud_as_asked() {
+        let verbose = |verbose| GlobalArgs { verbose, ..GlobalArgs::default() };
+        assert_eq!(filter(verbose(0), None), "info");
+        assert_eq!(filter(verbose(1), None), "debug");
+        assert_eq!(filter(verbose(2), None), "trace");
+        assert_eq!(filter(GlobalArgs { quiet: true, ..GlobalArgs::default() }, None), "warn");
+        assert_eq!(filter(verbose(2), Some("ftchat=error")), "ftchat=error");
+    }
+}

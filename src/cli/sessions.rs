@@ -1,0 +1,294 @@
+//! Sessions kept between commands.
+//!
+//! One folder per cluster, in it one file per account and a file `last` that
+//! names the account logged in last. Several commands run at once, and none may
+//! lose what another writes; since no two facts share a file there is nothing
+//! to merge, so there is no lock that could be left behind or waited for. Files
+//! have mode 0600 and folders 0700, and are replaced by renaming, so a reader
+//! sees the old or the new content.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::{AccountName, Timestamp, Uuid};
+
+/// A session that is kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The account's name.
+    pub name: AccountName,
+    /// The account.
+    pub account: Uuid,
+    /// The session's token; a secret.
+    pub token: String,
+    /// When the session ends.
+    pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The sessions with one cluster.
+pub struct Sessions {
+    folder: PathBuf,
+}
+
+impl Sessions {
+    /// The sessions with `cluster` below the folder of all sessions.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`] when there is no such folder on this machine.
+    pub fn new(sessions_dir: &Path, cluster: Uuid) -> Result<Sessions> {
+        if sessions_dir.as_os_str().is_empty() {
+            return Err(Error::new(
+                ErrorCode::InvalidConfig,
+                "there is no home directory to keep sessions in: set FTCHAT_SESSIONS_DIR, or \
+                 FTCHAT_TOKEN to a session's token",
+            ));
+        }
+        Ok(Sessions { folder: sessions_dir.join(cluster.to_string()) })
+    }
+
+    /// Makes the folders, so that nothing is asked of a server whose answer
+    /// could not be kept.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] that names the folder.
+    pub fn prepare(&self) -> Result<()> {
+        let failed = |error| Error::io("make the folder for sessions", &self.folder, &error);
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
+        // Folders that were there before may be open to others.
+        for folder in [Some(self.folder.as_path()), self.folder.parent()].into_iter().flatten() {
+            let mode = fs::metadata(folder).map_err(failed)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a session as the last one.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] or [`ErrorCode::DiskFull`] that names the file.
+    pub fn save(&self, session: &Session) -> Result<()> {
+        self.prepare()?;
+        let content = serde_json::to_vec(session).expect("plain data serializes");
+        self.replace(&self.file(&session.name), &content)?;
+        self.replace(&self.last(), session.name.as_str().as_bytes())
+    }
+
+    /// The session of `user`, by default the one logged in last.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotLoggedIn`], with what to type; [`ErrorCode::Io`];
+    /// [`ErrorCode::Corrupted`].
+    pub fn load(&self, user: Option<&AccountName>) -> Result<Session> {
+        let name = match user {
+            Some(name) => name.clone(),
+            None => match read(&self.last())? {
+                Some(name) => AccountName::new(String::from_utf8_lossy(&name).trim())
+                    .map_err(|_| broken(&self.last()))?,
+                None => return Err(self.nobody()?),
+            },
+        };
+        let file = self.file(&name);
+        match read(&file)? {
+            Some(content) => serde_json::from_slice(&content).map_err(|_| broken(&file)),
+            None => Err(Error::new(
+                ErrorCode::NotLoggedIn,
+                format!("{name} is not logged in to this cluster: ftchat login {name}"),
+            )),
+        }
+    }
+
+    /// Forgets a session. One that is not kept is no error.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] that names the file.
+    pub fn forget(&self, name: &AccountName) -> Result<()> {
+        let remove = |path: &Path| match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::io("remove", path, &error))
+            }
+            _ => Ok(()),
+        };
+        let last = read(&self.last())?.unwrap_or_default();
+        if name.as_str().as_bytes().eq_ignore_ascii_case(&last) {
+            remove(&self.last())?;
+        }
+        remove(&self.file(name))
+    }
+
+    /// Why there is no default account, and which ones there are.
+    fn nobody(&self) -> Result<Error> {
+        let mut names = Vec::new();
+        match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("list", &self.folder, &error)),
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry.map_err(|error| Error::io("list", &self.folder, &error))?;
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    names.extend(name.strip_suffix(".json").map(str::to_string));
+                }
+            }
+        }
+        names.sort();
+        let advice = match names.as_slice() {
+            [] => "ftchat login NAME, or ftchat register NAME".to_string(),
+            names => format!("choose with --user one of {}", names.join(", ")),
+        };
+        Ok(Error::new(
+            ErrorCode::NotLoggedIn,
+            format!("nobody is logged in to this cluster: {advice}"),
+        ))
+    }
+
+    /// No name ends in `.json` and collides: names are cut at no dot.
+    fn file(&self, name: &AccountName) -> PathBuf {
+        self.folder.join(format!("{}.json", name.folded()))
+    }
+
+    fn last(&self) -> PathBuf {
+        self.folder.join("last")
+    }
+
+    fn replace(&self, path: &Path, content: &[u8]) -> Result<()> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Unique on this machine, so that two commands never share a draft.
+        let draft = self.folder.join(format!("{}-{count}.tmp", std::process::id()));
+        let write = || -> std::io::Result<()> {
+            let mut options = OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&draft, path)
+        };
+        write().map_err(|error| {
+            // What is left of the draft is of no use; the first error counts.
+            let _ = fs::remove_file(&draft);
+            Error::io("write", path, &error)
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
+fn broken(path: &Path) -> Error {
+    Error::new(
+        ErrorCode::Corrupted,
+        format!("{} is no session: log in again to replace it", path.display()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> AccountName {
+        AccountName::new(name).expect("valid")
+    }
+
+    fn session(of: &str) -> Session {
+        let token = format!("token of {of}");
+        Session { name: name(of), account: Uuid::nil(), token, expires: Timestamp(0) }
+    }
+
+    fn sessions(folder: &tempfile::TempDir, cluster: u128) -> Sessions {
+        Sessions::new(&folder.path().join("a/sessions"), Uuid::from_u128(cluster)).expect("folder")
+    }
+
+    #[test]
+    fn each_cluster_and_account_has_its_own() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (one, two) = (sessions(&folder, 1), sessions(&folder, 2));
+        assert_eq!(one.load(None).expect_err("nobody").code, ErrorCode::NotLoggedIn);
+        for who in ["Alice", "bob", "..", "last"] {
+            one.save(&session(who)).expect("kept");
+            assert_eq!(one.load(None).expect("the last one"), session(who));
+        }
+        assert_eq!(one.load(Some(&name("aLICE"))).expect("any case"), session("Alice"));
+        let error = two.load(Some(&name("bob"))).expect_err("another cluster");
+        assert_eq!(error.code, ErrorCode::NotLoggedIn);
+        assert!(error.message.contains("ftchat login bob"), "{}", error.message);
+    }
+
+    #[test]
+    fn forgetting_the_last_one_leaves_the_choice_to_the_user() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let sessions = sessions(&folder, 1);
+        for who in ["carol", "alice", "bob"] {
+            sessions.save(&session(who)).expect("kept");
+        }
+        sessions.forget(&name("carol")).expect("gone");
+        assert_eq!(sessions.load(None).expect("bob is still the last"), session("bob"));
+        sessions.forget(&name("BOB")).expect("gone");
+        sessions.forget(&name("bob")).expect("no error");
+        let error = sessions.load(None).expect_err("nobody by default");
+        assert!(error.message.ends_with("--user one of alice"), "{}", error.message);
+    }
+
+    #[test]
+    fn nobody_else_may_read_them() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let sessions = sessions(&folder, 1);
+        fs::create_dir_all(&sessions.folder).expect("made by the user, open to all");
+        sessions.save(&session("alice")).expect("kept");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&sessions.folder), 0o700);
+        assert_eq!(mode(sessions.folder.parent().expect("below")), 0o700);
+        for entry in fs::read_dir(&sessions.folder).expect("there") {
+            assert_eq!(mode(&entry.expect("entry").path()), 0o600);
+        }
+        assert!(!format!("{:?}", session("alice")).contains("token of"));
+    }
+
+    #[test]
+    fn many_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let names: Vec<String> = (0..8).map(|number| format!("user{number}")).collect();
+        std::thread::scope(|scope| {
+            for who in &names {
+                let sessions = sessions(&folder, 1);
+                scope.spawn(move || {
+                    (0..20).for_each(|_| sessions.save(&session(who)).expect("kept"))
+                });
+            }
+        });
+        let sessions = sessions(&folder, 1);
+        for who in &names {
+            assert_eq!(sessions.load(Some(&name(who))).expect("kept"), session(who));
+        }
+        sessions.load(None).expect("one of them is the last");
+        assert_eq!(fs::read_dir(&sessions.folder).expect("there").count(), 9, "no drafts are left");
+    }
+
+    #[test]
+    fn a_broken_file_says_which() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let sessions = sessions(&folder, 1);
+        sessions.save(&session("alice")).expect("kept");
+        fs::write(sessions.file(&name("alice")), "{").expect("written");
+        let error = sessions.load(None).expect_err("broken");
+        assert_eq!(error.code, ErrorCode::Corrupted);
+        assert!(error.message.contains("alice.json"), "{}", error.message);
+    }
+}

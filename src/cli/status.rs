@@ -1,0 +1,121 @@
+//! `ftchat status`.
+
+use std::time::Duration;
+
+use super::{Context, Exit};
+
+use crate::client::survey::{SERVER_LIMIT, survey};
+use crate::error::Error;
+use crate::output::status::Frame;
+use crate::protocol::status::{ClusterStatus, Health};
+
+/// Between two looks with `--watch`.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ftchat status\n  \
+    ftchat status --watch\n  \
+    ftchat status --check && deploy\n  \
+    ftchat status --json | jq .tolerates\n\n\
+    Answers in any state of the cluster: every configured replica is listed, also one that does\n\
+    not answer, with the reason. Without --check the exit code is 0 if any server answered, and 3\n\
+    if none did. LAG counts the committed entries that a replica has not applied yet.")]
+pub struct StatusArgs {
+    /// Show it again every second until Ctrl-C
+    #[arg(long, short)]
+    watch: bool,
+    /// Exit with 0 when healthy, 1 when degraded but taking messages, 3 when not taking messages
+    /// or unreachable
+    #[arg(long, conflicts_with = "watch")]
+    check: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of standard output.
+pub async fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Error> {
+    if args.watch {
+        return watch(context).await;
+    }
+    let status = look(context).await;
+    context.printer.show(&status)?;
+    Ok(exit(&status, args.check))
+}
+
+async fn look(context: &Context) -> ClusterStatus {
+    let limit = SERVER_LIMIT.min(context.settings.timeout);
+    survey(&context.host, &context.settings.servers, limit).await
+}
+
+/// Ends when the whole command is interrupted.
+async fn watch(context: &mut Context) -> Result<Exit, Error> {
+    loop {
+        let status = look(context).await;
+        context.printer.show(&Frame(&status))?;
+        context.printer.flush()?;
+        tokio::time::sleep(WATCH_PAUSE).await;
+    }
+}
+
+fn exit(status: &ClusterStatus, check: bool) -> Exit {
+    match status.health() {
+        Health::Healthy => Exit::Done,
+        Health::Degraded if check => Exit::Refused,
+        Health::Unavailable if check || !status.answered() => Exit::Unavailable,
+        _ => Exit::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::client::{ReplicaState, ReplicaStatus};
+    use crate::types::ReplicaId;
+
+    fn status(writable: bool, state: ReplicaState) -> ClusterStatus {
+        let answers = state != ReplicaState::Unreachable;
+        ClusterStatus {
+            cluster: None,
+            writable,
+            leader: None,
+            term: 0,
+            commit: 0,
+            tolerates: 0,
+            replicas: vec![ReplicaStatus {
+                id: ReplicaId(1),
+                address: "h:1".parse().expect("valid"),
+                state,
+                term: 0,
+                last_log: 0,
+                applied: 0,
+                lag: 0,
+                hosted_by: answers.then_some(ReplicaId(1)),
+                pid: None,
+                version: None,
+                uptime_s: None,
+                disk_bytes: None,
+                state_hash: None,
+                error: None,
+            }],
+            survivor: None,
+            notices: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn exit_codes_tell_healthy_degraded_and_unavailable_apart() {
+        use ReplicaState::*;
+        for (writable, state, plain, checked) in [
+            (true, Leader, Exit::Done, Exit::Done),
+            (true, Learner, Exit::Done, Exit::Refused),
+            (false, Follower, Exit::Done, Exit::Unavailable),
+            (false, Unreachable, Exit::Unavailable, Exit::Unavailable),
+        ] {
+            let status = status(writable, state);
+            assert_eq!((exit(&status, false), exit(&status, true)), (plain, checked), "{state}");
+        }
+    }
+}
