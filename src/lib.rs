@@ -47,6 +47,11 @@
 //! [`chat`] for what the system does, [`consensus`] for how it agrees,
 //! [`storage`] for how it remembers, `tests/sim` for how it is proved.
 
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+// The heads of the rooms lead into them; read the docs with private items.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod chat;
 pub mod cli;
 pub mod client;

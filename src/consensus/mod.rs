@@ -105,7 +105,9 @@ pub struct Applied {
 
 /// One running node of the cluster. Clones share it.
 #[derive(Clone)]
-pub struct Consensus {
+pub struct Consensus(Arc<Inner>);
+
+struct Inner {
     node: NodeId,
     raft: Raft,
     store: LogStore,
@@ -115,7 +117,7 @@ pub struct Consensus {
     proposer: Proposer,
     reader: Reader,
     host: Host,
-    abstain_below: Arc<AtomicU64>,
+    abstain_below: AtomicU64,
 }
 
 impl Consensus {
@@ -182,7 +184,7 @@ impl Consensus {
             machine.clone(),
             question,
         );
-        let consensus = Consensus {
+        let consensus = Consensus(Arc::new(Inner {
             node,
             raft,
             store,
@@ -192,15 +194,15 @@ impl Consensus {
             proposer,
             reader,
             host: host.clone(),
-            abstain_below: Arc::default(),
-        };
+            abstain_below: AtomicU64::new(0),
+        }));
         runtime::spawn(host, consensus.clone().housekeeping());
         Ok(consensus)
     }
 
     /// This node.
     pub fn node(&self) -> NodeId {
-        self.node
+        self.0.node
     }
 
     /// Puts an operation in line, at once, and returns its outcome.
@@ -214,7 +216,7 @@ impl Consensus {
         deadline: Instant,
         sequence: &Sequence,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
-        self.proposer.propose(operation, deadline, sequence)
+        self.0.proposer.propose(operation, deadline, sequence)
     }
 
     /// Returns once the state contains every write acknowledged before the call.
@@ -222,7 +224,7 @@ impl Consensus {
     /// # Errors
     /// [`ErrorCode::ReadNotConfirmed`], naming who is missing.
     pub async fn confirm(&self, deadline: Instant) -> Result<()> {
-        self.reader.confirm(deadline).await
+        self.0.reader.confirm(deadline).await
     }
 
     /// Founds the cluster: its first log entry names the voters. Harmless when
@@ -235,8 +237,8 @@ impl Consensus {
             .iter()
             .map(|member| (NodeId::new(member.id, 1), openraft::BasicNode::new(&member.address)))
             .collect();
-        let founded = runtime::scoped(&self.host, {
-            let raft = self.raft.clone();
+        let founded = runtime::scoped(&self.0.host, {
+            let raft = self.0.raft.clone();
             async move { raft.initialize(voters).await }
         });
         match founded.await {
@@ -253,24 +255,24 @@ impl Consensus {
     /// Whether the node has neither log nor vote: it was named a member and
     /// nothing has happened since.
     pub fn is_pristine(&self) -> bool {
-        self.store.last_log_id().is_none() && self.store.vote().is_none()
+        self.0.store.last_log_id().is_none() && self.0.store.vote().is_none()
     }
 
     /// Lets the node ask for votes.
     pub fn enable_elections(&self) {
-        self.raft.runtime_config().elect(true);
+        self.0.raft.runtime_config().elect(true);
     }
 
     /// Makes the node refuse its vote until its log is past an index again: the
     /// end of the log was lost, and it may have been acknowledged.
     pub fn abstain_below(&self, index: u64) {
-        self.abstain_below.store(index, Ordering::Release);
+        self.0.abstain_below.store(index, Ordering::Release);
     }
 
     /// Whether the node refuses its vote; see [`Consensus::abstain_below`].
     pub fn abstains(&self) -> bool {
-        let index = self.abstain_below.load(Ordering::Acquire);
-        index > 0 && self.store.log().next() < index
+        let index = self.0.abstain_below.load(Ordering::Acquire);
+        index > 0 && self.0.store.log().next() < index
     }
 
     /// On the leader: takes the next step in making a node that has started
@@ -303,11 +305,11 @@ impl Consensus {
         if membership.get_joint_config().len() == 1 && voters.contains(&node) {
             return Ok(true);
         }
-        let raft = self.raft.clone();
+        let raft = self.0.raft.clone();
         if membership.get_node(&node).is_none() {
             let address = openraft::BasicNode::new(&member.address);
             let change = async move { raft.add_learner(node, address, false).await };
-            runtime::scoped(&self.host, change).await.map_err(|error| refused(&error))?;
+            runtime::scoped(&self.0.host, change).await.map_err(|error| refused(&error))?;
             return Ok(false);
         }
         let replication = metrics.replication.unwrap_or_default();
@@ -324,7 +326,7 @@ impl Consensus {
         let change = async move {
             raft.change_membership(ChangeMembers::ReplaceAllVoters(wanted), false).await
         };
-        runtime::scoped(&self.host, change).await.map_err(|error| refused(&error))?;
+        runtime::scoped(&self.0.host, change).await.map_err(|error| refused(&error))?;
         Ok(true)
     }
 
@@ -337,13 +339,13 @@ impl Consensus {
 
     /// Whether this node leads, and a majority has said so lately.
     pub fn leads(&self) -> bool {
-        matches!(self.router.route(), Some(Route::Here(_)))
+        matches!(self.0.router.route(), Some(Route::Here(_)))
     }
 
     /// The replica that leads, as far as this node knows.
     pub fn leader(&self) -> Option<ReplicaId> {
-        match self.router.route() {
-            Some(Route::Here(_)) => Some(self.node.replica()),
+        match self.0.router.route() {
+            Some(Route::Here(_)) => Some(self.0.node.replica()),
             Some(Route::There(node)) => Some(node.replica()),
             None => None,
         }
@@ -351,27 +353,27 @@ impl Consensus {
 
     /// Whether this node has a vote.
     pub fn is_voter(&self) -> bool {
-        self.metrics().membership_config.membership().voter_ids().any(|id| id == self.node)
+        self.metrics().membership_config.membership().voter_ids().any(|id| id == self.0.node)
     }
 
     /// Why writes cannot be taken, as the end of a sentence.
     pub fn absence(&self) -> String {
-        self.router.absence()
+        self.0.router.absence()
     }
 
     /// Resolves when the leader changes.
     pub async fn leader_changed(&self) {
-        self.router.changed().await;
+        self.0.router.changed().await;
     }
 
     /// Stops. What was proposed and not answered ends as unknown.
     pub async fn stop(&self) {
         // The core ends either way; a panic of it has been logged by then.
-        if let Err(error) = self.raft.shutdown().await {
+        if let Err(error) = self.0.raft.shutdown().await {
             tracing::error!(%error, "consensus did not stop cleanly");
         }
-        self.machine.detach();
-        if let Err(error) = self.store.log().close().await {
+        self.0.machine.detach();
+        if let Err(error) = self.0.store.log().close().await {
             tracing::error!(%error, "the log was not closed cleanly");
         }
     }
@@ -380,7 +382,7 @@ impl Consensus {
     /// to the follower with the longest log. Returns when another leads, or
     /// after [`HANDOVER_MAX`].
     pub async fn hand_over(&self) {
-        self.raft.runtime_config().elect(false);
+        self.0.raft.runtime_config().elect(false);
         if !self.leads() {
             return;
         }
@@ -390,21 +392,21 @@ impl Consensus {
             .replication
             .iter()
             .flatten()
-            .filter(|(id, _)| **id != self.node && voters.contains(id))
+            .filter(|(id, _)| **id != self.0.node && voters.contains(id))
             .filter(|(id, _)| {
-                self.links.get(id.replica()).is_some_and(|pair| pair.consensus.peer().is_ok())
+                self.0.links.get(id.replica()).is_some_and(|pair| pair.consensus.peer().is_ok())
             })
             .max_by_key(|(_, matched)| **matched)
             .map(|(id, _)| *id);
         let Some(successor) = successor else { return };
         tracing::info!(to = %successor.replica(), "handing leadership over");
-        if let Err(error) = self.raft.trigger().transfer_leader(successor).await {
+        if let Err(error) = self.0.raft.trigger().transfer_leader(successor).await {
             tracing::warn!(%error, "leadership was not handed over");
             return;
         }
         let gone = async {
             while self.leads() {
-                self.router.changed().await;
+                self.0.router.changed().await;
             }
         };
         if tokio::time::timeout(HANDOVER_MAX, gone).await.is_err() {
@@ -414,7 +416,7 @@ impl Consensus {
 
     fn metrics(&self) -> openraft::RaftMetrics<TypeConfig> {
         use openraft::async_runtime::WatchReceiver;
-        self.raft.metrics().borrow_watched().clone()
+        self.0.raft.metrics().borrow_watched().clone()
     }
 
     /// Takes a snapshot when the log has outgrown the last one. Ends when
@@ -426,11 +428,11 @@ impl Consensus {
             if self.metrics().running_state.is_err() {
                 return;
             }
-            grown += self.store.take_appended_bytes();
-            let due = SNAPSHOT_LOG_MIN_BYTES.max(SNAPSHOT_GROWTH * self.machine.snapshot_bytes());
+            grown += self.0.store.take_appended_bytes();
+            let due = SNAPSHOT_LOG_MIN_BYTES.max(SNAPSHOT_GROWTH * self.0.machine.snapshot_bytes());
             if grown >= due {
                 grown = 0;
-                if let Err(error) = self.raft.trigger().snapshot().await {
+                if let Err(error) = self.0.raft.trigger().snapshot().await {
                     tracing::warn!(%error, "no snapshot was taken");
                 }
             }

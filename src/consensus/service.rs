@@ -75,7 +75,7 @@ impl PeerService {
             },
             Call::TransferLeader => match self.message::<TransferLeaderRequest<TypeConfig>>(body) {
                 Ok(request) => {
-                    let raft = self.consensus.raft.clone();
+                    let raft = self.consensus.0.raft.clone();
                     self.spawn(async move {
                         reply.result(raft.handle_transfer_leader(request).await.map_err(stopped));
                     });
@@ -84,13 +84,13 @@ impl PeerService {
             },
             Call::Propose => match parse::<ForwardBody>(body) {
                 Ok(forwarded) => {
-                    let done = self.consensus.proposer.forwarded(forwarded, &self.gate);
+                    let done = self.consensus.0.proposer.forwarded(forwarded, &self.gate);
                     self.spawn(async move { reply.ok(&done.await) });
                 }
                 Err(error) => reply.error(error),
             },
             Call::ReadIndex => {
-                let raft = self.consensus.raft.clone();
+                let raft = self.consensus.0.raft.clone();
                 self.spawn(async move { reply.result(super::reader::read_index(&raft).await) });
             }
             Call::SnapshotBegin => match self.message::<SnapshotBegin>(body) {
@@ -117,7 +117,7 @@ impl PeerService {
                 "this replica lost the end of its log and does not vote until it has caught up",
             ));
         }
-        let raft = self.consensus.raft.clone();
+        let raft = self.consensus.0.raft.clone();
         self.spawn(async move {
             let response = match call {
                 Call::PreVote => raft.pre_vote(request).await,
@@ -129,12 +129,12 @@ impl PeerService {
 
     /// Refuses what was meant for another incarnation of this replica.
     fn check(&self, to: NodeId) -> Result<()> {
-        if to == self.consensus.node {
+        if to == self.consensus.0.node {
             return Ok(());
         }
         Err(Error::new(
             ErrorCode::WrongCluster,
-            format!("this is node {}, not {to}", self.consensus.node),
+            format!("this is node {}, not {to}", self.consensus.0.node),
         ))
     }
 
@@ -163,7 +163,7 @@ impl PeerService {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        super::runtime::spawn(&self.consensus.host, task);
+        super::runtime::spawn(&self.consensus.0.host, task);
     }
 }
 
@@ -190,7 +190,7 @@ async fn append_in_order(
             Some(()) = begun.next() => {}
             request = requests.recv() => {
                 let Some((request, reply)) = request else { return };
-                let raft = consensus.raft.clone();
+                let raft = consensus.0.raft.clone();
                 let mut append: BoxFuture<'static, ()> = Box::pin(async move {
                     let response: Result<AppendEntriesResponse<TypeConfig>> =
                         raft.append_entries(request).await.map_err(stopped);
@@ -235,7 +235,7 @@ async fn receive_snapshots(
             },
             Step::End => {
                 if let Some((begin, writer)) = receiving.take() {
-                    let raft = consensus.raft.clone();
+                    let raft = consensus.0.raft.clone();
                     installing = Some(Box::pin(async move {
                         let snapshot = openraft::alias::SnapshotOf::<TypeConfig, SnapshotData> {
                             meta: begin.meta,
@@ -263,7 +263,7 @@ async fn receive_snapshots(
 async fn begin_snapshot(consensus: &Consensus, begin: &SnapshotBegin) -> Result<SnapshotWriter> {
     let index = begin.meta.last_log_id.map_or(0, |log_id| log_id.index());
     let meta = serde_json::to_vec(&begin.meta).expect("plain data serializes");
-    consensus.machine.snapshots()?.begin(meta.into(), index).await
+    consensus.0.machine.snapshots()?.begin(meta.into(), index).await
 }
 
 fn no_transfer() -> Error {

@@ -33,7 +33,7 @@ impl Consensus {
     /// This node's view.
     pub fn status(&self) -> NodeStatus {
         let metrics = self.metrics();
-        let (applied, state_hash) = self.machine.fingerprint();
+        let (applied, state_hash) = self.0.machine.fingerprint();
         let state = match metrics.state {
             ServerState::Leader => ReplicaState::Leader,
             ServerState::Candidate => ReplicaState::Candidate,
@@ -41,7 +41,7 @@ impl Consensus {
             ServerState::Learner => ReplicaState::Learner,
             ServerState::Shutdown => ReplicaState::Starting,
         };
-        let lease = std::time::Duration::from_millis(self.raft.config().election_timeout_max);
+        let lease = std::time::Duration::from_millis(self.0.raft.config().election_timeout_max);
         let index = |log_id: Option<super::types::LogId>| log_id.map_or(0, |log_id| log_id.index());
         NodeStatus {
             state,
@@ -53,7 +53,7 @@ impl Consensus {
             confirmed: metrics.state == ServerState::Leader
                 && metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < lease),
             failure: metrics.running_state.err().map(|fatal| fatal.to_string()),
-            disk_full: self.store.log().disk_full(),
+            disk_full: self.0.store.log().disk_full(),
         }
     }
 }

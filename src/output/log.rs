@@ -48,7 +48,7 @@ impl<W: Write> Write for LogWriter<W> {
     }
 }
 
-/// Escapes what [`super::sanitize`] would, in JSON's own way. Outside of its
+/// Escapes what [`super::sanitize()`] would, in JSON's own way. Outside of its
 /// strings JSON has none of these characters but spaces, so it stays the same
 /// object.
 fn json_escape(line: &str) -> String {

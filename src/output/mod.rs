@@ -8,7 +8,7 @@
 //!
 //! # What it promises
 //! - Text from other people never reaches a terminal raw: everything passes
-//!   [`sanitize`], in results, notices and errors alike. JSON keeps the text
+//!   [`sanitize()`], in results, notices and errors alike. JSON keeps the text
 //!   intact, by the escaping that JSON has itself.
 //! - Off a terminal there is no colour, no table, no progress bar.
 //! - One message is one line of plain output, whatever is in it.

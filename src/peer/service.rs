@@ -182,10 +182,12 @@ mod tests {
         accept(&Host::real(), &credentials(2), &first, reader, writer, |_| service).await
     }
 
-    /// Answers every other call at once and holds the rest back.
+    type Held = Arc<Mutex<Vec<(Vec<u8>, Reply)>>>;
+
+    /// Answers proposals at once and holds everything else back.
     #[derive(Clone, Default)]
     struct Echo {
-        held: Arc<Mutex<Vec<(Vec<u8>, Reply)>>>,
+        held: Held,
     }
 
     impl Service for Echo {
@@ -249,11 +251,11 @@ mod tests {
                 let call = link.call(Call::Vote, Bytes::from_static(b"1"));
                 // A second call is answered, so the first has arrived.
                 link.call(Call::Propose, Bytes::from_static(b"2")).await.expect("answered");
-                call
+                (call,)
             };
             tokio::select! {
                 biased;
-                call = client => call,
+                (call,) = client => call,
                 result = server => panic!("the server ended: {result:?}"),
             }
         };

@@ -170,6 +170,7 @@ fn a_view_of_a_hundred_thousand_messages_is_not_disturbed_by_what_follows() {
     let view = chat.state.view();
     let hash = chat.state.hash();
     assert_eq!(view.hash(), hash);
+    #[expect(clippy::disallowed_methods, reason = "a view is read beside the writer, truly")]
     let worker = std::thread::spawn(move || {
         let mut restore = Restore::new(1_000);
         view.lines().try_for_each(|line| restore.line(&line)).expect("own lines");

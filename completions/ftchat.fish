@@ -1,0 +1,464 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_ftchat_global_optspecs
+    string join \n config= servers= user= timeout= json q/quiet v/verbose color= h/help V/version
+end
+
+function __fish_ftchat_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_ftchat_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_ftchat_using_subcommand
+    set -l cmd (__fish_ftchat_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c ftchat -n "__fish_ftchat_needs_command" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_needs_command" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_needs_command" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_needs_command" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_needs_command" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_needs_command" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_needs_command" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_needs_command" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_needs_command" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "register" -d 'Create an account and log in'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "login" -d 'Log in'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "logout" -d 'End the session'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "whoami" -d 'Print the name of the account that commands act as'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "delete" -d 'Remove messages from the inbox'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "status" -d 'Show the state of the cluster and of each replica'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "serve" -d 'Run one replica in the foreground'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "config" -d 'Show the configuration in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "man" -d 'Write the manual pages'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "send" -d 'Send a message'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "inbox" -d 'Read messages'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "accounts" -d 'List the names of accounts'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "cluster" -d 'Run and control a local cluster'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l password-file -d 'Read the password from a file' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l password-stdin -d 'Read the password from standard input, to its end'
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l password-file -d 'Read the password from a file' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l password-stdin -d 'Read the password from standard input, to its end'
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l confirm -d 'The account\'s name again, in place of typing it' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l password-file -d 'Read the password from a file' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l password-stdin -d 'Read the password from standard input, to its end'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s w -l watch -d 'Show it again every second until Ctrl-C'
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l check -d 'Exit with 0 when healthy, 1 when degraded but taking messages, 3 when not taking messages or unreachable'
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l id -d 'The number of this replica [default: none: a server must be told]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l listen -d 'The address to listen on [default: this replica\'s address among the peers]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l peers -d 'Every replica of the cluster, this one included, as 1=HOST:PORT,2=HOST:PORT and so on [default: none: a server must be told]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l data-dir -d 'The folder that holds this replica\'s data; made if it is missing [default: none: a server must be told]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l survivor -d 'Whether a server that is left over takes over the replicas of dead servers on the same host: never in this version [default: never]' -r -f -a "auto\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-format -d 'The form of the server\'s log [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l insecure -d 'Listen on an address that other machines can reach, although everything, passwords included, travels in plain text'
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "show" -d 'Print every value in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print every value in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l dir -d 'Write the scripts of all shells into this folder' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l dir -d 'The folder; made if it is missing' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l id -d 'The message\'s id: the same id again is the same message, delivered once. With --lines the ids of all lines follow from it' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l lines -d 'Send every line of standard input as a message of its own'
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l from -d 'Only from this account' -r -f -a "(__fish_complete_users)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l since -d 'Only since: 2026-11-23, 2026-11-23T18:46:00Z, or how long ago, as 2h or 3d' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l limit -d 'At most so many, the oldest first; with --follow, end after so many' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l exec -d 'Run a command for each message' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l peek -d 'Mark nothing as read'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l all -d 'Also messages that were read before'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l sent -d 'Messages that I sent'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s f -l follow -d 'Stay and print new messages as they arrive'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "up" -d 'Start every server that does not run'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "down" -d 'Stop all servers at once'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "start" -d 'Start the server of one replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "stop" -d 'Stop the server of one replica gracefully'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "restart" -d 'Restart one server, or all of them one after the other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "logs" -d 'Print what servers wrote to their logs'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l replicas -d 'How many replicas a new local cluster gets [default: 3]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l base-port -d 'The port of replica 1 of a new local cluster; the others follow [default: 8091]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l survivor -d 'Whether a server that is left over takes over the replicas of dead servers: never in this version [default: never]' -r -f -a "auto\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -s d -l detach -d 'Return once messages are taken; the servers go on'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l purge -d 'Remove the cluster with all its accounts and messages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l wait -d 'Return when the replica has caught up with the others'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s n -l lines -d 'Only the last N lines of each log' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Stay and print what is added, until Ctrl-C'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "up" -d 'Start every server that does not run'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "down" -d 'Stop all servers at once'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start the server of one replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop the server of one replica gracefully'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "restart" -d 'Restart one server, or all of them one after the other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print what servers wrote to their logs'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "register" -d 'Create an account and log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "login" -d 'Log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "logout" -d 'End the session'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "delete" -d 'Remove messages from the inbox'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "serve" -d 'Run one replica in the foreground'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "man" -d 'Write the manual pages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "send" -d 'Send a message'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "inbox" -d 'Read messages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "accounts" -d 'List the names of accounts'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "cluster" -d 'Run and control a local cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every value in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "up" -d 'Start every server that does not run'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "down" -d 'Stop all servers at once'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "start" -d 'Start the server of one replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "stop" -d 'Stop the server of one replica gracefully'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "restart" -d 'Restart one server, or all of them one after the other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "logs" -d 'Print what servers wrote to their logs'
+
+# Account names and replica ids, asked of the servers as they are needed.
+function __ftchat_accounts
+    set -l token (commandline -ct)
+    set -l last (string replace -r '^.*,' '' -- $token)
+    set -l before (string replace -r '[^,]*$' '' -- $token)
+    for name in (ftchat accounts "$last*" --quiet --timeout 1s 2>/dev/null </dev/null)
+        echo "$before$name"
+    end
+end
+
+function __ftchat_replicas
+    ftchat status --json 2>/dev/null </dev/null | tr '{,' '\n\n' |
+        string replace -rf '^"id":([0-9]+)$' '$1'
+end
+
+complete -c ftchat -n "__fish_seen_subcommand_from send accounts" -f -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from inbox" -l from -x -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from start stop kill restart logs" -f -a "(__ftchat_replicas)"

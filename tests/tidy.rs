@@ -1,0 +1,196 @@
+//! Tests of the code base itself: who imports whom, how long files are, that
+//! nothing is left half done. Rules that nobody checks are forgotten.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Rooms in order: each may import those before it. `config`, `client` and
+/// everything after them are further restricted below.
+const ROOMS: &[&str] = &[
+    "limits",
+    "error",
+    "types",
+    "host",
+    "protocol",
+    "config",
+    "chat",
+    "storage",
+    "peer",
+    "consensus",
+    "replica",
+    "server",
+    "client",
+    "cluster",
+    "output",
+    "cli",
+];
+
+/// Rooms that must not see everything before them, and what they may see.
+const NARROW: &[(&str, &[&str])] = &[
+    ("client", &["limits", "error", "types", "host", "protocol", "config"]),
+    ("output", &["limits", "error", "types", "protocol", "client", "cluster", "config"]),
+];
+
+/// A file that needs more lines than this wants a second room.
+const LINES_MAX: usize = 500;
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of this project") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("source files are UTF-8")
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The room of a file below `src`; `None` for the roots.
+fn room(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix(root().join("src")).expect("below src");
+    let first = inside.components().next()?.as_os_str().to_str()?;
+    let name = first.strip_suffix(".rs").unwrap_or(first);
+    (!matches!(name, "lib" | "main")).then(|| name.to_string())
+}
+
+/// Rooms that a file names as `crate::room`, apart from comments.
+fn imports(text: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for (at, _) in line.match_indices("crate::") {
+            if line[..at].ends_with('$') {
+                continue;
+            }
+            let rest = &line[at + "crate::".len()..];
+            let name: String =
+                rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            rooms.push(name);
+        }
+    }
+    rooms.retain(|name| ROOMS.contains(&name.as_str()));
+    rooms
+}
+
+#[test]
+fn imports_point_one_way() {
+    let order: BTreeMap<&str, usize> =
+        ROOMS.iter().enumerate().map(|(n, room)| (*room, n)).collect();
+    let mut wrong = Vec::new();
+    for path in sources(&root().join("src")) {
+        let Some(room) = room(&path) else { continue };
+        let own = *order.get(room.as_str()).unwrap_or_else(|| panic!("{room} is no known room"));
+        for import in imports(&read(&path)) {
+            let upward = order[import.as_str()] <= own;
+            let narrow = NARROW
+                .iter()
+                .find(|(narrow, _)| *narrow == room)
+                .is_none_or(|(_, may)| import == room || may.contains(&import.as_str()));
+            if !upward || !narrow {
+                wrong.push(format!("{}: {room} must not import {import}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_consensus_names_the_engine() {
+    for path in sources(&root().join("src")) {
+        if room(&path).as_deref() == Some("consensus") {
+            continue;
+        }
+        let text = read(&path);
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            assert!(!line.contains("openraft"), "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_are_short_enough_to_read() {
+    for folder in ["src", "tests"] {
+        for path in sources(&root().join(folder)) {
+            let lines = read(&path).lines().count();
+            assert!(
+                lines <= LINES_MAX,
+                "{} has {lines} lines; at most {LINES_MAX}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_half_done() {
+    // Written in two parts, so that this file does not find itself.
+    let marks = [
+        concat!("to", "do!("),
+        concat!("un", "implemented!("),
+        concat!("#[ig", "nore"),
+        concat!("FIX", "ME"),
+        concat!("TO", "DO"),
+        concat!("XX", "X"),
+        concat!("db", "g!("),
+    ];
+    for folder in ["src", "tests"] {
+        for path in sources(&root().join(folder)) {
+            let text = read(&path);
+            for mark in marks {
+                assert!(!text.contains(mark), "{} contains {mark}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_room_says_what_it_is_for() {
+    for room in ROOMS {
+        let folder = root().join("src").join(room).join("mod.rs");
+        let file = root().join("src").join(format!("{room}.rs"));
+        let path = if folder.exists() { folder } else { file };
+        assert!(read(&path).starts_with("//! "), "{} has no head", path.display());
+    }
+}
+
+#[test]
+fn every_source_file_is_part_of_the_program() {
+    for path in sources(&root().join("src")) {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+        if matches!(stem, "lib" | "main") {
+            continue;
+        }
+        let (parent, name) = if stem == "mod" {
+            let folder = path.parent().expect("a folder");
+            let name = folder.file_name().and_then(|name| name.to_str()).expect("a name");
+            (folder.parent().expect("a folder"), name)
+        } else {
+            (path.parent().expect("a folder"), stem)
+        };
+        let declared = ["mod.rs", "lib.rs"]
+            .iter()
+            .map(|file| parent.join(file))
+            .chain([parent.with_extension("rs")]);
+        let by_name = declared.filter(|file| file.exists()).any(|file| {
+            read(&file).lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")))
+        });
+        // A file's tests beside those of others: `#[path = "tests/wire.rs"]`.
+        let by_path = parent.parent().is_some_and(|room| {
+            let path = format!("#[path = \"tests/{name}.rs\"]");
+            sources(room).iter().any(|file| read(file).contains(&path))
+        });
+        let found = by_name || by_path;
+        assert!(found, "{} is declared nowhere", path.display());
+    }
+}
