@@ -92,6 +92,9 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a leader that stops waits for its successor.
 const HANDOVER_MAX: Duration = Duration::from_secs(2);
 
+/// After which it asks again.
+const HANDOVER_RETRY: Duration = Duration::from_millis(100);
+
 /// What became of a proposed operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
@@ -379,39 +382,40 @@ impl Consensus {
     }
 
     /// Asks for no votes any more, and gives leadership, if this node has it,
-    /// to the follower with the longest log. Returns when another leads, or
-    /// after [`HANDOVER_MAX`].
+    /// to the follower with the longest log. Returns when another leads, when
+    /// nobody is left who could, or after [`HANDOVER_MAX`].
     pub async fn hand_over(&self) {
         self.0.raft.runtime_config().elect(false);
-        if !self.leads() {
-            return;
-        }
-        let metrics = self.metrics();
-        let voters: Vec<NodeId> = metrics.membership_config.membership().voter_ids().collect();
-        let successor = metrics
-            .replication
-            .iter()
-            .flatten()
-            .filter(|(id, _)| **id != self.0.node && voters.contains(id))
-            .filter(|(id, _)| {
-                self.0.links.get(id.replica()).is_some_and(|pair| pair.consensus.peer().is_ok())
-            })
-            .max_by_key(|(_, matched)| **matched)
-            .map(|(id, _)| *id);
-        let Some(successor) = successor else { return };
-        tracing::info!(to = %successor.replica(), "handing leadership over");
-        if let Err(error) = self.0.raft.trigger().transfer_leader(successor).await {
-            tracing::warn!(%error, "leadership was not handed over");
-            return;
-        }
-        let gone = async {
+        let handing_over = async {
             while self.leads() {
-                self.0.router.changed().await;
+                let Some(successor) = self.successor() else { return };
+                tracing::info!(to = %successor.replica(), "handing leadership over");
+                if let Err(error) = self.0.raft.trigger().transfer_leader(successor).await {
+                    tracing::warn!(%error, "leadership was not handed over");
+                    return;
+                }
+                // Asked again, and perhaps somebody else, if that one stops as well.
+                let _ = tokio::time::timeout(HANDOVER_RETRY, self.0.router.changed()).await;
             }
         };
-        if tokio::time::timeout(HANDOVER_MAX, gone).await.is_err() {
+        if tokio::time::timeout(HANDOVER_MAX, handing_over).await.is_err() {
             tracing::warn!("nobody took leadership over in time; stopping nevertheless");
         }
+    }
+
+    /// The reachable voter with the longest log, apart from this node.
+    fn successor(&self) -> Option<NodeId> {
+        let metrics = self.metrics();
+        let voters: BTreeSet<NodeId> = metrics.membership_config.membership().voter_ids().collect();
+        let reachable = |id: &NodeId| {
+            self.0.links.get(id.replica()).is_some_and(|pair| pair.consensus.peer().is_ok())
+        };
+        let replication = metrics.replication.unwrap_or_default();
+        replication
+            .iter()
+            .filter(|(id, _)| **id != self.0.node && voters.contains(id) && reachable(id))
+            .max_by_key(|(_, matched)| **matched)
+            .map(|(id, _)| *id)
     }
 
     fn metrics(&self) -> openraft::RaftMetrics<TypeConfig> {
