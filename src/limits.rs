@@ -122,6 +122,13 @@ pub struct Limits {
     pub deduplication_window_entries: u64,
     /// How long a session lives, in seconds.
     pub session_lifetime_s: u64,
+    /// A snapshot is taken when the log has grown by so many bytes since the
+    /// last one, and by as much as that snapshot is large: then a message is
+    /// rewritten about once in all, however many there are.
+    pub snapshot_log_min_bytes: u64,
+    /// Log entries that are kept although a snapshot contains them, so that a
+    /// replica which was away shortly needs no snapshot.
+    pub log_entries_kept: u64,
 }
 
 impl Default for Limits {
@@ -143,6 +150,8 @@ impl Default for Limits {
             // and weeks of ordinary chat.
             deduplication_window_entries: 1_000_000,
             session_lifetime_s: 90 * 24 * 3600,
+            snapshot_log_min_bytes: 32 * 1024 * 1024,
+            log_entries_kept: 5_000,
         }
     }
 }

@@ -290,6 +290,10 @@ pub static KEYS: &[Key] = keys![
         "Log entries for which an operation id is remembered, so that the same id again is the same message. Every replica of a cluster must use the same number";
     "limits.session_lifetime_s", None, "FTCHAT_LIMITS_SESSION_LIFETIME_S", Integer { min: 1, max: 100 * YEAR_S }, Value("7776000"), true,
         "Seconds for which a login is good; 90 days";
+    "limits.snapshot_log_min_bytes", None, "FTCHAT_LIMITS_SNAPSHOT_LOG_MIN_BYTES", Integer { min: 1, max: 1024 * 1024 * MILLION }, Value("33554432"), true,
+        "A snapshot is taken when the log has grown by so many bytes since the last one, and by as much as that one is large";
+    "limits.log_entries_kept", None, "FTCHAT_LIMITS_LOG_ENTRIES_KEPT", Integer { min: 0, max: 1000 * MILLION }, Value("5000"), true,
+        "Log entries that are kept although a snapshot contains them, for replicas that were away shortly";
     "passwords.memory_kib", None, "FTCHAT_PASSWORDS_MEMORY_KIB", Integer { min: 8, max: 4 * MILLION }, Value("19456"), true,
         "KiB of memory that hashing one password takes (Argon2id). Less than the default is for tests only";
     "passwords.passes", None, "FTCHAT_PASSWORDS_PASSES", Integer { min: 1, max: 1_000 }, Value("2"), true,

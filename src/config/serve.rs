@@ -241,6 +241,8 @@ fn limits(values: &Values) -> Result<Limits> {
         registration_refill_s: values.integer("limits.registration_refill_s")?,
         deduplication_window_entries: values.integer("limits.deduplication_window_entries")?,
         session_lifetime_s: values.integer("limits.session_lifetime_s")?,
+        snapshot_log_min_bytes: values.integer("limits.snapshot_log_min_bytes")?,
+        log_entries_kept: values.integer("limits.log_entries_kept")?,
     };
     if limits.connections_reserved >= limits.connections_max {
         // A smaller total alone should not need a second key to be set.

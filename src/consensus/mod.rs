@@ -65,23 +65,12 @@ use crate::chat::{Operation, Outcome};
 use crate::config::Timing;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
+use crate::limits::Limits;
 use crate::protocol::client::Member;
 use crate::storage::{Log, Snapshots};
 use crate::types::{NodeId, ReplicaId};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
-
-/// Entries that stay in the log although a snapshot contains them, so that a
-/// replica that was away shortly needs no snapshot.
-const ENTRIES_KEPT: u64 = 5_000;
-
-/// A snapshot is taken when the log has grown by this many bytes since the
-/// last one, and by [`SNAPSHOT_GROWTH`] times the snapshot's size.
-const SNAPSHOT_LOG_MIN_BYTES: u64 = 32 * 1024 * 1024;
-
-/// See [`SNAPSHOT_LOG_MIN_BYTES`]. With 1 the log between two snapshots is as
-/// large as the snapshot, so every message is rewritten about once in all.
-const SNAPSHOT_GROWTH: u64 = 1;
 
 /// A learner that is at most so many entries behind the leader may vote.
 const CAUGHT_UP_WITHIN: u64 = 1_000;
@@ -132,6 +121,7 @@ impl Consensus {
         host: &Host,
         node: NodeId,
         timing: Timing,
+        limits: &Limits,
         log: Log,
         snapshots: Snapshots,
         machine: Machine,
@@ -152,7 +142,7 @@ impl Consensus {
             max_payload_entries: 1_024,
             replication_lag_threshold: u64::MAX,
             snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+            max_in_snapshot_log_to_keep: limits.log_entries_kept,
             enable_elect: false,
             enable_pre_vote: Some(true),
             enable_leader_restore: Some(false),
@@ -199,7 +189,7 @@ impl Consensus {
             host: host.clone(),
             abstain_below: AtomicU64::new(0),
         }));
-        runtime::spawn(host, consensus.clone().housekeeping());
+        runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
         Ok(consensus)
     }
 
@@ -425,7 +415,7 @@ impl Consensus {
 
     /// Takes a snapshot when the log has outgrown the last one. Ends when
     /// consensus stops.
-    async fn housekeeping(self) {
+    async fn housekeeping(self, snapshot_log_min_bytes: u64) {
         let mut grown = 0;
         loop {
             tokio::time::sleep(HOUSEKEEPING_INTERVAL).await;
@@ -433,7 +423,7 @@ impl Consensus {
                 return;
             }
             grown += self.0.store.take_appended_bytes();
-            let due = SNAPSHOT_LOG_MIN_BYTES.max(SNAPSHOT_GROWTH * self.0.machine.snapshot_bytes());
+            let due = snapshot_log_min_bytes.max(self.0.machine.snapshot_bytes());
             if grown >= due {
                 grown = 0;
                 if let Err(error) = self.0.raft.trigger().snapshot().await {

@@ -348,9 +348,12 @@ impl RaftNetworkV2<TypeConfig> for Network {
         tokio::select! {
             biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = self.send_snapshot(vote, snapshot) => sent.map_err(|fault| match fault {
-                RPCError::Unreachable(unreachable) => StreamingError::Unreachable(unreachable),
-                other => StreamingError::Unreachable(Unreachable::from_string(other)),
+            sent = self.send_snapshot(vote, snapshot) => sent.map_err(|fault| {
+                tracing::debug!(to = %self.target, %fault, "a snapshot was not sent");
+                match fault {
+                    RPCError::Unreachable(unreachable) => StreamingError::Unreachable(unreachable),
+                    other => StreamingError::Unreachable(Unreachable::from_string(other)),
+                }
             }),
         }
     }

@@ -13,7 +13,7 @@
 //! nonces and both introductions before a single frame is read. Frames of
 //! consensus travel as raw JSON, which only `consensus/` understands.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::client::Role;
@@ -134,12 +134,20 @@ pub struct CallLine<'a> {
 pub struct ReplyLine<'a> {
     /// The request's.
     pub id: u64,
-    /// The result.
-    #[serde(default, borrow)]
+    /// The result, which may be `null`.
+    #[serde(default, borrow, deserialize_with = "present")]
     pub ok: Option<&'a RawValue>,
     /// Or the failure.
     #[serde(default)]
     pub error: Option<ErrorBody>,
+}
+
+/// Reads a field that is there, also as `null`, which would else read as absent:
+/// an answer without content then broke the connection it came on.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&'a RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Where a replica stands while clusters are founded and joined.
@@ -177,4 +185,17 @@ pub struct Joined {
 pub struct Admit {
     /// The new incarnation.
     pub node: NodeId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_content_is_an_answer() {
+        let reply: ReplyLine<'_> = serde_json::from_str(r#"{"id":1,"ok":null}"#).expect("parses");
+        assert_eq!(reply.ok.map(RawValue::get), Some("null"));
+        let reply: ReplyLine<'_> = serde_json::from_str(r#"{"id":1}"#).expect("parses");
+        assert!(reply.ok.is_none() && reply.error.is_none());
+    }
 }

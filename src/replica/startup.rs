@@ -110,6 +110,7 @@ impl Startup {
             &self.inner.host,
             identity.node(),
             self.inner.config.timing,
+            &self.inner.config.limits,
             log.clone(),
             snapshots,
             self.inner.machine.clone(),
