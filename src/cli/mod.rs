@@ -32,6 +32,7 @@ mod when;
 mod whoami;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -44,7 +45,7 @@ pub use sessions::{Session, Sessions};
 use crate::config::{ColorChoice, GlobalArgs, Settings, process_environment};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::output::Printer;
+use crate::output::{Printer, sanitize};
 
 /// Chat that outlives its servers.
 #[derive(Debug, Parser)]
@@ -233,8 +234,18 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> Exit {
         Printer::new(true, false, ColorChoice::Never).error(&error);
         return Exit::Usage;
     }
+    // The message quotes arguments, and scripts pass on what others wrote.
+    let hostile = |argument: &OsString| {
+        matches!(sanitize(&argument.to_string_lossy()), std::borrow::Cow::Owned(_))
+    };
     // A reader that is gone misses nothing.
-    let _ = error.print();
+    if !help && arguments.iter().any(hostile) {
+        for line in error.render().to_string().lines() {
+            let _ = writeln!(std::io::stderr(), "{}", sanitize(line));
+        }
+    } else {
+        let _ = error.print();
+    }
     if help { Exit::Done } else { Exit::Usage }
 }
 

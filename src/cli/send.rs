@@ -84,7 +84,9 @@ async fn send_lines(to: Vec<String>, base: Uuid, context: &mut Context) -> Resul
     let printer = &mut context.printer;
     let report = |sent: &Sent| {
         progress.step();
-        progress.aside(|| printer.show(sent))
+        // At once: with input that goes on for ever, as of `tail -f`, whoever
+        // reads the ids would otherwise wait for a buffer to fill.
+        progress.aside(|| printer.show(sent).and_then(|()| printer.flush()))
     };
     let input = BufReader::new(tokio::io::stdin());
     let summary = Pipeline::new(&client, to, base, input, report).run().await;

@@ -21,8 +21,9 @@ use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use super::entry;
+use super::faults::Faults;
 use super::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::storage::Log;
 
 /// Bytes of recent entries kept in memory.
@@ -39,6 +40,7 @@ pub struct LogStore {
     recent: Arc<Mutex<Recent>>,
     memory: Arc<Mutex<Memory>>,
     appended_bytes: Arc<AtomicU64>,
+    faults: Faults,
 }
 
 #[derive(Default)]
@@ -108,23 +110,20 @@ impl Recent {
     }
 }
 
-fn to_io(error: Error) -> io::Error {
-    io::Error::other(error)
-}
-
 impl LogStore {
     /// Opens the adapter on a recovered log. `snapshot` is the last log id that
     /// the latest snapshot contains.
     ///
     /// # Errors
     /// A record that holds its checksum but cannot be read.
-    pub async fn open(log: Log, snapshot: Option<LogId>) -> Result<LogStore, Error> {
+    pub async fn open(
+        log: Log,
+        snapshot: Option<LogId>,
+        faults: Faults,
+    ) -> Result<LogStore, Error> {
         let vote = match log.read_vote() {
             Some(payload) => Some(serde_json::from_slice(&payload).map_err(|error| {
-                Error::new(
-                    crate::error::ErrorCode::Corrupted,
-                    format!("vote.json holds no vote: {error}"),
-                )
+                Error::new(ErrorCode::Corrupted, format!("vote.json holds no vote: {error}"))
             })?),
             None => None,
         };
@@ -133,14 +132,27 @@ impl LogStore {
             recent: Arc::default(),
             memory: Arc::default(),
             appended_bytes: Arc::default(),
+            faults,
         };
         let (first, next) = (store.log.first(), store.log.next());
-        let purged = match (first, first < next) {
-            (0, _) => None,
+        let covered = snapshot.map_or(0, |log_id| log_id.index() + 1);
+        let purged = match first {
+            0 => None,
+            // After a snapshot was installed the log begins right behind it.
+            _ if first == covered => snapshot,
             // Whole segments are purged, so the first entry that is left is
             // one that the snapshot contains; see `purge`.
-            (_, true) => store.read(first, first + 1, 1).await?.first().map(|entry| entry.log_id),
-            (_, false) => snapshot,
+            _ if first < covered && first < next => {
+                store.read(first, first + 1, 1).await?.first().map(|entry| entry.log_id)
+            }
+            // The snapshot went further than a log that ended with its purge.
+            _ if first < covered => snapshot,
+            _ => {
+                return Err(Error::new(
+                    ErrorCode::Corrupted,
+                    format!("entries {covered} to {} are in neither snapshot nor log", first - 1),
+                ));
+            }
         };
         let last = match first < next {
             true => store.read(next - 1, next, 1).await?.first().map(|entry| entry.log_id),
@@ -198,7 +210,7 @@ impl LogStore {
             let entry = entry::decode(payload)?;
             if entry.log_id.index() != index {
                 return Err(Error::new(
-                    crate::error::ErrorCode::Corrupted,
+                    ErrorCode::Corrupted,
                     format!("the log holds entry {} where {index} belongs", entry.log_id.index()),
                 ));
             }
@@ -226,7 +238,10 @@ impl RaftLogReader<TypeConfig> for LogStore {
         let (mut from, to) = (start.max(self.log.first()), end.min(self.log.next()));
         let mut entries = Vec::new();
         while from < to {
-            let part = self.read(from, to, READ_MAX_BYTES).await.map_err(to_io)?;
+            let part = self
+                .read(from, to, READ_MAX_BYTES)
+                .await
+                .map_err(|error| self.faults.note(error))?;
             if part.is_empty() {
                 return Err(io::Error::other(format!("log entry {from} is missing")));
             }
@@ -246,7 +261,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
         let end = end.min(self.log.next());
-        self.read(start, end, READ_MAX_BYTES).await.map_err(to_io)
+        self.read(start, end, READ_MAX_BYTES).await.map_err(|error| self.faults.note(error))
     }
 }
 
@@ -264,7 +279,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let payload = serde_json::to_vec(vote).expect("plain data serializes");
-        self.log.write_vote(payload.into()).await.map_err(to_io)?;
+        self.log.write_vote(payload.into()).await.map_err(|error| self.faults.note(error))?;
         self.memory.lock().expect("no panic while held").vote = Some(*vote);
         Ok(())
     }
@@ -313,10 +328,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             return Ok(());
         };
         self.appended_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let faults = self.faults.clone();
         self.log.append(
             first,
             lines,
-            Box::new(move |result| callback.io_completed(result.map_err(to_io))),
+            Box::new(move |result| {
+                callback.io_completed(result.map_err(|error| faults.note(error)));
+            }),
         );
         Ok(())
     }
@@ -324,7 +342,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let index = last_log_id.map_or(0, |log_id| log_id.index() + 1);
         self.recent.lock().expect("no panic while held").truncate_from(index);
-        self.log.truncate_from(index).await.map_err(to_io)?;
+        self.log.truncate_from(index).await.map_err(|error| self.faults.note(error))?;
         self.memory.lock().expect("no panic while held").last = last_log_id;
         Ok(())
     }
@@ -333,13 +351,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let index = log_id.index();
         self.recent.lock().expect("no panic while held").purge_through(index);
         if index >= self.log.next() {
-            self.log.reset(index + 1).await.map_err(to_io)?;
+            self.log.reset(index + 1).await.map_err(|error| self.faults.note(error))?;
             self.memory.lock().expect("no panic while held").last = Some(log_id);
         } else if index > 0 {
             // The entry at `index` itself stays on disk: at the next start the
             // first entry that is left counts as purged, so it must be one
             // that the snapshot contains.
-            self.log.purge_through(index - 1).await.map_err(to_io)?;
+            self.log.purge_through(index - 1).await.map_err(|error| self.faults.note(error))?;
         }
         self.memory.lock().expect("no panic while held").purged = Some(log_id);
         Ok(())

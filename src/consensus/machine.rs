@@ -8,18 +8,24 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::{oneshot, watch};
 
+use super::faults::Faults;
 use super::types::{LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::chat::{Effects, Restore, State};
+use crate::chat::{Effects, Restore, State, View};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::storage::{SnapshotReader, SnapshotWriter, Snapshots};
 use crate::types::Uuid;
+
+/// Pause before a snapshot is tried again for which there was no room.
+const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
 
 /// What openraft passes around as a snapshot.
 pub enum SnapshotData {
@@ -39,6 +45,7 @@ struct Inner {
     host: Host,
     snapshots: Mutex<Option<Snapshots>>,
     window: u64,
+    faults: Faults,
     state: RwLock<State>,
     position: Mutex<Position>,
     applied: watch::Sender<u64>,
@@ -59,12 +66,26 @@ impl Machine {
             host,
             snapshots: Mutex::new(None),
             window,
+            faults: Faults::default(),
             state: RwLock::new(State::new(window)),
             position: Mutex::default(),
             applied: watch::Sender::new(0),
             watchers: Mutex::default(),
             snapshot_bytes: Mutex::default(),
         }))
+    }
+
+    /// Where errors of the disk are kept.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// Forgets everything: the directory that the state came from was set aside.
+    pub fn reset(&self) {
+        let mut state = self.0.state.write().expect("the state machine does not panic");
+        *state = State::new(self.0.window);
+        *self.0.position.lock().expect("no panic while held") = Position::default();
+        self.0.applied.send_replace(0);
     }
 
     /// Where snapshots are kept, once the directory is open.
@@ -200,10 +221,6 @@ fn accounts(effects: &Effects) -> impl Iterator<Item = Uuid> {
     mail.chain(sessions).chain(effects.ended_accounts.iter().copied())
 }
 
-fn to_io(error: Error) -> io::Error {
-    io::Error::other(error)
-}
-
 impl RaftStateMachine<TypeConfig> for Machine {
     type SnapshotData = SnapshotData;
     type SnapshotBuilder = Builder;
@@ -261,21 +278,22 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let reader = match snapshot {
             SnapshotData::Stored(reader) => reader,
             SnapshotData::Received(writer) => {
-                writer.finish().await.map_err(to_io)?;
-                let snapshots = self.snapshots().map_err(to_io)?;
-                let latest = snapshots.latest().await.map_err(to_io)?;
+                writer.finish().await.map_err(|error| self.0.faults.note(error))?;
+                let snapshots = self.snapshots().map_err(|error| self.0.faults.note(error))?;
+                let latest = snapshots.latest().await.map_err(|error| self.0.faults.note(error))?;
                 latest.ok_or_else(|| io::Error::other("the snapshot just installed is gone"))?
             }
         };
-        self.restore(reader).await.map_err(to_io)
+        self.restore(reader).await.map_err(|error| self.0.faults.note(error))
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
-        let snapshots = self.snapshots().map_err(to_io)?;
-        match snapshots.latest().await.map_err(to_io)? {
+        let snapshots = self.snapshots().map_err(|error| self.0.faults.note(error))?;
+        match snapshots.latest().await.map_err(|error| self.0.faults.note(error))? {
             None => Ok(None),
             Some(reader) => {
-                let meta = Machine::parse_meta(reader.meta()).map_err(to_io)?;
+                let meta = Machine::parse_meta(reader.meta())
+                    .map_err(|error| self.0.faults.note(error))?;
                 Ok(Some(Snapshot { meta, snapshot: SnapshotData::Stored(reader) }))
             }
         }
@@ -285,7 +303,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
 /// Writes one snapshot from a view of the state.
 pub struct Builder {
     machine: Machine,
-    view: Option<crate::chat::View>,
+    view: Option<View>,
     position: Position,
 }
 
@@ -299,29 +317,51 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             last_log_id: self.position.applied,
             last_membership: self.position.membership.clone(),
         };
-        let snapshots = self.machine.snapshots().map_err(to_io)?;
-        let payload = serde_json::to_vec(&meta).expect("plain data serializes");
+        let snapshots =
+            self.machine.snapshots().map_err(|error| self.machine.0.faults.note(error))?;
+        let payload = Bytes::from(serde_json::to_vec(&meta).expect("plain data serializes"));
         let index = meta.last_log_id.map_or(0, |log_id| log_id.index());
         let (send, receive) = oneshot::channel();
         let job = async move {
-            let written = async {
-                let mut writer = snapshots.begin(payload.into(), index).await?;
-                for line in view.lines() {
-                    writer.line(&line).await?;
+            let written = loop {
+                match write(&snapshots, &payload, index, &view).await {
+                    // For openraft a failed snapshot is the end of the node. A
+                    // full disk is not: the log is there, and room comes back.
+                    Err(error) if error.code == ErrorCode::DiskFull && !send.is_closed() => {
+                        tracing::warn!(%error, "no room for a snapshot; trying again");
+                        tokio::time::sleep(DISK_FULL_RETRY).await;
+                    }
+                    written => break written,
                 }
-                writer.finish().await?;
-                snapshots.latest().await
             };
             // The receiver is gone when the replica was stopped meanwhile.
-            let _ = send.send(written.await);
+            let _ = send.send(written);
         };
         self.machine.0.host.workers.spawn("snapshot-write", Box::pin(job));
         let reader = receive
             .await
             .map_err(|_| io::Error::other("writing a snapshot was cut off"))?
-            .map_err(to_io)?
+            .map_err(|error| self.machine.0.faults.note(error))?
             .ok_or_else(|| io::Error::other("the snapshot just written is gone"))?;
         *self.machine.0.snapshot_bytes.lock().expect("no panic while held") = reader.file_bytes();
         Ok(Snapshot { meta, snapshot: SnapshotData::Stored(reader) })
     }
+}
+
+/// Writes a snapshot, or leaves nothing of it behind.
+async fn write(
+    snapshots: &Snapshots,
+    meta: &Bytes,
+    index: u64,
+    view: &View,
+) -> Result<Option<SnapshotReader>> {
+    let mut writer = snapshots.begin(meta.clone(), index).await?;
+    for line in view.lines() {
+        if let Err(error) = writer.line(&line).await {
+            writer.abandon().await?;
+            return Err(error);
+        }
+    }
+    writer.finish().await?;
+    snapshots.latest().await
 }

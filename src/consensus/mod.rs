@@ -29,6 +29,7 @@
 //! - `enable_pre_vote`: a replica that was cut off does not raise the term.
 
 mod entry;
+mod faults;
 mod log_store;
 mod machine;
 mod network;
@@ -95,6 +96,14 @@ pub struct Applied {
     pub replicas: u32,
 }
 
+/// What a node finds in its directory.
+pub struct Stored {
+    /// Its log and vote.
+    pub log: Log,
+    /// Its snapshots.
+    pub snapshots: Snapshots,
+}
+
 /// One running node of the cluster. Clones share it.
 #[derive(Clone)]
 pub struct Consensus(Arc<Inner>);
@@ -122,17 +131,17 @@ impl Consensus {
         node: NodeId,
         timing: Timing,
         limits: &Limits,
-        log: Log,
-        snapshots: Snapshots,
+        stored: Stored,
         machine: Machine,
         links: Links,
     ) -> Result<Consensus> {
+        let Stored { log, snapshots } = stored;
         let covered = match snapshots.latest().await? {
             Some(reader) => Machine::parse_meta(reader.meta())?.last_log_id,
             None => None,
         };
+        let store = LogStore::open(log, covered, machine.faults().clone()).await?;
         machine.attach(snapshots);
-        let store = LogStore::open(log, covered).await?;
         let config = Config {
             cluster_name: "ftchat".into(),
             heartbeat_interval: timing.heartbeat_interval_ms,
@@ -164,9 +173,16 @@ impl Consensus {
         )
         .await
         .map_err(|error| {
-            Error::new(ErrorCode::Corrupted, format!("the replica cannot start: {error}"))
+            machine.detach();
+            // What storage said is what it is; the rest is for people to look at.
+            machine.faults().take().unwrap_or_else(|| {
+                Error::internal(format!(
+                    "the replica cannot start on what is in its directory: {error}"
+                ))
+            })
         })?;
-        let router = Router::start(host, raft.clone(), links.clone());
+        let router =
+            Router::start(host, raft.clone(), links.clone(), store.log().watch_disk_full());
         let proposer = Proposer::start(host, raft.clone(), router.clone(), links.clone());
         let question = Duration::from_millis(timing.election_timeout_max_ms);
         let reader = Reader::start(
@@ -357,6 +373,21 @@ impl Consensus {
     /// Resolves when the leader changes.
     pub async fn leader_changed(&self) {
         self.0.router.changed().await;
+    }
+
+    /// Resolves when the node has stopped taking part for good, with the reason.
+    pub async fn failed(&self) -> Error {
+        use openraft::async_runtime::WatchReceiver;
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            if let Err(fatal) = &self.metrics().running_state {
+                let stopped = || Error::internal(format!("consensus has stopped: {fatal}"));
+                return self.0.machine.faults().take().unwrap_or_else(stopped);
+            }
+            if metrics.changed().await.is_err() {
+                return Error::internal("consensus has stopped");
+            }
+        }
     }
 
     /// Stops. What was proposed and not answered ends as unknown.

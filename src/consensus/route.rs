@@ -29,11 +29,17 @@ struct Inner {
     raft: Raft,
     links: Links,
     route: watch::Receiver<Option<Route>>,
+    disk_full: watch::Receiver<bool>,
 }
 
 impl Router {
     /// Starts watching.
-    pub fn start(host: &crate::host::Host, raft: Raft, links: Links) -> Router {
+    pub fn start(
+        host: &crate::host::Host,
+        raft: Raft,
+        links: Links,
+        disk_full: watch::Receiver<bool>,
+    ) -> Router {
         let (send, route) = watch::channel(current(&raft));
         let watched = raft.clone();
         super::runtime::spawn(host, async move {
@@ -53,7 +59,7 @@ impl Router {
                 }
             }
         });
-        Router(Arc::new(Inner { raft, links, route }))
+        Router(Arc::new(Inner { raft, links, route, disk_full }))
     }
 
     /// Where operations go now; `None` while no leader is known.
@@ -98,6 +104,10 @@ impl Router {
 
     /// What is missing, as the end of a sentence that explains a failure.
     pub fn absence(&self) -> String {
+        if *self.0.disk_full.borrow() {
+            return "the disk of this server is full; it goes on by itself when there is room"
+                .into();
+        }
         let missing: Vec<String> =
             self.0.links.iter().filter_map(|(_, pair)| pair.service.peer().err()).collect();
         let total = self.0.links.iter().count() + 1;

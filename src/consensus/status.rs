@@ -42,6 +42,9 @@ impl Consensus {
             ServerState::Shutdown => ReplicaState::Starting,
         };
         let lease = std::time::Duration::from_millis(self.0.raft.config().election_timeout_max);
+        // The engine notes acknowledgements of others only; a cluster of one is
+        // its own majority.
+        let alone = metrics.membership_config.membership().voter_ids().eq([metrics.id]);
         let index = |log_id: Option<super::types::LogId>| log_id.map_or(0, |log_id| log_id.index());
         NodeStatus {
             state,
@@ -51,7 +54,8 @@ impl Consensus {
             commit: index(metrics.local_committed).max(index(metrics.cluster_committed)),
             state_hash,
             confirmed: metrics.state == ServerState::Leader
-                && metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < lease),
+                && (alone
+                    || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < lease)),
             failure: metrics.running_state.err().map(|fatal| fatal.to_string()),
             disk_full: self.0.store.log().disk_full(),
         }

@@ -6,10 +6,11 @@
 //! because the other side's nonce differs; a proof cannot be reflected, because
 //! the labels differ; an introduction cannot be altered on the way.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
 
 use super::key::ClusterKey;
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
@@ -24,27 +25,36 @@ use crate::types::{Digest, ReplicaId};
 const HANDSHAKE_LINE_MAX_BYTES: usize = 4096;
 
 /// What a replica needs to introduce itself. Shared by all its links and
-/// served connections; the introduction changes when an empty replica joins.
+/// served connections.
 #[derive(Clone)]
 pub struct Credentials {
     key: ClusterKey,
-    own: Arc<RwLock<Introduction>>,
+    own: Arc<watch::Sender<Introduction>>,
 }
 
 impl Credentials {
     /// Credentials of a replica with the given key.
     pub fn new(key: ClusterKey, own: Introduction) -> Self {
-        Credentials { key, own: Arc::new(RwLock::new(own)) }
+        Credentials { key, own: Arc::new(watch::Sender::new(own)) }
     }
 
     /// Who this replica is at the moment.
     pub fn introduction(&self) -> Introduction {
-        self.own.read().expect("no panic while held").clone()
+        self.own.borrow().clone()
     }
 
-    /// Replaces who this replica is. Open connections keep what they were told.
+    /// Replaces who this replica is, as when an empty one joins a cluster.
+    /// Connections that were told otherwise end: what a peer was told decides
+    /// what it says to this replica, and whether it should at all.
     pub fn introduce_as(&self, own: Introduction) {
-        *self.own.write().expect("no panic while held") = own;
+        self.own.send_replace(own);
+    }
+
+    /// Resolves when this replica is no longer who it was.
+    pub(super) async fn changed_from(&self, told: &Introduction) {
+        let mut own = self.own.subscribe();
+        // The sender is part of `self`, so this cannot fail.
+        let _ = own.wait_for(|own| own != told).await;
     }
 }
 

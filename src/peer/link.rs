@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handshake::{self, Credentials};
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::host::{Host, Stream};
 use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::client::Member;
@@ -67,6 +67,8 @@ pub(super) enum Reached {
     Yes(Introduction),
     /// Not connected; why, as the end of a sentence.
     No(String),
+    /// Somebody answers, and is of another cluster than this replica's data; why.
+    Stranger(String),
 }
 
 struct Outgoing {
@@ -117,7 +119,16 @@ impl Link {
     pub fn peer(&self) -> Result<Introduction, String> {
         match &*self.reached.borrow() {
             Reached::Yes(introduction) => Ok(introduction.clone()),
-            Reached::No(why) => Err(why.clone()),
+            Reached::No(why) | Reached::Stranger(why) => Err(why.clone()),
+        }
+    }
+
+    /// Why whoever answers takes this replica's data for another cluster's;
+    /// `None` when it does not, or nobody answers.
+    pub fn stranger(&self) -> Option<String> {
+        match &*self.reached.borrow() {
+            Reached::Stranger(why) => Some(why.clone()),
+            Reached::Yes(_) | Reached::No(_) => None,
         }
     }
 
@@ -144,26 +155,34 @@ impl Dialer {
     async fn run(self, mut calls: mpsc::UnboundedReceiver<Outgoing>) {
         let mut pause = self.timing.redial.0;
         loop {
+            let told = self.credentials.introduction();
             let connected = tokio::select! {
                 biased;
                 connected = timeout(self.timing.connect, self.connect()) => connected,
                 // Ends when the link is dropped; fails what is called meanwhile.
                 () = self.refuse(&mut calls) => return,
             };
-            let why = match connected {
+            let (why, stranger) = match connected {
                 Ok(Ok((introduction, reader, writer))) => {
                     pause = self.timing.redial.0;
                     tracing::debug!(peer = %self.peer.id, "connected");
                     self.reach.send_replace(Reached::Yes(introduction));
-                    let Some(why) = self.converse(reader, writer, &mut calls).await else { return };
+                    let Some(why) = self.converse(reader, writer, &told, &mut calls).await else {
+                        return;
+                    };
                     tracing::debug!(peer = %self.peer.id, why, "connection lost");
-                    why
+                    (why, false)
                 }
-                Ok(Err(why)) => why,
-                Err(_) => format!("no answer within {} ms", self.timing.connect.as_millis()),
+                Ok(Err(error)) => (error.message, error.code == ErrorCode::WrongCluster),
+                Err(_) => {
+                    (format!("no answer within {} ms", self.timing.connect.as_millis()), false)
+                }
             };
             let why = format!("replica {} at {}: {why}", self.peer.id, self.peer.address);
-            self.reach.send_replace(Reached::No(why));
+            self.reach.send_replace(match stranger {
+                true => Reached::Stranger(why),
+                false => Reached::No(why),
+            });
             let jitter = self.host.random_u64() % (pause.as_millis() as u64 / 2 + 1);
             tokio::select! {
                 biased;
@@ -176,19 +195,18 @@ impl Dialer {
 
     async fn connect(
         &self,
-    ) -> Result<(Introduction, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), String> {
+    ) -> Result<(Introduction, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Error> {
         let stream = self
             .host
             .network
             .connect(&self.peer.address)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| Error::unavailable(error.to_string()))?;
         let (reader, mut writer) = split(stream);
         let mut reader = BufReader::with_capacity(64 * 1024, reader);
         let introduction =
             handshake::call(&self.host, &self.credentials, self.peer.id, &mut reader, &mut writer)
-                .await
-                .map_err(|error| error.message)?;
+                .await?;
         Ok((introduction, reader, writer))
     }
 
@@ -196,7 +214,7 @@ impl Dialer {
     async fn refuse(&self, calls: &mut mpsc::UnboundedReceiver<Outgoing>) {
         while let Some(outgoing) = calls.recv().await {
             let why = match &*self.reach.borrow() {
-                Reached::No(why) => why.clone(),
+                Reached::No(why) | Reached::Stranger(why) => why.clone(),
                 Reached::Yes(_) => "not connected".to_string(),
             };
             // Whoever no longer waits does not need the answer.
@@ -209,6 +227,7 @@ impl Dialer {
         &self,
         mut reader: BufReader<ReadHalf<Stream>>,
         mut writer: WriteHalf<Stream>,
+        told: &Introduction,
         calls: &mut mpsc::UnboundedReceiver<Outgoing>,
     ) -> Option<String> {
         let waiting: Waiting = Arc::default();
@@ -283,6 +302,7 @@ impl Dialer {
             why = read => Some(why),
             why = write => why,
             why = silence => Some(why),
+            () = self.credentials.changed_from(told) => Some("this replica has joined a cluster".into()),
         };
         let lost = std::mem::take(&mut *waiting.lock().expect("no panic while held"));
         for (_, reply) in lost {

@@ -92,6 +92,7 @@ where
     W: AsyncWrite + Unpin,
     S: Service,
 {
+    let told = credentials.introduction();
     let caller = handshake::answer(host, credentials, first_line, &mut reader, &mut writer).await?;
     let mut service = service(caller);
     let (lines, mut replies) = mpsc::unbounded_channel::<Vec<u8>>();
@@ -125,6 +126,7 @@ where
         biased;
         result = read => result,
         result = write => result,
+        () = credentials.changed_from(&told) => Ok(()),
     }
 }
 

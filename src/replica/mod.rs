@@ -142,11 +142,18 @@ impl Replica {
             address: config.listen.clone(),
         };
         let directory = DataDirectory::open(&host, &config.data_dir, holder).await?;
-        if let Ok(Some(_)) = directory.identity() {
-            directory.expect(None, config.id)?;
-        }
-        let own =
+        let mut own =
             Introduction { replica: config.id, cluster: None, lineage: None, incarnation: None };
+        // Before the first link: an open connection keeps what it was told, so
+        // one made as "nobody yet" would carry another cluster's log into this
+        // one, and a peer with an empty directory would take this replica for
+        // empty as well and found a second cluster.
+        if let Ok(Some(identity)) = directory.identity() {
+            directory.expect(None, config.id)?;
+            own.cluster = Some(identity.cluster);
+            own.lineage = Some(identity.lineage);
+            own.incarnation = Some(identity.incarnation);
+        }
         let credentials = Credentials::new(config.cluster_key.clone(), own);
         let links = connect(&host, &config, &credentials);
         let machine = Machine::new(host.clone(), config.limits.deduplication_window_entries);

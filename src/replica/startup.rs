@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::{Inner, Phase};
-use crate::consensus::Consensus;
+use crate::consensus::{Consensus, Stored};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::DATA_FORMAT_VERSION;
 use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Standing};
@@ -44,7 +44,7 @@ pub struct FoundRequest {
     pub reply: oneshot::Sender<Result<()>>,
 }
 
-/// The start-up task. Ends when the replica runs as a voter, fails or stops.
+/// The replica's own task. Ends when the replica fails or stops.
 pub async fn run(
     inner: Arc<Inner>,
     directory: DataDirectory,
@@ -72,13 +72,13 @@ impl Startup {
         loop {
             match self.attempt().await {
                 Err(error) if error.code == ErrorCode::Corrupted => {
+                    tracing::error!(%error, "the data directory is damaged");
                     let folder = self.directory.set_aside().await?;
                     tracing::error!(
-                        %error,
                         folder = %folder.display(),
-                        "the data directory is damaged; it was set aside, and this replica \
-                         rejoins under a new incarnation"
+                        "it was set aside, and this replica rejoins under a new incarnation"
                     );
+                    self.inner.machine.reset();
                     let replica = self.inner.config.id;
                     self.inner.credentials.introduce_as(Introduction {
                         replica,
@@ -105,18 +105,15 @@ impl Startup {
             Arc::new(move |error: Error| inner.fail(error))
         };
         let (log, recovery) = Log::open(&self.directory, options, fatal).await?;
-        let snapshots = Snapshots::open(&self.directory).await?;
-        let consensus = Consensus::start(
-            &self.inner.host,
-            identity.node(),
-            self.inner.config.timing,
-            &self.inner.config.limits,
-            log.clone(),
-            snapshots,
-            self.inner.machine.clone(),
-            self.inner.links.clone(),
-        )
-        .await?;
+        let consensus = match self.load(&identity, log.clone()).await {
+            Ok(consensus) => consensus,
+            Err(error) => {
+                // Closed, so that the directory can be set aside.
+                self.inner.machine.detach();
+                log.close().await?;
+                return Err(error);
+            }
+        };
         if let Some(tail) = &recovery.dropped {
             tracing::warn!(
                 file = tail.file,
@@ -142,7 +139,25 @@ impl Startup {
         if consensus.is_pristine() {
             self.begin_cluster(&consensus, &identity).await?;
         }
-        self.take_part(&consensus, &identity, &log, recovery.dropped).await
+        self.take_part(&consensus, &identity, &log, recovery.dropped).await?;
+        // From here on only to see when it ends. Also when that is for damage:
+        // what runs cannot be set aside, but the next start can.
+        self.inner.fail(consensus.failed().await);
+        Ok(())
+    }
+
+    async fn load(&self, identity: &Identity, log: Log) -> Result<Consensus> {
+        let snapshots = Snapshots::open(&self.directory).await?;
+        Consensus::start(
+            &self.inner.host,
+            identity.node(),
+            self.inner.config.timing,
+            &self.inner.config.limits,
+            Stored { log, snapshots },
+            self.inner.machine.clone(),
+            self.inner.links.clone(),
+        )
+        .await
     }
 
     fn introduce(&self, identity: &Identity) {
@@ -322,6 +337,7 @@ impl Startup {
         let total = self.inner.config.members.len();
         let mut elections = false;
         loop {
+            self.check_belongs(total)?;
             let reached = 1 + self
                 .inner
                 .links
@@ -349,6 +365,26 @@ impl Startup {
             }
             sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    /// A replica that a majority takes for one of another cluster was started
+    /// with that one's data directory, and would wait for ever. A minority may
+    /// itself be wrong, and is waited for.
+    fn check_belongs(&self, total: usize) -> Result<()> {
+        let strangers: Vec<String> =
+            self.inner.links.iter().filter_map(|(_, pair)| pair.consensus.stranger()).collect();
+        if strangers.len() * 2 <= total {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::WrongCluster,
+            format!(
+                "{} belongs to another cluster than the servers named as peers; name another data \
+                 directory, or the servers of its own cluster ({})",
+                self.inner.config.data_dir.display(),
+                strangers.join("; ")
+            ),
+        ))
     }
 
     async fn ask_admission(&self, identity: &Identity) -> Result<()> {

@@ -1,0 +1,28 @@
+//! What went wrong on the disk, beside what openraft makes of it.
+//!
+//! An error that passes through openraft comes back as text. Whether a
+//! directory is damaged or a disk is merely full decides whether it is set
+//! aside or tried again, so the error itself is kept here.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use crate::error::Error;
+
+/// The first error that storage reported. Clones share it.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<Option<Error>>>);
+
+impl Faults {
+    /// Keeps an error and turns it into what openraft takes.
+    pub fn note(&self, error: Error) -> io::Error {
+        let text = error.to_string();
+        self.0.lock().expect("no panic while held").get_or_insert(error);
+        io::Error::other(text)
+    }
+
+    /// The first error, if there was one; then it is forgotten.
+    pub fn take(&self) -> Option<Error> {
+        self.0.lock().expect("no panic while held").take()
+    }
+}
