@@ -129,6 +129,9 @@ pub struct Limits {
     /// Log entries that are kept although a snapshot contains them, so that a
     /// replica which was away shortly needs no snapshot.
     pub log_entries_kept: u64,
+    /// A file of the log gets no further entry when it has grown to this size.
+    /// Old entries go by whole files, so this is how finely room is freed.
+    pub log_segment_max_bytes: u32,
 }
 
 impl Default for Limits {
@@ -152,6 +155,7 @@ impl Default for Limits {
             session_lifetime_s: 90 * 24 * 3600,
             snapshot_log_min_bytes: 32 * 1024 * 1024,
             log_entries_kept: 5_000,
+            log_segment_max_bytes: 16 * 1024 * 1024,
         }
     }
 }

@@ -294,6 +294,8 @@ pub static KEYS: &[Key] = keys![
         "A snapshot is taken when the log has grown by so many bytes since the last one, and by as much as that one is large";
     "limits.log_entries_kept", None, "FTCHAT_LIMITS_LOG_ENTRIES_KEPT", Integer { min: 0, max: 1000 * MILLION }, Value("5000"), true,
         "Log entries that are kept although a snapshot contains them, for replicas that were away shortly";
+    "limits.log_segment_max_bytes", None, "FTCHAT_LIMITS_LOG_SEGMENT_MAX_BYTES", Integer { min: 4_096, max: 1000 * MILLION }, Value("16777216"), true,
+        "Size at which a new file of the log is begun; old entries go by whole files";
     "passwords.memory_kib", None, "FTCHAT_PASSWORDS_MEMORY_KIB", Integer { min: 8, max: 4 * MILLION }, Value("19456"), true,
         "KiB of memory that hashing one password takes (Argon2id). Less than the default is for tests only";
     "passwords.passes", None, "FTCHAT_PASSWORDS_PASSES", Integer { min: 1, max: 1_000 }, Value("2"), true,

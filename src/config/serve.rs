@@ -243,6 +243,7 @@ fn limits(values: &Values) -> Result<Limits> {
         session_lifetime_s: values.integer("limits.session_lifetime_s")?,
         snapshot_log_min_bytes: values.integer("limits.snapshot_log_min_bytes")?,
         log_entries_kept: values.integer("limits.log_entries_kept")?,
+        log_segment_max_bytes: values.integer("limits.log_segment_max_bytes")?,
     };
     if limits.connections_reserved >= limits.connections_max {
         // A smaller total alone should not need a second key to be set.

@@ -99,7 +99,10 @@ impl Startup {
         let identity = self.directory.count_open().await?;
         self.introduce(&identity);
         self.wait_for("loading snapshot and log");
-        let options = LogOptions::default();
+        let options = LogOptions {
+            segment_max_bytes: self.inner.config.limits.log_segment_max_bytes,
+            ..LogOptions::default()
+        };
         let fatal = {
             let inner = self.inner.clone();
             Arc::new(move |error: Error| inner.fail(error))

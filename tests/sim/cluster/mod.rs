@@ -1,0 +1,318 @@
+//! Whole clusters of the real program: three servers, three people, faults.
+//!
+//! A scenario is a [`Recipe`] of faults. The servers run what `serve` runs, the
+//! people use the client that the commands use; below them is the simulated
+//! world, above them the oracle. After the faults stop everything must come
+//! back by itself: every person can send again, all replicas reach the same
+//! state, and what they show is what the history allows.
+
+mod person;
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ftchat::error::ErrorCode;
+use ftchat::protocol::client::Member;
+use ftchat::types::{Address, ReplicaId, Uuid};
+use tokio::sync::watch;
+
+use self::person::{LIVES, Person, Society};
+use self::server::{Claims, Observed, serve};
+use crate::faults::{Fault, Nemesis, Plan, Server};
+use crate::oracle::messages::check;
+use crate::oracle::{Call, Operation, Reply};
+use crate::trace::TraceOptions;
+use crate::world::{History, ProgramId, World, simulate};
+
+/// How long people wait, after all faults are over, until they can send.
+const PROGRESS_MAX_MS: u64 = 30_000;
+
+/// What is done to a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe {
+    /// For messages.
+    pub name: &'static str,
+    /// Faults, each with its weight.
+    pub faults: &'static [(Fault, u64)],
+    /// Most servers with a fault at once.
+    pub at_once: usize,
+    /// Mean pause between faults.
+    pub pause_ms: u64,
+    /// How long faults go on being made.
+    pub lasts_ms: u64,
+    /// Whether every send must be accepted meanwhile.
+    pub seamless: bool,
+}
+
+/// Processes, machines and links fail; no disk loses what it has synced.
+pub const CRASHES: Recipe = Recipe {
+    name: "crashes",
+    faults: &[
+        (Fault::Terminate, 2),
+        (Fault::Kill, 4),
+        (Fault::KillAtCall, 6),
+        (Fault::KillAll, 1),
+        (Fault::Crash, 4),
+        (Fault::CrashAll, 1),
+        (Fault::Freeze, 3),
+        (Fault::Isolate, 2),
+        (Fault::Unplug, 1),
+        (Fault::OneWay, 2),
+        (Fault::Reset, 2),
+        (Fault::SlowDisk, 1),
+        (Fault::StallDisk, 1),
+        (Fault::FullDisk, 2),
+        (Fault::ClockJump, 1),
+    ],
+    at_once: 2,
+    pause_ms: 1_500,
+    lasts_ms: 30_000,
+    seamless: false,
+};
+
+/// One disk at a time is lost, rots or fails to sync.
+pub const DAMAGE: Recipe = Recipe {
+    name: "damage",
+    faults: &[(Fault::Wipe, 2), (Fault::FlipBit, 2), (Fault::FailSync, 1), (Fault::Kill, 1)],
+    at_once: 1,
+    pause_ms: 12_000,
+    lasts_ms: 45_000,
+    seamless: false,
+};
+
+/// Servers are restarted one after the other, as `cluster restart` does.
+pub const ROLLING: Recipe = Recipe {
+    name: "rolling",
+    faults: &[(Fault::Terminate, 1)],
+    at_once: 1,
+    pause_ms: 6_000,
+    lasts_ms: 40_000,
+    seamless: true,
+};
+
+/// What came of a seed.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Contradictions and other defects. Empty: all is well.
+    pub violations: Vec<String>,
+    /// How often what happened.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// A cluster in a world.
+struct Cluster {
+    servers: Vec<Server>,
+    addresses: Vec<Address>,
+    claims: Claims,
+    society: Society,
+    people: Vec<(String, ProgramId)>,
+}
+
+impl Cluster {
+    fn new(world: &mut World) -> Cluster {
+        let claims = Arc::new(Mutex::new(Observed::default()));
+        let names = ["one", "two", "three"];
+        let addresses: Vec<Address> =
+            names.iter().map(|name| format!("{name}:8091").parse().expect("an address")).collect();
+        let members: Vec<Member> = addresses
+            .iter()
+            .zip(1..)
+            .map(|(address, id)| Member { id: ReplicaId(id), address: address.clone() })
+            .collect();
+        let mut servers = Vec::new();
+        for (name, id) in names.into_iter().zip(1..) {
+            let machine = world.add_machine(name);
+            let (members, claims) = (members.clone(), claims.clone());
+            let (stop, stopped) = watch::channel(false);
+            let program = world.install(machine, name, move |host| {
+                let (members, claims) = (members.clone(), claims.clone());
+                let serving = serve(host, ReplicaId(id), members, claims, stopped.clone());
+                Box::pin(async move { serving.await.map_err(|error| error.to_string()) })
+            });
+            world.start(program);
+            servers.push(Server { program, machine, folder: "/data".into(), stop });
+        }
+        let (society, people) = (Society::default(), Vec::new());
+        Cluster { servers, addresses, claims, society, people }
+    }
+
+    fn add_people(&mut self, world: &mut World) {
+        let names: Vec<String> = ["alice", "bob", "carol"].map(String::from).to_vec();
+        for name in &names {
+            let machine = world.add_machine(name);
+            let (name, names) = (name.clone(), names.clone());
+            let (addresses, society) = (self.addresses.clone(), self.society.clone());
+            let program = world.install(machine, &name.clone(), move |host| {
+                let (name, names) = (name.clone(), names.clone());
+                let (addresses, society) = (addresses.clone(), society.clone());
+                Box::pin(async move { Person::run(host, &name, addresses, &names, society).await })
+            });
+            world.start(program);
+            self.people.push((names_of(world, program), program));
+        }
+    }
+
+    fn observed<T>(&self, look: impl FnOnce(&Observed) -> T) -> T {
+        look(&self.claims.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// People of whom a send was accepted that is not among the first `since`
+    /// operations.
+    fn senders_since(&self, since: usize) -> usize {
+        self.society.recorder.look(|operations| {
+            let accepted: BTreeSet<&str> = operations[since..]
+                .iter()
+                .filter(|it| matches!(it.ended, Some((_, Reply::Sent { .. }))))
+                .map(|it| it.client.as_str())
+                .collect();
+            self.people.iter().filter(|(name, _)| accepted.contains(name.as_str())).count()
+        })
+    }
+
+    /// Acknowledged messages that their recipient never deleted, and that
+    /// following has not shown.
+    fn not_followed(&self) -> Vec<(String, Uuid)> {
+        let followed = self.society.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown: BTreeSet<(&String, Uuid)> = followed
+            .iter()
+            .flat_map(|(name, shown)| shown.iter().map(move |(_, id)| (name, *id)))
+            .collect();
+        self.society.recorder.look(|operations| {
+            let mut deleted: BTreeSet<(&String, Uuid)> = BTreeSet::new();
+            for operation in operations {
+                if let Call::Delete { owner, id } = &operation.call {
+                    deleted.insert((owner, *id));
+                }
+            }
+            let mut missing = Vec::new();
+            for operation in operations {
+                if let (Call::Send { id, to, .. }, Some((_, Reply::Sent { .. }))) =
+                    (&operation.call, &operation.ended)
+                {
+                    let gone =
+                        |to: &String| deleted.contains(&(to, *id)) || shown.contains(&(to, *id));
+                    missing.extend(to.iter().filter(|to| !gone(to)).map(|to| (to.clone(), *id)));
+                }
+            }
+            missing
+        })
+    }
+}
+
+fn names_of(world: &World, program: ProgramId) -> String {
+    world.with(|state| state.programs[program.0].name.clone())
+}
+
+/// Sends that were not accepted, although nothing was ever wrong.
+fn failed_sends(operations: &[Operation]) -> Vec<String> {
+    let failed = |operation: &&Operation| match (&operation.call, &operation.ended) {
+        // At the beginning some have not registered yet.
+        (_, Some((_, Reply::Sent { .. } | Reply::Refused(ErrorCode::UnknownAccount)))) => false,
+        (call, _) => matches!(call, Call::Send { .. }),
+    };
+    operations.iter().filter(failed).map(|it| format!("a send failed: {it:?}")).collect()
+}
+
+/// Plays a recipe in the world of a seed.
+pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report> {
+    simulate(seed, options, |world| {
+        let mut report = Report::default();
+        let mut cluster = Cluster::new(world);
+        cluster.add_people(world);
+        let plan = Plan {
+            servers: cluster.servers.clone(),
+            faults: recipe.faults.to_vec(),
+            at_once: recipe.at_once,
+            pause_ms: recipe.pause_ms,
+            lasts_ms: (100, 4_000),
+        };
+        let mut nemesis = Nemesis::new(world, plan);
+        let end_ms = world.now_ms() + recipe.lasts_ms;
+        while world.now_ms() < end_ms {
+            nemesis.step(world);
+            world.tick();
+        }
+        nemesis.stop(world);
+        settle(world, &mut cluster, &mut nemesis, &mut report);
+        for (name, program) in &cluster.people {
+            if let Some(Err(error)) = world.exit(*program) {
+                report.violations.push(format!("{name}: {error}"));
+            }
+        }
+        let verdict = cluster.society.recorder.look(check);
+        report.violations.extend(verdict.violations);
+        if recipe.seamless {
+            report.violations.extend(cluster.society.recorder.look(failed_sends));
+        }
+        let observed = cluster.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        report.violations.extend_from_slice(observed.replicas.violations());
+        report.counts = nemesis.counts().clone();
+        if !report.violations.is_empty() {
+            for server in &cluster.servers {
+                world.show_disk(server.machine, &server.folder);
+            }
+        }
+        for (what, count) in [
+            ("acknowledged", verdict.acknowledged as u64),
+            ("unknown", verdict.unknown as u64),
+            ("pages", verdict.pages as u64),
+            ("deletions", verdict.deletions as u64),
+            ("leaders", observed.replicas.leaders() as u64),
+            ("states compared", observed.replicas.compared() as u64),
+            ("disk full noticed", observed.disk_full),
+            ("abstained", observed.abstained),
+        ] {
+            report.counts.insert(what.to_string(), count);
+        }
+        report
+    })
+}
+
+/// After all faults: everybody sends, then all replicas come to one state.
+fn settle(world: &mut World, cluster: &mut Cluster, nemesis: &mut Nemesis, report: &mut Report) {
+    let since = cluster.society.recorder.look(<[_]>::len);
+    let sends = world.run_until(PROGRESS_MAX_MS, |world| {
+        nemesis.restart_exited(world, world.now_ms());
+        world.now_ms().is_multiple_of(500) && cluster.senders_since(since) == cluster.people.len()
+    });
+    if !sends {
+        report.violations.push(format!(
+            "{} of {} people can send {PROGRESS_MAX_MS} ms after all faults were over",
+            cluster.senders_since(since),
+            cluster.people.len()
+        ));
+    }
+    cluster.society.quiet.store(true, Ordering::Relaxed);
+    let lives = cluster.people.len() * LIVES;
+    let rest = world.run_until(PROGRESS_MAX_MS, |world| {
+        nemesis.restart_exited(world, world.now_ms());
+        world.now_ms().is_multiple_of(100)
+            && cluster.society.resting.load(Ordering::Relaxed) == lives
+            && cluster.not_followed().is_empty()
+    });
+    if !rest {
+        let resting = cluster.society.resting.load(Ordering::Relaxed);
+        report.violations.push(format!(
+            "{resting} of {lives} lives came to rest; not followed: {:?}",
+            cluster.not_followed()
+        ));
+    }
+    for (_, person) in &cluster.people {
+        if world.exit(*person).is_none() {
+            world.kill(*person);
+        }
+    }
+    let equal = world.run_until(PROGRESS_MAX_MS, |world| {
+        nemesis.restart_exited(world, world.now_ms());
+        cluster.observed(|observed| {
+            observed.applied[0].is_some()
+                && observed.applied.iter().all(|it| *it == observed.applied[0])
+        })
+    });
+    if !equal {
+        let applied = cluster.observed(|observed| observed.applied);
+        report.violations.push(format!("replicas do not come together: {applied:?}"));
+    }
+}

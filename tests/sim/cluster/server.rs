@@ -1,0 +1,129 @@
+//! What a simulated server runs: the same as `serve`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ftchat::error::{Error, Result};
+use ftchat::host::Host;
+use ftchat::limits::Limits;
+use ftchat::protocol::client::{Member, ReplicaState, Survivor};
+use ftchat::replica::{ClusterKey, ProcessInfo, Replica, ReplicaConfig, Timing};
+use ftchat::server::{PasswordCost, Server};
+use ftchat::types::ReplicaId;
+use tokio::sync::watch;
+
+use crate::oracle::replicas::Replicas;
+
+/// What the servers of a world say of themselves.
+pub type Claims = Arc<Mutex<Observed>>;
+
+/// See [`Claims`].
+#[derive(Default)]
+pub struct Observed {
+    /// For the oracle.
+    pub replicas: Replicas,
+    /// By replica, from 1: the latest applied index, while it runs.
+    pub applied: [Option<u64>; 3],
+    /// Times that a replica said its disk is full.
+    pub disk_full: u64,
+    /// Times that a replica said it does not vote, because its tail was lost.
+    pub abstained: u64,
+    runs: u32,
+}
+
+/// The defaults of `serve`.
+const TIMING: Timing = Timing {
+    heartbeat_interval_ms: 50,
+    election_timeout_min_ms: 300,
+    election_timeout_max_ms: 600,
+};
+
+/// How often a server is asked what it thinks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Runs one server until its replica fails or it is told to stop.
+pub async fn serve(
+    host: Host,
+    id: ReplicaId,
+    members: Vec<Member>,
+    claims: Claims,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let run = {
+        let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
+        observed.runs += 1;
+        observed.applied[id.0 as usize - 1] = None;
+        observed.runs
+    };
+    let own = members.iter().find(|member| member.id == id).expect("a member").address.clone();
+    let listener = host
+        .network
+        .listen(&own)
+        .await
+        .map_err(|error| Error::internal(format!("cannot listen: {error}")))?;
+    // Small, so that snapshots, purges and transfers happen all the time.
+    let limits = Limits {
+        snapshot_log_min_bytes: 20_000,
+        log_entries_kept: 30,
+        log_segment_max_bytes: 16 * 1024,
+        ..Limits::default()
+    };
+    let config = ReplicaConfig {
+        id,
+        listen: own,
+        members,
+        data_dir: "/data".into(),
+        cluster_key: ClusterKey::new([7; 32]),
+        timing: TIMING,
+        limits: limits.clone(),
+        survivor: Survivor::Never,
+        process: ProcessInfo { pid: run, started_at: host.clock.now() },
+    };
+    let replica = Replica::start(host.clone(), config).await?;
+    // The least that Argon2 takes: it is not what is tried here.
+    let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
+    let server = Server::new(host, replica.clone(), limits, cost)?;
+    let observing = observe(replica.clone(), format!("run {run} of replica {id}"), claims);
+    let (stopping, stopped) = watch::channel(false);
+    let mut serving = std::pin::pin!(server.run(listener, stopped));
+    // The order in which `serve` stops.
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => {}
+        error = replica.failed() => return Err(error),
+        () = observing => {}
+        () = &mut serving => {}
+    }
+    replica.hand_over().await;
+    stopping.send_replace(true);
+    serving.await;
+    replica.stop().await;
+    Ok(())
+}
+
+async fn observe(replica: Replica, process: String, claims: Claims) {
+    let (mut was_full, mut abstained) = (false, false);
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let status = replica.status();
+        let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let notice = status.notice.unwrap_or_default();
+        for own in status.hosted {
+            if let Some(hash) = own.state_hash.filter(|_| own.applied > 0) {
+                observed.replicas.state(&process, own.applied, &hash);
+                observed.applied[own.id.0 as usize - 1] = Some(own.applied);
+            }
+            if own.state == ReplicaState::Leader {
+                // A replica that has lost its disk is another node of the same
+                // replica; it leads in later terms only.
+                observed.replicas.leader(&process, own.term, own.id.0.into());
+            }
+            let full = own.error.is_some_and(|error| error.contains("disk is full"));
+            observed.disk_full += u64::from(full && !was_full);
+            was_full = full;
+        }
+        let abstains = notice.contains("does not vote");
+        observed.abstained += u64::from(abstains && !abstained);
+        abstained = abstains;
+    }
+}

@@ -1,0 +1,292 @@
+//! The seam: a machine's disk as one of its processes meets it.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use ftchat::host::{BoxFuture, Disk, DiskFile, FileLock};
+
+use super::image::{Image, Inode};
+use super::{Cost, DiskHealth};
+use crate::random::Prng;
+use crate::trace::fnv;
+use crate::world::{Seat, State};
+
+/// The disk of a process's machine.
+pub struct SimDisk(pub Seat);
+
+/// One call: time passes, the effect happens if the process still lives, time
+/// passes again. A process that dies in the first part has done nothing, one
+/// that dies in the second has done it and never hears of it.
+async fn call<T>(
+    seat: &Seat,
+    cost: Cost,
+    what: String,
+    effect: impl FnOnce(&mut Image, &mut Prng, &mut DiskHealth) -> io::Result<T>,
+) -> io::Result<T> {
+    let (before_ms, after_ms) = seat
+        .enter(|state| {
+            let now_us = state.now_us;
+            let machine = &mut state.machines[seat.machine.0];
+            machine.health.latency_ms(cost, now_us, &mut machine.random)
+        })
+        .await;
+    seat.pause(before_ms).await;
+    let result = seat
+        .alive(|state| {
+            let machine = &mut state.machines[seat.machine.0];
+            let result = effect(&mut machine.disk, &mut machine.random, &mut machine.health);
+            note(state, seat, &what, result.as_ref().err());
+            result
+        })
+        .await;
+    seat.pause(after_ms).await;
+    seat.alive(|_| result).await
+}
+
+fn note(state: &mut State, seat: &Seat, what: &str, error: Option<&io::Error>) {
+    let process = state.name(seat.process);
+    match error {
+        None => state.event(format_args!("{process} disk {what}")),
+        Some(error) => state.event(format_args!("{process} disk {what}: {error}")),
+    }
+}
+
+/// Runs a call whose arguments are copied into its future.
+macro_rules! disk_call {
+    ($self:ident, $cost:expr, $what:expr, $path:ident, $effect:expr) => {{
+        let (seat, $path, what) = ($self.0.clone(), $path.to_path_buf(), $what);
+        Box::pin(async move { call(&seat, $cost, what, $effect).await })
+    }};
+}
+
+impl SimDisk {
+    fn handle(
+        &self,
+        path: &Path,
+        deed: &'static str,
+        find: impl FnOnce(&mut Image, &Path) -> io::Result<Inode> + Send + 'static,
+    ) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        let (seat, path) = (self.0.clone(), path.to_path_buf());
+        Box::pin(async move {
+            let what = format!("{deed} {}", path.display());
+            let process = seat.process;
+            let (handle, inode) = call(&seat, Cost::Light, what, |image, _, _| {
+                let inode = find(image, &path)?;
+                image.body(inode, &path)?;
+                let handle = image.handles.last_key_value().map_or(0, |(last, _)| last + 1);
+                image.handles.insert(handle, (process, inode));
+                Ok((handle, inode))
+            })
+            .await?;
+            Ok(Box::new(SimFile { seat, path, handle, inode }) as Box<dyn DiskFile>)
+        })
+    }
+}
+
+impl Disk for SimDisk {
+    fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        let what = format!("make folder {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| image.create_dir_all(&path))
+    }
+
+    fn list(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        let what = format!("list {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| image.list(&path))
+    }
+
+    fn create(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        self.handle(path, "create", Image::create)
+    }
+
+    fn open(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        self.handle(path, "open", |image, path| image.find(path))
+    }
+
+    fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {
+        let what = format!("read {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| {
+            Ok(image.body(image.find(&path)?, &path)?.current.clone())
+        })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> BoxFuture<'static, io::Result<()>> {
+        let what = format!("rename {} to {}", from.display(), to.display());
+        let from = from.to_path_buf();
+        disk_call!(self, Cost::Light, what, to, |image, _, _| image.rename(&from, &to))
+    }
+
+    fn remove_file(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        let what = format!("remove {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| image.remove_file(&path))
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        let what = format!("remove folder {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| image.remove_dir_all(&path))
+    }
+
+    fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        let what = format!("sync folder {}", path.display());
+        disk_call!(self, Cost::Sync, what, path, |image, _, health| {
+            // A failing disk fails the names as well; they stay as uncertain
+            // as they were.
+            if health.take_sync_failure() {
+                return Err(sync_failure());
+            }
+            image.sync_dir(&path)
+        })
+    }
+
+    fn try_lock(&self, path: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
+        let (seat, path) = (self.0.clone(), path.to_path_buf());
+        Box::pin(async move {
+            let what = format!("try to lock {}", path.display());
+            let process = seat.process;
+            let locked = call(&seat, Cost::Light, what, |image, _, _| {
+                let inode = image.find_or_create(&path)?;
+                if image.locks.contains_key(&inode) {
+                    return Ok(None);
+                }
+                image.locks.insert(inode, process);
+                Ok(Some(inode))
+            })
+            .await?;
+            Ok(locked.map(|inode| Box::new(SimLock { seat, path, inode }) as Box<dyn FileLock>))
+        })
+    }
+
+    fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>> {
+        let what = format!("measure {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| image.used_bytes(&path))
+    }
+}
+
+fn sync_failure() -> io::Error {
+    io::Error::other("input/output error: the disk did not take the data")
+}
+
+/// An open file of a process.
+struct SimFile {
+    seat: Seat,
+    path: PathBuf,
+    handle: u64,
+    inode: Inode,
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.seat.if_alive(|state| {
+            state.machines[self.seat.machine.0].disk.handles.remove(&self.handle);
+        });
+    }
+}
+
+/// Adds bytes, as many as there is room for.
+async fn append(seat: &Seat, path: &Path, inode: Inode, bytes: Bytes) -> io::Result<()> {
+    let what = format!(
+        "append {} bytes ({:08x}) to {}",
+        bytes.len(),
+        fnv(0, &bytes) as u32,
+        path.display()
+    );
+    call(seat, Cost::Light, what, |image, _, _| {
+        let fits = usize::try_from(image.room()).unwrap_or(usize::MAX).min(bytes.len());
+        let body = image.body_mut(inode, path)?;
+        body.append(bytes.slice(..fits));
+        if fits < bytes.len() {
+            return Err(io::Error::new(ErrorKind::StorageFull, "no space left on device"));
+        }
+        Ok(())
+    })
+    .await
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> BoxFuture<'_, io::Result<u64>> {
+        let what = format!("measure {}", self.path.display());
+        Box::pin(call(&self.seat, Cost::Light, what, |image, _, _| {
+            Ok(image.body(self.inode, &self.path)?.current.len() as u64)
+        }))
+    }
+
+    fn append(&mut self, mut bytes: Bytes) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            // Large writes are not atomic: a process may die between two halves.
+            let parts = self.seat.with(|state| {
+                let random = &mut state.machines[self.seat.machine.0].random;
+                random.one_in(8).then(|| random.between(0, bytes.len() as u64) as usize)
+            });
+            if let Some(first) = parts.filter(|first| *first > 0 && *first < bytes.len()) {
+                append(&self.seat, &self.path, self.inode, bytes.split_to(first)).await?;
+            }
+            append(&self.seat, &self.path, self.inode, bytes).await
+        })
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> BoxFuture<'_, io::Result<Vec<u8>>> {
+        let what = format!("read {length} bytes at {offset} of {}", self.path.display());
+        Box::pin(call(&self.seat, Cost::Light, what, move |image, _, _| {
+            let content = &image.body(self.inode, &self.path)?.current;
+            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+            Ok(content[start..start.saturating_add(length).min(content.len())].to_vec())
+        }))
+    }
+
+    fn truncate(&mut self, length: u64) -> BoxFuture<'_, io::Result<()>> {
+        let what = format!("cut {} to {length} bytes", self.path.display());
+        let this = &*self;
+        Box::pin(call(&this.seat, Cost::Light, what, move |image, _, _| {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            image.body_mut(this.inode, &this.path)?.cut(length);
+            Ok(())
+        }))
+    }
+
+    fn sync_data(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        let what = format!("sync {}", self.path.display());
+        let this = &*self;
+        Box::pin(call(&this.seat, Cost::Sync, what, move |image, random, health| {
+            let fails = health.take_sync_failure();
+            let body = image.body_mut(this.inode, &this.path)?;
+            if fails {
+                body.fail_sync(random.one_in(2));
+                return Err(sync_failure());
+            }
+            body.sync();
+            Ok(())
+        }))
+    }
+}
+
+/// A lock that a process holds.
+struct SimLock {
+    seat: Seat,
+    path: PathBuf,
+    inode: Inode,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.seat.if_alive(|state| {
+            state.machines[self.seat.machine.0].disk.locks.remove(&self.inode);
+            let process = state.name(self.seat.process);
+            state.event(format_args!("{process} disk unlock {}", self.path.display()));
+        });
+    }
+}
+
+impl FileLock for SimLock {
+    fn write_holder(&mut self, text: &str) -> BoxFuture<'_, io::Result<()>> {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        Box::pin(async move {
+            let what = format!("cut {} to 0 bytes", self.path.display());
+            call(&self.seat, Cost::Light, what, |image, _, _| {
+                image.body_mut(self.inode, &self.path)?.cut(0);
+                Ok(())
+            })
+            .await?;
+            append(&self.seat, &self.path, self.inode, bytes).await
+        })
+    }
+}

@@ -1,0 +1,350 @@
+//! A seeded nemesis: breaks servers, machines, links and disks, and mends them.
+//!
+//! Between two ticks [`Nemesis::step`] may begin a fault, on a server that has
+//! none, as long as fewer than [`Plan::at_once`] servers have one. Every fault
+//! lasts for a while and is then undone: what was killed starts again, what
+//! was cut is mended. A program that ends by itself is started again too, as a
+//! service manager would. Every fault is counted by kind, so that a test can
+//! insist that it happened.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tokio::sync::watch;
+
+use crate::random::Prng;
+use crate::seat::{MachineId, ProgramId};
+use crate::world::World;
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// SIGTERM: the program stops by itself, and is started again.
+    Terminate,
+    /// SIGKILL between two calls.
+    Kill,
+    /// SIGKILL at some call of a seam, soon.
+    KillAtCall,
+    /// SIGKILL of every server at once.
+    KillAll,
+    /// Power cut of one machine.
+    Crash,
+    /// Power cut of every machine at once.
+    CrashAll,
+    /// SIGSTOP, later SIGCONT.
+    Freeze,
+    /// No server reaches this one and it reaches none; clients still do.
+    Isolate,
+    /// Nobody at all reaches this one, and it reaches nobody.
+    Unplug,
+    /// This one is not heard by another server, but hears it.
+    OneWay,
+    /// The connections of two servers are reset.
+    Reset,
+    /// A disk that takes thirty times as long.
+    SlowDisk,
+    /// A disk that does nothing for a while.
+    StallDisk,
+    /// A disk with no or very little room.
+    FullDisk,
+    /// The next sync fails.
+    FailSync,
+    /// The wall clock jumps by up to an hour, for good.
+    ClockJump,
+    /// The server is killed and its data folder is emptied.
+    Wipe,
+    /// A bit of a synced file flips while the server is down.
+    FlipBit,
+}
+
+/// A server as the nemesis sees it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// What runs.
+    pub program: ProgramId,
+    /// Where.
+    pub machine: MachineId,
+    /// Its data.
+    pub folder: PathBuf,
+    /// What asks the program to stop, as SIGTERM does.
+    pub stop: watch::Sender<bool>,
+}
+
+/// What to do to whom.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The victims.
+    pub servers: Vec<Server>,
+    /// Faults, each with its weight.
+    pub faults: Vec<(Fault, u64)>,
+    /// Most servers with a fault at once; faults that hit all are exempt.
+    pub at_once: usize,
+    /// Mean time between two beginnings, in milliseconds.
+    pub pause_ms: u64,
+    /// Shortest and longest duration of a fault, in milliseconds.
+    pub lasts_ms: (u64, u64),
+}
+
+/// What is counted besides faults.
+#[derive(Debug)]
+enum Event {
+    Exit,
+}
+
+struct Active {
+    server: usize,
+    fault: Fault,
+    until_ms: u64,
+}
+
+/// See the head of this file.
+pub struct Nemesis {
+    plan: Plan,
+    random: Prng,
+    active: Vec<Active>,
+    next_ms: u64,
+    /// Restarts of programs that ended by themselves, with the instant.
+    returning: BTreeMap<usize, u64>,
+    counts: BTreeMap<String, u64>,
+}
+
+impl Nemesis {
+    /// A nemesis with a plan; nothing happens before the first pause is over.
+    pub fn new(world: &World, plan: Plan) -> Nemesis {
+        let mut random = world.with(|state| state.random.fork());
+        let next_ms = world.now_ms() + random.exponential(plan.pause_ms);
+        let (active, returning, counts) = Default::default();
+        Nemesis { plan, random, active, next_ms, returning, counts }
+    }
+
+    /// How often each fault has begun; `Exit`: a program ended by itself.
+    pub fn counts(&self) -> &BTreeMap<String, u64> {
+        &self.counts
+    }
+
+    fn count(&mut self, what: impl std::fmt::Debug) {
+        *self.counts.entry(format!("{what:?}")).or_default() += 1;
+    }
+
+    /// Mends what is over and begins what is due. Call it before every tick.
+    pub fn step(&mut self, world: &mut World) {
+        let now_ms = world.now_ms();
+        let (over, active) =
+            std::mem::take(&mut self.active).into_iter().partition(|it| it.until_ms <= now_ms);
+        self.active = active;
+        let over: Vec<Active> = over;
+        for it in over {
+            self.mend(world, it.server, it.fault);
+        }
+        self.restart_exited(world, now_ms);
+        if now_ms >= self.next_ms {
+            self.next_ms = now_ms + self.random.exponential(self.plan.pause_ms);
+            self.begin(world, now_ms);
+        }
+    }
+
+    /// Mends everything at once and starts what does not run.
+    pub fn stop(&mut self, world: &mut World) {
+        for it in std::mem::take(&mut self.active) {
+            self.mend(world, it.server, it.fault);
+        }
+        world.with(|state| {
+            state.network.mend_all();
+            state.event(format_args!("all faults are over"));
+        });
+        for server in 0..self.plan.servers.len() {
+            self.start(world, server);
+        }
+    }
+
+    fn start(&self, world: &mut World, server: usize) {
+        let Server { program, stop, .. } = &self.plan.servers[server];
+        if !world.lives(*program) {
+            stop.send_replace(false);
+            world.start(*program);
+        }
+    }
+
+    /// Starts what ended by itself. Call it before every tick once faults have
+    /// stopped; [`Nemesis::step`] includes it.
+    pub fn restart_exited(&mut self, world: &mut World, now_ms: u64) {
+        for server in 0..self.plan.servers.len() {
+            let program = self.plan.servers[server].program;
+            let down_on_purpose = self.active.iter().any(|it| {
+                it.server == server
+                    && !matches!(it.fault, Fault::FailSync | Fault::FullDisk | Fault::StallDisk)
+            });
+            if world.lives(program) || down_on_purpose {
+                self.returning.remove(&server);
+            } else if let Some(at_ms) = self.returning.get(&server) {
+                if now_ms >= *at_ms {
+                    self.start(world, server);
+                }
+            } else {
+                if world.exit(program).is_some() {
+                    self.count(Event::Exit);
+                }
+                let pause_ms = self.random.between(100, 1_000);
+                self.returning.insert(server, now_ms + pause_ms);
+            }
+        }
+    }
+
+    fn begin(&mut self, world: &mut World, now_ms: u64) {
+        let total = self.plan.faults.iter().map(|(_, weight)| weight).sum::<u64>();
+        let mut draw = self.random.between(1, total.max(1));
+        let Some(&(fault, _)) = self.plan.faults.iter().find(|(_, weight)| {
+            let found = draw <= *weight;
+            draw = draw.saturating_sub(*weight);
+            found
+        }) else {
+            return;
+        };
+        let until_ms = now_ms + self.random.between(self.plan.lasts_ms.0, self.plan.lasts_ms.1);
+        let free: Vec<usize> = (0..self.plan.servers.len())
+            .filter(|server| self.active.iter().all(|it| it.server != *server))
+            .collect();
+        if matches!(fault, Fault::KillAll | Fault::CrashAll) {
+            self.count(fault);
+            for server in 0..self.plan.servers.len() {
+                // They come back one by one; what was wrong before goes on.
+                self.apply(world, server, fault);
+                let until_ms = now_ms + self.random.between(0, self.plan.lasts_ms.1);
+                self.active.push(Active { server, fault, until_ms });
+            }
+        } else if !free.is_empty() && self.active.len() < self.plan.at_once {
+            let server = free[self.random.index(free.len())];
+            self.count(fault);
+            self.apply(world, server, fault);
+            self.active.push(Active { server, fault, until_ms });
+        }
+    }
+
+    fn apply(&mut self, world: &mut World, server: usize, fault: Fault) {
+        let Server { program, machine, folder, stop } = self.plan.servers[server].clone();
+        let others: Vec<MachineId> =
+            self.plan.servers.iter().map(|it| it.machine).filter(|it| *it != machine).collect();
+        let calls = self.random.between(1, 400);
+        let jump_ms = self.random.between(0, 7_200_000) as i64 - 3_600_000;
+        let room = self.random.between(0, 30_000);
+        let other = (!others.is_empty()).then(|| others[self.random.index(others.len())]);
+        let stall_us = self.random.between(100_000, 5_000_000);
+        world.with(|state| {
+            let name = state.programs[program.0].name.clone();
+            state.event(format_args!("nemesis: {fault:?} of {name}"));
+        });
+        match fault {
+            Fault::Terminate => {
+                stop.send_replace(true);
+            }
+            Fault::Kill | Fault::KillAll => world.kill(program),
+            Fault::KillAtCall => world.kill_at_call(program, calls),
+            Fault::Crash | Fault::CrashAll => world.crash(machine),
+            Fault::Freeze => world.freeze(program),
+            Fault::Isolate => {
+                for other in others {
+                    cut(world, machine, other, true);
+                    cut(world, other, machine, true);
+                }
+            }
+            Fault::Unplug => unplug(world, machine, true),
+            Fault::OneWay => {
+                if let Some(other) = other {
+                    cut(world, machine, other, true);
+                }
+            }
+            Fault::Reset => {
+                if let Some(other) = other {
+                    world.with(|state| state.reset_connections(machine, other));
+                }
+            }
+            Fault::SlowDisk => {
+                world.with(|state| state.machines[machine.0].health.slowdown = 30);
+            }
+            Fault::StallDisk => world.with(|state| {
+                state.machines[machine.0].health.stalled_until_us = state.now_us + stall_us;
+            }),
+            Fault::FullDisk => world.with(|state| {
+                let disk = &mut state.machines[machine.0].disk;
+                disk.quota_bytes = Some(disk.used_in_all() + room);
+            }),
+            Fault::FailSync => {
+                world.with(|state| state.machines[machine.0].health.syncs_to_fail = 1);
+            }
+            Fault::ClockJump => {
+                world.with(|state| state.machines[machine.0].clock_skew_ms += jump_ms);
+            }
+            Fault::Wipe | Fault::FlipBit => {
+                world.kill(program);
+                world.with(|state| {
+                    let machine = &mut state.machines[machine.0];
+                    let done = match fault {
+                        Fault::Wipe => machine
+                            .disk
+                            .remove_dir_all(&folder)
+                            .and_then(|()| machine.disk.sync_dir(std::path::Path::new("/")))
+                            .map(|()| "all of it".to_string()),
+                        _ => machine
+                            .disk
+                            .flip_bit(&folder, &mut machine.random)
+                            .map(|place| place.unwrap_or("nothing is synced".to_string())),
+                    };
+                    state.event(format_args!("nemesis: {fault:?}: {done:?}"));
+                });
+            }
+        }
+    }
+
+    fn mend(&mut self, world: &mut World, server: usize, fault: Fault) {
+        let Server { program, machine, .. } = self.plan.servers[server].clone();
+        let others: Vec<MachineId> =
+            self.plan.servers.iter().map(|it| it.machine).filter(|it| *it != machine).collect();
+        match fault {
+            Fault::Kill | Fault::KillAll | Fault::Wipe | Fault::FlipBit => {
+                self.start(world, server);
+            }
+            Fault::KillAtCall | Fault::Terminate => {
+                // What has not ended by now is ended.
+                world.kill(program);
+                self.start(world, server);
+            }
+            Fault::Crash | Fault::CrashAll => {
+                world.power_on(machine);
+                for server in 0..self.plan.servers.len() {
+                    if self.plan.servers[server].machine == machine {
+                        self.start(world, server);
+                    }
+                }
+            }
+            Fault::Freeze => world.resume(program),
+            Fault::Isolate | Fault::OneWay => {
+                for other in others {
+                    cut(world, machine, other, false);
+                    cut(world, other, machine, false);
+                }
+            }
+            Fault::Unplug => unplug(world, machine, false),
+            Fault::SlowDisk => {
+                world.with(|state| state.machines[machine.0].health.slowdown = 1);
+            }
+            Fault::FullDisk => {
+                world.with(|state| state.machines[machine.0].disk.quota_bytes = None);
+            }
+            Fault::FailSync => {
+                world.with(|state| state.machines[machine.0].health.syncs_to_fail = 0);
+            }
+            Fault::Reset | Fault::StallDisk | Fault::ClockJump => {}
+        }
+    }
+}
+
+fn cut(world: &World, from: MachineId, to: MachineId, cut: bool) {
+    world.with(|state| state.network.set_cut(from, to, cut));
+}
+
+fn unplug(world: &World, machine: MachineId, unplugged: bool) {
+    for other in 0..world.with(|state| state.machines.len()) {
+        cut(world, machine, MachineId(other), unplugged);
+        cut(world, MachineId(other), machine, unplugged);
+    }
+}

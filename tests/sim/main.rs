@@ -1,0 +1,49 @@
+//! The deterministic simulation: the code that ships, in a world made of a seed.
+//!
+//! Everything that a server or a client takes from its machine enters through
+//! the seams of `ftchat::host`. Here those seams lead into a simulated
+//! [`world`] of machines with clocks that are wrong, disks that lose what was
+//! not synced, and a network that delays, holds and breaks; a nemesis
+//! ([`faults`]) kills, freezes, unplugs and mends; an [`oracle`] knows what
+//! people may have seen. One seed is one history, byte for byte, in any process.
+//!
+//! ```text
+//! cargo test --test sim                                     a few seeds of everything
+//! FTCHAT_SIM_SEEDS=500 FTCHAT_SIM_FROM=1000 cargo test --test sim -- seeds::
+//! FTCHAT_SIM_SEED=217 FTCHAT_SIM_RECIPE=crashes cargo test --test sim -- replay --nocapture
+//! ```
+//!
+//! A replay shows the wire, the disks and the program's own log
+//! (`FTCHAT_SIM_LOG=openraft=debug`, `FTCHAT_SIM_LINES=100000`).
+//!
+//! - [`random`], [`clock`], [`disk`], [`network`]: the seams.
+//! - [`seat`], [`process`], [`world`]: who reaches them, how processes run and
+//!   die, and the loop that drives them all.
+//! - [`faults`], [`trace`], [`log`]: what goes wrong, and how it is told.
+//! - [`oracle`]: what must hold whatever goes wrong.
+//! - [`toy`]: a small service with planted bugs, which the oracle must find.
+//! - [`cluster`], [`seeds`]: the real program, many seeds.
+
+#![allow(unexpected_cfgs, reason = "tokio_unstable is set by a compiler flag, not by Cargo.toml")]
+
+#[cfg(not(tokio_unstable))]
+compile_error!(
+    "the simulation needs tokio's seeded scheduler: build with --cfg tokio_unstable, which \
+     .cargo/config.toml sets unless RUSTFLAGS overrides it"
+);
+
+mod clock;
+mod cluster;
+mod determinism;
+mod disk;
+mod faults;
+mod log;
+mod network;
+mod oracle;
+mod process;
+mod random;
+mod seat;
+mod seeds;
+mod toy;
+mod trace;
+mod world;

@@ -1,0 +1,97 @@
+//! Many seeds, and one seed looked at closely.
+//!
+//! `FTCHAT_SIM_SEEDS` says how many seeds each recipe plays, `FTCHAT_SIM_FROM`
+//! with which it begins. A failing seed is printed with the command that
+//! replays it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::cluster::{CRASHES, DAMAGE, ROLLING, Recipe, play};
+use crate::trace::TraceOptions;
+
+/// Seeds that a recipe plays when nobody says otherwise.
+const SEEDS_DEFAULT: u64 = 2;
+
+fn number(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
+        Err(_) => default,
+    }
+}
+
+/// Plays seeds on two threads, each world on one of them, and adds up what
+/// happened. Fails with all failing seeds, or when something never happened.
+fn seeds(recipe: &Recipe, must_happen: &[&str]) {
+    let first = number("FTCHAT_SIM_FROM", 1);
+    let end = first + number("FTCHAT_SIM_SEEDS", SEEDS_DEFAULT);
+    let next = AtomicU64::new(first);
+    let total = Mutex::new((BTreeMap::<String, u64>::new(), Vec::<String>::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let history = play(seed, recipe, TraceOptions::default());
+                    let defects = [history.value.violations, history.failures].concat();
+                    let mut total = total.lock().expect("no panic while held");
+                    for (what, count) in history.value.counts {
+                        *total.0.entry(what).or_default() += count;
+                    }
+                    if !defects.is_empty() {
+                        let shown = defects.iter().take(5).cloned().collect::<Vec<_>>();
+                        total.1.push(format!(
+                            "seed {seed}, {} defects:\n  {}\n  replay: FTCHAT_SIM_SEED={seed} \
+                             FTCHAT_SIM_RECIPE={} cargo test --test sim -- replay --nocapture",
+                            defects.len(),
+                            shown.join("\n  "),
+                            recipe.name
+                        ));
+                    }
+                }
+            });
+        }
+    });
+    let (counts, failed) = total.into_inner().expect("no panic while held");
+    println!("{} over {} seeds: {counts:#?}", recipe.name, end - first);
+    assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), failed.join("\n"));
+    for what in must_happen {
+        assert!(counts.get(*what).is_some_and(|it| *it > 0), "{what:?} never happened");
+    }
+}
+
+#[test]
+fn clusters_survive_crashes_and_partitions() {
+    seeds(&CRASHES, &["acknowledged", "deletions", "leaders", "Crash", "Freeze", "KillAtCall"]);
+}
+
+#[test]
+fn clusters_survive_lost_and_rotten_disks() {
+    seeds(&DAMAGE, &["acknowledged", "Wipe", "FlipBit"]);
+}
+
+#[test]
+fn a_rolling_restart_fails_no_write() {
+    seeds(&ROLLING, &["acknowledged", "Terminate", "leaders"]);
+}
+
+/// Plays one seed with details and prints its last lines. Details must not
+/// change what happens.
+#[test]
+fn replay() {
+    let seed = number("FTCHAT_SIM_SEED", 1);
+    let wanted = std::env::var("FTCHAT_SIM_RECIPE").unwrap_or_else(|_| CRASHES.name.to_string());
+    let recipe = [CRASHES, DAMAGE, ROLLING].into_iter().find(|recipe| recipe.name == wanted);
+    let recipe = recipe.unwrap_or_else(|| panic!("no recipe is called {wanted}"));
+    let lines_max = number("FTCHAT_SIM_LINES", 300) as usize;
+    let plain = play(seed, &recipe, TraceOptions::default());
+    let closer = play(seed, &recipe, TraceOptions { lines_max, details: true });
+    println!("{}", closer.lines.join("\n"));
+    println!("{:#?}\n{:#?}", closer.value, closer.failures);
+    assert_eq!(plain.digest, closer.digest, "looking closer changed the history");
+    assert!(closer.value.violations.is_empty() && closer.failures.is_empty(), "seed {seed} fails");
+}
