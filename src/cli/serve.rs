@@ -1,6 +1,7 @@
 //! `ftchat serve`: one replica in the foreground.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -13,6 +14,9 @@ use crate::host::{Host, Listener};
 use crate::output::log::{LogForm, LogWriter};
 use crate::replica::{ClusterKey, ProcessInfo, Replica, ReplicaConfig};
 use crate::server::{PasswordCost, Server};
+
+/// How long a server that failed may take to close what it can.
+const FAILED_STOP_MAX: Duration = Duration::from_secs(2);
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -82,7 +86,12 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     tokio::select! {
         biased;
         () = &mut stop => {}
-        error = replica.failed() => return Err(error),
+        error = replica.failed() => {
+            // Nothing after the sentence that says why. A disk that hangs must
+            // not keep a process that is of no use any more.
+            drop(tokio::time::timeout(FAILED_STOP_MAX, replica.stop()).await);
+            return Err(error);
+        }
         () = &mut serving => {}
     }
     tracing::info!("stopping");
@@ -135,9 +144,10 @@ fn start_logging(settings: &Settings, values: &Values) -> Result<(), Error> {
 fn log_filter<'a>(settings: &Settings, values: &'a Values) -> &'a str {
     values.text("serve.log").unwrap_or(match (settings.quiet, settings.verbose) {
         (_, 2..) => "trace",
-        (_, 1) => "debug",
+        (_, 1) => "debug,openraft=info",
         (true, 0) => "warn",
-        (false, 0) => "info",
+        // What the consensus engine tells at this level is for its developers.
+        (false, 0) => "info,openraft=warn",
     })
 }
 
@@ -159,8 +169,8 @@ mod tests {
     #[test]
     fn the_log_is_as_loud_as_asked() {
         let verbose = |verbose| GlobalArgs { verbose, ..GlobalArgs::default() };
-        assert_eq!(filter(verbose(0), None), "info");
-        assert_eq!(filter(verbose(1), None), "debug");
+        assert_eq!(filter(verbose(0), None), "info,openraft=warn");
+        assert_eq!(filter(verbose(1), None), "debug,openraft=info");
         assert_eq!(filter(verbose(2), None), "trace");
         assert_eq!(filter(GlobalArgs { quiet: true, ..GlobalArgs::default() }, None), "warn");
         assert_eq!(filter(verbose(2), Some("ftchat=error")), "ftchat=error");

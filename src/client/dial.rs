@@ -12,6 +12,9 @@ use crate::host::Host;
 use crate::protocol::client::Request;
 use crate::types::{Address, Uuid};
 
+/// How long a server may look for the session of a connection that lives on.
+const AUTHENTICATE_LIMIT: Duration = Duration::from_secs(5);
+
 /// What every connection of a client has in common.
 #[derive(Clone)]
 pub(super) struct Dialer {
@@ -25,10 +28,13 @@ pub(super) struct Dialer {
 
 impl Dialer {
     /// Connects to one server and sends the token without waiting for what
-    /// becomes of it, so that the first request travels along.
+    /// becomes of it, so that the first request travels along. A server that
+    /// has not heard of the session must ask a majority about it, and is told
+    /// to give up after `patience`.
     pub(super) async fn dial(
         &self,
         server: usize,
+        patience: Duration,
     ) -> Result<(Connection, Option<Pending>), Failure> {
         let connection = Connection::open(&self.host, &self.servers[server]).await?;
         let Some(cluster) = connection.hello().cluster else {
@@ -46,7 +52,7 @@ impl Dialer {
             None => None,
             Some(token) => {
                 let token = token.expose_secret().to_owned();
-                Some(connection.submit(&Request::Authenticate { token }, None)?)
+                Some(connection.submit(&Request::Authenticate { token }, Some(patience))?)
             }
         };
         Ok((connection, authenticated))
@@ -96,7 +102,8 @@ impl Redialer {
             self.failed = 0;
         }
         let slow = || Failure::Broken(Error::new(ErrorCode::Io, "did not answer"));
-        let dialed = timeout(self.backoff.greeting_limit(), self.dialer.dial(self.next));
+        let dialed =
+            timeout(self.backoff.greeting_limit(), self.dialer.dial(self.next, AUTHENTICATE_LIMIT));
         let (connection, authenticated) = dialed.await.unwrap_or_else(|_| Err(slow()))?;
         if let Some(pending) = authenticated {
             let limit = answer_limit(Duration::from_secs(10));

@@ -212,7 +212,7 @@ impl Client {
         }
         for attempt in &attempts {
             doubt |= changes && attempt.asked();
-            reasons.note(&self.dialer.servers[attempt.server], "did not answer");
+            reasons.note_silence(&self.dialer.servers[attempt.server]);
         }
         Err(match doubt {
             true => {
@@ -247,17 +247,21 @@ struct Race {
 }
 
 impl Race {
+    /// What a server is told of the time that is left.
+    fn left(&self) -> Duration {
+        told_to_server(self.deadline.saturating_duration_since(Instant::now()))
+    }
+
     async fn run(self, server: usize, kept: Option<Connection>, asked: Arc<AtomicBool>) -> Ended {
         // A connection that broke while nobody looked is no attempt at all.
         let (connection, authenticated) = match kept.filter(|kept| kept.broken().is_none()) {
             Some(connection) => (connection, None),
-            None => match self.dialer.dial(server).await {
+            None => match self.dialer.dial(server, self.left()).await {
                 Ok(dialed) => dialed,
                 Err(failure) => return Ended { server, connection: None, result: Err(failure) },
             },
         };
-        let left = told_to_server(self.deadline.saturating_duration_since(Instant::now()));
-        let result = match connection.submit(&self.request, Some(left)) {
+        let result = match connection.submit(&self.request, Some(self.left())) {
             Err(failure) => Err(failure),
             Ok(pending) => {
                 asked.store(true, Ordering::Relaxed);

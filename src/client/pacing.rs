@@ -70,6 +70,12 @@ impl Reasons {
         self.0.insert(server.clone(), reason.into());
     }
 
+    /// That a server has not answered by the end. What it said before tells
+    /// more, such as that it cannot confirm a read.
+    pub(super) fn note_silence(&mut self, server: &Address) {
+        self.0.entry(server.clone()).or_insert_with(|| "did not answer".to_string());
+    }
+
     /// `127.0.0.1:8091: connection refused; 127.0.0.1:8092: did not answer`
     pub(super) fn list(&self) -> String {
         let each: Vec<String> =

@@ -98,11 +98,31 @@ pub fn signal(pid: u32, data_dir: &Path, signal: Signal) -> Result<bool> {
     }
 }
 
+/// Whether a process has begun to end and is not done: the kernel takes its
+/// memory first, and with it the command line, and closes its files last. A
+/// server started in between would find the port and `LOCK` taken.
+#[cfg(target_os = "linux")]
+fn is_ending(pid: u32) -> bool {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    tasks.flatten().any(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // The name before the state stands in parentheses and may hold any character.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    }) && command_line(pid).is_none()
+}
+
+/// Elsewhere nothing tells, and the process counts as ended.
+#[cfg(not(target_os = "linux"))]
+fn is_ending(_: u32) -> bool {
+    false
+}
+
 /// Waits until a replica's server is gone, at most `limit`. Returns whether it is.
 pub async fn wait_gone(pid: u32, data_dir: &Path, limit: Duration) -> bool {
     let deadline = tokio::time::Instant::now() + limit;
     let mut pause = Duration::from_millis(5);
-    while is_server_of(pid, data_dir) {
+    while is_server_of(pid, data_dir) || is_ending(pid) {
         if tokio::time::Instant::now() >= deadline {
             return false;
         }

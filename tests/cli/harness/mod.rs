@@ -1,0 +1,40 @@
+//! What the tests stand on: a place of its own for each of them, real servers,
+//! real processes, real terminals.
+//!
+//! Nothing of the user's is touched: `HOME` and the XDG variables point into a
+//! temporary directory. Nothing is left running, even when the test program
+//! itself is killed: see [`place`].
+
+pub mod cluster;
+pub mod place;
+pub mod running;
+pub mod terminal;
+
+pub use cluster::{Cluster, Person};
+pub use place::Place;
+pub use running::{Output, Run, Running};
+pub use terminal::Terminal;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up: far longer than it takes
+/// on a machine that several builds share.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at something that is waited for.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Looks until there is something, for at most [`PATIENCE`].
+///
+/// # Panics
+/// When there is nothing by then; `what` says what was waited for.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::sleep(LOOK_PAUSE);
+    }
+}

@@ -1,0 +1,19 @@
+//! The program as people and scripts meet it: the real binary over real
+//! sockets, real processes and real terminals.
+//!
+//! Tests that break nothing share one cluster, in accounts of their own; tests
+//! that kill servers have a cluster of their own. Waiting always is for
+//! something, and gives up after [`harness::PATIENCE`].
+// The tests live in real time and start real threads.
+#![allow(clippy::disallowed_methods)]
+
+mod accounts;
+mod failover;
+mod harness;
+mod hostile;
+mod input;
+mod local_cluster;
+mod majority;
+mod messages;
+mod servers;
+mod terminal;
