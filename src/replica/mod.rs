@@ -17,6 +17,8 @@
 //! - An empty directory founds a cluster only when every configured replica
 //!   answered and is empty too. Otherwise it waits for one that knows more, so
 //!   that two unmounted disks never found a second, empty cluster.
+//! - A directory that is empty because it was damaged and set aside never
+//!   founds a cluster at all.
 //! - A replica that lost its disk comes back under an incarnation that was
 //!   never used before, handed out through the log.
 //! - Until peers that form a majority have answered, it does not ask for votes.
@@ -36,6 +38,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::io::BufReader;
@@ -106,6 +109,9 @@ struct Inner {
     /// "Found this cluster", from a peer to the start-up task.
     founded: mpsc::UnboundedSender<startup::FoundRequest>,
     failure: watch::Sender<Option<Error>>,
+    /// Whether the directory is empty only because it was damaged and set
+    /// aside: then it must never found a cluster in the place of the old one.
+    damaged: AtomicBool,
     started: Instant,
     disk_bytes: watch::Sender<u64>,
 }
@@ -166,6 +172,7 @@ impl Replica {
             line: Line::default(),
             founded,
             failure: watch::Sender::new(None),
+            damaged: AtomicBool::new(false),
             started: Instant::now(),
             disk_bytes: watch::Sender::new(0),
             host: host.clone(),

@@ -1,6 +1,7 @@
 //! What a peer may ask of this replica.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -95,7 +96,11 @@ impl Inner {
         let introduction = self.credentials.introduction();
         let begun = match &*self.phase.borrow() {
             Phase::Running(consensus) => Some(!consensus.is_pristine()),
-            Phase::Starting(_) | Phase::Stopped if introduction.cluster.is_none() => Some(false),
+            Phase::Starting(_) | Phase::Stopped
+                if introduction.cluster.is_none() && !self.damaged.load(Ordering::Acquire) =>
+            {
+                Some(false)
+            }
             Phase::Starting(_) | Phase::Stopped => None,
         };
         Standing { from: introduction, begun }
@@ -108,6 +113,12 @@ impl Inner {
                 return Err(Error::new(
                     ErrorCode::WrongCluster,
                     "this replica belongs to another cluster",
+                ));
+            }
+            None if self.damaged.load(Ordering::Acquire) => {
+                return Err(Error::new(
+                    ErrorCode::WrongCluster,
+                    "this replica's directory was damaged and set aside; it joins, but founds no cluster",
                 ));
             }
             None => {}

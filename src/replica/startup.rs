@@ -15,6 +15,7 @@
 //! admitted: first it learns, then it takes the place of its former self.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -78,6 +79,7 @@ impl Startup {
                         folder = %folder.display(),
                         "it was set aside, and this replica rejoins under a new incarnation"
                     );
+                    self.inner.damaged.store(true, Ordering::Release);
                     self.inner.machine.reset();
                     let replica = self.inner.config.id;
                     self.inner.credentials.introduce_as(Introduction {
@@ -228,6 +230,10 @@ impl Startup {
     /// Turns an empty directory into one with an identity.
     async fn become_member(&mut self) -> Result<()> {
         let own = self.inner.config.id;
+        if self.has_damaged_folder().await? {
+            self.inner.damaged.store(true, Ordering::Release);
+        }
+        let damaged = self.inner.damaged.load(Ordering::Acquire);
         self.wait_for("asking the other replicas about the cluster");
         loop {
             let (standings, missing) = self.look_around().await;
@@ -250,6 +256,11 @@ impl Startup {
                         self.wait_for(format!("the cluster cannot admit it now: {error}"))
                     }
                 }
+            } else if damaged {
+                self.wait_for(
+                    "its directory was damaged and set aside (the folder damaged-1 or later in it), and \
+                     no replica answers that has the cluster's data",
+                );
             } else if !missing.is_empty() {
                 self.wait_for(format!(
                     "its directory is empty, and an empty directory founds a cluster only together with \
@@ -279,6 +290,24 @@ impl Startup {
                 return written;
             }
         }
+    }
+
+    async fn has_damaged_folder(&self) -> Result<bool> {
+        let (disk, path) = (self.inner.host.disk.clone(), self.directory.path().to_path_buf());
+        let (send, receive) = oneshot::channel();
+        let listed = path.clone();
+        self.inner.host.workers.spawn(
+            "list-directory",
+            Box::pin(async move {
+                // The receiver is gone when the replica was stopped meanwhile.
+                let _ = send.send(disk.list(&listed).await);
+            }),
+        );
+        let names = receive
+            .await
+            .map_err(|_| Error::internal("listing the data directory was cut off"))?
+            .map_err(|error| Error::io("list", &path, &error))?;
+        Ok(names.iter().any(|name| name.starts_with("damaged-")))
     }
 
     async fn write_founded(&mut self, found: Found) -> Result<()> {

@@ -388,3 +388,60 @@ async fn a_replica_that_was_away_too_long_for_the_log_gets_a_snapshot() {
         assert_eq!(applied(away), applied(leader));
     }
 }
+
+/// Flips a bit in the middle of the first segment of a stopped replica's log.
+fn damage(directory: &Path) {
+    let log = directory.join("log");
+    let segment = log.join(&entries(&log)[0]);
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).expect("damaged");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_log_is_set_aside_and_fetched_anew() {
+    let mut cluster = Cluster::new().await;
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    cluster.leader().await;
+    cluster
+        .replica(1)
+        .propose(register("kept"), Instant::now() + LONG, &Sequence::default())
+        .await
+        .expect("accepted");
+    cluster.until(2, |status| status.hosted[0].applied > 1).await;
+    cluster.stop(2).await;
+    damage(&cluster.directory(2));
+    cluster.start(2).await;
+    cluster.until(2, |status| status.hosted[0].state == ReplicaState::Follower).await;
+    assert!(knows(cluster.replica(2), "kept").await);
+    assert!(entries(&cluster.directory(2)).contains(&"damaged-1".to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_directory_never_founds_a_cluster_in_the_place_of_the_old_one() {
+    let mut cluster = Cluster::new().await;
+    cluster.members.truncate(1);
+    cluster.start(1).await;
+    cluster.until(1, |status| status.writable).await;
+    cluster
+        .replica(1)
+        .propose(register("only-here"), Instant::now() + LONG, &Sequence::default())
+        .await
+        .expect("accepted");
+    cluster.stop(1).await;
+    damage(&cluster.directory(1));
+    // Also at the second start, when the directory is nothing but set aside.
+    for _ in 0..2 {
+        cluster.start(1).await;
+        let told = |status: &crate::protocol::client::ServerStatus| {
+            status.notice.as_ref().is_some_and(|notice| notice.contains("damaged"))
+        };
+        cluster.until(1, told).await;
+        assert_eq!(cluster.replica(1).cluster(), None);
+        cluster.stop(1).await;
+    }
+    assert_eq!(entries(&cluster.directory(1)), ["LOCK", "damaged-1"]);
+}
