@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Context, Exit};
 
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
+use crate::consensus;
 use crate::error::{Error, ErrorCode};
 use crate::host::{Host, Listener};
 use crate::output::log::{LogForm, LogWriter};
@@ -144,10 +145,9 @@ fn start_logging(settings: &Settings, values: &Values) -> Result<(), Error> {
 fn log_filter<'a>(settings: &Settings, values: &'a Values) -> &'a str {
     values.text("serve.log").unwrap_or(match (settings.quiet, settings.verbose) {
         (_, 2..) => "trace",
-        (_, 1) => "debug,openraft=info",
+        (_, 1) => consensus::LOG_FILTER_VERBOSE,
         (true, 0) => "warn",
-        // What the consensus engine tells at this level is for its developers.
-        (false, 0) => "info,openraft=warn",
+        (false, 0) => consensus::LOG_FILTER,
     })
 }
 
@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn the_log_is_as_loud_as_asked() {
         let verbose = |verbose| GlobalArgs { verbose, ..GlobalArgs::default() };
-        assert_eq!(filter(verbose(0), None), "info,openraft=warn");
-        assert_eq!(filter(verbose(1), None), "debug,openraft=info");
+        assert_eq!(filter(verbose(0), None), consensus::LOG_FILTER);
+        assert_eq!(filter(verbose(1), None), consensus::LOG_FILTER_VERBOSE);
         assert_eq!(filter(verbose(2), None), "trace");
         assert_eq!(filter(GlobalArgs { quiet: true, ..GlobalArgs::default() }, None), "warn");
         assert_eq!(filter(verbose(2), Some("ftchat=error")), "ftchat=error");

@@ -73,6 +73,12 @@ use crate::types::{NodeId, ReplicaId};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
 
+/// A log filter that leaves out what the engine tells its own developers.
+pub const LOG_FILTER: &str = "info,openraft=warn";
+
+/// The same, a step louder.
+pub const LOG_FILTER_VERBOSE: &str = "debug,openraft=info";
+
 /// A learner that is at most so many entries behind the leader may vote.
 const CAUGHT_UP_WITHIN: u64 = 1_000;
 

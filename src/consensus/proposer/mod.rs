@@ -20,7 +20,7 @@
 //!
 //! Batches are pipelined. When one fails, those behind it may still be under
 //! way, and one of them could be accepted by the next leader while the failed
-//! one waits to be tried again. Three rules prevent it:
+//! one waits to be tried again. Four rules prevent it:
 //!
 //! 1. The next batch is handed to the leader's log only when the log has taken
 //!    the one before, and each only under the leadership under which it was
@@ -32,6 +32,9 @@
 //!    0 first and then one after the other, on one connection ([`Gate`]). After
 //!    a gap (a batch lost with an old connection) or a refusal it refuses
 //!    everything of that epoch, also what it could take now.
+//! 4. All batches under way are under way to the same leadership. When the
+//!    leader changes, a proposer waits for what it sent to the old one before
+//!    it sends anything to the new one, which may be itself.
 //!
 //! Whatever entered a log twice by a retry is applied once, by its id.
 

@@ -39,6 +39,8 @@ pub(super) struct Task {
     queue: VecDeque<Ticket>,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
     next_flight: u64,
+    /// Where everything that is in flight went.
+    course: Option<Route>,
     epoch: u64,
     next_number: u64,
     last_at: Timestamp,
@@ -62,7 +64,8 @@ impl Task {
             queue: VecDeque::new(),
             flights: FuturesUnordered::new(),
             next_flight: 0,
-            epoch: 1,
+            course: None,
+            epoch: 0,
             next_number: 0,
             last_at: Timestamp(0),
         }
@@ -91,8 +94,8 @@ impl Task {
             }
             while !draining && !self.queue.is_empty() && self.flights.len() < FLIGHTS_MAX {
                 match self.router.route() {
-                    Some(route) => draining = !self.take_off(route).await,
-                    None => break,
+                    Some(route) if self.may_go(route) => draining = !self.take_off(route).await,
+                    Some(_) | None => break,
                 }
             }
             let stranded = !draining && !self.queue.is_empty() && self.flights.is_empty();
@@ -124,6 +127,19 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Rule 4: one course at a time. A new course begins a new epoch.
+    fn may_go(&mut self, route: Route) -> bool {
+        if self.course != Some(route) {
+            if !self.flights.is_empty() {
+                return false;
+            }
+            self.course = Some(route);
+            self.epoch += 1;
+            self.next_number = 0;
+        }
+        true
     }
 
     /// Waits for a reason to try again; false when the queue is closed.
