@@ -85,7 +85,10 @@ pub const SNAPSHOT_LINE_TARGET_BYTES: usize = 60 * 1024;
 
 /// Longest `--timeout` that the client accepts. The de-duplication window must
 /// outlive every retry, so retries need a bound.
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+///
+/// A leader writes at most about 5,000 entries a second, one fdatasync each, so
+/// the default window of a million entries is 200 seconds at the very least.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(180);
 
 /// Bounds that configuration may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,9 +151,7 @@ impl Default for Limits {
             failed_login_refill_s: 6,
             registration_burst: 1_000,
             registration_refill_s: 1,
-            // A leader writes at most about 5,000 entries a second (one
-            // fdatasync each), so this is over three minutes under full load
-            // and weeks of ordinary chat.
+            // More than `TIMEOUT_MAX` under full load, weeks of ordinary chat.
             deduplication_window_entries: 1_000_000,
             session_lifetime_s: 90 * 24 * 3600,
             snapshot_log_min_bytes: 32 * 1024 * 1024,

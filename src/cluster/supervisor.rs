@@ -143,7 +143,7 @@ impl Supervisor<'_> {
                 return false;
             }
             let since = *writable_since.get_or_insert_with(Instant::now);
-            ids.iter().all(|id| in_place(status, *id)) || since.elapsed() >= STRAGGLERS_LIMIT
+            ids.iter().all(|id| takes_part(status, *id)) || since.elapsed() >= STRAGGLERS_LIMIT
         };
         self.wait(launched, "the cluster takes no writes", done).await
     }
@@ -291,6 +291,16 @@ impl Supervisor<'_> {
 /// Whether a replica runs on its own server.
 fn in_place(status: &ClusterStatus, id: ReplicaId) -> bool {
     status.replica(id).is_some_and(|replica| replica.hosted_by == Some(id))
+}
+
+/// Whether a replica runs on its own server and has a vote. A new replica that
+/// has not heard of its leader yet counts for nothing, and a cluster that is
+/// shown then looks as if it tolerated one failure less.
+fn takes_part(status: &ClusterStatus, id: ReplicaId) -> bool {
+    in_place(status, id)
+        && status.replica(id).is_some_and(|replica| {
+            matches!(replica.state, ReplicaState::Leader | ReplicaState::Follower)
+        })
 }
 
 /// Whether a replica follows or leads and lacks nothing that is committed.

@@ -230,9 +230,9 @@ mod tests {
             ("[moon]\nphase = 1", "1: there is no key \"moon\""),
             (
                 "timeout = 5",
-                "1: timeout is a duration such as 500ms, 10s or 1m30s, at most 10m, and not an integer",
+                "1: timeout is a duration such as 500ms, 10s or 1m30s, at most 3m, and not an integer",
             ),
-            ("timeout = \"1h\"", "at most 10m, and not \"1h\""),
+            ("timeout = \"1h\"", "at most 3m, and not \"1h\""),
             (
                 "[serve]\nid = -1",
                 "2: serve.id is a whole number from 1 to 4294967295, and not \"-1\"",

@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn kinds_accept_what_they_say_and_nothing_else() {
         let cases: [(&str, &[&str], &[&str]); 8] = [
-            ("timeout", &["10s", "600"], &["0s", "601s", "soon"]),
+            ("timeout", &["10s", "180"], &["0s", "181s", "soon"]),
             ("servers", &["a:1", "a:1, b:2"], &["", "a", "a:1,a:1", "a:1,"]),
             ("json", &["true", "0"], &["2", "maybe"]),
             ("serve.peers", &["2=b:2,1=a:1"], &["1=a:1,1=b:1", "1=a:1,2=a:1", "0=a:1", "a:1"]),
