@@ -11,7 +11,8 @@ use tokio::io::{AsyncWriteExt, BufReader, DuplexStream};
 
 use crate::error::Error;
 use crate::host::{
-    BoxFuture, Clock, Disk, DiskFile, FileLock, Host, Listener, Network, Random, Stream, Workers,
+    BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
+    Random, Stream, Workers,
 };
 use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION};
 use crate::protocol::client::{
@@ -242,6 +243,15 @@ impl Disk for Nothing {
         no()
     }
     fn try_lock(&self, _: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
+        no()
+    }
+    fn is_locked(&self, _: &Path) -> BoxFuture<'static, io::Result<bool>> {
+        no()
+    }
+    fn file_id(&self, _: &Path) -> BoxFuture<'static, io::Result<FileId>> {
+        no()
+    }
+    fn file_system(&self, _: &Path) -> BoxFuture<'static, io::Result<FileSystem>> {
         no()
     }
     fn used_bytes(&self, _: &Path) -> BoxFuture<'static, io::Result<u64>> {

@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::types::{Address, Timestamp, Uuid};
@@ -150,12 +151,41 @@ pub trait Disk: Send + Sync {
     /// The lock is released when the guard is dropped or the process dies,
     /// and the file is never removed or replaced.
     fn try_lock(&self, path: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>>;
+    /// Whether anybody holds the exclusive lock of an existing file. Asked by
+    /// taking it shared for a moment, so that two who ask at once do not take
+    /// each other for a holder.
+    fn is_locked(&self, path: &Path) -> BoxFuture<'static, io::Result<bool>>;
+    /// Which file a path leads to at the moment.
+    fn file_id(&self, path: &Path) -> BoxFuture<'static, io::Result<FileId>>;
+    /// What kind of file system a path is on.
+    fn file_system(&self, path: &Path) -> BoxFuture<'static, io::Result<FileSystem>>;
     /// Bytes in the files below a path, for `status`.
     fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>>;
 }
 
+/// A file, whatever its name: unique on one machine until it restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileId {
+    /// The device.
+    pub device: u64,
+    /// The file on it.
+    pub inode: u64,
+}
+
+/// What is known of a file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Its name, or its number where it has none here.
+    pub name: String,
+    /// Whether a lock on it is held by one process of this machine, for certain
+    /// and to its end. Not known of network and shared file systems.
+    pub locks_are_local: bool,
+}
+
 /// A held exclusive lock; see [`Disk::try_lock`].
 pub trait FileLock: Send + Sync {
+    /// The file that is locked, which its name need not lead to any more.
+    fn file_id(&self) -> BoxFuture<'_, io::Result<FileId>>;
     /// Replaces the file's content, so that others can read who holds it.
     fn write_holder(&mut self, text: &str) -> BoxFuture<'_, io::Result<()>>;
 }

@@ -20,7 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
 use super::{
-    BoxFuture, Clock, Disk, DiskFile, FileLock, Host, Listener, Network, Random, Stream, Workers,
+    BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
+    Random, Stream, Workers,
 };
 use crate::types::{Address, Timestamp};
 
@@ -33,7 +34,7 @@ pub fn host() -> Host {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         network: Arc::new(Tcp),
-        disk: Arc::new(FileSystem),
+        disk: Arc::new(LocalDisk),
         workers: Arc::new(Threads),
     }
 }
@@ -117,7 +118,7 @@ impl Listener for TcpAcceptor {
     }
 }
 
-struct FileSystem;
+struct LocalDisk;
 
 /// A future that makes a blocking call when it is first polled.
 fn call<T: 'static>(
@@ -180,7 +181,43 @@ fn used_bytes(path: &Path) -> io::Result<u64> {
     entries.map(|entry| used_bytes(&entry?.path())).sum()
 }
 
-impl Disk for FileSystem {
+fn file_id(metadata: &fs::Metadata) -> FileId {
+    FileId { device: metadata.dev(), inode: metadata.ino() }
+}
+
+/// File systems on which the kernel alone decides who holds a lock, by the
+/// number that statfs(2) gives them. Not among them, on purpose: nfs, cifs, 9p,
+/// virtiofs and fuse, where a server or another kernel may see things differently.
+#[cfg(target_os = "linux")]
+const LOCAL_FILE_SYSTEMS: [(u32, &str); 7] = [
+    (0x0000_ef53, "ext4"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
+    (0x2fc1_2fc1, "zfs"),
+    (0xf2f5_2010, "f2fs"),
+    (0x0102_1994, "tmpfs"),
+    (0x794c_7630, "overlay"),
+];
+
+#[cfg(target_os = "linux")]
+fn file_system(path: &Path) -> io::Result<FileSystem> {
+    // The type of the number differs between architectures; 32 bits hold it.
+    let magic = rustix::fs::statfs(path)?.f_type as u32;
+    let known = LOCAL_FILE_SYSTEMS.iter().find(|(number, _)| *number == magic);
+    Ok(match known {
+        Some((_, name)) => FileSystem { name: name.to_string(), locks_are_local: true },
+        None => FileSystem { name: format!("type {magic:#x}"), locks_are_local: false },
+    })
+}
+
+/// Elsewhere nobody has looked closely enough.
+#[cfg(not(target_os = "linux"))]
+fn file_system(path: &Path) -> io::Result<FileSystem> {
+    fs::metadata(path)?;
+    Ok(FileSystem { name: "not known on this system".to_string(), locks_are_local: false })
+}
+
+impl Disk for LocalDisk {
     fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
         call(path, make_folders)
     }
@@ -247,6 +284,23 @@ impl Disk for FileSystem {
         })
     }
 
+    fn is_locked(&self, path: &Path) -> BoxFuture<'static, io::Result<bool>> {
+        call(path, |path| match fs4::FileExt::try_lock_shared(&File::open(path)?) {
+            // Closing the file lets go of it.
+            Ok(()) => Ok(false),
+            Err(fs4::TryLockError::WouldBlock) => Ok(true),
+            Err(fs4::TryLockError::Error(error)) => Err(error),
+        })
+    }
+
+    fn file_id(&self, path: &Path) -> BoxFuture<'static, io::Result<FileId>> {
+        call(path, |path| Ok(file_id(&fs::metadata(path)?)))
+    }
+
+    fn file_system(&self, path: &Path) -> BoxFuture<'static, io::Result<FileSystem>> {
+        call(path, file_system)
+    }
+
     fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>> {
         call(path, used_bytes)
     }
@@ -256,6 +310,10 @@ impl Disk for FileSystem {
 struct HeldLock(File);
 
 impl FileLock for HeldLock {
+    fn file_id(&self) -> BoxFuture<'_, io::Result<FileId>> {
+        Box::pin(async move { Ok(file_id(&self.0.metadata()?)) })
+    }
+
     fn write_holder(&mut self, text: &str) -> BoxFuture<'_, io::Result<()>> {
         let text = text.to_string();
         Box::pin(async move {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::{DataDirectory, FatalHandler, Holder, Identity, Log, LogOptions, LogRecovery};
 use crate::error::Result;
-use crate::host::{BoxFuture, Disk, DiskFile, FileLock, Host};
+use crate::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem, Host};
 use crate::limits::DATA_FORMAT_VERSION;
 use crate::types::{ReplicaId, Timestamp, Uuid};
 
@@ -138,6 +138,15 @@ impl Disk for FaultyDisk {
     }
     fn try_lock(&self, path: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
         self.refused().unwrap_or_else(|| self.0.disk.try_lock(path))
+    }
+    fn is_locked(&self, path: &Path) -> BoxFuture<'static, io::Result<bool>> {
+        self.0.disk.is_locked(path)
+    }
+    fn file_id(&self, path: &Path) -> BoxFuture<'static, io::Result<FileId>> {
+        self.0.disk.file_id(path)
+    }
+    fn file_system(&self, path: &Path) -> BoxFuture<'static, io::Result<FileSystem>> {
+        self.0.disk.file_system(path)
     }
     fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>> {
         self.0.disk.used_bytes(path)

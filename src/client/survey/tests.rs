@@ -6,7 +6,8 @@ use tokio::io::{AsyncWriteExt, BufReader};
 
 use super::*;
 use crate::host::{
-    BoxFuture, Clock, Disk, DiskFile, FileLock, Listener, Network, Random, Stream, Workers,
+    BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Listener, Network, Random,
+    Stream, Workers,
 };
 use crate::limits::PROTOCOL_VERSION;
 use crate::protocol::client::{RequestLine, ResponseBody, ResponseLine, ServerHello};
@@ -124,6 +125,15 @@ impl Disk for Nothing {
         unreachable!("not asked")
     }
     fn try_lock(&self, _: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
+        unreachable!("not asked")
+    }
+    fn is_locked(&self, _: &Path) -> BoxFuture<'static, io::Result<bool>> {
+        unreachable!("not asked")
+    }
+    fn file_id(&self, _: &Path) -> BoxFuture<'static, io::Result<FileId>> {
+        unreachable!("not asked")
+    }
+    fn file_system(&self, _: &Path) -> BoxFuture<'static, io::Result<FileSystem>> {
         unreachable!("not asked")
     }
     fn used_bytes(&self, _: &Path) -> BoxFuture<'static, io::Result<u64>> {

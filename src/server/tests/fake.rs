@@ -101,6 +101,15 @@ impl Disk for Nothing {
     fn try_lock(&self, _: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
         nothing()
     }
+    fn is_locked(&self, _: &Path) -> BoxFuture<'static, io::Result<bool>> {
+        nothing()
+    }
+    fn file_id(&self, _: &Path) -> BoxFuture<'static, io::Result<FileId>> {
+        nothing()
+    }
+    fn file_system(&self, _: &Path) -> BoxFuture<'static, io::Result<FileSystem>> {
+        nothing()
+    }
     fn used_bytes(&self, _: &Path) -> BoxFuture<'static, io::Result<u64>> {
         nothing()
     }

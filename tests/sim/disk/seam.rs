@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use ftchat::host::{BoxFuture, Disk, DiskFile, FileLock};
+use ftchat::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem};
 
 use super::image::{Image, Inode};
 use super::{Cost, DiskHealth};
@@ -156,10 +156,34 @@ impl Disk for SimDisk {
         })
     }
 
+    fn is_locked(&self, path: &Path) -> BoxFuture<'static, io::Result<bool>> {
+        let what = format!("probe the lock of {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| {
+            Ok(image.locks.contains_key(&image.find(&path)?))
+        })
+    }
+
+    fn file_id(&self, path: &Path) -> BoxFuture<'static, io::Result<FileId>> {
+        let what = format!("look at {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| Ok(file_id(image.find(&path)?)))
+    }
+
+    fn file_system(&self, path: &Path) -> BoxFuture<'static, io::Result<FileSystem>> {
+        let what = format!("look at the file system of {}", path.display());
+        disk_call!(self, Cost::Light, what, path, |image, _, _| {
+            image.find(&path)?;
+            Ok(FileSystem { name: "simulated".to_string(), locks_are_local: true })
+        })
+    }
+
     fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>> {
         let what = format!("measure {}", path.display());
         disk_call!(self, Cost::Light, what, path, |image, _, _| image.used_bytes(&path))
     }
+}
+
+fn file_id(inode: Inode) -> FileId {
+    FileId { device: 1, inode }
 }
 
 fn sync_failure() -> io::Error {
@@ -277,6 +301,10 @@ impl Drop for SimLock {
 }
 
 impl FileLock for SimLock {
+    fn file_id(&self) -> BoxFuture<'_, io::Result<FileId>> {
+        Box::pin(async move { Ok(file_id(self.inode)) })
+    }
+
     fn write_holder(&mut self, text: &str) -> BoxFuture<'_, io::Result<()>> {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
         Box::pin(async move {
