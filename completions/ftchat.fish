@@ -150,7 +150,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l listen -d 'The a
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l peers -d 'Every replica of the cluster, this one included, as 1=HOST:PORT,2=HOST:PORT and so on [default: none: a server must be told]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l data-dir -d 'The folder that holds this replica\'s data; made if it is missing [default: none: a server must be told]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l survivor -d 'Whether a server that is left over takes over the replicas of dead servers on the same host: never in this version [default: never]' -r -f -a "auto\t''
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l survivor -d 'Whether a server that is left without a majority takes over the replicas of dead servers on the same host, so that the last one goes on [default: auto]' -r -f -a "auto\t''
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-format -d 'The form of the server\'s log [default: text]' -r -f -a "text\t''
 json\t''"
@@ -292,7 +292,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l replicas -d 'How many replicas a new local cluster gets [default: 3]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l base-port -d 'The port of replica 1 of a new local cluster; the others follow [default: 8091]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l survivor -d 'Whether a server that is left over takes over the replicas of dead servers: never in this version [default: never]' -r -f -a "auto\t''
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l survivor -d 'Whether a server that is left without a majority takes over the replicas of dead servers, so that the last one goes on [default: auto]' -r -f -a "auto\t''
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r

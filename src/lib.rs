@@ -37,6 +37,7 @@
 //! | [`peer`] | authenticated, multiplexed connections between replicas |
 //! | [`consensus`] | one order of operations, agreed by a majority; the only room that names openraft |
 //! | [`replica`] | one replica as a value: found, join, run, stop |
+//! | [`survival`] | the last server of a host goes on: it adopts its dead neighbours' replicas |
 //! | [`server`] | client sessions: authentication, bounds, following |
 //! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
 //! | [`cluster`] | supervises a local cluster of `serve` processes |
@@ -67,4 +68,5 @@ pub mod protocol;
 pub mod replica;
 pub mod server;
 pub mod storage;
+pub mod survival;
 pub mod types;

@@ -18,6 +18,7 @@ const ROOMS: &[&str] = &[
     "peer",
     "consensus",
     "replica",
+    "survival",
     "server",
     "client",
     "cluster",

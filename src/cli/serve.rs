@@ -11,10 +11,10 @@ use super::{Context, Exit};
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
 use crate::consensus;
 use crate::error::{Error, ErrorCode};
-use crate::host::{Host, Listener};
 use crate::output::log::{LogForm, LogWriter};
-use crate::replica::{ClusterKey, ProcessInfo, Replica, ReplicaConfig};
+use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
 use crate::server::{PasswordCost, Server};
+use crate::survival::Hosting;
 
 /// How long a server that failed may take to close what it can.
 const FAILED_STOP_MAX: Duration = Duration::from_secs(2);
@@ -36,7 +36,8 @@ pub struct ServeArgs {
 ///
 /// The order of starting is that of the least harm: settings, then the key,
 /// then the address, and the data directory last, so that a server which cannot
-/// listen has touched nothing.
+/// listen has touched nothing. Address and directory may be in the hands of a
+/// survivor, which gives them back when asked; see [`crate::survival`].
 ///
 /// # Errors
 /// One sentence each: [`ErrorCode::InvalidConfig`], also for a key file that
@@ -58,66 +59,52 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     let stop = super::cluster::interrupted()?;
     tokio::pin!(stop);
     let host = context.host.clone();
-    let listener = listen(&host, &settings).await?;
     let config = ReplicaConfig {
         id: settings.id,
         listen: settings.listen,
         members: settings.members,
-        data_dir: settings.data_dir,
+        data_dir: std::path::absolute(&settings.data_dir)
+            .map_err(|error| Error::io("find", &settings.data_dir, &error))?,
         cluster_key,
         timing: settings.timing,
         limits: settings.limits.clone(),
         survivor: settings.survivor,
         process: ProcessInfo { pid: std::process::id(), started_at: host.clock.now() },
     };
-    let replica = tokio::select! {
+    let started = tokio::select! {
         biased;
         () = &mut stop => return Ok(Exit::Done),
-        replica = Replica::start(host.clone(), config) => replica?,
+        started = Hosting::start(host.clone(), config) => started?,
     };
+    let hosting = started.hosting;
     let cost = PasswordCost {
         memory_kib: settings.password_cost.memory_kib,
         iterations: settings.password_cost.passes,
         ..PasswordCost::default()
     };
-    let server = Server::new(host, replica.clone(), settings.limits, cost)?;
+    let server = Server::new(host, hosting.clone(), settings.limits, cost)?;
     let (stopping, stopped) = watch::channel(false);
-    let serving = server.run(listener, stopped);
+    let serving = server.run_all(started.listener, started.doors, stopped);
     tokio::pin!(serving);
     tokio::select! {
         biased;
         () = &mut stop => {}
-        error = replica.failed() => {
+        error = hosting.failed() => {
             // Nothing after the sentence that says why. A disk that hangs must
             // not keep a process that is of no use any more.
-            drop(tokio::time::timeout(FAILED_STOP_MAX, replica.stop()).await);
+            drop(tokio::time::timeout(FAILED_STOP_MAX, hosting.stop()).await);
             return Err(error);
         }
         () = &mut serving => {}
     }
     tracing::info!("stopping");
     // Leadership first: what is under way is then finished by the new leader.
-    replica.hand_over().await;
+    hosting.hand_over().await;
     stopping.send_replace(true);
+    hosting.close_doors();
     serving.await;
-    replica.stop().await;
+    hosting.stop().await;
     Ok(Exit::Done)
-}
-
-async fn listen(host: &Host, settings: &ServeSettings) -> Result<Box<dyn Listener>, Error> {
-    host.network.listen(&settings.listen).await.map_err(|error| {
-        let address = &settings.listen;
-        if error.kind() == io::ErrorKind::AddrInUse {
-            Error::new(
-                ErrorCode::AddressInUse,
-                format!(
-                    "{address} is taken by another process; stop it or choose another --listen"
-                ),
-            )
-        } else {
-            Error::new(ErrorCode::Io, format!("cannot listen on {address}: {error}"))
-        }
-    })
 }
 
 /// Sends the log to standard error, one line an event.

@@ -250,8 +250,8 @@ pub static KEYS: &[Key] = keys![
         "The folder that holds this replica's data; made if it is missing";
     "serve.cluster_key_file", Some("--cluster-key-file"), "FTCHAT_SERVE_CLUSTER_KEY_FILE", Kind::Path, Words("none: a server must be told"), true,
         "The file with the cluster's secret key, by which replicas know each other; mode 0600, outside of the data directory";
-    "serve.survivor", Some("--survivor"), "FTCHAT_SERVE_SURVIVOR", Kind::Choice(&["auto", "never"]), Value("never"), true,
-        "Whether a server that is left over takes over the replicas of dead servers on the same host: never in this version";
+    "serve.survivor", Some("--survivor"), "FTCHAT_SERVE_SURVIVOR", Kind::Choice(&["auto", "never"]), Value("auto"), true,
+        "Whether a server that is left without a majority takes over the replicas of dead servers on the same host, so that the last one goes on";
     "serve.insecure", Some("--insecure"), "FTCHAT_SERVE_INSECURE", Kind::Flag, Value("false"), true,
         "Listen on an address that other machines can reach, although everything, passwords included, travels in plain text";
     "serve.log", None, "FTCHAT_LOG", Kind::LogFilter, Words("info, debug with -v, trace with -vv, warn with --quiet"), true,
@@ -309,8 +309,8 @@ pub static KEYS: &[Key] = keys![
         "How many replicas a new local cluster gets";
     "cluster.base_port", Some("--base-port"), "FTCHAT_CLUSTER_BASE_PORT", Integer { min: 1, max: 65_535 }, Value("8091"), true,
         "The port of replica 1 of a new local cluster; the others follow";
-    "cluster.survivor", Some("--survivor"), "FTCHAT_CLUSTER_SURVIVOR", Kind::Choice(&["auto", "never"]), Value("never"), true,
-        "Whether a server that is left over takes over the replicas of dead servers: never in this version";
+    "cluster.survivor", Some("--survivor"), "FTCHAT_CLUSTER_SURVIVOR", Kind::Choice(&["auto", "never"]), Value("auto"), true,
+        "Whether a server that is left without a majority takes over the replicas of dead servers, so that the last one goes on";
 ];
 
 #[cfg(test)]

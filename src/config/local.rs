@@ -121,7 +121,7 @@ mod tests {
         let settings = resolve(&[("FTCHAT_CLUSTER_DIR", "/c")]).expect("valid");
         assert_eq!((settings.name.as_str(), settings.dir), ("default", PathBuf::from("/c")));
         assert_eq!((settings.replicas, settings.base_port), (3, 8091));
-        assert_eq!(settings.survivor, Survivor::Never);
+        assert_eq!(settings.survivor, Survivor::Auto);
         assert!(!settings.replicas_given && !settings.base_port_given);
         let settings = resolve(&[("FTCHAT_CLUSTER_NAME", "dev")]).expect("valid");
         assert!(settings.dir.ends_with("dev") && settings.dir.is_absolute());

@@ -177,23 +177,13 @@ impl ServeSettings {
     }
 }
 
-/// Reads `auto` or `never`. A server that promised to adopt and did not would
-/// be found out on the worst day, so `auto` is refused as long as servers of
-/// this version cannot.
+/// Reads `auto` or `never`.
 pub(super) fn survivor(values: &Values, name: &str) -> Result<Survivor> {
-    let survivor = values.required(name, |text| match text {
+    values.required(name, |text| match text {
         "auto" => Some(Survivor::Auto),
         "never" => Some(Survivor::Never),
         _ => None,
-    })?;
-    match survivor {
-        Survivor::Never => Ok(survivor),
-        Survivor::Auto => Err(values.error(
-            name,
-            "servers of this version do not take over the replicas of dead ones; use never, with \
-             which writes go on as long as a majority of the servers is up",
-        )),
-    }
+    })
 }
 
 fn timing(values: &Values) -> Result<Timing> {

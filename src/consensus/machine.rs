@@ -43,6 +43,11 @@ pub struct Machine(Arc<Inner>);
 
 struct Inner {
     host: Host,
+    /// See [`Machine::adopted`].
+    adopted: bool,
+    /// A snapshot of the same history that another replica of this process has
+    /// taken; see [`Machine::offer`].
+    offered: Mutex<Option<SnapshotReader>>,
     snapshots: Mutex<Option<Snapshots>>,
     window: u64,
     faults: Faults,
@@ -62,8 +67,21 @@ struct Position {
 impl Machine {
     /// An empty state. `window` is the de-duplication window in log entries.
     pub fn new(host: Host, window: u64) -> Machine {
+        Machine::make(host, window, false)
+    }
+
+    /// The machine of an adopted replica. It votes and keeps a log, but no
+    /// state: the host has the same one already, as equal index means equal
+    /// state. All that is kept is the place in the log and the membership.
+    pub fn adopted(host: Host) -> Machine {
+        Machine::make(host, 1, true)
+    }
+
+    fn make(host: Host, window: u64, adopted: bool) -> Machine {
         Machine(Arc::new(Inner {
             host,
+            adopted,
+            offered: Mutex::default(),
             snapshots: Mutex::new(None),
             window,
             faults: Faults::default(),
@@ -73,6 +91,17 @@ impl Machine {
             watchers: Mutex::default(),
             snapshot_bytes: Mutex::default(),
         }))
+    }
+
+    /// Whether it keeps no state of its own.
+    pub fn is_adopted(&self) -> bool {
+        self.0.adopted
+    }
+
+    /// Has the next snapshot of an adopted replica be a copy of this one, which
+    /// must contain nothing beyond what the replica knows to be committed.
+    pub fn offer(&self, snapshot: SnapshotReader) {
+        *self.0.offered.lock().expect("no panic while held") = Some(snapshot);
     }
 
     /// Where errors of the disk are kept.
@@ -122,10 +151,10 @@ impl Machine {
     }
 
     /// State fingerprint and the index to which it belongs, taken together.
-    pub fn fingerprint(&self) -> (u64, String) {
+    pub fn fingerprint(&self) -> (u64, Option<String>) {
         let state = self.0.state.read().expect("the state machine does not panic");
         // `applied` changes only under the write lock.
-        (*self.0.applied.borrow(), state.hash().to_string())
+        (*self.0.applied.borrow(), (!self.0.adopted).then(|| state.hash().to_string()))
     }
 
     /// Resolves once the state contains the entry at `index`.
@@ -179,6 +208,14 @@ impl Machine {
     async fn restore(&self, mut reader: SnapshotReader) -> Result<()> {
         let meta = Machine::parse_meta(reader.meta())?;
         let bytes = reader.file_bytes();
+        *self.0.snapshot_bytes.lock().expect("no panic while held") = bytes;
+        if self.0.adopted {
+            let mut position = self.0.position.lock().expect("no panic while held");
+            position.applied = meta.last_log_id;
+            position.membership = meta.last_membership;
+            self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
+            return Ok(());
+        }
         let window = self.0.window;
         let (send, receive) = oneshot::channel();
         // Parsing a large snapshot takes seconds; the runtime's threads have
@@ -205,7 +242,6 @@ impl Machine {
             position.membership = meta.last_membership;
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
         }
-        *self.0.snapshot_bytes.lock().expect("no panic while held") = bytes;
         // Everybody may have got something.
         for watcher in self.0.watchers.lock().expect("no panic while held").values() {
             watcher.send_modify(|count| *count += 1);
@@ -243,6 +279,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let outcomes = {
                 let mut state = self.0.state.write().expect("the state machine does not panic");
                 let outcomes = match &entry.payload {
+                    // The replica that has the state applies it as well.
+                    EntryPayload::Normal(_) if self.0.adopted => Vec::new(),
                     EntryPayload::Normal(proposal) => {
                         state.apply(index, proposal.batch(), &mut effects)
                     }
@@ -311,6 +349,9 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        if self.machine.0.adopted {
+            return self.copy().await.map_err(|error| self.machine.0.faults.note(error));
+        }
         let view =
             self.view.take().ok_or_else(|| io::Error::other("this view was written already"))?;
         let meta = SnapshotMeta {
@@ -343,6 +384,40 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             .map_err(|_| io::Error::other("writing a snapshot was cut off"))?
             .map_err(|error| self.machine.0.faults.note(error))?
             .ok_or_else(|| io::Error::other("the snapshot just written is gone"))?;
+        *self.machine.0.snapshot_bytes.lock().expect("no panic while held") = reader.file_bytes();
+        Ok(Snapshot { meta, snapshot: SnapshotData::Stored(reader) })
+    }
+}
+
+impl Builder {
+    /// Copies the snapshot that was offered, or gives the one that is there.
+    async fn copy(&self) -> Result<Snapshot> {
+        let snapshots = self.machine.snapshots()?;
+        let offered = self.machine.0.offered.lock().expect("no panic while held").take();
+        if let Some(mut reader) = offered {
+            let meta = Bytes::copy_from_slice(reader.meta());
+            let index = Machine::parse_meta(&meta)?.last_log_id.map_or(0, |log_id| log_id.index());
+            let mut writer = snapshots.begin(meta, index).await?;
+            let copied = async {
+                while let Some(lines) = reader.next_raw(super::network::SNAPSHOT_PART_BYTES).await?
+                {
+                    writer.raw(&lines).await?;
+                }
+                Ok(())
+            };
+            match copied.await {
+                Ok(()) => writer.finish().await?,
+                // The log stays longer, that is all.
+                Err(error) => {
+                    let error: Error = error;
+                    tracing::warn!(%error, "no snapshot was copied for an adopted replica");
+                    writer.abandon().await?;
+                }
+            }
+        }
+        let missing = || Error::unavailable("there is no snapshot to copy yet");
+        let reader = snapshots.latest().await?.ok_or_else(missing)?;
+        let meta = Machine::parse_meta(reader.meta())?;
         *self.machine.0.snapshot_bytes.lock().expect("no panic while held") = reader.file_bytes();
         Ok(Snapshot { meta, snapshot: SnapshotData::Stored(reader) })
     }

@@ -10,6 +10,7 @@
 //! - [`proposer`]: operations gathered into entries, forwarded to the leader,
 //!   in order and with honest failures.
 //! - [`reader`]: linearizable reads from any replica.
+//! - [`contest`]: who is to lead when the leader is known to be dead.
 //!
 //! # What it promises
 //! An operation that was answered is on the disks of a majority and in the
@@ -28,6 +29,7 @@
 //!   follows when peers have answered.
 //! - `enable_pre_vote`: a replica that was cut off does not raise the term.
 
+mod contest;
 mod entry;
 mod faults;
 mod log_store;
@@ -40,10 +42,11 @@ mod runtime;
 mod service;
 mod status;
 mod types;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::{ChangeMembers, Config, SnapshotPolicy};
@@ -73,23 +76,15 @@ use crate::types::{NodeId, ReplicaId};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
 
-/// A log filter that leaves out what the engine tells its own developers.
-pub const LOG_FILTER: &str = "info,openraft=warn";
+/// A log filter that leaves out what the engine tells its own developers, such as
+/// fifty times a second that a dead replica is not reached.
+pub const LOG_FILTER: &str = "info,openraft=error";
 
 /// The same, a step louder.
-pub const LOG_FILTER_VERBOSE: &str = "debug,openraft=info";
+pub const LOG_FILTER_VERBOSE: &str = "debug,openraft=warn";
 
 /// A learner that is at most so many entries behind the leader may vote.
 const CAUGHT_UP_WITHIN: u64 = 1_000;
-
-/// How often housekeeping looks whether a snapshot is due.
-const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How long a leader that stops waits for its successor.
-const HANDOVER_MAX: Duration = Duration::from_secs(2);
-
-/// After which it asks again.
-const HANDOVER_RETRY: Duration = Duration::from_millis(100);
 
 /// What became of a proposed operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +120,10 @@ struct Inner {
     reader: Reader,
     host: Host,
     abstain_below: AtomicU64,
+    /// Whether the node may ask for votes.
+    elections: AtomicBool,
+    /// When a leader was last obeyed, or the node started.
+    obeyed: Mutex<Instant>,
 }
 
 impl Consensus {
@@ -210,6 +209,8 @@ impl Consensus {
             reader,
             host: host.clone(),
             abstain_below: AtomicU64::new(0),
+            elections: AtomicBool::new(false),
+            obeyed: Mutex::new(Instant::now()),
         }));
         runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
         Ok(consensus)
@@ -275,7 +276,32 @@ impl Consensus {
 
     /// Lets the node ask for votes.
     pub fn enable_elections(&self) {
+        self.0.elections.store(true, Ordering::Release);
         self.0.raft.runtime_config().elect(true);
+    }
+
+    fn note_obeyed(&self) {
+        *self.0.obeyed.lock().expect("no panic while held") = Instant::now();
+    }
+
+    fn disable_elections(&self) {
+        self.0.elections.store(false, Ordering::Release);
+        self.0.raft.runtime_config().elect(false);
+    }
+
+    /// How long no majority has been heard of: on the leader since one has
+    /// acknowledged it, elsewhere since a leader was obeyed.
+    pub fn silence(&self) -> Duration {
+        use openraft::Instant as _;
+        let metrics = self.metrics();
+        let obeyed = self.0.obeyed.lock().expect("no panic while held").elapsed();
+        match metrics.last_quorum_acked {
+            Some(acked) if metrics.state == openraft::ServerState::Leader => {
+                // A leader that is new was obeyed as it were by its election.
+                acked.elapsed().min(obeyed)
+            }
+            _ => obeyed,
+        }
     }
 
     /// Makes the node refuse its vote until its log is past an index again: the
@@ -357,6 +383,18 @@ impl Consensus {
         matches!(self.0.router.route(), Some(Route::Here(_)))
     }
 
+    /// Whether a peer is in step: on the leader, whether it has acknowledged all
+    /// that is committed; elsewhere that cannot be known, and counts as so.
+    pub fn is_followed_by(&self, peer: ReplicaId) -> bool {
+        let metrics = self.metrics();
+        let Some(replication) = metrics.replication else { return true };
+        let committed = metrics.local_committed.map(|log_id| log_id.index());
+        replication
+            .iter()
+            .filter(|(node, _)| node.replica() == peer)
+            .any(|(_, matched)| matched.map(|log_id| log_id.index()) >= committed)
+    }
+
     /// The replica that leads, as far as this node knows.
     pub fn leader(&self) -> Option<ReplicaId> {
         match self.0.router.route() {
@@ -408,65 +446,8 @@ impl Consensus {
         }
     }
 
-    /// Asks for no votes any more, and gives leadership, if this node has it,
-    /// to the follower with the longest log. Returns when another leads, when
-    /// nobody is left who could, or after [`HANDOVER_MAX`].
-    pub async fn hand_over(&self) {
-        self.0.raft.runtime_config().elect(false);
-        let handing_over = async {
-            while self.leads() {
-                let Some(successor) = self.successor() else { return };
-                tracing::info!(to = %successor.replica(), "handing leadership over");
-                if let Err(error) = self.0.raft.trigger().transfer_leader(successor).await {
-                    tracing::warn!(%error, "leadership was not handed over");
-                    return;
-                }
-                // Asked again, and perhaps somebody else, if that one stops as well.
-                let _ = tokio::time::timeout(HANDOVER_RETRY, self.0.router.changed()).await;
-            }
-        };
-        if tokio::time::timeout(HANDOVER_MAX, handing_over).await.is_err() {
-            tracing::warn!("nobody took leadership over in time; stopping nevertheless");
-        }
-    }
-
-    /// The reachable voter with the longest log, apart from this node.
-    fn successor(&self) -> Option<NodeId> {
-        let metrics = self.metrics();
-        let voters: BTreeSet<NodeId> = metrics.membership_config.membership().voter_ids().collect();
-        let reachable = |id: &NodeId| {
-            self.0.links.get(id.replica()).is_some_and(|pair| pair.consensus.peer().is_ok())
-        };
-        let replication = metrics.replication.unwrap_or_default();
-        replication
-            .iter()
-            .filter(|(id, _)| **id != self.0.node && voters.contains(id) && reachable(id))
-            .max_by_key(|(_, matched)| **matched)
-            .map(|(id, _)| *id)
-    }
-
     fn metrics(&self) -> openraft::RaftMetrics<TypeConfig> {
         use openraft::async_runtime::WatchReceiver;
         self.0.raft.metrics().borrow_watched().clone()
-    }
-
-    /// Takes a snapshot when the log has outgrown the last one. Ends when
-    /// consensus stops.
-    async fn housekeeping(self, snapshot_log_min_bytes: u64) {
-        let mut grown = 0;
-        loop {
-            tokio::time::sleep(HOUSEKEEPING_INTERVAL).await;
-            if self.metrics().running_state.is_err() {
-                return;
-            }
-            grown += self.0.store.take_appended_bytes();
-            let due = snapshot_log_min_bytes.max(self.0.machine.snapshot_bytes());
-            if grown >= due {
-                grown = 0;
-                if let Err(error) = self.0.raft.trigger().snapshot().await {
-                    tracing::warn!(%error, "no snapshot was taken");
-                }
-            }
-        }
     }
 }

@@ -82,6 +82,17 @@ impl PeerService {
                 }
                 Err(error) => reply.error(error),
             },
+            Call::Contest => match self.message::<()>(body) {
+                Ok(()) => reply.ok(&self.consensus.candidacy()),
+                Err(error) => reply.error(error),
+            },
+            Call::Propose if self.consensus.0.machine.is_adopted() => {
+                // It could not tell the outcome: it has no state. It leads only
+                // until the host has caught up.
+                reply.error(Error::unavailable(
+                    "an adopted replica takes no operations; its host will lead in a moment",
+                ));
+            }
             Call::Propose => match parse::<ForwardBody>(body) {
                 Ok(forwarded) => {
                     let done = self.consensus.0.proposer.forwarded(forwarded, &self.gate);
@@ -105,7 +116,7 @@ impl PeerService {
                 Ok(()) => drop(self.transfer.send((Step::End, reply))),
                 Err(error) => reply.error(error),
             },
-            Call::Introduce | Call::Found | Call::Join | Call::Admit => {
+            Call::Introduce | Call::Found | Call::Join | Call::Admit | Call::Release => {
                 reply.error(Error::internal(format!("{call:?} is no call for consensus")));
             }
         }
@@ -190,10 +201,13 @@ async fn append_in_order(
             Some(()) = begun.next() => {}
             request = requests.recv() => {
                 let Some((request, reply)) = request else { return };
-                let raft = consensus.0.raft.clone();
+                let (raft, obeying) = (consensus.0.raft.clone(), consensus.clone());
                 let mut append: BoxFuture<'static, ()> = Box::pin(async move {
                     let response: Result<AppendEntriesResponse<TypeConfig>> =
                         raft.append_entries(request).await.map_err(stopped);
+                    if !matches!(response, Err(_) | Ok(AppendEntriesResponse::HigherVote(_))) {
+                        obeying.note_obeyed();
+                    }
                     reply.result(response);
                 });
                 // Polled once, it is in the queue of consensus, before the next one.

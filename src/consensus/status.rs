@@ -18,8 +18,8 @@ pub struct NodeStatus {
     pub applied: u64,
     /// The highest commit index it knows.
     pub commit: u64,
-    /// Fingerprint of the state at `applied`.
-    pub state_hash: String,
+    /// Fingerprint of the state at `applied`; `None` on an adopted replica.
+    pub state_hash: Option<String>,
     /// On the leader: whether a majority has confirmed it within the longest
     /// election timeout.
     pub confirmed: bool,

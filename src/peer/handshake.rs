@@ -6,7 +6,7 @@
 //! because the other side's nonce differs; a proof cannot be reflected, because
 //! the labels differ; an introduction cannot be altered on the way.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
@@ -18,11 +18,14 @@ use crate::host::Host;
 use crate::limits::PROTOCOL_VERSION;
 use crate::protocol::client::Role;
 use crate::protocol::codec::{check_depth, push_line, read_line};
-use crate::protocol::peer::{Introduction, PeerChallenge, PeerHello, PeerProof, PeerWelcome};
+use crate::protocol::peer::{
+    Introduction, Location, PeerChallenge, PeerHello, PeerProof, PeerWelcome,
+};
 use crate::types::{Digest, ReplicaId};
 
-/// Longest line before both sides are known. Nobody has proved anything yet.
-const HANDSHAKE_LINE_MAX_BYTES: usize = 4096;
+/// Longest line of a handshake. Nobody has proved anything yet; the longest one
+/// names a path, which systems bound at 4 KiB.
+const HANDSHAKE_LINE_MAX_BYTES: usize = 8192;
 
 /// What a replica needs to introduce itself. Shared by all its links and
 /// served connections.
@@ -30,12 +33,18 @@ const HANDSHAKE_LINE_MAX_BYTES: usize = 4096;
 pub struct Credentials {
     key: ClusterKey,
     own: Arc<watch::Sender<Introduction>>,
+    location: Arc<Mutex<Option<Location>>>,
 }
 
 impl Credentials {
     /// Credentials of a replica with the given key.
     pub fn new(key: ClusterKey, own: Introduction) -> Self {
-        Credentials { key, own: Arc::new(watch::Sender::new(own)) }
+        Credentials { key, own: Arc::new(watch::Sender::new(own)), location: Arc::default() }
+    }
+
+    /// Where this replica's data is, as callers are told from now on.
+    pub fn locate_at(&self, location: Option<Location>) {
+        *self.location.lock().expect("no panic while held") = location;
     }
 
     /// Who this replica is at the moment.
@@ -77,7 +86,7 @@ fn canonical(introduction: &Introduction) -> Vec<u8> {
     serde_json::to_vec(introduction).expect("plain data serializes")
 }
 
-/// The caller's side. Returns who answered.
+/// The caller's side. Returns who answered, and where its data is.
 ///
 /// # Errors
 /// [`ErrorCode::PermissionDenied`] when the other side cannot prove that it
@@ -89,7 +98,7 @@ pub(super) async fn call<R, W>(
     expected: ReplicaId,
     reader: &mut R,
     writer: &mut W,
-) -> Result<Introduction>
+) -> Result<(Introduction, Option<Location>)>
 where
     R: AsyncBufRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -131,8 +140,8 @@ where
     }
     same_history(&own, &challenge.from)?;
     send(writer, &PeerProof { proof: credentials.key.prove("caller", &parts) }).await?;
-    let _: PeerWelcome = receive(reader).await?;
-    Ok(challenge.from)
+    let welcome: PeerWelcome = receive(reader).await?;
+    Ok((challenge.from, welcome.location))
 }
 
 /// The callee's side, after the first line was read. Returns who called.
@@ -193,7 +202,8 @@ where
         ));
     }
     same_history(&own, &hello.from)?;
-    send(writer, &PeerWelcome { welcome: true }).await?;
+    let location = credentials.location.lock().expect("no panic while held").clone();
+    send(writer, &PeerWelcome { welcome: true, location }).await?;
     Ok(hello.from)
 }
 
@@ -283,6 +293,7 @@ mod tests {
         let caller = async {
             let result =
                 call(&host, &caller, ReplicaId(expected), &mut left_read, &mut left_write).await;
+            let result = result.map(|(from, _)| from);
             left_write.shutdown().await.expect("a pipe shuts down");
             result
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handshake::{self, Credentials};
+use super::switchboard::Switchboard;
 use crate::error::{Error, ErrorCode};
 use crate::host::{Host, Stream};
 use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
-use crate::protocol::peer::{Call, Introduction, ReplyLine};
+use crate::protocol::peer::{Call, Introduction, Location, ReplyLine};
+use crate::types::ReplicaId;
 
 /// Why a call has no result.
 #[derive(Clone, Debug)]
@@ -56,6 +59,8 @@ pub struct LinkTiming {
 /// See the head of the room. Dropping the link closes its connection and fails
 /// its calls.
 pub struct Link {
+    peer: ReplicaId,
+    switchboard: Switchboard,
     queue: mpsc::UnboundedSender<Outgoing>,
     reached: watch::Receiver<Reached>,
 }
@@ -63,10 +68,12 @@ pub struct Link {
 /// What a link knows about its peer.
 #[derive(Clone, Debug)]
 pub(super) enum Reached {
-    /// Connected; who answered.
-    Yes(Introduction),
+    /// Connected; who answered, and where its data is.
+    Yes(Introduction, Option<Location>),
     /// Not connected; why, as the end of a sentence.
     No(String),
+    /// Nobody listens at its address: its process is gone. Why, likewise.
+    Gone(String),
     /// Somebody answers, and is of another cluster than this replica's data; why.
     Stranger(String),
 }
@@ -77,6 +84,16 @@ struct Outgoing {
     reply: oneshot::Sender<Result<Bytes, CallError>>,
 }
 
+/// Why there is no connection.
+enum Failed {
+    /// Nobody listens there.
+    Refused(String),
+    Other(Error),
+}
+
+/// Who answered, and where its data is.
+type Answerer = (Introduction, Option<Location>);
+
 type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>>;
 
 impl Link {
@@ -86,13 +103,15 @@ impl Link {
         credentials: Credentials,
         peer: Member,
         timing: LinkTiming,
+        switchboard: Switchboard,
         spawn: impl FnOnce(crate::host::BoxFuture<'static, ()>),
     ) -> Link {
         let (queue, calls) = mpsc::unbounded_channel();
         let (reach, reached) = watch::channel(Reached::No("not yet connected".into()));
-        let task = Dialer { host, credentials, peer, timing, reach };
+        let (number, board) = (peer.id, switchboard.clone());
+        let task = Dialer { host, credentials, peer, timing, switchboard, reach };
         spawn(Box::pin(task.run(calls)));
-        Link { queue, reached }
+        Link { peer: number, switchboard: board, queue, reached }
     }
 
     /// Puts a call in line; calls leave in the order in which this was called.
@@ -118,8 +137,8 @@ impl Link {
     /// Who answers at the moment, `Err` with the reason when nobody does.
     pub fn peer(&self) -> Result<Introduction, String> {
         match &*self.reached.borrow() {
-            Reached::Yes(introduction) => Ok(introduction.clone()),
-            Reached::No(why) | Reached::Stranger(why) => Err(why.clone()),
+            Reached::Yes(introduction, _) => Ok(introduction.clone()),
+            Reached::No(why) | Reached::Gone(why) | Reached::Stranger(why) => Err(why.clone()),
         }
     }
 
@@ -128,8 +147,31 @@ impl Link {
     pub fn stranger(&self) -> Option<String> {
         match &*self.reached.borrow() {
             Reached::Stranger(why) => Some(why.clone()),
-            Reached::Yes(_) | Reached::No(_) => None,
+            Reached::Yes(..) | Reached::No(_) | Reached::Gone(_) => None,
         }
+    }
+
+    /// Whether nobody listened at the peer's address when it was tried last.
+    pub fn is_gone(&self) -> bool {
+        matches!(&*self.reached.borrow(), Reached::Gone(_))
+    }
+
+    /// Whether the peer runs in this very process.
+    pub fn is_local(&self) -> bool {
+        self.switchboard.has(self.peer)
+    }
+
+    /// Where the peer's data is, as it said when it was reached.
+    pub fn location(&self) -> Option<(Introduction, Location)> {
+        match &*self.reached.borrow() {
+            Reached::Yes(introduction, location) => Some((introduction.clone(), location.clone()?)),
+            Reached::No(_) | Reached::Gone(_) | Reached::Stranger(_) => None,
+        }
+    }
+
+    /// Follows the link's connecting and disconnecting, missing no change.
+    pub fn watch(&self) -> LinkWatch {
+        LinkWatch(self.reached.clone())
     }
 
     /// Resolves when the link connects or disconnects. Never after the link's
@@ -143,17 +185,32 @@ impl Link {
     }
 }
 
+/// See [`Link::watch`].
+pub struct LinkWatch(watch::Receiver<Reached>);
+
+impl LinkWatch {
+    /// Resolves when the link has connected or disconnected since this was
+    /// asked last. Never after the link's task has ended.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 struct Dialer {
     host: Host,
     credentials: Credentials,
     peer: Member,
     timing: LinkTiming,
+    switchboard: Switchboard,
     reach: watch::Sender<Reached>,
 }
 
 impl Dialer {
     async fn run(self, mut calls: mpsc::UnboundedReceiver<Outgoing>) {
         let mut pause = self.timing.redial.0;
+        let mut plugged = self.switchboard.watch();
         loop {
             let told = self.credentials.introduction();
             let connected = tokio::select! {
@@ -162,30 +219,35 @@ impl Dialer {
                 // Ends when the link is dropped; fails what is called meanwhile.
                 () = self.refuse(&mut calls) => return,
             };
-            let (why, stranger) = match connected {
-                Ok(Ok((introduction, reader, writer))) => {
+            let (why, kind): (String, fn(String) -> Reached) = match connected {
+                Ok(Ok(((introduction, location), reader, writer))) => {
                     pause = self.timing.redial.0;
                     tracing::debug!(peer = %self.peer.id, "connected");
-                    self.reach.send_replace(Reached::Yes(introduction));
+                    self.reach.send_replace(Reached::Yes(introduction, location));
                     let Some(why) = self.converse(reader, writer, &told, &mut calls).await else {
                         return;
                     };
                     tracing::debug!(peer = %self.peer.id, why, "connection lost");
-                    (why, false)
+                    (why, Reached::No)
                 }
-                Ok(Err(error)) => (error.message, error.code == ErrorCode::WrongCluster),
+                Ok(Err(Failed::Refused(why))) => (why, Reached::Gone),
+                Ok(Err(Failed::Other(error))) => match error.code {
+                    ErrorCode::WrongCluster => (error.message, Reached::Stranger),
+                    _ => (error.message, Reached::No),
+                },
                 Err(_) => {
-                    (format!("no answer within {} ms", self.timing.connect.as_millis()), false)
+                    let limit = self.timing.connect.as_millis();
+                    (format!("no answer within {limit} ms"), Reached::No)
                 }
             };
             let why = format!("replica {} at {}: {why}", self.peer.id, self.peer.address);
-            self.reach.send_replace(match stranger {
-                true => Reached::Stranger(why),
-                false => Reached::No(why),
-            });
+            self.reach.send_replace(kind(why));
             let jitter = self.host.random_u64() % (pause.as_millis() as u64 / 2 + 1);
             tokio::select! {
                 biased;
+                // A peer that has moved into this process, or out of it, is
+                // to be found at once.
+                () = plugged.changed() => {}
                 () = sleep(pause + Duration::from_millis(jitter)) => {}
                 () = self.refuse(&mut calls) => return,
             }
@@ -195,27 +257,32 @@ impl Dialer {
 
     async fn connect(
         &self,
-    ) -> Result<(Introduction, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Error> {
-        let stream = self
-            .host
-            .network
-            .connect(&self.peer.address)
-            .await
-            .map_err(|error| Error::unavailable(error.to_string()))?;
+    ) -> Result<(Answerer, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Failed> {
+        let stream = match self.switchboard.connect(self.peer.id) {
+            Some(stream) => stream,
+            None => {
+                let connected = self.host.network.connect(&self.peer.address).await;
+                connected.map_err(|error| match error.kind() {
+                    io::ErrorKind::ConnectionRefused => Failed::Refused(error.to_string()),
+                    _ => Failed::Other(Error::unavailable(error.to_string())),
+                })?
+            }
+        };
         let (reader, mut writer) = split(stream);
         let mut reader = BufReader::with_capacity(64 * 1024, reader);
-        let introduction =
+        let answerer =
             handshake::call(&self.host, &self.credentials, self.peer.id, &mut reader, &mut writer)
-                .await?;
-        Ok((introduction, reader, writer))
+                .await
+                .map_err(Failed::Other)?;
+        Ok((answerer, reader, writer))
     }
 
     /// Fails calls as not sent, until the link is dropped.
     async fn refuse(&self, calls: &mut mpsc::UnboundedReceiver<Outgoing>) {
         while let Some(outgoing) = calls.recv().await {
             let why = match &*self.reach.borrow() {
-                Reached::No(why) | Reached::Stranger(why) => why.clone(),
-                Reached::Yes(_) => "not connected".to_string(),
+                Reached::No(why) | Reached::Gone(why) | Reached::Stranger(why) => why.clone(),
+                Reached::Yes(..) => "not connected".to_string(),
             };
             // Whoever no longer waits does not need the answer.
             let _ = outgoing.reply.send(Err(CallError::NotSent(why)));

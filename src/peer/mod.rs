@@ -18,12 +18,16 @@
 //! on which calls wait and nothing has come for [`LinkTiming::silence`]
 //! gives the connection up, which fails its calls as lost.
 
+mod ask;
 mod handshake;
 mod key;
 mod link;
 mod service;
+mod switchboard;
 
+pub use ask::ask;
 pub use handshake::Credentials;
 pub use key::ClusterKey;
-pub use link::{CallError, Link, LinkTiming};
+pub use link::{CallError, Link, LinkTiming, LinkWatch};
 pub use service::{Reply, Service, accept};
+pub use switchboard::{Extension, Switchboard};

@@ -139,7 +139,7 @@ mod tests {
     use bytes::Bytes;
     use tokio::io::split;
 
-    use super::super::{CallError, ClusterKey, Link, LinkTiming};
+    use super::super::{CallError, ClusterKey, Link, LinkTiming, Switchboard};
     use super::*;
     use crate::host::Listener;
     use crate::protocol::client::Member;
@@ -165,7 +165,8 @@ mod tests {
 
     fn link(address: crate::types::Address, silence_ms: u64) -> Link {
         let peer = Member { id: ReplicaId(2), address };
-        Link::start(Host::real(), credentials(1), peer, timing(silence_ms), |task| {
+        let switchboard = Switchboard::default();
+        Link::start(Host::real(), credentials(1), peer, timing(silence_ms), switchboard, |task| {
             tokio::spawn(task);
         })
     }

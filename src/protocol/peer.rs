@@ -4,7 +4,7 @@
 //! → {"ftchat":1,"role":"peer","replica":2,"nonce":"…","cluster":"…","lineage":"…","incarnation":1}
 //! ← {"ftchat":1,"replica":1,"nonce":"…","proof":"…","cluster":"…","lineage":"…","incarnation":1}
 //! → {"proof":"…"}
-//! ← {"welcome":true}
+//! ← {"welcome":true,"location":{…}}
 //! → {"id":1,"call":"read_index","body":{}}
 //! ← {"id":1,"ok":{"index":17}}
 //! ```
@@ -13,11 +13,14 @@
 //! nonces and both introductions before a single frame is read. Frames of
 //! consensus travel as raw JSON, which only `consensus/` understands.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::client::Role;
 use crate::error::ErrorBody;
+use crate::host::FileId;
 use crate::types::{Digest, NodeId, ReplicaId, Uuid};
 
 /// Who a replica is, as it tells a peer.
@@ -41,6 +44,22 @@ impl Introduction {
     pub fn node(&self) -> Option<NodeId> {
         self.incarnation.map(|incarnation| NodeId::new(self.replica, incarnation))
     }
+}
+
+/// Where a replica's data directory is, precisely enough to find it again and
+/// to tell it from a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// Which boot of which machine said so. Empty where the system names none.
+    pub boot: String,
+    /// The machine, the same after a restart. Empty where the system names none.
+    pub machine: String,
+    /// The data directory, absolute.
+    pub path: PathBuf,
+    /// Its `LOCK`. Means something only during the same boot.
+    pub lock: FileId,
+    /// How often the directory had been opened to run the replica.
+    pub opens: u64,
 }
 
 /// First line of a peer's connection.
@@ -83,6 +102,10 @@ pub struct PeerProof {
 pub struct PeerWelcome {
     /// Always true; refusals are error lines.
     pub welcome: bool,
+    /// Where the callee's data is. Said only now that both have proved
+    /// themselves: strangers need not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
 }
 
 /// What is asked of a peer.
@@ -97,6 +120,10 @@ pub enum Call {
     Join,
     /// "I am ready under my new incarnation; make me a voter."
     Admit,
+    /// "You run my replica; give its directory back." ([`Release`])
+    Release,
+    /// Consensus: "the leader's process is gone; how far is your log?"
+    Contest,
     /// Forwarded operations, for the leader to order.
     Propose,
     /// Asks the leader for an index that contains every acknowledged write.
@@ -185,6 +212,18 @@ pub struct Joined {
 pub struct Admit {
     /// The new incarnation.
     pub node: NodeId,
+}
+
+/// The body of [`Call::Release`]: the directory, as the one who wants it sees it.
+/// The answer comes when its lock is free.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Its data directory.
+    pub path: PathBuf,
+    /// The `LOCK` in it; absent when there is none yet.
+    pub lock: Option<FileId>,
 }
 
 #[cfg(test)]

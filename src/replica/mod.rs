@@ -28,7 +28,9 @@
 //! refused as unavailable, with what is waited for; `status` says the same. A failed disk or a stopped consensus is
 //! final: [`Replica::failed`] resolves, and the process should end.
 
+mod adopted;
 mod line;
+mod neighbours;
 mod service;
 mod startup;
 mod status;
@@ -47,7 +49,9 @@ use tokio::time::Instant;
 
 pub use crate::config::Timing;
 pub use crate::consensus::{Applied, Sequence};
-pub use crate::peer::ClusterKey;
+pub use crate::peer::{ClusterKey, Switchboard};
+
+pub use self::adopted::ReleaseRequest;
 
 use self::line::Line;
 use self::service::MemberService;
@@ -58,9 +62,13 @@ use crate::host::{Host, Stream};
 use crate::limits::Limits;
 use crate::peer::{self, Credentials, Link, LinkTiming};
 use crate::protocol::client::{Member, Survivor};
+use crate::protocol::codec::read_line;
 use crate::protocol::peer::Introduction;
-use crate::storage::{DataDirectory, Holder};
+use crate::storage::{DataDirectory, Holder, Identity, Neighbours, Unlocked};
 use crate::types::{Address, ReplicaId, Timestamp, Uuid};
+
+/// Longest first line of a connection: a peer's hello.
+const FIRST_LINE_MAX_BYTES: usize = 4096;
 
 /// Everything a replica must know.
 #[derive(Clone, Debug)]
@@ -83,6 +91,18 @@ pub struct ReplicaConfig {
     pub survivor: Survivor,
     /// The process that runs it.
     pub process: ProcessInfo,
+}
+
+impl ReplicaConfig {
+    /// What `LOCK` says of this server.
+    pub fn holder(&self) -> Holder {
+        Holder {
+            pid: self.process.pid,
+            started_at: self.process.started_at,
+            address: self.listen.clone(),
+            server: self.id,
+        }
+    }
 }
 
 /// A process, as `LOCK` and `status` name it.
@@ -108,12 +128,21 @@ struct Inner {
     line: Line,
     /// "Found this cluster", from a peer to the start-up task.
     founded: mpsc::UnboundedSender<startup::FoundRequest>,
+    /// The replica of the process that runs this one in the place of its owner.
+    host_replica: Option<Replica>,
+    /// What the other replicas have said of where they live.
+    neighbours: tokio::sync::Mutex<Option<Neighbours>>,
+    /// "Give my directory back", from a peer to whoever hosts several replicas.
+    releases: watch::Sender<Option<mpsc::UnboundedSender<ReleaseRequest>>>,
     failure: watch::Sender<Option<Error>>,
     /// Whether the directory is empty only because it was damaged and set
     /// aside: then it must never found a cluster in the place of the old one.
     damaged: AtomicBool,
     started: Instant,
     disk_bytes: watch::Sender<u64>,
+    unlocked: Unlocked,
+    /// Of the directory that it runs on.
+    identity: watch::Sender<Option<Identity>>,
 }
 
 /// See the head of the room.
@@ -128,26 +157,37 @@ enum Phase {
 }
 
 impl Replica {
-    /// Opens the data directory and starts the replica; founding, joining and
-    /// loading go on in the background.
+    /// Opens the data directory and starts the replica on it; see
+    /// [`Replica::start_on`].
     ///
     /// # Errors
-    /// [`ErrorCode::DirectoryInUse`], [`ErrorCode::WrongCluster`],
-    /// [`ErrorCode::NewerFormat`], [`ErrorCode::Io`] and
-    /// [`ErrorCode::InvalidConfig`], each naming the thing.
+    /// Those of [`Replica::start_on`], and [`ErrorCode::DirectoryInUse`].
     pub async fn start(host: Host, config: ReplicaConfig) -> Result<Replica> {
+        let holder = config.holder();
+        let directory = DataDirectory::open(&host, &config.data_dir, holder).await?;
+        Replica::start_on(host, config, directory, Switchboard::default(), None).await
+    }
+
+    /// Starts the replica on its open directory; founding, joining and loading
+    /// go on in the background. With `host_replica` it is adopted: it votes in
+    /// the place of its dead owner and keeps no state.
+    ///
+    /// # Errors
+    /// [`ErrorCode::WrongCluster`], [`ErrorCode::NewerFormat`], [`ErrorCode::Io`],
+    /// [`ErrorCode::DiskFull`] and [`ErrorCode::InvalidConfig`], each naming the thing.
+    pub async fn start_on(
+        host: Host,
+        config: ReplicaConfig,
+        mut directory: DataDirectory,
+        switchboard: Switchboard,
+        host_replica: Option<Replica>,
+    ) -> Result<Replica> {
         if !config.members.iter().any(|member| member.id == config.id) {
             return Err(Error::new(
                 ErrorCode::InvalidConfig,
                 format!("replica {} is not among the configured replicas", config.id),
             ));
         }
-        let holder = Holder {
-            pid: config.process.pid,
-            started_at: config.process.started_at,
-            address: config.listen.clone(),
-        };
-        let directory = DataDirectory::open(&host, &config.data_dir, holder).await?;
         let mut own =
             Introduction { replica: config.id, cluster: None, lineage: None, incarnation: None };
         // Before the first link: an open connection keeps what it was told, so
@@ -159,10 +199,15 @@ impl Replica {
             own.cluster = Some(identity.cluster);
             own.lineage = Some(identity.lineage);
             own.incarnation = Some(identity.incarnation);
+            directory.count_open().await?;
         }
         let credentials = Credentials::new(config.cluster_key.clone(), own);
-        let links = connect(&host, &config, &credentials);
-        let machine = Machine::new(host.clone(), config.limits.deduplication_window_entries);
+        credentials.locate_at(directory.location());
+        let links = connect(&host, &config, &credentials, &switchboard);
+        let machine = match host_replica {
+            None => Machine::new(host.clone(), config.limits.deduplication_window_entries),
+            Some(_) => Machine::adopted(host.clone()),
+        };
         let (founded, found_requests) = mpsc::unbounded_channel();
         let replica = Replica(Arc::new(Inner {
             credentials,
@@ -171,16 +216,43 @@ impl Replica {
             phase: watch::Sender::new(Phase::Starting("reading the data directory".into())),
             line: Line::default(),
             founded,
+            host_replica,
+            neighbours: tokio::sync::Mutex::default(),
+            releases: watch::Sender::new(None),
             failure: watch::Sender::new(None),
             damaged: AtomicBool::new(false),
             started: Instant::now(),
             disk_bytes: watch::Sender::new(0),
+            unlocked: directory.unlocked(),
+            identity: watch::Sender::new(None),
             host: host.clone(),
             config,
         }));
+        replica.plug_into(&switchboard);
         consensus::spawn(&host, startup::run(replica.0.clone(), directory, found_requests));
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
         Ok(replica)
+    }
+
+    /// Lets links of this process find the replica without the network.
+    fn plug_into(&self, switchboard: &Switchboard) {
+        let weak = Arc::downgrade(&self.0);
+        let host = self.0.host.clone();
+        let extension = move |stream: Stream| {
+            let Some(inner) = weak.upgrade() else { return };
+            consensus::spawn(&host, Replica(inner).serve_local(stream));
+        };
+        switchboard.plug(self.0.config.id, Arc::new(extension));
+    }
+
+    /// Serves a connection from this very process.
+    async fn serve_local(self, stream: Stream) {
+        let mut stream = BufReader::with_capacity(64 * 1024, stream);
+        let mut first_line = Vec::new();
+        // What breaks here is noticed at the other end.
+        if let Ok(true) = read_line(&mut stream, &mut first_line, FIRST_LINE_MAX_BYTES).await {
+            self.serve_peer(stream, first_line, "this process".into()).await;
+        }
     }
 
     /// Its number.
@@ -277,12 +349,27 @@ impl Replica {
         }
     }
 
-    /// Stops at once, closes and unlocks the directory.
+    /// Stops, closes and unlocks the directory.
     pub async fn stop(&self) {
         let phase = self.0.phase.send_replace(Phase::Stopped);
         self.0.line.close();
+        // It holds a share of the directory's lock.
+        drop(self.0.neighbours.lock().await.take());
         if let Phase::Running(consensus) = phase {
             consensus.stop().await;
+        }
+        // Whoever waits for the directory, or counts on its being closed.
+        self.0.unlocked.clone().wait().await;
+    }
+
+    /// Resolves when the replica has loaded its data, or never will.
+    pub async fn loaded(&self) {
+        let mut phase = self.0.phase.subscribe();
+        let mut failure = self.0.failure.subscribe();
+        tokio::select! {
+            biased;
+            _ = phase.wait_for(|phase| !matches!(phase, Phase::Starting(_))) => {}
+            _ = failure.wait_for(Option::is_some) => {}
         }
     }
 }
@@ -314,7 +401,12 @@ impl Inner {
     }
 }
 
-fn connect(host: &Host, config: &ReplicaConfig, credentials: &Credentials) -> Links {
+fn connect(
+    host: &Host,
+    config: &ReplicaConfig,
+    credentials: &Credentials,
+    switchboard: &Switchboard,
+) -> Links {
     let longest = Duration::from_millis(config.timing.election_timeout_max_ms);
     let timing = LinkTiming {
         connect: longest.max(Duration::from_millis(500)),
@@ -327,8 +419,10 @@ fn connect(host: &Host, config: &ReplicaConfig, credentials: &Credentials) -> Li
             continue;
         }
         let link = || {
-            Link::start(host.clone(), credentials.clone(), member.clone(), timing, |task| {
-                consensus::spawn(host, task);
+            let (host, credentials) = (host.clone(), credentials.clone());
+            let spawn_host = host.clone();
+            Link::start(host, credentials, member.clone(), timing, switchboard.clone(), |task| {
+                consensus::spawn(&spawn_host, task);
             })
         };
         links.insert(member.id, Pair { consensus: link(), service: link() });

@@ -14,7 +14,7 @@ use crate::chat::{Action, Operation, Outcome};
 use crate::consensus::{self, PeerService, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::{Reply, Service};
-use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Standing};
+use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Release, Standing};
 
 /// How long a request for an incarnation may take.
 const JOIN_MAX: Duration = Duration::from_millis(1_500);
@@ -56,7 +56,15 @@ impl Service for MemberService {
                 }
                 Err(error) => reply.error(error),
             },
+            Call::Release => match parse::<Release>(body) {
+                Ok(release) => {
+                    let inner = self.inner.clone();
+                    self.spawn(async move { reply.result(inner.release(release).await) });
+                }
+                Err(error) => reply.error(error),
+            },
             Call::Append
+            | Call::Contest
             | Call::Vote
             | Call::PreVote
             | Call::TransferLeader
@@ -131,6 +139,10 @@ impl Inner {
 
     /// Hands the caller an incarnation that it never had.
     async fn hand_out_incarnation(&self, replica: crate::types::ReplicaId) -> Result<Joined> {
+        if let Some(host) = &self.host_replica {
+            // It has the state that counts incarnations.
+            return Box::pin(host.0.hand_out_incarnation(replica)).await;
+        }
         let own = self.credentials.introduction();
         let (Some(cluster), Some(lineage)) = (own.cluster, own.lineage) else {
             return Err(Error::unavailable("this replica has no cluster yet"));

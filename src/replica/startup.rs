@@ -52,7 +52,9 @@ pub async fn run(
     requests: mpsc::UnboundedReceiver<FoundRequest>,
 ) {
     let mut stopped = inner.phase.subscribe();
-    let startup = Startup { inner: inner.clone(), directory, requests };
+    // The start that opened a directory with an identity has counted that.
+    let counted = matches!(directory.identity(), Ok(Some(_)));
+    let startup = Startup { inner: inner.clone(), directory, requests, counted };
     tokio::select! {
         biased;
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
@@ -66,13 +68,18 @@ struct Startup {
     inner: Arc<Inner>,
     directory: DataDirectory,
     requests: mpsc::UnboundedReceiver<FoundRequest>,
+    /// Whether this open of the directory is counted in its identity.
+    counted: bool,
 }
 
 impl Startup {
     async fn run(mut self) -> Result<()> {
         loop {
             match self.attempt().await {
+                // Not ours to repair: its owner does.
+                Err(error) if self.inner.host_replica.is_some() => return Err(error),
                 Err(error) if error.code == ErrorCode::Corrupted => {
+                    self.counted = false;
                     tracing::error!(%error, "the data directory is damaged");
                     let folder = self.directory.set_aside().await?;
                     tracing::error!(
@@ -98,8 +105,14 @@ impl Startup {
         if self.directory.identity()?.is_none() {
             self.become_member().await?;
         }
-        let identity = self.directory.count_open().await?;
+        let identity = match self.directory.identity()? {
+            Some(identity) if self.counted => identity.clone(),
+            _ => self.directory.count_open().await?,
+        };
+        self.counted = true;
+        self.inner.credentials.locate_at(self.directory.location());
         self.introduce(&identity);
+        self.inner.identity.send_replace(Some(identity.clone()));
         self.wait_for("loading snapshot and log");
         let options = LogOptions {
             segment_max_bytes: self.inner.config.limits.log_segment_max_bytes,
@@ -129,6 +142,7 @@ impl Startup {
             );
             consensus.abstain_below(tail.index + 1);
         }
+        self.inner.remember_neighbours(&self.directory).await?;
         let begun = self.inner.phase.send_if_modified(|phase| {
             let starting = matches!(phase, Phase::Starting(_));
             if starting {
@@ -147,7 +161,15 @@ impl Startup {
         self.take_part(&consensus, &identity, &log, recovery.dropped).await?;
         // From here on only to see when it ends. Also when that is for damage:
         // what runs cannot be set aside, but the next start can.
-        self.inner.fail(consensus.failed().await);
+        let failure = match self.inner.host_replica {
+            None => consensus.failed().await,
+            Some(_) => tokio::select! {
+                biased;
+                failure = consensus.failed() => failure,
+                () = self.inner.serve_host(&consensus) => return Ok(()),
+            },
+        };
+        self.inner.fail(failure);
         Ok(())
     }
 
@@ -381,7 +403,9 @@ impl Startup {
                 log.settle_dropped_tail().await?;
                 tail = None;
             }
-            if !elections && tail.is_none() && reached * 2 > total {
+            // An adopted replica was taken over because nobody leads.
+            let heard = reached * 2 > total || self.inner.host_replica.is_some();
+            if !elections && tail.is_none() && heard {
                 consensus.enable_elections();
                 elections = true;
             }

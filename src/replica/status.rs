@@ -22,7 +22,7 @@ impl Replica {
             last_log: 0,
             applied: 0,
             lag: 0,
-            hosted_by: Some(inner.config.id),
+            hosted_by: Some(inner.hosted_by()),
             pid: Some(inner.config.process.pid),
             version: Some(env!("CARGO_PKG_VERSION").to_string()),
             uptime_s: Some(inner.started.elapsed().as_secs()),
@@ -39,7 +39,7 @@ impl Replica {
                 own.last_log = node.last_log;
                 own.applied = node.applied;
                 own.lag = node.commit.saturating_sub(node.applied);
-                own.state_hash = Some(node.state_hash);
+                own.state_hash = node.state_hash;
                 own.error = node.failure;
                 commit = node.commit;
                 leader = consensus.leader();

@@ -12,10 +12,11 @@ use crate::chat::{Operation, State};
 use crate::error::Result;
 use crate::host::{BoxFuture, Stream};
 use crate::protocol::client::ServerStatus;
-use crate::replica::{Applied, Replica, Sequence};
+use crate::replica::{Applied, Sequence};
+use crate::survival::Hosting;
 use crate::types::{ReplicaId, Uuid};
 
-/// The part of [`Replica`] that a server uses; see there.
+/// The part of [`Hosting`] that a server uses; see there.
 pub(super) trait Backend: Send + Sync + 'static {
     /// The replica that people know.
     fn id(&self) -> ReplicaId;
@@ -37,9 +38,10 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn watch(&self, account: Uuid) -> watch::Receiver<u64>;
     /// What this server knows of itself and the cluster.
     fn status(&self) -> BoxFuture<'static, ServerStatus>;
-    /// Takes over the connection of another replica.
+    /// Takes over the connection of another replica, to the one that it called.
     fn serve_peer(
         &self,
+        to: ReplicaId,
         stream: BufReader<Stream>,
         first_line: Vec<u8>,
         remote: String,
@@ -55,12 +57,12 @@ impl dyn Backend {
     }
 }
 
-impl Backend for Replica {
+impl Backend for Hosting {
     fn id(&self) -> ReplicaId {
-        Replica::id(self)
+        self.home().id()
     }
     fn cluster(&self) -> Option<Uuid> {
-        Replica::cluster(self)
+        self.home().cluster()
     }
     fn propose(
         &self,
@@ -68,28 +70,29 @@ impl Backend for Replica {
         deadline: Instant,
         sequence: &Sequence,
     ) -> BoxFuture<'static, Result<Applied>> {
-        Box::pin(Replica::propose(self, operation, deadline, sequence))
+        Box::pin(self.home().propose(operation, deadline, sequence))
     }
     fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>> {
-        let replica = self.clone();
+        let replica = self.home().clone();
         Box::pin(async move { replica.confirm(deadline).await })
     }
     fn query(&self, query: &mut dyn FnMut(&State)) {
-        self.read(query);
+        self.home().read(query);
     }
     fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
-        Replica::watch(self, account)
+        self.home().watch(account)
     }
     fn status(&self) -> BoxFuture<'static, ServerStatus> {
-        Box::pin(std::future::ready(Replica::status(self)))
+        Box::pin(std::future::ready(Hosting::status(self)))
     }
     fn serve_peer(
         &self,
+        to: ReplicaId,
         stream: BufReader<Stream>,
         first_line: Vec<u8>,
         remote: String,
     ) -> BoxFuture<'static, ()> {
-        let replica = self.clone();
-        Box::pin(async move { replica.serve_peer(stream, first_line, remote).await })
+        let hosting = self.clone();
+        Box::pin(async move { hosting.serve_peer(to, stream, first_line, remote).await })
     }
 }

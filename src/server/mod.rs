@@ -2,7 +2,7 @@
 //!
 //! A [`Server`] takes connections, hears who they are, and serves clients:
 //! authentication, requests, following. Connections of other replicas it hands
-//! to the [`Replica`] after their first line.
+//! to the replica whose address they called, after their first line.
 //!
 //! What this room promises:
 //!
@@ -54,7 +54,8 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -69,7 +70,8 @@ use self::stop::Stop;
 use crate::error::{Error, Result};
 use crate::host::{Host, Listener};
 use crate::limits::Limits;
-use crate::replica::Replica;
+use crate::survival::{Door, Hosting};
+use crate::types::ReplicaId;
 
 /// Refused connections that are told why at the same time. Beyond that they
 /// are closed without a word, so that refusing costs less than connecting.
@@ -124,11 +126,11 @@ impl Server {
     /// password hashes.
     pub fn new(
         host: Host,
-        replica: Replica,
+        hosting: Hosting,
         limits: Limits,
         password_cost: PasswordCost,
     ) -> Result<Server> {
-        Server::over(host, Arc::new(replica), limits, password_cost)
+        Server::over(host, Arc::new(hosting), limits, password_cost)
     }
 
     fn over(
@@ -150,21 +152,49 @@ impl Server {
         Ok(Server { shared: Arc::new(shared), farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)) })
     }
 
-    /// Accepts connections and serves them until `stop` says `true` or its
-    /// sender is dropped; then finishes what was taken, within seconds, and
-    /// returns. May run for several listeners at once, such as this server's
-    /// own and an adopted neighbour's.
+    /// Serves the server's own address until `stop` says `true`, and those of
+    /// adopted replicas, as they are bound, until each is to stop.
+    pub async fn run_all(
+        &self,
+        listener: Box<dyn Listener>,
+        mut doors: mpsc::UnboundedReceiver<Door>,
+        stop: watch::Receiver<bool>,
+    ) {
+        let mut serving = FuturesUnordered::new();
+        serving.push(self.run(self.shared.backend.id(), listener, stop.clone()));
+        let mut stop = Stop::new(stop);
+        let mut stopping = false;
+        loop {
+            tokio::select! { biased;
+                () = stop.requested(), if !stopping => stopping = true,
+                ended = serving.next() => if ended.is_none() { return },
+                Some(Door { replica, listener, stop }) = doors.recv(), if !stopping => {
+                    tracing::info!(address = %listener.local_address(), "serving an adopted replica's address");
+                    serving.push(self.run(replica, listener, stop));
+                }
+            }
+        }
+    }
+
+    /// Accepts connections to the address of a replica that this process runs
+    /// and serves them until `stop` says `true` or its sender is dropped; then
+    /// finishes what was taken, within seconds, and returns.
     ///
     /// Dropping the future ends all of its connections at once. Connections of
     /// other replicas outlive a return (the replica still needs them to hand
     /// over) and end with the replica.
-    pub async fn run(&self, listener: Box<dyn Listener>, stop: watch::Receiver<bool>) {
+    async fn run(
+        &self,
+        replica: ReplicaId,
+        listener: Box<dyn Listener>,
+        stop: watch::Receiver<bool>,
+    ) {
         let mut stop = Stop::new(stop);
         let (mut clients, mut peers) = (JoinSet::new(), JoinSet::new());
         loop {
             tokio::select! { biased;
                 () = stop.requested() => break,
-                Some(ended) = clients.join_next() => self.ended(ended, &mut peers),
+                Some(ended) = clients.join_next() => self.ended(ended, replica, &mut peers),
                 Some(ended) = peers.join_next() => report(ended),
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => match self.shared.slots.admit(&address) {
@@ -197,7 +227,7 @@ impl Server {
         let give_up = Instant::now() + STOP_MAX;
         while !clients.is_empty() {
             tokio::select! { biased;
-                Some(ended) = clients.join_next() => self.ended(ended, &mut peers),
+                Some(ended) = clients.join_next() => self.ended(ended, replica, &mut peers),
                 () = sleep_until(give_up) => break,
             }
         }
@@ -205,12 +235,17 @@ impl Server {
     }
 
     /// A connection's task has ended: a replica's goes on with the replica.
-    fn ended(&self, ended: Result<Option<Peer>, JoinError>, peers: &mut JoinSet<()>) {
+    fn ended(
+        &self,
+        ended: Result<Option<Peer>, JoinError>,
+        replica: ReplicaId,
+        peers: &mut JoinSet<()>,
+    ) {
         match ended {
             Ok(None) => {}
             Ok(Some(Peer { slot, stream, first_line })) => {
                 let remote = slot.address().to_string();
-                let served = self.shared.backend.serve_peer(stream, first_line, remote);
+                let served = self.shared.backend.serve_peer(replica, stream, first_line, remote);
                 peers.spawn(async move {
                     served.await;
                     drop(slot);

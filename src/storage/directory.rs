@@ -6,10 +6,12 @@ use std::path::Path;
 use super::damage::corrupted_whole;
 use super::files::{self, Durability, sync_folder, sync_folder_of};
 use super::identity::Identity;
-use super::lock::{Holder, LockShare};
+use super::lock::{Holder, LockShare, Unlocked};
+use super::place::Place;
 use super::{Paths, index_of_name, on_worker};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Disk, Host};
+use crate::host::{Disk, FileId, Host};
+use crate::protocol::peer::Location;
 use crate::types::{ReplicaId, Uuid};
 
 /// A data directory whose lock this process holds.
@@ -22,6 +24,7 @@ pub struct DataDirectory {
     pub(super) lock: LockShare,
     /// `Err` says why nothing in the directory can be believed.
     pub(super) identity: Result<Option<Identity>>,
+    pub(super) place: Place,
 }
 
 impl DataDirectory {
@@ -40,7 +43,9 @@ impl DataDirectory {
             let disk = &*host.disk;
             let made = disk.create_dir_all(&paths.root).await;
             made.map_err(|e| Error::io("make the folder", &paths.root, &e))?;
-            let (lock, poisoned) = LockShare::take(disk, &paths.root, holder).await?;
+            let untold = LockShare::take(disk, &paths.root).await?;
+            let (lock_file, poisoned) = (untold.file_id(&paths.root).await?, untold.poisoned());
+            let lock = untold.tell(&paths.root, holder).await?;
             remove_temporaries(disk, &paths).await?;
             let identity = match read_identity(disk, &paths).await {
                 Err(error) if error.code == ErrorCode::Corrupted => Err(error),
@@ -57,9 +62,27 @@ impl DataDirectory {
             // A process may have died between a rename and its sync. What is
             // relied on from here must survive this machine as well.
             sync_folder(disk, &paths.root).await?;
-            Ok(DataDirectory { host, paths, lock, identity })
+            let place = Place::of(disk, &paths.root, lock_file).await;
+            Ok(DataDirectory { host, paths, lock, identity, place })
         })
         .await
+    }
+
+    /// Where the directory is, for the neighbours to know; `None` while it has
+    /// no identity that could have been opened.
+    pub fn location(&self) -> Option<Location> {
+        let identity = self.identity.as_ref().ok()?.as_ref()?;
+        Some(self.place.location(identity.opens))
+    }
+
+    /// Tells when the directory is free again.
+    pub fn unlocked(&self) -> Unlocked {
+        self.lock.unlocked()
+    }
+
+    /// Its `LOCK`.
+    pub fn lock_file(&self) -> FileId {
+        self.place.lock
     }
 
     /// The folder.
@@ -130,8 +153,14 @@ impl DataDirectory {
 }
 
 /// Removes what a crash left in the middle of replacing a file.
-async fn remove_temporaries(disk: &dyn Disk, paths: &Paths) -> Result<()> {
-    for path in [paths.identity(), paths.vote(), paths.committed(), paths.dropped_tail()] {
+pub(super) async fn remove_temporaries(disk: &dyn Disk, paths: &Paths) -> Result<()> {
+    for path in [
+        paths.identity(),
+        paths.vote(),
+        paths.committed(),
+        paths.dropped_tail(),
+        paths.neighbours(),
+    ] {
         let path = files::temporary_of(&path);
         match disk.remove_file(&path).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -143,7 +172,7 @@ async fn remove_temporaries(disk: &dyn Disk, paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-async fn read_identity(disk: &dyn Disk, paths: &Paths) -> Result<Option<Identity>> {
+pub(super) async fn read_identity(disk: &dyn Disk, paths: &Paths) -> Result<Option<Identity>> {
     let path = paths.identity();
     if let Some(payload) = files::read(disk, &path).await? {
         return Identity::decode(&path, &payload).map(Some);

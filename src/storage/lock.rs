@@ -14,13 +14,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Disk, FileLock};
-use crate::types::{Address, Timestamp};
+use crate::host::{Disk, FileId, FileLock};
+use crate::types::{Address, ReplicaId, Timestamp};
 
 const POISONED: &str = "poisoned ";
 /// Where Linux names the current boot.
@@ -37,6 +38,9 @@ pub struct Holder {
     pub started_at: Timestamp,
     /// Where it listens.
     pub address: Address,
+    /// The replica whose server it is. Another one than the directory's when a
+    /// survivor runs the directory in the place of its dead owner.
+    pub server: ReplicaId,
 }
 
 /// The content of a `LOCK` file.
@@ -90,35 +94,95 @@ struct Held {
     holder: Holder,
     boot: Option<String>,
     guard: Mutex<Box<dyn FileLock>>,
+    /// Dropped after the guard, hence the last of the fields: tells that the
+    /// lock is free.
+    free: watch::Sender<()>,
+}
+
+/// Tells when a lock that this process held is free again.
+#[derive(Clone)]
+pub struct Unlocked(watch::Receiver<()>);
+
+impl Unlocked {
+    /// Resolves when the last share of the lock is gone.
+    pub async fn wait(mut self) {
+        // Nothing is ever sent: an error is the end of the sender.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+/// Looks by others that an attempt to lock waits out, one after the other.
+const PROBES_MAX: u32 = 100;
+
+/// Between two attempts while somebody only looks.
+const PROBE_PAUSE: Duration = Duration::from_millis(1);
+
+/// A lock that is held and not yet written to: others still read who held it
+/// before. Dropped, it is as if nobody had come.
+pub(super) struct Untold {
+    guard: Box<dyn FileLock>,
+    poisoned: Option<String>,
+    boot: Option<String>,
 }
 
 impl LockShare {
-    /// Takes the lock and writes who took it. The second value says whether the
-    /// directory is poisoned; the mark is kept in the file until it is lifted.
+    /// Takes the lock.
     ///
     /// # Errors
     /// [`ErrorCode::DirectoryInUse`] when it is held, [`ErrorCode::Io`] when it
-    /// cannot be taken or written.
-    pub(super) async fn take(
-        disk: &dyn Disk,
-        directory: &Path,
-        holder: Holder,
-    ) -> Result<(LockShare, bool)> {
+    /// cannot be taken.
+    pub(super) async fn take(disk: &dyn Disk, directory: &Path) -> Result<Untold> {
         let path: PathBuf = directory.join("LOCK");
-        let guard = disk.try_lock(&path).await.map_err(|e| Error::io("lock", &path, &e))?;
-        let Some(mut guard) = guard else {
-            return Err(in_use(directory, read_lock(disk, directory).await?.holder));
+        let failed = |error: io::Error| Error::io("lock", &path, &error);
+        let mut probes = 0;
+        let guard = loop {
+            if let Some(guard) = disk.try_lock(&path).await.map_err(failed)? {
+                break guard;
+            }
+            // A neighbour that looks whether the lock is free holds it shared
+            // for a moment. It must not keep the owner out.
+            probes += 1;
+            if probes > PROBES_MAX || disk.is_locked(&path).await.map_err(failed)? {
+                return Err(in_use(directory, read_lock(disk, directory).await?.holder));
+            }
+            tokio::time::sleep(PROBE_PAUSE).await;
         };
         let mark = read_lock(disk, directory).await?.poisoned;
         let boot = boot_id(disk).await;
-        let mark = mark
+        let poisoned = mark
             .filter(|mark| mark == UNKNOWN_BOOT || boot.as_ref().is_none_or(|boot| boot == mark));
-        let text = LockContent::text(&holder, mark.as_deref());
-        guard.write_holder(&text).await.map_err(|e| Error::io("write", &path, &e))?;
-        let poisoned = mark.is_some();
-        Ok((LockShare(Arc::new(Held { holder, boot, guard: Mutex::new(guard) })), poisoned))
+        Ok(Untold { guard, poisoned, boot })
+    }
+}
+
+impl Untold {
+    /// The file that is locked.
+    pub(super) async fn file_id(&self, directory: &Path) -> Result<FileId> {
+        let failed = |error| Error::io("look at", &directory.join("LOCK"), &error);
+        self.guard.file_id().await.map_err(failed)
     }
 
+    /// Whether an fsync has failed in the directory since this boot. The mark
+    /// is kept until it is lifted.
+    pub(super) fn poisoned(&self) -> bool {
+        self.poisoned.is_some()
+    }
+
+    /// Writes who holds the lock.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`].
+    pub(super) async fn tell(mut self, directory: &Path, holder: Holder) -> Result<LockShare> {
+        let text = LockContent::text(&holder, self.poisoned.as_deref());
+        let written = self.guard.write_holder(&text).await;
+        written.map_err(|e| Error::io("write", &directory.join("LOCK"), &e))?;
+        let (guard, free) = (Mutex::new(self.guard), watch::Sender::new(()));
+        let held = Held { holder, boot: self.boot, guard, free };
+        Ok(LockShare(Arc::new(held)))
+    }
+}
+
+impl LockShare {
     /// Marks the directory as not to be believed before the next boot.
     pub(super) async fn poison(&self) -> io::Result<()> {
         let boot = self.0.boot.as_deref().unwrap_or(UNKNOWN_BOOT);
@@ -135,13 +199,17 @@ impl LockShare {
         self.0.guard.lock().await.write_holder(&text).await
     }
 
+    pub(super) fn unlocked(&self) -> Unlocked {
+        Unlocked(self.0.free.subscribe())
+    }
+
     pub(super) fn is_the_only_share(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 }
 
 /// The current boot, where the system names it.
-async fn boot_id(disk: &dyn Disk) -> Option<String> {
+pub(super) async fn boot_id(disk: &dyn Disk) -> Option<String> {
     let bytes = disk.read(Path::new(BOOT_ID_PATH)).await.ok()?;
     let text = String::from_utf8(bytes).ok()?;
     Some(text.trim().to_string()).filter(|id| !id.is_empty())
@@ -149,7 +217,7 @@ async fn boot_id(disk: &dyn Disk) -> Option<String> {
 
 fn in_use(directory: &Path, holder: Option<Holder>) -> Error {
     let who = match holder {
-        Some(Holder { pid, started_at, address }) => {
+        Some(Holder { pid, started_at, address, server: _ }) => {
             format!("the process {pid} (listening on {address}, started {started_at})")
         }
         None => "another process, which has not said yet who it is".to_string(),
@@ -179,10 +247,33 @@ mod tests {
         assert_eq!(LockContent::parse(&[0xff, b'\n']), LockContent::default());
     }
 
+    async fn take(host: &Host, folder: &Path) -> Result<(LockShare, bool)> {
+        let untold = LockShare::take(&*host.disk, folder).await?;
+        let poisoned = untold.poisoned();
+        Ok((untold.tell(folder, holder()).await?, poisoned))
+    }
+
+    #[tokio::test]
+    async fn who_only_looks_does_not_keep_the_owner_out() {
+        let (host, folder) = (Host::real(), tempfile::tempdir().expect("a folder"));
+        let path = folder.path().join("LOCK");
+        let shared = std::fs::File::create(&path).expect("makes it");
+        fs4::FileExt::try_lock_shared(&shared).expect("nobody has it");
+        let let_go = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(shared);
+        };
+        let (taken, ()) = tokio::join!(take(&host, folder.path()), let_go);
+        let (lock, _) = taken.expect("the prober went away");
+        assert!(host.disk.is_locked(&path).await.expect("looks"));
+        drop(lock);
+        assert!(!host.disk.is_locked(&path).await.expect("looks"));
+    }
+
     #[tokio::test]
     async fn the_second_one_is_told_who_was_first_until_the_last_share_goes() {
         let (host, folder) = (Host::real(), tempfile::tempdir().expect("a folder"));
-        let take = || LockShare::take(&*host.disk, folder.path(), holder());
+        let take = || take(&host, folder.path());
         let (first, poisoned) = take().await.expect("free");
         assert!(!poisoned);
         let share = first.clone();
@@ -200,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn a_poison_mark_holds_for_this_boot_and_until_it_is_lifted() {
         let (host, folder) = (Host::real(), tempfile::tempdir().expect("a folder"));
-        let take = || LockShare::take(&*host.disk, folder.path(), holder());
+        let take = || take(&host, folder.path());
         let (lock, _) = take().await.expect("free");
         lock.poison().await.expect("marks");
         drop(lock);

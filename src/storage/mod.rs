@@ -10,6 +10,7 @@
 //! | `identity.json` | [`Identity`] | atomically |
 //! | `vote.json` | whom this replica voted for | atomically |
 //! | `committed.json` | how far the log is committed, a mere hint | without sync |
+//! | `neighbours.json` | where the other replicas live ([`Neighbours`]) | atomically |
 //! | `dropped-tail.json` | a torn tail that was cut off, until settled | atomically |
 //! | `log/<first index>.jsonl` | log entries, one a line | appended to |
 //! | `snapshot/<last index>.jsonl` | the state up to that index | atomically |
@@ -42,12 +43,15 @@
 //!
 //! Nothing here blocks a task of the runtime: disk calls run on workers.
 
+mod adoption;
 mod damage;
 mod directory;
 mod files;
 mod identity;
 mod lock;
 mod log;
+mod neighbours;
+mod place;
 pub mod record;
 mod snapshot;
 #[cfg(test)]
@@ -56,10 +60,12 @@ mod testing;
 use std::future::Future;
 use std::path::PathBuf;
 
+pub use adoption::{is_free, is_in_place};
 pub use directory::DataDirectory;
 pub use identity::Identity;
-pub use lock::{Holder, LockContent, read_lock};
+pub use lock::{Holder, LockContent, Unlocked, read_lock};
 pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogOptions, LogRecovery};
+pub use neighbours::{Neighbour, Neighbours};
 pub use snapshot::{SnapshotReader, SnapshotWriter, Snapshots};
 
 #[cfg(doc)]
@@ -123,6 +129,9 @@ impl Paths {
     }
     fn dropped_tail(&self) -> PathBuf {
         self.root.join("dropped-tail.json")
+    }
+    fn neighbours(&self) -> PathBuf {
+        self.root.join("neighbours.json")
     }
     fn log(&self) -> PathBuf {
         self.root.join("log")

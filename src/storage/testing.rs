@@ -220,6 +220,7 @@ pub(super) fn holder() -> Holder {
         pid: 4711,
         started_at: Timestamp(1_000),
         address: "127.0.0.1:8091".parse().expect("an address"),
+        server: ReplicaId(1),
     }
 }
 

@@ -72,12 +72,10 @@ fn what_a_server_must_be_told_is_asked_for_by_name() {
 }
 
 #[test]
-fn a_promise_that_cannot_be_kept_is_refused() {
-    let message = refused(&[("FTCHAT_SERVE_SURVIVOR", "auto")]);
-    assert!(
-        message.contains("FTCHAT_SERVE_SURVIVOR") && message.contains("use never"),
-        "{message}"
-    );
+fn survivors_adopt_unless_told_otherwise() {
+    let survivor = |value| resolve(&[("FTCHAT_SERVE_SURVIVOR", value)]).expect("valid").survivor;
+    assert_eq!(resolve(&[]).expect("valid").survivor, Survivor::Auto);
+    assert_eq!((survivor("auto"), survivor("never")), (Survivor::Auto, Survivor::Never));
 }
 
 #[test]

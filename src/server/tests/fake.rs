@@ -293,6 +293,7 @@ impl Backend for FakeReplica {
     /// Says back what it was handed, then echoes.
     fn serve_peer(
         &self,
+        _: ReplicaId,
         mut stream: BufReader<Stream>,
         first_line: Vec<u8>,
         remote: String,

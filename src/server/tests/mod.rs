@@ -52,7 +52,10 @@ impl Rig {
         let (connect, accept) = mpsc::channel(64);
         let (stop, stopped) = watch::channel(false);
         let listener = Box::new(FakeListener(tokio::sync::Mutex::new(accept)));
-        let server = tokio::spawn(async move { server.run(listener, stopped).await });
+        let server =
+            tokio::spawn(
+                async move { server.run(crate::types::ReplicaId(1), listener, stopped).await },
+            );
         Rig { replica, connect, stop, server }
     }
 

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ftchat::error::{Error, Result};
+use ftchat::error::Result;
 use ftchat::host::Host;
 use ftchat::limits::Limits;
 use ftchat::protocol::client::{Member, ReplicaState, Survivor};
-use ftchat::replica::{ClusterKey, ProcessInfo, Replica, ReplicaConfig, Timing};
+use ftchat::replica::{ClusterKey, ProcessInfo, ReplicaConfig, Timing};
 use ftchat::server::{PasswordCost, Server};
+use ftchat::survival::Hosting;
 use ftchat::types::ReplicaId;
 use tokio::sync::watch;
 
@@ -56,11 +57,6 @@ pub async fn serve(
         observed.runs
     };
     let own = members.iter().find(|member| member.id == id).expect("a member").address.clone();
-    let listener = host
-        .network
-        .listen(&own)
-        .await
-        .map_err(|error| Error::internal(format!("cannot listen: {error}")))?;
     // Small, so that snapshots, purges and transfers happen all the time.
     let limits = Limits {
         snapshot_log_min_bytes: 20_000,
@@ -79,33 +75,35 @@ pub async fn serve(
         survivor: Survivor::Never,
         process: ProcessInfo { pid: run, started_at: host.clock.now() },
     };
-    let replica = Replica::start(host.clone(), config).await?;
+    let started = Hosting::start(host.clone(), config).await?;
+    let hosting = started.hosting;
     // The least that Argon2 takes: it is not what is tried here.
     let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
-    let server = Server::new(host, replica.clone(), limits, cost)?;
-    let observing = observe(replica.clone(), format!("run {run} of replica {id}"), claims);
+    let server = Server::new(host, hosting.clone(), limits, cost)?;
+    let observing = observe(hosting.clone(), format!("run {run} of replica {id}"), claims);
     let (stopping, stopped) = watch::channel(false);
-    let mut serving = std::pin::pin!(server.run(listener, stopped));
+    let mut serving = std::pin::pin!(server.run_all(started.listener, started.doors, stopped));
     // The order in which `serve` stops.
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {}
-        error = replica.failed() => return Err(error),
+        error = hosting.failed() => return Err(error),
         () = observing => {}
         () = &mut serving => {}
     }
-    replica.hand_over().await;
+    hosting.hand_over().await;
     stopping.send_replace(true);
+    hosting.close_doors();
     serving.await;
-    replica.stop().await;
+    hosting.stop().await;
     Ok(())
 }
 
-async fn observe(replica: Replica, process: String, claims: Claims) {
+async fn observe(hosting: Hosting, process: String, claims: Claims) {
     let (mut was_full, mut abstained) = (false, false);
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
-        let status = replica.status();
+        let status = hosting.status();
         let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
         let notice = status.notice.unwrap_or_default();
         for own in status.hosted {

@@ -1,0 +1,113 @@
+//! What a running node does beside taking part: snapshots in time, and leaving
+//! its office in good order.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Consensus, Machine};
+use crate::types::NodeId;
+
+/// How often housekeeping looks whether a snapshot is due.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a leader that stops waits for its successor.
+const HANDOVER_MAX: Duration = Duration::from_secs(2);
+
+/// After which it asks again.
+const HANDOVER_RETRY: Duration = Duration::from_millis(100);
+
+impl Consensus {
+    /// Asks for no votes any more, and gives leadership, if this node has it,
+    /// to the follower with the longest log. Returns when another leads, when
+    /// nobody is left who could, or after [`HANDOVER_MAX`].
+    pub async fn hand_over(&self) {
+        self.disable_elections();
+        let handing_over = async {
+            while self.leads() {
+                let Some(successor) = self.successor() else { return };
+                tracing::info!(to = %successor.replica(), "handing leadership over");
+                if let Err(error) = self.0.raft.trigger().transfer_leader(successor).await {
+                    tracing::warn!(%error, "leadership was not handed over");
+                    return;
+                }
+                // Asked again, and perhaps somebody else, if that one stops as well.
+                let _ = tokio::time::timeout(HANDOVER_RETRY, self.0.router.changed()).await;
+            }
+        };
+        if tokio::time::timeout(HANDOVER_MAX, handing_over).await.is_err() {
+            tracing::warn!("nobody took leadership over in time; stopping nevertheless");
+        }
+    }
+
+    /// The reachable voter with the longest log, apart from this node. One that
+    /// runs in this very process would end with it.
+    fn successor(&self) -> Option<NodeId> {
+        let metrics = self.metrics();
+        let voters: BTreeSet<NodeId> = metrics.membership_config.membership().voter_ids().collect();
+        let reachable = |id: &NodeId| {
+            self.0
+                .links
+                .get(id.replica())
+                .is_some_and(|pair| pair.consensus.peer().is_ok() && !pair.consensus.is_local())
+        };
+        let replication = metrics.replication.unwrap_or_default();
+        replication
+            .iter()
+            .filter(|(id, _)| **id != self.0.node && voters.contains(id) && reachable(id))
+            .max_by_key(|(_, matched)| **matched)
+            .map(|(id, _)| *id)
+    }
+
+    /// Takes a snapshot when the log has outgrown the last one. Ends when
+    /// consensus stops.
+    pub(super) async fn housekeeping(self, snapshot_log_min_bytes: u64) {
+        let mut grown = 0;
+        loop {
+            tokio::time::sleep(HOUSEKEEPING_INTERVAL).await;
+            if self.metrics().running_state.is_err() {
+                return;
+            }
+            if self.0.machine.is_adopted() {
+                // See `Consensus::copy_snapshot_of`.
+                continue;
+            }
+            grown += self.0.store.take_appended_bytes();
+            let due = snapshot_log_min_bytes.max(self.0.machine.snapshot_bytes());
+            if grown >= due {
+                grown = 0;
+                if let Err(error) = self.0.raft.trigger().snapshot().await {
+                    tracing::warn!(%error, "no snapshot was taken");
+                }
+            }
+        }
+    }
+
+    /// On an adopted replica, which has no state to take a snapshot of: copies
+    /// the last one of its host when that is newer than its own, so that its
+    /// log does not grow for as long as its owner is away.
+    pub async fn copy_snapshot_of(&self, host: &Consensus) {
+        if let Err(error) = self.try_copy_snapshot_of(&host.0.machine).await {
+            tracing::warn!(%error, "no snapshot was copied for an adopted replica");
+        }
+    }
+
+    async fn try_copy_snapshot_of(&self, host: &Machine) -> crate::error::Result<()> {
+        let Some(theirs) = host.snapshots()?.latest().await? else { return Ok(()) };
+        let index = |meta: &[u8]| {
+            Ok::<_, crate::error::Error>(
+                Machine::parse_meta(meta)?.last_log_id.map_or(0, |log_id| log_id.index()),
+            )
+        };
+        let own = match self.0.machine.snapshots()?.latest().await? {
+            Some(own) => index(own.meta())?,
+            None => 0,
+        };
+        let theirs_index = index(theirs.meta())?;
+        if theirs_index <= own || theirs_index > self.0.machine.applied_index() {
+            return Ok(());
+        }
+        self.0.machine.offer(theirs);
+        let triggered = self.0.raft.trigger().snapshot().await;
+        triggered.map_err(|error| crate::error::Error::internal(error.to_string()))
+    }
+}

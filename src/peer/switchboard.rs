@@ -1,0 +1,66 @@
+//! Replicas of this very process, to which links lead without the network.
+//!
+//! A survivor runs the replicas of its dead neighbours. They must reach each
+//! other also when the neighbours' addresses are taken by somebody else, and
+//! at once, not when a redial happens to come around. The bytes are the same as
+//! on the network, handshake included.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::host::Stream;
+use crate::types::ReplicaId;
+
+/// Bytes that one side may be ahead of the other.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Takes the far end of a new connection.
+pub type Extension = Arc<dyn Fn(Stream) + Send + Sync>;
+
+/// See the head of this file. Clones share the board.
+#[derive(Clone, Default)]
+pub struct Switchboard(Arc<watch::Sender<BTreeMap<ReplicaId, Extension>>>);
+
+impl Switchboard {
+    /// From now on links to this replica lead here.
+    pub fn plug(&self, replica: ReplicaId, extension: Extension) {
+        self.0.send_modify(|board| drop(board.insert(replica, extension)));
+    }
+
+    /// From now on they lead to its address again. Connections that are open
+    /// end with the replica.
+    pub fn unplug(&self, replica: ReplicaId) {
+        self.0.send_modify(|board| drop(board.remove(&replica)));
+    }
+
+    /// Whether this process runs the replica.
+    pub fn has(&self, replica: ReplicaId) -> bool {
+        self.0.borrow().contains_key(&replica)
+    }
+
+    pub(super) fn connect(&self, replica: ReplicaId) -> Option<Stream> {
+        let extension = self.0.borrow().get(&replica).cloned()?;
+        let (near, far) = tokio::io::duplex(BUFFER_BYTES);
+        extension(Box::new(far));
+        Some(Box::new(near))
+    }
+
+    pub(super) fn watch(&self) -> Changes {
+        Changes(self.0.subscribe())
+    }
+}
+
+/// Notices of changes.
+pub(super) struct Changes(watch::Receiver<BTreeMap<ReplicaId, Extension>>);
+
+impl Changes {
+    /// Resolves when the board has changed since this was asked last.
+    pub(super) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // The board is gone, and will not change.
+            std::future::pending::<()>().await;
+        }
+    }
+}

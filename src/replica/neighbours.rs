@@ -1,0 +1,79 @@
+//! The other replicas as seen from here: who is reached, and where they live.
+
+use std::sync::Arc;
+
+use super::{Inner, Phase, Replica};
+use crate::consensus::{self, Consensus};
+use crate::peer::LinkWatch;
+use crate::storage::{DataDirectory, Neighbour, Neighbours};
+use crate::types::{NodeId, ReplicaId};
+
+impl Replica {
+    /// Whether a peer has answered and its connection is open.
+    pub fn reaches(&self, peer: ReplicaId) -> bool {
+        self.0.links.get(peer).is_some_and(|pair| pair.consensus.peer().is_ok())
+    }
+
+    /// Whether nobody listened at a peer's address when it was tried last.
+    pub fn is_gone(&self, peer: ReplicaId) -> bool {
+        self.0.links.get(peer).is_some_and(|pair| pair.consensus.is_gone())
+    }
+
+    /// Follows the connecting and disconnecting of a peer.
+    pub fn watch_peer(&self, peer: ReplicaId) -> Option<LinkWatch> {
+        Some(self.0.links.get(peer)?.consensus.watch())
+    }
+
+    /// Its node of consensus, while it runs.
+    pub fn consensus(&self) -> Option<Consensus> {
+        self.0.consensus().ok()
+    }
+
+    /// Its node, while it runs.
+    pub fn node(&self) -> Option<NodeId> {
+        Some(self.consensus()?.node())
+    }
+
+    /// Where a neighbour lives, as far as is remembered.
+    pub async fn neighbour(&self, peer: ReplicaId) -> Option<Neighbour> {
+        self.0.neighbours.lock().await.as_ref()?.get(peer).cloned()
+    }
+}
+
+impl Inner {
+    /// Reads what is remembered and keeps it up to date from now on.
+    pub(super) async fn remember_neighbours(
+        self: &Arc<Inner>,
+        directory: &DataDirectory,
+    ) -> crate::error::Result<()> {
+        let neighbours = Neighbours::open(directory).await?;
+        *self.neighbours.lock().await = Some(neighbours);
+        for (peer, pair) in self.links.iter() {
+            let changes = pair.consensus.watch();
+            consensus::spawn(&self.host, self.clone().follow_neighbour(peer, changes));
+        }
+        Ok(())
+    }
+
+    async fn follow_neighbour(self: Arc<Inner>, peer: ReplicaId, mut changes: LinkWatch) {
+        let mut stopped = self.phase.subscribe();
+        loop {
+            let located = self.links.get(peer).and_then(|pair| pair.consensus.location());
+            if let Some((introduction, location)) = located
+                && let Some(incarnation) = introduction.incarnation
+                && introduction.cluster == self.credentials.introduction().cluster
+                && let Some(neighbours) = &mut *self.neighbours.lock().await
+            {
+                let neighbour = Neighbour { replica: peer, incarnation, location };
+                if let Err(error) = neighbours.remember(neighbour).await {
+                    tracing::warn!(%peer, %error, "where a neighbour lives was not written down");
+                }
+            }
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => return,
+                () = changes.changed() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Taking over the data directory of a dead neighbour.
+//!
+//! A voter's duty is its durable state, and any process that holds the lock of
+//! that state may perform it. What must not happen is that somebody performs it
+//! on something else: a copy, an older backup put in its place, another
+//! cluster's directory under the same name, a directory whose lock means
+//! nothing because another machine sees it too. So before a byte is written:
+//!
+//! - the file system is one on which the kernel decides who holds a lock;
+//! - during the boot in which the neighbour spoke last, its `LOCK` is the very
+//!   file that it named; after a restart of the machine, which may number
+//!   files anew, it is the same machine and path, and the directory was not
+//!   opened less often than the neighbour had said, which keeps copies out;
+//! - once locked, the path still leads to the locked file;
+//! - cluster, lineage, replica and incarnation are those of the neighbour, and
+//!   no fsync has failed there since this boot.
+
+use std::path::Path;
+
+use super::damage::corrupted_whole;
+use super::directory::{read_identity, remove_temporaries};
+use super::files::sync_folder;
+use super::lock::{Holder, LockShare, boot_id};
+use super::place::{Place, machine_id};
+use super::{DataDirectory, Identity, Neighbour, Paths, on_worker};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{Disk, FileId, Host};
+use crate::protocol::peer::Location;
+
+impl DataDirectory {
+    /// Takes a dead neighbour's directory, or leaves it as it is. `own` is the
+    /// identity of the replica whose server does so.
+    ///
+    /// # Errors
+    /// [`ErrorCode::DirectoryInUse`]: it is held, so its process lives, if only
+    /// frozen. [`ErrorCode::Corrupted`]: nothing in it can be believed.
+    /// [`ErrorCode::WrongCluster`]: it is not, or cannot be known to be, what
+    /// the neighbour left. [`ErrorCode::Io`]: it cannot be opened.
+    pub async fn adopt(
+        host: &Host,
+        neighbour: &Neighbour,
+        own: &Identity,
+        holder: Holder,
+    ) -> Result<DataDirectory> {
+        let (host, neighbour, own) = (host.clone(), neighbour.clone(), own.clone());
+        on_worker(&host.clone(), "adopt-directory", async move {
+            let disk = &*host.disk;
+            let paths = Paths { root: neighbour.location.path.clone() };
+            check_file_system(disk, &paths.root).await?;
+            let found = lock_file(disk, &paths.root).await?;
+            check_place(disk, &neighbour.location, found).await?;
+            let untold = LockShare::take(disk, &paths.root).await?;
+            let locked = untold.file_id(&paths.root).await?;
+            // The name may have been given to another file between the look
+            // and the lock, or the lock have made a new one.
+            if locked != found || lock_file(disk, &paths.root).await? != found {
+                return Err(not_it(&paths.root, "its LOCK was replaced a moment ago"));
+            }
+            if untold.poisoned() {
+                return Err(corrupted_whole(
+                    &paths.root,
+                    "was marked as poisoned: an fsync failed in it since this machine started",
+                ));
+            }
+            let Some(identity) = read_identity(disk, &paths).await? else {
+                return Err(not_it(&paths.root, "it is empty"));
+            };
+            check_identity(&paths.root, &identity, &neighbour, &own)?;
+            let lock = untold.tell(&paths.root, holder).await?;
+            remove_temporaries(disk, &paths).await?;
+            // Its process may have died between a rename and its sync.
+            sync_folder(disk, &paths.root).await?;
+            let place = Place::of(disk, &paths.root, locked).await;
+            Ok(DataDirectory { host, paths, lock, identity: Ok(Some(identity)), place })
+        })
+        .await
+    }
+}
+
+/// Whether the process that ran a neighbour's directory is gone: the `LOCK`
+/// that the neighbour named during this boot is there, and nobody holds it.
+/// `None` when that cannot be known.
+pub async fn is_free(disk: &dyn Disk, location: &Location) -> Option<bool> {
+    if location.boot.is_empty() || boot_id(disk).await? != location.boot {
+        return None;
+    }
+    let path = location.path.join("LOCK");
+    if disk.file_id(&path).await.ok()? != location.lock {
+        return None;
+    }
+    disk.is_locked(&path).await.ok().map(|locked| !locked)
+}
+
+/// Whether the path still leads to the `LOCK` that is held.
+pub async fn is_in_place(disk: &dyn Disk, directory: &Path, lock: FileId) -> bool {
+    disk.file_id(&directory.join("LOCK")).await.is_ok_and(|found| found == lock)
+}
+
+async fn lock_file(disk: &dyn Disk, directory: &Path) -> Result<FileId> {
+    let path = directory.join("LOCK");
+    disk.file_id(&path).await.map_err(|error| Error::io("look at", &path, &error))
+}
+
+async fn check_file_system(disk: &dyn Disk, directory: &Path) -> Result<()> {
+    let kind = disk.file_system(directory).await;
+    let kind = kind.map_err(|error| Error::io("look at", directory, &error))?;
+    if kind.locks_are_local {
+        return Ok(());
+    }
+    Err(not_it(
+        directory,
+        &format!(
+            "a lock on its file system ({}) does not prove that nobody on another machine holds it",
+            kind.name
+        ),
+    ))
+}
+
+async fn check_place(disk: &dyn Disk, said: &Location, found: FileId) -> Result<()> {
+    let same_boot = !said.boot.is_empty() && boot_id(disk).await.as_ref() == Some(&said.boot);
+    if same_boot {
+        return match found == said.lock {
+            true => Ok(()),
+            false => Err(not_it(&said.path, "it is not the directory that its server had opened")),
+        };
+    }
+    let same_machine =
+        !said.machine.is_empty() && machine_id(disk).await.as_ref() == Some(&said.machine);
+    match same_machine {
+        true => Ok(()),
+        false => Err(not_it(&said.path, "its server ran on another machine, as far as is known")),
+    }
+}
+
+fn check_identity(
+    path: &Path,
+    found: &Identity,
+    neighbour: &Neighbour,
+    own: &Identity,
+) -> Result<()> {
+    if (found.cluster, found.lineage) != (own.cluster, own.lineage) {
+        return Err(not_it(path, "it belongs to another cluster"));
+    }
+    if found.node() != neighbour.node() {
+        let what = format!("it holds {}, and not {}", found.node(), neighbour.node());
+        return Err(not_it(path, &what));
+    }
+    if found.opens < neighbour.location.opens {
+        return Err(not_it(
+            path,
+            &format!(
+                "it is an old copy: opened {} times, where its server had opened it {} times",
+                found.opens, neighbour.location.opens
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn not_it(path: &Path, why: &str) -> Error {
+    let message = format!("the data directory {} is left alone: {why}", path.display());
+    Error::new(ErrorCode::WrongCluster, message)
+}

@@ -1,0 +1,190 @@
+//! A server that starts: its address and its directory, which a survivor may
+//! have taken over while it was dead.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::consensus;
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{FileId, Host, Listener};
+use crate::peer::{self, CallError};
+use crate::protocol::client::Member;
+use crate::protocol::peer::{Call, Introduction, Release};
+use crate::replica::ReplicaConfig;
+use crate::storage::{DataDirectory, Holder, read_lock};
+use crate::types::Address;
+
+use super::on_worker;
+
+/// How long a holder may take to let go before it is asked again.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+
+/// Between two attempts to take the lock.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// Between two attempts while the holder does not answer.
+const SILENT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a holder may take to write who it is, and an address to become free
+/// after its lock did.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Binds the address and opens the directory.
+///
+/// # Errors
+/// [`ErrorCode::AddressInUse`]; [`ErrorCode::DirectoryInUse`] when the same
+/// server runs already; what the holder answers, such as that it runs this
+/// replica from another directory; those of [`DataDirectory::open`].
+pub async fn claim(
+    host: &Host,
+    config: &ReplicaConfig,
+) -> Result<(Box<dyn Listener>, DataDirectory)> {
+    let mut listener = match host.network.listen(&config.listen).await {
+        Ok(listener) => Some(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
+        Err(error) => return Err(cannot_listen(&config.listen, &error)),
+    };
+    if listener.is_none() && holder(host, config).await?.is_none() {
+        // A survivor that does not hold this directory may serve the address
+        // for a directory that has been replaced by this one. It must say so
+        // before anything here is touched.
+        ask_at_own_address(host, config).await?;
+    }
+    let directory = open(host, config).await?;
+    let deadline = Instant::now() + MOMENT;
+    loop {
+        if let Some(listener) = listener.take() {
+            return Ok((listener, directory));
+        }
+        match host.network.listen(&config.listen).await {
+            Ok(bound) => listener = Some(bound),
+            Err(error) if Instant::now() < deadline => {
+                tracing::debug!(%error, "the address is not free yet");
+                sleep(RETRY_PAUSE).await;
+            }
+            Err(error) => return Err(cannot_listen(&config.listen, &error)),
+        }
+    }
+}
+
+async fn open(host: &Host, config: &ReplicaConfig) -> Result<DataDirectory> {
+    let unnamed_until = Instant::now() + MOMENT;
+    let mut told = None;
+    loop {
+        let in_use = match DataDirectory::open(host, &config.data_dir, config.holder()).await {
+            Err(error) if error.code == ErrorCode::DirectoryInUse => error,
+            result => return result,
+        };
+        let Some(holder) = holder(host, config).await? else {
+            if Instant::now() > unnamed_until {
+                return Err(in_use);
+            }
+            sleep(RETRY_PAUSE).await;
+            continue;
+        };
+        if holder.server == config.id {
+            // The text of an owner that died stays until the next holder has
+            // written its own.
+            if Instant::now() > unnamed_until || holder.pid == config.process.pid {
+                return Err(in_use);
+            }
+            if is_answering_as_owner(host, config, &holder).await {
+                return Err(in_use);
+            }
+            sleep(RETRY_PAUSE).await;
+            continue;
+        }
+        if told != Some(holder.pid) {
+            told = Some(holder.pid);
+            tracing::info!(
+                server = %holder.server,
+                pid = holder.pid,
+                "this replica was adopted; asking for its directory"
+            );
+        }
+        let member = Member { id: holder.server, address: holder.address.clone() };
+        match ask_release(host, config, &member, lock_file(host, config).await).await {
+            Ok(()) => sleep(RETRY_PAUSE).await,
+            Err(CallError::Refused(error)) if error.code == ErrorCode::WrongCluster => {
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the holder of the directory did not let go");
+                sleep(SILENT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether a live process of this same server answers at its address: then it
+/// was started twice.
+async fn is_answering_as_owner(host: &Host, config: &ReplicaConfig, holder: &Holder) -> bool {
+    let member = Member { id: config.id, address: holder.address.clone() };
+    let answer = ask_release(host, config, &member, lock_file(host, config).await).await;
+    matches!(answer, Err(CallError::Refused(error)) if error.code == ErrorCode::DirectoryInUse)
+}
+
+async fn ask_at_own_address(host: &Host, config: &ReplicaConfig) -> Result<()> {
+    let member = Member { id: config.id, address: config.listen.clone() };
+    match ask_release(host, config, &member, lock_file(host, config).await).await {
+        Ok(()) => Ok(()),
+        Err(CallError::Refused(error))
+            if matches!(error.code, ErrorCode::DirectoryInUse | ErrorCode::WrongCluster) =>
+        {
+            Err(error)
+        }
+        Err(error) => {
+            tracing::debug!(%error, "whoever has the address is no server of this cluster");
+            let in_use = io::Error::from(io::ErrorKind::AddrInUse);
+            Err(cannot_listen(&config.listen, &in_use))
+        }
+    }
+}
+
+async fn ask_release(
+    host: &Host,
+    config: &ReplicaConfig,
+    member: &Member,
+    lock: Option<FileId>,
+) -> Result<(), CallError> {
+    let from = Introduction { replica: config.id, cluster: None, lineage: None, incarnation: None };
+    let release = Release { replica: config.id, path: config.data_dir.clone(), lock };
+    let body = serde_json::to_vec(&release).expect("plain data serializes");
+    let spawn = |task| consensus::spawn(host, task);
+    let key = &config.cluster_key;
+    peer::ask(host, key, from, member, Call::Release, body.into(), RELEASE_MAX, spawn).await?;
+    Ok(())
+}
+
+/// Who holds the directory, or held it last, as `LOCK` says.
+async fn holder(host: &Host, config: &ReplicaConfig) -> Result<Option<Holder>> {
+    let (disk, path) = (host.disk.clone(), config.data_dir.clone());
+    let read = on_worker(host, async move {
+        let lock = path.join("LOCK");
+        match disk.is_locked(&lock).await {
+            Ok(true) => Ok(read_lock(&*disk, &path).await?.holder),
+            Ok(false) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("look at", &lock, &error)),
+        }
+    });
+    read.await.unwrap_or(Ok(None))
+}
+
+async fn lock_file(host: &Host, config: &ReplicaConfig) -> Option<FileId> {
+    let (disk, path) = (host.disk.clone(), config.data_dir.join("LOCK"));
+    // A directory that is empty has none.
+    on_worker(host, async move { disk.file_id(&path).await.ok() }).await?
+}
+
+fn cannot_listen(address: &Address, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return Error::new(
+            ErrorCode::AddressInUse,
+            format!("{address} is taken by another process; stop it or choose another --listen"),
+        );
+    }
+    Error::new(ErrorCode::Io, format!("cannot listen on {address}: {error}"))
+}

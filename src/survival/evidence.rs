@@ -1,0 +1,64 @@
+//! Whether a neighbour's process is gone.
+//!
+//! When a process dies the kernel takes its memory first and closes its files
+//! then, in the order of their numbers; so its lock may be free a moment after
+//! its connections are closed, or before. The lock is therefore looked at every
+//! millisecond for a while, and then less often for as long as the neighbour
+//! does not answer. It is looked at by sharing it for a moment, which cannot be
+//! mistaken for holding it.
+//!
+//! Of a neighbour on another host, or one that was never met, no lock tells
+//! anything. That nobody listens at its address any more is the next best
+//! evidence: good enough to elect without waiting, as an election is always
+//! safe, and never good enough to adopt.
+
+use std::time::Duration;
+
+use super::{Hosting, on_worker};
+use crate::storage::{Neighbour, is_free};
+use crate::types::ReplicaId;
+
+/// Between two looks at first.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+
+/// Looks at this pace.
+const LOOKS: u32 = 50;
+
+/// Between two looks afterwards.
+const LATER_PAUSE: Duration = Duration::from_millis(20);
+
+/// What is known of a neighbour whose connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Its lock is free: its process is dead.
+    LockFree,
+    /// Nobody listens at its address.
+    Refused,
+}
+
+/// Looks until there is evidence, or the neighbour answers again (`None`).
+pub async fn gather(hosting: &Hosting, peer: ReplicaId) -> Option<Evidence> {
+    let home = hosting.home();
+    let neighbour = home.neighbour(peer).await;
+    let mut looks = 0;
+    while !home.reaches(peer) {
+        if let Some(neighbour) = &neighbour
+            && let Some(free) = look_at_lock(hosting, neighbour).await
+        {
+            if free {
+                return Some(Evidence::LockFree);
+            }
+            // It is held: the process is ending, frozen, or starting again.
+        } else if home.is_gone(peer) {
+            return Some(Evidence::Refused);
+        }
+        looks += 1;
+        tokio::time::sleep(if looks < LOOKS { LOOK_PAUSE } else { LATER_PAUSE }).await;
+    }
+    None
+}
+
+async fn look_at_lock(hosting: &Hosting, neighbour: &Neighbour) -> Option<bool> {
+    let (disk, location) = (hosting.0.host.disk.clone(), neighbour.location.clone());
+    on_worker(&hosting.0.host, async move { is_free(&*disk, &location).await }).await?
+}

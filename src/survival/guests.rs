@@ -1,0 +1,201 @@
+//! One adopted replica: taking it over, and letting it go.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Door, Hosting, on_worker};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{BoxFuture, FileId, Listener, Stream};
+use crate::replica::{Replica, ReplicaConfig};
+use crate::storage::{DataDirectory, Identity, is_in_place, read_lock};
+use crate::types::{Address, ReplicaId};
+
+/// An adopted replica.
+pub struct Guest {
+    /// Its voter.
+    pub replica: Replica,
+    /// Its data directory.
+    pub path: PathBuf,
+    /// The `LOCK` that is held.
+    pub lock: FileId,
+    door: Option<DoorHandle>,
+}
+
+struct DoorHandle {
+    stop: watch::Sender<bool>,
+    unbound: watch::Receiver<()>,
+}
+
+/// A listener that tells when it is gone.
+struct Told {
+    listener: Box<dyn Listener>,
+    /// Dropped after the listener, hence the last of the fields.
+    _unbound: watch::Sender<()>,
+}
+
+impl Listener for Told {
+    fn accept(&self) -> BoxFuture<'_, std::io::Result<(Stream, String)>> {
+        self.listener.accept()
+    }
+    fn local_address(&self) -> Address {
+        self.listener.local_address()
+    }
+}
+
+impl Guest {
+    /// Whether its address is served here.
+    pub fn has_door(&self) -> bool {
+        self.door.is_some()
+    }
+
+    /// Stops listening at its address.
+    pub fn close_door(&mut self) {
+        if let Some(door) = &self.door {
+            door.stop.send_replace(true);
+        }
+    }
+
+    /// Stops listening, stops the voter, closes and unlocks its directory.
+    pub async fn stop(mut self) {
+        self.close_door();
+        if let Some(mut door) = self.door.take() {
+            // Nothing is sent: an error is the end of the listener.
+            while door.unbound.changed().await.is_ok() {}
+        }
+        self.replica.stop().await;
+    }
+}
+
+impl Hosting {
+    /// Adopts a neighbour that does not answer, if its process is dead and its
+    /// directory is what it should be.
+    ///
+    /// # Errors
+    /// Why not; [`ErrorCode::DirectoryInUse`] when its process lives.
+    pub(super) async fn adopt(&self, peer: ReplicaId) -> Result<()> {
+        let own = self.identity()?;
+        let Some(neighbour) = self.0.home.neighbour(peer).await else {
+            return Err(Error::unavailable(
+                "it is not known where its data is, as it was never met",
+            ));
+        };
+        let holder = self.0.config.holder();
+        let directory = match DataDirectory::adopt(&self.0.host, &neighbour, &own, holder).await {
+            Ok(directory) => directory,
+            Err(error) if error.code == ErrorCode::DirectoryInUse => {
+                return Err(Error::new(
+                    error.code,
+                    self.held(peer, &neighbour.location.path).await,
+                ));
+            }
+            Err(error) => return Err(error),
+        };
+        let member = self.0.config.members.iter().find(|member| member.id == peer);
+        let member = member.ok_or_else(|| Error::internal("a neighbour is a member"))?;
+        let config = ReplicaConfig {
+            id: peer,
+            listen: member.address.clone(),
+            data_dir: neighbour.location.path.clone(),
+            ..self.0.config.clone()
+        };
+        let (path, lock) = (directory.path().to_path_buf(), directory.lock_file());
+        let home = Some(self.0.home.clone());
+        let board = self.0.switchboard.clone();
+        let replica =
+            match Replica::start_on(self.0.host.clone(), config, directory, board.clone(), home)
+                .await
+            {
+                Ok(replica) => replica,
+                Err(error) => {
+                    board.unplug(peer);
+                    return Err(error);
+                }
+            };
+        replica.loaded().await;
+        let guest = Guest { replica, path, lock, door: None };
+        let refused = match guest.replica.failure() {
+            Some(failure) => Some(failure),
+            None if !self.adopts() => Some(Error::unavailable("this server is stopping")),
+            None => None,
+        };
+        if let Some(error) = refused {
+            board.unplug(peer);
+            guest.stop().await;
+            return Err(error);
+        }
+        tracing::info!(replica = %peer, path = %guest.path.display(), "adopted a dead neighbour");
+        let mut state = self.state();
+        state.obstacles.remove(&peer);
+        state.guests.insert(peer, guest);
+        Ok(())
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        self.0.home.identity().ok_or_else(|| Error::unavailable("this replica has no data yet"))
+    }
+
+    /// Why a lock that is held is held.
+    async fn held(&self, peer: ReplicaId, path: &std::path::Path) -> String {
+        let (disk, path) = (self.0.host.disk.clone(), path.to_path_buf());
+        let holder = on_worker(&self.0.host, async move { read_lock(&*disk, &path).await }).await;
+        let server = match holder {
+            Some(Ok(content)) => content.holder.map(|holder| holder.server),
+            Some(Err(_)) | None => None,
+        };
+        match server {
+            Some(server) if server != peer => {
+                format!("server {server} runs replica {peer} and does not answer: frozen?")
+            }
+            _ => format!("server {peer} does not answer but holds its lock: frozen?"),
+        }
+    }
+
+    /// Binds the addresses of adopted replicas that are free.
+    pub(super) async fn open_doors(&self) {
+        let closed: Vec<(ReplicaId, Address)> = {
+            let state = self.state();
+            let closed = state.guests.iter().filter(|(_, guest)| !guest.has_door());
+            closed.map(|(id, guest)| (*id, guest.replica.address().clone())).collect()
+        };
+        for (id, address) in closed {
+            let listener = match self.0.host.network.listen(&address).await {
+                Ok(listener) => listener,
+                Err(error) => {
+                    tracing::debug!(%address, %error, "the address of an adopted replica is not free");
+                    continue;
+                }
+            };
+            let (stop, stopping) = watch::channel(false);
+            let (unbound_sender, unbound) = watch::channel(());
+            let listener = Box::new(Told { listener, _unbound: unbound_sender });
+            let mut state = self.state();
+            let Some(guest) = state.guests.get_mut(&id) else { continue };
+            guest.door = Some(DoorHandle { stop, unbound });
+            let door = Door { replica: id, listener, stop: stopping };
+            // Dropped, and unbound with it, where nobody serves doors.
+            drop(self.0.doors.send(door));
+        }
+    }
+
+    /// Stops a guest and unlocks its directory.
+    pub(super) async fn let_go(&self, id: ReplicaId) {
+        let guest = self.state().guests.remove(&id);
+        if let Some(guest) = guest {
+            guest.replica.yield_to_host().await;
+            self.0.switchboard.unplug(id);
+            guest.stop().await;
+            tracing::info!(replica = %id, "let go of an adopted replica");
+        }
+    }
+
+    /// Whether the path of a guest still leads to the directory that is held.
+    pub(super) async fn is_in_place(&self, id: ReplicaId) -> bool {
+        let place = self.state().guests.get(&id).map(|guest| (guest.path.clone(), guest.lock));
+        let Some((path, lock)) = place else { return false };
+        let disk = Arc::clone(&self.0.host.disk);
+        let look = async move { is_in_place(&*disk, &path, lock).await };
+        on_worker(&self.0.host, look).await.unwrap_or(false)
+    }
+}

@@ -1,0 +1,256 @@
+//! Survival: how the last server of a host goes on when all others are dead.
+//!
+//! Raft needs a majority of voters, and it gets one. A voter's duty is its
+//! durable state, and any process that holds the lock of that state may perform
+//! it. So when the majority is lost, a surviving server *adopts* its dead
+//! neighbours: it takes the locks of their data directories, runs their voters
+//! inside its own process on their own files, and listens at their addresses
+//! where it can. The majority is whole again, a leader is elected by the
+//! ordinary rules, and everything stays linearizable, also when the survivor
+//! lagged behind: the dead one's log is right there.
+//!
+//! # Why this is safe
+//! The kernel releases a lock when, and only when, the process that holds it is
+//! gone. So no two processes ever run the same voter, whatever anybody believes
+//! about who is alive. What may be adopted, and why a copy or another cluster's
+//! directory may not, is told in `storage/adoption.rs`. A frozen process holds
+//! its lock; nobody steals it, and writes wait until it goes on.
+//!
+//! # When
+//! - **By evidence** ([`evidence`]). When a process dies the kernel closes its
+//!   connections. A closed connection is a hint; a free lock is the proof. If
+//!   the leader is gone and a majority is left, that majority elects at once
+//!   ([`Consensus::contest`](crate::consensus::Consensus::contest)). If no
+//!   majority is left, the dead are adopted at once.
+//! - **By silence.** When no majority has been heard of for an election
+//!   timeout, every neighbour that does not answer is tried, again and again.
+//!   That is how one server that was started alone after everything crashed
+//!   comes to run all replicas, with every acknowledged message.
+//!
+//! # What an adopted replica is
+//! A voter with its log and vote on its own disk, without a state of its own.
+//! Should it be elected, as its log was the longest, it leads until the host's
+//! own replica has everything and then hands over.
+//!
+//! # Hand-back
+//! An owner that comes back ([`claim`]) finds its lock held, reads in `LOCK` by
+//! whom, and asks that server to let go. The holder stops the voter, unbinds
+//! the address and unlocks; then it leaves the lock alone until the owner has
+//! been seen or [`REST`] is over. One replica at a time, and the next only when
+//! the last one answers again: two at once could leave no majority.
+//!
+//! # How it fails
+//! A neighbour whose directory is damaged, or somebody else's, or cannot be
+//! opened, is left alone, and `status` says why. An adopted replica that fails
+//! is let go; only the server's own replica can end the process.
+
+mod claim;
+mod evidence;
+mod guests;
+mod task;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::BufReader;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::guests::Guest;
+use crate::consensus;
+use crate::error::{Error, Result};
+use crate::host::{Host, Listener, Stream};
+use crate::protocol::client::{ServerStatus, Survivor};
+use crate::replica::{Replica, ReplicaConfig, Switchboard};
+use crate::types::ReplicaId;
+
+/// How long a holder leaves a lock alone that it gave back, unless its owner
+/// has been seen earlier.
+const REST: Duration = Duration::from_secs(2);
+
+/// A server's own replica and those that it has adopted. Clones share them.
+#[derive(Clone)]
+pub struct Hosting(Arc<Inner>);
+
+struct Inner {
+    host: Host,
+    config: ReplicaConfig,
+    home: Replica,
+    switchboard: Switchboard,
+    state: Mutex<State>,
+    doors: mpsc::UnboundedSender<Door>,
+    /// Ends the task.
+    stopped: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    guests: BTreeMap<ReplicaId, Guest>,
+    /// Why a neighbour that does not answer was not adopted.
+    obstacles: BTreeMap<ReplicaId, String>,
+    /// Whether nobody is adopted any more: the server stops.
+    forbidden: bool,
+}
+
+/// The address of an adopted replica, bound in its place, to be served like the
+/// server's own until `stop` says so.
+pub struct Door {
+    /// Whose address it is.
+    pub replica: ReplicaId,
+    /// The bound address.
+    pub listener: Box<dyn Listener>,
+    /// When to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// What [`Hosting::start`] gives.
+pub struct Started {
+    /// The replicas.
+    pub hosting: Hosting,
+    /// The server's own address.
+    pub listener: Box<dyn Listener>,
+    /// Addresses of adopted replicas, as they are bound.
+    pub doors: mpsc::UnboundedReceiver<Door>,
+}
+
+impl Hosting {
+    /// Binds the server's address, opens its data directory, where needed by
+    /// asking whoever runs it to give it back, and starts its replica.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorCode::AddressInUse`],
+    /// [`crate::error::ErrorCode::DirectoryInUse`] and those of
+    /// [`Replica::start_on`].
+    pub async fn start(host: Host, config: ReplicaConfig) -> Result<Started> {
+        let (listener, directory) = claim::claim(&host, &config).await?;
+        let switchboard = Switchboard::default();
+        let home =
+            Replica::start_on(host.clone(), config.clone(), directory, switchboard.clone(), None)
+                .await?;
+        let (doors, open_doors) = mpsc::unbounded_channel();
+        let hosting = Hosting(Arc::new(Inner {
+            host: host.clone(),
+            config,
+            home,
+            switchboard,
+            state: Mutex::default(),
+            doors,
+            stopped: watch::Sender::new(false),
+        }));
+        consensus::spawn(&host, task::run(hosting.clone()));
+        Ok(Started { hosting, listener, doors: open_doors })
+    }
+
+    /// The server's own replica.
+    pub fn home(&self) -> &Replica {
+        &self.0.home
+    }
+
+    /// Takes over a connection whose first line said that a peer calls one of
+    /// the replicas, until it ends.
+    pub async fn serve_peer(
+        &self,
+        to: ReplicaId,
+        stream: BufReader<Stream>,
+        first_line: Vec<u8>,
+        remote: String,
+    ) {
+        if let Some(replica) = self.replica(to) {
+            replica.serve_peer(stream, first_line, remote).await;
+        }
+    }
+
+    fn replica(&self, id: ReplicaId) -> Option<Replica> {
+        if id == self.0.home.id() {
+            return Some(self.0.home.clone());
+        }
+        self.state().guests.get(&id).map(|guest| guest.replica.clone())
+    }
+
+    /// The server's view: its own replica's, with those that it has adopted.
+    pub fn status(&self) -> ServerStatus {
+        let mut status = self.0.home.status();
+        let state = self.state();
+        for guest in state.guests.values() {
+            let theirs = guest.replica.status();
+            // An adopted replica leads for a moment before its host does.
+            status.writable |= theirs.writable;
+            status.commit = status.commit.max(theirs.commit);
+            status.term = status.term.max(theirs.term);
+            status.hosted.extend(theirs.hosted);
+        }
+        status.hosted.sort_by_key(|replica| replica.id);
+        if !state.obstacles.is_empty() && !status.writable {
+            let obstacles: Vec<&str> = state.obstacles.values().map(String::as_str).collect();
+            let mut notice = obstacles.join("; ");
+            if let Some(other) = &status.notice {
+                notice = format!("{notice}; {other}");
+            }
+            status.notice = Some(notice);
+        }
+        status
+    }
+
+    /// Adopts nobody from now on, and gives leadership to another server.
+    pub async fn hand_over(&self) {
+        let guests: Vec<Replica> = {
+            let mut state = self.state();
+            state.forbidden = true;
+            state.guests.values().map(|guest| guest.replica.clone()).collect()
+        };
+        for guest in guests {
+            guest.hand_over().await;
+        }
+        self.0.home.hand_over().await;
+    }
+
+    /// Stops listening at the addresses of adopted replicas; what was taken is
+    /// finished.
+    pub fn close_doors(&self) {
+        for guest in self.state().guests.values_mut() {
+            guest.close_door();
+        }
+    }
+
+    /// Stops all replicas, closes and unlocks their directories.
+    pub async fn stop(&self) {
+        self.0.stopped.send_replace(true);
+        let guests = {
+            let mut state = self.state();
+            state.forbidden = true;
+            std::mem::take(&mut state.guests)
+        };
+        for (id, guest) in guests {
+            self.0.switchboard.unplug(id);
+            guest.stop().await;
+        }
+        self.0.home.stop().await;
+    }
+
+    /// Resolves when the server's own replica can no longer do its duty.
+    pub async fn failed(&self) -> Error {
+        self.0.home.failed().await
+    }
+
+    fn adopts(&self) -> bool {
+        self.0.config.survivor == Survivor::Auto && !self.state().forbidden
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("no panic while held")
+    }
+}
+
+/// Runs disk calls of the survivor's own on a worker.
+async fn on_worker<T: Send + 'static>(
+    host: &Host,
+    job: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let (send, receive) = oneshot::channel();
+    let job = async move {
+        // Nobody waits any more when the caller was cancelled.
+        let _ = send.send(job.await);
+    };
+    host.workers.spawn("neighbour", Box::pin(job));
+    receive.await.ok()
+}

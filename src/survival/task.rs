@@ -1,0 +1,347 @@
+//! The task that watches over the neighbours.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::evidence::{Evidence, gather};
+use super::{Hosting, REST};
+use crate::consensus::{self, Consensus};
+use crate::error::{Error, ErrorCode};
+use crate::replica::ReleaseRequest;
+use crate::types::ReplicaId;
+
+/// How often the neighbours are looked after when nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Longest addition to a tick, so that survivors do not keep step.
+const TICK_JITTER_MAX_MS: u64 = 50;
+
+/// A tick while an owner waits for its replica.
+const BUSY_TICK: Duration = Duration::from_millis(10);
+
+/// Pause before a directory that was refused is looked at again. It takes a
+/// person to change that.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often the place of adopted directories is checked, and unbound addresses
+/// are tried.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the next release waits for the last owner to answer.
+const OWNER_MAX: Duration = Duration::from_secs(5);
+
+enum Event {
+    /// A neighbour's connection was closed, and there is evidence.
+    Gone(ReplicaId, Evidence),
+    /// An adopted replica can no longer do its duty.
+    Failed(ReplicaId, Error),
+}
+
+struct Task {
+    hosting: Hosting,
+    events: mpsc::UnboundedSender<Event>,
+    /// Neighbours that are known to be dead until they answer again.
+    gone: BTreeMap<ReplicaId, Evidence>,
+    /// Until when a neighbour's lock is left alone.
+    rests: BTreeMap<ReplicaId, Instant>,
+    /// Owners that want their replicas back, in order.
+    waiting: VecDeque<ReleaseRequest>,
+    /// The replica given back last, and when.
+    last_release: Option<(ReplicaId, Instant)>,
+    next_check: Instant,
+}
+
+/// Watches over the neighbours until the server stops.
+pub async fn run(hosting: Hosting) {
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let mut releases = hosting.home().take_release_requests();
+    let mut stopped = hosting.0.stopped.subscribe();
+    for member in &hosting.0.config.members {
+        if member.id != hosting.home().id() {
+            let watching = watch_neighbour(hosting.clone(), member.id, events.clone());
+            consensus::spawn(&hosting.0.host, watching);
+        }
+    }
+    let mut task = Task {
+        hosting: hosting.clone(),
+        events,
+        gone: BTreeMap::new(),
+        rests: BTreeMap::new(),
+        waiting: VecDeque::new(),
+        last_release: None,
+        next_check: Instant::now() + CHECK_INTERVAL,
+    };
+    loop {
+        let jitter = Duration::from_millis(hosting.0.host.random_u64() % TICK_JITTER_MAX_MS);
+        let tick = if task.waiting.is_empty() { TICK + jitter } else { BUSY_TICK };
+        let step = async {
+            tokio::select! {
+                biased;
+                Some(event) = happened.recv() => task.event(event).await,
+                Some(request) = releases.recv() => task.waiting.push_back(request),
+                () = sleep(tick) => {}
+            }
+            task.look_after().await;
+        };
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = step => {}
+        }
+    }
+}
+
+/// Gathers evidence whenever a neighbour's connection is closed.
+async fn watch_neighbour(hosting: Hosting, peer: ReplicaId, events: mpsc::UnboundedSender<Event>) {
+    let mut stopped = hosting.0.stopped.subscribe();
+    let watching = async {
+        let Some(mut changes) = hosting.home().watch_peer(peer) else { return };
+        loop {
+            while !hosting.home().reaches(peer) {
+                changes.changed().await;
+            }
+            while hosting.home().reaches(peer) {
+                changes.changed().await;
+            }
+            if hosting.state().guests.contains_key(&peer) {
+                continue;
+            }
+            if let Some(evidence) = gather(&hosting, peer).await {
+                // Nobody listens when the server stops.
+                drop(events.send(Event::Gone(peer, evidence)));
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+        () = watching => {}
+    }
+}
+
+impl Task {
+    fn home(&self) -> Option<Consensus> {
+        self.hosting.home().consensus().filter(|consensus| !consensus.is_pristine())
+    }
+
+    fn has_guest(&self, id: ReplicaId) -> bool {
+        self.hosting.state().guests.contains_key(&id)
+    }
+
+    async fn event(&mut self, event: Event) {
+        match event {
+            Event::Gone(peer, evidence) => {
+                if !self.hosting.home().reaches(peer) && !self.has_guest(peer) {
+                    tracing::info!(%peer, ?evidence, "a neighbour is gone");
+                    self.gone.insert(peer, evidence);
+                    self.act_on_evidence().await;
+                }
+            }
+            Event::Failed(id, error) => {
+                tracing::error!(replica = %id, %error, "an adopted replica failed and is let go");
+                self.hosting.let_go(id).await;
+                self.refuse(id, error.message);
+            }
+        }
+    }
+
+    /// Somebody is known to be dead. If a majority is left, it elects; if not,
+    /// the dead are adopted.
+    async fn act_on_evidence(&mut self) {
+        let Some(home) = self.home() else { return };
+        let total = self.hosting.0.config.members.len();
+        let dead: Vec<ReplicaId> = self
+            .gone
+            .iter()
+            .filter(|(_, evidence)| **evidence == Evidence::LockFree)
+            .map(|(peer, _)| *peer)
+            .collect();
+        if (total - dead.len()) * 2 <= total && self.hosting.adopts() {
+            self.adopt(dead).await;
+        }
+        // The route may lead to an adopted replica or to nobody; then nobody
+        // can be deposed by mistake.
+        let leader = home.leader();
+        if leader.is_none_or(|leader| self.gone.contains_key(&leader) || self.has_guest(leader)) {
+            let contest = async move { home.contest().await };
+            consensus::spawn(&self.hosting.0.host, contest);
+        }
+    }
+
+    async fn adopt(&mut self, peers: Vec<ReplicaId>) {
+        let now = Instant::now();
+        let due: Vec<ReplicaId> = peers
+            .into_iter()
+            .filter(|peer| self.rests.get(peer).is_none_or(|until| *until <= now))
+            .collect();
+        let hosting = &self.hosting;
+        let adopted = join_all(due.iter().map(|peer| hosting.adopt(*peer))).await;
+        for (peer, result) in due.into_iter().zip(adopted) {
+            match result {
+                Ok(()) => {
+                    self.gone.remove(&peer);
+                    self.watch_guest(peer);
+                    self.next_check = Instant::now();
+                }
+                Err(error) if error.code == ErrorCode::DirectoryInUse => {
+                    self.gone.remove(&peer);
+                    self.note(peer, error.message);
+                }
+                Err(error) => {
+                    let why = format!("replica {peer} cannot be taken over: {}", error.message);
+                    self.refuse(peer, why);
+                }
+            }
+        }
+    }
+
+    fn watch_guest(&self, id: ReplicaId) {
+        let Some(replica) = self.hosting.replica(id) else { return };
+        let (events, mut stopped) = (self.events.clone(), self.hosting.0.stopped.subscribe());
+        consensus::spawn(&self.hosting.0.host, async move {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = replica.stopped() => {}
+                // Nobody listens when the server stops.
+                error = replica.failed() => drop(events.send(Event::Failed(id, error))),
+            }
+        });
+    }
+
+    fn note(&self, peer: ReplicaId, why: String) {
+        let mut state = self.hosting.state();
+        if state.obstacles.get(&peer) != Some(&why) {
+            tracing::warn!(%peer, why, "a neighbour that does not answer is not taken over");
+            state.obstacles.insert(peer, why);
+        }
+    }
+
+    fn refuse(&mut self, peer: ReplicaId, why: String) {
+        self.note(peer, why);
+        self.rests.insert(peer, Instant::now() + REFUSED_PAUSE);
+    }
+
+    /// What there is to do whether something happened or not.
+    async fn look_after(&mut self) {
+        let hosting = self.hosting.clone();
+        let home = hosting.home();
+        let answering = |peer: &ReplicaId| home.reaches(*peer);
+        // Whoever answers is neither dead nor in need of rest.
+        self.gone.retain(|peer, _| !answering(peer));
+        self.rests.retain(|peer, until| *until > Instant::now() && !answering(peer));
+        hosting.state().obstacles.retain(|peer, _| !answering(peer));
+        self.serve_owners().await;
+        self.break_silence().await;
+        if self.next_check <= Instant::now() {
+            self.next_check = Instant::now() + CHECK_INTERVAL;
+            self.check_guests().await;
+            hosting.open_doors().await;
+        }
+    }
+
+    /// No majority has been heard of for a while: whoever does not answer is
+    /// tried, whatever is known of it.
+    async fn break_silence(&mut self) {
+        let Some(consensus) = self.home() else { return };
+        let timeout_ms = self.hosting.0.config.timing.election_timeout_max_ms;
+        if !self.hosting.adopts() || consensus.silence() < Duration::from_millis(timeout_ms) {
+            return;
+        }
+        let home = self.hosting.home();
+        let members = &self.hosting.0.config.members;
+        let missing: Vec<ReplicaId> = members
+            .iter()
+            .map(|member| member.id)
+            .filter(|id| *id != home.id() && !self.has_guest(*id) && !home.reaches(*id))
+            .collect();
+        let guests_before = self.hosting.state().guests.len();
+        self.adopt(missing).await;
+        if self.hosting.state().guests.len() > guests_before {
+            consensus::spawn(&self.hosting.0.host, async move { consensus.contest().await });
+        }
+    }
+
+    /// Gives replicas back, one at a time.
+    async fn serve_owners(&mut self) {
+        while let Some(request) = self.waiting.front() {
+            if request.reply.is_closed() {
+                self.waiting.pop_front();
+                continue;
+            }
+            if !self.last_owner_answers(request.release.replica) {
+                return;
+            }
+            let Some(request) = self.waiting.pop_front() else { return };
+            let answer = self.release(&request).await;
+            // The owner notices by the lock as well.
+            drop(request.reply.send(answer));
+        }
+    }
+
+    /// Whether the owner that was served last is back at work, or has failed to
+    /// come back in time.
+    fn last_owner_answers(&self, next: ReplicaId) -> bool {
+        let Some((last, at)) = self.last_release else { return true };
+        if last == next || at.elapsed() > OWNER_MAX || self.has_guest(last) {
+            return true;
+        }
+        let Some(home) = self.home() else { return true };
+        self.hosting.home().reaches(last) && home.is_followed_by(last)
+    }
+
+    async fn release(&mut self, request: &ReleaseRequest) -> Result<(), Error> {
+        let release = &request.release;
+        let (id, home) = (release.replica, &self.hosting.0.config);
+        if id == home.id {
+            let pid = home.process.pid;
+            return Err(Error::new(
+                ErrorCode::DirectoryInUse,
+                format!("server {id} runs already, as the process {pid}"),
+            ));
+        }
+        let held = self.hosting.state().guests.get(&id).map(|it| (it.lock, it.path.clone()));
+        let Some((lock, path)) = held else {
+            // Given back already, or never taken: the lock tells.
+            return Ok(());
+        };
+        if release.lock != Some(lock) && self.hosting.is_in_place(id).await {
+            return Err(Error::new(
+                ErrorCode::WrongCluster,
+                format!(
+                    "server {} runs replica {id} on its data in {}, and not on {}; start it with \
+                     --data-dir {}",
+                    home.id,
+                    path.display(),
+                    release.path.display(),
+                    path.display()
+                ),
+            ));
+        }
+        self.hosting.let_go(id).await;
+        self.rests.insert(id, Instant::now() + REST);
+        self.last_release = Some((id, Instant::now()));
+        Ok(())
+    }
+
+    /// Lets go of guests whose directory is gone, or whose replica has begun
+    /// anew elsewhere.
+    async fn check_guests(&mut self) {
+        let guests: Vec<ReplicaId> = self.hosting.state().guests.keys().copied().collect();
+        for id in guests {
+            let replaced = self.home().is_some_and(|home| {
+                let node = self.hosting.replica(id).and_then(|guest| guest.node());
+                node.is_some_and(|node| home.newest_incarnation(id).is_some_and(|it| it > node))
+            });
+            if replaced || !self.hosting.is_in_place(id).await {
+                tracing::warn!(replica = %id, "the directory of an adopted replica was replaced");
+                self.hosting.let_go(id).await;
+                self.refuse(id, format!("the data directory of replica {id} was replaced"));
+            }
+        }
+    }
+}
