@@ -32,7 +32,7 @@ fn defaults_are_those_of_the_limits() {
     assert_eq!(settings.timing.election_timeout_min_ms, 300);
     assert_eq!(settings.timing.election_timeout_max_ms, 600);
     assert_eq!(settings.password_cost, PasswordCost { memory_kib: 19_456, passes: 2 });
-    assert_eq!((settings.survivor, settings.insecure), (Survivor::Never, false));
+    assert_eq!((settings.survivor, settings.insecure), (Survivor::Auto, false));
     assert_eq!(settings.members.len(), 3);
 }
 
