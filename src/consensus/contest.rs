@@ -113,25 +113,4 @@ impl Consensus {
         let answer = timeout(ANSWER_MAX, pair.consensus.call(Call::Contest, body.into())).await;
         serde_json::from_slice(&answer.ok()?.ok()?).ok()
     }
-
-    /// On an adopted replica that leads: gives leadership to the replica of its
-    /// host, once that has all entries. Returns whether there was anything to do.
-    pub async fn yield_to(&self, host: NodeId) -> bool {
-        let metrics = self.metrics();
-        if metrics.state != ServerState::Leader {
-            return false;
-        }
-        let voters: Vec<NodeId> = metrics.membership_config.membership().voter_ids().collect();
-        let replication = metrics.replication.unwrap_or_default();
-        let matched = replication.get(&host).and_then(|log_id| *log_id);
-        let has_all = matched.map(|log_id| log_id.index()) >= metrics.last_log_index;
-        if voters.contains(&host) && has_all {
-            let raft = self.0.raft.clone();
-            let transfer = async move { raft.trigger().transfer_leader(host).await };
-            if let Err(error) = runtime::scoped(&self.0.host, transfer).await {
-                tracing::warn!(%error, "an adopted replica did not give leadership to its host");
-            }
-        }
-        true
-    }
 }

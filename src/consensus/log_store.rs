@@ -185,6 +185,17 @@ impl LogStore {
         self.memory.lock().expect("no panic while held").last
     }
 
+    /// The log id of the entry at `index`; `None` when the log does not have it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`], [`ErrorCode::Io`].
+    pub async fn log_id_at(&self, index: u64) -> Result<Option<LogId>, Error> {
+        if index < self.log.first() || index >= self.log.next() {
+            return Ok(None);
+        }
+        Ok(self.read(index, index + 1, 1).await?.first().map(|entry| entry.log_id))
+    }
+
     /// The vote that is on disk.
     pub fn vote(&self) -> Option<Vote> {
         self.memory.lock().expect("no panic while held").vote

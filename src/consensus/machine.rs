@@ -93,6 +93,19 @@ impl Machine {
         }))
     }
 
+    /// Sets the place of an adopted replica, before its node starts.
+    pub(super) fn begin_at(&self, applied: LogId, membership: StoredMembership) {
+        let mut position = self.0.position.lock().expect("no panic while held");
+        *position = Position { applied: Some(applied), membership };
+        self.0.applied.send_replace(applied.index());
+    }
+
+    /// The last entry applied, and the membership at that place.
+    pub(super) fn position(&self) -> (Option<LogId>, StoredMembership) {
+        let position = self.0.position.lock().expect("no panic while held").clone();
+        (position.applied, position.membership)
+    }
+
     /// Whether it keeps no state of its own.
     pub fn is_adopted(&self) -> bool {
         self.0.adopted
@@ -262,8 +275,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        let position = self.0.position.lock().expect("no panic while held").clone();
-        Ok((position.applied, position.membership))
+        Ok(self.position())
     }
 
     async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>

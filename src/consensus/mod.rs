@@ -29,6 +29,7 @@
 //!   follows when peers have answered.
 //! - `enable_pre_vote`: a replica that was cut off does not raise the term.
 
+mod adopted;
 mod contest;
 mod entry;
 mod faults;
@@ -127,7 +128,9 @@ struct Inner {
 }
 
 impl Consensus {
-    /// Loads snapshot and log and starts the node, with elections off.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that a node is made of")]
+    /// Loads snapshot and log and starts the node, with elections off. An
+    /// adopted replica has a `host_node`, that of the process that runs it.
     ///
     /// # Errors
     /// What reading the directory found: [`ErrorCode::Corrupted`] names the file.
@@ -139,6 +142,7 @@ impl Consensus {
         stored: Stored,
         machine: Machine,
         links: Links,
+        host_node: Option<&Consensus>,
     ) -> Result<Consensus> {
         let Stored { log, snapshots } = stored;
         let covered = match snapshots.latest().await? {
@@ -147,6 +151,9 @@ impl Consensus {
         };
         let store = LogStore::open(log, covered, machine.faults().clone()).await?;
         machine.attach(snapshots);
+        if let Some(host_node) = host_node {
+            adopted::stand_beside(host_node, &store, &machine).await?;
+        }
         let config = Config {
             cluster_name: "ftchat".into(),
             heartbeat_interval: timing.heartbeat_interval_ms,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Consensus, Machine};
+use super::Consensus;
 use crate::types::NodeId;
 
 /// How often housekeeping looks whether a snapshot is due.
@@ -80,34 +80,5 @@ impl Consensus {
                 }
             }
         }
-    }
-
-    /// On an adopted replica, which has no state to take a snapshot of: copies
-    /// the last one of its host when that is newer than its own, so that its
-    /// log does not grow for as long as its owner is away.
-    pub async fn copy_snapshot_of(&self, host: &Consensus) {
-        if let Err(error) = self.try_copy_snapshot_of(&host.0.machine).await {
-            tracing::warn!(%error, "no snapshot was copied for an adopted replica");
-        }
-    }
-
-    async fn try_copy_snapshot_of(&self, host: &Machine) -> crate::error::Result<()> {
-        let Some(theirs) = host.snapshots()?.latest().await? else { return Ok(()) };
-        let index = |meta: &[u8]| {
-            Ok::<_, crate::error::Error>(
-                Machine::parse_meta(meta)?.last_log_id.map_or(0, |log_id| log_id.index()),
-            )
-        };
-        let own = match self.0.machine.snapshots()?.latest().await? {
-            Some(own) => index(own.meta())?,
-            None => 0,
-        };
-        let theirs_index = index(theirs.meta())?;
-        if theirs_index <= own || theirs_index > self.0.machine.applied_index() {
-            return Ok(());
-        }
-        self.0.machine.offer(theirs);
-        let triggered = self.0.raft.trigger().snapshot().await;
-        triggered.map_err(|error| crate::error::Error::internal(error.to_string()))
     }
 }

@@ -86,7 +86,7 @@ impl Inner {
         self.host_replica.as_ref().map_or(self.config.id, Replica::id)
     }
 
-    fn host_consensus(&self) -> Option<Consensus> {
+    pub(super) fn host_consensus(&self) -> Option<Consensus> {
         self.host_replica.as_ref()?.0.consensus().ok()
     }
 

@@ -175,6 +175,7 @@ impl Startup {
 
     async fn load(&self, identity: &Identity, log: Log) -> Result<Consensus> {
         let snapshots = Snapshots::open(&self.directory).await?;
+        let host_node = self.inner.host_consensus();
         Consensus::start(
             &self.inner.host,
             identity.node(),
@@ -183,6 +184,7 @@ impl Startup {
             Stored { log, snapshots },
             self.inner.machine.clone(),
             self.inner.links.clone(),
+            host_node.as_ref(),
         )
         .await
     }

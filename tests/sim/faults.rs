@@ -25,6 +25,8 @@ pub enum Fault {
     Kill,
     /// SIGKILL at some call of a seam, soon.
     KillAtCall,
+    /// SIGKILL of two servers at once.
+    KillTwo,
     /// SIGKILL of every server at once.
     KillAll,
     /// Power cut of one machine.
@@ -212,6 +214,19 @@ impl Nemesis {
                 let until_ms = now_ms + self.random.between(0, self.plan.lasts_ms.1);
                 self.active.push(Active { server, fault, until_ms });
             }
+        } else if fault == Fault::KillTwo {
+            if free.len() < 2 || self.active.len() + 2 > self.plan.at_once {
+                return;
+            }
+            self.count(fault);
+            let spared = self.random.index(free.len());
+            let victims = free.iter().enumerate().filter(|(at, _)| *at != spared);
+            for server in victims.map(|(_, server)| *server).take(2).collect::<Vec<_>>() {
+                self.apply(world, server, fault);
+                let until_ms =
+                    now_ms + self.random.between(self.plan.lasts_ms.0, self.plan.lasts_ms.1);
+                self.active.push(Active { server, fault, until_ms });
+            }
         } else if !free.is_empty() && self.active.len() < self.plan.at_once {
             let server = free[self.random.index(free.len())];
             self.count(fault);
@@ -237,7 +252,7 @@ impl Nemesis {
             Fault::Terminate => {
                 stop.send_replace(true);
             }
-            Fault::Kill | Fault::KillAll => world.kill(program),
+            Fault::Kill | Fault::KillTwo | Fault::KillAll => world.kill(program),
             Fault::KillAtCall => world.kill_at_call(program, calls),
             Fault::Crash | Fault::CrashAll => world.crash(machine),
             Fault::Freeze => world.freeze(program),
@@ -300,7 +315,7 @@ impl Nemesis {
         let others: Vec<MachineId> =
             self.plan.servers.iter().map(|it| it.machine).filter(|it| *it != machine).collect();
         match fault {
-            Fault::Kill | Fault::KillAll | Fault::Wipe | Fault::FlipBit => {
+            Fault::Kill | Fault::KillTwo | Fault::KillAll | Fault::Wipe | Fault::FlipBit => {
                 self.start(world, server);
             }
             Fault::KillAtCall | Fault::Terminate => {

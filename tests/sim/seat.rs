@@ -60,6 +60,14 @@ pub struct Machine {
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
 impl Machine {
+    /// The id by which the machine is known for ever.
+    pub fn install(&mut self) {
+        let (high, low) = (self.random.next_u64(), self.random.next_u64());
+        let text = format!("{high:016x}{low:016x}\n");
+        let path = Path::new("/etc/machine-id");
+        self.disk.put(path, text.into()).expect("nothing else has these names");
+    }
+
     /// A new boot, with an id that no other has.
     pub fn boot(&mut self) {
         let (high, low) = (self.random.next_u64(), self.random.next_u64());

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cluster::{CRASHES, DAMAGE, ROLLING, Recipe, play};
+use crate::cluster::{CRASHES, DAMAGE, HARD_TIMES, ROLLING, Recipe, SURVIVORS, play};
 use crate::trace::TraceOptions;
 
 /// Seeds that a recipe plays when nobody says otherwise.
@@ -75,6 +75,18 @@ fn clusters_survive_lost_and_rotten_disks() {
 }
 
 #[test]
+fn the_last_server_of_a_host_goes_on() {
+    let must_happen =
+        ["acknowledged", "adoptions", "hand-backs", "hosts of three", "wrote alone", "KillTwo"];
+    seeds(&SURVIVORS, &must_happen);
+}
+
+#[test]
+fn survivors_survive_power_cuts_and_sick_disks() {
+    seeds(&HARD_TIMES, &["acknowledged", "adoptions", "hand-backs", "CrashAll"]);
+}
+
+#[test]
 fn a_rolling_restart_fails_no_write() {
     seeds(&ROLLING, &["acknowledged", "Terminate", "leaders"]);
 }
@@ -85,7 +97,9 @@ fn a_rolling_restart_fails_no_write() {
 fn replay() {
     let seed = number("FTCHAT_SIM_SEED", 1);
     let wanted = std::env::var("FTCHAT_SIM_RECIPE").unwrap_or_else(|_| CRASHES.name.to_string());
-    let recipe = [CRASHES, DAMAGE, ROLLING].into_iter().find(|recipe| recipe.name == wanted);
+    let recipe = [CRASHES, DAMAGE, ROLLING, SURVIVORS, HARD_TIMES]
+        .into_iter()
+        .find(|recipe| recipe.name == wanted);
     let recipe = recipe.unwrap_or_else(|| panic!("no recipe is called {wanted}"));
     let lines_max = number("FTCHAT_SIM_LINES", 300) as usize;
     let plain = play(seed, &recipe, TraceOptions::default());

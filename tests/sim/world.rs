@@ -130,6 +130,7 @@ impl World {
                 health: DiskHealth::default(),
                 random,
             };
+            machine.install();
             machine.boot();
             state.machines.push(machine);
             MachineId(state.machines.len() - 1)

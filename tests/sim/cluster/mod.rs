@@ -10,16 +10,17 @@ mod person;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ftchat::error::ErrorCode;
-use ftchat::protocol::client::Member;
+use ftchat::protocol::client::{Member, Survivor};
 use ftchat::types::{Address, ReplicaId, Uuid};
 use tokio::sync::watch;
 
 use self::person::{LIVES, Person, Society};
-use self::server::{Claims, Observed, serve};
+use self::server::{Claims, Observed, Place, serve};
 use crate::faults::{Fault, Nemesis, Plan, Server};
 use crate::oracle::messages::check;
 use crate::oracle::{Call, Operation, Reply};
@@ -42,9 +43,55 @@ pub struct Recipe {
     pub pause_ms: u64,
     /// How long faults go on being made.
     pub lasts_ms: u64,
+    /// Shortest and longest fault, in milliseconds.
+    pub fault_lasts_ms: (u64, u64),
     /// Whether every send must be accepted meanwhile.
     pub seamless: bool,
+    /// Whether all servers share one machine, where the last one goes on alone.
+    pub one_host: bool,
 }
+
+/// How long a server that is the only one left may take until writes go on.
+/// Adopting takes milliseconds; people repeat themselves every second or so,
+/// and disks here stall for as long.
+const ALONE_MAX_MS: u64 = 3_000;
+
+/// Servers of one machine die, together and one after the other, are frozen and
+/// stopped, at any call of a seam, while one is always left.
+pub const SURVIVORS: Recipe = Recipe {
+    name: "survivors",
+    faults: &[
+        (Fault::Terminate, 2),
+        (Fault::Kill, 4),
+        (Fault::KillAtCall, 5),
+        (Fault::KillTwo, 5),
+        (Fault::KillAll, 2),
+        (Fault::Freeze, 2),
+    ],
+    at_once: 2,
+    pause_ms: 1_500,
+    lasts_ms: 30_000,
+    fault_lasts_ms: (50, 9_000),
+    seamless: false,
+    one_host: true,
+};
+
+/// The same with power cuts, a failing disk and lost directories.
+pub const HARD_TIMES: Recipe = Recipe {
+    name: "hard-times",
+    faults: &[
+        (Fault::Kill, 4),
+        (Fault::KillAtCall, 4),
+        (Fault::KillTwo, 4),
+        (Fault::CrashAll, 2),
+        (Fault::SlowDisk, 1),
+        (Fault::StallDisk, 1),
+        (Fault::FullDisk, 1),
+        (Fault::ClockJump, 1),
+    ],
+    fault_lasts_ms: (20, 4_000),
+    ..SURVIVORS
+};
 
 /// Processes, machines and links fail; no disk loses what it has synced.
 pub const CRASHES: Recipe = Recipe {
@@ -69,7 +116,9 @@ pub const CRASHES: Recipe = Recipe {
     at_once: 2,
     pause_ms: 1_500,
     lasts_ms: 30_000,
+    fault_lasts_ms: (100, 4_000),
     seamless: false,
+    one_host: false,
 };
 
 /// One disk at a time is lost, rots or fails to sync.
@@ -79,7 +128,9 @@ pub const DAMAGE: Recipe = Recipe {
     at_once: 1,
     pause_ms: 12_000,
     lasts_ms: 45_000,
+    fault_lasts_ms: (100, 4_000),
     seamless: false,
+    one_host: false,
 };
 
 /// Servers are restarted one after the other, as `cluster restart` does.
@@ -89,7 +140,9 @@ pub const ROLLING: Recipe = Recipe {
     at_once: 1,
     pause_ms: 6_000,
     lasts_ms: 40_000,
+    fault_lasts_ms: (100, 4_000),
     seamless: true,
+    one_host: false,
 };
 
 /// What came of a seed.
@@ -111,11 +164,16 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(world: &mut World) -> Cluster {
+    fn new(world: &mut World, one_host: bool) -> Cluster {
         let claims = Arc::new(Mutex::new(Observed::default()));
         let names = ["one", "two", "three"];
+        let shared = one_host.then(|| world.add_machine("host"));
+        let address = |(name, id): (&str, u32)| match one_host {
+            true => format!("host:{}", 8090 + id),
+            false => format!("{name}:8091"),
+        };
         let addresses: Vec<Address> =
-            names.iter().map(|name| format!("{name}:8091").parse().expect("an address")).collect();
+            names.into_iter().zip(1..).map(|it| address(it).parse().expect("an address")).collect();
         let members: Vec<Member> = addresses
             .iter()
             .zip(1..)
@@ -123,16 +181,22 @@ impl Cluster {
             .collect();
         let mut servers = Vec::new();
         for (name, id) in names.into_iter().zip(1..) {
-            let machine = world.add_machine(name);
+            let machine = shared.unwrap_or_else(|| world.add_machine(name));
+            let folder = match one_host {
+                true => format!("/data-{id}").into(),
+                false => PathBuf::from("/data"),
+            };
+            let survivor = if one_host { Survivor::Auto } else { Survivor::Never };
+            let place = Place { id: ReplicaId(id), folder: folder.clone(), survivor };
             let (members, claims) = (members.clone(), claims.clone());
             let (stop, stopped) = watch::channel(false);
             let program = world.install(machine, name, move |host| {
                 let (members, claims) = (members.clone(), claims.clone());
-                let serving = serve(host, ReplicaId(id), members, claims, stopped.clone());
+                let serving = serve(host, place.clone(), members, claims, stopped.clone());
                 Box::pin(async move { serving.await.map_err(|error| error.to_string()) })
             });
             world.start(program);
-            servers.push(Server { program, machine, folder: "/data".into(), stop });
+            servers.push(Server { program, machine, folder, stop });
         }
         let (society, people) = (Society::default(), Vec::new());
         Cluster { servers, addresses, claims, society, people }
@@ -219,20 +283,24 @@ fn failed_sends(operations: &[Operation]) -> Vec<String> {
 pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report> {
     simulate(seed, options, |world| {
         let mut report = Report::default();
-        let mut cluster = Cluster::new(world);
+        let mut cluster = Cluster::new(world, recipe.one_host);
         cluster.add_people(world);
         let plan = Plan {
             servers: cluster.servers.clone(),
             faults: recipe.faults.to_vec(),
             at_once: recipe.at_once,
             pause_ms: recipe.pause_ms,
-            lasts_ms: (100, 4_000),
+            lasts_ms: recipe.fault_lasts_ms,
         };
         let mut nemesis = Nemesis::new(world, plan);
         let end_ms = world.now_ms() + recipe.lasts_ms;
+        let mut alone = Alone::default();
         while world.now_ms() < end_ms {
             nemesis.step(world);
             world.tick();
+            if recipe.one_host {
+                alone.look(world, &cluster, &mut report);
+            }
         }
         nemesis.stop(world);
         settle(world, &mut cluster, &mut nemesis, &mut report);
@@ -263,11 +331,62 @@ pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report
             ("states compared", observed.replicas.compared() as u64),
             ("disk full noticed", observed.disk_full),
             ("abstained", observed.abstained),
+            ("adoptions", observed.adoptions),
+            ("hand-backs", observed.hand_backs),
+            ("hosts of three", observed.hosts_of_three),
+            ("wrote alone", alone.wrote),
         ] {
             report.counts.insert(what.to_string(), count);
         }
         report
     })
+}
+
+/// Whether writes go on while one server alone is left.
+#[derive(Default)]
+struct Alone {
+    /// Since when, with how many operations before.
+    since: Option<(u64, usize)>,
+    /// How often writes went on.
+    wrote: u64,
+}
+
+impl Alone {
+    fn look(&mut self, world: &World, cluster: &Cluster, report: &mut Report) {
+        let (mut living, mut frozen) = (0, false);
+        for server in &cluster.servers {
+            living += u64::from(world.lives(server.program));
+            frozen |= world.with(|state| {
+                let program = &state.programs[server.program.0];
+                program.alive && program.frozen
+            });
+        }
+        // A frozen one keeps its lock, and a sick disk is everybody's.
+        let sick = world.with(|state| {
+            let machine = &state.machines[cluster.servers[0].machine.0];
+            machine.disk.quota_bytes.is_some()
+                || machine.health.slowdown > 1
+                || machine.health.stalled_until_us > state.now_us
+        });
+        if living != 1 || frozen || sick {
+            self.since = None;
+            return;
+        }
+        let operations = || cluster.society.recorder.look(<[_]>::len);
+        let (since_ms, before) = *self.since.get_or_insert_with(|| (world.now_ms(), operations()));
+        if world.now_ms() - since_ms < ALONE_MAX_MS {
+            return;
+        }
+        if cluster.senders_since(before) == 0 {
+            report.violations.push(format!(
+                "one server was alone from {since_ms} ms on, and nobody could send for \
+                 {ALONE_MAX_MS} ms"
+            ));
+        } else {
+            self.wrote += 1;
+        }
+        self.since = Some((world.now_ms(), operations()));
+    }
 }
 
 /// After all faults: everybody sends, then all replicas come to one state.

@@ -1,5 +1,6 @@
 //! What a simulated server runs: the same as `serve`.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,12 @@ pub struct Observed {
     pub disk_full: u64,
     /// Times that a replica said it does not vote, because its tail was lost.
     pub abstained: u64,
+    /// Times that a server began to run another's replica.
+    pub adoptions: u64,
+    /// Times that it ceased to, while it lived.
+    pub hand_backs: u64,
+    /// Times that one server came to run all three.
+    pub hosts_of_three: u64,
     runs: u32,
 }
 
@@ -42,14 +49,26 @@ const TIMING: Timing = Timing {
 /// How often a server is asked what it thinks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// What one server is.
+#[derive(Clone)]
+pub struct Place {
+    /// Its replica.
+    pub id: ReplicaId,
+    /// Its data.
+    pub folder: PathBuf,
+    /// Whether it adopts.
+    pub survivor: Survivor,
+}
+
 /// Runs one server until its replica fails or it is told to stop.
 pub async fn serve(
     host: Host,
-    id: ReplicaId,
+    place: Place,
     members: Vec<Member>,
     claims: Claims,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
+    let id = place.id;
     let run = {
         let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
         observed.runs += 1;
@@ -68,11 +87,11 @@ pub async fn serve(
         id,
         listen: own,
         members,
-        data_dir: "/data".into(),
+        data_dir: place.folder,
         cluster_key: ClusterKey::new([7; 32]),
         timing: TIMING,
         limits: limits.clone(),
-        survivor: Survivor::Never,
+        survivor: place.survivor,
         process: ProcessInfo { pid: run, started_at: host.clock.now() },
     };
     let started = Hosting::start(host.clone(), config).await?;
@@ -100,12 +119,17 @@ pub async fn serve(
 }
 
 async fn observe(hosting: Hosting, process: String, claims: Claims) {
-    let (mut was_full, mut abstained) = (false, false);
+    let (mut was_full, mut abstained, mut ran) = (false, false, 1);
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
         let status = hosting.status();
         let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
         let notice = status.notice.unwrap_or_default();
+        let runs = status.hosted.len() as u64;
+        observed.adoptions += runs.saturating_sub(ran);
+        observed.hand_backs += ran.saturating_sub(runs);
+        observed.hosts_of_three += u64::from(runs == 3 && ran < 3);
+        ran = runs;
         for own in status.hosted {
             if let Some(hash) = own.state_hash.filter(|_| own.applied > 0) {
                 observed.replicas.state(&process, own.applied, &hash);

@@ -1,7 +1,7 @@
 //! The seam: a machine's disk as one of its processes meets it.
 
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 use ftchat::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem};
@@ -24,6 +24,27 @@ async fn call<T>(
     what: String,
     effect: impl FnOnce(&mut Image, &mut Prng, &mut DiskHealth) -> io::Result<T>,
 ) -> io::Result<T> {
+    perform(seat, cost, what, None, effect).await
+}
+
+/// A call that changes something: a path, and the open file if it is one.
+async fn change<T>(
+    seat: &Seat,
+    cost: Cost,
+    what: String,
+    changed: (&Path, Option<Inode>),
+    effect: impl FnOnce(&mut Image, &mut Prng, &mut DiskHealth) -> io::Result<T>,
+) -> io::Result<T> {
+    perform(seat, cost, what, Some(changed), effect).await
+}
+
+async fn perform<T>(
+    seat: &Seat,
+    cost: Cost,
+    what: String,
+    changed: Option<(&Path, Option<Inode>)>,
+    effect: impl FnOnce(&mut Image, &mut Prng, &mut DiskHealth) -> io::Result<T>,
+) -> io::Result<T> {
     let (before_ms, after_ms) = seat
         .enter(|state| {
             let now_us = state.now_us;
@@ -34,6 +55,9 @@ async fn call<T>(
     seat.pause(before_ms).await;
     let result = seat
         .alive(|state| {
+            if let Some((path, inode)) = changed {
+                check_owner(state, seat, path, inode);
+            }
             let machine = &mut state.machines[seat.machine.0];
             let result = effect(&mut machine.disk, &mut machine.random, &mut machine.health);
             note(state, seat, &what, result.as_ref().err());
@@ -42,6 +66,29 @@ async fn call<T>(
         .await;
     seat.pause(after_ms).await;
     seat.alive(|_| result).await
+}
+
+/// Nobody changes what is in a data directory but the process that holds its
+/// lock. Whatever servers believe of each other, this decides whether two ever
+/// ran the same replica, so it is looked at from outside, at every change.
+fn check_owner(state: &mut State, seat: &Seat, path: &Path, changed: Option<Inode>) {
+    let Some(Component::Normal(top)) = path.components().nth(1) else { return };
+    let is_data = top.to_str().is_some_and(|name| name.starts_with("data"));
+    if !is_data || path.components().count() < 3 || path.ends_with("LOCK") {
+        return;
+    }
+    let disk = &state.machines[seat.machine.0].disk;
+    // A file that was unlinked meanwhile is nobody's any more.
+    let is_there = changed.is_none_or(|inode| disk.find(path).is_ok_and(|found| found == inode));
+    let lock = disk.find(&Path::new("/").join(top).join("LOCK"));
+    let holder = lock.ok().and_then(|lock| disk.locks.get(&lock)).copied();
+    if is_there && holder != Some(seat.process) {
+        let name = state.name(seat.process);
+        let holder = holder.map_or("nobody".to_string(), |holder| state.name(holder));
+        state
+            .failures
+            .push(format!("{name} changed {}, whose lock {holder} holds", path.display()));
+    }
 }
 
 fn note(state: &mut State, seat: &Seat, what: &str, error: Option<&io::Error>) {
@@ -60,18 +107,28 @@ macro_rules! disk_call {
     }};
 }
 
+/// [`disk_call`] of something that changes what a path leads to.
+macro_rules! disk_change {
+    ($self:ident, $cost:expr, $what:expr, $path:ident, $effect:expr) => {{
+        let (seat, $path, what) = ($self.0.clone(), $path.to_path_buf(), $what);
+        Box::pin(async move { change(&seat, $cost, what, (&$path, None), $effect).await })
+    }};
+}
+
 impl SimDisk {
     fn handle(
         &self,
         path: &Path,
         deed: &'static str,
+        changes: bool,
         find: impl FnOnce(&mut Image, &Path) -> io::Result<Inode> + Send + 'static,
     ) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
         let (seat, path) = (self.0.clone(), path.to_path_buf());
         Box::pin(async move {
             let what = format!("{deed} {}", path.display());
             let process = seat.process;
-            let (handle, inode) = call(&seat, Cost::Light, what, |image, _, _| {
+            let changed = changes.then_some((path.as_path(), None));
+            let (handle, inode) = perform(&seat, Cost::Light, what, changed, |image, _, _| {
                 let inode = find(image, &path)?;
                 image.body(inode, &path)?;
                 let handle = image.handles.last_key_value().map_or(0, |(last, _)| last + 1);
@@ -96,11 +153,11 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
-        self.handle(path, "create", Image::create)
+        self.handle(path, "create", true, Image::create)
     }
 
     fn open(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
-        self.handle(path, "open", |image, path| image.find(path))
+        self.handle(path, "open", false, |image, path| image.find(path))
     }
 
     fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {
@@ -113,17 +170,17 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> BoxFuture<'static, io::Result<()>> {
         let what = format!("rename {} to {}", from.display(), to.display());
         let from = from.to_path_buf();
-        disk_call!(self, Cost::Light, what, to, |image, _, _| image.rename(&from, &to))
+        disk_change!(self, Cost::Light, what, to, |image, _, _| image.rename(&from, &to))
     }
 
     fn remove_file(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
         let what = format!("remove {}", path.display());
-        disk_call!(self, Cost::Light, what, path, |image, _, _| image.remove_file(&path))
+        disk_change!(self, Cost::Light, what, path, |image, _, _| image.remove_file(&path))
     }
 
     fn remove_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
         let what = format!("remove folder {}", path.display());
-        disk_call!(self, Cost::Light, what, path, |image, _, _| image.remove_dir_all(&path))
+        disk_change!(self, Cost::Light, what, path, |image, _, _| image.remove_dir_all(&path))
     }
 
     fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
@@ -214,7 +271,7 @@ async fn append(seat: &Seat, path: &Path, inode: Inode, bytes: Bytes) -> io::Res
         fnv(0, &bytes) as u32,
         path.display()
     );
-    call(seat, Cost::Light, what, |image, _, _| {
+    change(seat, Cost::Light, what, (path, Some(inode)), |image, _, _| {
         let fits = usize::try_from(image.room()).unwrap_or(usize::MAX).min(bytes.len());
         let body = image.body_mut(inode, path)?;
         body.append(bytes.slice(..fits));
@@ -260,7 +317,8 @@ impl DiskFile for SimFile {
     fn truncate(&mut self, length: u64) -> BoxFuture<'_, io::Result<()>> {
         let what = format!("cut {} to {length} bytes", self.path.display());
         let this = &*self;
-        Box::pin(call(&this.seat, Cost::Light, what, move |image, _, _| {
+        let changed = (this.path.as_path(), Some(this.inode));
+        Box::pin(change(&this.seat, Cost::Light, what, changed, move |image, _, _| {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             image.body_mut(this.inode, &this.path)?.cut(length);
             Ok(())
