@@ -34,6 +34,9 @@ _ftchat() {
             ftchat,delete-account)
                 cmd="ftchat__subcmd__delete__subcmd__account"
                 ;;
+            ftchat,drill)
+                cmd="ftchat__subcmd__drill"
+                ;;
             ftchat,help)
                 cmd="ftchat__subcmd__help"
                 ;;
@@ -148,6 +151,9 @@ _ftchat() {
             ftchat__subcmd__help,delete-account)
                 cmd="ftchat__subcmd__help__subcmd__delete__subcmd__account"
                 ;;
+            ftchat__subcmd__help,drill)
+                cmd="ftchat__subcmd__help__subcmd__drill"
+                ;;
             ftchat__subcmd__help,help)
                 cmd="ftchat__subcmd__help__subcmd__help"
                 ;;
@@ -212,7 +218,7 @@ _ftchat() {
 
     case "${cmd}" in
         ftchat)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help"
+            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1247,8 +1253,65 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__drill)
+            opts="-q -v -h -V --rounds --seed --faults --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --rounds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --faults)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__help)
-            opts="register login logout whoami delete delete-account status serve config completions man send inbox accounts cluster help"
+            opts="register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1458,6 +1521,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__delete__subcmd__account)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__drill)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

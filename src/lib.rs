@@ -41,6 +41,7 @@
 //! | [`server`] | client sessions: authentication, bounds, following |
 //! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
 //! | [`cluster`] | supervises a local cluster of `serve` processes |
+//! | [`drill`] | everything that may go wrong with servers, done to a cluster of its own; then the proof |
 //! | [`output`] | tables, plain lines, JSON, progress; the one gate before a terminal |
 //! | [`cli`] | one file per verb, no logic |
 //!
@@ -59,6 +60,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod consensus;
+pub mod drill;
 pub mod error;
 pub mod host;
 pub mod limits;

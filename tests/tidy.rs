@@ -22,6 +22,7 @@ const ROOMS: &[&str] = &[
     "server",
     "client",
     "cluster",
+    "drill",
     "output",
     "cli",
 ];
@@ -29,7 +30,7 @@ const ROOMS: &[&str] = &[
 /// Rooms that must not see everything before them, and what they may see.
 const NARROW: &[(&str, &[&str])] = &[
     ("client", &["limits", "error", "types", "host", "protocol", "config"]),
-    ("output", &["limits", "error", "types", "protocol", "client", "cluster", "config"]),
+    ("output", &["limits", "error", "types", "protocol", "client", "cluster", "config", "drill"]),
 ];
 
 /// A file that needs more lines than this wants a second room.

@@ -13,6 +13,7 @@ pub mod completions;
 mod config;
 mod delete;
 mod delete_account;
+mod drill;
 mod exit;
 mod inbox;
 mod login;
@@ -104,6 +105,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Run and control a local cluster
     Cluster(cluster::ClusterArgs),
+    /// Do to a cluster of its own all that may go wrong, and prove that nothing is lost
+    Drill(drill::DrillArgs),
     /// Show the configuration in force and where it comes from
     Config(config::ConfigArgs),
     /// Print a shell's completion script
@@ -116,7 +119,7 @@ impl Command {
     /// Whether the command runs servers: such a command needs all processors,
     /// and ends in its own way on a signal.
     fn runs_servers(&self) -> bool {
-        matches!(self, Command::Serve(_) | Command::Cluster(_))
+        matches!(self, Command::Serve(_) | Command::Cluster(_) | Command::Drill(_))
     }
 
     async fn run(&self, context: &mut Context) -> Result<Exit> {
@@ -133,6 +136,7 @@ impl Command {
             Command::Status(args) => status::run(args, context).await,
             Command::Serve(args) => serve::run(args, context).await,
             Command::Cluster(args) => cluster::run(args, context).await,
+            Command::Drill(args) => drill::run(args, context).await,
             Command::Config(args) => config::run(args, context).await,
             Command::Completions(args) => completions::run(args, context).await,
             Command::Man(args) => man::run(args, context).await,

@@ -70,7 +70,10 @@ impl Follow {
     /// # Errors
     /// What no other server and no later time can change, such as an expired
     /// session; the follow is over then.
-    pub async fn next(&mut self, notice: &mut dyn FnMut(FollowNotice)) -> Result<Vec<Message>> {
+    pub async fn next<N>(&mut self, notice: &mut N) -> Result<Vec<Message>>
+    where
+        N: FnMut(FollowNotice) + ?Sized,
+    {
         loop {
             let failure = match self.event().await {
                 Ok(event) => {

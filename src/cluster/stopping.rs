@@ -65,6 +65,31 @@ impl Supervisor<'_> {
         Ok(stopped.remove(0))
     }
 
+    /// Freezes one replica's server, as SIGSTOP does. One that does not run is fine.
+    ///
+    /// # Errors
+    /// As [`Supervisor::stop`].
+    pub fn freeze(&self, id: ReplicaId) -> Result<()> {
+        self.signal_server(id, Signal::STOP)
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// As [`Supervisor::stop`].
+    pub fn thaw(&self, id: ReplicaId) -> Result<()> {
+        self.signal_server(id, Signal::CONT)
+    }
+
+    fn signal_server(&self, id: ReplicaId, how: Signal) -> Result<()> {
+        let replica = self.cluster.replica(id)?;
+        if let Some(pid) = self.server(replica) {
+            // One that has ended meanwhile needs no signal.
+            signal(pid, &self.cluster.data_dir(replica), how)?;
+        }
+        Ok(())
+    }
+
     /// Stops some servers of the cluster, all at once, so that none adopts
     /// another on the way out.
     ///

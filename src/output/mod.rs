@@ -18,6 +18,7 @@
 //! the command, and [`Printer::pipe_closed`] tells that this is no error.
 
 pub mod cluster;
+pub mod drill;
 mod inbox;
 pub mod log;
 mod people;

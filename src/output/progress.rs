@@ -19,6 +19,16 @@ impl Progress {
         Progress(bar)
     }
 
+    /// Says what is being done now.
+    pub fn say(&self, what: &str) {
+        self.0.set_message(super::sanitize(what).into_owned());
+    }
+
+    /// So many steps are done.
+    pub fn set(&self, steps: u64) {
+        self.0.set_position(steps);
+    }
+
     /// Counts one more step.
     pub fn step(&self) {
         self.0.inc(1);

@@ -411,7 +411,9 @@ fn connect(
     let timing = LinkTiming {
         connect: longest.max(Duration::from_millis(500)),
         redial: (Duration::from_millis(20), Duration::from_millis(250)),
-        silence: (3 * longest).max(Duration::from_secs(2)),
+        // An election has been held by then; what waits for the old leader is
+        // not to wait longer.
+        silence: (2 * longest).max(Duration::from_secs(1)),
     };
     let mut links = BTreeMap::new();
     for member in &config.members {
