@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::cluster::PASSWORD;
-use crate::harness::place::{free_ports, random_id};
+use crate::harness::place::{free_ports, random_id, write_key};
 use crate::harness::{Cluster, Place, Run, Running, wait_for};
 
 /// `serve` for a cluster of one replica.
@@ -24,14 +24,6 @@ fn serve_one(place: &Place, port: u16, data_dir: &Path) -> Run {
         "--cluster-key-file",
         &key.display().to_string(),
     ])
-}
-
-fn write_key(path: &Path, mode: u32) {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new();
-    let mut file = file.write(true).create_new(true).mode(mode).open(path).expect("a new file");
-    let id = || random_id().replace('-', "");
-    writeln!(file, "{}{}", id(), id()).expect("a file");
 }
 
 /// A command that runs another one with a small file system of its own at

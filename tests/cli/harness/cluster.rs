@@ -1,5 +1,6 @@
 //! Three real servers, and people who talk through them.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -12,12 +13,14 @@ use super::{Output, Place, Run, Terminal, wait_for};
 /// The password of everybody.
 pub const PASSWORD: &str = "correct horse";
 
-/// Three servers on this machine, started by `cluster up`.
+/// Three servers on this machine, started by `cluster up` unless said otherwise.
 pub struct Cluster {
     /// Where they live.
     pub place: Place,
     /// The port of the first one; the others follow.
     pub base_port: u16,
+    /// Their data directories.
+    pub(super) data_dirs: [PathBuf; 3],
 }
 
 impl Cluster {
@@ -41,16 +44,34 @@ impl Cluster {
 
     /// The same, with these variables set for servers and commands.
     pub fn with(variables: &[(&str, &str)]) -> Cluster {
+        Cluster::up(variables, &["--survivor", "never"])
+    }
+
+    /// A cluster as people get it who choose nothing: it goes on down to the
+    /// last server. It is whole.
+    pub fn surviving() -> Cluster {
+        Cluster::surviving_with(&[])
+    }
+
+    /// The same, with these variables set for servers and commands.
+    pub fn surviving_with(variables: &[(&str, &str)]) -> Cluster {
+        let cluster = Cluster::up(variables, &[]);
+        cluster.await_whole();
+        cluster
+    }
+
+    fn up(variables: &[(&str, &str)], flags: &[&str]) -> Cluster {
         let mut place = Place::new();
         for (name, value) in variables {
             place.set(name, *value);
         }
         loop {
             let base_port = free_ports(3);
-            let mut cluster = Cluster { place, base_port };
+            let data_dirs =
+                [1, 2, 3].map(|id| place.path().join("cluster").join(format!("replica-{id}")));
+            let mut cluster = Cluster { place, base_port, data_dirs };
             let port = base_port.to_string();
-            let up =
-                cluster.admin(&["up", "-d", "--base-port", &port, "--survivor", "never"]).end();
+            let up = cluster.admin(&["up", "-d", "--base-port", &port]).and(flags).end();
             if up.code == Some(0) {
                 cluster.use_servers();
                 return cluster;
@@ -83,8 +104,8 @@ impl Cluster {
     }
 
     /// The data directory of a replica.
-    pub fn data_dir(&self, id: u64) -> std::path::PathBuf {
-        self.place.path().join("cluster").join(format!("replica-{id}"))
+    pub fn data_dir(&self, id: u64) -> PathBuf {
+        self.data_dirs[id as usize - 1].clone()
     }
 
     /// `ftchat cluster …` for this cluster.
@@ -133,20 +154,35 @@ impl Cluster {
         (1..=3).filter(|id| *id != leader).collect()
     }
 
-    /// The process of a replica's server, as `LOCK` names it.
+    /// Who holds a replica's data directory or held it last, as `LOCK` says.
+    pub fn holder(&self, id: u64) -> Value {
+        let path = self.data_dir(id).join("LOCK");
+        // It may be being written.
+        wait_for("a holder in LOCK", || {
+            let lock = std::fs::read_to_string(&path).ok()?;
+            serde_json::from_str(lock.lines().next()?).ok()
+        })
+    }
+
+    /// The process that `LOCK` names.
     pub fn pid(&self, id: u64) -> u32 {
-        let lock = std::fs::read_to_string(self.data_dir(id).join("LOCK")).expect("LOCK");
-        let holder = super::running::json(lock.lines().next().expect("a first line"));
+        let holder = self.holder(id);
         u32::try_from(holder["pid"].as_u64().expect("a number")).expect("a process id")
     }
 
-    /// Signals a replica's server directly.
+    /// The process of a replica's own server, whoever runs the replica.
+    pub fn server(&self, id: u64) -> Option<u32> {
+        super::processes::serving(&self.data_dir(id))
+    }
+
+    /// Signals a replica's own server, whoever runs the replica.
     pub fn signal(&self, id: u64, signal: Signal) {
-        let pid = i32::try_from(self.pid(id)).ok().and_then(Pid::from_raw).expect("a process id");
+        let pid = self.server(id).unwrap_or_else(|| panic!("server {id} does not run"));
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, signal).expect("a server that runs");
     }
 
-    /// Kills a replica's server as a crash would.
+    /// Kills a replica's own server as a crash would.
     pub fn crash(&self, id: u64) {
         self.signal(id, Signal::KILL);
     }
@@ -161,6 +197,11 @@ impl Cluster {
         let person = self.stranger(name);
         person.run(&["register", &person.name, "--password-stdin"]).stdin(PASSWORD).end().ok();
         person
+    }
+
+    /// Somebody who was here before, by the name they have.
+    pub fn known<'a>(&'a self, name: &str) -> Person<'a> {
+        Person { cluster: self, name: name.to_string() }
     }
 
     /// Somebody with a name of their own who is not registered.
@@ -181,7 +222,7 @@ pub struct Person<'a> {
 
 impl Person<'_> {
     /// Where this person's sessions are.
-    pub fn sessions_dir(&self) -> std::path::PathBuf {
+    pub fn sessions_dir(&self) -> PathBuf {
         self.cluster.place.path().join("home").join(&self.name)
     }
 
@@ -207,9 +248,20 @@ impl Person<'_> {
         id.trim_end().to_string()
     }
 
+    /// The whole inbox, in its order; marks nothing.
+    pub fn messages(&self) -> Vec<Value> {
+        self.does(&["inbox", "--all", "--peek", "--json"]).objects()
+    }
+
+    /// The ids of the whole inbox, in its order; marks nothing.
+    pub fn ids(&self) -> Vec<String> {
+        let id = |message: &Value| message["id"].as_str().expect("an id").to_string();
+        self.messages().iter().map(id).collect()
+    }
+
     /// The texts of the whole inbox, in its order; marks nothing.
     pub fn texts(&self) -> Vec<String> {
-        let messages = self.does(&["inbox", "--all", "--peek", "--json"]).objects();
+        let messages = self.messages();
         let text = |message: &Value| message["text"].as_str().expect("a text").to_string();
         messages.iter().map(text).collect()
     }

@@ -5,14 +5,19 @@
 //! temporary directory. Nothing is left running, even when the test program
 //! itself is killed: see [`place`].
 
+pub mod by_hand;
 pub mod cluster;
 pub mod place;
+pub mod processes;
 pub mod running;
+pub mod steady;
 pub mod terminal;
 
+pub use by_hand::ByHand;
 pub use cluster::{Cluster, Person};
 pub use place::Place;
 pub use running::{Output, Run, Running};
+pub use steady::Steady;
 pub use terminal::Terminal;
 
 use std::time::{Duration, Instant};

@@ -150,6 +150,15 @@ pub fn free_ports(count: u16) -> u16 {
     }
 }
 
+/// Writes a new cluster key.
+pub fn write_key(path: &Path, mode: u32) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new();
+    let mut file = file.write(true).create_new(true).mode(mode).open(path).expect("a new file");
+    let id = || random_id().replace('-', "");
+    writeln!(file, "{}{}", id(), id()).expect("a file");
+}
+
 /// A random id, for `--id`.
 pub fn random_id() -> String {
     uuid::Builder::from_random_bytes(random()).into_uuid().to_string()

@@ -15,6 +15,7 @@ use super::place::PROGRAM;
 use super::{PATIENCE, wait_for};
 
 /// A command line of the program, before it runs.
+#[derive(Clone)]
 pub struct Run {
     pub(super) arguments: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
@@ -180,6 +181,21 @@ impl Running {
                 return line;
             }
         }
+    }
+
+    /// The lines of standard output that are there by now.
+    pub fn printed(&self) -> Vec<String> {
+        self.stdout.try_iter().collect()
+    }
+
+    /// Writes to standard input. Returns whether the program still reads.
+    pub fn takes(&mut self, text: &str) -> bool {
+        self.stdin.as_mut().expect("not closed").write_all(text.as_bytes()).is_ok()
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.0.try_wait().expect("our child").is_some()
     }
 
     /// Writes to standard input.
