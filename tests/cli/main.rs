@@ -16,4 +16,6 @@ mod local_cluster;
 mod majority;
 mod messages;
 mod servers;
+#[cfg(target_os = "linux")]
+mod survival;
 mod terminal;
