@@ -5,7 +5,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Cluster, Person, Running, wait_for};
+use crate::harness::{Cluster, Person, Running, Steady, wait_for};
 
 /// Somebody who sends lines and somebody who reads along, while servers fail.
 struct Talk<'a> {
@@ -128,6 +128,29 @@ fn a_leader_that_is_stopped_hands_over() {
     talk.write(30);
     talk.all_arrives();
     assert_ne!(cluster.leader(), leader);
+}
+
+#[test]
+fn one_shot_commands_notice_no_crash_no_freeze_and_no_stop() {
+    let cluster = Cluster::new();
+    cluster.await_whole();
+    let steady = Steady::start(&cluster);
+    let leader = cluster.leader();
+    cluster.crash(leader);
+    steady.goes_on();
+    cluster.start(leader);
+    cluster.await_whole();
+    let leader = cluster.leader();
+    cluster.signal(leader, Signal::STOP);
+    steady.goes_on();
+    cluster.signal(leader, Signal::CONT);
+    cluster.await_whole();
+    let leader = cluster.leader();
+    cluster.admin(&["stop", &leader.to_string()]).end().ok();
+    steady.goes_on();
+    cluster.start(leader);
+    steady.goes_on();
+    steady.all_arrived();
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn with_two_frozen(which: impl Fn(&Cluster) -> [u64; 2]) {
     let refused = await_refused(&alice, &bob, &[HOLDS]);
     assert!(refused.stderr.starts_with("ftchat: "), "{refused:?}");
     for id in frozen {
-        let status = await_sentence(&cluster, &[&id.to_string(), HOLDS], &[]);
+        let status = await_sentence(&cluster, id, &[HOLDS]);
         assert_eq!((&status["writable"], &status["tolerates"]), (&false.into(), &0.into()));
         assert_ne!(replica(&status, id)["state"], "leader", "{status}");
         assert_eq!(replica(&status, id)["hosted_by"], serde_json::Value::Null, "{status}");

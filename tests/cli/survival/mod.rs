@@ -124,16 +124,21 @@ fn sentences(status: &Value) -> String {
     notices.chain(errors).filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
 }
 
-/// Waits until a status says a sentence with all of the words, and one of
-/// `reasons` if there are any.
+/// Waits until a sentence of a status names a replica, its server or its
+/// directory, and one of `reasons`.
 #[track_caller]
-fn await_sentence(cluster: &Cluster, words: &[&str], reasons: &[&str]) -> Value {
-    let what = format!("a status that says {words:?} and one of {reasons:?}");
+fn await_sentence(cluster: &Cluster, id: u64, reasons: &[&str]) -> Value {
+    let what = format!("a status that says of replica {id} one of {reasons:?}");
+    let names = [format!("server {id} "), format!("replica {id} "), format!("replica-{id}")];
     let says = |line: &str| {
-        words.iter().all(|word| line.contains(word))
-            && (reasons.is_empty() || reasons.iter().any(|reason| line.contains(reason)))
+        names.iter().any(|name| line.contains(name))
+            && reasons.iter().any(|reason| line.contains(reason))
     };
-    cluster.await_status(&what, |status| sentences(status).lines().any(says))
+    cluster.await_status(&what, |status| {
+        // A replica's own error need not name it.
+        let error = replica(status, id)["error"].as_str().unwrap_or_default();
+        reasons.iter().any(|reason| error.contains(reason)) || sentences(status).lines().any(says)
+    })
 }
 
 /// Tries to send until nothing is done for want of a majority. A leader may

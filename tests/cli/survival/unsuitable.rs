@@ -16,14 +16,14 @@ use super::{
 use crate::harness::{Cluster, Steady};
 
 /// What a server may say of a directory that it cannot believe.
-const DAMAGED: [&str; 4] = ["damaged", "corrupt", "broken", "checksum"];
+const DAMAGED: [&str; 3] = ["damaged", "broken", "cannot be run"];
 /// What it may say of one that is not its neighbour's.
 const FOREIGN: [&str; 5] =
     ["another cluster", "another directory", "is not the", "moved", "replaced"];
 
 /// Waits until a status says of a replica that nobody runs it, and why.
 fn await_reason(cluster: &Cluster, id: u64, reasons: &[&str]) -> Value {
-    let status = await_sentence(cluster, &[&id.to_string()], reasons);
+    let status = await_sentence(cluster, id, reasons);
     assert_eq!(replica(&status, id)["hosted_by"], Value::Null, "{status}");
     status
 }
