@@ -113,7 +113,11 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
     }
     for status in &statuses {
         if let Some(notice) = &status.notice {
-            notices.push(format!("server {}: {notice}", status.replica));
+            // A server that serves the addresses of dead ones answers there too.
+            let line = format!("server {}: {notice}", status.replica);
+            if !notices.contains(&line) {
+                notices.push(line);
+            }
         }
     }
 

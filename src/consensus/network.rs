@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +39,13 @@ pub const SNAPSHOT_PART_BYTES: usize = 1024 * 1024;
 
 /// This replica's ways to its peers.
 #[derive(Clone)]
-pub struct Links(Arc<BTreeMap<ReplicaId, Pair>>);
+pub struct Links(Arc<LinksInner>);
+
+struct LinksInner {
+    pairs: BTreeMap<ReplicaId, Pair>,
+    /// Why a peer that does not answer could not be helped.
+    obstacles: Mutex<BTreeMap<ReplicaId, String>>,
+}
 
 /// Two connections to a peer, so that a snapshot or a flood of forwarded
 /// operations never stands in the way of a heartbeat.
@@ -53,17 +59,36 @@ pub struct Pair {
 impl Links {
     /// Links to every other configured replica.
     pub fn new(links: BTreeMap<ReplicaId, Pair>) -> Links {
-        Links(Arc::new(links))
+        Links(Arc::new(LinksInner { pairs: links, obstacles: Mutex::default() }))
     }
 
     /// The connections to one peer.
     pub fn get(&self, replica: ReplicaId) -> Option<&Pair> {
-        self.0.get(&replica)
+        self.0.pairs.get(&replica)
     }
 
     /// All peers in order.
     pub fn iter(&self) -> impl Iterator<Item = (ReplicaId, &Pair)> {
-        self.0.iter().map(|(replica, pair)| (*replica, pair))
+        self.0.pairs.iter().map(|(replica, pair)| (*replica, pair))
+    }
+
+    /// Notes why a peer that does not answer cannot be helped, for whoever
+    /// must be told why nothing goes on. Returns whether that is news.
+    pub fn note_obstacle(&self, replica: ReplicaId, why: Option<String>) -> bool {
+        let mut obstacles = self.0.obstacles.lock().expect("no panic while held");
+        match why {
+            Some(why) if obstacles.get(&replica) == Some(&why) => false,
+            Some(why) => {
+                obstacles.insert(replica, why);
+                true
+            }
+            None => obstacles.remove(&replica).is_some(),
+        }
+    }
+
+    /// All that was noted.
+    pub fn obstacles(&self) -> Vec<String> {
+        self.0.obstacles.lock().expect("no panic while held").values().cloned().collect()
     }
 }
 

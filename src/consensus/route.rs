@@ -8,7 +8,7 @@ use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
 
 use super::Raft;
-use super::network::Links;
+use super::network::{Links, Pair};
 use super::types::CommittedLeaderId;
 use crate::types::{NodeId, ReplicaId};
 
@@ -67,6 +67,18 @@ impl Router {
         *self.0.route.borrow()
     }
 
+    /// Whether a majority stands behind this node's leadership: one has
+    /// acknowledged it within the longest election timeout, or it is too new for
+    /// that. A leader that stands alone takes nothing into its log of which it
+    /// could not tell the outcome.
+    pub fn is_confirmed(&self) -> bool {
+        use openraft::Instant as _;
+        let metrics = self.0.raft.metrics().borrow_watched().clone();
+        let lease = std::time::Duration::from_millis(self.0.raft.config().election_timeout_max);
+        let alone = metrics.membership_config.membership().voter_ids().eq([metrics.id]);
+        alone || metrics.last_quorum_acked.is_none_or(|acked| acked.elapsed() < lease)
+    }
+
     /// Resolves when the route changes.
     pub async fn changed(&self) {
         let mut route = self.0.route.clone();
@@ -108,8 +120,10 @@ impl Router {
             return "the disk of this server is full; it goes on by itself when there is room"
                 .into();
         }
+        // A frozen peer is noticed on the connection that carries heartbeats.
+        let unreachable = |pair: &Pair| pair.consensus.peer().and(pair.service.peer()).err();
         let missing: Vec<String> =
-            self.0.links.iter().filter_map(|(_, pair)| pair.service.peer().err()).collect();
+            self.0.links.iter().filter_map(|(_, pair)| unreachable(pair)).collect();
         let total = self.0.links.iter().count() + 1;
         if missing.is_empty() {
             return match self.route() {
@@ -123,7 +137,9 @@ impl Router {
         } else {
             format!("{here} of {total} replicas are no majority")
         };
-        format!("{verdict}; not reachable: {}", missing.join("; "))
+        let mut reasons = missing;
+        reasons.extend(self.0.links.obstacles());
+        format!("{verdict}; not reachable: {}", reasons.join("; "))
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{Show, Style, Tone, sanitize};
 use crate::protocol::client::{ReplicaState, ReplicaStatus};
 use crate::protocol::status::{ClusterStatus, Health};
+use crate::types::ReplicaId;
 
 impl Show for ClusterStatus {
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
@@ -134,6 +135,7 @@ fn sentence(status: &ClusterStatus) -> String {
 /// What is wrong, a line each, and what to type where that helps.
 fn hints(status: &ClusterStatus) -> Vec<String> {
     let mut hints = status.notices.clone();
+    hints.extend(hosts(status));
     for replica in &status.replicas {
         let (id, local) = (replica.id, replica.address.is_loopback());
         let reason = replica.error.as_deref().unwrap_or("it does not say why");
@@ -147,12 +149,8 @@ fn hints(status: &ClusterStatus) -> Vec<String> {
                     replica.address
                 ));
             }
-            (_, Some(host)) if host != id => {
-                hints.push(format!(
-                    "replica {id} runs in server {host} until its own server is back: \
-                     ftchat cluster start {id}"
-                ));
-            }
+            // Said below, once for each server.
+            (_, Some(host)) if host != id => {}
             _ => {
                 if let Some(error) = &replica.error {
                     hints.push(format!("replica {id}: {error}"));
@@ -161,6 +159,36 @@ fn hints(status: &ClusterStatus) -> Vec<String> {
         }
     }
     hints
+}
+
+/// A line for each server that runs other replicas than its own.
+fn hosts(status: &ClusterStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    for own in &status.replicas {
+        let runs: Vec<ReplicaId> = status
+            .replicas
+            .iter()
+            .filter(|it| it.hosted_by == Some(own.id))
+            .map(|it| it.id)
+            .collect();
+        let Some(missing) = runs.iter().find(|id| **id != own.id) else { continue };
+        let list = match runs.as_slice() {
+            [first @ .., last] if !first.is_empty() => {
+                let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+                format!("replicas {} and {last}", first.join(", "))
+            }
+            _ => format!("replica {missing}"),
+        };
+        let left = match (status.writable, status.tolerates) {
+            (false, _) => "and takes no writes".to_string(),
+            (true, 0) => "one failure away from stopping".to_string(),
+            (true, 1) => "one more server may fail".to_string(),
+            (true, n) => format!("{n} more servers may fail"),
+        };
+        lines
+            .push(format!("server {} runs {list}; {left}: ftchat cluster start {missing}", own.id));
+    }
+    lines
 }
 
 fn text(value: Option<impl ToString>) -> String {
@@ -245,7 +273,7 @@ mod tests {
         assert!(text.contains("HOSTED BY"), "{text}");
         assert!(text.contains("Writes are taken. No further server may fail."), "{text}");
         assert!(text.contains("replica 2 is down (connection refused): ftchat cluster start 2"));
-        assert!(text.contains("replica 3 runs in server 1 until its own server is back"));
+        assert!(text.contains("server 1 runs"));
         assert!(!text.contains('\x1b'));
         let colored = written(|out| status().terminal(out, Style { color: true }));
         assert!(colored.contains("\x1b[33mWrites are taken."), "{colored:?}");

@@ -52,6 +52,10 @@ impl Credentials {
         self.own.borrow().clone()
     }
 
+    fn location(&self) -> Option<Location> {
+        self.location.lock().expect("no panic while held").clone()
+    }
+
     /// Replaces who this replica is, as when an empty one joins a cluster.
     /// Connections that were told otherwise end: what a peer was told decides
     /// what it says to this replica, and whether it should at all.
@@ -139,12 +143,14 @@ where
         ));
     }
     same_history(&own, &challenge.from)?;
-    send(writer, &PeerProof { proof: credentials.key.prove("caller", &parts) }).await?;
+    let proof = credentials.key.prove("caller", &parts);
+    send(writer, &PeerProof { proof, location: credentials.location() }).await?;
     let welcome: PeerWelcome = receive(reader).await?;
     Ok((challenge.from, welcome.location))
 }
 
-/// The callee's side, after the first line was read. Returns who called.
+/// The callee's side, after the first line was read. Returns who called, and
+/// where its data is.
 ///
 /// # Errors
 /// As [`call`]. The caller has been told.
@@ -154,13 +160,13 @@ pub(super) async fn answer<R, W>(
     first_line: &[u8],
     reader: &mut R,
     writer: &mut W,
-) -> Result<Introduction>
+) -> Result<(Introduction, Option<Location>)>
 where
     R: AsyncBufRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     match answer_inner(host, credentials, first_line, reader, writer).await {
-        Ok(from) => Ok(from),
+        Ok(caller) => Ok(caller),
         Err(error) => {
             // The connection ends either way, so a failure to say why adds nothing.
             let _ = send(writer, &Refusal { error: error.clone().into() }).await;
@@ -175,7 +181,7 @@ async fn answer_inner<R, W>(
     first_line: &[u8],
     reader: &mut R,
     writer: &mut W,
-) -> Result<Introduction>
+) -> Result<(Introduction, Option<Location>)>
 where
     R: AsyncBufRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -202,9 +208,8 @@ where
         ));
     }
     same_history(&own, &hello.from)?;
-    let location = credentials.location.lock().expect("no panic while held").clone();
-    send(writer, &PeerWelcome { welcome: true, location }).await?;
-    Ok(hello.from)
+    send(writer, &PeerWelcome { welcome: true, location: credentials.location() }).await?;
+    Ok((hello.from, answer.location))
 }
 
 /// Two histories that both committed must never meet inside consensus: joined
@@ -287,6 +292,7 @@ mod tests {
             let mut first = Vec::new();
             read_line(&mut right_read, &mut first, 4096).await?;
             let result = answer(&host, &callee, &first, &mut right_read, &mut right_write).await;
+            let result = result.map(|(from, _)| from);
             right_write.shutdown().await.expect("a pipe shuts down");
             result
         };
@@ -355,7 +361,7 @@ mod tests {
             ),
         );
         let mut replay = Vec::new();
-        push_line(&mut replay, &PeerProof { proof: old });
+        push_line(&mut replay, &PeerProof { proof: old, location: None });
         let first = serde_json::to_vec(&hello).expect("plain data");
         let mut sink = Vec::new();
         let error = answer(&host, &callee, &first, &mut replay.as_slice(), &mut sink)

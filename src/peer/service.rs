@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::Host;
 use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::codec::read_line;
-use crate::protocol::peer::{Call, CallLine, Introduction};
+use crate::protocol::peer::{Call, CallLine, Introduction, Location};
 
 /// Takes the calls of one connection.
 pub trait Service: Send {
@@ -85,7 +85,7 @@ pub async fn accept<R, W, S>(
     first_line: &[u8],
     mut reader: BufReader<R>,
     mut writer: W,
-    service: impl FnOnce(Introduction) -> S,
+    service: impl FnOnce(Introduction, Option<Location>) -> S,
 ) -> Result<()>
 where
     R: AsyncRead + Unpin,
@@ -93,8 +93,9 @@ where
     S: Service,
 {
     let told = credentials.introduction();
-    let caller = handshake::answer(host, credentials, first_line, &mut reader, &mut writer).await?;
-    let mut service = service(caller);
+    let (caller, location) =
+        handshake::answer(host, credentials, first_line, &mut reader, &mut writer).await?;
+    let mut service = service(caller, location);
     let (lines, mut replies) = mpsc::unbounded_channel::<Vec<u8>>();
     let read = async move {
         let mut line = Vec::new();
@@ -182,7 +183,7 @@ mod tests {
         let mut reader = BufReader::new(reader);
         let mut first = Vec::new();
         read_line(&mut reader, &mut first, 4096).await?;
-        accept(&Host::real(), &credentials(2), &first, reader, writer, |_| service).await
+        accept(&Host::real(), &credentials(2), &first, reader, writer, |_, _| service).await
     }
 
     type Held = Arc<Mutex<Vec<(Vec<u8>, Reply)>>>;

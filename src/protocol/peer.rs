@@ -3,7 +3,7 @@
 //! ```text
 //! → {"ftchat":1,"role":"peer","replica":2,"nonce":"…","cluster":"…","lineage":"…","incarnation":1}
 //! ← {"ftchat":1,"replica":1,"nonce":"…","proof":"…","cluster":"…","lineage":"…","incarnation":1}
-//! → {"proof":"…"}
+//! → {"proof":"…","location":{…}}
 //! ← {"welcome":true,"location":{…}}
 //! → {"id":1,"call":"read_index","body":{}}
 //! ← {"id":1,"ok":{"index":17}}
@@ -95,6 +95,9 @@ pub struct PeerChallenge {
 pub struct PeerProof {
     /// That the caller holds the key.
     pub proof: Digest,
+    /// Where the caller's data is. The callee has proved itself by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
 }
 
 /// The callee's second line: frames may follow.

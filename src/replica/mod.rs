@@ -199,7 +199,10 @@ impl Replica {
             own.cluster = Some(identity.cluster);
             own.lineage = Some(identity.lineage);
             own.incarnation = Some(identity.incarnation);
-            directory.count_open().await?;
+            // An adopted one is counted when it has turned out to be whole.
+            if host_replica.is_none() {
+                directory.count_open().await?;
+            }
         }
         let credentials = Credentials::new(config.cluster_key.clone(), own);
         credentials.locate_at(directory.location());
@@ -315,7 +318,7 @@ impl Replica {
         let mut stopped = self.0.phase.subscribe();
         let (reader, writer) = tokio::io::split(stream);
         let reader = BufReader::with_capacity(64 * 1024, reader);
-        let service = |caller| MemberService::new(inner, caller);
+        let service = |caller, location| MemberService::new(inner, caller, location);
         let serving =
             peer::accept(&self.0.host, &self.0.credentials, &first_line, reader, writer, service);
         tokio::select! {

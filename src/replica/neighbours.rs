@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Inner, Phase, Replica};
 use crate::consensus::{self, Consensus};
 use crate::peer::LinkWatch;
+use crate::protocol::peer::{Introduction, Location};
 use crate::storage::{DataDirectory, Neighbour, Neighbours};
 use crate::types::{NodeId, ReplicaId};
 
@@ -17,6 +18,17 @@ impl Replica {
     /// Whether nobody listened at a peer's address when it was tried last.
     pub fn is_gone(&self, peer: ReplicaId) -> bool {
         self.0.links.get(peer).is_some_and(|pair| pair.consensus.is_gone())
+    }
+
+    /// Notes why a peer that does not answer was not adopted; `None` when that
+    /// is over. Returns whether that is news.
+    pub fn note_obstacle(&self, peer: ReplicaId, why: Option<String>) -> bool {
+        self.0.links.note_obstacle(peer, why)
+    }
+
+    /// Why peers that do not answer were not adopted.
+    pub fn obstacles(&self) -> Vec<String> {
+        self.0.links.obstacles()
     }
 
     /// Follows the connecting and disconnecting of a peer.
@@ -55,19 +67,28 @@ impl Inner {
         Ok(())
     }
 
+    /// Writes down where a peer lives, as it said in a handshake, whichever
+    /// side began that.
+    pub(super) async fn remember_neighbour(&self, peer: Introduction, location: Location) {
+        let Some(incarnation) = peer.incarnation else { return };
+        if peer.cluster != self.credentials.introduction().cluster {
+            return;
+        }
+        if let Some(neighbours) = &mut *self.neighbours.lock().await {
+            let replica = peer.replica;
+            let neighbour = Neighbour { replica, incarnation, location };
+            if let Err(error) = neighbours.remember(neighbour).await {
+                tracing::warn!(%replica, %error, "where a neighbour lives was not written down");
+            }
+        }
+    }
+
     async fn follow_neighbour(self: Arc<Inner>, peer: ReplicaId, mut changes: LinkWatch) {
         let mut stopped = self.phase.subscribe();
         loop {
             let located = self.links.get(peer).and_then(|pair| pair.consensus.location());
-            if let Some((introduction, location)) = located
-                && let Some(incarnation) = introduction.incarnation
-                && introduction.cluster == self.credentials.introduction().cluster
-                && let Some(neighbours) = &mut *self.neighbours.lock().await
-            {
-                let neighbour = Neighbour { replica: peer, incarnation, location };
-                if let Err(error) = neighbours.remember(neighbour).await {
-                    tracing::warn!(%peer, %error, "where a neighbour lives was not written down");
-                }
+            if let Some((introduction, location)) = located {
+                self.remember_neighbour(introduction, location).await;
             }
             tokio::select! {
                 biased;

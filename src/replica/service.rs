@@ -14,7 +14,9 @@ use crate::chat::{Action, Operation, Outcome};
 use crate::consensus::{self, PeerService, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::{Reply, Service};
-use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Release, Standing};
+use crate::protocol::peer::{
+    Admit, Call, Found, Introduction, Joined, Location, Release, Standing,
+};
 
 /// How long a request for an incarnation may take.
 const JOIN_MAX: Duration = Duration::from_millis(1_500);
@@ -29,7 +31,17 @@ pub struct MemberService {
 impl MemberService {
     /// A service for a new connection of `caller`, who has proved that it
     /// holds the cluster's key.
-    pub fn new(inner: Arc<Inner>, caller: Introduction) -> MemberService {
+    pub fn new(
+        inner: Arc<Inner>,
+        caller: Introduction,
+        location: Option<Location>,
+    ) -> MemberService {
+        if let Some(location) = location {
+            let (remembering, caller) = (inner.clone(), caller.clone());
+            consensus::spawn(&inner.host, async move {
+                remembering.remember_neighbour(caller, location).await;
+            });
+        }
         MemberService { inner, caller, consensus: None }
     }
 }

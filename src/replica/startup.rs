@@ -105,8 +105,9 @@ impl Startup {
         if self.directory.identity()?.is_none() {
             self.become_member().await?;
         }
+        let adopted = self.inner.host_replica.is_some();
         let identity = match self.directory.identity()? {
-            Some(identity) if self.counted => identity.clone(),
+            Some(identity) if self.counted || adopted => identity.clone(),
             _ => self.directory.count_open().await?,
         };
         self.counted = true;
@@ -141,6 +142,10 @@ impl Startup {
                  it has that entry again or all others have answered"
             );
             consensus.abstain_below(tail.index + 1);
+        }
+        if adopted {
+            self.directory.count_open().await?;
+            self.inner.credentials.locate_at(self.directory.location());
         }
         self.inner.remember_neighbours(&self.directory).await?;
         let begun = self.inner.phase.send_if_modified(|phase| {

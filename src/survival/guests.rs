@@ -126,9 +126,8 @@ impl Hosting {
             return Err(error);
         }
         tracing::info!(replica = %peer, path = %guest.path.display(), "adopted a dead neighbour");
-        let mut state = self.state();
-        state.obstacles.remove(&peer);
-        state.guests.insert(peer, guest);
+        self.0.home.note_obstacle(peer, None);
+        self.state().guests.insert(peer, guest);
         Ok(())
     }
 

@@ -86,8 +86,6 @@ struct Inner {
 #[derive(Default)]
 struct State {
     guests: BTreeMap<ReplicaId, Guest>,
-    /// Why a neighbour that does not answer was not adopted.
-    obstacles: BTreeMap<ReplicaId, String>,
     /// Whether nobody is adopted any more: the server stops.
     forbidden: bool,
 }
@@ -180,14 +178,11 @@ impl Hosting {
             status.hosted.extend(theirs.hosted);
         }
         status.hosted.sort_by_key(|replica| replica.id);
-        if !state.obstacles.is_empty() && !status.writable {
-            let obstacles: Vec<&str> = state.obstacles.values().map(String::as_str).collect();
-            let mut notice = obstacles.join("; ");
-            if let Some(other) = &status.notice {
-                notice = format!("{notice}; {other}");
-            }
-            status.notice = Some(notice);
-        }
+        let mut notices = self.0.home.obstacles();
+        // What is said about a missing majority has them in it already.
+        notices.retain(|it| status.notice.as_ref().is_none_or(|notice| !notice.contains(it)));
+        notices.extend(status.notice.take());
+        status.notice = (!notices.is_empty()).then(|| notices.join("; "));
         status
     }
 

@@ -160,7 +160,8 @@ impl Task {
             .filter(|(_, evidence)| **evidence == Evidence::LockFree)
             .map(|(peer, _)| *peer)
             .collect();
-        if (total - dead.len()) * 2 <= total && self.hosting.adopts() {
+        let needed = (total - dead.len()) * 2 <= total || self.is_last(&dead);
+        if needed && self.hosting.adopts() {
             self.adopt(dead).await;
         }
         // The route may lead to an adopted replica or to nobody; then nobody
@@ -170,6 +171,15 @@ impl Task {
             let contest = async move { home.contest().await };
             consensus::spawn(&self.hosting.0.host, contest);
         }
+    }
+
+    /// Whether no other server is left. Then the dead are adopted also when the
+    /// replicas of this process are a majority by themselves: for their copies,
+    /// and for whoever calls their addresses.
+    fn is_last(&self, dead: &[ReplicaId]) -> bool {
+        let own = self.hosting.home().id();
+        let mut others = self.hosting.0.config.members.iter().map(|member| member.id);
+        others.all(|id| id == own || self.has_guest(id) || dead.contains(&id))
     }
 
     async fn adopt(&mut self, peers: Vec<ReplicaId>) {
@@ -214,10 +224,8 @@ impl Task {
     }
 
     fn note(&self, peer: ReplicaId, why: String) {
-        let mut state = self.hosting.state();
-        if state.obstacles.get(&peer) != Some(&why) {
+        if self.hosting.home().note_obstacle(peer, Some(why.clone())) {
             tracing::warn!(%peer, why, "a neighbour that does not answer is not taken over");
-            state.obstacles.insert(peer, why);
         }
     }
 
@@ -234,7 +242,9 @@ impl Task {
         // Whoever answers is neither dead nor in need of rest.
         self.gone.retain(|peer, _| !answering(peer));
         self.rests.retain(|peer, until| *until > Instant::now() && !answering(peer));
-        hosting.state().obstacles.retain(|peer, _| !answering(peer));
+        for peer in hosting.0.config.members.iter().map(|member| member.id).filter(answering) {
+            home.note_obstacle(peer, None);
+        }
         self.serve_owners().await;
         self.break_silence().await;
         if self.next_check <= Instant::now() {
@@ -244,21 +254,21 @@ impl Task {
         }
     }
 
-    /// No majority has been heard of for a while: whoever does not answer is
-    /// tried, whatever is known of it.
+    /// No majority has been heard of for a while, or only replicas of this
+    /// process are left: whoever does not answer is tried, whatever is known of it.
     async fn break_silence(&mut self) {
         let Some(consensus) = self.home() else { return };
         let timeout_ms = self.hosting.0.config.timing.election_timeout_max_ms;
-        if !self.hosting.adopts() || consensus.silence() < Duration::from_millis(timeout_ms) {
-            return;
-        }
         let home = self.hosting.home();
-        let members = &self.hosting.0.config.members;
-        let missing: Vec<ReplicaId> = members
-            .iter()
-            .map(|member| member.id)
+        let silent = consensus.silence() >= Duration::from_millis(timeout_ms);
+        let others = self.hosting.0.config.members.iter().map(|member| member.id);
+        let missing: Vec<ReplicaId> = others
             .filter(|id| *id != home.id() && !self.has_guest(*id) && !home.reaches(*id))
             .collect();
+        let hosts = !self.hosting.state().guests.is_empty();
+        if !self.hosting.adopts() || !(silent || (hosts && self.is_last(&missing))) {
+            return;
+        }
         let guests_before = self.hosting.state().guests.len();
         self.adopt(missing).await;
         if self.hosting.state().guests.len() > guests_before {
@@ -313,8 +323,8 @@ impl Task {
             return Err(Error::new(
                 ErrorCode::WrongCluster,
                 format!(
-                    "server {} runs replica {id} on its data in {}, and not on {}; start it with \
-                     --data-dir {}",
+                    "server {} runs replica {id} on the data directory {}, and not on {}; start it \
+                     with --data-dir {}",
                     home.id,
                     path.display(),
                     release.path.display(),

@@ -94,14 +94,15 @@ impl Task {
             }
             while !draining && !self.queue.is_empty() && self.flights.len() < FLIGHTS_MAX {
                 match self.router.route() {
+                    Some(Route::Here(_)) if !self.router.is_confirmed() => break,
                     Some(route) if self.may_go(route) => draining = !self.take_off(route).await,
                     Some(_) | None => break,
                 }
             }
             let stranded = !draining && !self.queue.is_empty() && self.flights.is_empty();
             if stranded {
-                // No leader is known. Forwarded operations go back to their
-                // sender, which may know better.
+                // No leader is known, or this one stands alone. Forwarded
+                // operations go back to their sender, which may know better.
                 self.refuse_forwarded();
                 if !self.queue.is_empty() {
                     if !self.pause_or_close(&mut arrived).await {

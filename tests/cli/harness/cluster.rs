@@ -125,7 +125,13 @@ impl Cluster {
 
     /// Waits for a status that is as wanted.
     pub fn await_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        wait_for(what, || Some(self.status()).filter(|status| wanted(status)))
+        let mut last = Value::Null;
+        let look = || {
+            last = self.status();
+            Some(last.clone()).filter(|status| wanted(status))
+        };
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wait_for(what, look)));
+        found.unwrap_or_else(|_| panic!("waited in vain for: {what}; the last status was {last}"))
     }
 
     /// Waits until every replica runs in its own server, with the same state.
