@@ -91,6 +91,9 @@ _ftchat() {
             ftchat__subcmd__cluster,stop)
                 cmd="ftchat__subcmd__cluster__subcmd__stop"
                 ;;
+            ftchat__subcmd__cluster,transfer)
+                cmd="ftchat__subcmd__cluster__subcmd__transfer"
+                ;;
             ftchat__subcmd__cluster,up)
                 cmd="ftchat__subcmd__cluster__subcmd__up"
                 ;;
@@ -117,6 +120,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster__subcmd__help,stop)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__stop"
+                ;;
+            ftchat__subcmd__cluster__subcmd__help,transfer)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__transfer"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,up)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__up"
@@ -204,6 +210,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help__subcmd__cluster,stop)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__stop"
+                ;;
+            ftchat__subcmd__help__subcmd__cluster,transfer)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__transfer"
                 ;;
             ftchat__subcmd__help__subcmd__cluster,up)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__up"
@@ -308,7 +317,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version up down env start stop kill restart logs help"
+            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version up down env start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -465,7 +474,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help)
-            opts="up down env start stop kill restart logs help"
+            opts="up down env start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -577,6 +586,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__transfer)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -837,6 +860,62 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__stop)
+            opts="-q -v -h -V --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__transfer)
             opts="-q -v -h -V --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1339,7 +1418,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster)
-            opts="up down env start stop kill restart logs"
+            opts="up down env start stop kill restart transfer logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1437,6 +1516,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__transfer)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -30,6 +30,7 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
     ftchat cluster up -d\n  \
     ftchat cluster kill 1\n  \
     ftchat cluster start 1 --wait\n  \
+    ftchat cluster transfer 2\n  \
     ftchat cluster down --purge\n\n\
     A local cluster lives in one folder: --dir, or a folder of the name --name in the platform's\n\
     data directory. Its servers need no supervisor and go on when the command that started them\n\
@@ -65,6 +66,10 @@ enum Action {
     /// Each is stopped only when messages are taken and the one before has
     /// caught up, so no message is refused meanwhile.
     Restart(RestartArgs),
+    /// Give leadership to a replica
+    ///
+    /// Returns when it leads. No message is refused meanwhile.
+    Transfer(OneArgs),
     /// Print what servers wrote to their logs
     Logs(LogsArgs),
     /// Print the shell command that points ftchat at this cluster
@@ -158,6 +163,7 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
         Action::Stop(args) => end(args, context, false).await,
         Action::Kill(args) => end(args, context, true).await,
         Action::Restart(args) => restart(args, context).await,
+        Action::Transfer(args) => transfer(args, context).await,
         Action::Logs(args) => logs(args, context).await,
         Action::Env(args) => {
             let cluster = existing(&args.cluster, context)?;
@@ -312,6 +318,17 @@ async fn restart(args: &RestartArgs, context: &mut Context) -> Result<Exit, Erro
     let progress = |line: &str| lines.borrow_mut().notice(line);
     let replicas = supervisor(cluster, settings, host, &progress)?.restart(&ids).await?;
     lines.into_inner().show(&Restarted { replicas })?;
+    Ok(Exit::Done)
+}
+
+async fn transfer(args: &OneArgs, context: &mut Context) -> Result<Exit, Error> {
+    let cluster = existing(&args.cluster, context)?;
+    let Context { settings, printer, host } = context;
+    let silent = |_: &str| {};
+    let supervisor = supervisor(cluster, settings, host, &silent)?;
+    let limit = settings.timeout;
+    let transferred = Supervisor { limit, ..supervisor }.transfer(args.id).await?;
+    printer.show(&transferred)?;
     Ok(Exit::Done)
 }
 

@@ -102,9 +102,12 @@ fn with_hints(command: clap::Command) -> clap::Command {
         },
     );
     command.mut_subcommand("cluster", |cluster| {
-        ["start", "stop", "kill", "restart", "logs"].into_iter().fold(cluster, |cluster, action| {
-            cluster.mut_subcommand(action, |action| mark(action, "id", ValueHint::Hostname))
-        })
+        ["start", "stop", "kill", "restart", "transfer", "logs"].into_iter().fold(
+            cluster,
+            |cluster, action| {
+                cluster.mut_subcommand(action, |action| mark(action, "id", ValueHint::Hostname))
+            },
+        )
     })
 }
 
@@ -118,7 +121,7 @@ mod tests {
         assert!(script.starts_with("#compdef ftchat\n"));
         assert!(script.contains("\n_ftchat_accounts() {"));
         assert_eq!(script.matches(":_ftchat_accounts'").count(), 3, "send, inbox, accounts");
-        assert_eq!(script.matches(":_ftchat_replicas'").count(), 5);
+        assert_eq!(script.matches(":_ftchat_replicas'").count(), 6);
         assert!(!script.contains("_users") && !script.contains("_hosts"));
         // A colon in a value's name would end it, and zsh would run the rest.
         let command = super::super::command();

@@ -35,6 +35,7 @@
 //! - [`launch`]: ports and starting a server.
 //! - [`supervisor`]: up, start, wait.
 //! - [`stopping`]: down, stop, kill, purge, restart.
+//! - [`transfer`]: moving leadership.
 //! - [`events`](mod@events): what changed between two looks at a cluster.
 //! - [`logs`]: reading logs, also while they grow.
 
@@ -45,9 +46,11 @@ pub mod logs;
 pub mod process;
 pub mod stopping;
 pub mod supervisor;
+pub mod transfer;
 
 pub use description::{Description, LocalReplica};
 pub use events::{ClusterEvent, events};
 pub use logs::LogReader;
 pub use stopping::{Ended, Stopped};
 pub use supervisor::{Launched, Started, Supervisor};
+pub use transfer::Transferred;

@@ -116,7 +116,12 @@ impl PeerService {
                 Ok(()) => drop(self.transfer.send((Step::End, reply))),
                 Err(error) => reply.error(error),
             },
-            Call::Introduce | Call::Found | Call::Join | Call::Admit | Call::Release => {
+            Call::Introduce
+            | Call::Found
+            | Call::Join
+            | Call::Admit
+            | Call::Release
+            | Call::Lead => {
                 reply.error(Error::internal(format!("{call:?} is no call for consensus")));
             }
         }

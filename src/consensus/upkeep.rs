@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Consensus;
-use crate::types::NodeId;
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::{NodeId, ReplicaId};
 
 /// How often housekeeping looks whether a snapshot is due.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);
@@ -36,6 +37,60 @@ impl Consensus {
         };
         if tokio::time::timeout(HANDOVER_MAX, handing_over).await.is_err() {
             tracing::warn!("nobody took leadership over in time; stopping nevertheless");
+        }
+    }
+
+    /// On the leader: gives leadership to another replica, and returns when that
+    /// one leads.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownReplica`]; [`ErrorCode::Unavailable`] when this node
+    /// does not lead or the other cannot, for now.
+    pub async fn transfer_to(&self, replica: ReplicaId) -> Result<()> {
+        let metrics = self.metrics();
+        let mut voters = metrics.membership_config.membership().voter_ids();
+        let Some(target) = voters.find(|id| id.replica() == replica) else {
+            return Err(Error::new(
+                ErrorCode::UnknownReplica,
+                format!("replica {replica} has no vote in this cluster, so it cannot lead"),
+            ));
+        };
+        if target == self.0.node {
+            return Ok(());
+        }
+        if let Some(pair) = self.0.links.get(replica) {
+            pair.consensus.peer().map_err(|why| {
+                Error::unavailable(format!("replica {replica} cannot lead now: {why}"))
+            })?;
+            if pair.consensus.is_local() {
+                return Err(Error::new(
+                    ErrorCode::NotConfirmed,
+                    format!(
+                        "replica {replica} runs in server {} until its own server is back, and \
+                         cannot lead there; start its server with: ftchat cluster start {replica}",
+                        self.0.node.replica()
+                    ),
+                ));
+            }
+        }
+        let transferring = async {
+            while self.leads() {
+                let transfer = self.0.raft.trigger().transfer_leader(target).await;
+                transfer.map_err(|error| Error::internal(error.to_string()))?;
+                // Asked again if it was not ready.
+                let _ = tokio::time::timeout(HANDOVER_RETRY, self.0.router.changed()).await;
+            }
+            while self.leader().is_none() {
+                self.0.router.changed().await;
+            }
+            Ok::<(), Error>(())
+        };
+        let too_long =
+            || Error::unavailable(format!("replica {replica} did not take over in time"));
+        tokio::time::timeout(HANDOVER_MAX, transferring).await.map_err(|_| too_long())??;
+        match self.leader() {
+            Some(leader) if leader == replica => Ok(()),
+            _ => Err(too_long()),
         }
     }
 

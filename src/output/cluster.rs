@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Show, Style, Tone, local_time, sanitize};
-use crate::cluster::{ClusterEvent, Ended, Started, Stopped};
+use crate::cluster::{ClusterEvent, Ended, Started, Stopped, Transferred};
 use crate::types::{Address, ReplicaId};
 
 impl Show for Started {
@@ -48,6 +48,24 @@ impl Show for Stopped {
             Ended::NotRunning => "not_running",
         };
         writeln!(out, "{}\t{}\t{ended}", self.id, number(self.pid))
+    }
+}
+
+impl Show for Transferred {
+    fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
+        let Transferred { leader, previous, term } = self;
+        match leader == previous {
+            true => writeln!(out, "Replica {leader} leads already, in term {term}."),
+            false => writeln!(
+                out,
+                "Replica {leader} leads now, in term {term}; before it was {previous}."
+            ),
+        }
+    }
+
+    /// leader, leader before, term.
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}\t{}\t{}", self.leader, self.previous, self.term)
     }
 }
 

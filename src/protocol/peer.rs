@@ -125,6 +125,9 @@ pub enum Call {
     Admit,
     /// "You run my replica; give its directory back." ([`Release`])
     Release,
+    /// "Give leadership to this replica." ([`Lead`]) Asked of the leader by an
+    /// administrator; see [`ADMINISTRATOR`].
+    Lead,
     /// Consensus: "the leader's process is gone; how far is your log?"
     Contest,
     /// Forwarded operations, for the leader to order.
@@ -215,6 +218,17 @@ pub struct Joined {
 pub struct Admit {
     /// The new incarnation.
     pub node: NodeId,
+}
+
+/// The number by which an administrator introduces itself, who holds the
+/// cluster's key and is no replica. Replicas are numbered from 1.
+pub const ADMINISTRATOR: ReplicaId = ReplicaId(0);
+
+/// The body of [`Call::Lead`]. The answer comes when that replica leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lead {
+    /// Who is to lead.
+    pub replica: ReplicaId,
 }
 
 /// The body of [`Call::Release`]: the directory, as the one who wants it sees it.

@@ -15,7 +15,7 @@ use crate::consensus::{self, PeerService, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::{Reply, Service};
 use crate::protocol::peer::{
-    Admit, Call, Found, Introduction, Joined, Location, Release, Standing,
+    ADMINISTRATOR, Admit, Call, Found, Introduction, Joined, Lead, Location, Release, Standing,
 };
 
 /// How long a request for an incarnation may take.
@@ -48,6 +48,12 @@ impl MemberService {
 
 impl Service for MemberService {
     fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
+        if self.caller.replica == ADMINISTRATOR && !matches!(call, Call::Introduce | Call::Lead) {
+            return reply.error(Error::new(
+                ErrorCode::PermissionDenied,
+                "an administrator is no replica, and may not speak as one",
+            ));
+        }
         match call {
             Call::Introduce => reply.ok(&self.inner.standing()),
             Call::Found => match parse::<Found>(body) {
@@ -65,6 +71,22 @@ impl Service for MemberService {
                 Ok(admit) => {
                     let (inner, caller) = (self.inner.clone(), self.caller.replica);
                     self.spawn(async move { reply.result(inner.admit(caller, admit).await) });
+                }
+                Err(error) => reply.error(error),
+            },
+            Call::Lead => match parse::<Lead>(body) {
+                Ok(lead) => {
+                    let inner = self.inner.clone();
+                    self.spawn(async move {
+                        let led = match inner.consensus() {
+                            Ok(consensus) if consensus.leads() => {
+                                consensus.transfer_to(lead.replica).await
+                            }
+                            Ok(_) => Err(Error::unavailable("this replica does not lead")),
+                            Err(error) => Err(error),
+                        };
+                        reply.result(led);
+                    });
                 }
                 Err(error) => reply.error(error),
             },

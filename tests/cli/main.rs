@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod accounts;
+mod drill;
 mod failover;
 mod harness;
 mod hostile;
@@ -19,3 +20,4 @@ mod servers;
 #[cfg(target_os = "linux")]
 mod survival;
 mod terminal;
+mod transfer;
