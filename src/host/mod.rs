@@ -13,6 +13,7 @@
 //! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing:
 //! whoever spawned a worker stops it through the worker's own channel.
 
+mod file_systems;
 mod real;
 
 use std::future::Future;

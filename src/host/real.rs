@@ -185,38 +185,6 @@ fn file_id(metadata: &fs::Metadata) -> FileId {
     FileId { device: metadata.dev(), inode: metadata.ino() }
 }
 
-/// File systems on which the kernel alone decides who holds a lock, by the
-/// number that statfs(2) gives them. Not among them, on purpose: nfs, cifs, 9p,
-/// virtiofs and fuse, where a server or another kernel may see things differently.
-#[cfg(target_os = "linux")]
-const LOCAL_FILE_SYSTEMS: [(u32, &str); 7] = [
-    (0x0000_ef53, "ext4"),
-    (0x5846_5342, "xfs"),
-    (0x9123_683e, "btrfs"),
-    (0x2fc1_2fc1, "zfs"),
-    (0xf2f5_2010, "f2fs"),
-    (0x0102_1994, "tmpfs"),
-    (0x794c_7630, "overlay"),
-];
-
-#[cfg(target_os = "linux")]
-fn file_system(path: &Path) -> io::Result<FileSystem> {
-    // The type of the number differs between architectures; 32 bits hold it.
-    let magic = rustix::fs::statfs(path)?.f_type as u32;
-    let known = LOCAL_FILE_SYSTEMS.iter().find(|(number, _)| *number == magic);
-    Ok(match known {
-        Some((_, name)) => FileSystem { name: name.to_string(), locks_are_local: true },
-        None => FileSystem { name: format!("type {magic:#x}"), locks_are_local: false },
-    })
-}
-
-/// Elsewhere nobody has looked closely enough.
-#[cfg(not(target_os = "linux"))]
-fn file_system(path: &Path) -> io::Result<FileSystem> {
-    fs::metadata(path)?;
-    Ok(FileSystem { name: "not known on this system".to_string(), locks_are_local: false })
-}
-
 impl Disk for LocalDisk {
     fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
         call(path, make_folders)
@@ -298,7 +266,7 @@ impl Disk for LocalDisk {
     }
 
     fn file_system(&self, path: &Path) -> BoxFuture<'static, io::Result<FileSystem>> {
-        call(path, file_system)
+        call(path, super::file_systems::kind_of)
     }
 
     fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>> {
