@@ -78,8 +78,9 @@ use crate::types::{NodeId, ReplicaId};
 type Raft = openraft::Raft<TypeConfig, Machine>;
 
 /// A log filter that leaves out what the engine tells its own developers, such as
-/// fifty times a second that a dead replica is not reached.
-pub const LOG_FILTER: &str = "info,openraft=error";
+/// fifty times a second that a dead replica is not reached, or that it was
+/// asked something while it stops.
+pub const LOG_FILTER: &str = "info,openraft=error,openraft::raft::raft_inner=off";
 
 /// The same, a step louder.
 pub const LOG_FILTER_VERBOSE: &str = "debug,openraft=warn";

@@ -154,10 +154,15 @@ impl Task {
     async fn act_on_evidence(&mut self) {
         let Some(home) = self.home() else { return };
         let total = self.hosting.0.config.members.len();
+        // Evidence is about a process. A neighbour that answers again has
+        // another one, and one that died a moment ago must not be counted
+        // together with one that came back since: a server was once taken for
+        // the last one although two lived, and adopted a replica without need.
+        let answers = |peer: &ReplicaId| self.hosting.home().reaches(*peer);
         let dead: Vec<ReplicaId> = self
             .gone
             .iter()
-            .filter(|(_, evidence)| **evidence == Evidence::LockFree)
+            .filter(|(peer, evidence)| **evidence == Evidence::LockFree && !answers(peer))
             .map(|(peer, _)| *peer)
             .collect();
         let needed = (total - dead.len()) * 2 <= total || self.is_last(&dead);
