@@ -58,6 +58,17 @@ pub async fn gather(hosting: &Hosting, peer: ReplicaId) -> Option<Evidence> {
     None
 }
 
+/// Whether a neighbour does not answer and its lock is free at this moment.
+pub async fn is_dead(hosting: &Hosting, peer: ReplicaId) -> bool {
+    if hosting.home().reaches(peer) {
+        return false;
+    }
+    match hosting.home().neighbour(peer).await {
+        Some(neighbour) => look_at_lock(hosting, &neighbour).await == Some(true),
+        None => false,
+    }
+}
+
 async fn look_at_lock(hosting: &Hosting, neighbour: &Neighbour) -> Option<bool> {
     let (disk, location) = (hosting.0.host.disk.clone(), neighbour.location.clone());
     on_worker(&hosting.0.host, async move { is_free(&*disk, &location).await }).await?

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::evidence::{Evidence, gather};
+use super::evidence::{Evidence, gather, is_dead};
 use super::{Hosting, REST};
 use crate::consensus::{self, Consensus};
 use crate::error::{Error, ErrorCode};
@@ -158,13 +158,12 @@ impl Task {
         // another one, and one that died a moment ago must not be counted
         // together with one that came back since: a server was once taken for
         // the last one although two lived, and adopted a replica without need.
-        let answers = |peer: &ReplicaId| self.hosting.home().reaches(*peer);
-        let dead: Vec<ReplicaId> = self
-            .gone
-            .iter()
-            .filter(|(peer, evidence)| **evidence == Evidence::LockFree && !answers(peer))
-            .map(|(peer, _)| *peer)
-            .collect();
+        let mut dead = Vec::new();
+        for (peer, evidence) in &self.gone {
+            if *evidence == Evidence::LockFree && is_dead(&self.hosting, *peer).await {
+                dead.push(*peer);
+            }
+        }
         let needed = (total - dead.len()) * 2 <= total || self.is_last(&dead);
         if needed && self.hosting.adopts() {
             self.adopt(dead).await;
