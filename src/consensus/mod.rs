@@ -351,7 +351,16 @@ impl Consensus {
             ));
         }
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
-        if membership.get_joint_config().len() == 1 && voters.contains(&node) {
+        // Of every replica only its newest incarnation. A change that was cut
+        // off by the death of a leader leaves two of one replica as voters;
+        // taken over into the next change, the one that is gone for ever would
+        // count against every majority from then on.
+        let mut wanted: BTreeMap<ReplicaId, NodeId> = BTreeMap::new();
+        for id in voters.iter().copied().chain([node]) {
+            wanted.entry(id.replica()).and_modify(|known| *known = id.max(*known)).or_insert(id);
+        }
+        let wanted: BTreeSet<NodeId> = wanted.into_values().collect();
+        if membership.get_joint_config().len() == 1 && voters == wanted {
             return Ok(true);
         }
         let raft = self.0.raft.clone();
@@ -369,9 +378,6 @@ impl Consensus {
         {
             return Ok(false);
         }
-        let mut wanted: BTreeSet<NodeId> =
-            voters.into_iter().filter(|id| id.replica() != node.replica()).collect();
-        wanted.insert(node);
         let change = async move {
             raft.change_membership(ChangeMembers::ReplaceAllVoters(wanted), false).await
         };
@@ -415,6 +421,25 @@ impl Consensus {
     /// Whether this node has a vote.
     pub fn is_voter(&self) -> bool {
         self.metrics().membership_config.membership().voter_ids().any(|id| id == self.0.node)
+    }
+
+    /// Whether this node has a vote and the change of membership that gave it
+    /// has come to its end. In between its former self votes as well, and a
+    /// leader that dies there leaves the change to whoever asks for it again.
+    pub fn is_settled(&self) -> bool {
+        let metrics = self.metrics();
+        let membership = metrics.membership_config.membership();
+        let mut replicas: BTreeSet<ReplicaId> = BTreeSet::new();
+        membership.get_joint_config().len() == 1
+            && membership.voter_ids().all(|id| replicas.insert(id.replica()))
+            && self.is_voter()
+    }
+
+    /// Whether an earlier incarnation of this replica still has a vote.
+    pub fn replaces_another(&self) -> bool {
+        let metrics = self.metrics();
+        let mut voters = metrics.membership_config.membership().voter_ids();
+        voters.any(|id| id.replica() == self.0.node.replica() && id != self.0.node)
     }
 
     /// Why writes cannot be taken, as the end of a sentence.

@@ -37,6 +37,9 @@ impl Consensus {
         let state = match metrics.state {
             ServerState::Leader => ReplicaState::Leader,
             ServerState::Candidate => ReplicaState::Candidate,
+            // Not a voter like the others before its former self has lost its
+            // vote: until then that one, which is gone, counts against it.
+            ServerState::Follower if self.replaces_another() => ReplicaState::Learner,
             ServerState::Follower => ReplicaState::Follower,
             ServerState::Learner => ReplicaState::Learner,
             ServerState::Shutdown => ReplicaState::Starting,

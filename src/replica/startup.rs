@@ -416,7 +416,7 @@ impl Startup {
                 consensus.enable_elections();
                 elections = true;
             }
-            let votes = consensus.is_voter();
+            let votes = consensus.is_settled();
             if elections && votes {
                 return Ok(());
             }
