@@ -127,7 +127,7 @@ fn a_cluster_that_is_there_does_not_become_another_one() {
     let up = |flags: &[&str]| cluster.admin(&["up", "-d"]).and(flags).end();
     up(&["--replicas", "5"]).fails(2, &["3 replicas", "5"]);
     up(&["--base-port", "1024"]).fails(2, &["port", "1024"]);
-    up(&["--survivor", "never"]).fails(2, &["--survivor"]);
+    up(&["--survivor", "auto"]).fails(2, &["--survivor"]);
     up(&["--replicas", "0"]).fails(2, &["--replicas"]);
     up(&["--base-port", "65535"]).code(2);
 }
