@@ -118,6 +118,16 @@ fn is_ending(_: u32) -> bool {
     false
 }
 
+/// Waits until whoever `LOCK` names is not just about to end, at most `limit`.
+/// A killed server holds its ports, and those of replicas that it had adopted,
+/// for a moment after it can no longer be recognized.
+pub async fn wait_ended(data_dir: &Path, limit: Duration) {
+    if let Some(pid) = named_in_lock(data_dir).filter(|pid| is_ending(*pid)) {
+        // Should it take longer, the port that is taken is named.
+        wait_gone(pid, data_dir, limit).await;
+    }
+}
+
 /// Waits until a replica's server is gone, at most `limit`. Returns whether it is.
 pub async fn wait_gone(pid: u32, data_dir: &Path, limit: Duration) -> bool {
     let deadline = tokio::time::Instant::now() + limit;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::description::{Description, LocalReplica};
 use super::events::{ClusterEvent, events};
 use super::launch::{Program, check_ports, last_lines};
-use super::process::{adopter_of, server_of};
+use super::process::{adopter_of, server_of, wait_ended};
 use crate::client::survey::{SERVER_LIMIT, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -175,7 +175,10 @@ impl Supervisor<'_> {
         let running = self.server(replica);
         let mut launched = match running {
             Some(_) => Vec::new(),
-            None => self.launch(&[replica])?,
+            None => {
+                wait_ended(&self.cluster.data_dir(replica), self.limit).await;
+                self.launch(&[replica])?
+            }
         };
         let what = if caught_up {
             format!("replica {id} has not caught up")
