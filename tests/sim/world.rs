@@ -247,7 +247,11 @@ impl World {
 
     /// Cuts a machine's power: its processes are gone, its disk keeps what was
     /// durable and some of the rest, its connections are not closed by anyone.
+    /// Nothing happens to one that has none.
     pub fn crash(&mut self, machine: MachineId) {
+        if !self.with(|state| state.machines[machine.0].up) {
+            return;
+        }
         self.with(|state| {
             state.machines[machine.0].up = false;
             let name = state.machines[machine.0].name.clone();
@@ -267,8 +271,12 @@ impl World {
     }
 
     /// Gives a machine its power back. Its programs are started separately.
+    /// One that has power stays in the boot in which it is.
     pub fn power_on(&mut self, machine: MachineId) {
         self.with(|state| {
+            if state.machines[machine.0].up {
+                return;
+            }
             state.machines[machine.0].up = true;
             state.machines[machine.0].boot();
             let name = state.machines[machine.0].name.clone();

@@ -163,6 +163,11 @@ impl Image {
         inode
     }
 
+    /// Who holds the lock of the file that a path leads to.
+    pub fn holder(&self, path: &Path) -> Option<ProcessKey> {
+        self.locks.get(&self.find(path).ok()?).copied()
+    }
+
     /// The content of a file.
     pub fn body(&self, inode: Inode, path: &Path) -> io::Result<&FileBody> {
         match self.nodes.get(&inode) {
@@ -371,7 +376,7 @@ impl Image {
     /// Bytes in all files, except those that the system itself provides.
     pub fn used_in_all(&self) -> u64 {
         let used = |path| self.used_bytes(Path::new(path)).unwrap_or(0);
-        used("/") - used("/proc")
+        used("/") - used("/proc") - used("/etc")
     }
 
     /// Bytes that still fit.

@@ -7,6 +7,7 @@
 
 mod crash;
 mod image;
+mod locks_tests;
 mod seam;
 mod tests;
 

@@ -65,7 +65,9 @@ async fn perform<T>(
         })
         .await;
     seat.pause(after_ms).await;
-    seat.alive(|_| result).await
+    // The result may hold a lock, which must not be dropped under the state.
+    seat.alive(|_| ()).await;
+    result
 }
 
 /// Nobody changes what is in a data directory but the process that holds its
@@ -74,14 +76,13 @@ async fn perform<T>(
 fn check_owner(state: &mut State, seat: &Seat, path: &Path, changed: Option<Inode>) {
     let Some(Component::Normal(top)) = path.components().nth(1) else { return };
     let is_data = top.to_str().is_some_and(|name| name.starts_with("data"));
-    if !is_data || path.components().count() < 3 || path.ends_with("LOCK") {
+    if !is_data || path.components().count() < 3 {
         return;
     }
     let disk = &state.machines[seat.machine.0].disk;
     // A file that was unlinked meanwhile is nobody's any more.
     let is_there = changed.is_none_or(|inode| disk.find(path).is_ok_and(|found| found == inode));
-    let lock = disk.find(&Path::new("/").join(top).join("LOCK"));
-    let holder = lock.ok().and_then(|lock| disk.locks.get(&lock)).copied();
+    let holder = disk.holder(&Path::new("/").join(top).join("LOCK"));
     if is_there && holder != Some(seat.process) {
         let name = state.name(seat.process);
         let holder = holder.map_or("nobody".to_string(), |holder| state.name(holder));
@@ -144,7 +145,7 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
         let what = format!("make folder {}", path.display());
-        disk_call!(self, Cost::Light, what, path, |image, _, _| image.create_dir_all(&path))
+        disk_change!(self, Cost::Light, what, path, |image, _, _| image.create_dir_all(&path))
     }
 
     fn list(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<String>>> {
@@ -185,7 +186,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
         let what = format!("sync folder {}", path.display());
-        disk_call!(self, Cost::Sync, what, path, |image, _, health| {
+        disk_change!(self, Cost::Sync, what, path, |image, _, health| {
             // A failing disk fails the names as well; they stay as uncertain
             // as they were.
             if health.take_sync_failure() {
@@ -200,16 +201,17 @@ impl Disk for SimDisk {
         Box::pin(async move {
             let what = format!("try to lock {}", path.display());
             let process = seat.process;
-            let locked = call(&seat, Cost::Light, what, |image, _, _| {
+            call(&seat, Cost::Light, what, |image, _, _| {
                 let inode = image.find_or_create(&path)?;
                 if image.locks.contains_key(&inode) {
                     return Ok(None);
                 }
                 image.locks.insert(inode, process);
-                Ok(Some(inode))
+                // Made at once: who gives up waiting for the call drops it.
+                let lock = SimLock { seat: seat.clone(), path: path.clone(), inode };
+                Ok(Some(Box::new(lock) as Box<dyn FileLock>))
             })
-            .await?;
-            Ok(locked.map(|inode| Box::new(SimLock { seat, path, inode }) as Box<dyn FileLock>))
+            .await
         })
     }
 
@@ -328,7 +330,8 @@ impl DiskFile for SimFile {
     fn sync_data(&mut self) -> BoxFuture<'_, io::Result<()>> {
         let what = format!("sync {}", self.path.display());
         let this = &*self;
-        Box::pin(call(&this.seat, Cost::Sync, what, move |image, random, health| {
+        let changed = (this.path.as_path(), Some(this.inode));
+        Box::pin(change(&this.seat, Cost::Sync, what, changed, move |image, random, health| {
             let fails = health.take_sync_failure();
             let body = image.body_mut(this.inode, &this.path)?;
             if fails {
@@ -367,7 +370,8 @@ impl FileLock for SimLock {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
         Box::pin(async move {
             let what = format!("cut {} to 0 bytes", self.path.display());
-            call(&self.seat, Cost::Light, what, |image, _, _| {
+            let changed = (self.path.as_path(), Some(self.inode));
+            change(&self.seat, Cost::Light, what, changed, |image, _, _| {
                 image.body_mut(self.inode, &self.path)?.cut(0);
                 Ok(())
             })
