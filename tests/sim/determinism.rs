@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::cluster::{self, Recipe, SURVIVORS};
 use crate::toy::{Bug, play};
 use crate::trace::TraceOptions;
 
@@ -23,6 +24,14 @@ fn a_seed_repeats_and_another_differs() {
 fn looking_closer_changes_nothing() {
     let closer = TraceOptions { lines_max: 1_000, details: true };
     assert_eq!(digest(SEED, TraceOptions::default()), digest(SEED, closer));
+}
+
+#[test]
+fn a_host_of_three_servers_repeats() {
+    let recipe = Recipe { lasts_ms: 6_000, ..SURVIVORS };
+    let digest = |seed| cluster::play(seed, &recipe, TraceOptions::default()).digest;
+    assert_eq!(digest(SEED), digest(SEED));
+    assert_ne!(digest(SEED), digest(SEED + 1));
 }
 
 #[test]

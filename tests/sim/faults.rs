@@ -5,13 +5,17 @@
 //! lasts for a while and is then undone: what was killed starts again, what
 //! was cut is mended. A program that ends by itself is started again too, as a
 //! service manager would. Every fault is counted by kind, so that a test can
-//! insist that it happened.
+//! insist that it happened. Some faults are scenes of several steps ([`scenes`]),
+//! which are played alone, from a state in which every server runs.
 
-use std::collections::BTreeMap;
+mod scenes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use tokio::sync::watch;
 
+use self::scenes::Step;
 use crate::random::Prng;
 use crate::seat::{MachineId, ProgramId};
 use crate::world::World;
@@ -57,6 +61,29 @@ pub enum Fault {
     Wipe,
     /// A bit of a synced file flips while the server is down.
     FlipBit,
+    /// Scene: two are killed, the second before the first is back.
+    KillSequence,
+    /// Scene: whoever leads is killed.
+    KillLeader,
+    /// Scene: two are told to stop, shortly after each other.
+    TerminateTwo,
+    /// Scene: all are killed, and one alone is back for long.
+    KillAllStartOne,
+    /// Scene: the machine of all loses power, and one alone is back for long.
+    CrashStartOne,
+    /// Scene: two are frozen at once.
+    FreezeTwo,
+    /// Scene: one is killed and its folder emptied; the others stay whole
+    /// until it has caught up.
+    WipeOne,
+    /// Scene: two are killed, and the third at one of its next calls, when it
+    /// is adopting them.
+    KillWhileAdopting,
+    /// Scene: two are killed, and both are back milliseconds later.
+    ReturnWhileAdopting,
+    /// Scene: two are killed and adopted. One is back, and milliseconds later,
+    /// when it is given its directory, the holder is killed.
+    KillHolder,
 }
 
 /// A server as the nemesis sees it.
@@ -91,6 +118,7 @@ pub struct Plan {
 #[derive(Debug)]
 enum Event {
     Exit,
+    HolderKilled,
 }
 
 struct Active {
@@ -108,6 +136,11 @@ pub struct Nemesis {
     /// Restarts of programs that ended by themselves, with the instant.
     returning: BTreeMap<usize, u64>,
     counts: BTreeMap<String, u64>,
+    /// Steps of the scene that is played, with their instants.
+    scene: Vec<(u64, Step)>,
+    /// Servers that a scene took down, or is about to.
+    down: BTreeSet<usize>,
+    leader: Option<usize>,
 }
 
 impl Nemesis {
@@ -116,12 +149,18 @@ impl Nemesis {
         let mut random = world.with(|state| state.random.fork());
         let next_ms = world.now_ms() + random.exponential(plan.pause_ms);
         let (active, returning, counts) = Default::default();
-        Nemesis { plan, random, active, next_ms, returning, counts }
+        let (scene, down, leader) = Default::default();
+        Nemesis { plan, random, active, next_ms, returning, counts, scene, down, leader }
     }
 
     /// How often each fault has begun; `Exit`: a program ended by itself.
     pub fn counts(&self) -> &BTreeMap<String, u64> {
         &self.counts
+    }
+
+    /// Tells which server leads, for those faults that are about it.
+    pub fn learn_leader(&mut self, leader: Option<usize>) {
+        self.leader = leader;
     }
 
     fn count(&mut self, what: impl std::fmt::Debug) {
@@ -138,6 +177,7 @@ impl Nemesis {
         for it in over {
             self.mend(world, it.server, it.fault);
         }
+        self.play_scene(world, now_ms);
         self.restart_exited(world, now_ms);
         if now_ms >= self.next_ms {
             self.next_ms = now_ms + self.random.exponential(self.plan.pause_ms);
@@ -150,6 +190,7 @@ impl Nemesis {
         for it in std::mem::take(&mut self.active) {
             self.mend(world, it.server, it.fault);
         }
+        self.end_scene(world);
         world.with(|state| {
             state.network.mend_all();
             state.event(format_args!("all faults are over"));
@@ -172,11 +213,11 @@ impl Nemesis {
     pub fn restart_exited(&mut self, world: &mut World, now_ms: u64) {
         for server in 0..self.plan.servers.len() {
             let program = self.plan.servers[server].program;
-            let down_on_purpose = self.active.iter().any(|it| {
+            let in_fault = self.active.iter().any(|it| {
                 it.server == server
                     && !matches!(it.fault, Fault::FailSync | Fault::FullDisk | Fault::StallDisk)
             });
-            if world.lives(program) || down_on_purpose {
+            if world.lives(program) || in_fault || self.down.contains(&server) {
                 self.returning.remove(&server);
             } else if let Some(at_ms) = self.returning.get(&server) {
                 if now_ms >= *at_ms {
@@ -193,6 +234,9 @@ impl Nemesis {
     }
 
     fn begin(&mut self, world: &mut World, now_ms: u64) {
+        if !self.scene.is_empty() {
+            return;
+        }
         let total = self.plan.faults.iter().map(|(_, weight)| weight).sum::<u64>();
         let mut draw = self.random.between(1, total.max(1));
         let Some(&(fault, _)) = self.plan.faults.iter().find(|(_, weight)| {
@@ -206,7 +250,9 @@ impl Nemesis {
         let free: Vec<usize> = (0..self.plan.servers.len())
             .filter(|server| self.active.iter().all(|it| it.server != *server))
             .collect();
-        if matches!(fault, Fault::KillAll | Fault::CrashAll) {
+        if fault.is_scene() {
+            self.begin_scene(world, fault, now_ms);
+        } else if matches!(fault, Fault::KillAll | Fault::CrashAll) {
             self.count(fault);
             for server in 0..self.plan.servers.len() {
                 // They come back one by one; what was wrong before goes on.
@@ -307,6 +353,7 @@ impl Nemesis {
                     state.event(format_args!("nemesis: {fault:?}: {done:?}"));
                 });
             }
+            scene => unreachable!("{scene:?} is played in steps"),
         }
     }
 
@@ -349,6 +396,7 @@ impl Nemesis {
                 world.with(|state| state.machines[machine.0].health.syncs_to_fail = 0);
             }
             Fault::Reset | Fault::StallDisk | Fault::ClockJump => {}
+            scene => unreachable!("{scene:?} is played in steps"),
         }
     }
 }

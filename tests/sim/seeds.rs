@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cluster::{CRASHES, DAMAGE, HARD_TIMES, ROLLING, Recipe, SURVIVORS, play};
+use crate::cluster::{
+    CRASHES, DAMAGE, HANDBACK, HARD_TIMES, ROLLING, Recipe, SURVIVORS, TOGETHER, play,
+};
 use crate::trace::TraceOptions;
 
 /// Seeds that a recipe plays when nobody says otherwise.
@@ -87,6 +89,18 @@ fn survivors_survive_power_cuts_and_sick_disks() {
 }
 
 #[test]
+fn one_of_two_and_of_three_goes_on_alone() {
+    seeds(&TOGETHER, &["acknowledged", "adoptions", "hand-backs", "wrote alone"]);
+}
+
+#[test]
+fn directories_change_hands_while_processes_die() {
+    let must_happen =
+        ["acknowledged", "adoptions", "hand-backs", "HolderKilled", "KillWhileAdopting"];
+    seeds(&HANDBACK, &must_happen);
+}
+
+#[test]
 fn a_rolling_restart_fails_no_write() {
     seeds(&ROLLING, &["acknowledged", "Terminate", "leaders"]);
 }
@@ -97,7 +111,7 @@ fn a_rolling_restart_fails_no_write() {
 fn replay() {
     let seed = number("FTCHAT_SIM_SEED", 1);
     let wanted = std::env::var("FTCHAT_SIM_RECIPE").unwrap_or_else(|_| CRASHES.name.to_string());
-    let recipe = [CRASHES, DAMAGE, ROLLING, SURVIVORS, HARD_TIMES]
+    let recipe = [CRASHES, DAMAGE, ROLLING, SURVIVORS, HARD_TIMES, TOGETHER, HANDBACK]
         .into_iter()
         .find(|recipe| recipe.name == wanted);
     let recipe = recipe.unwrap_or_else(|| panic!("no recipe is called {wanted}"));

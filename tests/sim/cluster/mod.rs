@@ -93,6 +93,36 @@ pub const HARD_TIMES: Recipe = Recipe {
     ..SURVIVORS
 };
 
+/// Two die or stop, one way and another, or all, and one of them is alone for
+/// long.
+pub const TOGETHER: Recipe = Recipe {
+    name: "together",
+    faults: &[
+        (Fault::KillSequence, 3),
+        (Fault::KillLeader, 2),
+        (Fault::TerminateTwo, 2),
+        (Fault::KillAllStartOne, 3),
+        (Fault::CrashStartOne, 2),
+        (Fault::FreezeTwo, 1),
+        (Fault::WipeOne, 1),
+    ],
+    lasts_ms: 60_000,
+    ..SURVIVORS
+};
+
+/// Owners return while their directories are being taken over, and holders die
+/// while they give them back.
+pub const HANDBACK: Recipe = Recipe {
+    name: "handback",
+    faults: &[
+        (Fault::KillWhileAdopting, 3),
+        (Fault::ReturnWhileAdopting, 3),
+        (Fault::KillHolder, 4),
+    ],
+    lasts_ms: 60_000,
+    ..SURVIVORS
+};
+
 /// Processes, machines and links fail; no disk loses what it has synced.
 pub const CRASHES: Recipe = Recipe {
     name: "crashes",
@@ -296,6 +326,7 @@ pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report
         let end_ms = world.now_ms() + recipe.lasts_ms;
         let mut alone = Alone::default();
         while world.now_ms() < end_ms {
+            nemesis.learn_leader(cluster.observed(|observed| observed.leader.1));
             nemesis.step(world);
             world.tick();
             if recipe.one_host {
@@ -345,6 +376,9 @@ pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report
 /// Whether writes go on while one server alone is left.
 #[derive(Default)]
 struct Alone {
+    /// Whether every replica and every person has begun: nobody goes on with a
+    /// cluster that is only being founded.
+    begun: bool,
     /// Since when, with how many operations before.
     since: Option<(u64, usize)>,
     /// How often writes went on.
@@ -353,6 +387,12 @@ struct Alone {
 
 impl Alone {
     fn look(&mut self, world: &World, cluster: &Cluster, report: &mut Report) {
+        self.begun |= world.now_ms().is_multiple_of(100)
+            && cluster.observed(|observed| observed.applied.iter().all(Option::is_some))
+            && cluster.senders_since(0) == cluster.people.len();
+        if !self.begun {
+            return;
+        }
         let (mut living, mut frozen) = (0, false);
         for server in &cluster.servers {
             living += u64::from(world.lives(server.program));

@@ -24,6 +24,8 @@ pub type Claims = Arc<Mutex<Observed>>;
 pub struct Observed {
     /// For the oracle.
     pub replicas: Replicas,
+    /// The highest term that anybody led, and the place of the server that did.
+    pub leader: (u64, Option<usize>),
     /// By replica, from 1: the latest applied index, while it runs.
     pub applied: [Option<u64>; 3],
     /// Times that a replica said its disk is full.
@@ -119,6 +121,7 @@ pub async fn serve(
 }
 
 async fn observe(hosting: Hosting, process: String, claims: Claims) {
+    let place = hosting.status().replica.0 as usize - 1;
     let (mut was_full, mut abstained, mut ran) = (false, false, 1);
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
@@ -139,6 +142,9 @@ async fn observe(hosting: Hosting, process: String, claims: Claims) {
                 // A replica that has lost its disk is another node of the same
                 // replica; it leads in later terms only.
                 observed.replicas.leader(&process, own.term, own.id.0.into());
+                if own.term > observed.leader.0 {
+                    observed.leader = (own.term, Some(place));
+                }
             }
             let full = own.error.is_some_and(|error| error.contains("disk is full"));
             observed.disk_full += u64::from(full && !was_full);

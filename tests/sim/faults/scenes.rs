@@ -1,0 +1,249 @@
+//! Faults of several steps, for servers that share a machine: who dies when
+//! matters here, since the living run what the dead left.
+//!
+//! A scene begins when every server runs in its own directory, and ends when
+//! all have been started again. What it took down stays down until its own
+//! step, also when it ended by itself.
+
+use std::path::Path;
+
+use super::{Event, Fault, Nemesis};
+use crate::random::Prng;
+use crate::world::World;
+
+/// How long a server is alone in scenes that are about that: longer than it may
+/// take until writes go on.
+const ALONE_MS: (u64, u64) = (4_000, 8_000);
+
+/// How long a lost directory has to be filled again before anything else
+/// happens: two lost directories of three are a lost cluster.
+const REFILL_MS: u64 = 10_000;
+
+/// One step; servers by their place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    Kill(usize),
+    /// At the so many-th call of a seam from now.
+    KillAtCall(usize, u64),
+    Terminate(usize),
+    Freeze(usize),
+    Resume(usize),
+    /// Kills what has not ended by now, and starts it.
+    Start(usize),
+    /// Starts a server and, that many milliseconds later, kills who holds its
+    /// directory at this moment, unless nobody does.
+    StartAndKillHolder(usize, u64),
+    /// Kills a server and empties its folder.
+    Wipe(usize),
+    PowerCut,
+    PowerOn,
+    /// Nothing: time for the last steps to have their effects.
+    Rest,
+}
+
+impl Fault {
+    /// Whether it is played in steps.
+    pub fn is_scene(self) -> bool {
+        matches!(
+            self,
+            Fault::KillSequence
+                | Fault::KillLeader
+                | Fault::TerminateTwo
+                | Fault::KillAllStartOne
+                | Fault::CrashStartOne
+                | Fault::FreezeTwo
+                | Fault::WipeOne
+                | Fault::KillWhileAdopting
+                | Fault::ReturnWhileAdopting
+                | Fault::KillHolder
+        )
+    }
+}
+
+/// The steps of a scene, with their milliseconds since its beginning. `[a, b, c]`
+/// are the servers, in an order that was drawn.
+fn steps(fault: Fault, [a, b, c]: [usize; 3], random: &mut Prng) -> Vec<(u64, Step)> {
+    use Step::*;
+    let soon_ms = random.between(0, 40);
+    let alone_ms = random.between(ALONE_MS.0, ALONE_MS.1);
+    let back = |first: u64, random: &mut Prng| {
+        // Either is back first.
+        let later = first + random.between(0, 3_000);
+        match random.one_in(2) {
+            true => [(first, Start(a)), (later, Start(b))],
+            false => [(first, Start(b)), (later, Start(a))],
+        }
+    };
+    let mut steps = Vec::new();
+    match fault {
+        Fault::KillSequence => {
+            let second = random.between(1, 3_000);
+            steps.extend([(0, Kill(a)), (second, Kill(b))]);
+            steps.extend(back(second + alone_ms, random));
+        }
+        Fault::KillLeader => steps.extend([(0, Kill(a)), (alone_ms, Start(a))]),
+        Fault::TerminateTwo => {
+            let second = random.between(0, 500);
+            steps.extend([(0, Terminate(a)), (second, Terminate(b))]);
+            steps.extend(back(second + alone_ms, random));
+        }
+        Fault::KillAllStartOne | Fault::CrashStartOne => {
+            let first = random.between(1, 1_000);
+            match fault {
+                Fault::CrashStartOne => steps.extend([(0, PowerCut), (first, PowerOn)]),
+                _ => steps.extend([(0, Kill(a)), (0, Kill(b)), (0, Kill(c))]),
+            }
+            steps.push((first, Start(c)));
+            steps.extend(back(first + alone_ms, random));
+        }
+        Fault::FreezeTwo => {
+            let until = random.between(100, 6_000);
+            let later = until + random.between(0, 1_000);
+            steps.extend([(0, Freeze(a)), (0, Freeze(b)), (until, Resume(a)), (later, Resume(b))]);
+        }
+        Fault::WipeOne => {
+            let returns = random.between(100, 4_000);
+            steps.extend([(0, Wipe(a)), (returns, Start(a)), (returns + REFILL_MS, Rest)]);
+        }
+        Fault::KillWhileAdopting => {
+            let call = KillAtCall(c, random.between(1, 600));
+            steps.extend([(0, Kill(a)), (0, Kill(b)), (0, call)]);
+            steps.push((random.between(50, 6_000), Start(c)));
+            steps.extend(back(random.between(50, 6_000), random));
+        }
+        Fault::ReturnWhileAdopting => {
+            steps.extend([(0, Kill(a)), (0, Kill(b)), (soon_ms, Start(a))]);
+            steps.push((soon_ms + random.between(0, 40), Start(b)));
+        }
+        Fault::KillHolder => {
+            steps.extend([(0, Kill(a)), (0, Kill(b))]);
+            steps.push((alone_ms / 2, StartAndKillHolder(a, random.between(0, 120))));
+            let later = alone_ms / 2 + random.between(500, 5_000);
+            steps.extend([(later, Start(c)), (later + random.between(0, 2_000), Start(b))]);
+        }
+        other => unreachable!("{other:?} is no scene"),
+    }
+    let end_ms = steps.iter().map(|(at_ms, _)| *at_ms).max().unwrap_or(0);
+    // Hand-backs and what follows them take a while.
+    steps.push((end_ms + random.between(500, 3_000), Rest));
+    steps
+}
+
+impl Nemesis {
+    /// Begins a scene, unless something else is going on.
+    pub(super) fn begin_scene(&mut self, world: &mut World, fault: Fault, now_ms: u64) {
+        let total = self.plan.servers.len();
+        let leader = self.leader.filter(|_| fault == Fault::KillLeader);
+        let calm = (0..total).all(|server| self.holder(world, server) == Some(server));
+        if !self.active.is_empty() || !calm || (leader.is_none() && fault == Fault::KillLeader) {
+            return;
+        }
+        self.count(fault);
+        let first = leader.unwrap_or_else(|| self.random.index(total));
+        let (next, last) = ((first + 1) % total, (first + 2) % total);
+        let order = match self.random.one_in(2) {
+            true => [first, next, last],
+            false => [first, last, next],
+        };
+        let names = order.map(|server| {
+            let program = self.plan.servers[server].program;
+            world.with(|state| state.programs[program.0].name.clone())
+        });
+        world.with(|state| state.event(format_args!("nemesis: {fault:?} of {names:?}")));
+        self.scene = steps(fault, order, &mut self.random);
+        for (at_ms, _) in &mut self.scene {
+            *at_ms += now_ms;
+        }
+        self.play_scene(world, now_ms);
+    }
+
+    /// Takes the steps that are due.
+    pub(super) fn play_scene(&mut self, world: &mut World, now_ms: u64) {
+        let (due, later) =
+            std::mem::take(&mut self.scene).into_iter().partition(|(at_ms, _)| *at_ms <= now_ms);
+        self.scene = later;
+        let mut due: Vec<(u64, Step)> = due;
+        due.sort_by_key(|(at_ms, _)| *at_ms);
+        for (_, step) in due {
+            self.take_step(world, step, now_ms);
+        }
+    }
+
+    /// Ends a scene before its time.
+    pub(super) fn end_scene(&mut self, world: &mut World) {
+        self.scene.clear();
+        self.take_step(world, Step::PowerOn, world.now_ms());
+        for server in 0..self.plan.servers.len() {
+            world.resume(self.plan.servers[server].program);
+            self.start_again(world, server);
+        }
+    }
+
+    fn start_again(&mut self, world: &mut World, server: usize) {
+        if self.down.remove(&server) {
+            world.kill(self.plan.servers[server].program);
+        }
+        self.start(world, server);
+    }
+
+    /// The server whose process holds a server's directory.
+    fn holder(&self, world: &World, server: usize) -> Option<usize> {
+        let server = &self.plan.servers[server];
+        let holder = world.with(|state| {
+            let machine = &state.machines[server.machine.0];
+            machine.disk.holder(&server.folder.join("LOCK"))
+        })?;
+        self.plan.servers.iter().position(|it| it.program == holder.program)
+    }
+
+    fn take_step(&mut self, world: &mut World, step: Step, now_ms: u64) {
+        let server = |server: usize| self.plan.servers[server].clone();
+        match step {
+            Step::Kill(it) => {
+                world.kill(server(it).program);
+                self.down.insert(it);
+            }
+            Step::KillAtCall(it, calls) => {
+                world.kill_at_call(server(it).program, calls);
+                self.down.insert(it);
+            }
+            Step::Terminate(it) => {
+                server(it).stop.send_replace(true);
+                self.down.insert(it);
+            }
+            Step::Freeze(it) => world.freeze(server(it).program),
+            Step::Resume(it) => world.resume(server(it).program),
+            Step::Start(it) => self.start_again(world, it),
+            Step::StartAndKillHolder(it, after_ms) => {
+                if let Some(holder) = self.holder(world, it) {
+                    self.count(Event::HolderKilled);
+                    self.scene.push((now_ms + after_ms, Step::Kill(holder)));
+                }
+                self.start_again(world, it);
+            }
+            Step::Wipe(it) => {
+                let (program, machine) = (server(it).program, server(it).machine);
+                let folder = server(it).folder;
+                world.kill(program);
+                self.down.insert(it);
+                world.with(|state| {
+                    let disk = &mut state.machines[machine.0].disk;
+                    disk.remove_dir_all(&folder).expect("a server that runs has its folder");
+                    disk.sync_dir(Path::new("/")).expect("it is always there");
+                });
+            }
+            Step::PowerCut => {
+                for it in 0..self.plan.servers.len() {
+                    self.down.insert(it);
+                    world.crash(self.plan.servers[it].machine);
+                }
+            }
+            Step::PowerOn => {
+                for it in &self.plan.servers {
+                    world.power_on(it.machine);
+                }
+            }
+            Step::Rest => {}
+        }
+    }
+}
