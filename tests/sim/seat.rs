@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::disk::{DiskHealth, Image};
 use crate::network::Network;
 use crate::random::Prng;
-use crate::trace::Trace;
+use crate::trace::{Trace, fnv};
 
 /// A machine of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,10 +60,11 @@ pub struct Machine {
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
 impl Machine {
-    /// The id by which the machine is known for ever.
+    /// The id by which the machine is known for ever. Made of its name, which no
+    /// other machine of its world has, so that no seed's history depends on it.
     pub fn install(&mut self) {
-        let (high, low) = (self.random.next_u64(), self.random.next_u64());
-        let text = format!("{high:016x}{low:016x}\n");
+        let high = fnv(0, self.name.as_bytes());
+        let text = format!("{high:016x}{:016x}\n", fnv(high, self.name.as_bytes()));
         let path = Path::new("/etc/machine-id");
         self.disk.put(path, text.into()).expect("nothing else has these names");
     }
