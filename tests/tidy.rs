@@ -157,6 +157,15 @@ fn nothing_is_left_half_done() {
 }
 
 #[test]
+fn changed_dependencies_are_in_use() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("a text file");
+    assert!(
+        !lock.contains("[[patch.unused]]"),
+        "a crate in vendor/ replaces nothing any more; see vendor/README.md"
+    );
+}
+
+#[test]
 fn every_room_says_what_it_is_for() {
     for room in ROOMS {
         let folder = root().join("src").join(room).join("mod.rs");

@@ -4,7 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Context, Exit};
 
@@ -113,17 +115,17 @@ fn start_logging(settings: &Settings, values: &Values) -> Result<(), Error> {
         Some("json") => LogForm::Json,
         _ => LogForm::Text,
     };
-    let filter: EnvFilter = log_filter(settings, values)
+    let filter: Targets = log_filter(settings, values)
         .parse()
         .map_err(|error| values.error("serve.log", format!("this is no log filter: {error}")))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(move || LogWriter::new(io::stderr(), form));
-    let installed = match form {
-        LogForm::Json => builder.json().try_init(),
-        LogForm::Text => builder.try_init(),
+    let lines = match form {
+        LogForm::Json => lines.json().boxed(),
+        LogForm::Text => lines.boxed(),
     };
+    let installed = tracing_subscriber::registry().with(lines).with(filter).try_init();
     installed.map_err(|error| {
         Error::new(ErrorCode::Internal, format!("the log was started twice: {error}"))
     })

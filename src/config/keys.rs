@@ -65,7 +65,8 @@ pub enum Kind {
     /// A local cluster's name: 1 to 32 of ASCII letters, digits, `.`, `_`,
     /// `-`, not beginning with a dot, for it names a folder.
     ClusterName,
-    /// A filter for the server's log, as the crate `tracing-subscriber` reads it.
+    /// A filter for the server's log: a level, or levels by target, as
+    /// [`tracing_subscriber::filter::Targets`] reads them.
     LogFilter,
     /// Never printed, never in a file.
     Secret,
@@ -87,7 +88,7 @@ impl Kind {
             Kind::Members => parse_members(text).is_some(),
             Kind::AccountName => AccountName::new(text).is_ok(),
             Kind::ClusterName => is_cluster_name(text),
-            Kind::LogFilter => text.parse::<tracing_subscriber::EnvFilter>().is_ok(),
+            Kind::LogFilter => text.parse::<tracing_subscriber::filter::Targets>().is_ok(),
         }
     }
 

@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use crate::seat::{ProgramId, State};
 
 thread_local! {
@@ -25,14 +28,14 @@ pub fn with_log<T>(shared: &Arc<Mutex<State>>, details: bool, deed: impl FnOnce(
         return deed();
     }
     let writer = TraceWriter(shared.clone());
-    // FTCHAT_SIM_LOG takes the directives of `tracing`, such as `openraft=debug`.
+    // FTCHAT_SIM_LOG takes what FTCHAT_LOG takes, such as `openraft=debug`.
     let wanted = std::env::var("FTCHAT_SIM_LOG").unwrap_or_else(|_| "ftchat=debug,warn".into());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(wanted))
+    let filter: Targets = wanted.parse().expect("FTCHAT_SIM_LOG is a log filter");
+    let lines = tracing_subscriber::fmt::layer()
         .without_time()
         .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
+        .with_writer(move || writer.clone());
+    let subscriber = tracing_subscriber::registry().with(lines).with(filter);
     tracing::subscriber::with_default(subscriber, deed)
 }
 
