@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
-use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::{oneshot, watch};
 
 use super::faults::Faults;
-use super::types::{LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig};
+use super::types::{
+    Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
+};
 use crate::chat::{Effects, Restore, State, View};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -205,6 +207,32 @@ impl Machine {
         }
     }
 
+    /// Applies the next entry.
+    pub(super) fn replay(&self, entry: Entry) -> Outcomes {
+        let index = entry.log_id.index();
+        let mut effects = Effects::default();
+        let outcomes = {
+            let mut state = self.0.state.write().expect("the state machine does not panic");
+            let outcomes = match &entry.payload {
+                // The replica that has the state applies it as well.
+                EntryPayload::Normal(_) if self.0.adopted => Vec::new(),
+                EntryPayload::Normal(proposal) => {
+                    state.apply(index, proposal.batch(), &mut effects)
+                }
+                EntryPayload::Blank | EntryPayload::Membership(_) => Vec::new(),
+            };
+            let mut position = self.0.position.lock().expect("no panic while held");
+            position.applied = Some(entry.log_id);
+            if let EntryPayload::Membership(membership) = entry.payload {
+                position.membership = StoredMembership::new(Some(entry.log_id), membership);
+            }
+            self.0.applied.send_replace(index);
+            outcomes
+        };
+        self.wake(&effects);
+        Outcomes(outcomes)
+    }
+
     /// Reads the meta record of a snapshot.
     ///
     /// # Errors
@@ -218,7 +246,11 @@ impl Machine {
         })
     }
 
-    async fn restore(&self, mut reader: SnapshotReader) -> Result<()> {
+    /// Replaces the state by that of a snapshot.
+    ///
+    /// # Errors
+    /// What reading it found.
+    pub(super) async fn restore(&self, mut reader: SnapshotReader) -> Result<()> {
         let meta = Machine::parse_meta(reader.meta())?;
         let bytes = reader.file_bytes();
         *self.0.snapshot_bytes.lock().expect("no panic while held") = bytes;
@@ -237,12 +269,19 @@ impl Machine {
             let restored = async {
                 let mut restore = Restore::new(window);
                 while let Some(line) = reader.next().await? {
+                    // The job holds a share of the directory's lock. A server
+                    // that was stopped while it loaded millions of messages
+                    // once kept it for seconds, and was killed for that.
+                    if send.is_closed() {
+                        return Err(Error::unavailable("this replica is stopping"));
+                    }
                     restore.line(&line)?;
                 }
                 restore.finish()
             };
+            let restored = restored.await;
             // The receiver is gone when the replica was stopped meanwhile.
-            let _ = send.send(restored.await);
+            let _ = send.send(restored);
         };
         self.0.host.workers.spawn("snapshot-load", Box::pin(job));
         let state =
@@ -286,29 +325,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
-            let index = entry.log_id.index();
-            let mut effects = Effects::default();
-            let outcomes = {
-                let mut state = self.0.state.write().expect("the state machine does not panic");
-                let outcomes = match &entry.payload {
-                    // The replica that has the state applies it as well.
-                    EntryPayload::Normal(_) if self.0.adopted => Vec::new(),
-                    EntryPayload::Normal(proposal) => {
-                        state.apply(index, proposal.batch(), &mut effects)
-                    }
-                    EntryPayload::Blank | EntryPayload::Membership(_) => Vec::new(),
-                };
-                let mut position = self.0.position.lock().expect("no panic while held");
-                position.applied = Some(entry.log_id);
-                if let EntryPayload::Membership(membership) = entry.payload {
-                    position.membership = StoredMembership::new(Some(entry.log_id), membership);
-                }
-                self.0.applied.send_replace(index);
-                outcomes
-            };
-            self.wake(&effects);
+            let outcomes = self.replay(entry);
             if let Some(responder) = responder {
-                responder.send(Outcomes(outcomes));
+                responder.send(outcomes);
             }
         }
         Ok(())

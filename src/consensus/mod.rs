@@ -30,6 +30,7 @@
 //! - `enable_pre_vote`: a replica that was cut off does not raise the term.
 
 mod adopted;
+mod ahead;
 mod contest;
 mod entry;
 mod faults;
@@ -54,6 +55,7 @@ use openraft::{ChangeMembers, Config, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub use ahead::ReadAhead;
 pub use machine::Machine;
 pub use network::{Links, Pair};
 pub use proposer::{ForwardBody, ForwardReply, Sequence};
@@ -152,6 +154,7 @@ impl Consensus {
         };
         let store = LogStore::open(log, covered, machine.faults().clone()).await?;
         machine.attach(snapshots);
+        ahead::check(&machine, &store).await?;
         if let Some(host_node) = host_node {
             adopted::stand_beside(host_node, &store, &machine).await?;
         }

@@ -48,7 +48,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use crate::config::Timing;
-pub use crate::consensus::{Applied, Sequence};
+pub use crate::consensus::{Applied, ReadAhead, Sequence};
 pub use crate::peer::{ClusterKey, Switchboard};
 
 pub use self::adopted::ReleaseRequest;
@@ -114,6 +114,14 @@ pub struct ProcessInfo {
     pub started_at: Timestamp,
 }
 
+/// A data directory that a replica is to run on.
+pub struct Opened {
+    /// The directory.
+    pub directory: DataDirectory,
+    /// What was loaded of it before it could be opened.
+    pub ahead: Option<ReadAhead>,
+}
+
 /// A running replica. Clones share it.
 #[derive(Clone)]
 pub struct Replica(Arc<Inner>);
@@ -165,7 +173,8 @@ impl Replica {
     pub async fn start(host: Host, config: ReplicaConfig) -> Result<Replica> {
         let holder = config.holder();
         let directory = DataDirectory::open(&host, &config.data_dir, holder).await?;
-        Replica::start_on(host, config, directory, Switchboard::default(), None).await
+        let opened = Opened { directory, ahead: None };
+        Replica::start_on(host, config, opened, Switchboard::default(), None).await
     }
 
     /// Starts the replica on its open directory; founding, joining and loading
@@ -178,7 +187,7 @@ impl Replica {
     pub async fn start_on(
         host: Host,
         config: ReplicaConfig,
-        mut directory: DataDirectory,
+        opened: Opened,
         switchboard: Switchboard,
         host_replica: Option<Replica>,
     ) -> Result<Replica> {
@@ -188,6 +197,7 @@ impl Replica {
                 format!("replica {} is not among the configured replicas", config.id),
             ));
         }
+        let Opened { mut directory, ahead } = opened;
         let mut own =
             Introduction { replica: config.id, cluster: None, lineage: None, incarnation: None };
         // Before the first link: an open connection keeps what it was told, so
@@ -207,9 +217,17 @@ impl Replica {
         let credentials = Credentials::new(config.cluster_key.clone(), own);
         credentials.locate_at(directory.location());
         let links = connect(&host, &config, &credentials, &switchboard);
-        let machine = match host_replica {
-            None => Machine::new(host.clone(), config.limits.deduplication_window_entries),
-            Some(_) => Machine::adopted(host.clone()),
+        let ahead = ahead.map(ReadAhead::into_parts).filter(|(of, ..)| is_of(of, &directory));
+        let (machine, log_ahead) = match (ahead, &host_replica) {
+            (Some((_, machine, log)), _) => {
+                let applied = machine.applied_index();
+                tracing::info!(applied, "snapshot and log were loaded while another ran it");
+                (machine, Some(log))
+            }
+            (None, None) => {
+                (Machine::new(host.clone(), config.limits.deduplication_window_entries), None)
+            }
+            (None, Some(_)) => (Machine::adopted(host.clone()), None),
         };
         let (founded, found_requests) = mpsc::unbounded_channel();
         let replica = Replica(Arc::new(Inner {
@@ -232,7 +250,10 @@ impl Replica {
             config,
         }));
         replica.plug_into(&switchboard);
-        consensus::spawn(&host, startup::run(replica.0.clone(), directory, found_requests));
+        consensus::spawn(
+            &host,
+            startup::run(replica.0.clone(), directory, log_ahead, found_requests),
+        );
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
         Ok(replica)
     }
@@ -402,6 +423,14 @@ impl Inner {
             first
         });
     }
+}
+
+/// Whether a directory belongs to the very same replica as before.
+fn is_of(of: &Identity, directory: &DataDirectory) -> bool {
+    let same = |identity: &Identity| {
+        (identity.cluster, identity.lineage, identity.node()) == (of.cluster, of.lineage, of.node())
+    };
+    directory.identity().is_ok_and(|identity| identity.is_some_and(same))
 }
 
 fn connect(

@@ -28,7 +28,7 @@ use crate::consensus::{Consensus, Stored};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::DATA_FORMAT_VERSION;
 use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Standing};
-use crate::storage::{DataDirectory, DroppedTail, Identity, Log, LogOptions, Snapshots};
+use crate::storage::{DataDirectory, DroppedTail, Identity, Log, LogAhead, LogOptions, Snapshots};
 use crate::types::ReplicaId;
 
 /// Pause between two looks at the peers.
@@ -49,12 +49,13 @@ pub struct FoundRequest {
 pub async fn run(
     inner: Arc<Inner>,
     directory: DataDirectory,
+    log_ahead: Option<LogAhead>,
     requests: mpsc::UnboundedReceiver<FoundRequest>,
 ) {
     let mut stopped = inner.phase.subscribe();
     // The start that opened a directory with an identity has counted that.
     let counted = matches!(directory.identity(), Ok(Some(_)));
-    let startup = Startup { inner: inner.clone(), directory, requests, counted };
+    let startup = Startup { inner: inner.clone(), directory, log_ahead, requests, counted };
     tokio::select! {
         biased;
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
@@ -67,6 +68,8 @@ pub async fn run(
 struct Startup {
     inner: Arc<Inner>,
     directory: DataDirectory,
+    /// What was read of its log before it was opened.
+    log_ahead: Option<LogAhead>,
     requests: mpsc::UnboundedReceiver<FoundRequest>,
     /// Whether this open of the directory is counted in its identity.
     counted: bool,
@@ -123,7 +126,8 @@ impl Startup {
             let inner = self.inner.clone();
             Arc::new(move |error: Error| inner.fail(error))
         };
-        let (log, recovery) = Log::open(&self.directory, options, fatal).await?;
+        let (log, recovery) =
+            Log::open(&self.directory, options, fatal, self.log_ahead.take()).await?;
         let consensus = match self.load(&identity, log.clone()).await {
             Ok(consensus) => consensus,
             Err(error) => {

@@ -44,6 +44,7 @@
 //! Nothing here blocks a task of the runtime: disk calls run on workers.
 
 mod adoption;
+mod ahead;
 mod damage;
 mod directory;
 mod files;
@@ -61,10 +62,11 @@ use std::future::Future;
 use std::path::PathBuf;
 
 pub use adoption::{is_free, is_in_place};
+pub use ahead::DirectoryAhead;
 pub use directory::DataDirectory;
 pub use identity::Identity;
 pub use lock::{Holder, LockContent, Unlocked, read_lock};
-pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogOptions, LogRecovery};
+pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogAhead, LogOptions, LogRecovery};
 pub use neighbours::{Neighbour, Neighbours};
 pub use snapshot::{SnapshotReader, SnapshotWriter, Snapshots};
 

@@ -255,7 +255,7 @@ pub(super) async fn open_log(
     path: &Path,
     options: LogOptions,
 ) -> Result<(Log, LogRecovery)> {
-    Log::open(&directory(&host, path).await, options, never_fatal()).await
+    Log::open(&directory(&host, path).await, options, never_fatal(), None).await
 }
 
 /// The payload of a log entry, another for every index.

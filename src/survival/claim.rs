@@ -12,7 +12,7 @@ use crate::host::{FileId, Host, Listener};
 use crate::peer::{self, CallError};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction, Release};
-use crate::replica::ReplicaConfig;
+use crate::replica::{Opened, ReadAhead, ReplicaConfig};
 use crate::storage::{DataDirectory, Holder, read_lock};
 use crate::types::Address;
 
@@ -27,6 +27,16 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 /// Between two attempts while the holder does not answer.
 const SILENT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often reading ahead is begun: the holder may take a snapshot meanwhile,
+/// and remove the log that leads up to it.
+const READ_ATTEMPTS: u32 = 3;
+
+/// How often what has come meanwhile is read, at most.
+const CATCH_UPS_MAX: u32 = 20;
+
+/// Log entries that are quickly replayed when the replica is here.
+const LITTLE_ENTRIES: u64 = 500;
+
 /// How long a holder may take to write who it is, and an address to become free
 /// after its lock did.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -37,10 +47,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// [`ErrorCode::AddressInUse`]; [`ErrorCode::DirectoryInUse`] when the same
 /// server runs already; what the holder answers, such as that it runs this
 /// replica from another directory; those of [`DataDirectory::open`].
-pub async fn claim(
-    host: &Host,
-    config: &ReplicaConfig,
-) -> Result<(Box<dyn Listener>, DataDirectory)> {
+pub async fn claim(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Listener>, Opened)> {
     let mut listener = match host.network.listen(&config.listen).await {
         Ok(listener) => Some(listener),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
@@ -52,11 +59,11 @@ pub async fn claim(
         // before anything here is touched.
         ask_at_own_address(host, config).await?;
     }
-    let directory = open(host, config).await?;
+    let opened = open(host, config).await?;
     let deadline = Instant::now() + MOMENT;
     loop {
         if let Some(listener) = listener.take() {
-            return Ok((listener, directory));
+            return Ok((listener, opened));
         }
         match host.network.listen(&config.listen).await {
             Ok(bound) => listener = Some(bound),
@@ -69,13 +76,14 @@ pub async fn claim(
     }
 }
 
-async fn open(host: &Host, config: &ReplicaConfig) -> Result<DataDirectory> {
+async fn open(host: &Host, config: &ReplicaConfig) -> Result<Opened> {
     let unnamed_until = Instant::now() + MOMENT;
     let mut told = None;
+    let mut ahead = None;
     loop {
         let in_use = match DataDirectory::open(host, &config.data_dir, config.holder()).await {
             Err(error) if error.code == ErrorCode::DirectoryInUse => error,
-            result => return result,
+            result => return result.map(|directory| Opened { directory, ahead }),
         };
         let Some(holder) = holder(host, config).await? else {
             if Instant::now() > unnamed_until {
@@ -101,8 +109,9 @@ async fn open(host: &Host, config: &ReplicaConfig) -> Result<DataDirectory> {
             tracing::info!(
                 server = %holder.server,
                 pid = holder.pid,
-                "this replica was adopted; asking for its directory"
+                "this replica was adopted; reading its data before asking for it"
             );
+            ahead = read_ahead(host, config).await;
         }
         let member = Member { id: holder.server, address: holder.address.clone() };
         match ask_release(host, config, &member, lock_file(host, config).await).await {
@@ -116,6 +125,30 @@ async fn open(host: &Host, config: &ReplicaConfig) -> Result<DataDirectory> {
             }
         }
     }
+}
+
+/// Loads what the holder keeps running on meanwhile, until little is missing.
+async fn read_ahead(host: &Host, config: &ReplicaConfig) -> Option<ReadAhead> {
+    let window = config.limits.deduplication_window_entries;
+    for _ in 0..READ_ATTEMPTS {
+        let reading = async {
+            let Some(mut ahead) = ReadAhead::load(host, &config.data_dir, window).await? else {
+                return Ok(None);
+            };
+            for _ in 0..CATCH_UPS_MAX {
+                if ahead.read_on().await? <= LITTLE_ENTRIES {
+                    break;
+                }
+            }
+            Ok::<_, Error>(Some(ahead))
+        };
+        match reading.await {
+            Ok(ahead) => return ahead,
+            Err(error) => tracing::info!(%error, "its data could not be read ahead"),
+        }
+    }
+    // It is loaded, or found to be damaged, when it is here.
+    None
 }
 
 /// Whether a live process of this same server answers at its address: then it

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{Door, Hosting, on_worker};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{BoxFuture, FileId, Listener, Stream};
-use crate::replica::{Replica, ReplicaConfig};
+use crate::replica::{Opened, Replica, ReplicaConfig};
 use crate::storage::{DataDirectory, Identity, is_in_place, read_lock};
 use crate::types::{Address, ReplicaId};
 
@@ -103,9 +103,9 @@ impl Hosting {
         let (path, lock) = (directory.path().to_path_buf(), directory.lock_file());
         let home = Some(self.0.home.clone());
         let board = self.0.switchboard.clone();
+        let opened = Opened { directory, ahead: None };
         let replica =
-            match Replica::start_on(self.0.host.clone(), config, directory, board.clone(), home)
-                .await
+            match Replica::start_on(self.0.host.clone(), config, opened, board.clone(), home).await
             {
                 Ok(replica) => replica,
                 Err(error) => {

@@ -120,10 +120,10 @@ impl Hosting {
     /// [`crate::error::ErrorCode::DirectoryInUse`] and those of
     /// [`Replica::start_on`].
     pub async fn start(host: Host, config: ReplicaConfig) -> Result<Started> {
-        let (listener, directory) = claim::claim(&host, &config).await?;
+        let (listener, opened) = claim::claim(&host, &config).await?;
         let switchboard = Switchboard::default();
         let home =
-            Replica::start_on(host.clone(), config.clone(), directory, switchboard.clone(), None)
+            Replica::start_on(host.clone(), config.clone(), opened, switchboard.clone(), None)
                 .await?;
         let (doors, open_doors) = mpsc::unbounded_channel();
         let hosting = Hosting(Arc::new(Inner {

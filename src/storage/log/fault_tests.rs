@@ -34,7 +34,7 @@ async fn open_noting_fatal(disk: &FaultyDisk, path: &Path) -> (Log, Arc<Mutex<Ve
     let noted = fatal.clone();
     let handler = Arc::new(move |error| noted.lock().expect("no panic").push(error));
     let options = LogOptions { recent_max_bytes: 0, ..LogOptions::default() };
-    let (log, _) = Log::open(&directory, options, handler).await.expect("opens");
+    let (log, _) = Log::open(&directory, options, handler, None).await.expect("opens");
     (log, fatal)
 }
 
@@ -173,7 +173,7 @@ async fn assert_stops(break_disk: impl Fn(&FaultyDisk), vote: bool) {
     let error = directory.identity().expect_err("not to be believed");
     assert_eq!(error.code, ErrorCode::Corrupted);
     assert!(error.message.contains("poisoned"), "{error}");
-    let opened = Log::open(&directory, LogOptions::default(), testing::never_fatal()).await;
+    let opened = Log::open(&directory, LogOptions::default(), testing::never_fatal(), None).await;
     assert_eq!(opened.err().map(|e| e.code), Some(ErrorCode::Corrupted));
     directory.set_aside().await.expect("moves");
     drop(directory);

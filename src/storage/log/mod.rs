@@ -23,12 +23,15 @@
 //! append, and appended indexes are consecutive. An append out of turn is
 //! refused, never written.
 
+mod ahead;
 mod reader;
 mod recovery;
 mod scan;
 mod state;
 mod writer;
 
+#[cfg(test)]
+mod ahead_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
@@ -37,6 +40,8 @@ mod fault_tests;
 mod tests;
 
 use std::sync::Arc;
+
+pub use self::ahead::LogAhead;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -116,8 +121,9 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log of a directory, verifying every record, and starts its
-    /// workers. A directory without a log gets an empty one that begins at 0.
+    /// Opens the log of a directory, verifying every record but those that were
+    /// read `ahead`, and starts its workers. A directory without a log gets an
+    /// empty one that begins at 0.
     ///
     /// # Errors
     /// [`ErrorCode::Corrupted`] names file and line of a broken record in log
@@ -127,6 +133,7 @@ impl Log {
         directory: &DataDirectory,
         options: LogOptions,
         fatal: FatalHandler,
+        ahead: Option<LogAhead>,
     ) -> Result<(Log, LogRecovery)> {
         directory.require_identity()?;
         let (host, paths) = (directory.host.clone(), directory.paths.clone());
@@ -134,7 +141,7 @@ impl Log {
         let lock = directory.lock.clone();
         let job_host = host.clone();
         let recovered = on_worker(&host, "open-log", async move {
-            let recovered = recovery::recover(&*job_host.disk, &paths).await;
+            let recovered = recovery::recover(&*job_host.disk, &paths, ahead).await;
             drop(lock);
             recovered
         })

@@ -6,6 +6,7 @@ use super::super::damage::corrupted_whole;
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::{Paths, index_of_name, record};
 use super::DroppedTail;
+use super::ahead::LogAhead;
 use super::scan::{Scan, scan};
 use super::state::{Segment, State};
 use crate::error::{Error, Result};
@@ -19,7 +20,14 @@ pub(super) struct Recovered {
     pub(super) dropped: Option<DroppedTail>,
 }
 
-pub(super) async fn recover(disk: &dyn Disk, paths: &Paths) -> Result<Recovered> {
+/// `ahead` is what has been read of the log while another process held it. It
+/// has committed entries only, which never change while they are there.
+pub(super) async fn recover(
+    disk: &dyn Disk,
+    paths: &Paths,
+    ahead: Option<LogAhead>,
+) -> Result<Recovered> {
+    let mut known = ahead.map(LogAhead::into_segments).unwrap_or_default();
     let folder = paths.log();
     let made = disk.create_dir_all(&folder).await;
     made.map_err(|e| Error::io("make the folder", &folder, &e))?;
@@ -44,7 +52,10 @@ pub(super) async fn recover(disk: &dyn Disk, paths: &Paths) -> Result<Recovered>
         }
         let is_last = Some(first) == firsts.last();
         let mut file = disk.open(&path).await.map_err(|e| Error::io("open", &path, &e))?;
-        let Scan { segment, torn_bytes } = scan(&*file, &path, *first, is_last).await?;
+        let size = file.len().await.map_err(|e| Error::io("read", &path, &e))?;
+        let begun = known.remove(first).filter(|segment| segment.length <= size);
+        let begun = begun.unwrap_or_else(|| Segment::empty(*first));
+        let Scan { segment, torn_bytes } = scan(&*file, &path, begun, is_last).await?;
         if torn_bytes > 0 {
             let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let tail = DroppedTail { file: file_name, index: segment.end(), bytes: torn_bytes };

@@ -12,6 +12,7 @@
 //! have left (payloads hold none). And if it is the newline that flipped, the
 //! record has all its bytes: it is whole and wrong, not short.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::super::damage::corrupted;
@@ -30,55 +31,108 @@ pub(super) struct Scan {
     pub(super) torn_bytes: u64,
 }
 
-/// Verifies a segment. Only the last one may end in a torn record.
+/// What comes next in a segment.
+pub(super) enum Next {
+    /// A whole record, whose payload [`Scanner::payload`] gives.
+    Record(Range<usize>),
+    /// Nothing but the beginning of a record, or nothing at all.
+    End {
+        /// Bytes of that beginning.
+        torn_bytes: u64,
+    },
+}
+
+/// Goes through a segment record by record, verifying each.
+pub(super) struct Scanner<'a> {
+    file: &'a dyn DiskFile,
+    path: &'a Path,
+    /// What has been verified so far.
+    segment: Segment,
+    /// The bytes of the file from `segment.length - at` on, as far as they are read.
+    buffer: Vec<u8>,
+    /// How many of them have been gone through.
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// Goes on behind what is known of the segment.
+    pub(super) fn new(file: &'a dyn DiskFile, path: &'a Path, known: Segment) -> Scanner<'a> {
+        Scanner { file, path, segment: known, buffer: Vec::new(), at: 0 }
+    }
+
+    /// The next record; it counts as part of the segment from then on.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorCode::Corrupted`] names the line;
+    /// [`crate::error::ErrorCode::Io`].
+    pub(super) async fn next(&mut self) -> Result<Next> {
+        loop {
+            let line = self.segment.starts.len() as u64 + 1;
+            match record::frame(&self.buffer[self.at..]) {
+                Ok(Frame::Whole { length, payload }) => {
+                    let start = u32::try_from(self.segment.length)
+                        .map_err(|_| corrupted(self.path, line, "it begins beyond 4 GiB"))?;
+                    self.segment.starts.push(start);
+                    self.segment.length += length as u64;
+                    let payload = self.at + payload.start..self.at + payload.end;
+                    self.at += length;
+                    return Ok(Next::Record(payload));
+                }
+                Ok(Frame::Short) => {
+                    self.buffer.drain(..std::mem::take(&mut self.at));
+                    if self.buffer.contains(&b'\n') {
+                        let what = "its length does not fit its content";
+                        return Err(corrupted(self.path, line, what));
+                    }
+                    if !self.read_on().await? {
+                        return Ok(Next::End { torn_bytes: self.buffer.len() as u64 });
+                    }
+                }
+                Err(damage) => return Err(corrupted(self.path, line, damage.what)),
+            }
+        }
+    }
+
+    /// The payload of the record that came last.
+    pub(super) fn payload(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    /// What has been verified.
+    pub(super) fn into_segment(self) -> Segment {
+        self.segment
+    }
+
+    /// Reads the next bytes of the file, if there are any.
+    async fn read_on(&mut self) -> Result<bool> {
+        let end = self.segment.length + self.buffer.len() as u64;
+        let read = self.file.read_at(end, CHUNK_BYTES).await;
+        let chunk = read.map_err(|error| Error::io("read", self.path, &error))?;
+        self.buffer.extend_from_slice(&chunk);
+        Ok(!chunk.is_empty())
+    }
+}
+
+/// Verifies a segment behind what is known of it. Only the last one may end in
+/// a torn record.
 ///
 /// # Errors
-/// [`crate::error::ErrorCode::Corrupted`] names the line;
-/// [`crate::error::ErrorCode::Io`].
+/// As [`Scanner::next`].
 pub(super) async fn scan(
     file: &dyn DiskFile,
     path: &Path,
-    first: u64,
+    known: Segment,
     is_last: bool,
 ) -> Result<Scan> {
-    let read_failed = |error: std::io::Error| Error::io("read", path, &error);
-    let size = file.len().await.map_err(read_failed)?;
-    let mut segment = Segment::empty(first);
-    // The bytes of the file from `segment.length` on, as far as they are read.
-    let mut buffer: Vec<u8> = Vec::new();
-    let mut at = 0;
+    let mut scanner = Scanner::new(file, path, known);
     loop {
-        let line = segment.starts.len() as u64 + 1;
-        match record::frame(&buffer[at..]) {
-            Ok(Frame::Whole { length, .. }) => {
-                let start = u32::try_from(segment.length)
-                    .map_err(|_| corrupted(path, line, "it begins beyond 4 GiB"))?;
-                segment.starts.push(start);
-                segment.length += length as u64;
-                at += length;
-            }
-            Ok(Frame::Short) => {
-                buffer.drain(..std::mem::take(&mut at));
-                if buffer.contains(&b'\n') {
-                    return Err(corrupted(path, line, "its length does not fit its content"));
-                }
-                let end = segment.length + buffer.len() as u64;
-                if end < size {
-                    let chunk = file.read_at(end, CHUNK_BYTES).await.map_err(read_failed)?;
-                    if chunk.is_empty() {
-                        return Err(corrupted(path, line, "the file became shorter meanwhile"));
-                    }
-                    buffer.extend_from_slice(&chunk);
-                    continue;
-                }
-                let torn_bytes = buffer.len() as u64;
-                if torn_bytes > 0 && !is_last {
-                    return Err(corrupted(path, line, "it is cut short, and more segments follow"));
-                }
-                return Ok(Scan { segment, torn_bytes });
-            }
-            Err(damage) => return Err(corrupted(path, line, damage.what)),
+        let Next::End { torn_bytes } = scanner.next().await? else { continue };
+        let segment = scanner.into_segment();
+        if torn_bytes > 0 && !is_last {
+            let line = segment.starts.len() as u64 + 1;
+            return Err(corrupted(path, line, "it is cut short, and more segments follow"));
         }
+        return Ok(Scan { segment, torn_bytes });
     }
 }
 
@@ -94,7 +148,7 @@ mod tests {
         let path = folder.path().join("segment");
         std::fs::write(&path, bytes).expect("writes");
         let file = Host::real().disk.open(&path).await.expect("opens");
-        scan(&*file, &path, 7, is_last).await
+        scan(&*file, &path, Segment::empty(7), is_last).await
     }
 
     fn records(count: u64) -> Vec<u8> {

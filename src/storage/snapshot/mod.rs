@@ -77,8 +77,9 @@ pub struct Snapshots {
 struct Inner {
     host: Host,
     paths: Paths,
-    /// Held as long as anyone reads or writes a snapshot.
-    _lock: LockShare,
+    /// Held as long as anyone reads or writes a snapshot; `None` where somebody
+    /// only reads in a directory that another process holds.
+    _lock: Option<LockShare>,
     /// Tells apart writers at work at the same time.
     started: AtomicU64,
 }
@@ -94,7 +95,7 @@ impl Snapshots {
         let inner = Arc::new(Inner {
             host: directory.host.clone(),
             paths: directory.paths.clone(),
-            _lock: directory.lock.clone(),
+            _lock: Some(directory.lock.clone()),
             started: AtomicU64::new(0),
         });
         let job = inner.clone();
@@ -128,19 +129,31 @@ impl Snapshots {
     /// [`crate::error::ErrorCode::Corrupted`] when its meta or end is broken
     /// (its lines are verified as they are read), [`crate::error::ErrorCode::Io`].
     pub async fn latest(&self) -> Result<Option<SnapshotReader>> {
-        let inner = self.inner.clone();
-        on_worker(&self.inner.host, "open-snapshot", async move {
-            loop {
-                let Some(last_index) = inner.indexes().await?.pop() else { return Ok(None) };
-                match SnapshotReader::open(inner.clone(), last_index).await? {
-                    Some(reader) => return Ok(Some(reader)),
-                    // Replaced by a newer one since the folder was listed.
-                    None => continue,
-                }
-            }
-        })
-        .await
+        latest(self.inner.clone()).await
     }
+}
+
+/// The newest snapshot of a directory that another process holds.
+///
+/// # Errors
+/// As [`Snapshots::latest`].
+pub(super) async fn latest_unlocked(host: &Host, paths: &Paths) -> Result<Option<SnapshotReader>> {
+    let (host, paths) = (host.clone(), paths.clone());
+    latest(Arc::new(Inner { host, paths, _lock: None, started: AtomicU64::new(0) })).await
+}
+
+async fn latest(inner: Arc<Inner>) -> Result<Option<SnapshotReader>> {
+    on_worker(&inner.host.clone(), "open-snapshot", async move {
+        loop {
+            let Some(last_index) = inner.indexes().await?.pop() else { return Ok(None) };
+            match SnapshotReader::open(inner.clone(), last_index).await? {
+                Some(reader) => return Ok(Some(reader)),
+                // Replaced by a newer one since the folder was listed.
+                None => continue,
+            }
+        }
+    })
+    .await
 }
 
 impl Inner {

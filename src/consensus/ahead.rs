@@ -1,0 +1,101 @@
+//! A replica's state, loaded while another process still runs the replica.
+//!
+//! An owner that comes back finds its replica adopted. Were it to ask for its
+//! directory first and to load then, the replica would be without a process for
+//! as long as loading takes, which is seconds for millions of messages. So it
+//! reads snapshot and log as they lie there, up to what is known to be
+//! committed, again and again until little is left; only then it asks.
+//!
+//! What is committed never changes, so all that must be checked in the end is
+//! that the log still has the last entry that the state contains: two logs that
+//! agree in one entry agree in all before it (Log Matching; Raft dissertation,
+//! section 3.5). If not, the state is thrown away and loaded as ever.
+
+use std::path::Path;
+
+use super::log_store::LogStore;
+use super::types::LogId;
+use super::{Machine, entry};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::storage::{DirectoryAhead, Identity, LogAhead};
+
+/// Bytes of log that are read and applied in one go.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// See the head of the file.
+pub struct ReadAhead {
+    directory: DirectoryAhead,
+    machine: Machine,
+}
+
+impl ReadAhead {
+    /// Loads the snapshot of a directory and replays its log. `window` is the
+    /// de-duplication window in log entries. `None`: the directory is empty.
+    ///
+    /// # Errors
+    /// What reading found, such as a log that was cut short at its beginning
+    /// meanwhile because of a newer snapshot.
+    pub async fn load(host: &Host, path: &Path, window: u64) -> Result<Option<ReadAhead>> {
+        let Some(directory) = DirectoryAhead::look(host, path).await? else { return Ok(None) };
+        let machine = Machine::new(host.clone(), window);
+        if let Some(snapshot) = directory.snapshot().await? {
+            machine.restore(snapshot).await?;
+        }
+        let mut ahead = ReadAhead { directory, machine };
+        ahead.read_on().await?;
+        Ok(Some(ahead))
+    }
+
+    /// Replays what has been committed since. Returns how many entries that were.
+    ///
+    /// # Errors
+    /// As [`ReadAhead::load`].
+    pub async fn read_on(&mut self) -> Result<u64> {
+        let Some(hint) = self.directory.committed().await? else { return Ok(0) };
+        let committed: LogId = serde_json::from_slice(&hint).map_err(|error| {
+            Error::new(ErrorCode::Corrupted, format!("committed.json is not readable: {error}"))
+        })?;
+        let mut replayed = 0;
+        loop {
+            let payloads = self.directory.read_log(committed.index(), READ_BYTES).await?;
+            if payloads.is_empty() {
+                return Ok(replayed);
+            }
+            for payload in payloads {
+                let entry = entry::decode(&payload)?;
+                let index = entry.log_id.index();
+                let next = self.machine.position().0.map_or(0, |log_id| log_id.index() + 1);
+                if index > next {
+                    return Err(Error::new(
+                        ErrorCode::Corrupted,
+                        format!("the log goes on at {index} and the state ends before {next}"),
+                    ));
+                }
+                if index == next {
+                    self.machine.replay(entry);
+                    replayed += 1;
+                }
+            }
+        }
+    }
+
+    /// Whose directory it was, its state, and what was read of its log.
+    pub fn into_parts(self) -> (Identity, Machine, LogAhead) {
+        let (identity, log) = self.directory.into_parts();
+        (identity, self.machine, log)
+    }
+}
+
+/// Throws a state away that was loaded ahead and does not belong to the log.
+///
+/// # Errors
+/// What reading the log found.
+pub async fn check(machine: &Machine, store: &LogStore) -> Result<()> {
+    let (Some(applied), _) = machine.position() else { return Ok(()) };
+    if store.log_id_at(applied.index()).await? != Some(applied) {
+        tracing::info!(%applied, "what was loaded ahead is not in the log; loading it again");
+        machine.reset();
+    }
+    Ok(())
+}
