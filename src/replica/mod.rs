@@ -36,6 +36,7 @@ mod startup;
 mod status;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -255,6 +256,11 @@ impl Replica {
             startup::run(replica.0.clone(), directory, log_ahead, found_requests),
         );
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
+        // An adopted one is watched by nobody: its neighbour's bad disk must not
+        // take this server down.
+        if replica.0.host_replica.is_none() {
+            consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
+        }
         Ok(replica)
     }
 

@@ -1,6 +1,7 @@
 //! Replicas over the real host: founding, failover, a wiped disk.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -17,6 +18,28 @@ use crate::types::{AccountName, Digest};
 
 /// Longer than anything here may take on a loaded machine.
 const LONG: Duration = Duration::from_secs(60);
+
+/// The real host, whose log writers stand still while `held`.
+fn host_with_a_disk_that_hangs(held: &Arc<AtomicBool>) -> Host {
+    struct Held(Arc<dyn crate::host::Workers>, Arc<AtomicBool>);
+    impl crate::host::Workers for Held {
+        fn spawn(&self, name: &str, mut job: crate::host::BoxFuture<'static, ()>) {
+            let held = (name == "log-writer").then(|| self.1.clone());
+            let job = std::future::poll_fn(move |context| {
+                match held.as_ref().is_some_and(|held| held.load(Ordering::SeqCst)) {
+                    true => std::task::Poll::Pending,
+                    false => job.as_mut().poll(context),
+                }
+            });
+            self.0.spawn(name, Box::pin(job));
+        }
+        fn compute(&self, computation: Box<dyn FnOnce() + Send>) {
+            self.0.compute(computation);
+        }
+    }
+    let host = Host::real();
+    Host { workers: Arc::new(Held(host.workers.clone(), held.clone())), ..host }
+}
 
 struct Cluster {
     limits: Limits,
@@ -72,6 +95,10 @@ impl Cluster {
     }
 
     async fn start(&mut self, id: u32) {
+        self.start_on(id, Host::real()).await;
+    }
+
+    async fn start_on(&mut self, id: u32, host: Host) {
         let address = self.members[id as usize - 1].address.clone();
         let listener = listen(&address).await;
         let config = ReplicaConfig {
@@ -89,7 +116,7 @@ impl Cluster {
             survivor: Survivor::Never,
             process: ProcessInfo { pid: id, started_at: Timestamp(0) },
         };
-        let replica = Replica::start(Host::real(), config).await.expect("starts");
+        let replica = Replica::start(host, config).await.expect("starts");
         let (serving, mut stopped) = oneshot::channel::<()>();
         let serve = replica.clone();
         tokio::spawn(async move {
@@ -444,4 +471,30 @@ async fn a_damaged_directory_never_founds_a_cluster_in_the_place_of_the_old_one(
         cluster.stop(1).await;
     }
     assert_eq!(entries(&cluster.directory(1)), ["LOCK", "damaged-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_whose_consensus_is_stuck_says_so() {
+    let held = Arc::new(AtomicBool::new(false));
+    let mut cluster = Cluster::new().await;
+    for id in 1..=2 {
+        cluster.start(id).await;
+    }
+    cluster.start_on(3, host_with_a_disk_that_hangs(&held)).await;
+    cluster.leader().await;
+    cluster.until(3, |status| status.hosted[0].applied > 0).await;
+    held.store(true, Ordering::SeqCst);
+    // Whoever is asked for a vote, or asks for one, must write it down first.
+    for id in [1, 2] {
+        cluster.stop(id).await;
+    }
+    for id in [1, 2] {
+        cluster.start(id).await;
+    }
+    let failure = timeout(LONG, cluster.replica(3).failed()).await.expect("it notices");
+    assert!(failure.message.contains("has not moved for 5 seconds"), "{failure}");
+    assert!(failure.message.contains("replica-3"), "{failure}");
+    for id in [1, 2] {
+        assert_eq!(cluster.replica(id).failure(), None);
+    }
 }
