@@ -37,7 +37,10 @@
 //! whom, and asks that server to let go. The holder stops the voter, unbinds
 //! the address and unlocks; then it leaves the lock alone until the owner has
 //! been seen or [`REST`] is over. One replica at a time, and the next only when
-//! the last one answers again: two at once could leave no majority.
+//! the last one answers again: two at once could leave no majority. The owner
+//! has loaded its data before it asks, so the replica is without a process for
+//! a moment only, however much there is. A server that dies again and again
+//! waits longer for its replica ([`deaths`]).
 //!
 //! # How it fails
 //! A neighbour whose directory is damaged, or somebody else's, or cannot be
@@ -45,6 +48,7 @@
 //! is let go; only the server's own replica can end the process.
 
 mod claim;
+mod deaths;
 mod evidence;
 mod guests;
 mod task;

@@ -7,6 +7,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::deaths::Deaths;
 use super::evidence::{Evidence, gather, is_dead};
 use super::{Hosting, REST};
 use crate::consensus::{self, Consensus};
@@ -48,6 +49,7 @@ struct Task {
     gone: BTreeMap<ReplicaId, Evidence>,
     /// Until when a neighbour's lock is left alone.
     rests: BTreeMap<ReplicaId, Instant>,
+    deaths: Deaths,
     /// Owners that want their replicas back, in order.
     waiting: VecDeque<ReleaseRequest>,
     /// The replica given back last, and when.
@@ -71,6 +73,7 @@ pub async fn run(hosting: Hosting) {
         events,
         gone: BTreeMap::new(),
         rests: BTreeMap::new(),
+        deaths: Deaths::default(),
         waiting: VecDeque::new(),
         last_release: None,
         next_check: Instant::now() + CHECK_INTERVAL,
@@ -198,6 +201,7 @@ impl Task {
             match result {
                 Ok(()) => {
                     self.gone.remove(&peer);
+                    self.deaths.note(peer);
                     self.watch_guest(peer);
                     self.next_check = Instant::now();
                 }
@@ -287,7 +291,8 @@ impl Task {
                 self.waiting.pop_front();
                 continue;
             }
-            if !self.last_owner_answers(request.release.replica) {
+            let replica = request.release.replica;
+            if !self.last_owner_answers(replica) || self.deaths.keep(replica) {
                 return;
             }
             let Some(request) = self.waiting.pop_front() else { return };
