@@ -26,6 +26,7 @@ mod serve;
 mod session;
 mod sessions;
 mod status;
+mod stuck;
 mod text;
 #[cfg(test)]
 mod verb_tests;

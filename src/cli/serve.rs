@@ -8,7 +8,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::{Context, Exit};
+use super::{Context, Exit, stuck};
 
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
 use crate::consensus;
@@ -57,6 +57,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         ));
     };
     let cluster_key = ClusterKey::new(*key_file::read(key_path)?);
+    stuck::watch(stuck::TICK, stuck::end_process)?;
     // Before anything else is done, so that a stop during a long start counts.
     let stop = super::cluster::interrupted()?;
     tokio::pin!(stop);
