@@ -142,7 +142,10 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
         // One that does not adopt is enough to make adoption no promise.
         if a == b { a } else { Survivor::Never }
     });
-    let tolerates = if writable { tolerates(&replicas, survivor, one_host(&members)) } else { 0 };
+    let adopts = survivor == Some(Survivor::Auto)
+        && one_host(&members)
+        && statuses.iter().all(|status| knows_all(status, &replicas));
+    let tolerates = if writable { tolerates(&replicas, adopts) } else { 0 };
     ClusterStatus {
         cluster,
         writable,
@@ -231,12 +234,22 @@ fn one_host(members: &[Member]) -> bool {
         || members.windows(2).all(|pair| pair[0].address.host() == pair[1].address.host())
 }
 
+fn votes(replica: &&ReplicaStatus) -> bool {
+    use ReplicaState::*;
+    matches!(replica.state, Leader | Follower | Candidate)
+}
+
+/// Whether a server could adopt every other one that has a vote now. For a
+/// moment after they have met for the first time it could not, and a cluster
+/// that called itself safe in that moment once lost two servers and stopped.
+fn knows_all(status: &ServerStatus, replicas: &[ReplicaStatus]) -> bool {
+    let mut others =
+        replicas.iter().filter(votes).filter(|it| it.hosted_by != Some(status.replica));
+    others.all(|other| status.adoptable.contains(&other.id))
+}
+
 /// How many more processes may crash in the worst order.
-fn tolerates(replicas: &[ReplicaStatus], survivor: Option<Survivor>, one_host: bool) -> u32 {
-    let votes = |replica: &&ReplicaStatus| {
-        use ReplicaState::*;
-        matches!(replica.state, Leader | Follower | Candidate)
-    };
+fn tolerates(replicas: &[ReplicaStatus], adopts: bool) -> u32 {
     let mut votes_per_process: BTreeMap<ReplicaId, usize> = BTreeMap::new();
     for replica in replicas.iter().filter(votes) {
         *votes_per_process.entry(replica.hosted_by.unwrap_or(replica.id)).or_default() += 1;
@@ -246,7 +259,7 @@ fn tolerates(replicas: &[ReplicaStatus], survivor: Option<Survivor>, one_host: b
     if alive < majority {
         return 0;
     }
-    if survivor == Some(Survivor::Auto) && one_host {
+    if adopts {
         // The last process takes over every replica whose process died. What
         // is missing now may be frozen and keep its lock, so it does not count.
         return votes_per_process.len().saturating_sub(1) as u32;

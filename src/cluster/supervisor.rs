@@ -143,7 +143,8 @@ impl Supervisor<'_> {
                 return false;
             }
             let since = *writable_since.get_or_insert_with(Instant::now);
-            ids.iter().all(|id| takes_part(status, *id)) || since.elapsed() >= STRAGGLERS_LIMIT
+            let whole = ids.iter().all(|id| takes_part(status, *id)) && tolerates_most(status);
+            whole || since.elapsed() >= STRAGGLERS_LIMIT
         };
         self.wait(launched, "the cluster takes no writes", done).await
     }
@@ -294,6 +295,13 @@ impl Supervisor<'_> {
 /// Whether a replica runs on its own server.
 fn in_place(status: &ClusterStatus, id: ReplicaId) -> bool {
     status.replica(id).is_some_and(|replica| replica.hosted_by == Some(id))
+}
+
+/// Whether it tolerates as many crashes as it ever will: all but the last server,
+/// where survivors adopt.
+fn tolerates_most(status: &ClusterStatus) -> bool {
+    status.survivor != Some(Survivor::Auto)
+        || status.tolerates as usize + 1 >= status.replicas.len()
 }
 
 /// Whether a replica runs on its own server and has a vote. A new replica that

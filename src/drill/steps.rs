@@ -154,12 +154,15 @@ impl Drill<'_> {
         .await
     }
 
-    /// All replicas vote, each on its own server, and writes are taken.
+    /// All replicas vote, each on its own server, any two may crash, and writes
+    /// are taken.
     async fn wait_whole(&self) -> Result<()> {
         wait_for("not all replicas are back", || async {
             let status = self.supervisor.look().await;
             let ids = self.supervisor.cluster.replicas.iter().map(|it| it.id);
-            status.writable && ids.into_iter().all(|id| is_at_home(&status, id))
+            status.writable
+                && status.tolerates == 2
+                && ids.into_iter().all(|id| is_at_home(&status, id))
         })
         .await
     }

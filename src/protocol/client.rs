@@ -373,6 +373,10 @@ pub struct ServerStatus {
     pub commit: u64,
     /// `auto` or `never`: whether survivors adopt dead neighbours.
     pub survivor: Survivor,
+    /// Replicas that this server could adopt if their processes died: it knows
+    /// where their data is.
+    #[serde(default)]
+    pub adoptable: Vec<ReplicaId>,
     /// Every replica that this process runs.
     pub hosted: Vec<ReplicaStatus>,
     /// A sentence for people about what is wrong or waited for, if anything.

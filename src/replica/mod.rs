@@ -66,7 +66,7 @@ use crate::protocol::client::{Member, Survivor};
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::Introduction;
 use crate::storage::{DataDirectory, Holder, Identity, Neighbours, Unlocked};
-use crate::types::{Address, ReplicaId, Timestamp, Uuid};
+use crate::types::{Address, NodeId, ReplicaId, Timestamp, Uuid};
 
 /// Longest first line of a connection: a peer's hello.
 const FIRST_LINE_MAX_BYTES: usize = 4096;
@@ -141,6 +141,8 @@ struct Inner {
     host_replica: Option<Replica>,
     /// What the other replicas have said of where they live.
     neighbours: tokio::sync::Mutex<Option<Neighbours>>,
+    /// Of which nodes that is known.
+    located: watch::Sender<Vec<NodeId>>,
     /// "Give my directory back", from a peer to whoever hosts several replicas.
     releases: watch::Sender<Option<mpsc::UnboundedSender<ReleaseRequest>>>,
     failure: watch::Sender<Option<Error>>,
@@ -240,6 +242,7 @@ impl Replica {
             founded,
             host_replica,
             neighbours: tokio::sync::Mutex::default(),
+            located: watch::Sender::new(Vec::new()),
             releases: watch::Sender::new(None),
             failure: watch::Sender::new(None),
             damaged: AtomicBool::new(false),

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Inner, Phase, Replica};
 use crate::consensus::{self, Consensus};
 use crate::peer::LinkWatch;
 use crate::protocol::peer::{Introduction, Location};
-use crate::storage::{DataDirectory, Neighbour, Neighbours};
+use crate::storage::{DataDirectory, Neighbour, Neighbours, is_adoptable};
 use crate::types::{NodeId, ReplicaId};
 
 impl Replica {
@@ -46,6 +48,15 @@ impl Replica {
         Some(self.consensus()?.node())
     }
 
+    /// Neighbours that could be adopted if their processes died: it is known
+    /// where the newest incarnation of each lives, and locks tell something there.
+    pub fn adoptable(&self) -> Vec<ReplicaId> {
+        let Ok(consensus) = self.0.consensus() else { return Vec::new() };
+        let located = self.0.located.borrow();
+        let newest = |node: &NodeId| consensus.newest_incarnation(node.replica()) == Some(*node);
+        located.iter().filter(|node| newest(node)).map(|node| node.replica()).collect()
+    }
+
     /// Where a neighbour lives, as far as is remembered.
     pub async fn neighbour(&self, peer: ReplicaId) -> Option<Neighbour> {
         self.0.neighbours.lock().await.as_ref()?.get(peer).cloned()
@@ -59,6 +70,7 @@ impl Inner {
         directory: &DataDirectory,
     ) -> crate::error::Result<()> {
         let neighbours = Neighbours::open(directory).await?;
+        self.note_located(&neighbours).await;
         *self.neighbours.lock().await = Some(neighbours);
         for (peer, pair) in self.links.iter() {
             let changes = pair.consensus.watch();
@@ -80,6 +92,26 @@ impl Inner {
             if let Err(error) = neighbours.remember(neighbour).await {
                 tracing::warn!(%replica, %error, "where a neighbour lives was not written down");
             }
+            self.note_located(neighbours).await;
+        }
+    }
+
+    async fn note_located(&self, neighbours: &Neighbours) {
+        let (disk, known) = (self.host.disk.clone(), neighbours.all().to_vec());
+        let (send, receive) = oneshot::channel();
+        let job = async move {
+            let mut located = Vec::new();
+            for neighbour in known {
+                if is_adoptable(&*disk, &neighbour.location).await {
+                    located.push(neighbour.node());
+                }
+            }
+            // Nobody waits when the replica was stopped.
+            let _ = send.send(located);
+        };
+        self.host.workers.spawn("look-at-neighbours", Box::pin(job));
+        if let Ok(located) = receive.await {
+            self.located.send_replace(located);
         }
     }
 

@@ -350,9 +350,14 @@ impl Startup {
             lineage: found.lineage,
             replica: self.inner.config.id,
             incarnation: 1,
-            opens: 0,
+            opens: 1,
         };
         self.directory.write_identity(identity.clone()).await?;
+        self.counted = true;
+        // Where it lives first: connections end when it is somebody else, not
+        // when it lives elsewhere, so a peer that heard the name without the
+        // place was never told, and could not adopt this replica.
+        self.inner.credentials.locate_at(self.directory.location());
         self.introduce(&identity);
         Ok(())
     }

@@ -73,6 +73,7 @@ impl Replica {
             writable,
             commit,
             survivor: inner.config.survivor,
+            adoptable: self.adoptable(),
             hosted: vec![own],
             notice,
         }

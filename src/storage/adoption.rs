@@ -77,6 +77,18 @@ impl DataDirectory {
     }
 }
 
+/// Whether a neighbour's directory is where it said, on a file system whose
+/// locks prove something: it could be adopted, as far as that can be seen while
+/// its process lives.
+pub async fn is_adoptable(disk: &dyn Disk, location: &Location) -> bool {
+    let looking = async {
+        check_file_system(disk, &location.path).await?;
+        let found = lock_file(disk, &location.path).await?;
+        check_place(disk, location, found).await
+    };
+    looking.await.is_ok()
+}
+
 /// Whether the process that ran a neighbour's directory is gone: the `LOCK`
 /// that the neighbour named during this boot is there, and nobody holds it.
 /// `None` when that cannot be known.

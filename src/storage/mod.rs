@@ -61,7 +61,7 @@ mod testing;
 use std::future::Future;
 use std::path::PathBuf;
 
-pub use adoption::{is_free, is_in_place};
+pub use adoption::{is_adoptable, is_free, is_in_place};
 pub use ahead::DirectoryAhead;
 pub use directory::DataDirectory;
 pub use identity::Identity;

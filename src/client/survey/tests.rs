@@ -184,6 +184,7 @@ fn status(id: u32, hosted: Vec<ReplicaStatus>) -> ServerStatus {
         writable: true,
         commit: 20,
         survivor: Survivor::Never,
+        adoptable: vec![],
         hosted,
         notice: None,
     }
@@ -294,7 +295,8 @@ async fn two_of_three_by_majority_tolerate_nothing_more() {
 async fn with_adoption_on_one_host_two_one_and_no_more_crash_is_tolerated() {
     use ReplicaState::*;
     let auto = |id: u32, hosted: Vec<ReplicaStatus>| {
-        Server::Says(ServerStatus { survivor: Survivor::Auto, ..status(id, hosted) })
+        let adoptable = (1..=3).map(ReplicaId).filter(|other| other.0 != id).collect();
+        Server::Says(ServerStatus { survivor: Survivor::Auto, adoptable, ..status(id, hosted) })
     };
     let lead = || replica(1, 1, Leader, 20);
     let own = |id| replica(id, id, Follower, 20);
@@ -306,6 +308,15 @@ async fn with_adoption_on_one_host_two_one_and_no_more_crash_is_tolerated() {
     let one = look([(1, auto(1, vec![lead(), replica(2, 1, Follower, 20)]))]).await;
     assert_eq!((one.tolerates, one.writable, one.health()), (0, true, Health::Degraded));
     assert_eq!(one.replicas[1].hosted_by, Some(ReplicaId(1)));
+
+    // Whoever has not met a neighbour yet could not adopt it.
+    let Server::Says(mut shy) = auto(3, vec![own(3)]) else { panic!("it says something") };
+    shy.adoptable.retain(|id| id.0 == 1);
+    let shy = || Server::Says(shy.clone());
+    let three = look([(1, auto(1, vec![lead()])), (2, auto(2, vec![own(2)])), (3, shy())]);
+    assert_eq!(three.await.tolerates, 1);
+    let two = look([(1, auto(1, vec![lead()])), (3, shy())]);
+    assert_eq!(two.await.tolerates, 1, "it knows the only one that is left");
 }
 
 #[tokio::test(start_paused = true)]

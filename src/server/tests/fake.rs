@@ -285,6 +285,7 @@ impl Backend for FakeReplica {
                 writable: false,
                 commit: 0,
                 survivor: Default::default(),
+                adoptable: vec![],
                 hosted: vec![],
                 notice: Some("servers 2 and 3 are missing".into()),
             }

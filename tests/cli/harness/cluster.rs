@@ -134,7 +134,8 @@ impl Cluster {
         found.unwrap_or_else(|_| panic!("waited in vain for: {what}; the last status was {last}"))
     }
 
-    /// Waits until every replica runs in its own server, with the same state.
+    /// Waits until every replica runs in its own server, with the same state,
+    /// and, where survivors adopt, until any two may crash.
     pub fn await_whole(&self) -> Value {
         self.await_status("three replicas in step", |status| {
             let replicas = status["replicas"].as_array().expect("an array");
@@ -144,7 +145,9 @@ impl Cluster {
                     && replica["applied"] == status["commit"]
                     && replica["state_hash"] == replicas[0]["state_hash"]
             };
-            status["writable"] == true && replicas.len() == 3 && replicas.iter().all(whole)
+            let tolerant = status["survivor"] != "auto" || status["tolerates"] == 2;
+            let all = replicas.len() == 3 && replicas.iter().all(whole);
+            status["writable"] == true && tolerant && all
         })
     }
 
