@@ -455,22 +455,6 @@ impl Consensus {
         self.0.router.changed().await;
     }
 
-    /// Whether the task of consensus answers within `limit`, or has ended, which
-    /// [`Consensus::failed`] tells.
-    pub async fn answers(&self, limit: Duration) -> bool {
-        let raft = self.0.raft.clone();
-        let asking = runtime::scoped(&self.0.host, async move {
-            // An error is the end of the task, which is an answer as well.
-            drop(raft.with_raft_state(|_| ()).await);
-        });
-        tokio::time::timeout(limit, asking).await.is_ok()
-    }
-
-    /// Whether the log waits for room on the disk.
-    pub fn waits_for_room(&self) -> bool {
-        self.0.store.log().disk_full()
-    }
-
     /// Resolves when the node has stopped taking part for good, with the reason.
     pub async fn failed(&self) -> Error {
         use openraft::async_runtime::WatchReceiver;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Consensus;
+use super::{Consensus, runtime};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{NodeId, ReplicaId};
 
@@ -18,6 +18,17 @@ const HANDOVER_MAX: Duration = Duration::from_secs(2);
 const HANDOVER_RETRY: Duration = Duration::from_millis(100);
 
 impl Consensus {
+    /// Whether the task of consensus answers within `limit`, or has ended, which
+    /// [`Consensus::failed`] tells.
+    pub async fn answers(&self, limit: Duration) -> bool {
+        let raft = self.0.raft.clone();
+        let asking = runtime::scoped(&self.0.host, async move {
+            // An error is the end of the task, which is an answer as well.
+            drop(raft.with_raft_state(|_| ()).await);
+        });
+        tokio::time::timeout(limit, asking).await.is_ok()
+    }
+
     /// Asks for no votes any more, and gives leadership, if this node has it,
     /// to the follower with the longest log. Returns when another leads, when
     /// nobody is left who could, or after [`HANDOVER_MAX`].

@@ -34,7 +34,7 @@ pub async fn watch(replica: Weak<Inner>) {
             Phase::Stopped => return,
         };
         // A full disk is waited for, and `status` says so.
-        if consensus.answers(ANSWER_MAX).await || consensus.waits_for_room() {
+        if consensus.answers(ANSWER_MAX).await || consensus.status().disk_full {
             misses = 0;
             continue;
         }
