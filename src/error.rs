@@ -50,6 +50,8 @@ pub enum ErrorCode {
     TooManyConnections,
     /// The typed confirmation does not match.
     NotConfirmed,
+    /// A backup is restored into an empty cluster only.
+    NotEmpty,
     /// The peer does not hold the cluster's key.
     PermissionDenied,
     // -- who is asking ----------------------------------------------------
@@ -75,6 +77,8 @@ pub enum ErrorCode {
     ReadNotConfirmed,
     /// A write may or may not have been accepted; repeat it with the same id.
     OutcomeUnknown,
+    /// A backup is being restored into this cluster. Nothing was done.
+    Restoring,
     /// The request's own deadline passed before it was started. Nothing was done.
     DeadlineExceeded,
     // -- this machine -----------------------------------------------------
@@ -119,6 +123,7 @@ impl ErrorCode {
             RateLimited => "rate_limited",
             TooManyConnections => "too_many_connections",
             NotConfirmed => "not_confirmed",
+            NotEmpty => "not_empty",
             PermissionDenied => "permission_denied",
             NotLoggedIn => "not_logged_in",
             LoginRefused => "login_refused",
@@ -130,6 +135,7 @@ impl ErrorCode {
             Unavailable => "unavailable",
             ReadNotConfirmed => "read_not_confirmed",
             OutcomeUnknown => "outcome_unknown",
+            Restoring => "restoring",
             DeadlineExceeded => "deadline_exceeded",
             DirectoryInUse => "directory_in_use",
             WrongCluster => "wrong_cluster",
@@ -153,6 +159,7 @@ impl ErrorCode {
                 | Unavailable
                 | ReadNotConfirmed
                 | OutcomeUnknown
+                | Restoring
                 | DeadlineExceeded
                 | DiskFull
         )

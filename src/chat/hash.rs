@@ -90,6 +90,8 @@ pub(super) enum Kind {
     Remembered,
     Counters,
     Content,
+    Staged,
+    Restoring,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

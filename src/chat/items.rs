@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::chunks::{Chunks, Item};
 use super::hash::{Encoder, Kind, StateHash};
 use super::operation::{Outcome, SessionNumber};
+use super::restoring::{self, Staged};
 use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
 
 /// An account's number within the state; counts from 1, never reused.
@@ -242,6 +243,9 @@ impl Remembered {
             }
             // Not the sentence: see the head of `hash.rs`.
             Outcome::Refused(body) => encoder.number(7).text(body.code.as_str()),
+            Outcome::Restoring { lines, done } => {
+                encoder.number(8).number(*lines).number(u64::from(*done))
+            }
         }
         .finish()
     }
@@ -287,8 +291,13 @@ pub(super) struct Data {
     pub(super) messages: Chunks<Message>,
     pub(super) window: Chunks<Arc<Remembered>>,
     pub(super) counters: Counters,
-    /// Sum of the digests of all items; without the counters, whose digest is
-    /// made when it is asked for.
+    /// The backup that the state was restored from.
+    pub(super) restored: Option<Uuid>,
+    /// The backup that is being restored, and its lines so far.
+    pub(super) restoring: Option<Uuid>,
+    pub(super) staged: Chunks<Arc<Staged>>,
+    /// Sum of the digests of all items; without the counters and
+    /// the names of backups, whose digests are made when they are asked for.
     pub(super) sum: StateHash,
 }
 
@@ -296,6 +305,7 @@ impl Data {
     pub(super) fn hash(&self) -> StateHash {
         let mut hash = self.sum;
         hash.add(self.counters.digest());
+        hash.add(restoring::digest(self.restored, self.restoring));
         hash
     }
 

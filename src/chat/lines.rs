@@ -4,7 +4,7 @@
 //! kind: `{"messages":[{…},{…}]}`. In this order: `header`, `incarnations`,
 //! `accounts`, `sessions`, `labels` and `messages` (interleaved: a label comes
 //! before the first message that names it), `inboxes`, `sent`, `remembered`,
-//! `end`. Equal states have equal lines.
+//! `restoring`, `staged`, `end`. Equal states have equal lines.
 
 use std::borrow::Cow;
 
@@ -35,6 +35,9 @@ pub(super) enum Line<'a> {
     Inboxes(Vec<InboxLine>),
     Sent(Vec<SentLine>),
     Remembered(Vec<RememberedLine>),
+    Restoring(Vec<Uuid>),
+    #[serde(borrow)]
+    Staged(Vec<StagedLine<'a>>),
     End(Vec<End>),
 }
 
@@ -45,6 +48,8 @@ pub(super) struct Header {
     pub(super) last_seq: u64,
     pub(super) last_session: SessionNumber,
     pub(super) last_account: AccountNumber,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) restored: Option<Uuid>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,6 +114,14 @@ pub(super) struct RememberedLine {
     /// 128 bits as a state hash has them.
     pub(super) fingerprint: StateHash,
     pub(super) outcome: Outcome,
+}
+
+/// A line of a backup that is being restored.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StagedLine<'a> {
+    pub(super) number: u64,
+    #[serde(borrow)]
+    pub(super) line: Cow<'a, str>,
 }
 
 /// The last line's only item.

@@ -28,6 +28,8 @@
 //!   number of entries and tell where to go on.
 //! - **A snapshot stops nobody.** [`State::view`] copies a pointer for every 256
 //!   items; writing its lines happens elsewhere, later. (`chunks.rs`)
+//! - **A backup comes back whole or not at all**, into a state that was never
+//!   used. (`restoring.rs`)
 //!
 //! # How it fails
 //! Operations fail with a refusal, which is an outcome like any other. Reading
@@ -47,6 +49,7 @@ mod mail;
 mod operation;
 mod query;
 mod restore;
+mod restoring;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -59,5 +62,6 @@ pub use hash::StateHash;
 pub use operation::{Action, Batch, Operation, Outcome, SessionNumber};
 pub use query::{AccountView, Counts, Page, SessionView};
 pub use restore::Restore;
+pub use restoring::RestoreStep;
 pub use snapshot::View;
 pub use state::State;

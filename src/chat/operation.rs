@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::restoring::RestoreStep;
 use crate::error::{Error, ErrorBody};
 use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
 
@@ -92,6 +93,8 @@ pub enum Action {
         /// Which replica.
         replica: ReplicaId,
     },
+    /// Put a backup in the place of an empty state, step by step.
+    Restore(RestoreStep),
 }
 
 /// What became of an operation. Kept with its id, so that the same id gets the
@@ -106,7 +109,7 @@ pub enum Outcome {
         /// Its account.
         account: Uuid,
     },
-    /// Of `CloseSession` and `DeleteAccount`.
+    /// Of `CloseSession`, `DeleteAccount`, and `Restore` that abandons.
     Done,
     /// Of `Send`.
     Sent {
@@ -131,6 +134,13 @@ pub enum Outcome {
     Incarnation {
         /// A number that no other call ever returns for this replica.
         incarnation: u32,
+    },
+    /// Of `Restore`.
+    Restoring {
+        /// How many lines of the backup are there.
+        lines: u64,
+        /// Whether the backup is restored.
+        done: bool,
     },
     /// The state did not allow it; nothing changed.
     Refused(ErrorBody),

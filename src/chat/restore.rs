@@ -14,11 +14,11 @@ use super::items::{
 };
 use super::lines::{
     AccountLine, End, FORMAT, Header, InboxLine, LabelLine, Line, MessageLine, RememberedLine,
-    SentLine, SessionLine,
+    SentLine, SessionLine, StagedLine,
 };
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
-use crate::types::ReplicaId;
+use crate::types::{ReplicaId, Uuid};
 
 /// Takes lines in the order in which [`super::View::lines`] gave them.
 pub struct Restore {
@@ -28,6 +28,8 @@ pub struct Restore {
     end: Option<End>,
     labels: BTreeMap<AccountNumber, Arc<Label>>,
     alone: BTreeMap<AccountNumber, Arc<Recipients>>,
+    /// Of a backup: nothing that belongs to one cluster alone.
+    backup: bool,
 }
 
 impl Restore {
@@ -41,7 +43,13 @@ impl Restore {
             end: None,
             labels: BTreeMap::new(),
             alone: BTreeMap::new(),
+            backup: false,
         }
+    }
+
+    /// The same for the lines of [`super::View::for_backup`].
+    pub fn of_backup(deduplication_window_entries: u64) -> Restore {
+        Restore { backup: true, ..Restore::new(deduplication_window_entries) }
     }
 
     /// Takes one line, without its newline. After an error the rest is of no use.
@@ -52,8 +60,9 @@ impl Restore {
     pub fn line(&mut self, line: &[u8]) -> Result<()> {
         self.lines += 1;
         let number = self.lines;
+        let whole = if self.backup { "backup" } else { "snapshot" };
         self.take(line).map_err(|error| {
-            Error::new(error.code, format!("line {number} of the snapshot: {}", error.message))
+            Error::new(error.code, format!("line {number} of the {whole}: {}", error.message))
         })
     }
 
@@ -100,6 +109,13 @@ impl Restore {
         if !self.header && !matches!(line, Line::Header(_)) {
             return corrupted("the header is missing");
         }
+        let of_one_cluster = matches!(
+            line,
+            Line::Incarnations(_) | Line::Sessions(_) | Line::Restoring(_) | Line::Staged(_)
+        );
+        if self.backup && of_one_cluster {
+            return corrupted("it says what no backup says");
+        }
         match line {
             Line::Header(items) => self.each(items, Self::header),
             Line::Incarnations(items) => self.each(items, Self::incarnation),
@@ -110,6 +126,8 @@ impl Restore {
             Line::Inboxes(items) => self.each(items, Self::inbox),
             Line::Sent(items) => self.each(items, Self::sent),
             Line::Remembered(items) => self.each(items, Self::remembered),
+            Line::Restoring(items) => self.each(items, Self::restoring),
+            Line::Staged(items) => self.each(items, Self::staged),
             Line::End(items) => self.each(items, Self::end),
         }
     }
@@ -128,7 +146,7 @@ impl Restore {
                 ),
             ));
         }
-        let Header { format, last_seq, last_session, last_account } = header;
+        let Header { format, last_seq, last_session, last_account, restored } = header;
         if format != FORMAT || self.header {
             return corrupted("the header is wrong");
         }
@@ -140,6 +158,7 @@ impl Restore {
         counters.last_seq = last_seq;
         counters.last_session = last_session;
         counters.last_account = last_account;
+        self.state.data.restored = restored;
         Ok(())
     }
 
@@ -304,6 +323,21 @@ impl Restore {
             outcome,
         });
         Ok(())
+    }
+
+    fn restoring(&mut self, backup: Uuid) -> Result<()> {
+        if self.state.usable().is_err() {
+            return corrupted("two backups are being restored");
+        }
+        self.state.expect_lines_of(backup);
+        Ok(())
+    }
+
+    fn staged(&mut self, StagedLine { number, line }: StagedLine<'_>) -> Result<()> {
+        if Some(number) != self.state.restored_lines().map(|lines| lines + 1) {
+            return corrupted(format!("line {number} of a backup is out of order"));
+        }
+        self.state.stage(line.into())
     }
 
     fn end(&mut self, end: End) -> Result<()> {

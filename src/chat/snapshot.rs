@@ -11,8 +11,9 @@ use super::hash::StateHash;
 use super::items::{Account, Data, InboxEntry, Label, Message, Remembered, SentEntry, Session};
 use super::lines::{
     AccountLine, ENTRIES_PER_ITEM, End, FORMAT, Header, InboxLine, LabelLine, MessageLine,
-    RememberedLine, SentLine, SessionLine,
+    RememberedLine, SentLine, SessionLine, StagedLine,
 };
+use super::restoring::Staged;
 use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
 use crate::types::AccountName;
 
@@ -42,7 +43,8 @@ impl View {
 
     /// The whole state, one JSON object a line, without newlines; the head of
     /// `lines.rs` describes them. Lines are made as they are asked for and have
-    /// at most about 64 KiB. [`super::Restore`] reads them.
+    /// at most about 64 KiB, twice that where they hold lines of a backup that
+    /// is being restored. [`super::Restore`] reads them.
     pub fn lines(&self) -> impl Iterator<Item = Vec<u8>> + Send + '_ {
         Packed { items: self.items(), held_back: None }
     }
@@ -55,6 +57,7 @@ impl View {
             last_seq: counters.last_seq,
             last_session: counters.last_session,
             last_account: counters.last_account,
+            restored: data.restored,
         };
         let incarnations = counters.incarnations.iter();
         let end = std::iter::once_with(|| Piece::new("end", &End { hash: data.hash() }));
@@ -66,6 +69,8 @@ impl View {
             .chain(data.accounts.iter().flat_map(inbox_pieces))
             .chain(data.accounts.iter().flat_map(sent_pieces))
             .chain(data.window.iter().map(|remembered| remembered_piece(remembered)))
+            .chain(data.restoring.iter().map(|backup| Piece::new("restoring", backup)))
+            .chain(data.staged.iter().map(|staged| staged_piece(staged)))
             .chain(end)
     }
 
@@ -173,6 +178,11 @@ fn remembered_piece(remembered: &Remembered) -> Piece {
             outcome: remembered.outcome.clone(),
         },
     )
+}
+
+fn staged_piece(staged: &Staged) -> Piece {
+    let Staged { number, line } = staged;
+    Piece::new("staged", &StagedLine { number: *number, line: Cow::Borrowed(line) })
 }
 
 /// Puts items of one kind that follow each other into one line while they fit.

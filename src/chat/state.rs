@@ -8,6 +8,7 @@ use super::effects::Effects;
 use super::hash::StateHash;
 use super::items::{Account, AccountNumber, Data, Label, Remembered, Session};
 use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
+use super::restore::Restore;
 use super::snapshot::View;
 use super::window::fingerprint;
 use crate::error::{Error, ErrorCode, Result};
@@ -35,6 +36,8 @@ pub struct State {
     pub(super) message_ids: BTreeMap<Uuid, u64>,
     pub(super) window_ids: BTreeMap<Uuid, u64>,
     pub(super) last_serial: u64,
+    /// Made from the staged lines.
+    pub(super) restore: Option<Box<Restore>>,
 }
 
 /// On whose authority an operation is applied.
@@ -83,6 +86,7 @@ impl State {
             message_ids: BTreeMap::new(),
             window_ids: BTreeMap::new(),
             last_serial: 0,
+            restore: None,
         }
     }
 
@@ -148,6 +152,7 @@ impl State {
                 self.caller(*session).map(|caller| self.delete_account(caller.number, effects))
             }
             Action::AllocateIncarnation { replica } => self.allocate_incarnation(*replica),
+            Action::Restore(step) => self.restore_step(index, step),
         };
         let outcome = result.unwrap_or_else(Outcome::refused);
         if remembered_in_window(&outcome) {
@@ -179,7 +184,8 @@ impl State {
             | Action::DeleteAccount { session } => *session,
             Action::Register { .. }
             | Action::OpenSession { .. }
-            | Action::AllocateIncarnation { .. } => return Actor::NotNeeded,
+            | Action::AllocateIncarnation { .. }
+            | Action::Restore(_) => return Actor::NotNeeded,
         };
         if self.data.sessions.get(number).is_some_and(|session| session.expires <= at) {
             self.end_session(number, effects);
@@ -217,6 +223,7 @@ impl State {
         expires: Timestamp,
         effects: &mut Effects,
     ) -> Result<Outcome> {
+        self.usable()?;
         let folded = name.folded();
         if let Some(owner) = self.names.get(folded.as_str()) {
             return Err(Error::new(
@@ -327,8 +334,10 @@ impl State {
 /// these do not.
 fn remembered_in_window(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Sent { .. } => false,
-        Outcome::Refused(body) => body.code != ErrorCode::SessionExpired,
+        Outcome::Sent { .. } | Outcome::Restoring { .. } => false,
+        Outcome::Refused(body) => {
+            !matches!(body.code, ErrorCode::SessionExpired | ErrorCode::Restoring)
+        }
         Outcome::SessionOpened { .. }
         | Outcome::Done
         | Outcome::Marked { .. }

@@ -6,13 +6,15 @@
 //! remembered like successes: a client that was told "unknown account" must not
 //! see a late copy of the same request delivered after all.
 //!
-//! Three outcomes need no place in the window:
+//! Four outcomes need no place in the window:
 //! - A message that is stored is found by its id, and its outcome follows from
 //!   it. Only when the last copy goes does a tombstone enter the window.
 //! - "Session expired" is told for a session number that never comes back, so
 //!   a late copy of that request is refused again anyway; and somebody who logs
 //!   in again may repeat the same id and have it done this time.
 //! - A conflict of ids changes nothing of what the id means.
+//! - Steps of restoring a backup may come twice, and whoever was told to wait
+//!   for its end may ask for the same again afterwards.
 //!
 //! Forgetting costs what remembering did: the window is a queue by log index,
 //! and every entry takes from its front what has become too old.
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use super::hash::{Encoder, Kind};
 use super::items::{Message, Remembered};
 use super::operation::{Action, Operation, Outcome};
+use super::restoring;
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
 use crate::types::AccountName;
@@ -61,6 +64,7 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         }
         Action::DeleteAccount { session: _ } => encoder.number(7),
         Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),
+        Action::Restore(step) => restoring::encode(encoder.number(9), step),
     }
     .finish()
 }

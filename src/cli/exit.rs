@@ -32,15 +32,16 @@ impl Exit {
             WrongUsage | InvalidConfig => Exit::Usage,
             NotLoggedIn | LoginRefused | SessionExpired => Exit::NotLoggedIn,
             UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster => Exit::NotFound,
-            Unavailable | ReadNotConfirmed | DeadlineExceeded | TooManyConnections | DiskFull => {
-                Exit::Unavailable
-            }
+            Unavailable | ReadNotConfirmed | Restoring | DeadlineExceeded | TooManyConnections
+            | DiskFull => Exit::Unavailable,
             OutcomeUnknown => Exit::Unknown,
             Interrupted => Exit::Interrupted,
             InvalidRequest | UnknownOperation | UnsupportedVersion | LineTooLong | InvalidName
             | InvalidPassword | NameTaken | InvalidText | TooMany | IdConflict | AmbiguousId
-            | RateLimited | NotConfirmed | PermissionDenied | DirectoryInUse | WrongCluster
-            | NewerFormat | Corrupted | Io | AddressInUse | Internal => Exit::Refused,
+            | RateLimited | NotConfirmed | NotEmpty | PermissionDenied | DirectoryInUse
+            | WrongCluster | NewerFormat | Corrupted | Io | AddressInUse | Internal => {
+                Exit::Refused
+            }
         }
     }
 }
@@ -60,7 +61,17 @@ mod tests {
         use ErrorCode::*;
         let table: &[(u8, &[ErrorCode])] = &[
             (2, &[WrongUsage, InvalidConfig]),
-            (3, &[Unavailable, ReadNotConfirmed, DeadlineExceeded, TooManyConnections, DiskFull]),
+            (
+                3,
+                &[
+                    Unavailable,
+                    ReadNotConfirmed,
+                    Restoring,
+                    DeadlineExceeded,
+                    TooManyConnections,
+                    DiskFull,
+                ],
+            ),
             (4, &[NotLoggedIn, LoginRefused, SessionExpired]),
             (5, &[UnknownAccount, UnknownMessage, UnknownReplica, UnknownCluster]),
             (6, &[OutcomeUnknown]),
@@ -81,6 +92,7 @@ mod tests {
                     AmbiguousId,
                     RateLimited,
                     NotConfirmed,
+                    NotEmpty,
                     PermissionDenied,
                     DirectoryInUse,
                     WrongCluster,

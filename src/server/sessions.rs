@@ -146,13 +146,14 @@ impl Caller {
     ///
     /// # Errors
     /// [`ErrorCode::LoginRefused`], the same for an unknown account and a wrong
-    /// password, after the same work.
+    /// password, after the same work. [`ErrorCode::Restoring`].
     pub(super) async fn login(self, asked: Credentials) -> Result<Arc<SessionView>> {
         let refused = || login_refused("unknown account or wrong password");
         let name = AccountName::new(&asked.name)?;
         let token_hash = token_hash(&asked.token)?;
         // The account may have been made a moment ago at another server.
         self.shared.backend.confirm(self.deadline).await?;
+        self.shared.backend.read(|state| state.usable())?;
         let account = self.shared.backend.read(|state| state.account_by_name(&name));
         let stored = account.as_ref().map(|account| Arc::clone(&account.password_hash));
         if !self.password_is_right(&name, asked.password, stored).await? {

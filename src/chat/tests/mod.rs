@@ -5,6 +5,7 @@ mod messages;
 mod model;
 mod properties;
 mod queries;
+mod restoring;
 mod snapshots;
 mod window;
 
@@ -30,7 +31,9 @@ fn names(list: &[&str]) -> Vec<AccountName> {
 
 /// The hash of a state, from scratch.
 fn recompute(data: &Data) -> StateHash {
-    let mut fresh = Data { counters: data.counters.clone(), ..Data::default() };
+    let counters = data.counters.clone();
+    let (restored, restoring) = (data.restored, data.restoring);
+    let mut fresh = Data { counters, restored, restoring, ..Data::default() };
     for account in data.accounts.iter() {
         fresh.sum.add(account.digest());
         let number = account.label.number;
@@ -40,6 +43,7 @@ fn recompute(data: &Data) -> StateHash {
     data.sessions.iter().for_each(|session| fresh.sum.add(session.digest()));
     data.messages.iter().for_each(|message| fresh.sum.add(message.digest()));
     data.window.iter().for_each(|remembered| fresh.sum.add(remembered.digest()));
+    data.staged.iter().for_each(|staged| fresh.sum.add(staged.digest()));
     fresh.hash()
 }
 

@@ -78,6 +78,7 @@ fn content(action: &Action) -> String {
         Action::Delete { ids, .. } => format!("delete {ids:?}"),
         Action::DeleteAccount { .. } => "delete account".to_string(),
         Action::AllocateIncarnation { replica } => format!("allocate {replica}"),
+        Action::Restore(step) => format!("{step:?}"),
     }
 }
 
@@ -191,6 +192,7 @@ impl Model {
                 *highest += 1;
                 Outcome::Incarnation { incarnation: *highest }
             }
+            Action::Restore(_) => unreachable!("histories restore nothing"),
         }
     }
 

@@ -230,6 +230,7 @@ fn the_histories_reach_every_outcome() {
                     Outcome::SessionOpened { .. } => note("opened"),
                     Outcome::Incarnation { .. } => note("incarnation"),
                     Outcome::Done => note("done"),
+                    Outcome::Restoring { .. } => panic!("nobody restores here"),
                 }
             }
         }
@@ -298,6 +299,30 @@ proptest! {
         prop_assert_eq!(restored.hash(), straight.hash());
         prop_assert_eq!(lines(&restored), lines(&straight));
         audit(&restored);
+    }
+
+    #[test]
+    fn a_backup_of_any_state_restores_to_an_equal_one(
+        (window, history) in any_history(),
+        size in 1usize..6,
+    ) {
+        let mut state = State::new(window);
+        run(&mut state, &history);
+        let lines = restoring::backup(&state);
+        let mut restored = State::new(window);
+        for (n, action) in restoring::steps(&lines, size).into_iter().enumerate() {
+            let operations = vec![Operation { id: Uuid::from_u128(n as u128), action }];
+            let batch = Batch { at: Timestamp(0), operations };
+            let outcome = restored.apply(n as u64 + 1, &batch, &mut Effects::default());
+            prop_assert!(matches!(outcome[0], Outcome::Restoring { .. }), "{:?}", outcome);
+            audit(&restored);
+        }
+        prop_assert!(restored.usable().is_ok());
+        prop_assert_eq!(restoring::backup(&restored), lines);
+        let counts = state.counts();
+        prop_assert_eq!(restored.counts().messages, counts.messages);
+        prop_assert_eq!(restored.counts().accounts, counts.accounts);
+        prop_assert_eq!(restored.last_seq(), state.last_seq());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::sequence::Sequence;
-use crate::chat::{Action, Operation};
+use crate::chat::{Action, Operation, RestoreStep};
 use crate::consensus::Applied;
 use crate::consensus::route::Router;
 use crate::error::{Error, Result};
@@ -141,11 +141,15 @@ pub(super) fn weight(operation: &Operation) -> usize {
         Action::Send { to, text, .. } => text.len() + 36 * to.len(),
         Action::MarkRead { seqs, .. } => 21 * seqs.len(),
         Action::Delete { ids, .. } => 39 * ids.len(),
+        Action::Restore(RestoreStep::Lines { lines, .. }) => {
+            lines.iter().map(|line| line.len() + 3).sum()
+        }
         Action::Register { .. } => 512,
         Action::OpenSession { .. }
         | Action::CloseSession { .. }
         | Action::DeleteAccount { .. }
-        | Action::AllocateIncarnation { .. } => 256,
+        | Action::AllocateIncarnation { .. }
+        | Action::Restore(_) => 256,
     };
     content + 96
 }

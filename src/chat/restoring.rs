@@ -1,0 +1,318 @@
+//! A backup on its way back into an empty state.
+//!
+//! A backup is the lines of a [`View`] without what belongs to one cluster
+//! alone. It comes back through the log, a few lines an operation, so every
+//! replica restores the same in the same order. Until the last operation the
+//! lines are only *staged*: kept as they came, part of the state and of its
+//! hash and snapshots, while a [`Restore`] beside the state reads them. For
+//! everybody else the state is empty all the time, and says that it is being
+//! restored. The last operation puts what was read in the place of the empty
+//! state, if the hash at the end of the backup holds. So there is no moment at
+//! which half a backup could be taken for a whole one.
+//!
+//! Lines are numbered, and a step that comes again is passed over, so whoever
+//! restores may repeat a step whose answer was lost, ask how far it has come,
+//! and go on there: after a failover, or the next day.
+//!
+//! What does not come back: sessions (people log in again; a backup that lies
+//! around opens nobody's account), what is remembered of logins, and the
+//! incarnations of replicas, which are those of the new cluster.
+//!
+//! The cost: the staged lines need memory beside what is made from them until
+//! the end, and that last operation takes about a second for five million
+//! messages, in which nobody else has anything to do here.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::chunks::Item;
+use super::hash::{Encoder, Kind};
+use super::items::{Counters, Data, Remembered};
+use super::operation::Outcome;
+use super::restore::Restore;
+use super::snapshot::View;
+use super::state::State;
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::Uuid;
+
+/// What to do about a backup. `backup` is its identity, made from its content,
+/// so that steps of two backups are never mixed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreStep {
+    /// Begin, or tell how far it has come. Another backup that was begun and
+    /// not ended is dropped.
+    Begin {
+        /// Which.
+        backup: Uuid,
+    },
+    /// Take lines.
+    Lines {
+        /// Which.
+        backup: Uuid,
+        /// The number of the first line, from 1.
+        first: u64,
+        /// JSON, without newlines.
+        lines: Vec<String>,
+    },
+    /// All lines are there: become what they say.
+    End {
+        /// Which.
+        backup: Uuid,
+        /// How many there are.
+        lines: u64,
+    },
+    /// Drop what was begun; be an empty cluster for everybody again.
+    Abandon {},
+}
+
+/// A line of a backup that has not come to its end.
+pub(super) struct Staged {
+    /// Counts from 1.
+    pub(super) number: u64,
+    pub(super) line: Box<str>,
+}
+
+impl Staged {
+    pub(super) fn digest(&self) -> u128 {
+        Encoder::new(Kind::Staged).number(self.number).text(&self.line).finish()
+    }
+}
+
+impl Item for Arc<Staged> {
+    fn key(&self) -> u64 {
+        self.number
+    }
+}
+
+/// Of the backup that a state was made from, and of the one it is to become.
+/// Zero when there was never any.
+pub(super) fn digest(restored: Option<Uuid>, restoring: Option<Uuid>) -> u128 {
+    if restored.is_none() && restoring.is_none() {
+        return 0;
+    }
+    let [restored, restoring] = [restored, restoring].map(Option::unwrap_or_default);
+    let encoder = Encoder::new(Kind::Restoring).fixed(restored.as_bytes());
+    encoder.fixed(restoring.as_bytes()).finish()
+}
+
+/// Adds what a step asks for to its fingerprint.
+pub(super) fn encode(encoder: Encoder, step: &RestoreStep) -> Encoder {
+    match step {
+        RestoreStep::Begin { backup } => encoder.number(1).fixed(backup.as_bytes()),
+        RestoreStep::Lines { backup, first, lines } => {
+            let encoder = encoder.number(2).fixed(backup.as_bytes()).number(*first);
+            lines.iter().fold(encoder, |encoder, line| encoder.text(line))
+        }
+        RestoreStep::End { backup, lines } => {
+            encoder.number(3).fixed(backup.as_bytes()).number(*lines)
+        }
+        RestoreStep::Abandon {} => encoder.number(4),
+    }
+}
+
+impl View {
+    /// The same without what belongs to this cluster alone; its lines are a
+    /// backup. Costs as much as is remembered in the window: not for a
+    /// runtime's thread.
+    pub fn for_backup(&self) -> View {
+        let mut data = self.data.clone();
+        for session in std::mem::take(&mut data.sessions).iter() {
+            data.sum.subtract(session.digest());
+        }
+        data.counters.incarnations.clear();
+        data.restored = None;
+        let window = std::mem::take(&mut data.window);
+        let mut serial = 0;
+        for remembered in window.iter() {
+            data.sum.subtract(remembered.digest());
+            if comes_back(&remembered.outcome) {
+                serial += 1;
+                // Counted anew from where it is restored.
+                let remembered = Remembered { serial, index: 0, ..Remembered::clone(remembered) };
+                data.sum.add(remembered.digest());
+                data.window.push(Arc::new(remembered));
+            }
+        }
+        View::new(data)
+    }
+
+    /// Accounts that are not deleted, and messages.
+    pub fn counts(&self) -> (u64, u64) {
+        let accounts = self.data.accounts.iter().filter(|account| !account.gone).count();
+        (accounts as u64, self.data.messages.len() as u64)
+    }
+}
+
+/// Whether an operation with this outcome is remembered beyond its cluster. A
+/// session is not restored, so whoever repeats a login shall get a new one.
+fn comes_back(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::SessionOpened { .. } | Outcome::Incarnation { .. } | Outcome::Restoring { .. } => {
+            false
+        }
+        Outcome::Done
+        | Outcome::Sent { .. }
+        | Outcome::Marked { .. }
+        | Outcome::Deleted { .. }
+        | Outcome::Refused(_) => true,
+    }
+}
+
+impl State {
+    /// Whether people may use the state.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Restoring`] while a backup is being restored.
+    pub fn usable(&self) -> Result<()> {
+        match self.data.restoring {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                ErrorCode::Restoring,
+                "a backup is being restored into this cluster; try again when that is done",
+            )),
+        }
+    }
+
+    /// How many lines of a backup have been staged; `None` when none is being
+    /// restored.
+    pub fn restored_lines(&self) -> Option<u64> {
+        self.data.restoring.map(|_| self.data.staged.len() as u64)
+    }
+
+    pub(super) fn restore_step(&mut self, index: u64, step: &RestoreStep) -> Result<Outcome> {
+        match step {
+            RestoreStep::Begin { backup } => self.begin_restoring(*backup),
+            RestoreStep::Lines { backup, first, lines } => self.stage_lines(*backup, *first, lines),
+            RestoreStep::End { backup, lines } => self.end_restoring(index, *backup, *lines),
+            RestoreStep::Abandon {} => {
+                self.drop_restoring();
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn begin_restoring(&mut self, backup: Uuid) -> Result<Outcome> {
+        if self.data.restored == Some(backup) {
+            return Ok(Outcome::Restoring { lines: 0, done: true });
+        }
+        let Counters { last_seq, last_session, last_account, .. } = self.data.counters;
+        if last_seq.max(last_session).max(last_account) > 0 {
+            return Err(Error::new(
+                ErrorCode::NotEmpty,
+                "this cluster has accounts, or had some; a backup is restored into a new cluster \
+                 only. Nothing was changed",
+            ));
+        }
+        if self.data.restoring != Some(backup) {
+            self.drop_restoring();
+            self.expect_lines_of(backup);
+        }
+        Ok(Outcome::Restoring { lines: self.data.staged.len() as u64, done: false })
+    }
+
+    /// Begins to stage a backup.
+    pub(super) fn expect_lines_of(&mut self, backup: Uuid) {
+        self.data.restoring = Some(backup);
+        self.restore = Some(Box::new(Restore::of_backup(self.deduplication_window_entries)));
+    }
+
+    fn drop_restoring(&mut self) {
+        for staged in std::mem::take(&mut self.data.staged).iter() {
+            self.data.sum.subtract(staged.digest());
+        }
+        self.data.restoring = None;
+        self.restore = None;
+    }
+
+    fn stage_lines(&mut self, backup: Uuid, first: u64, lines: &[String]) -> Result<Outcome> {
+        if self.data.restored == Some(backup) {
+            return Ok(Outcome::Restoring { lines: 0, done: true });
+        }
+        let there = self.check_restoring(backup)?;
+        if first == 0 || first > there + 1 {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                format!("line {first} of a backup does not follow line {there}"),
+            ));
+        }
+        let known = (there + 1 - first).min(lines.len() as u64) as usize;
+        for line in &lines[known..] {
+            if let Err(error) = self.stage(line.as_str().into()) {
+                self.drop_restoring();
+                return Err(error);
+            }
+        }
+        Ok(Outcome::Restoring { lines: self.data.staged.len() as u64, done: false })
+    }
+
+    /// Takes the next line.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`], [`ErrorCode::NewerFormat`].
+    pub(super) fn stage(&mut self, line: Box<str>) -> Result<()> {
+        let Some(restore) = &mut self.restore else {
+            return Err(Error::new(ErrorCode::Corrupted, "a line of a backup that never began"));
+        };
+        restore.line(line.as_bytes())?;
+        let staged = Staged { number: self.data.staged.len() as u64 + 1, line };
+        self.data.sum.add(staged.digest());
+        self.data.staged.push(Arc::new(staged));
+        Ok(())
+    }
+
+    fn end_restoring(&mut self, index: u64, backup: Uuid, lines: u64) -> Result<Outcome> {
+        let done = Ok(Outcome::Restoring { lines, done: true });
+        if self.data.restored == Some(backup) {
+            return done;
+        }
+        let there = self.check_restoring(backup)?;
+        if there != lines {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                format!("a backup of {lines} lines does not end after line {there}"),
+            ));
+        }
+        let restore = self.restore.take();
+        self.drop_restoring();
+        let Some(restore) = restore else {
+            return Err(Error::new(ErrorCode::Corrupted, "a backup that never began has no end"));
+        };
+        let restored = restore.finish()?;
+        self.become_restored(index, backup, restored);
+        done
+    }
+
+    /// Whether lines of this backup are expected; how many are there.
+    fn check_restoring(&self, backup: Uuid) -> Result<u64> {
+        if self.data.restoring == Some(backup) {
+            return Ok(self.data.staged.len() as u64);
+        }
+        Err(Error::new(
+            ErrorCode::InvalidRequest,
+            "this backup is not being restored any more: another one is, or the restore was \
+             abandoned",
+        ))
+    }
+
+    fn become_restored(&mut self, index: u64, backup: Uuid, mut restored: State) {
+        let Data { window, counters, .. } = std::mem::take(&mut self.data);
+        restored.data.counters.incarnations = counters.incarnations;
+        restored.data.restored = Some(backup);
+        let theirs = std::mem::take(&mut restored.data.window);
+        theirs.iter().for_each(|one| restored.data.sum.subtract(one.digest()));
+        let their_ids = std::mem::take(&mut restored.window_ids);
+        // The window is in the order of the log: first what this cluster did.
+        for remembered in window.iter() {
+            let id = &remembered.id;
+            if !their_ids.contains_key(id) && !restored.message_ids.contains_key(id) {
+                restored.remember(Remembered::clone(remembered));
+            }
+        }
+        for remembered in theirs.iter() {
+            restored.remember(Remembered { index, ..Remembered::clone(remembered) });
+        }
+        *self = restored;
+    }
+}
