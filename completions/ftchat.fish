@@ -43,6 +43,8 @@ complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "whoami" -d 'Print the
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "delete" -d 'Remove messages from the inbox'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "status" -d 'Show the state of the cluster and of each replica'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "backup" -d 'Copy everything of a running cluster into one file'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "restore" -d 'Bring a backup into a new cluster'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "serve" -d 'Run one replica in the foreground'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "config" -d 'Show the configuration in force and where it comes from'
@@ -146,6 +148,39 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s q -l quiet -d '
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l unconfirmed -d 'Take what one server knows, also without a majority that confirms it: when most replicas are lost for good. The last acknowledged messages may be missing'
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l check -d 'Only verify the backup; needs no server'
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l abandon -d 'Give up a restore that was begun, and leave the cluster empty'
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l id -d 'The number of this replica [default: none: a server must be told]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l listen -d 'The address to listen on [default: this replica\'s address among the peers]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l peers -d 'Every replica of the cluster, this one included, as 1=HOST:PORT,2=HOST:PORT and so on [default: none: a server must be told]' -r
@@ -450,23 +485,25 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "transfer" -d 'Give leadership to a replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print what servers wrote to their logs'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "register" -d 'Create an account and log in'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "login" -d 'Log in'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "logout" -d 'End the session'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "delete" -d 'Remove messages from the inbox'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "serve" -d 'Run one replica in the foreground'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "man" -d 'Write the manual pages'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "send" -d 'Send a message'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "inbox" -d 'Read messages'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "accounts" -d 'List the names of accounts'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "cluster" -d 'Run and control a local cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status serve drill config completions man send inbox accounts cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "register" -d 'Create an account and log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "login" -d 'Log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "logout" -d 'End the session'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "delete" -d 'Remove messages from the inbox'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "backup" -d 'Copy everything of a running cluster into one file'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "restore" -d 'Bring a backup into a new cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "serve" -d 'Run one replica in the foreground'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "man" -d 'Write the manual pages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "send" -d 'Send a message'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "inbox" -d 'Read messages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "accounts" -d 'List the names of accounts'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "cluster" -d 'Run and control a local cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every value in force and where it comes from'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "up" -d 'Start every server that does not run'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "down" -d 'Stop all servers at once'

@@ -40,6 +40,7 @@
 //! | [`survival`] | the last server of a host goes on: it adopts its dead neighbours' replicas |
 //! | [`server`] | client sessions: authentication, bounds, following |
 //! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
+//! | [`backup`] | a consistent copy of everything in one file, and back |
 //! | [`cluster`] | supervises a local cluster of `serve` processes |
 //! | [`drill`] | everything that may go wrong with servers, done to a cluster of its own; then the proof |
 //! | [`output`] | tables, plain lines, JSON, progress; the one gate before a terminal |
@@ -54,6 +55,7 @@
 // The heads of the rooms lead into them; read the docs with private items.
 #![allow(rustdoc::private_intra_doc_links)]
 
+pub mod backup;
 pub mod chat;
 pub mod cli;
 pub mod client;

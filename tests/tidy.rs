@@ -21,6 +21,7 @@ const ROOMS: &[&str] = &[
     "survival",
     "server",
     "client",
+    "backup",
     "cluster",
     "drill",
     "output",
@@ -30,7 +31,10 @@ const ROOMS: &[&str] = &[
 /// Rooms that must not see everything before them, and what they may see.
 const NARROW: &[(&str, &[&str])] = &[
     ("client", &["limits", "error", "types", "host", "protocol", "config"]),
-    ("output", &["limits", "error", "types", "protocol", "client", "cluster", "config", "drill"]),
+    (
+        "output",
+        &["limits", "error", "types", "protocol", "client", "backup", "cluster", "config", "drill"],
+    ),
 ];
 
 /// A file that needs more lines than this wants a second room.

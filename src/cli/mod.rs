@@ -8,6 +8,8 @@
 //! checked, and standard input and passwords are read, before a server is asked.
 
 mod accounts;
+mod administrator;
+mod backup;
 mod cluster;
 pub mod completions;
 mod config;
@@ -21,6 +23,7 @@ mod logout;
 pub mod man;
 mod password;
 mod register;
+mod restore;
 mod send;
 mod serve;
 mod session;
@@ -102,6 +105,10 @@ pub enum Command {
     DeleteAccount(delete_account::DeleteAccountArgs),
     /// Show the state of the cluster and of each replica
     Status(status::StatusArgs),
+    /// Copy everything of a running cluster into one file
+    Backup(backup::BackupArgs),
+    /// Bring a backup into a new cluster
+    Restore(restore::RestoreArgs),
     /// Run one replica in the foreground
     Serve(serve::ServeArgs),
     /// Run and control a local cluster
@@ -135,6 +142,8 @@ impl Command {
             Command::Delete(args) => delete::run(args, context).await,
             Command::DeleteAccount(args) => delete_account::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
+            Command::Backup(args) => backup::run(args, context).await,
+            Command::Restore(args) => restore::run(args, context).await,
             Command::Serve(args) => serve::run(args, context).await,
             Command::Cluster(args) => cluster::run(args, context).await,
             Command::Drill(args) => drill::run(args, context).await,

@@ -172,6 +172,14 @@ impl Machine {
         (*self.0.applied.borrow(), (!self.0.adopted).then(|| state.hash().to_string()))
     }
 
+    /// The state as it is now, for reading at leisure, and the index of the last
+    /// entry that it contains.
+    pub fn view(&self) -> (u64, View) {
+        let state = self.0.state.read().expect("the state machine does not panic");
+        // `applied` changes only under the write lock.
+        (*self.0.applied.borrow(), state.view())
+    }
+
     /// Resolves once the state contains the entry at `index`.
     pub async fn wait_applied(&self, index: u64) {
         let mut applied = self.0.applied.subscribe();

@@ -121,7 +121,10 @@ impl PeerService {
             | Call::Join
             | Call::Admit
             | Call::Release
-            | Call::Lead => {
+            | Call::Lead
+            | Call::Backup
+            | Call::BackupPart
+            | Call::Restore => {
                 reply.error(Error::internal(format!("{call:?} is no call for consensus")));
             }
         }

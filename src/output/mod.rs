@@ -17,6 +17,7 @@
 //! When whoever reads our output has gone, the first write that notices fails
 //! the command, and [`Printer::pipe_closed`] tells that this is no error.
 
+mod backup;
 pub mod cluster;
 pub mod drill;
 mod inbox;

@@ -1,4 +1,4 @@
-//! One question to one server of the cluster, by whoever holds its key.
+//! Questions to one server of the cluster, by whoever holds its key.
 
 use std::time::Duration;
 
@@ -6,17 +6,70 @@ use bytes::Bytes;
 
 use super::ClusterKey;
 use super::handshake::Credentials;
-use super::link::{CallError, Link, LinkTiming};
+use super::link::{CallError, Link, LinkTiming, LinkWatch};
 use super::switchboard::Switchboard;
 use crate::host::{BoxFuture, Host};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction};
 
-/// Opens a connection to `member`, introduces itself as `from`, makes one call
-/// and closes. `spawn` runs the task of the connection.
+/// One connection to one server, for several calls. It is not mended when it
+/// breaks: whoever asks decides where to ask next. Dropping it closes it.
+pub struct Conversation {
+    link: Link,
+    /// Until it is connected.
+    connecting: Option<LinkWatch>,
+    member: Member,
+    limit: Duration,
+}
+
+impl Conversation {
+    /// Opens a connection to `member` and introduces itself as `from`. `limit`
+    /// bounds every call; `spawn` runs the task of the connection.
+    pub fn open(
+        host: &Host,
+        key: &ClusterKey,
+        from: Introduction,
+        member: &Member,
+        limit: Duration,
+        spawn: impl FnOnce(BoxFuture<'static, ()>),
+    ) -> Conversation {
+        let credentials = Credentials::new(key.clone(), from);
+        let timing = LinkTiming { connect: limit, redial: (limit, limit), silence: limit };
+        let board = Switchboard::default();
+        let link = Link::start(host.clone(), credentials, member.clone(), timing, board, spawn);
+        let connecting = Some(link.watch());
+        Conversation { link, connecting, member: member.clone(), limit }
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// As a call on a [`Link`]; no answer in time is [`CallError::Lost`].
+    pub async fn call(&mut self, call: Call, body: Bytes) -> Result<Bytes, CallError> {
+        let connecting = self.connecting.take();
+        let asking = async {
+            // The first attempt decides: whoever asks tries again by itself.
+            if let Some(mut connecting) = connecting {
+                connecting.changed().await;
+            }
+            self.link.call(call, body).await
+        };
+        match tokio::time::timeout(self.limit, asking).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CallError::Lost(format!(
+                "replica {} at {} gave no answer within {} ms",
+                self.member.id,
+                self.member.address,
+                self.limit.as_millis()
+            ))),
+        }
+    }
+}
+
+/// Opens a [`Conversation`], makes one call and closes.
 ///
 /// # Errors
-/// As a call on a [`Link`]; no answer within `limit` is [`CallError::Lost`].
+/// Those of [`Conversation::call`].
 #[expect(clippy::too_many_arguments, reason = "each is one part of the question")]
 pub async fn ask(
     host: &Host,
@@ -28,23 +81,5 @@ pub async fn ask(
     limit: Duration,
     spawn: impl FnOnce(BoxFuture<'static, ()>),
 ) -> Result<Bytes, CallError> {
-    let credentials = Credentials::new(key.clone(), from);
-    let timing = LinkTiming { connect: limit, redial: (limit, limit), silence: limit };
-    let board = Switchboard::default();
-    let link = Link::start(host.clone(), credentials, member.clone(), timing, board, spawn);
-    let mut changes = link.watch();
-    let asking = async {
-        // The first attempt decides: whoever asks tries again by itself.
-        changes.changed().await;
-        link.call(call, body).await
-    };
-    match tokio::time::timeout(limit, asking).await {
-        Ok(answer) => answer,
-        Err(_) => Err(CallError::Lost(format!(
-            "replica {} at {} gave no answer within {} ms",
-            member.id,
-            member.address,
-            limit.as_millis()
-        ))),
-    }
+    Conversation::open(host, key, from, member, limit, spawn).call(call, body).await
 }

@@ -25,7 +25,7 @@ mod link;
 mod service;
 mod switchboard;
 
-pub use ask::ask;
+pub use ask::{Conversation, ask};
 pub use handshake::Credentials;
 pub use key::ClusterKey;
 pub use link::{CallError, Link, LinkTiming, LinkWatch};

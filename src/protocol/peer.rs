@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use super::client::Role;
 use crate::error::ErrorBody;
 use crate::host::FileId;
-use crate::types::{Digest, NodeId, ReplicaId, Uuid};
+use crate::types::{Digest, NodeId, ReplicaId, Timestamp, Uuid};
 
 /// Who a replica is, as it tells a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +128,15 @@ pub enum Call {
     /// "Give leadership to this replica." ([`Lead`]) Asked of the leader by an
     /// administrator; see [`ADMINISTRATOR`].
     Lead,
+    /// "Take a backup, whose parts I shall fetch here." ([`Backup`] →
+    /// [`BackupHead`]) Asked by an administrator, like the next two.
+    Backup,
+    /// "The next part of it." The answer is an array of lines, each a JSON
+    /// object; an empty one after the last.
+    BackupPart,
+    /// "Do this step of a restore." The body is a step as the state machine
+    /// knows it; → [`RestoreProgress`].
+    Restore,
     /// Consensus: "the leader's process is gone; how far is your log?"
     Contest,
     /// Forwarded operations, for the leader to order.
@@ -229,6 +238,40 @@ pub const ADMINISTRATOR: ReplicaId = ReplicaId(0);
 pub struct Lead {
     /// Who is to lead.
     pub replica: ReplicaId,
+}
+
+/// The body of [`Call::Backup`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// Whether a majority must confirm first that nothing is missing. Without
+    /// it the backup is what this one replica knows.
+    pub confirmed: bool,
+}
+
+/// What a backup is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupHead {
+    /// The cluster.
+    pub cluster: Uuid,
+    /// The log entry up to which it has the state.
+    pub index: u64,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// Fingerprint of the state, as `status` shows it for that entry.
+    pub state_hash: String,
+    /// Accounts in it.
+    pub accounts: u64,
+    /// Messages in it.
+    pub messages: u64,
+}
+
+/// How far a restore has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreProgress {
+    /// Lines of the backup that are there.
+    pub lines: u64,
+    /// Whether the backup is restored.
+    pub done: bool,
 }
 
 /// The body of [`Call::Release`]: the directory, as the one who wants it sees it.

@@ -29,6 +29,7 @@
 //! final: [`Replica::failed`] resolves, and the process should end.
 
 mod adopted;
+mod backup;
 mod line;
 mod neighbours;
 mod service;

@@ -8,14 +8,16 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::backup::{self, Parts};
 use super::startup::FoundRequest;
 use super::{Inner, Phase};
-use crate::chat::{Action, Operation, Outcome};
+use crate::chat::{Action, Operation, Outcome, RestoreStep};
 use crate::consensus::{self, PeerService, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::{Reply, Service};
 use crate::protocol::peer::{
-    ADMINISTRATOR, Admit, Call, Found, Introduction, Joined, Lead, Location, Release, Standing,
+    ADMINISTRATOR, Admit, Backup, Call, Found, Introduction, Joined, Lead, Location, Release,
+    Standing,
 };
 
 /// How long a request for an incarnation may take.
@@ -26,6 +28,8 @@ pub struct MemberService {
     inner: Arc<Inner>,
     caller: Introduction,
     consensus: Option<PeerService>,
+    /// Of the backup that this connection fetches.
+    parts: Parts,
 }
 
 impl MemberService {
@@ -42,13 +46,17 @@ impl MemberService {
                 remembering.remember_neighbour(caller, location).await;
             });
         }
-        MemberService { inner, caller, consensus: None }
+        MemberService { inner, caller, consensus: None, parts: Parts::default() }
     }
 }
 
 impl Service for MemberService {
     fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
-        if self.caller.replica == ADMINISTRATOR && !matches!(call, Call::Introduce | Call::Lead) {
+        let for_administrators = matches!(
+            call,
+            Call::Introduce | Call::Lead | Call::Backup | Call::BackupPart | Call::Restore
+        );
+        if self.caller.replica == ADMINISTRATOR && !for_administrators {
             return reply.error(Error::new(
                 ErrorCode::PermissionDenied,
                 "an administrator is no replica, and may not speak as one",
@@ -90,6 +98,29 @@ impl Service for MemberService {
                 }
                 Err(error) => reply.error(error),
             },
+            Call::Backup => match parse::<Backup>(body) {
+                Ok(asked) => {
+                    let (inner, parts) = (self.with_state(), self.parts.clone());
+                    self.spawn(async move { reply.result(inner.begin_backup(asked, parts).await) });
+                }
+                Err(error) => reply.error(error),
+            },
+            Call::BackupPart => {
+                let parts = self.parts.clone();
+                self.spawn(async move {
+                    match backup::next_part(parts).await {
+                        Ok(part) => reply.ok_raw(&part),
+                        Err(error) => reply.error(error),
+                    }
+                });
+            }
+            Call::Restore => match parse::<RestoreStep>(body) {
+                Ok(step) => {
+                    let inner = self.with_state();
+                    self.spawn(async move { reply.result(inner.restore_step(step).await) });
+                }
+                Err(error) => reply.error(error),
+            },
             Call::Release => match parse::<Release>(body) {
                 Ok(release) => {
                     let inner = self.inner.clone();
@@ -122,6 +153,12 @@ impl Service for MemberService {
 }
 
 impl MemberService {
+    /// This replica, or the one of its host if it is adopted and has no state.
+    fn with_state(&self) -> Arc<Inner> {
+        let host = self.inner.host_replica.as_ref().map(|host| host.0.clone());
+        host.unwrap_or_else(|| self.inner.clone())
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         consensus::spawn(&self.inner.host, task);
     }

@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod accounts;
+#[cfg(target_os = "linux")]
+mod backup;
 mod drill;
 mod failover;
 mod harness;

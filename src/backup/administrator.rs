@@ -1,0 +1,147 @@
+//! Whoever holds the cluster's key, and the servers to ask.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep};
+
+use crate::client::survey::{SERVER_LIMIT, survey};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::peer::{CallError, ClusterKey, Conversation};
+use crate::protocol::client::Member;
+use crate::protocol::peer::{ADMINISTRATOR, Call, Introduction};
+use crate::types::{Address, Uuid};
+
+/// How long a server may take for one call.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Pause before the next server is asked after one failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Asks the servers of a cluster, one after the other, as an administrator.
+pub struct Administrator<'a> {
+    /// The seams.
+    pub host: &'a Host,
+    /// The cluster's key.
+    pub key: ClusterKey,
+    /// The servers.
+    pub servers: Vec<Address>,
+    /// How long to go on without getting any further.
+    pub timeout: Duration,
+}
+
+/// A connection to one server.
+pub(super) struct Server {
+    pub(super) cluster: Uuid,
+    conversation: Conversation,
+}
+
+/// Why something was not done.
+pub(super) enum Failed {
+    /// Another server, or the same one later, may do it.
+    Passing(Error),
+    /// Asking again is of no use.
+    Final(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        if error.retryable() { Failed::Passing(error) } else { Failed::Final(error) }
+    }
+}
+
+/// How many servers were tried, and since when nothing has gone on.
+pub(super) struct Attempts {
+    round: usize,
+    since: Instant,
+}
+
+impl Attempts {
+    pub(super) fn new() -> Attempts {
+        Attempts { round: 0, since: Instant::now() }
+    }
+
+    /// Something was done.
+    pub(super) fn went_on(&mut self) {
+        self.since = Instant::now();
+    }
+}
+
+impl Administrator<'_> {
+    /// Connects to one of the servers that run their own replica: another one
+    /// with every attempt, the leader last, which has enough to do.
+    pub(super) async fn connect(&self, attempts: &mut Attempts) -> Result<Server, Failed> {
+        let status = survey(self.host, &self.servers, SERVER_LIMIT).await;
+        let nobody = || Failed::Passing(Error::unavailable("no server of the cluster answers"));
+        let mut able: Vec<_> = status
+            .replicas
+            .iter()
+            .filter(|replica| replica.hosted_by == Some(replica.id))
+            .collect();
+        // Without a majority the one that knows most counts.
+        able.sort_by_key(|it| (Some(it.id) == status.leader, Reverse(it.applied)));
+        let cluster = status.cluster.ok_or_else(nobody)?;
+        if able.is_empty() {
+            return Err(nobody());
+        }
+        let chosen = able[attempts.round % able.len()];
+        attempts.round += 1;
+        let from = Introduction {
+            replica: ADMINISTRATOR,
+            cluster: Some(cluster),
+            lineage: None,
+            incarnation: None,
+        };
+        let member = Member { id: chosen.id, address: chosen.address.clone() };
+        let spawn = |task| drop(tokio::spawn(task));
+        let conversation =
+            Conversation::open(self.host, &self.key, from, &member, ANSWER_MAX, spawn);
+        Ok(Server { cluster, conversation })
+    }
+
+    /// Waits a little before the next attempt.
+    ///
+    /// # Errors
+    /// `why`, once nothing has gone on for too long.
+    pub(super) async fn pause(&self, attempts: &Attempts, why: Error) -> Result<()> {
+        if attempts.since.elapsed() >= self.timeout {
+            return Err(why);
+        }
+        sleep(RETRY_PAUSE).await;
+        Ok(())
+    }
+}
+
+impl Server {
+    /// Makes a call.
+    pub(super) async fn call(
+        &mut self,
+        call: Call,
+        body: &impl Serialize,
+    ) -> Result<Bytes, Failed> {
+        let body = serde_json::to_vec(body).expect("plain data serializes");
+        match self.conversation.call(call, body.into()).await {
+            Ok(answer) => Ok(answer),
+            Err(CallError::Refused(error)) => Err(error.into()),
+            Err(CallError::NotSent(why) | CallError::Lost(why)) => {
+                // Also with the wrong key, which the next server may not have:
+                // keys are replaced one server after the other.
+                Err(Failed::Passing(Error::unavailable(why)))
+            }
+        }
+    }
+}
+
+/// Reads an answer.
+pub(super) fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failed> {
+    serde_json::from_slice(answer).map_err(|error| {
+        Failed::Final(Error::new(
+            ErrorCode::UnsupportedVersion,
+            format!("a server gave an answer that this program does not understand: {error}"),
+        ))
+    })
+}

@@ -1,0 +1,137 @@
+//! Bringing a backup back.
+
+use super::Restored;
+use super::administrator::{Administrator, Attempts, Failed, Server, parse};
+use super::file::{BackupReader, Verified};
+use crate::chat::RestoreStep;
+use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::peer::{Call, RestoreProgress};
+use crate::types::Uuid;
+
+/// Bytes of lines that go into one log entry, apart from one line that is
+/// longer alone.
+const STEP_BYTES: usize = 256 * 1024;
+
+/// Brings a verified backup into a cluster that was never used. One that was
+/// begun before goes on. `progress` hears how many lines are there.
+///
+/// # Errors
+/// [`ErrorCode::NotEmpty`]; [`ErrorCode::Unavailable`] when no server gets any
+/// further in time; [`ErrorCode::OutcomeUnknown`] when that was the last step;
+/// [`ErrorCode::Corrupted`] when the file has changed since it was verified.
+pub async fn restore(
+    administrator: &Administrator<'_>,
+    verified: &Verified,
+    progress: &dyn Fn(u64),
+) -> Result<Restored> {
+    let mut attempts = Attempts::new();
+    let mut ending = false;
+    loop {
+        let restored = async {
+            let mut server = administrator.connect(&mut attempts).await?;
+            let cluster = server.cluster;
+            bring(&mut server, verified, &mut attempts, &mut ending, progress)
+                .await
+                .map(|already| (cluster, already))
+        };
+        match restored.await {
+            Ok((cluster, already)) => return Ok(report(verified, Some(cluster), already)),
+            Err(Failed::Final(error)) => return Err(error),
+            Err(Failed::Passing(error)) => {
+                let (code, what) = match ending {
+                    true => (ErrorCode::OutcomeUnknown, "the backup may or may not be restored"),
+                    false => (ErrorCode::Unavailable, "the backup is not restored"),
+                };
+                let again = "the same command goes on where it was";
+                let message = format!("{what}; {again}: {}", error.message);
+                administrator.pause(&attempts, Error::new(code, message)).await?;
+            }
+        }
+    }
+}
+
+/// What is told of a backup that was verified, and restored or not.
+pub fn report(verified: &Verified, restored_into: Option<Uuid>, already: bool) -> Restored {
+    let Verified { path, head, lines, bytes, sha256 } = verified.clone();
+    Restored { file: path, restored_into, already, head, lines, bytes, sha256: sha256.to_string() }
+}
+
+/// Gives up a restore that was begun. Harmless when there is none.
+///
+/// # Errors
+/// [`ErrorCode::Unavailable`].
+pub async fn abandon(administrator: &Administrator<'_>) -> Result<Uuid> {
+    let mut attempts = Attempts::new();
+    loop {
+        let abandoned = async {
+            let mut server = administrator.connect(&mut attempts).await?;
+            step(&mut server, &RestoreStep::Abandon {}).await?;
+            Ok(server.cluster)
+        };
+        match abandoned.await {
+            Ok(cluster) => return Ok(cluster),
+            Err(Failed::Final(error)) => return Err(error),
+            Err(Failed::Passing(error)) => {
+                let message = format!("nothing was abandoned: {}", error.message);
+                administrator.pause(&attempts, Error { message, ..error }).await?;
+            }
+        }
+    }
+}
+
+/// Goes on at one server. Whether the cluster had the backup already.
+async fn bring(
+    server: &mut Server,
+    verified: &Verified,
+    attempts: &mut Attempts,
+    ending: &mut bool,
+    progress: &dyn Fn(u64),
+) -> Result<bool, Failed> {
+    let backup = verified.id();
+    let begun = step(server, &RestoreStep::Begin { backup }).await?;
+    if begun.done {
+        // It may be this very command that did it, whose answer was lost.
+        return Ok(!*ending);
+    }
+    *ending = false;
+    attempts.went_on();
+    let (mut reader, _) = BackupReader::open(&verified.path)?;
+    let (mut number, mut there) = (0, begun.lines);
+    let mut more = true;
+    while more {
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        while bytes < STEP_BYTES {
+            let Some(line) = reader.next()? else {
+                more = false;
+                break;
+            };
+            number += 1;
+            if number > there {
+                bytes += line.len();
+                lines.push(String::from_utf8(line).map_err(|_| changed(verified))?);
+            }
+        }
+        if lines.is_empty() {
+            continue;
+        }
+        let first = number + 1 - lines.len() as u64;
+        there = step(server, &RestoreStep::Lines { backup, first, lines }).await?.lines.max(there);
+        attempts.went_on();
+        progress(number);
+    }
+    if number != verified.lines {
+        return Err(changed(verified).into());
+    }
+    *ending = true;
+    step(server, &RestoreStep::End { backup, lines: number }).await?;
+    Ok(false)
+}
+
+async fn step(server: &mut Server, step: &RestoreStep) -> Result<RestoreProgress, Failed> {
+    parse(&server.call(Call::Restore, step).await?)
+}
+
+fn changed(verified: &Verified) -> Error {
+    let path = verified.path.display();
+    Error::new(ErrorCode::Corrupted, format!("{path} was changed while it was restored"))
+}

@@ -1,0 +1,180 @@
+//! The file: what was written is read, and nothing else is.
+
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::file::{BackupWriter, verify};
+use super::{FORMAT, Head};
+use crate::chat::{Action, Batch, Effects, Operation, State};
+use crate::error::ErrorCode;
+use crate::types::{AccountName, Digest, Timestamp, Uuid};
+
+fn state(people: u64, messages: u64) -> State {
+    let mut state = State::new(1_000);
+    let name = |n: u64| AccountName::new(&format!("person{n}")).expect("valid");
+    let mut index = 0;
+    let mut apply = |action: Action| {
+        index += 1;
+        let id = Uuid::from_u128(u128::from(index));
+        let batch = Batch { at: Timestamp(index), operations: vec![Operation { id, action }] };
+        state.apply(index, &batch, &mut Effects::default());
+    };
+    for n in 0..people {
+        apply(Action::Register {
+            account: Uuid::from_u128(u128::from(n) + 1),
+            name: name(n),
+            password_hash: "hash".into(),
+            token_hash: Digest::of(&n.to_le_bytes()),
+            expires: Timestamp::MAX,
+        });
+    }
+    for n in 0..messages {
+        let text = format!("message {n} \u{1} \" \\ \u{202e}");
+        apply(Action::Send { session: n % people + 1, to: vec![name((n + 1) % people)], text });
+    }
+    state
+}
+
+fn written(state: &State) -> Vec<u8> {
+    let view = state.view();
+    let (accounts, messages) = view.counts();
+    let head = Head {
+        format: FORMAT,
+        version: "1.2.3".into(),
+        cluster: Uuid::nil(),
+        index: 7,
+        at: Timestamp(1),
+        state_hash: state.hash().to_string(),
+        accounts,
+        messages,
+        confirmed: true,
+    };
+    let mut writer = BackupWriter::begin(Vec::new(), &head).expect("a vector");
+    for line in view.for_backup().lines() {
+        writer.line(&line).expect("a vector");
+    }
+    let (bytes, totals, all) = writer.finish().expect("a vector");
+    assert_eq!((bytes.len() as u64, totals.bytes < all), (all, true));
+    bytes
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn file(&self, content: &[u8]) -> PathBuf {
+        let path = self.0.path().join("backup");
+        std::fs::write(&path, content).expect("a file of ours");
+        path
+    }
+
+    /// Refused as damaged, naming file and line.
+    fn refuses(&self, content: &[u8]) -> String {
+        let path = self.file(content);
+        let error = verify(&path, &|_| {}).expect_err("not what was written");
+        assert_eq!(error.code, ErrorCode::Corrupted, "{error}");
+        let named = error.message.contains("line") && error.message.contains(name(&path));
+        assert!(named, "{error}");
+        error.message
+    }
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().expect("ours")
+}
+
+#[test]
+fn what_was_written_is_whole_and_readable() {
+    let folder = Folder::new();
+    let bytes = written(&state(3, 40));
+    let verified = verify(&folder.file(&bytes), &|_| {}).expect("as written");
+    assert_eq!((verified.head.accounts, verified.head.messages), (3, 40));
+    assert_eq!(verified.bytes, bytes.len() as u64);
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    assert_eq!(verified.lines as usize + 2, lines.by_ref().count());
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        serde_json::from_slice::<serde_json::Value>(line).expect("JSON");
+    }
+    // The identity is that of the content.
+    let again = verify(&folder.file(&bytes), &|_| {}).expect("as written");
+    assert_eq!(again.id(), verified.id());
+    let other = verify(&folder.file(&written(&state(3, 41))), &|_| {}).expect("as written");
+    assert_ne!(other.id(), verified.id());
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let folder = Folder::new();
+    let bytes = written(&state(2, 3));
+    for length in 0..bytes.len() {
+        folder.refuses(&bytes[..length]);
+    }
+    assert!(folder.refuses(b"").contains("empty"));
+    assert!(folder.refuses(&bytes[..bytes.len() - 1]).contains("cut short"));
+    let end = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("lines");
+    assert!(folder.refuses(&bytes[..=end]).contains("interrupted"));
+}
+
+#[test]
+fn every_flipped_bit_is_refused() {
+    let folder = Folder::new();
+    let bytes = written(&state(2, 2));
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            folder.refuses(&flipped);
+        }
+    }
+}
+
+#[test]
+fn what_follows_the_end_and_what_is_no_backup_is_refused() {
+    let folder = Folder::new();
+    let bytes = written(&state(2, 2));
+    folder.refuses(&[&bytes[..], b"\n"].concat());
+    assert!(folder.refuses(&[&bytes[..], &bytes[..]].concat()).contains("follows the end"));
+    folder.refuses(b"hello\n");
+    folder.refuses(&[0; 100_000]);
+    folder.refuses(&crate::storage::record::encode(b"{\"something\":1}"));
+}
+
+#[test]
+fn a_backup_of_a_newer_program_is_not_taken_for_a_broken_one() {
+    let folder = Folder::new();
+    let newer = crate::storage::record::encode(b"{\"backup\":{\"format\":2,\"new\":true}}");
+    let error = verify(&folder.file(&newer), &|_| {}).expect_err("newer");
+    assert_eq!(error.code, ErrorCode::NewerFormat);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lines_that_are_moved_doubled_or_missing_are_refused(
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+        how in 0..3,
+    ) {
+        let folder = Folder::new();
+        let bytes = written(&state(4, 30));
+        let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let before = lines.clone();
+        let from = from.index(lines.len());
+        match how {
+            0 => { lines.remove(from); }
+            1 => lines.insert(from, before[from]),
+            _ => {
+                let line = lines.remove(from);
+                lines.insert(to.index(lines.len() + 1), line);
+            }
+        }
+        if lines != before {
+            folder.refuses(&lines.concat());
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! From settings to whoever holds the cluster's key.
+
+use super::Context;
+use crate::backup::Administrator;
+use crate::cluster::Description;
+use crate::config::{ClusterFlags, ClusterSettings, key_file};
+use crate::error::{Error, ErrorCode, Result};
+use crate::peer::ClusterKey;
+
+/// Flags by which a command finds the cluster's key.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct KeyFlags {
+    #[arg(long, value_name = "FILE", help = crate::config::keys::help("serve.cluster_key_file"))]
+    #[arg(value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["name", "dir"])]
+    cluster_key_file: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+}
+
+impl KeyFlags {
+    /// The key: the file that is set, else that of the local cluster. The
+    /// servers: those that are set, unless a flag names a local cluster.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`] when the key cannot be read, and when there
+    /// is neither a key nor a local cluster.
+    pub(super) fn administrator<'a>(&self, context: &'a Context) -> Result<Administrator<'a>> {
+        let settings = &context.settings;
+        let given = self.cluster.given();
+        let named = !given.is_empty();
+        let key_flag = self.cluster_key_file.clone().map(|file| ("serve.cluster_key_file", file));
+        let values = settings.values.with(&key_flag.into_iter().collect::<Vec<_>>())?;
+        let (file, local) = match values.path("serve.cluster_key_file").filter(|_| !named) {
+            Some(file) => (file, None),
+            None => {
+                let cluster = Description::existing(&ClusterSettings::resolve(settings, &given)?);
+                let cluster = cluster.map_err(|error| match error.code {
+                    ErrorCode::UnknownCluster if !named => Error::new(
+                        ErrorCode::InvalidConfig,
+                        format!(
+                            "this needs the cluster's key: name its file with \
+                             --cluster-key-file, or a local cluster with --name or --dir ({})",
+                            error.message
+                        ),
+                    ),
+                    _ => error,
+                })?;
+                (cluster.key_file(), Some(cluster.addresses()))
+            }
+        };
+        let servers = match local {
+            Some(addresses) if named || !values.is_set("servers") => addresses,
+            _ => settings.servers.clone(),
+        };
+        Ok(Administrator {
+            host: &context.host,
+            key: ClusterKey::new(*key_file::read(&file)?),
+            servers,
+            timeout: settings.timeout,
+        })
+    }
+}
