@@ -22,6 +22,9 @@ _ftchat() {
             ftchat,backup)
                 cmd="ftchat__subcmd__backup"
                 ;;
+            ftchat,bench)
+                cmd="ftchat__subcmd__bench"
+                ;;
             ftchat,cluster)
                 cmd="ftchat__subcmd__cluster"
                 ;;
@@ -151,6 +154,9 @@ _ftchat() {
             ftchat__subcmd__help,backup)
                 cmd="ftchat__subcmd__help__subcmd__backup"
                 ;;
+            ftchat__subcmd__help,bench)
+                cmd="ftchat__subcmd__help__subcmd__bench"
+                ;;
             ftchat__subcmd__help,cluster)
                 cmd="ftchat__subcmd__help__subcmd__cluster"
                 ;;
@@ -239,7 +245,7 @@ _ftchat() {
 
     case "${cmd}" in
         ftchat)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help"
+            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -359,6 +365,95 @@ _ftchat() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__bench)
+            opts="-q -v -h -V --clients --accounts --in-flight --messages --duration --warm-up --size --recipients --rate --sweep --inbox --followers --keep --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --clients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accounts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --in-flight)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --messages)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --duration)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-up)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --inbox)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --followers)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --config)
@@ -1473,7 +1568,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help)
-            opts="register login logout whoami delete delete-account status backup restore serve drill config completions man send inbox accounts cluster help"
+            opts="register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1501,6 +1596,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__bench)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

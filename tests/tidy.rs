@@ -24,6 +24,7 @@ const ROOMS: &[&str] = &[
     "backup",
     "cluster",
     "drill",
+    "bench",
     "output",
     "cli",
 ];
@@ -31,9 +32,13 @@ const ROOMS: &[&str] = &[
 /// Rooms that must not see everything before them, and what they may see.
 const NARROW: &[(&str, &[&str])] = &[
     ("client", &["limits", "error", "types", "host", "protocol", "config"]),
+    ("bench", &["limits", "error", "types", "host", "protocol", "client", "config"]),
     (
         "output",
-        &["limits", "error", "types", "protocol", "client", "backup", "cluster", "config", "drill"],
+        &[
+            "limits", "error", "types", "protocol", "client", "backup", "cluster", "config",
+            "drill", "bench",
+        ],
     ),
 ];
 

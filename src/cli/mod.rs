@@ -10,6 +10,7 @@
 mod accounts;
 mod administrator;
 mod backup;
+mod bench;
 mod cluster;
 pub mod completions;
 mod config;
@@ -115,6 +116,8 @@ pub enum Command {
     Cluster(cluster::ClusterArgs),
     /// Do to a cluster of its own all that may go wrong, and prove that nothing is lost
     Drill(drill::DrillArgs),
+    /// Put load on the servers and measure how fast they answer
+    Bench(bench::BenchArgs),
     /// Show the configuration in force and where it comes from
     Config(config::ConfigArgs),
     /// Print a shell's completion script
@@ -124,10 +127,15 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command runs servers: such a command needs all processors,
-    /// and ends in its own way on a signal.
+    /// Whether the command runs servers: such a command needs all processors.
     fn runs_servers(&self) -> bool {
         matches!(self, Command::Serve(_) | Command::Cluster(_) | Command::Drill(_))
+    }
+
+    /// Whether the command ends in its own way on a signal, because there is
+    /// something to be put in order first.
+    fn handles_signals(&self) -> bool {
+        self.runs_servers() || matches!(self, Command::Bench(_))
     }
 
     async fn run(&self, context: &mut Context) -> Result<Exit> {
@@ -147,6 +155,7 @@ impl Command {
             Command::Serve(args) => serve::run(args, context).await,
             Command::Cluster(args) => cluster::run(args, context).await,
             Command::Drill(args) => drill::run(args, context).await,
+            Command::Bench(args) => bench::run(args, context).await,
             Command::Config(args) => config::run(args, context).await,
             Command::Completions(args) => completions::run(args, context).await,
             Command::Man(args) => man::run(args, context).await,
@@ -205,7 +214,7 @@ fn run(command: &Command, context: &mut Context) -> Result<Exit> {
         log_to_stderr(context.settings.verbose);
     }
     let outcome = runtime.block_on(async {
-        if servers {
+        if command.handles_signals() {
             return command.run(context).await;
         }
         // The command is polled first: passwords are asked for before anything
@@ -317,7 +326,9 @@ mod tests {
 
     #[test]
     fn every_verb_has_help_with_an_example() {
-        for verb in ["register", "login", "send", "inbox", "delete", "delete-account", "accounts"] {
+        for verb in
+            ["register", "login", "send", "inbox", "delete", "delete-account", "accounts", "bench"]
+        {
             let error = parse(&format!("ftchat {verb} --help")).expect_err("help");
             assert_eq!(error.kind(), ErrorKind::DisplayHelp);
             assert!(error.to_string().contains(&format!("  ftchat {verb}")), "{verb}");

@@ -18,8 +18,7 @@ use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION, SERVER_LINE_MAX_BYTES};
 use crate::protocol::client::{
-    Answer, ClientHello, Event, InboxQuery, Request, RequestLine, ResponseBody, ResponseLine, Role,
-    ServerHello,
+    Answer, ClientHello, Event, InboxQuery, Request, ResponseBody, ResponseLine, Role, ServerHello,
 };
 use crate::protocol::codec::{check_depth, push_line, read_line};
 use crate::types::Address;
@@ -71,6 +70,26 @@ impl Pending {
     }
 }
 
+/// A request that is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its number on this connection.
+    pub request: u64,
+    /// Bytes of its line.
+    pub bytes: usize,
+}
+
+/// What became of one of many requests; see [`Connection::submit_to`].
+#[derive(Debug)]
+pub struct Answered {
+    /// The request's number.
+    pub request: u64,
+    /// Bytes of the answer's line; 0 when there was none.
+    pub bytes: usize,
+    /// As of [`Pending::answer`].
+    pub result: Result<Answer, Failure>,
+}
+
 /// One connection; see the head of this file. Dropping it closes the stream.
 pub struct Connection {
     address: Address,
@@ -93,6 +112,8 @@ struct Routing {
 
 enum Route {
     Answer(oneshot::Sender<Result<Answer, Failure>>),
+    /// Of many that share a queue.
+    Answered(mpsc::UnboundedSender<Answered>),
     Events(mpsc::Sender<Result<Event, Failure>>),
 }
 
@@ -156,6 +177,20 @@ impl Connection {
         Ok(Pending(receive))
     }
 
+    /// As [`Connection::submit`], for whoever has many requests under way:
+    /// their answers come to one queue, each with its request's number.
+    ///
+    /// # Errors
+    /// As [`Connection::submit`].
+    pub fn submit_to(
+        &self,
+        answers: &mpsc::UnboundedSender<Answered>,
+        request: &Request,
+        timeout: Option<Duration>,
+    ) -> Result<Submitted, Failure> {
+        self.enqueue(request, timeout, Route::Answered(answers.clone()))
+    }
+
     /// Sends a request and waits for the answer, without a limit of its own.
     ///
     /// # Errors
@@ -187,7 +222,7 @@ impl Connection {
         request: &Request,
         timeout: Option<Duration>,
         route: Route,
-    ) -> Result<(), Failure> {
+    ) -> Result<Submitted, Failure> {
         let mut routing = self.routes.lock();
         if let Some(error) = &routing.broken {
             return Err(Failure::Broken(error.clone()));
@@ -196,7 +231,8 @@ impl Connection {
         let timeout_ms =
             timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let mut line = Vec::new();
-        push_line(&mut line, &RequestLine { id, timeout_ms, request: request.clone() });
+        push_line(&mut line, &OutgoingLine { id, timeout_ms, request });
+        let bytes = line.len();
         if line.len() > CLIENT_LINE_MAX_BYTES {
             return Err(Failure::Refused(Error::new(
                 ErrorCode::LineTooLong,
@@ -215,8 +251,18 @@ impl Connection {
         }
         routing.last_id = id;
         routing.waiting.insert(id, route);
-        Ok(())
+        Ok(Submitted { request: id, bytes })
     }
+}
+
+/// A [`RequestLine`](crate::protocol::client::RequestLine) of a request that
+/// stays where it is.
+#[derive(serde::Serialize)]
+struct OutgoingLine<'a> {
+    id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
+    request: &'a Request,
 }
 
 impl Routes {
@@ -231,19 +277,23 @@ impl Routes {
             routing.broken.get_or_insert_with(|| error.clone());
             std::mem::take(&mut routing.waiting)
         };
-        for route in waiting.into_values() {
+        for (request, route) in waiting {
             // A receiver that is gone has lost interest. Events that wait are
             // not displaced: a full queue's sender is dropped, which the
             // consumer reads as the end.
             match route {
                 Route::Answer(send) => drop(send.send(Err(Failure::Broken(error.clone())))),
+                Route::Answered(send) => {
+                    let result = Err(Failure::Broken(error.clone()));
+                    drop(send.send(Answered { request, bytes: 0, result }));
+                }
                 Route::Events(send) => drop(send.try_send(Err(Failure::Broken(error.clone())))),
             }
         }
     }
 
     /// Hands one line to whoever waits for it.
-    async fn deliver(&self, line: ResponseLine) -> Result<()> {
+    async fn deliver(&self, line: ResponseLine, bytes: usize) -> Result<()> {
         let Some(id) = line.id else {
             // An error about the connection as a whole, after which it closes.
             return match line.body {
@@ -269,6 +319,9 @@ impl Routes {
         let route = self.lock().waiting.remove(&id);
         match (route, result) {
             (Some(Route::Answer(send)), result) => drop(send.send(result)),
+            (Some(Route::Answered(send)), result) => {
+                drop(send.send(Answered { request: id, bytes, result }));
+            }
             (Some(Route::Events(send)), Err(failure)) => drop(send.send(Err(failure)).await),
             (Some(Route::Events(_)), Ok(_)) => return Err(garbage("a result for a follow")),
             (None, _) => return Err(garbage("an answer to a request that was not made")),
@@ -312,7 +365,8 @@ async fn read_lines(mut reader: BufReader<ReadHalf<Stream>>, routes: Arc<Routes>
             serde_json::from_slice(&line).map_err(|error| garbage(&error.to_string()))
         });
         let delivered = match parsed {
-            Ok(parsed) => routes.deliver(parsed).await,
+            // The newline is not in `line`.
+            Ok(parsed) => routes.deliver(parsed, line.len() + 1).await,
             Err(error) => Err(error),
         };
         if let Err(error) = delivered {

@@ -122,8 +122,12 @@ impl Client {
 
     /// What long-lived connections of the same session start from.
     pub(super) fn redialer(&self) -> Redialer {
-        let first = self.current.as_ref().map_or(self.next, |(server, _)| *server);
-        Redialer::new(self.dialer.clone(), first)
+        self.redialer_from(self.current.as_ref().map_or(self.next, |(server, _)| *server))
+    }
+
+    /// The same, beginning with another server.
+    pub(super) fn redialer_from(&self, first: usize) -> Redialer {
+        Redialer::new(self.dialer.clone(), first % self.dialer.servers.len())
     }
 
     /// Asks until somebody answers or the time is up; see the head of this file.

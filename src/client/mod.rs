@@ -6,6 +6,7 @@
 //! to the next.
 //!
 //! - [`Connection`]: one connection to one server; requests are pipelined.
+//! - [`Connections`]: one after the other, for requests of one's own.
 //! - [`Client`]: one request at a time, at whichever server answers first.
 //! - [`Follow`]: messages as they come, none missed, none twice.
 //! - [`Pipeline`]: many messages under way at once, acknowledged in order.
@@ -32,6 +33,7 @@
 //! [`OutcomeUnknown`]: crate::error::ErrorCode::OutcomeUnknown
 
 mod connection;
+mod connections;
 mod dial;
 mod failover;
 #[cfg(test)]
@@ -48,7 +50,8 @@ mod pipeline;
 mod pipeline_tests;
 pub mod survey;
 
-pub use connection::{Connection, Failure, Pending};
+pub use connection::{Answered, Connection, Failure, Pending, Submitted};
+pub use connections::Connections;
 pub use failover::Client;
 pub use follow::{Follow, FollowNotice};
 pub use pipeline::{Pipeline, PipelineSummary};

@@ -18,6 +18,7 @@
 //! the command, and [`Printer::pipe_closed`] tells that this is no error.
 
 mod backup;
+mod bench;
 pub mod cluster;
 pub mod drill;
 mod inbox;
@@ -28,6 +29,7 @@ mod progress;
 mod sanitize;
 pub mod status;
 
+pub use bench::Measured;
 pub use inbox::{Listed, local_time};
 pub use people::{AccountListed, Deleted, LoggedIn, LoggedOut, Whoami};
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod accounts;
 #[cfg(target_os = "linux")]
 mod backup;
+mod bench;
 mod drill;
 mod failover;
 mod harness;
