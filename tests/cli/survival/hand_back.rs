@@ -5,7 +5,7 @@ use rustix::process::Signal;
 
 use super::{
     await_alone, await_gone, by_hand_alone, check_alone, check_holder, check_modes, check_talk,
-    crash, others, replica, start,
+    crash, log, others, replica, start,
 };
 use crate::harness::{ByHand, Cluster, Steady, wait_for};
 
@@ -33,6 +33,8 @@ fn owners_come_back_one_after_the_other_and_nobody_notices() {
     let back = cluster.server(first).expect("it runs");
     await_back(&cluster, first, back);
     check_holder(&cluster, first, first, back);
+    let loaded = "snapshot and log were loaded while another ran it";
+    assert!(log(&cluster, first).contains(loaded), "loaded before it was asked for");
     steady.goes_on();
     let status = cluster.await_status("two servers", |status| status["tolerates"] == 1);
     assert!(replica(&status, first)["state_hash"].is_string(), "{status}");
