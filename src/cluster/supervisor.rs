@@ -66,6 +66,9 @@ impl Launched {
     }
 }
 
+/// How long a server may take to load, whatever it logs meanwhile.
+const LOADING_MAX: Duration = Duration::from_secs(600);
+
 /// Works on one local cluster.
 pub struct Supervisor<'a> {
     /// The cluster.
@@ -74,7 +77,7 @@ pub struct Supervisor<'a> {
     pub host: &'a Host,
     /// What servers are started with.
     pub program: Program,
-    /// How long to wait for anything.
+    /// How long to wait for anything, counted anew while servers log.
     pub limit: Duration,
     /// Takes a line of progress for people.
     pub progress: &'a dyn Fn(&str),
@@ -213,7 +216,8 @@ impl Supervisor<'_> {
         what: &str,
         mut done: impl FnMut(&ClusterStatus) -> bool,
     ) -> Result<ClusterStatus> {
-        let deadline = Instant::now() + self.limit;
+        let (mut deadline, last) = (Instant::now() + self.limit, Instant::now() + LOADING_MAX);
+        let mut written = self.logged(launched);
         let mut answered: Vec<ReplicaId> = Vec::new();
         loop {
             for server in launched.iter_mut() {
@@ -231,6 +235,12 @@ impl Supervisor<'_> {
             if done(&status) {
                 return Ok(status);
             }
+            // A server that loads millions of messages does not answer before it
+            // has its replica, and tells its log how far it is.
+            let now_written = self.logged(launched);
+            if now_written != written {
+                (written, deadline) = (now_written, last.min(Instant::now() + self.limit));
+            }
             if Instant::now() >= deadline {
                 let silent = launched.iter().find(|server| !answered.contains(&server.id));
                 return Err(match silent {
@@ -243,6 +253,16 @@ impl Supervisor<'_> {
             }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
+    }
+
+    /// How much the servers have logged.
+    fn logged(&self, launched: &[Launched]) -> Vec<u64> {
+        let bytes = |server: &Launched| {
+            let replica = self.cluster.replica(server.id).ok()?;
+            Some(std::fs::metadata(self.cluster.log_file(replica)).ok()?.len())
+        };
+        // A log that is not there yet is as good as an empty one.
+        launched.iter().map(|server| bytes(server).unwrap_or(0)).collect()
     }
 
     /// Shows the end of a server's log and makes the error that points there.
