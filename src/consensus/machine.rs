@@ -288,6 +288,9 @@ impl Machine {
                 restore.finish()
             };
             let restored = restored.await;
+            // Closed before anybody hears of it: a damaged directory is set
+            // aside at once, which is refused while one of its files is open.
+            drop(reader);
             // The receiver is gone when the replica was stopped meanwhile.
             let _ = send.send(restored);
         };

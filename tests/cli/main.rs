@@ -13,6 +13,8 @@ mod backup;
 mod bench;
 mod drill;
 mod failover;
+#[cfg(target_os = "linux")]
+mod flips;
 mod harness;
 mod hostile;
 mod input;

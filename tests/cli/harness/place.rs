@@ -164,6 +164,11 @@ pub fn random_id() -> String {
     uuid::Builder::from_random_bytes(random()).into_uuid().to_string()
 }
 
+/// A random number.
+pub fn random_number() -> u64 {
+    u64::from_be_bytes(random())
+}
+
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system has randomness");
