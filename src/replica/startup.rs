@@ -292,7 +292,8 @@ impl Startup {
             } else if damaged {
                 self.wait_for(
                     "its directory was damaged and set aside (the folder damaged-1 or later in it), and \
-                     no replica answers that has the cluster's data",
+                     no replica answers that has the cluster's data; if none is left, found a new \
+                     cluster in a new directory and bring a backup back with: ftchat restore",
                 );
             } else if !missing.is_empty() {
                 self.wait_for(format!(

@@ -11,6 +11,8 @@ mod accounts;
 #[cfg(target_os = "linux")]
 mod backup;
 mod bench;
+#[cfg(target_os = "linux")]
+mod disks;
 mod drill;
 mod failover;
 #[cfg(target_os = "linux")]

@@ -7,6 +7,8 @@
 
 pub mod by_hand;
 pub mod cluster;
+#[cfg(target_os = "linux")]
+pub mod faults;
 pub mod place;
 pub mod processes;
 pub mod running;
