@@ -38,8 +38,9 @@ fn everything(person: &Person<'_>) -> Vec<Value> {
 /// Two people with enough messages that copying them takes a while.
 fn talkative(cluster: &Cluster) -> [Person<'_>; 2] {
     let people @ [alice, bob] = &[cluster.person("alice"), cluster.person("bob")];
-    let lines: String = (0..1_200).map(|n| format!("{n} {}\n", "x".repeat(8_000))).collect();
-    alice.run(&["send", &bob.name, "--lines"]).stdin(lines).end().ok();
+    let lines: String = (0..800).map(|n| format!("{n} {}\n", "x".repeat(8_000))).collect();
+    let send = alice.run(&["send", &bob.name, "--lines", "--timeout", "1m"]);
+    send.stdin(lines).end().ok();
     bob.send(alice, "one that was read");
     alice.does(&["inbox"]).ok();
     bob.send(alice, "one that was not");
@@ -164,7 +165,7 @@ fn freeze(mut command: Running, begun: impl Fn() -> bool) -> Option<Running> {
     (!command.has_ended()).then_some(command)
 }
 
-/// Kills a server and waits until it is gone, its port as well.
+/// Kills a server and waits until it is gone.
 fn crash(cluster: &Cluster, id: u64) {
     cluster.crash(id);
     wait_for("the end of a server", || cluster.server(id).is_none().then_some(()));
@@ -205,7 +206,7 @@ fn a_backup_and_a_restore_go_on_when_servers_are_killed_meanwhile() {
     }
     frozen.signal(Signal::CONT);
     let taken = crate::harness::running::json(&frozen.end().ok());
-    assert_eq!(taken["messages"], 1_202, "{taken}");
+    assert_eq!(taken["messages"], 802, "{taken}");
     assert!(unfinished(&file).is_none());
     restore_through_failures(&people, &before, &file);
 }
@@ -234,10 +235,12 @@ fn restore_through_failures(people: &[Person<'_>], before: &[Vec<Value>], file: 
     let frozen = freeze(restore(&new, file).start(), restoring).expect("it takes a while");
     let leader = new.leader();
     crash(&new, leader);
-    early().code(3);
+    // The leader may have died with it in its hands.
+    let refused = early();
+    assert!(matches!(refused.code, Some(3 | 6)), "{refused:?}");
     frozen.signal(Signal::CONT);
     let restored = crate::harness::running::json(&frozen.end().ok());
-    assert_eq!((&restored["messages"], &restored["already"]), (&1_202.into(), &false.into()));
+    assert_eq!((&restored["messages"], &restored["already"]), (&802.into(), &false.into()));
     early().ok();
     new.start(leader);
     new.await_whole();
@@ -246,8 +249,14 @@ fn restore_through_failures(people: &[Person<'_>], before: &[Vec<Value>], file: 
     }
     // A wiped replica learns it like everything else.
     let wiped = new.followers()[0];
-    crash(&new, wiped);
+    // Frozen while it is wiped, so that nobody adopts it before.
+    new.signal(wiped, Signal::STOP);
     std::fs::remove_dir_all(new.data_dir(wiped)).expect("its directory");
+    crash(&new, wiped);
+    // A process that dies gives its port back last, and without its directory
+    // nobody can tell that it was its.
+    let address = new.addresses()[wiped as usize - 1].clone();
+    wait_for("its port", || std::net::TcpListener::bind(&address).ok());
     new.start(wiped);
     new.await_whole();
 }
@@ -256,7 +265,7 @@ fn restore_through_failures(people: &[Person<'_>], before: &[Vec<Value>], file: 
 fn a_restore_that_was_begun_can_be_abandoned() {
     let (old, new) = (Cluster::shared(), Cluster::surviving());
     let [alice, bob] = talkative(&old);
-    assert_eq!(bob.ids().len(), 1_200);
+    assert_eq!(bob.ids().len(), 800);
     let file = old.place.path().join("abandoned.jsonl");
     backup(&old, &file).end().json();
     let restoring = || new.status()["notices"].to_string().contains("being restored");
