@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::network::{Addressed, SnapshotBegin, decode_append};
 use super::proposer::{ForwardBody, Gate};
-use super::types::TypeConfig;
+use super::types::{TypeConfig, Vote};
 use super::{Consensus, machine::SnapshotData};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::BoxFuture;
@@ -83,7 +83,20 @@ impl PeerService {
                 Err(error) => reply.error(error),
             },
             Call::Contest => match self.message::<()>(body) {
-                Ok(()) => reply.ok(&self.consensus.candidacy()),
+                Ok(()) => {
+                    let consensus = self.consensus.clone();
+                    self.spawn(async move { reply.ok(&consensus.candidacy().await) });
+                }
+                Err(error) => reply.error(error),
+            },
+            Call::Campaign => match self.message::<Vote>(body) {
+                Ok(said) => {
+                    let consensus = self.consensus.clone();
+                    self.spawn(async move {
+                        consensus.campaign(said).await;
+                        reply.ok(&());
+                    });
+                }
                 Err(error) => reply.error(error),
             },
             Call::Propose if self.consensus.0.machine.is_adopted() => {

@@ -139,6 +139,8 @@ pub enum Call {
     Restore,
     /// Consensus: "the leader's process is gone; how far is your log?"
     Contest,
+    /// Consensus: "of all who answered you are the best to lead; ask for votes."
+    Campaign,
     /// Forwarded operations, for the leader to order.
     Propose,
     /// Asks the leader for an index that contains every acknowledged write.

@@ -132,6 +132,7 @@ impl Service for MemberService {
             | Call::Contest
             | Call::Vote
             | Call::PreVote
+            | Call::Campaign
             | Call::TransferLeader
             | Call::Propose
             | Call::ReadIndex
