@@ -27,6 +27,9 @@ use crate::types::{Digest, ReplicaId};
 /// names a path, which systems bound at 4 KiB.
 const HANDSHAKE_LINE_MAX_BYTES: usize = 8192;
 
+/// Of what an unproved peer says, so much is passed on.
+const QUOTED_MAX_CHARS: usize = 200;
+
 /// What a replica needs to introduce itself. Shared by all its links and
 /// served connections.
 #[derive(Clone)]
@@ -115,7 +118,10 @@ where
         from: own.clone(),
     };
     send(writer, &hello).await?;
-    let challenge: PeerChallenge = receive(reader).await?;
+    let challenge: PeerChallenge = match receive(reader).await? {
+        Answered::With(challenge) => challenge,
+        Answered::Refused(refusal) => return Err(unproved(&refusal)),
+    };
     if challenge.ftchat != PROTOCOL_VERSION {
         return Err(Error::new(
             ErrorCode::UnsupportedVersion,
@@ -145,8 +151,11 @@ where
     same_history(&own, &challenge.from)?;
     let proof = credentials.key.prove("caller", &parts);
     send(writer, &PeerProof { proof, location: credentials.location() }).await?;
-    let welcome: PeerWelcome = receive(reader).await?;
-    Ok((challenge.from, welcome.location))
+    match receive(reader).await? {
+        Answered::With(PeerWelcome { location, .. }) => Ok((challenge.from, location)),
+        // It has proved itself, so this is to be believed.
+        Answered::Refused(refusal) => Err(refusal),
+    }
 }
 
 /// The callee's side, after the first line was read. Returns who called, and
@@ -200,7 +209,8 @@ where
     let proof = credentials.key.prove("callee", &parts);
     send(writer, &PeerChallenge { ftchat: PROTOCOL_VERSION, nonce, proof, from: own.clone() })
         .await?;
-    let answer: PeerProof = receive(reader).await?;
+    let line = receive_line(reader).await?;
+    let answer: PeerProof = parse(&line)?;
     if !credentials.key.verify("caller", &parts, &answer.proof) {
         return Err(Error::new(
             ErrorCode::PermissionDenied,
@@ -245,19 +255,56 @@ async fn send<W: AsyncWrite + Unpin, T: serde::Serialize>(writer: &mut W, value:
     sent.await.map_err(|error| Error::new(ErrorCode::Io, format!("the connection broke: {error}")))
 }
 
-async fn receive<R: AsyncBufRead + Unpin, T: DeserializeOwned>(reader: &mut R) -> Result<T> {
+/// What a caller hears.
+enum Answered<T> {
+    With(T),
+    Refused(Error),
+}
+
+/// Whoever answers has proved nothing yet: somebody else may have taken the
+/// address of a dead server. What it says is passed on to people as its words
+/// and is no reason for anything: "you belong to another cluster", believed,
+/// would end this server.
+fn unproved(refusal: &Error) -> Error {
+    let words: String = refusal.message.chars().take(QUOTED_MAX_CHARS).collect();
+    Error::new(
+        ErrorCode::PermissionDenied,
+        format!("whoever answers refuses, and has not proved to be a replica: {words:?}"),
+    )
+}
+
+async fn receive<R, T>(reader: &mut R) -> Result<Answered<T>>
+where
+    R: AsyncBufRead + Unpin,
+    T: DeserializeOwned,
+{
+    let line = receive_line(reader).await?;
+    match parse(&line) {
+        Ok(value) => Ok(Answered::With(value)),
+        Err(error) => match serde_json::from_slice::<Refusal>(&line) {
+            Ok(refusal) => Ok(Answered::Refused(refusal.error.into())),
+            Err(_) => Err(error),
+        },
+    }
+}
+
+async fn receive_line<R: AsyncBufRead + Unpin>(reader: &mut R) -> Result<Vec<u8>> {
     let mut line = Vec::new();
     if !read_line(reader, &mut line, HANDSHAKE_LINE_MAX_BYTES).await? {
         return Err(Error::new(ErrorCode::Io, "the connection was closed during the handshake"));
     }
-    parse(&line)
+    Ok(line)
 }
 
+/// The error says where the line is wrong and quotes nothing of it: strangers
+/// do not write into this server's log.
 fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
     check_depth(line)?;
-    serde_json::from_slice(line).map_err(|error| match serde_json::from_slice::<Refusal>(line) {
-        Ok(refusal) => refusal.error.into(),
-        Err(_) => Error::new(ErrorCode::InvalidRequest, format!("a malformed handshake: {error}")),
+    serde_json::from_slice(line).map_err(|error| {
+        Error::new(
+            ErrorCode::InvalidRequest,
+            format!("a handshake's line is malformed at its byte {}", error.column()),
+        )
     })
 }
 
@@ -369,5 +416,56 @@ mod tests {
             .expect_err("a replay");
         assert_eq!(error.code, ErrorCode::PermissionDenied);
         assert!(!String::from_utf8_lossy(&sink).contains("welcome"));
+    }
+
+    /// What a caller makes of somebody who answers with these lines.
+    async fn call_hears(lines: &str) -> Error {
+        let credentials = Credentials::new(ClusterKey::new([1; 32]), introduction(1, Some(9)));
+        let (host, mut sink) = (Host::real(), Vec::new());
+        let error = call(&host, &credentials, ReplicaId(2), &mut lines.as_bytes(), &mut sink).await;
+        let sent = String::from_utf8(sink).expect("JSON");
+        assert!(!sent.contains("\"proof\"") && !sent.contains("location"), "{sent}");
+        error.expect_err("nothing was proved")
+    }
+
+    #[tokio::test]
+    async fn nothing_is_believed_of_whoever_has_proved_nothing() {
+        let refusal = r#"{"error":{"code":"wrong_cluster","message":"begone","retryable":false}}"#;
+        let error = call_hears(&format!("{refusal}\n")).await;
+        assert_eq!(error.code, ErrorCode::PermissionDenied, "not a reason to stop");
+        assert!(error.message.contains("has not proved to be a replica: \"begone\""), "{error}");
+        let invented = format!(
+            "{{\"ftchat\":1,\"replica\":2,\"nonce\":\"{0}\",\"proof\":\"{0}\"}}\n\
+             {{\"welcome\":true}}\n",
+            Digest([3; 32])
+        );
+        assert_eq!(call_hears(&invented).await.code, ErrorCode::PermissionDenied);
+        let error = call_hears("{\"ftchat\":\"\u{1b}[2J\"}\n").await;
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        assert!(!error.message.contains("[2J"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_caller_does_not_choose_the_words_of_its_refusal() {
+        let words =
+            r#"{"error":{"code":"wrong_cluster","message":"delete your disk","retryable":false}}"#;
+        let callee = Credentials::new(ClusterKey::new([1; 32]), introduction(2, Some(9)));
+        let hello = PeerHello {
+            ftchat: PROTOCOL_VERSION,
+            role: Role::Peer,
+            nonce: Digest([5; 32]),
+            from: introduction(1, Some(9)),
+        };
+        let hello = serde_json::to_vec(&hello).expect("plain data");
+        let frames = format!("{words}\n{}\n", r#"{"id":1,"call":"vote","body":{"term":9999}}"#);
+        for (first, rest) in [(words.as_bytes(), ""), (&hello, &*frames)] {
+            let (host, mut sink) = (Host::real(), Vec::new());
+            let error = answer(&host, &callee, first, &mut rest.as_bytes(), &mut sink).await;
+            let error = error.expect_err("no proof");
+            assert_eq!(error.code, ErrorCode::InvalidRequest);
+            assert!(!error.message.contains("disk"), "{error}");
+            let said = String::from_utf8(sink).expect("JSON");
+            assert!(!said.contains("welcome") && !said.contains("location"), "{said}");
+        }
     }
 }
