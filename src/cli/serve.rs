@@ -13,10 +13,17 @@ use super::{Context, Exit, stuck};
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
 use crate::consensus;
 use crate::error::{Error, ErrorCode};
+use crate::host::allow_descriptors;
+use crate::limits::Limits;
 use crate::output::log::{LogForm, LogWriter};
 use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
 use crate::server::{PasswordCost, Server};
 use crate::survival::Hosting;
+
+/// Descriptors that a server needs beside its connections, and generously: for
+/// its own and adopted replicas' files and links, and for connections that are
+/// being told that there is no room.
+const DESCRIPTORS_RESERVED: usize = 512;
 
 /// How long a server that failed may take to close what it can.
 const FAILED_STOP_MAX: Duration = Duration::from_secs(2);
@@ -62,6 +69,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     let stop = super::cluster::interrupted()?;
     tokio::pin!(stop);
     let host = context.host.clone();
+    let limits = fit_connections(settings.limits, allow_descriptors);
     let config = ReplicaConfig {
         id: settings.id,
         listen: settings.listen,
@@ -70,7 +78,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
             .map_err(|error| Error::io("find", &settings.data_dir, &error))?,
         cluster_key,
         timing: settings.timing,
-        limits: settings.limits.clone(),
+        limits: limits.clone(),
         survivor: settings.survivor,
         process: ProcessInfo { pid: std::process::id(), started_at: host.clock.now() },
     };
@@ -85,7 +93,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         iterations: settings.password_cost.passes,
         ..PasswordCost::default()
     };
-    let server = Server::new(host, hosting.clone(), settings.limits, cost)?;
+    let server = Server::new(host, hosting.clone(), limits, cost)?;
     let (stopping, stopped) = watch::channel(false);
     let serving = server.run_all(started.listener, started.doors, stopped);
     tokio::pin!(serving);
@@ -108,6 +116,27 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     serving.await;
     hosting.stop().await;
     Ok(Exit::Done)
+}
+
+/// As many connections as there can be without running out of descriptors:
+/// `allow` raises the process's limit and tells what it became.
+fn fit_connections(limits: Limits, allow: impl FnOnce(u64) -> u64) -> Limits {
+    let wanted = limits.connections_max + DESCRIPTORS_RESERVED;
+    let allowed = usize::try_from(allow(wanted as u64)).unwrap_or(usize::MAX);
+    if allowed >= wanted {
+        return limits;
+    }
+    // A part for both where there is little: such a server serves few, and stays up.
+    let connections_max = allowed.saturating_sub(DESCRIPTORS_RESERVED).max(allowed / 4).max(1);
+    tracing::warn!(
+        "the system lets this process hold {allowed} files and connections: of {} connections \
+         (limits.connections_max) it takes {connections_max}. Raise the limit with ulimit -Hn, or \
+         LimitNOFILE= of its systemd unit, to {wanted}",
+        limits.connections_max,
+    );
+    let connections_reserved =
+        limits.connections_reserved * connections_max / limits.connections_max.max(1);
+    Limits { connections_max, connections_reserved, ..limits }
 }
 
 /// Sends the log to standard error, one line an event.
@@ -154,6 +183,24 @@ mod tests {
         let settings =
             Settings::resolve(&GlobalArgs { config, ..arguments }, &lookup).expect("valid");
         log_filter(&settings, &settings.values).to_string()
+    }
+
+    #[test]
+    fn connections_fit_into_what_the_system_allows() {
+        let limits =
+            || Limits { connections_max: 1_000, connections_reserved: 100, ..Limits::default() };
+        let fits = |allowed| {
+            let fitted = fit_connections(limits(), |wanted| {
+                assert_eq!(wanted, 1_512);
+                allowed
+            });
+            (fitted.connections_max, fitted.connections_reserved)
+        };
+        assert_eq!(fits(1_512), (1_000, 100));
+        assert_eq!(fits(u64::MAX), (1_000, 100));
+        assert_eq!(fits(1_012), (500, 50));
+        assert_eq!(fits(256), (64, 6), "a part for both");
+        assert_eq!(fits(0), (1, 0));
     }
 
     #[test]

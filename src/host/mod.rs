@@ -13,6 +13,7 @@
 //! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing:
 //! whoever spawned a worker stops it through the worker's own channel.
 
+mod descriptors;
 mod file_systems;
 mod real;
 
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use self::descriptors::allow_descriptors;
 
 use crate::types::{Address, Timestamp, Uuid};
 
