@@ -32,6 +32,10 @@ pub const PASSWORD_MIN_BYTES: usize = 8;
 /// See [`PASSWORD_MIN_BYTES`].
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 
+/// Longest first line of a connection, newline included. A client's is short
+/// and a replica's introduces it; strangers need no more of a server's memory.
+pub const FIRST_LINE_MAX_BYTES: usize = 4 * 1024;
+
 /// Longest line that a client may send, newline included.
 pub const CLIENT_LINE_MAX_BYTES: usize = 64 * 1024;
 

@@ -165,6 +165,7 @@ fn with_numbers(text: &str) -> String {
         ("@VERSION@", env!("CARGO_PKG_VERSION").to_string()),
         ("@FORMAT@", DATA_FORMAT_VERSION.to_string()),
         ("@PROTOCOL@", PROTOCOL_VERSION.to_string()),
+        ("@FIRST_LINE@", FIRST_LINE_MAX_BYTES.to_string()),
         ("@CLIENT_LINE@", CLIENT_LINE_MAX_BYTES.to_string()),
         ("@SERVER_LINE@", SERVER_LINE_MAX_BYTES.to_string()),
         ("@DEPTH@", JSON_DEPTH_MAX.to_string()),

@@ -46,7 +46,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::io::BufReader;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use crate::config::Timing;
@@ -61,16 +61,13 @@ use crate::chat::{Operation, State};
 use crate::consensus::{self, Consensus, Links, Machine, Pair};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
-use crate::limits::Limits;
+use crate::limits::{FIRST_LINE_MAX_BYTES, Limits};
 use crate::peer::{self, Credentials, Link, LinkTiming};
 use crate::protocol::client::{Member, Survivor};
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::Introduction;
 use crate::storage::{DataDirectory, Holder, Identity, Neighbours, Unlocked};
 use crate::types::{Address, NodeId, ReplicaId, Timestamp, Uuid};
-
-/// Longest first line of a connection: a peer's hello.
-const FIRST_LINE_MAX_BYTES: usize = 4096;
 
 /// Everything a replica must know.
 #[derive(Clone, Debug)]
@@ -285,7 +282,7 @@ impl Replica {
         let mut first_line = Vec::new();
         // What breaks here is noticed at the other end.
         if let Ok(true) = read_line(&mut stream, &mut first_line, FIRST_LINE_MAX_BYTES).await {
-            self.serve_peer(stream, first_line, "this process".into()).await;
+            drop(self.serve_peer(stream, first_line, "this process".into(), None).await);
         }
     }
 
@@ -343,25 +340,40 @@ impl Replica {
     }
 
     /// Takes over a connection whose first line said that a peer calls, until
-    /// it ends. `stream` has what was read beyond that line.
-    pub async fn serve_peer(&self, stream: BufReader<Stream>, first_line: Vec<u8>, remote: String) {
+    /// it ends. `stream` has what was read beyond that line. Sends on `proved`
+    /// once the caller has proved that it holds the cluster's key; until then
+    /// the time that it takes is the caller's to bound.
+    ///
+    /// # Errors
+    /// Why the peer was refused, in words of this replica's own: nothing that a
+    /// stranger wrote is in them. [`ErrorCode::Io`] when the connection broke.
+    pub async fn serve_peer(
+        &self,
+        stream: BufReader<Stream>,
+        first_line: Vec<u8>,
+        remote: String,
+        proved: Option<oneshot::Sender<()>>,
+    ) -> Result<()> {
         let inner = self.0.clone();
         let mut stopped = self.0.phase.subscribe();
         let (reader, writer) = tokio::io::split(stream);
         let reader = BufReader::with_capacity(64 * 1024, reader);
-        let service = |caller, location| MemberService::new(inner, caller, location);
+        let service = |caller, location| {
+            // Whoever does not ask does not bound it.
+            let _ = proved.map(|proved| proved.send(()));
+            MemberService::new(inner, caller, location)
+        };
         let serving =
             peer::accept(&self.0.host, &self.0.credentials, &first_line, reader, writer, service);
         tokio::select! {
             biased;
-            result = serving => if let Err(error) = result {
-                if matches!(error.code, ErrorCode::PermissionDenied | ErrorCode::WrongCluster) {
-                    tracing::warn!(remote, %error, "refused a peer");
-                } else {
+            result = serving => {
+                if let Err(error) = &result {
                     tracing::debug!(remote, %error, "a peer's connection ended");
                 }
-            },
-            _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+                result
+            }
+            _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => Ok(()),
         }
     }
 

@@ -132,7 +132,7 @@ impl Cluster {
                     let mut stream = BufReader::new(stream);
                     let mut first = Vec::new();
                     if read_line(&mut stream, &mut first, 4096).await.unwrap_or(false) {
-                        replica.serve_peer(stream, first, remote).await;
+                        drop(replica.serve_peer(stream, first, remote, None).await);
                     }
                 });
             }

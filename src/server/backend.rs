@@ -5,7 +5,7 @@
 //! login happened. Behind this trait the tests bring about such days at will.
 
 use tokio::io::BufReader;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::chat::{Operation, State};
@@ -39,13 +39,16 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// What this server knows of itself and the cluster.
     fn status(&self) -> BoxFuture<'static, ServerStatus>;
     /// Takes over the connection of another replica, to the one that it called.
+    /// Sends on `proved` once the caller has proved to be one, and returns why
+    /// it was refused, or what broke the connection.
     fn serve_peer(
         &self,
         to: ReplicaId,
         stream: BufReader<Stream>,
         first_line: Vec<u8>,
         remote: String,
-    ) -> BoxFuture<'static, ()>;
+        proved: oneshot::Sender<()>,
+    ) -> BoxFuture<'static, Result<()>>;
 }
 
 impl dyn Backend {
@@ -91,8 +94,9 @@ impl Backend for Hosting {
         stream: BufReader<Stream>,
         first_line: Vec<u8>,
         remote: String,
-    ) -> BoxFuture<'static, ()> {
+        proved: oneshot::Sender<()>,
+    ) -> BoxFuture<'static, Result<()>> {
         let hosting = self.clone();
-        Box::pin(async move { hosting.serve_peer(to, stream, first_line, remote).await })
+        Box::pin(async move { hosting.serve_peer(to, stream, first_line, remote, proved).await })
     }
 }

@@ -22,7 +22,7 @@ use super::follow::{Follow, stopping};
 use super::greeting::read_to_end;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Writer};
-use super::slots::Slot;
+use super::slots::{Slot, gave_way};
 use super::stop::Stop;
 use super::wire::{push_error, push_result};
 use super::work::{Effect, Finished, Work};
@@ -144,6 +144,7 @@ impl Connection {
         W: AsyncWrite + Unpin,
     {
         let (mut stopped, mut stop_requested) = (false, std::pin::pin!(stop.requested()));
+        let mut given_away = std::pin::pin!(self.slot.given_away().fuse());
         loop {
             self.take_lines(incoming);
             if self.outgoing.is_over_bound() {
@@ -179,6 +180,7 @@ impl Connection {
                         return End::Broken(error);
                     }
                 }
+                () = &mut given_away => self.refuse(None, gave_way()),
                 () = sleep_until(give_up), if closing.is_some() || on_probation => {
                     if closing.is_some() {
                         return End::OutOfTime;

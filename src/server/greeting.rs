@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -10,14 +11,17 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Shared;
 use super::connection;
 use super::follow::stopping;
-use super::slots::Slot;
+use super::slots::{Slot, gave_way};
 use super::stop::Stop;
 use super::wire::{is_object, push_error};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Stream;
-use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION};
+use crate::limits::{FIRST_LINE_MAX_BYTES, PROTOCOL_VERSION};
 use crate::protocol::client::{Role, ServerHello};
 use crate::protocol::codec;
+
+/// What is read at once of a connection that has shown nothing yet.
+const READ_BYTES: usize = 1024;
 
 /// How long an error line and the close after it may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -27,6 +31,8 @@ pub(super) struct Peer {
     pub(super) slot: Slot,
     pub(super) stream: BufReader<Stream>,
     pub(super) first_line: Vec<u8>,
+    /// By then it must have proved to be one.
+    pub(super) until: Instant,
 }
 
 /// Serves a new connection: to its end if it is a client's, up to its first
@@ -37,13 +43,18 @@ pub(super) async fn serve(
     mut slot: Slot,
     mut stop: Stop,
 ) -> Option<Peer> {
-    let mut stream = BufReader::new(stream);
+    let mut stream = BufReader::with_capacity(READ_BYTES, stream);
     let mut line = Vec::new();
     let wait_ms = shared.limits.first_line_timeout_ms;
     let until = Instant::now() + Duration::from_millis(wait_ms);
-    let read = codec::read_line(&mut stream, &mut line, CLIENT_LINE_MAX_BYTES);
+    let read = codec::read_line(&mut stream, &mut line, FIRST_LINE_MAX_BYTES);
     let role = tokio::select! { biased;
         () = stop.requested() => Err(stopping()),
+        () = slot.given_away() => {
+            shared.refused(slot.address(), &gave_way());
+            last_word(stream, gave_way());
+            return None;
+        }
         read = timeout_at(until, read) => match read {
             Ok(Ok(true)) => role(&line),
             Ok(Ok(false)) => return None,
@@ -74,10 +85,8 @@ pub(super) async fn serve(
             connection::serve(shared, stream, slot, stop, &hello, until).await;
             None
         }
-        Ok(Role::Peer) => {
-            slot.peer();
-            Some(Peer { slot, stream, first_line: line })
-        }
+        // Its word alone makes it no replica; see `Slot::peer`.
+        Ok(Role::Peer) => Some(Peer { slot, stream, first_line: line, until }),
         Err(error) => {
             shared.refused(slot.address(), &error);
             farewell(stream, error).await;
@@ -141,6 +150,15 @@ where
         read_to_end(&mut stream).await
     })
     .await;
+}
+
+/// Says why a connection ends, if it takes that at once, and closes it: of those
+/// that make room for others there may be many, and none may hold the server up.
+pub(super) fn last_word<S: AsyncWrite + Unpin>(mut stream: S, error: Error) {
+    let mut line = Vec::new();
+    push_error(&mut line, None, error);
+    // Whether the client reads it is its own affair.
+    let _ = stream.write(&line).now_or_never();
 }
 
 /// Reads what the client had sent already, until it has seen the close: TCP

@@ -55,7 +55,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -65,9 +65,9 @@ use self::backend::Backend;
 use self::greeting::{Peer, farewell};
 use self::password::Passwords;
 use self::rate::{FailedLogins, Registrations, Seldom};
-use self::slots::Slots;
+use self::slots::{Slots, gave_way};
 use self::stop::Stop;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Listener};
 use crate::limits::Limits;
 use crate::survival::{Door, Hosting};
@@ -103,6 +103,7 @@ struct Shared {
     registrations: Registrations,
     slots: Arc<Slots>,
     refusals: Seldom,
+    refused_peers: Seldom,
 }
 
 impl Shared {
@@ -114,6 +115,21 @@ impl Shared {
                 tracing::info!(address, code = %error.code, held_back, "refused a connection");
             }
             None => tracing::debug!(address, code = %error.code, "refused a connection"),
+        }
+    }
+}
+
+impl Shared {
+    /// Logs why somebody who called as a replica was refused; of a flood only
+    /// some. It may be an attack, or a server with another cluster's key.
+    fn peer_ended(&self, address: &str, result: Result<()>) {
+        let Err(error) = result else { return };
+        // A broken connection is nobody's fault.
+        if error.code == ErrorCode::Io {
+            return;
+        }
+        if let Some(held_back) = self.refused_peers.allow() {
+            tracing::warn!(address, %error, held_back, "refused a peer");
         }
     }
 }
@@ -145,6 +161,7 @@ impl Server {
             registrations: Registrations::new(&limits),
             slots: Slots::new(&limits),
             refusals: Seldom::default(),
+            refused_peers: Seldom::default(),
             host,
             backend,
             limits,
@@ -243,17 +260,36 @@ impl Server {
     ) {
         match ended {
             Ok(None) => {}
-            Ok(Some(Peer { slot, stream, first_line })) => {
-                let remote = slot.address().to_string();
-                let served = self.shared.backend.serve_peer(replica, stream, first_line, remote);
-                peers.spawn(async move {
-                    served.await;
-                    drop(slot);
-                });
+            Ok(Some(peer)) => {
+                peers.spawn(serve_peer(Arc::clone(&self.shared), replica, peer));
             }
             Err(error) => report(Err(error)),
         }
     }
+}
+
+/// Hands a connection that calls itself a replica's to the one that it called.
+/// It has its slot for good once it has proved to be one, which it does in time
+/// and before others need the slot, or it goes.
+async fn serve_peer(shared: Arc<Shared>, replica: ReplicaId, peer: Peer) {
+    let Peer { mut slot, stream, first_line, until } = peer;
+    let (proved, proof) = oneshot::channel();
+    let remote = slot.address().to_string();
+    let served = shared.backend.serve_peer(replica, stream, first_line, remote, proved);
+    tokio::pin!(served);
+    tokio::select! { biased;
+        result = &mut served => return shared.peer_ended(slot.address(), result),
+        Ok(()) = proof => slot.peer(),
+        () = slot.given_away() => return shared.refused(slot.address(), &gave_way()),
+        () = sleep_until(until) => {
+            let late = Error::new(
+                ErrorCode::PermissionDenied,
+                "whoever called as a replica did not prove to be one in time",
+            );
+            return shared.peer_ended(slot.address(), Err(late));
+        }
+    }
+    shared.peer_ended(slot.address(), served.await);
 }
 
 /// Reports a task that panicked: a defect, and one connection less.

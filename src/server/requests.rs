@@ -78,6 +78,9 @@ impl Connection {
             self.refuse(Some(id), error);
             return Ok(());
         }
+        if logs_in {
+            self.slot.logs_in();
+        }
         match request {
             Request::Authenticate { token } => {
                 let (caller, token) = (self.caller(deadline), Zeroizing::new(token));

@@ -149,16 +149,22 @@ impl Hosting {
     }
 
     /// Takes over a connection whose first line said that a peer calls one of
-    /// the replicas, until it ends.
+    /// the replicas, until it ends. Sends on `proved` once the caller has
+    /// proved to be a replica.
+    ///
+    /// # Errors
+    /// Those of [`Replica::serve_peer`].
     pub async fn serve_peer(
         &self,
         to: ReplicaId,
         stream: BufReader<Stream>,
         first_line: Vec<u8>,
         remote: String,
-    ) {
-        if let Some(replica) = self.replica(to) {
-            replica.serve_peer(stream, first_line, remote).await;
+        proved: oneshot::Sender<()>,
+    ) -> Result<()> {
+        match self.replica(to) {
+            Some(replica) => replica.serve_peer(stream, first_line, remote, Some(proved)).await,
+            None => Ok(()),
         }
     }
 

@@ -1,3 +1,5 @@
+use tokio::io::AsyncReadExt;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -103,11 +105,58 @@ async fn strangers_cannot_take_the_slots_of_people_and_replicas() {
     let mut peers = Vec::new();
     for _ in 0..2 {
         let mut peer = rig.connect("127.0.0.1").await;
-        peer.say(r#"{"ftchat":1,"role":"peer"}"#).await;
+        peer.say(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
         let mut line = String::new();
         peer.stream.read_line(&mut line).await.expect("memory");
-        assert!(line.starts_with(r#"{"ftchat":1,"role":"peer"} from"#), "{line}");
+        assert!(line.starts_with(r#"{"ftchat":1,"role":"peer","proof":1} from"#), "{line}");
         peers.push(peer);
     }
     drop((person, strangers));
+}
+
+/// Whether a connection was closed, whatever it was told before.
+async fn is_closed(client: &mut Client) -> bool {
+    let mut rest = Vec::new();
+    let read = client.stream.read_to_end(&mut rest);
+    timeout(Duration::from_millis(1), read).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_silent_cannot_keep_people_and_replicas_out() {
+    let rig = few(6, 4);
+    let mut person = rig.registered("alice").await;
+    let mut silent = Vec::new();
+    for _ in 0..30 {
+        silent.push(rig.connect("127.0.0.1").await);
+    }
+    // All six slots are taken, and still the next ones get in.
+    let mut late = rig.client().await;
+    late.ask(json!({"authenticate": {"token": token("alice")}})).await;
+    let mut peer = rig.connect("127.0.0.1").await;
+    peer.say(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let mut open = 0;
+    for client in &mut silent {
+        open += usize::from(!is_closed(client).await);
+    }
+    assert_eq!(open, 3, "six slots without two people and a replica");
+    person.ask(json!({"whoami": {}})).await["result"]["session"].as_object().expect("stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_says_to_be_a_replica_goes_in_time_and_gives_way() {
+    let rig = few(4, 4);
+    let mut liars = Vec::new();
+    for _ in 0..8 {
+        let mut liar = rig.connect("127.0.0.1").await;
+        liar.say(r#"{"ftchat":1,"role":"peer"}"#).await;
+        liars.push(liar);
+    }
+    let mut replica = rig.connect("127.0.0.1").await;
+    replica.say(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for mut liar in liars {
+        assert!(is_closed(&mut liar).await, "it did not prove anything within five seconds");
+    }
+    assert!(!is_closed(&mut replica).await);
 }

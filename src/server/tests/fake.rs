@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::chat::{Batch, Effects, Operation, Outcome, State};
@@ -291,24 +291,31 @@ impl Backend for FakeReplica {
             }
         })
     }
-    /// Says back what it was handed, then echoes.
+    /// Says back what it was handed, then echoes. Takes a first line that
+    /// holds "proof" for one.
     fn serve_peer(
         &self,
         _: ReplicaId,
         mut stream: BufReader<Stream>,
         first_line: Vec<u8>,
         remote: String,
-    ) -> BoxFuture<'static, ()> {
+        proved: oneshot::Sender<()>,
+    ) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
+            let mut unproved = Some(proved);
+            if first_line.windows(5).any(|word| word == b"proof") {
+                unproved.take().map(|proved| proved.send(()));
+            }
             let greeting = [&first_line[..], b" from ", remote.as_bytes(), b"\n"].concat();
             let mut buffer = [0; 64];
             let mut send = greeting;
             while stream.write_all(&send).await.is_ok() {
                 match stream.read(&mut buffer).await {
                     Ok(count) if count > 0 => send = buffer[..count].to_vec(),
-                    _ => return,
+                    _ => break,
                 }
             }
+            Ok(())
         })
     }
 }
