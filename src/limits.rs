@@ -113,6 +113,10 @@ pub struct Limits {
     /// Bytes that wait to be written to one client before it counts as a slow
     /// reader and is dropped.
     pub write_queue_max_bytes: usize,
+    /// Bytes that all client connections may hold together, in half lines,
+    /// requests in progress and answers not yet written. Beyond it each gets
+    /// by with little, and whoever holds much without need is dropped.
+    pub connection_memory_max_bytes: usize,
     /// Password hashes computed at once. Each takes 19 MiB.
     pub password_hashes_in_parallel: usize,
     /// Failed logins that an account may have from one address in one burst;
@@ -150,6 +154,9 @@ impl Default for Limits {
             first_line_timeout_ms: 5_000,
             requests_in_flight_max: 1_024,
             write_queue_max_bytes: 4 * 1024 * 1024,
+            // With ten thousand idle connections and two password hashes below
+            // 256 MiB in all.
+            connection_memory_max_bytes: 64 * 1024 * 1024,
             password_hashes_in_parallel: 2,
             failed_login_burst: 10,
             failed_login_refill_s: 6,

@@ -224,6 +224,7 @@ fn limits(values: &Values) -> Result<Limits> {
         first_line_timeout_ms: values.integer("limits.first_line_timeout_ms")?,
         requests_in_flight_max: values.integer("limits.requests_in_flight_max")?,
         write_queue_max_bytes: values.integer("limits.write_queue_max_bytes")?,
+        connection_memory_max_bytes: values.integer("limits.connection_memory_max_bytes")?,
         password_hashes_in_parallel: values.integer("limits.password_hashes_in_parallel")?,
         failed_login_burst: values.integer("limits.failed_login_burst")?,
         failed_login_refill_s: values.integer("limits.failed_login_refill_s")?,

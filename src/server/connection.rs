@@ -15,12 +15,13 @@ use std::time::Duration;
 use futures::future::{AbortHandle, Abortable, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Shared;
 use super::follow::{Follow, stopping};
 use super::greeting::read_to_end;
 use super::incoming::Incoming;
+use super::memory::Share;
 use super::outgoing::{Outgoing, Writer};
 use super::slots::{Slot, gave_way};
 use super::stop::Stop;
@@ -39,6 +40,21 @@ const FOLLOWS_MAX: usize = 16;
 /// client has broken the rules.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a client may take nothing of what waits for it before it has to go,
+/// if others wait for the memory.
+const STALL: Duration = Duration::from_secs(2);
+
+/// How long a client waits for the memory that its long line takes, and how
+/// often it is looked for.
+const STARVE_MAX: Duration = Duration::from_secs(5);
+const STARVE_RETRY: Duration = Duration::from_millis(50);
+
+/// How long a line may take that is longer than what an idle connection holds.
+const LONG_LINE: Duration = Duration::from_secs(30);
+
+/// Memory that a request in progress takes beside its own bytes.
+const REQUEST_BYTES: usize = 1024;
+
 /// After the last answer, how long to wait for the client to close as well.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -53,6 +69,11 @@ pub(super) struct Connection {
     pub(super) sequence: Sequence,
     pub(super) proposals: usize,
     pending: FuturesUnordered<Work>,
+    /// Memory that they take; answered ones count as long as the average.
+    pending_bytes: usize,
+    /// Of the line that was taken last.
+    pub(super) line_bytes: usize,
+    share: Share,
     follows: FuturesUnordered<BoxFuture<'static, (u64, Option<Error>)>>,
     following: BTreeMap<u64, AbortHandle>,
     /// Whether a request is in progress that the next ones wait for.
@@ -85,7 +106,8 @@ pub(super) async fn serve(
     let already_read = stream.buffer().to_vec();
     let (reader, writer) = tokio::io::split(stream.into_inner());
     let mut incoming = Incoming::new(reader, &already_read);
-    let outgoing = Outgoing::new(shared.limits.write_queue_max_bytes);
+    let memory = Arc::clone(&shared.memory);
+    let outgoing = Outgoing::new(shared.limits.write_queue_max_bytes, Arc::clone(&memory));
     outgoing.push(|buffer| buffer.extend_from_slice(hello));
     let mut writer = Writer::new(writer, Arc::clone(&outgoing));
     let mut connection = Connection {
@@ -96,6 +118,9 @@ pub(super) async fn serve(
         sequence: Sequence::default(),
         proposals: 0,
         pending: FuturesUnordered::new(),
+        pending_bytes: 0,
+        line_bytes: 0,
+        share: Share::new(memory),
         follows: FuturesUnordered::new(),
         following: BTreeMap::new(),
         barrier: false,
@@ -114,12 +139,11 @@ pub(super) async fn serve(
         }
         End::Broken(error) => tracing::debug!(address, %error, "connection broke"),
         End::SlowReader => {
-            let bound = shared.limits.write_queue_max_bytes;
             if let Some(held_back) = shared.refusals.allow() {
                 tracing::warn!(
                     address,
                     held_back,
-                    "dropped a client that did not read its answers: over {bound} bytes waited"
+                    "dropped a client that did not read its answers"
                 );
             }
         }
@@ -144,16 +168,20 @@ impl Connection {
         W: AsyncWrite + Unpin,
     {
         let (mut stopped, mut stop_requested) = (false, std::pin::pin!(stop.requested()));
+        let (outgoing, mut stall_timer) =
+            (Arc::clone(&self.outgoing), std::pin::pin!(sleep(STALL)));
+        let mut starved: Option<Instant> = None;
         let mut given_away = std::pin::pin!(self.slot.given_away().fuse());
         loop {
             self.take_lines(incoming);
-            if self.outgoing.is_over_bound() {
+            self.count_memory(incoming);
+            if self.outgoing.is_over_bound(self.memory_is_short()) {
                 // Many short requests came with one read: the client is slow
                 // only if its socket does not take the answers now.
                 if let Some(error) = writer.run().now_or_never() {
                     return End::Broken(error);
                 }
-                if self.outgoing.is_over_bound() {
+                if self.outgoing.is_over_bound(self.memory_is_short()) {
                     return End::SlowReader;
                 }
             }
@@ -164,6 +192,18 @@ impl Connection {
                 return End::Finished;
             }
             let wants_input = !asks_no_more && self.may_take();
+            let starves = wants_input && incoming.is_full() && self.memory_is_short();
+            let starving_since = starves.then(|| *starved.get_or_insert_with(Instant::now));
+            if starving_since.is_some_and(|since| since.elapsed() > STARVE_MAX) {
+                self.refuse(None, no_memory());
+                continue;
+            }
+            if starves {
+                self.shared.memory.want();
+            }
+            starved = starving_since;
+            let long_line = incoming.long_line_since().filter(|_| wants_input);
+            let may_grow = !self.memory_is_short();
             let on_probation = self.slot.on_probation() && !self.barrier;
             let (closing, give_up) = (self.closing, self.closing.unwrap_or(probation_end));
             // Finished requests first and writing after them: answers gather
@@ -175,12 +215,22 @@ impl Connection {
                 }
                 () = self.progress() => {}
                 error = writer.run() => return End::Broken(error),
-                result = incoming.fill(), if wants_input => {
+                result = incoming.fill(may_grow), if wants_input && !starves => {
                     if let Err(error) = result {
                         return End::Broken(error);
                     }
                 }
                 () = &mut given_away => self.refuse(None, gave_way()),
+                () = sleep_until(long_line.unwrap_or(give_up) + LONG_LINE), if long_line.is_some() => {
+                    self.refuse(None, line_too_slow());
+                }
+                () = sleep(STARVE_RETRY), if starves => {}
+                () = outgoing.stalled(STALL, stall_timer.as_mut()) => {
+                    if self.shared.memory.was_wanted(STALL) {
+                        return End::SlowReader;
+                    }
+                    self.outgoing.be_patient();
+                }
                 () = sleep_until(give_up), if closing.is_some() || on_probation => {
                     if closing.is_some() {
                         return End::OutOfTime;
@@ -198,6 +248,7 @@ impl Connection {
             let mut any = false;
             while let Poll::Ready(Some(finished)) = self.pending.poll_next_unpin(cx) {
                 self.proposals -= usize::from(finished.was_proposal);
+                self.pending_bytes -= self.pending_bytes / (self.pending.len() + 1);
                 self.finish(finished);
                 any = true;
             }
@@ -225,17 +276,32 @@ impl Connection {
         self.closing.is_none()
             && !self.barrier
             && self.pending.len() < self.shared.limits.requests_in_flight_max.max(1)
+            && (self.pending.is_empty() || !self.memory_is_short())
+    }
+
+    /// Says how much memory the connection holds beyond an idle one's, apart
+    /// from what is to be written, which counts itself.
+    fn count_memory<R: AsyncRead + Unpin>(&mut self, incoming: &Incoming<R>) {
+        self.share.set(incoming.extra_bytes() + self.pending_bytes);
+    }
+
+    fn memory_is_short(&self) -> bool {
+        match self.session {
+            Some(_) => self.shared.memory.is_short(),
+            None => self.shared.memory.is_short_for_strangers(),
+        }
     }
 
     /// Starts a request that runs beside others.
     pub(super) fn start(&mut self, work: Work) {
+        self.pending_bytes += REQUEST_BYTES + self.line_bytes;
         self.pending.push(work);
     }
 
     /// Starts a request that later ones wait for.
     pub(super) fn start_barrier(&mut self, work: BoxFuture<'static, Finished>) {
         self.barrier = true;
-        self.pending.push(Work::Other(work));
+        self.start(Work::Other(work));
     }
 
     /// Answers a request.
@@ -326,6 +392,21 @@ impl Connection {
             self.outgoing.push(|buffer| push_error(buffer, Some(id), error));
         }
     }
+}
+
+fn no_memory() -> Error {
+    Error::new(
+        ErrorCode::TooManyConnections,
+        "this server holds too many unfinished lines and unread answers to take a long line; \
+         try another server, or later",
+    )
+}
+
+fn line_too_slow() -> Error {
+    Error::new(
+        ErrorCode::InvalidRequest,
+        format!("a long line must be complete within {} seconds", LONG_LINE.as_secs()),
+    )
 }
 
 fn probation_over() -> Error {

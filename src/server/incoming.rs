@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
 use zeroize::Zeroize;
 
 use crate::error::{Error, ErrorCode, Result};
@@ -28,6 +29,8 @@ pub(super) struct Incoming<R> {
     /// Up to here `unread` has no newline.
     searched: usize,
     ended: bool,
+    /// Since when the next line has been under way.
+    began: Option<Instant>,
 }
 
 impl<R: AsyncRead + Unpin> Incoming<R> {
@@ -35,7 +38,14 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
     pub(super) fn new(reader: R, already_read: &[u8]) -> Self {
         let mut buffer = already_read.to_vec();
         buffer.resize(already_read.len().max(IDLE_BYTES), 0);
-        Incoming { reader, buffer, unread: 0..already_read.len(), searched: 0, ended: false }
+        Incoming {
+            reader,
+            buffer,
+            unread: 0..already_read.len(),
+            searched: 0,
+            ended: false,
+            began: None,
+        }
     }
 
     /// The reader, for those who need no lines any more.
@@ -46,6 +56,22 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
     /// Whether the client has closed its half. What is left is half a line.
     pub(super) fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// What it holds beyond what an idle connection does.
+    pub(super) fn extra_bytes(&self) -> usize {
+        self.buffer.len().saturating_sub(IDLE_BYTES)
+    }
+
+    /// Whether nothing can be read before the buffer grows.
+    pub(super) fn is_full(&self) -> bool {
+        self.unread.len() == self.buffer.len()
+    }
+
+    /// Since when a line has been under way that is longer than what an idle
+    /// connection holds. Such a line is memory that others cannot have.
+    pub(super) fn long_line_since(&self) -> Option<Instant> {
+        self.began.filter(|_| self.extra_bytes() > 0)
     }
 
     /// The next line without its newline, if a whole one has been read. The
@@ -65,17 +91,24 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
                 format!("a line has at most {CLIENT_LINE_MAX_BYTES} bytes"),
             ));
         }
-        let Some(end) = end else { return Ok(None) };
+        let Some(end) = end else {
+            if !self.unread.is_empty() {
+                self.began.get_or_insert_with(Instant::now);
+            }
+            return Ok(None);
+        };
+        self.began = None;
         let start = std::mem::replace(&mut self.unread.start, end + 1);
         Ok(Some(&mut self.buffer[start..end]))
     }
 
     /// Reads once. May be cancelled without loss. Call it only when
-    /// [`Incoming::next_line`] had no line.
+    /// [`Incoming::next_line`] had no line. The buffer grows when it must, and
+    /// before it must where that makes for fewer reads and `may_grow`.
     ///
     /// # Errors
     /// Those of the connection.
-    pub(super) async fn fill(&mut self) -> io::Result<()> {
+    pub(super) async fn fill(&mut self, may_grow: bool) -> io::Result<()> {
         if self.unread.start > 0 {
             self.buffer.copy_within(self.unread.clone(), 0);
             self.searched -= self.unread.start;
@@ -91,7 +124,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         let read = self.reader.read(&mut self.buffer[self.unread.end..]).await?;
         self.unread.end += read;
         self.ended = read == 0;
-        if self.unread.end == self.buffer.len() {
+        if may_grow && self.unread.end == self.buffer.len() {
             // There is more where this came from: fewer, larger reads.
             self.grow();
         }
@@ -125,12 +158,12 @@ mod tests {
         assert_eq!(text(incoming.next_line()).as_deref(), Some("first"));
         assert_eq!(text(incoming.next_line()), None);
         client.write_all(b"ond\n\nha").await.expect("room");
-        incoming.fill().await.expect("open");
+        incoming.fill(true).await.expect("open");
         assert_eq!(text(incoming.next_line()).as_deref(), Some("second"));
         assert_eq!(text(incoming.next_line()).as_deref(), Some(""));
         assert_eq!(text(incoming.next_line()), None);
         drop(client);
-        incoming.fill().await.expect("closed, not broken");
+        incoming.fill(true).await.expect("closed, not broken");
         assert!(incoming.ended());
         assert_eq!(text(incoming.next_line()), None, "half a line is none");
     }
@@ -142,7 +175,7 @@ mod tests {
                 return Ok(line.len());
             }
             assert!(!incoming.ended(), "another line");
-            incoming.fill().await.expect("memory");
+            incoming.fill(true).await.expect("memory");
         }
     }
 
@@ -165,7 +198,27 @@ mod tests {
         let mut incoming = Incoming::new(&bytes[..], b"");
         assert_eq!(next_length(&mut incoming).await.expect("fits"), 50_000);
         assert!(incoming.buffer.len() > IDLE_BYTES);
-        incoming.fill().await.expect("at the end");
+        incoming.fill(true).await.expect("at the end");
         assert_eq!(incoming.buffer.len(), IDLE_BYTES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_line_is_known_by_its_beginning() {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let mut incoming = Incoming::new(server, b"short");
+        assert_eq!(text(incoming.next_line()), None);
+        assert_eq!(incoming.long_line_since(), None, "it takes no room yet");
+        let began = Instant::now();
+        for _ in 0..3 {
+            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+            client.write_all(&[b'x'; 3_000]).await.expect("room");
+            incoming.fill(false).await.expect("open");
+            assert_eq!(text(incoming.next_line()), None);
+        }
+        assert_eq!(incoming.long_line_since(), Some(began));
+        client.write_all(b"\nnext").await.expect("room");
+        incoming.fill(true).await.expect("open");
+        assert_eq!(text(incoming.next_line()).map(|line| line.len()), Some(9_005));
+        assert_eq!(incoming.long_line_since(), None);
     }
 }

@@ -14,8 +14,8 @@
 //! - **Following without loss.** None missed, none twice; and a follow that
 //!   cannot be sure ends with an error instead of falling silent.
 //! - **Bounds.** Lines, nesting, requests in flight, unwritten answers,
-//!   connections in total, per address and of strangers, password hashes at
-//!   once, guesses and registrations: all are bounded by
+//!   connections in total, per address and of strangers, the memory that all
+//!   of them hold together, password hashes at once, guesses and registrations: all are bounded by
 //!   [`crate::limits::Limits`], and whoever exceeds one is told which.
 //! - **Silence about secrets.** Passwords are hashed before anything is
 //!   proposed and wiped from memory as far as this program holds them;
@@ -30,7 +30,7 @@
 //! - `greeting`, `connection`: the life of a connection; `incoming`,
 //!   `outgoing`, `wire`: its lines; `work`: requests in progress.
 //! - `requests`, `sessions`, `reads`, `follow`: what is asked and answered.
-//! - `slots`, `rate`, `password`: what protects the server and its people.
+//! - `slots`, `memory`, `rate`, `password`: what protects the server and its people.
 //! - `backend`: the replica as seen from here; `stop`: the signal.
 
 mod backend;
@@ -38,6 +38,7 @@ mod connection;
 mod follow;
 mod greeting;
 mod incoming;
+mod memory;
 mod outgoing;
 mod password;
 mod rate;
@@ -63,6 +64,7 @@ pub use self::password::PasswordCost;
 
 use self::backend::Backend;
 use self::greeting::{Peer, farewell};
+use self::memory::Memory;
 use self::password::Passwords;
 use self::rate::{FailedLogins, Registrations, Seldom};
 use self::slots::{Slots, gave_way};
@@ -102,6 +104,7 @@ struct Shared {
     failed_logins: FailedLogins,
     registrations: Registrations,
     slots: Arc<Slots>,
+    memory: Arc<Memory>,
     refusals: Seldom,
     refused_peers: Seldom,
 }
@@ -160,6 +163,7 @@ impl Server {
             failed_logins: FailedLogins::new(&limits),
             registrations: Registrations::new(&limits),
             slots: Slots::new(&limits),
+            memory: Memory::new(limits.connection_memory_max_bytes),
             refusals: Seldom::default(),
             refused_peers: Seldom::default(),
             host,

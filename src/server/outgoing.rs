@@ -7,66 +7,133 @@
 //! [`Outgoing::room`] first, so that reading slowly is no offence.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::memory::{Memory, Share};
 
 /// While more than this waits to be written, no page is made.
 const ROOM_BYTES: usize = 64 * 1024;
 
-/// Buffers that grew beyond this are given back once they are written.
-const KEPT_BYTES: usize = 256 * 1024;
+/// Buffers that grew beyond this are given back once they are written: idle
+/// connections hold little, and there may be ten thousand of them.
+const KEPT_BYTES: usize = 1024;
+
+/// While memory is short, a client may leave so much unread.
+const SHORT_BYTES: usize = 4 * 1024;
+
+/// While memory is short, how often to look whether it still is.
+const SHORT_RETRY: Duration = Duration::from_millis(50);
 
 /// The write queue of one connection.
 pub(super) struct Outgoing {
     queue: Mutex<Queue>,
     room: Notify,
     max_bytes: usize,
+    memory: Arc<Memory>,
 }
 
-#[derive(Default)]
 struct Queue {
     waiting: Vec<u8>,
     /// Bytes that the writer has taken and not yet written.
     taken_bytes: usize,
+    /// What holds the bytes that the writer has taken.
+    taken_capacity: usize,
+    /// Since when the client has taken nothing of what waits.
+    waits_since: Option<Instant>,
     writer: Option<Waker>,
+    share: Share,
 }
 
 impl Queue {
     fn bytes(&self) -> usize {
         self.waiting.len() + self.taken_bytes
     }
+
+    /// Counts the memory that it takes, also while nobody looks at the bounds:
+    /// a follow adds to it by itself.
+    fn count(&mut self) {
+        self.share.set(self.waiting.capacity() + self.taken_capacity);
+    }
 }
 
 impl Outgoing {
-    pub(super) fn new(max_bytes: usize) -> Arc<Self> {
-        Arc::new(Outgoing { queue: Mutex::default(), room: Notify::new(), max_bytes })
+    pub(super) fn new(max_bytes: usize, memory: Arc<Memory>) -> Arc<Self> {
+        let queue = Mutex::new(Queue {
+            waiting: Vec::new(),
+            taken_bytes: 0,
+            taken_capacity: 0,
+            waits_since: None,
+            writer: None,
+            share: Share::new(Arc::clone(&memory)),
+        });
+        Arc::new(Outgoing { queue, room: Notify::new(), max_bytes, memory })
     }
 
     /// Lets `append` add whole lines to the queue.
     pub(super) fn push(&self, append: impl FnOnce(&mut Vec<u8>)) {
         let mut queue = self.queue();
         append(&mut queue.waiting);
+        queue.count();
+        queue.waits_since.get_or_insert_with(Instant::now);
         if let Some(writer) = queue.writer.take() {
             writer.wake();
         }
     }
 
-    /// Whether the client reads so slowly that the connection must end.
-    pub(super) fn is_over_bound(&self) -> bool {
-        self.queue().bytes() > self.max_bytes
+    /// Whether the client reads so slowly that the connection must end; sooner
+    /// when memory is short for it.
+    pub(super) fn is_over_bound(&self, short: bool) -> bool {
+        let max = if short { SHORT_BYTES } else { self.max_bytes };
+        self.queue().bytes() > max
     }
 
-    /// Waits until so little is queued that a page may be added.
+    /// Resolves when the client has for so long taken nothing of more than may
+    /// wait while memory is short. `timer` is only its own. May be dropped and
+    /// called again at any time.
+    pub(super) async fn stalled(&self, limit: Duration, mut timer: Pin<&mut Sleep>) {
+        std::future::poll_fn(|cx| {
+            // Who adds to the queue wakes the writer, which is of the same task.
+            let Some(until) = self.waits_since().map(|since| since + limit) else {
+                return Poll::Pending;
+            };
+            if timer.deadline() != until {
+                timer.as_mut().reset(until);
+            }
+            timer.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    fn waits_since(&self) -> Option<Instant> {
+        let queue = self.queue();
+        queue.waits_since.filter(|_| queue.bytes() > SHORT_BYTES)
+    }
+
+    /// Lets the time of [`Outgoing::stalled`] begin anew.
+    pub(super) fn be_patient(&self) {
+        self.queue().waits_since = Some(Instant::now());
+    }
+
+    /// Waits until so little is queued, and so much memory is left, that a page
+    /// may be added.
     pub(super) async fn room(&self) {
         loop {
             let change = self.room.notified();
-            if self.queue().bytes() <= ROOM_BYTES.min(self.max_bytes / 2) {
+            if self.queue().bytes() > ROOM_BYTES.min(self.max_bytes / 2) {
+                change.await;
+            } else if self.memory.is_short() {
+                self.memory.want();
+                sleep(SHORT_RETRY).await;
+            } else {
                 return;
             }
-            change.await;
         }
     }
 
@@ -118,7 +185,10 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 }
                 self.written += count;
                 self.unflushed = true;
-                self.outgoing.queue().taken_bytes -= count;
+                let mut queue = self.outgoing.queue();
+                queue.taken_bytes -= count;
+                queue.waits_since = Some(Instant::now());
+                drop(queue);
                 self.outgoing.room.notify_waiters();
             }
             self.written = 0;
@@ -130,6 +200,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 let mut queue = self.outgoing.queue();
                 std::mem::swap(&mut queue.waiting, &mut self.batch);
                 queue.taken_bytes = self.batch.len();
+                queue.taken_capacity = self.batch.capacity();
+                queue.count();
+                if self.batch.is_empty() {
+                    queue.waits_since = None;
+                }
                 if self.batch.is_empty() && !to_the_end {
                     queue.writer = Some(cx.waker().clone());
                 }
@@ -148,14 +223,13 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::io::AsyncReadExt;
     use tokio::time::timeout;
 
     #[tokio::test(start_paused = true)]
     async fn what_is_pushed_while_a_write_waits_goes_out_in_order() {
         let (mut client, server) = tokio::io::duplex(4);
-        let outgoing = Outgoing::new(1000);
+        let outgoing = Outgoing::new(1000, Memory::new(usize::MAX));
         let mut writer = Writer::new(server, Arc::clone(&outgoing));
         outgoing.push(|buffer| buffer.extend(b"first\n"));
         let blocked = timeout(Duration::from_secs(1), writer.run()).await;
@@ -176,13 +250,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pages_wait_for_room_and_the_bound_is_noticed() {
         let (mut client, server) = tokio::io::duplex(1);
-        let outgoing = Outgoing::new(100);
+        let outgoing = Outgoing::new(100, Memory::new(usize::MAX));
         let mut writer = Writer::new(server, Arc::clone(&outgoing));
         outgoing.push(|buffer| buffer.extend([b'x'; 100]));
-        assert!(!outgoing.is_over_bound());
+        assert!(!outgoing.is_over_bound(false));
         assert!(timeout(Duration::from_secs(1), outgoing.room()).await.is_err());
         outgoing.push(|buffer| buffer.push(b'y'));
-        assert!(outgoing.is_over_bound());
+        assert!(outgoing.is_over_bound(false));
         for (count, expected) in [(49, false), (2, true)] {
             let mut read = vec![0; count];
             tokio::select! { biased;
@@ -192,5 +266,21 @@ mod tests {
             let room = timeout(Duration::from_secs(1), outgoing.room()).await;
             assert_eq!(room.is_ok(), expected, "{} bytes are left", outgoing.queue().bytes());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_memory_is_short_little_may_wait_and_no_page_is_made() {
+        let memory = Memory::new(10_000);
+        let outgoing = Outgoing::new(1_000_000, Arc::clone(&memory));
+        outgoing.push(|buffer| buffer.extend([b'x'; SHORT_BYTES + 1]));
+        assert!(!outgoing.is_over_bound(false));
+        assert_eq!(outgoing.waits_since(), Some(Instant::now()));
+        outgoing.room().await;
+        let mut share = Share::new(memory);
+        share.set(10_001);
+        assert!(outgoing.is_over_bound(true));
+        assert!(timeout(Duration::from_secs(1), outgoing.room()).await.is_err());
+        share.set(0);
+        outgoing.room().await;
     }
 }

@@ -24,6 +24,7 @@ impl Connection {
         if line.iter().all(u8::is_ascii_whitespace) {
             return;
         }
+        self.line_bytes = line.len();
         let parsed = parse_request(line);
         let secret = |request: &Request| {
             matches!(

@@ -160,3 +160,91 @@ async fn who_only_says_to_be_a_replica_goes_in_time_and_gives_way() {
     }
     assert!(!is_closed(&mut replica).await);
 }
+
+fn little_memory(bytes: usize) -> Rig {
+    Rig::with(Limits { connection_memory_max_bytes: bytes, ..Limits::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_never_end_take_no_memory_from_people() {
+    let rig = little_memory(1024 * 1024);
+    let mut alice = rig.registered("alice").await;
+    let mut refused = 0;
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        let mut stranger = rig.client().await;
+        stranger.say_bytes(&[b'x'; 60_000]).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        strangers.push(stranger);
+        assert!(!rig.memory.is_short(), "half of it is for people");
+    }
+    // A long message is taken, though the strangers' half is used up.
+    let answer = alice.ask(send(1, "alice", &"x".repeat(8_000))).await;
+    assert_eq!(answer["result"]["sent"]["seq"], 1, "{answer}");
+    for stranger in &mut strangers {
+        refused += usize::from(is_closed(stranger).await);
+    }
+    assert_eq!(refused, 0, "those who came too late wait a little");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for stranger in &mut strangers {
+        refused += usize::from(is_closed(stranger).await);
+    }
+    assert!((25..40).contains(&refused), "{refused} were refused");
+    assert!(rig.memory.is_short_for_strangers());
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert!(!rig.memory.is_short_for_strangers(), "a long line must be complete in time");
+    assert!(is_closed(&mut strangers[0]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn followers_who_never_read_take_no_memory_from_those_who_do() {
+    let rig = little_memory(2 * 1024 * 1024);
+    let mut alice = rig.registered("alice").await;
+    for number in 0..50 {
+        alice.ask(send(number, "alice", &"\u{1}".repeat(1_000))).await;
+    }
+    let mut deaf = Vec::new();
+    for _ in 0..8 {
+        let mut client = rig.client().await;
+        client.ask(json!({"authenticate": {"token": token("alice")}})).await;
+        client.request(json!({"follow": {"which": "all"}})).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        deaf.push(client);
+    }
+    assert!(rig.memory.is_short());
+    // Short for a moment: whoever takes nothing goes, and pages are made again.
+    let started = tokio::time::Instant::now();
+    let page = alice.ask(json!({"inbox": {"which": "all"}})).await;
+    assert_eq!(page["result"]["messages"]["messages"].as_array().map(Vec::len), Some(50), "{page}");
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    assert!(!rig.memory.is_short());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_in_progress_take_no_more_memory_than_there_is() {
+    let rig = little_memory(1024 * 1024);
+    let alice = rig.registered("alice").await;
+    rig.replica.answers.send_replace(false);
+    let (mut busy, mut sent) = (Vec::new(), 1);
+    for person in 0..20_u128 {
+        let mut client = rig.client().await;
+        client.ask(json!({"authenticate": {"token": token("alice")}})).await;
+        for number in 0..20 {
+            let request = send(100 * person + number, "alice", &"x".repeat(8_000));
+            // Beyond what is read the pipe takes a little.
+            if timeout(Duration::from_millis(10), client.request(request)).await.is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        busy.push(client);
+    }
+    let accepted = rig.replica.proposed().len();
+    assert!((60..200).contains(&accepted), "{accepted} of 400 are in progress");
+    rig.replica.answers.send_replace(true);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(accepted < sent, "{sent} were sent");
+    assert_eq!(rig.replica.proposed().len(), sent, "all are taken one after the other");
+    assert!(!rig.memory.is_short());
+    drop(alice);
+}

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::fake::{FakeListener, FakeReplica};
+use super::memory::Memory;
 use super::{PasswordCost, Server};
 use crate::host::Stream;
 use crate::limits::Limits;
@@ -33,6 +34,7 @@ const PASSWORD: &str = "correct horse";
 /// A running server.
 struct Rig {
     replica: Arc<FakeReplica>,
+    memory: Arc<Memory>,
     connect: mpsc::Sender<(Stream, String)>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
@@ -49,6 +51,7 @@ impl Rig {
         let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
         let server = Server::over(host, Arc::clone(&replica) as _, limits, cost);
         let server = server.expect("a possible cost");
+        let memory = Arc::clone(&server.shared.memory);
         let (connect, accept) = mpsc::channel(64);
         let (stop, stopped) = watch::channel(false);
         let listener = Box::new(FakeListener(tokio::sync::Mutex::new(accept)));
@@ -56,7 +59,7 @@ impl Rig {
             tokio::spawn(
                 async move { server.run(crate::types::ReplicaId(1), listener, stopped).await },
             );
-        Rig { replica, connect, stop, server }
+        Rig { replica, memory, connect, stop, server }
     }
 
     /// A connection that has said nothing.
