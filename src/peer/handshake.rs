@@ -37,12 +37,20 @@ pub struct Credentials {
     key: ClusterKey,
     own: Arc<watch::Sender<Introduction>>,
     location: Arc<Mutex<Option<Location>>>,
+    window: Option<u64>,
 }
 
 impl Credentials {
     /// Credentials of a replica with the given key.
     pub fn new(key: ClusterKey, own: Introduction) -> Self {
-        Credentials { key, own: Arc::new(watch::Sender::new(own)), location: Arc::default() }
+        let own = Arc::new(watch::Sender::new(own));
+        Credentials { key, own, location: Arc::default(), window: None }
+    }
+
+    /// The same of a replica that remembers operation ids for so many log
+    /// entries. It speaks with none that remembers them for another number.
+    pub fn with_window(self, entries: u64) -> Self {
+        Credentials { window: Some(entries), ..self }
     }
 
     /// Where this replica's data is, as callers are told from now on.
@@ -150,9 +158,13 @@ where
     }
     same_history(&own, &challenge.from)?;
     let proof = credentials.key.prove("caller", &parts);
-    send(writer, &PeerProof { proof, location: credentials.location() }).await?;
+    let (location, window) = (credentials.location(), credentials.window);
+    send(writer, &PeerProof { proof, location, window }).await?;
     match receive(reader).await? {
-        Answered::With(PeerWelcome { location, .. }) => Ok((challenge.from, location)),
+        Answered::With(PeerWelcome { location, window, .. }) => {
+            same_window((own.replica, credentials.window), (challenge.from.replica, window))?;
+            Ok((challenge.from, location))
+        }
         // It has proved itself, so this is to be believed.
         Answered::Refused(refusal) => Err(refusal),
     }
@@ -218,7 +230,9 @@ where
         ));
     }
     same_history(&own, &hello.from)?;
-    send(writer, &PeerWelcome { welcome: true, location: credentials.location() }).await?;
+    same_window((hello.from.replica, answer.window), (own.replica, credentials.window))?;
+    let (location, window) = (credentials.location(), credentials.window);
+    send(writer, &PeerWelcome { welcome: true, location, window }).await?;
     Ok((hello.from, answer.location))
 }
 
@@ -238,6 +252,23 @@ fn same_history(own: &Introduction, other: &Introduction) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Which operation ids a replica remembers is part of what it decides: with
+/// another window it would one day apply an operation that others take for a
+/// repetition, and their states would part in silence.
+fn same_window(one: (ReplicaId, Option<u64>), other: (ReplicaId, Option<u64>)) -> Result<()> {
+    let ((one, Some(ones)), (other, Some(others))) = (one, other) else { return Ok(()) };
+    if ones == others {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::InvalidConfig,
+        format!(
+            "replica {one} remembers operation ids for {ones} log entries and replica {other} for \
+             {others}: set limits.deduplication_window_entries to the same number on all servers"
+        ),
+    ))
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -309,163 +340,4 @@ fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::Uuid;
-    use tokio::io::{BufReader, split};
-
-    fn introduction(replica: u32, cluster: Option<u128>) -> Introduction {
-        Introduction {
-            replica: ReplicaId(replica),
-            cluster: cluster.map(Uuid::from_u128),
-            lineage: cluster.map(Uuid::from_u128),
-            incarnation: cluster.map(|_| 1),
-        }
-    }
-
-    /// Runs both sides over a pipe; the callee first reads the caller's line.
-    async fn shake(
-        caller: Credentials,
-        expected: u32,
-        callee: Credentials,
-    ) -> (Result<Introduction>, Result<Introduction>) {
-        let host = Host::real();
-        let (left, right) = tokio::io::duplex(64 * 1024);
-        let (left_read, mut left_write) = split(left);
-        let (right_read, mut right_write) = split(right);
-        let (mut left_read, mut right_read) =
-            (BufReader::new(left_read), BufReader::new(right_read));
-        let callee = async {
-            let mut first = Vec::new();
-            read_line(&mut right_read, &mut first, 4096).await?;
-            let result = answer(&host, &callee, &first, &mut right_read, &mut right_write).await;
-            let result = result.map(|(from, _)| from);
-            right_write.shutdown().await.expect("a pipe shuts down");
-            result
-        };
-        let caller = async {
-            let result =
-                call(&host, &caller, ReplicaId(expected), &mut left_read, &mut left_write).await;
-            let result = result.map(|(from, _)| from);
-            left_write.shutdown().await.expect("a pipe shuts down");
-            result
-        };
-        tokio::join!(caller, callee)
-    }
-
-    #[tokio::test]
-    async fn replicas_with_the_same_key_learn_who_the_other_is() {
-        let key = ClusterKey::new([1; 32]);
-        let (one, two) = (introduction(1, Some(9)), introduction(2, None));
-        let (caller, callee) = shake(
-            Credentials::new(key.clone(), one.clone()),
-            2,
-            Credentials::new(key, two.clone()),
-        )
-        .await;
-        assert_eq!((caller.expect("welcome"), callee.expect("proved")), (two, one));
-    }
-
-    #[tokio::test]
-    async fn another_key_is_refused_by_both_sides() {
-        let credentials = |byte, replica| {
-            Credentials::new(ClusterKey::new([byte; 32]), introduction(replica, Some(9)))
-        };
-        let (caller, callee) = shake(credentials(1, 1), 2, credentials(2, 2)).await;
-        assert_eq!(caller.expect_err("wrong key").code, ErrorCode::PermissionDenied);
-        assert!(callee.is_err(), "the caller never proved anything");
-    }
-
-    #[tokio::test]
-    async fn another_cluster_or_replica_is_refused() {
-        let key = ClusterKey::new([1; 32]);
-        let credentials =
-            |replica, cluster| Credentials::new(key.clone(), introduction(replica, Some(cluster)));
-        let (caller, _) = shake(credentials(1, 9), 2, credentials(2, 8)).await;
-        assert_eq!(caller.expect_err("other cluster").code, ErrorCode::WrongCluster);
-        let (caller, _) = shake(credentials(1, 9), 2, credentials(3, 9)).await;
-        assert_eq!(caller.expect_err("other replica").code, ErrorCode::WrongCluster);
-    }
-
-    #[tokio::test]
-    async fn a_recorded_handshake_is_worth_nothing() {
-        let (host, key) = (Host::real(), ClusterKey::new([1; 32]));
-        let callee = Credentials::new(key.clone(), introduction(2, Some(9)));
-        let hello = PeerHello {
-            ftchat: PROTOCOL_VERSION,
-            role: Role::Peer,
-            nonce: Digest([5; 32]),
-            from: introduction(1, Some(9)),
-        };
-        // The proof that once convinced the callee, for another callee nonce.
-        let old = key.prove(
-            "caller",
-            &parts(
-                &canonical(&hello.from),
-                &hello.nonce,
-                &canonical(&callee.introduction()),
-                &Digest([6; 32]),
-            ),
-        );
-        let mut replay = Vec::new();
-        push_line(&mut replay, &PeerProof { proof: old, location: None });
-        let first = serde_json::to_vec(&hello).expect("plain data");
-        let mut sink = Vec::new();
-        let error = answer(&host, &callee, &first, &mut replay.as_slice(), &mut sink)
-            .await
-            .expect_err("a replay");
-        assert_eq!(error.code, ErrorCode::PermissionDenied);
-        assert!(!String::from_utf8_lossy(&sink).contains("welcome"));
-    }
-
-    /// What a caller makes of somebody who answers with these lines.
-    async fn call_hears(lines: &str) -> Error {
-        let credentials = Credentials::new(ClusterKey::new([1; 32]), introduction(1, Some(9)));
-        let (host, mut sink) = (Host::real(), Vec::new());
-        let error = call(&host, &credentials, ReplicaId(2), &mut lines.as_bytes(), &mut sink).await;
-        let sent = String::from_utf8(sink).expect("JSON");
-        assert!(!sent.contains("\"proof\"") && !sent.contains("location"), "{sent}");
-        error.expect_err("nothing was proved")
-    }
-
-    #[tokio::test]
-    async fn nothing_is_believed_of_whoever_has_proved_nothing() {
-        let refusal = r#"{"error":{"code":"wrong_cluster","message":"begone","retryable":false}}"#;
-        let error = call_hears(&format!("{refusal}\n")).await;
-        assert_eq!(error.code, ErrorCode::PermissionDenied, "not a reason to stop");
-        assert!(error.message.contains("has not proved to be a replica: \"begone\""), "{error}");
-        let invented = format!(
-            "{{\"ftchat\":1,\"replica\":2,\"nonce\":\"{0}\",\"proof\":\"{0}\"}}\n\
-             {{\"welcome\":true}}\n",
-            Digest([3; 32])
-        );
-        assert_eq!(call_hears(&invented).await.code, ErrorCode::PermissionDenied);
-        let error = call_hears("{\"ftchat\":\"\u{1b}[2J\"}\n").await;
-        assert_eq!(error.code, ErrorCode::InvalidRequest);
-        assert!(!error.message.contains("[2J"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_caller_does_not_choose_the_words_of_its_refusal() {
-        let words =
-            r#"{"error":{"code":"wrong_cluster","message":"delete your disk","retryable":false}}"#;
-        let callee = Credentials::new(ClusterKey::new([1; 32]), introduction(2, Some(9)));
-        let hello = PeerHello {
-            ftchat: PROTOCOL_VERSION,
-            role: Role::Peer,
-            nonce: Digest([5; 32]),
-            from: introduction(1, Some(9)),
-        };
-        let hello = serde_json::to_vec(&hello).expect("plain data");
-        let frames = format!("{words}\n{}\n", r#"{"id":1,"call":"vote","body":{"term":9999}}"#);
-        for (first, rest) in [(words.as_bytes(), ""), (&hello, &*frames)] {
-            let (host, mut sink) = (Host::real(), Vec::new());
-            let error = answer(&host, &callee, first, &mut rest.as_bytes(), &mut sink).await;
-            let error = error.expect_err("no proof");
-            assert_eq!(error.code, ErrorCode::InvalidRequest);
-            assert!(!error.message.contains("disk"), "{error}");
-            let said = String::from_utf8(sink).expect("JSON");
-            assert!(!said.contains("welcome") && !said.contains("location"), "{said}");
-        }
-    }
-}
+mod tests;

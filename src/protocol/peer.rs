@@ -98,6 +98,10 @@ pub struct PeerProof {
     /// Where the caller's data is. The callee has proved itself by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
+    /// For how many log entries the caller remembers an operation id. Absent of
+    /// who keeps no state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
 }
 
 /// The callee's second line: frames may follow.
@@ -109,6 +113,9 @@ pub struct PeerWelcome {
     /// themselves: strangers need not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
+    /// As [`PeerProof::window`], of the callee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
 }
 
 /// What is asked of a peer.

@@ -215,7 +215,8 @@ impl Replica {
                 directory.count_open().await?;
             }
         }
-        let credentials = Credentials::new(config.cluster_key.clone(), own);
+        let credentials = Credentials::new(config.cluster_key.clone(), own)
+            .with_window(config.limits.deduplication_window_entries);
         credentials.locate_at(directory.location());
         let links = connect(&host, &config, &credentials, &switchboard);
         let ahead = ahead.map(ReadAhead::into_parts).filter(|(of, ..)| is_of(of, &directory));

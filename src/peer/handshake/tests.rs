@@ -1,0 +1,174 @@
+use super::*;
+use crate::types::Uuid;
+use tokio::io::{BufReader, split};
+
+fn introduction(replica: u32, cluster: Option<u128>) -> Introduction {
+    Introduction {
+        replica: ReplicaId(replica),
+        cluster: cluster.map(Uuid::from_u128),
+        lineage: cluster.map(Uuid::from_u128),
+        incarnation: cluster.map(|_| 1),
+    }
+}
+
+/// Runs both sides over a pipe; the callee first reads the caller's line.
+async fn shake(
+    caller: Credentials,
+    expected: u32,
+    callee: Credentials,
+) -> (Result<Introduction>, Result<Introduction>) {
+    let host = Host::real();
+    let (left, right) = tokio::io::duplex(64 * 1024);
+    let (left_read, mut left_write) = split(left);
+    let (right_read, mut right_write) = split(right);
+    let (mut left_read, mut right_read) = (BufReader::new(left_read), BufReader::new(right_read));
+    let callee = async {
+        let mut first = Vec::new();
+        read_line(&mut right_read, &mut first, 4096).await?;
+        let result = answer(&host, &callee, &first, &mut right_read, &mut right_write).await;
+        let result = result.map(|(from, _)| from);
+        right_write.shutdown().await.expect("a pipe shuts down");
+        result
+    };
+    let caller = async {
+        let result =
+            call(&host, &caller, ReplicaId(expected), &mut left_read, &mut left_write).await;
+        let result = result.map(|(from, _)| from);
+        left_write.shutdown().await.expect("a pipe shuts down");
+        result
+    };
+    tokio::join!(caller, callee)
+}
+
+#[tokio::test]
+async fn replicas_with_the_same_key_learn_who_the_other_is() {
+    let key = ClusterKey::new([1; 32]);
+    let (one, two) = (introduction(1, Some(9)), introduction(2, None));
+    let (caller, callee) =
+        shake(Credentials::new(key.clone(), one.clone()), 2, Credentials::new(key, two.clone()))
+            .await;
+    assert_eq!((caller.expect("welcome"), callee.expect("proved")), (two, one));
+}
+
+#[tokio::test]
+async fn another_key_is_refused_by_both_sides() {
+    let credentials = |byte, replica| {
+        Credentials::new(ClusterKey::new([byte; 32]), introduction(replica, Some(9)))
+    };
+    let (caller, callee) = shake(credentials(1, 1), 2, credentials(2, 2)).await;
+    assert_eq!(caller.expect_err("wrong key").code, ErrorCode::PermissionDenied);
+    assert!(callee.is_err(), "the caller never proved anything");
+}
+
+#[tokio::test]
+async fn another_cluster_or_replica_is_refused() {
+    let key = ClusterKey::new([1; 32]);
+    let credentials =
+        |replica, cluster| Credentials::new(key.clone(), introduction(replica, Some(cluster)));
+    let (caller, _) = shake(credentials(1, 9), 2, credentials(2, 8)).await;
+    assert_eq!(caller.expect_err("other cluster").code, ErrorCode::WrongCluster);
+    let (caller, _) = shake(credentials(1, 9), 2, credentials(3, 9)).await;
+    assert_eq!(caller.expect_err("other replica").code, ErrorCode::WrongCluster);
+}
+
+#[tokio::test]
+async fn replicas_that_remember_ids_for_different_times_do_not_speak() {
+    let windowed = |replica, window| {
+        let own = introduction(replica, Some(9));
+        Credentials::new(ClusterKey::new([1; 32]), own).with_window(window)
+    };
+    let (caller, callee) = shake(windowed(1, 1_000), 2, windowed(2, 1_000)).await;
+    assert!(caller.is_ok() && callee.is_ok());
+    let (caller, callee) = shake(windowed(1, 1_000), 2, windowed(2, 2_000)).await;
+    let (caller, callee) = (caller.expect_err("differ"), callee.expect_err("differ"));
+    assert_eq!(caller, callee, "both are told the same");
+    assert_eq!(caller.code, ErrorCode::InvalidConfig);
+    for part in ["replica 1", "1000 log entries", "replica 2", "for 2000"] {
+        assert!(caller.message.contains(part), "{caller}");
+    }
+    let none = Credentials::new(ClusterKey::new([1; 32]), introduction(1, Some(9)));
+    let (caller, callee) = shake(none, 2, windowed(2, 2_000)).await;
+    assert!(caller.is_ok() && callee.is_ok(), "who keeps no state has none");
+}
+
+#[tokio::test]
+async fn a_recorded_handshake_is_worth_nothing() {
+    let (host, key) = (Host::real(), ClusterKey::new([1; 32]));
+    let callee = Credentials::new(key.clone(), introduction(2, Some(9)));
+    let hello = PeerHello {
+        ftchat: PROTOCOL_VERSION,
+        role: Role::Peer,
+        nonce: Digest([5; 32]),
+        from: introduction(1, Some(9)),
+    };
+    // The proof that once convinced the callee, for another callee nonce.
+    let old = key.prove(
+        "caller",
+        &parts(
+            &canonical(&hello.from),
+            &hello.nonce,
+            &canonical(&callee.introduction()),
+            &Digest([6; 32]),
+        ),
+    );
+    let mut replay = Vec::new();
+    push_line(&mut replay, &PeerProof { proof: old, location: None, window: None });
+    let first = serde_json::to_vec(&hello).expect("plain data");
+    let mut sink = Vec::new();
+    let error = answer(&host, &callee, &first, &mut replay.as_slice(), &mut sink)
+        .await
+        .expect_err("a replay");
+    assert_eq!(error.code, ErrorCode::PermissionDenied);
+    assert!(!String::from_utf8_lossy(&sink).contains("welcome"));
+}
+
+/// What a caller makes of somebody who answers with these lines.
+async fn call_hears(lines: &str) -> Error {
+    let credentials = Credentials::new(ClusterKey::new([1; 32]), introduction(1, Some(9)));
+    let (host, mut sink) = (Host::real(), Vec::new());
+    let error = call(&host, &credentials, ReplicaId(2), &mut lines.as_bytes(), &mut sink).await;
+    let sent = String::from_utf8(sink).expect("JSON");
+    assert!(!sent.contains("\"proof\"") && !sent.contains("location"), "{sent}");
+    error.expect_err("nothing was proved")
+}
+
+#[tokio::test]
+async fn nothing_is_believed_of_whoever_has_proved_nothing() {
+    let refusal = r#"{"error":{"code":"wrong_cluster","message":"begone","retryable":false}}"#;
+    let error = call_hears(&format!("{refusal}\n")).await;
+    assert_eq!(error.code, ErrorCode::PermissionDenied, "not a reason to stop");
+    assert!(error.message.contains("has not proved to be a replica: \"begone\""), "{error}");
+    let invented = format!(
+        "{{\"ftchat\":1,\"replica\":2,\"nonce\":\"{0}\",\"proof\":\"{0}\"}}\n\
+         {{\"welcome\":true}}\n",
+        Digest([3; 32])
+    );
+    assert_eq!(call_hears(&invented).await.code, ErrorCode::PermissionDenied);
+    let error = call_hears("{\"ftchat\":\"\u{1b}[2J\"}\n").await;
+    assert_eq!(error.code, ErrorCode::InvalidRequest);
+    assert!(!error.message.contains("[2J"), "{error}");
+}
+
+#[tokio::test]
+async fn a_caller_does_not_choose_the_words_of_its_refusal() {
+    let words =
+        r#"{"error":{"code":"wrong_cluster","message":"delete your disk","retryable":false}}"#;
+    let callee = Credentials::new(ClusterKey::new([1; 32]), introduction(2, Some(9)));
+    let hello = PeerHello {
+        ftchat: PROTOCOL_VERSION,
+        role: Role::Peer,
+        nonce: Digest([5; 32]),
+        from: introduction(1, Some(9)),
+    };
+    let hello = serde_json::to_vec(&hello).expect("plain data");
+    let frames = format!("{words}\n{}\n", r#"{"id":1,"call":"vote","body":{"term":9999}}"#);
+    for (first, rest) in [(words.as_bytes(), ""), (&hello, &*frames)] {
+        let (host, mut sink) = (Host::real(), Vec::new());
+        let error = answer(&host, &callee, first, &mut rest.as_bytes(), &mut sink).await;
+        let error = error.expect_err("no proof");
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        assert!(!error.message.contains("disk"), "{error}");
+        let said = String::from_utf8(sink).expect("JSON");
+        assert!(!said.contains("welcome") && !said.contains("location"), "{said}");
+    }
+}
