@@ -151,6 +151,15 @@ fn a_backup_of_a_newer_program_is_not_taken_for_a_broken_one() {
     assert_eq!(error.code, ErrorCode::NewerFormat);
 }
 
+#[test]
+fn fuzz_backup_files() {
+    let (folder, original) = (Folder::new(), written(&state(3, 5)));
+    crate::protocol::fuzzing::fuzz("backups", std::slice::from_ref(&original), |bytes| {
+        let verified = verify(&folder.file(bytes), &|_| {});
+        assert_eq!(verified.is_ok(), bytes == original, "nothing else is a backup");
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -29,6 +29,8 @@
 
 pub mod duration;
 pub mod file;
+#[cfg(test)]
+mod fuzz;
 pub mod key_file;
 pub mod keys;
 pub mod local;

@@ -34,6 +34,8 @@ mod ahead;
 mod contest;
 mod entry;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod log_store;
 mod machine;
 mod network;

@@ -19,6 +19,8 @@
 //! gives the connection up, which fails its calls as lost.
 
 mod ask;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod key;
 mod link;

@@ -17,5 +17,7 @@
 
 pub mod client;
 pub mod codec;
+#[cfg(test)]
+pub(crate) mod fuzzing;
 pub mod peer;
 pub mod status;

@@ -54,7 +54,7 @@ pub struct LockContent {
 }
 
 impl LockContent {
-    fn parse(bytes: &[u8]) -> LockContent {
+    pub(super) fn parse(bytes: &[u8]) -> LockContent {
         // Read while another process may be writing: what does not parse is
         // not there yet.
         let text = String::from_utf8_lossy(bytes);

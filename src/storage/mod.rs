@@ -48,6 +48,8 @@ mod ahead;
 mod damage;
 mod directory;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod identity;
 mod lock;
 mod log;

@@ -1,6 +1,7 @@
 //! Stories about the state machine, and properties of all its histories.
 
 mod accounts;
+mod fuzz;
 mod messages;
 mod model;
 mod properties;

@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::{RECIPIENTS_MAX, TEXT_MAX_BYTES};
 
 /// A state in which everything occurs, also what remains of deleted accounts.
-fn eventful() -> Chat {
+pub(super) fn eventful() -> Chat {
     let mut chat = Chat::with_window(100);
     let [alice, bob, carol] = ["Alice", "bob", "carol"].map(|who| chat.register(who));
     chat.send(alice, &["bob", "carol"], "one \u{1} \"two\" \u{202e}");

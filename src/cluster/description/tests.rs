@@ -147,3 +147,25 @@ async fn a_second_command_waits_for_the_first_and_gives_up_in_time() {
     drop(first);
     lock(folder.path(), brief).await.expect("free again");
 }
+
+#[test]
+fn fuzz_descriptions() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    make(folder.path());
+    let path = folder.path().join(DESCRIPTION_FILE);
+    let corpus = [std::fs::read(&path).expect("just written")];
+    crate::protocol::fuzzing::fuzz("descriptions", &corpus, |bytes| {
+        std::fs::write(&path, bytes).expect("own file");
+        match Description::load(folder.path()) {
+            Ok(description) => {
+                // Purging removes these folders.
+                for replica in description.expect("the file is there").replicas {
+                    assert_eq!(replica.data_dir, data_dir_name(replica.id));
+                }
+            }
+            Err(error) => {
+                assert!(matches!(error.code, ErrorCode::InvalidConfig | ErrorCode::NewerFormat));
+            }
+        }
+    });
+}

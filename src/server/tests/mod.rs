@@ -5,6 +5,7 @@ pub(crate) mod fake;
 
 mod abuse;
 mod following;
+mod fuzz;
 mod order;
 mod protocol;
 mod sessions;

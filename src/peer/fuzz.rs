@@ -1,0 +1,80 @@
+//! Whatever bytes come from those who say that they are replicas.
+
+use super::handshake::{Credentials, answer, call};
+use super::key::ClusterKey;
+use crate::error::ErrorCode;
+use crate::host::Host;
+use crate::protocol::fuzzing::{fuzz, lines};
+use crate::protocol::peer::{CallLine, Introduction, ReplyLine};
+use crate::types::{Digest, ReplicaId, Uuid};
+
+fn credentials(replica: u32) -> Credentials {
+    let own = Introduction {
+        replica: ReplicaId(replica),
+        cluster: Some(Uuid::from_u128(9)),
+        lineage: Some(Uuid::from_u128(9)),
+        incarnation: Some(1),
+    };
+    Credentials::new(ClusterKey::new([1; 32]), own)
+}
+
+fn corpus() -> Vec<Vec<u8>> {
+    let (digest, id) = (Digest([7; 32]), Uuid::from_u128(9));
+    let own = format!(r#""replica":1,"cluster":"{id}","lineage":"{id}","incarnation":1"#);
+    let location =
+        r#"{"boot":"b","machine":"m","path":"/p","lock":{"device":1,"inode":2},"opens":3}"#;
+    lines([
+        format!(r#"{{"ftchat":1,"role":"peer","nonce":"{digest}",{own}}}"#),
+        format!(r#"{{"ftchat":1,"nonce":"{digest}","proof":"{digest}",{own}}}"#),
+        format!(r#"{{"proof":"{digest}","location":{location}}}"#),
+        format!(r#"{{"welcome":true,"location":{location}}}"#),
+        r#"{"error":{"code":"wrong_cluster","message":"m","retryable":false}}"#.to_string(),
+        r#"{"id":1,"call":"vote","body":{"term":9}}"#.to_string(),
+        r#"{"id":1,"ok":null}"#.to_string(),
+        r#"{"id":1,"error":{"code":"new","message":"m","retryable":true}}"#.to_string(),
+    ])
+}
+
+#[test]
+fn fuzz_what_a_caller_without_the_key_says() {
+    let (host, callee, corpus) = (Host::real(), credentials(2), corpus());
+    let hello = corpus[0].clone();
+    fuzz("callers", &corpus, |line| {
+        for (first, rest) in [(line, &b""[..]), (&hello[..], line)] {
+            let rest = [rest, b"\n{\"id\":1,\"call\":\"vote\",\"body\":{}}\n"].concat();
+            let mut sink = Vec::new();
+            let mut rest = &rest[..];
+            let answered = answer(&host, &callee, first, &mut rest, &mut sink);
+            let error = futures::executor::block_on(answered).expect_err("it proves nothing");
+            assert_ne!(error.code, ErrorCode::WrongCluster, "believed: {error}");
+            assert!(error.message.len() < 300, "{error}");
+            assert!(!String::from_utf8_lossy(&sink).contains("welcome"));
+        }
+    });
+}
+
+#[test]
+fn fuzz_what_somebody_at_a_peers_address_says() {
+    let (host, caller) = (Host::real(), credentials(2));
+    fuzz("callees", &corpus(), |line| {
+        let line = [line, b"\n{\"welcome\":true}\n"].concat();
+        let mut sink = Vec::new();
+        let mut line = &line[..];
+        let called = call(&host, &caller, ReplicaId(1), &mut line, &mut sink);
+        let error = futures::executor::block_on(called).expect_err("it proves nothing");
+        assert_ne!(error.code, ErrorCode::WrongCluster, "believed: {error}");
+        assert!(!String::from_utf8_lossy(&sink).contains("proof"), "nothing is proved to it");
+    });
+}
+
+#[test]
+fn fuzz_frames() {
+    fuzz("frames", &corpus(), |line| {
+        if let Ok(frame) = serde_json::from_slice::<CallLine<'_>>(line) {
+            assert!(frame.body.get().len() <= line.len());
+        }
+        if let Ok(frame) = serde_json::from_slice::<ReplyLine<'_>>(line) {
+            assert!(frame.ok.is_none_or(|ok| ok.get().len() <= line.len()));
+        }
+    });
+}
