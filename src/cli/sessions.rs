@@ -7,15 +7,16 @@
 //! have mode 0600 and folders 0700, and are replaced by renaming, so a reader
 //! sees the old or the new content.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::host::{make_private_folders, open_private};
 use crate::types::{AccountName, Timestamp, Uuid};
 
 /// A session that is kept.
@@ -65,7 +66,7 @@ impl Sessions {
     /// [`ErrorCode::Io`] that names the folder.
     pub fn prepare(&self) -> Result<()> {
         let failed = |error| Error::io("make the folder for sessions", &self.folder, &error);
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
+        make_private_folders(&self.folder).map_err(failed)?;
         // Folders that were there before may be open to others.
         for folder in [Some(self.folder.as_path()), self.folder.parent()].into_iter().flatten() {
             let mode = fs::metadata(folder).map_err(failed)?.permissions().mode();
@@ -170,8 +171,8 @@ impl Sessions {
         let draft = self.folder.join(format!("{}-{count}.tmp", std::process::id()));
         let write = || -> std::io::Result<()> {
             let mut options = OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            options.write(true).create(true).truncate(true);
+            let mut file = open_private(&mut options, &draft)?;
             file.write_all(content)?;
             file.sync_all()?;
             fs::rename(&draft, path)
@@ -290,5 +291,26 @@ mod tests {
         let error = sessions.load(None).expect_err("broken");
         assert_eq!(error.code, ErrorCode::Corrupted);
         assert!(error.message.contains("alice.json"), "{}", error.message);
+    }
+
+    #[test]
+    fn fuzz_kept_sessions() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let sessions = sessions(&folder, 1);
+        sessions.save(&session("alice")).expect("kept");
+        let file = sessions.file(&name("alice"));
+        let corpus = [fs::read(&file).expect("just kept"), b"alice".to_vec()];
+        crate::protocol::fuzzing::fuzz("kept sessions", &corpus, |bytes| {
+            for (path, other) in [(&file, sessions.last()), (&sessions.last(), file.clone())] {
+                fs::write(path, bytes).expect("own file");
+                fs::write(other, &corpus[1]).expect("own file");
+                if let Err(error) = sessions.load(None) {
+                    let known = [ErrorCode::Corrupted, ErrorCode::NotLoggedIn];
+                    assert!(known.contains(&error.code), "{error}");
+                    // The token is a secret, also in a file that is broken.
+                    assert!(!error.message.contains("token of"), "{error}");
+                }
+            }
+        });
     }
 }

@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ClusterSettings, key_file};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::Random;
+use crate::host::{Random, make_private_folders, open_private};
 use crate::protocol::client::Survivor;
 use crate::types::{Address, ReplicaId};
 
@@ -188,12 +187,9 @@ impl Description {
         let mut json = serde_json::to_vec_pretty(self).expect("plain data serializes");
         json.push(b'\n');
         let write = || {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create(true).truncate(true);
+            let mut file = open_private(&mut options, &temporary)?;
             file.write_all(&json)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
@@ -279,11 +275,7 @@ fn gone(path: &Path, removed: std::io::Result<()>) -> Result<()> {
 /// Makes the folder. One that is there must hold nothing but what an
 /// interrupted `up` leaves, lest a cluster spreads over somebody's home.
 fn make_folder(dir: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| Error::io("make the folder", dir, &error))?;
+    make_private_folders(dir).map_err(|error| Error::io("make the folder", dir, &error))?;
     let list = || fs::read_dir(dir)?.collect::<std::io::Result<Vec<_>>>();
     let entries = list().map_err(|error| Error::io("list", dir, &error))?;
     for entry in entries {
@@ -310,13 +302,10 @@ fn make_folder(dir: &Path) -> Result<()> {
 /// [`ErrorCode::Unavailable`] when another keeps it; [`ErrorCode::Io`].
 pub async fn lock(dir: &Path, limit: std::time::Duration) -> Result<fs::File> {
     let path = dir.join(LOCK_FILE);
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| Error::io("open", &path, &error))?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let file =
+        open_private(&mut options, &path).map_err(|error| Error::io("open", &path, &error))?;
     let deadline = tokio::time::Instant::now() + limit;
     loop {
         match fs4::FileExt::try_lock(&file) {

@@ -2,13 +2,13 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::description::{Description, LocalReplica};
 use crate::error::{Error, ErrorCode, Result};
+use crate::host::open_private;
 use crate::protocol::client::Survivor;
 use crate::types::ReplicaId;
 
@@ -84,7 +84,7 @@ impl Program {
     pub fn launch(&self, cluster: &Description, replica: &LocalReplica) -> Result<Child> {
         let log = cluster.log_file(replica);
         let open = || {
-            let out = OpenOptions::new().create(true).append(true).mode(0o600).open(&log)?;
+            let out = open_private(OpenOptions::new().create(true).append(true), &log)?;
             let err = out.try_clone()?;
             Ok((out, err))
         };

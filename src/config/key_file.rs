@@ -5,12 +5,13 @@
 //! with a warning that nobody reads.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::host::open_private;
 use crate::types::Digest;
 
 /// Bytes of the key.
@@ -67,11 +68,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
 /// since running replicas know each other by it.
 pub fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> Result<()> {
     let text = Zeroizing::new(format!("{}\n", Digest(*key)));
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    open_private(std::fs::OpenOptions::new().write(true).create_new(true), path)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.sync_all()

@@ -6,11 +6,9 @@
 //! process inherits a lock and keeps it beyond our death.
 #![allow(clippy::disallowed_methods, reason = "this is the one room that may call the system")]
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -19,6 +17,7 @@ use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
+use super::private::{make_private, make_private_folders};
 use super::{
     BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
     Random, Stream, Workers,
@@ -26,7 +25,6 @@ use super::{
 use crate::types::{Address, Timestamp};
 
 const FILE_MODE: u32 = 0o600;
-const FOLDER_MODE: u32 = 0o700;
 
 /// See [`Host::real`].
 pub fn host() -> Host {
@@ -129,30 +127,6 @@ fn call<T: 'static>(
     Box::pin(async move { deed(&path) })
 }
 
-/// Sets the mode of a file of ours. One that has it already is left alone, as
-/// only a file's owner may set modes, while others may have been let in.
-fn make_private(file: &File) -> io::Result<()> {
-    if file.metadata()?.mode() & 0o7777 != FILE_MODE {
-        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-    }
-    Ok(())
-}
-
-fn make_folders(path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        make_folders(parent)?;
-    }
-    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)),
-        // Somebody else was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 fn names(path: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(path)? {
@@ -187,7 +161,7 @@ fn file_id(metadata: &fs::Metadata) -> FileId {
 
 impl Disk for LocalDisk {
     fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
-        call(path, make_folders)
+        call(path, make_private_folders)
     }
 
     fn list(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<String>>> {
@@ -371,6 +345,9 @@ impl Workers for Threads {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
