@@ -38,7 +38,7 @@ pub async fn run(args: &DeleteAccountArgs, context: &mut Context) -> Result<Exit
         Some(name) => name.clone(),
         None => ask_name()?,
     };
-    let password = args.password.read("Its password: ", Typed::Once)?;
+    let password = args.password.read("Its password: ", Typed::Once).await?;
     let (mut client, session) = context.logged_in().await?;
     let Answer::Session(SessionInfo { name, .. }) = client.request(Request::Whoami {}).await?
     else {

@@ -29,7 +29,7 @@ pub struct LoginArgs {
 pub async fn run(args: &LoginArgs, context: &mut Context) -> Result<Exit> {
     let name = AccountName::new(&args.name)?.to_string();
     let prompt = format!("Password for {name}: ");
-    let password = args.password.read(&prompt, Typed::Once)?.expose_secret().to_owned();
+    let password = args.password.read(&prompt, Typed::Once).await?.expose_secret().to_owned();
     let request = |operation, token| Request::Login { operation, name, password, token };
     context.open_session(false, request).await?;
     Ok(Exit::Done)

@@ -1,10 +1,13 @@
 //! Where passwords come from: never from a flag's value, which every user of
 //! the machine can read in the process list and every shell keeps for years.
 
+use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorCode, Result};
@@ -32,17 +35,15 @@ pub enum Typed {
 }
 
 impl PasswordArgs {
-    /// The password. Blocks while a person types.
-    ///
-    /// Call it before anything is awaited: until then Ctrl-C ends the program as
-    /// it ends any other, and the terminal's echo comes back.
+    /// The password. However the wait for a person who types it ends, by
+    /// Ctrl-C or a signal as well, the terminal's echo comes back.
     ///
     /// # Errors
     /// [`ErrorCode::WrongUsage`] when there is no terminal to ask at and no flag
     /// says where to read; [`ErrorCode::NotConfirmed`] when it was typed
     /// differently the second time; [`ErrorCode::InvalidPassword`] when it is
     /// too long or no text; [`ErrorCode::Io`].
-    pub fn read(&self, prompt: &str, typed: Typed) -> Result<SecretString> {
+    pub async fn read(&self, prompt: &str, typed: Typed) -> Result<SecretString> {
         if self.password_stdin {
             return from_reader("standard input", std::io::stdin().lock());
         }
@@ -58,9 +59,9 @@ impl PasswordArgs {
                  --password-file FILE",
             ));
         }
-        let password = ask(prompt)?;
+        let password = ask(prompt).await?;
         if typed == Typed::Twice {
-            let again = ask("The same password again: ")?;
+            let again = ask("The same password again: ").await?;
             if password.expose_secret() != again.expose_secret() {
                 return Err(Error::new(
                     ErrorCode::NotConfirmed,
@@ -72,11 +73,55 @@ impl PasswordArgs {
     }
 }
 
-fn ask(prompt: &str) -> Result<SecretString> {
-    rpassword::prompt_password(prompt).map(SecretString::from).map_err(|error| match error.kind() {
-        std::io::ErrorKind::Interrupted => Error::new(ErrorCode::Interrupted, "interrupted"),
+/// Asks in a thread of its own, so that a signal is noticed while it waits.
+async fn ask(prompt: &str) -> Result<SecretString> {
+    let interrupted = || Error::new(ErrorCode::Interrupted, "interrupted");
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
+        })
+    };
+    let (mut terminate, mut hangup) =
+        (listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
+    // Ctrl-C and `kill -INT` drop this future; see the room's head.
+    let echo = Echo::keep();
+    let prompt = prompt.to_string();
+    let asking = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt));
+    let answer = tokio::select! {
+        answer = asking => answer,
+        _ = terminate.recv() => return Err(interrupted()),
+        _ = hangup.recv() => return Err(interrupted()),
+    };
+    drop(echo);
+    let answer = answer.map_err(|error| Error::internal(format!("the prompt failed: {error}")))?;
+    answer.map(SecretString::from).map_err(|error| match error.kind() {
+        std::io::ErrorKind::Interrupted => interrupted(),
         _ => Error::new(ErrorCode::Io, format!("cannot read the password: {error}")),
     })
+}
+
+/// The terminal as it was before it was told to hide what is typed. Dropped, it
+/// is so again: a shell that runs a script does not do that itself.
+struct Echo(Option<(File, Termios)>);
+
+impl Echo {
+    fn keep() -> Echo {
+        // Without a terminal there is nothing to keep, and the prompt says why.
+        let terminal = File::open("/dev/tty").ok();
+        Echo(terminal.and_then(|terminal| {
+            let modes = tcgetattr(&terminal).ok()?;
+            Some((terminal, modes))
+        }))
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        if let Some((terminal, modes)) = &self.0 {
+            // A terminal that is gone needs no echo.
+            let _ = tcsetattr(terminal, OptionalActions::Now, modes);
+        }
+    }
 }
 
 /// Everything there is, without one newline at the end, which editors and

@@ -29,7 +29,7 @@ pub struct RegisterArgs {
 pub async fn run(args: &RegisterArgs, context: &mut Context) -> Result<Exit> {
     let name = AccountName::new(&args.name)?.to_string();
     let prompt = format!("New password for {name}: ");
-    let password = args.password.read(&prompt, Typed::Twice)?.expose_secret().to_owned();
+    let password = args.password.read(&prompt, Typed::Twice).await?.expose_secret().to_owned();
     let request = |operation, token| Request::Register { operation, name, password, token };
     context.open_session(true, request).await?;
     Ok(Exit::Done)

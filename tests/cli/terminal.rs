@@ -57,6 +57,29 @@ fn an_interrupted_prompt_ends_with_130() {
 }
 
 #[test]
+fn a_prompt_that_is_interrupted_gives_the_echo_back() {
+    use rustix::process::Signal;
+    let cluster = Cluster::shared();
+    let alice = cluster.stranger("alice");
+    // A script goes on after its command, and restores nothing by itself.
+    let script = r#""$@"; echo "ended with $?"; read -r line; echo "got $line""#;
+    for signal in [None, Some(Signal::INT), Some(Signal::TERM), Some(Signal::HUP)] {
+        let run = alice.run(&["register", &alice.name]).under(&["sh", "-c", script, "sh"]);
+        let mut terminal = Terminal::start(run);
+        terminal.await_secret_prompt("New password");
+        match signal {
+            None => terminal.keys(INTERRUPT),
+            Some(signal) => terminal.signal_program(signal),
+        }
+        terminal.await_text("ended with 130");
+        assert!(terminal.echoes(), "{signal:?} left the terminal without echo");
+        terminal.keys("typed\n");
+        terminal.await_text("got typed");
+        assert_eq!(terminal.end().0, Some(0));
+    }
+}
+
+#[test]
 fn deleting_an_account_asks_for_name_and_password() {
     let cluster = Cluster::shared();
     let alice = cluster.person("alice");

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 
 use super::running::shell_code;
@@ -80,6 +81,17 @@ impl Terminal {
     pub fn await_secret_prompt(&mut self, text: &str) {
         self.await_text(text);
         wait_for("a terminal without echo", || (!self.echoes()).then_some(()));
+    }
+
+    /// Signals the program that a shell runs at this terminal.
+    pub fn signal_program(&self, signal: Signal) {
+        let own = self.child.id().to_string();
+        let children = format!("/proc/{own}/task/{own}/children");
+        let children = std::fs::read_to_string(children).expect("the shell runs");
+        for pid in children.split_whitespace() {
+            let pid = pid.parse().ok().and_then(Pid::from_raw).expect("a process id");
+            kill_process(pid, signal).expect("a child of the shell");
+        }
     }
 
     /// Types.
