@@ -51,6 +51,7 @@ pub use sessions::{Session, Sessions};
 use crate::config::{ColorChoice, GlobalArgs, Settings, process_environment};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
+use crate::output::log::{LogForm, LogWriter};
 use crate::output::{Printer, sanitize};
 
 /// Chat that outlives its servers.
@@ -217,9 +218,8 @@ fn run(command: &Command, context: &mut Context) -> Result<Exit> {
         if command.handles_signals() {
             return command.run(context).await;
         }
-        // The command is polled first: passwords are asked for before anything
-        // is awaited, hence before Ctrl-C stops ending the program by itself,
-        // which is what makes the shell restore the terminal's echo.
+        // Whatever the command holds is dropped with it: a prompt that is
+        // interrupted gives the terminal its echo back.
         tokio::select! {
             biased;
             outcome = command.run(context) => outcome,
@@ -243,7 +243,8 @@ fn log_to_stderr(verbose: u8) {
     // Fails only where a test has set one up, which then serves as well.
     let _ = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        // What servers say is in it.
+        .with_writer(|| LogWriter::new(std::io::stderr(), LogForm::Text))
         .with_ansi(false)
         .try_init();
 }
