@@ -9,6 +9,7 @@
 
 mod accounts;
 #[cfg(target_os = "linux")]
+mod attack;
 mod backup;
 mod bench;
 #[cfg(target_os = "linux")]
@@ -23,6 +24,8 @@ mod input;
 mod local_cluster;
 mod majority;
 mod messages;
+#[cfg(target_os = "linux")]
+mod secrets;
 mod servers;
 #[cfg(target_os = "linux")]
 mod survival;

@@ -46,7 +46,17 @@ impl ByHand {
 
     /// `serve` for one of them in any directory.
     pub fn serve_in(&self, id: u64, data_dir: &Path) -> Run {
-        let addresses = self.cluster.addresses();
+        self.serve_among(id, data_dir, &self.cluster.addresses())
+    }
+
+    /// `serve` for one of them, which reaches another at this address.
+    pub fn serve_with_peer(&self, id: u64, peer: usize, address: &str) -> Run {
+        let mut addresses = self.cluster.addresses();
+        addresses[peer - 1] = address.to_string();
+        self.serve_among(id, &self.cluster.data_dir(id), &addresses)
+    }
+
+    fn serve_among(&self, id: u64, data_dir: &Path, addresses: &[String]) -> Run {
         let peers: Vec<String> =
             (1..).zip(addresses).map(|(id, address)| format!("{id}={address}")).collect();
         let key = self.cluster.place.path().join("common.key");

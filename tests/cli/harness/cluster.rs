@@ -60,7 +60,16 @@ impl Cluster {
         cluster
     }
 
+    /// One whose servers are started under another command; see [`Run::under`].
+    pub fn under(wrapper: &[&str]) -> Cluster {
+        Cluster::up_under(&[], &["--survivor", "never"], wrapper)
+    }
+
     fn up(variables: &[(&str, &str)], flags: &[&str]) -> Cluster {
+        Cluster::up_under(variables, flags, &[])
+    }
+
+    fn up_under(variables: &[(&str, &str)], flags: &[&str], wrapper: &[&str]) -> Cluster {
         let mut place = Place::new();
         for (name, value) in variables {
             place.set(name, *value);
@@ -71,7 +80,8 @@ impl Cluster {
                 [1, 2, 3].map(|id| place.path().join("cluster").join(format!("replica-{id}")));
             let mut cluster = Cluster { place, base_port, data_dirs };
             let port = base_port.to_string();
-            let up = cluster.admin(&["up", "-d", "--base-port", &port]).and(flags).end();
+            let up = cluster.admin(&["up", "-d", "--base-port", &port]).and(flags);
+            let up = up.under(wrapper).end();
             if up.code == Some(0) {
                 cluster.use_servers();
                 return cluster;

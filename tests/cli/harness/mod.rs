@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod faults;
 pub mod place;
 pub mod processes;
+pub mod raw;
 pub mod running;
 pub mod steady;
 pub mod terminal;
