@@ -96,10 +96,20 @@ impl<T: Item> Chunks<T> {
         }
     }
 
-    /// Where a key is, or would be: number of the chunk and place in it.
+    /// Where a key is: number of the chunk and place in it.
     fn find(&self, key: u64) -> Option<(usize, usize)> {
         let chunk = self.chunks.partition_point(|chunk| chunk.first <= key).checked_sub(1)?;
-        let place = self.chunks[chunk].items.binary_search_by_key(&key, T::key).ok()?;
+        let Chunk { first, items, .. } = &self.chunks[chunk];
+        // Keys ascend, so the item is at most this far from the first one, and
+        // exactly so far where no key is missing in between, as in most of the
+        // messages. Halving a chunk instead waits for memory eight times, which
+        // was two thirds of loading a snapshot.
+        let farthest = (key - first).min(CHUNK_ITEMS as u64) as usize;
+        if items.get(farthest).is_some_and(|item| item.key() == key) {
+            return Some((chunk, farthest));
+        }
+        let nearer = &items[..farthest.min(items.len())];
+        let place = nearer.binary_search_by_key(&key, T::key).ok()?;
         Some((chunk, place))
     }
 

@@ -118,7 +118,7 @@ impl Item for Session {
 }
 
 /// A message, kept once however many lists hold it. Seventy-two bytes and the
-/// text, which its copies share.
+/// text; a copy copies both.
 #[derive(Clone)]
 pub(super) struct Message {
     pub(super) seq: u64,
@@ -126,7 +126,7 @@ pub(super) struct Message {
     pub(super) at: Timestamp,
     pub(super) from: Arc<Label>,
     pub(super) to: Arc<Recipients>,
-    pub(super) text: Arc<str>,
+    pub(super) text: Box<str>,
     /// How many inboxes and sent lists hold it. Follows from those, so it is
     /// neither in the digest nor in a snapshot.
     pub(super) holders: u32,

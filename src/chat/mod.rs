@@ -34,7 +34,7 @@
 //! # How it fails
 //! Operations fail with a refusal, which is an outcome like any other. Reading
 //! a snapshot fails with [`ErrorCode::Corrupted`]; what was read is dropped.
-//! There is nothing else to fail. Memory is the one thing it needs: about 160
+//! There is nothing else to fail. Memory is the one thing it needs: about 145
 //! bytes and the text for a message to one recipient.
 //!
 //! [`ErrorCode::Corrupted`]: crate::error::ErrorCode::Corrupted

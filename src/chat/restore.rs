@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::chunks::{Chunks, Item};
 use super::items::{
-    Account, AccountNumber, COUNTER_MAX, InboxEntry, Label, Message, Recipients, Remembered,
+    Account, AccountNumber, COUNTER_MAX, Data, InboxEntry, Label, Message, Recipients, Remembered,
     SentEntry, Session,
 };
 use super::lines::{
@@ -243,7 +244,7 @@ impl Restore {
                 Arc::new(Recipients(labels?))
             }
         };
-        let message = Message { seq, id, at, from, to, text: Arc::from(text), holders: 0 };
+        let message = Message { seq, id, at, from, to, text: Box::from(text), holders: 0 };
         self.state.data.sum.add(message.digest());
         self.state.data.messages.push(message);
         Ok(())
@@ -257,45 +258,47 @@ impl Restore {
     }
 
     fn inbox(&mut self, line: InboxLine) -> Result<()> {
-        let read = line.read.into_iter().map(|seq| (seq, true));
-        let unread = line.unread.into_iter().map(|seq| (seq, false));
-        let mut entries: Vec<(u64, bool)> = read.chain(unread).collect();
-        entries.sort_unstable();
-        for (seq, read) in entries {
-            self.hold(seq)?;
-            let entry = InboxEntry::new(seq, read);
-            let pushed = self.state.data.update_account(line.account, |account| {
-                let fits = account.inbox.last().is_none_or(|last| last.seq() < seq);
-                if fits {
-                    account.inbox.push(entry);
-                }
-                fits
-            });
-            if pushed != Some(true) {
-                return corrupted(format!("message {seq} has no place in its inbox"));
-            }
-            self.state.data.sum.add(entry.digest(line.account));
-        }
-        Ok(())
+        let read = line.read.into_iter().map(|seq| InboxEntry::new(seq, true));
+        let unread = line.unread.into_iter().map(|seq| InboxEntry::new(seq, false));
+        let mut entries: Vec<InboxEntry> = read.chain(unread).collect();
+        entries.sort_unstable_by_key(Item::key);
+        self.list(line.account, entries, |account| &mut account.inbox, InboxEntry::digest)
     }
 
     fn sent(&mut self, line: SentLine) -> Result<()> {
-        for seq in line.seqs {
-            self.hold(seq)?;
-            let entry = SentEntry(seq);
-            let pushed = self.state.data.update_account(line.account, |account| {
-                let fits = account.sent.last().is_none_or(|SentEntry(last)| *last < seq);
+        let entries = line.seqs.into_iter().map(SentEntry).collect();
+        self.list(line.account, entries, |account| &mut account.sent, SentEntry::digest)
+    }
+
+    /// Appends entries to a list of an account.
+    fn list<T: Item + Copy>(
+        &mut self,
+        number: AccountNumber,
+        entries: Vec<T>,
+        list: fn(&mut Account) -> &mut Chunks<T>,
+        digest: fn(T, AccountNumber) -> u128,
+    ) -> Result<()> {
+        entries.iter().try_for_each(|entry| self.hold(entry.key()))?;
+        let Data { accounts, sum, .. } = &mut self.state.data;
+        let misplaced = accounts.update(number, |account| {
+            let list = list(Arc::make_mut(account));
+            entries.into_iter().find(|entry| {
+                let fits = list.last().is_none_or(|last| last.key() < entry.key());
                 if fits {
-                    account.sent.push(entry);
+                    sum.add(digest(*entry, number));
+                    list.push(*entry);
                 }
-                fits
-            });
-            if pushed != Some(true) {
-                return corrupted(format!("message {seq} has no place in its sent list"));
-            }
-            self.state.data.sum.add(entry.digest(line.account));
+                !fits
+            })
+        });
+        match misplaced {
+            Some(None) => Ok(()),
+            Some(Some(entry)) => corrupted(format!(
+                "message {} has no place in a list of account {number}",
+                entry.key()
+            )),
+            None => corrupted(format!("account {number} has a list and is not there")),
         }
-        Ok(())
     }
 
     /// One list more holds a message.

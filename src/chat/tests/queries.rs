@@ -93,7 +93,7 @@ fn one_unread_message_behind_many_read_ones_is_found_at_once() {
     let alice = chat.register("alice");
     let total = 40 * QUERY_SCAN_MAX as u64;
     // Straight into the data: sending them would take the test a while.
-    let text: std::sync::Arc<str> = "x".into();
+    let text: Box<str> = "x".into();
     for seq in 1..=total {
         let read = seq != total - 10;
         let entry = super::super::items::InboxEntry::new(seq, read);

@@ -136,7 +136,7 @@ fn what_names_something_that_is_not_there_is_refused_at_its_line() {
         (vec![account(1, false)], message(1, "[2]"), "not there"),
         (vec![account(1, false)], message(2, "[1]"), "not there"),
         (vec![account(1, false), message(1, "[1]")], inbox.clone(), "no place"),
-        (vec![account(1, false), message(1, "[1]")], sent(2), "no place"),
+        (vec![account(1, false), message(1, "[1]")], sent(2), "account 2"),
         (vec![account(1, false)], sent(1), "not there"),
     ] {
         let header = r#"{"header":[{"format":1,"last_seq":9,"last_session":9,"last_account":9}]}"#;
