@@ -131,7 +131,7 @@ fn only_consensus_names_the_engine() {
 
 #[test]
 fn files_are_short_enough_to_read() {
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "benches"] {
         for path in sources(&root().join(folder)) {
             let lines = read(&path).lines().count();
             assert!(
@@ -155,7 +155,7 @@ fn nothing_is_left_half_done() {
         concat!("XX", "X"),
         concat!("db", "g!("),
     ];
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "benches"] {
         for path in sources(&root().join(folder)) {
             let text = read(&path);
             for mark in marks {
