@@ -77,11 +77,11 @@ struct Stored<'a> {
     membership: Option<Membership>,
 }
 
-/// An entry from a verified record's payload.
+/// An entry from a verified record's payload, of which it keeps a share.
 ///
 /// # Errors
 /// [`ErrorCode::Corrupted`]: the checksum held, but the content is not an entry.
-pub fn decode(data: &[u8]) -> Result<Entry> {
+pub fn decode(data: &Bytes) -> Result<Entry> {
     let wrong = |error: serde_json::Error| {
         Error::new(ErrorCode::Corrupted, format!("a log record is no log entry: {error}"))
     };
@@ -89,10 +89,7 @@ pub fn decode(data: &[u8]) -> Result<Entry> {
     let payload = match (stored.batch, stored.membership) {
         (Some(json), None) => {
             let batch = serde_json::from_str(json.get()).map_err(wrong)?;
-            EntryPayload::Normal(Proposal::new(
-                batch,
-                Bytes::copy_from_slice(json.get().as_bytes()),
-            ))
+            EntryPayload::Normal(Proposal::new(batch, data.slice_ref(json.get().as_bytes())))
         }
         (None, Some(membership)) => EntryPayload::Membership(membership),
         (None, None) => EntryPayload::Blank,
@@ -112,15 +109,16 @@ pub fn decode(data: &[u8]) -> Result<Entry> {
 /// # Errors
 /// [`ErrorCode::Corrupted`] when the checksum or the content is wrong.
 pub fn decode_line(line: &str) -> Result<Entry> {
-    let data = record::decode(line.as_bytes()).map_err(|damage| {
+    let mut whole = Vec::with_capacity(line.len() + 1);
+    whole.extend_from_slice(line.as_bytes());
+    whole.push(b'\n');
+    let whole = Bytes::from(whole);
+    let data = record::decode(&whole[..line.len()]).map_err(|damage| {
         Error::new(ErrorCode::Corrupted, format!("a log record arrived broken: {damage}"))
     })?;
-    let entry = decode(data)?;
+    let entry = decode(&whole.slice_ref(data))?;
     if let EntryPayload::Normal(proposal) = &entry.payload {
-        let mut whole = Vec::with_capacity(line.len() + 1);
-        whole.extend_from_slice(line.as_bytes());
-        whole.push(b'\n');
-        proposal.remember_record(entry.log_id, whole.into());
+        proposal.remember_record(entry.log_id, whole);
     }
     Ok(entry)
 }

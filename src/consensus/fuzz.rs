@@ -19,7 +19,7 @@ fn payloads() -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_entries() {
     fuzz("entries", &payloads(), |payload| {
-        if let Ok(decoded) = entry::decode(payload) {
+        if let Ok(decoded) = entry::decode(&payload.to_vec().into()) {
             let line = entry::encode(&decoded);
             let line = std::str::from_utf8(&line).expect("JSON").trim_end();
             let again = entry::decode_line(line).expect("own form");

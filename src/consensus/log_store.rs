@@ -26,8 +26,10 @@ use super::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
 use crate::error::{Error, ErrorCode};
 use crate::storage::Log;
 
-/// Bytes of recent entries kept in memory.
-const CACHE_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of recent entries kept decoded, as they are in the log; in memory they
+/// take three times that. They are wanted while they are replicated and until
+/// they are applied, which is milliseconds; whoever comes later decodes them.
+const CACHE_MAX_BYTES: usize = 1024 * 1024;
 
 /// Bytes of entries that one replication request carries at most, apart from
 /// one entry that is larger alone.
