@@ -17,6 +17,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::{oneshot, watch};
 
 use super::faults::Faults;
+use super::progress::Loading;
 use super::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
 };
@@ -276,6 +277,7 @@ impl Machine {
         let job = async move {
             let restored = async {
                 let mut restore = Restore::new(window);
+                let mut progress = Loading::begin();
                 while let Some(line) = reader.next().await? {
                     // The job holds a share of the directory's lock. A server
                     // that was stopped while it loaded millions of messages
@@ -284,6 +286,7 @@ impl Machine {
                         return Err(Error::unavailable("this replica is stopping"));
                     }
                     restore.line(&line)?;
+                    progress.line(&reader);
                 }
                 restore.finish()
             };
@@ -297,14 +300,17 @@ impl Machine {
         self.0.host.workers.spawn("snapshot-load", Box::pin(job));
         let state =
             receive.await.map_err(|_| Error::internal("loading a snapshot was cut off"))??;
-        {
+        let replaced = {
             let mut current = self.0.state.write().expect("the state machine does not panic");
-            *current = state;
+            let replaced = std::mem::replace(&mut *current, state);
             let mut position = self.0.position.lock().expect("no panic while held");
             position.applied = meta.last_log_id;
             position.membership = meta.last_membership;
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
-        }
+            replaced
+        };
+        // A million messages take half a second to free.
+        self.0.host.workers.spawn("state-drop", Box::pin(async move { drop(replaced) }));
         // Everybody may have got something.
         for watcher in self.0.watchers.lock().expect("no panic while held").values() {
             watcher.send_modify(|count| *count += 1);

@@ -39,6 +39,7 @@ mod fuzz;
 mod log_store;
 mod machine;
 mod network;
+mod progress;
 mod proposer;
 mod reader;
 mod route;
@@ -185,12 +186,10 @@ impl Consensus {
             Duration::from_millis(2 * timing.election_timeout_max_ms).max(Duration::from_secs(2));
         let factory = network::Factory { links: links.clone(), patience };
         let (open_store, open_machine) = (store.clone(), machine.clone());
-        let raft = runtime::scoped(
-            host,
-            Raft::new(node, Arc::new(config), factory, open_store, open_machine),
-        )
-        .await
-        .map_err(|error| {
+        let raft = Raft::new(node, Arc::new(config), factory, open_store, open_machine);
+        let last = store.last_log_id().map(|log_id| log_id.index());
+        let raft = progress::of_replay(&machine, last, runtime::scoped(host, raft));
+        let raft = raft.await.map_err(|error| {
             machine.detach();
             // What storage said is what it is; the rest is for people to look at.
             machine.faults().take().unwrap_or_else(|| {
