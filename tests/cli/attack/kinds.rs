@@ -171,6 +171,8 @@ fn malformed_requests(attack: &Attack<'_>) -> usize {
             all.extend(b"1]}}}\n");
         }
         all.extend(malformed(number));
+        // No line at all, after which the server closes.
+        all.extend(b"enough\n");
         if raw.write(&all).is_ok() {
             raw.patience(Duration::from_millis(500)).rest();
         }

@@ -35,7 +35,7 @@ struct Scale {
 const SHORT: Scale =
     Scale { malformed_lines: 20_000, connections: 600, slow: 60, rounds: 1, sends: 50 };
 const FULL: Scale =
-    Scale { malformed_lines: 1_000_000, connections: 10_000, slow: 1_000, rounds: 5, sends: 400 };
+    Scale { malformed_lines: 1_000_000, connections: 10_000, slow: 1_000, rounds: 3, sends: 150 };
 
 /// The variable that asks for the full attack.
 const FULL_ATTACK: &str = "FTCHAT_TEST_ATTACK";
