@@ -2400,7 +2400,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__serve)
-            opts="-q -v -h -V --id --listen --peers --data-dir --cluster-key-file --survivor --insecure --log-format --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --id --listen --peers --data-dir --cluster-key-file --survivor --insecure --log-format --log-file --config --servers --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2446,6 +2446,21 @@ _ftchat() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --config)

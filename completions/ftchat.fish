@@ -191,6 +191,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l survivor -d 'Whe
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-format -d 'The form of the server\'s log [default: text]' -r -f -a "text\t''
 json\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-file -d 'The file that the server logs to; when it is full, its content goes to a file with .1 at the end of the name, and it begins anew [default: standard error]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l user -d 'The account to act as [default: the account logged in last]' -r

@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Context, Exit, stuck};
 
+use crate::cluster::RotatingLog;
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
 use crate::consensus;
 use crate::error::{Error, ErrorCode};
@@ -148,9 +149,20 @@ fn start_logging(settings: &Settings, values: &Values) -> Result<(), Error> {
     let filter: Targets = log_filter(settings, values)
         .parse()
         .map_err(|error| values.error("serve.log", format!("this is no log filter: {error}")))?;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_writer(move || LogWriter::new(io::stderr(), form));
+    let file = match values.path("serve.log_file") {
+        Some(path) => {
+            let max_bytes = values.integer("serve.log_file_max_bytes")?;
+            Some(RotatingLog::open(&path, max_bytes)?)
+        }
+        None => None,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || {
+        let out: Box<dyn io::Write> = match &file {
+            Some(file) => Box::new(file.clone()),
+            None => Box::new(io::stderr()),
+        };
+        LogWriter::new(out, form)
+    });
     let lines = match form {
         LogForm::Json => lines.json().boxed(),
         LogForm::Text => lines.boxed(),

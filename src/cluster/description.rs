@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::rotating::older_log;
 use crate::config::{ClusterSettings, key_file};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Random, make_private_folders, open_private};
@@ -232,6 +233,11 @@ impl Description {
         self.dir.join(format!("{}.log", replica.data_dir))
     }
 
+    /// What was in that log before it was full.
+    pub fn older_log_file(&self, replica: &LocalReplica) -> PathBuf {
+        older_log(&self.log_file(replica))
+    }
+
     /// The cluster's key.
     pub fn key_file(&self) -> PathBuf {
         self.dir.join(KEY_FILE)
@@ -248,8 +254,9 @@ impl Description {
         for replica in &self.replicas {
             let data_dir = self.data_dir(replica);
             gone(&data_dir, fs::remove_dir_all(&data_dir))?;
-            let log = self.log_file(replica);
-            gone(&log, fs::remove_file(&log))?;
+            for log in [self.log_file(replica), self.older_log_file(replica)] {
+                gone(&log, fs::remove_file(&log))?;
+            }
         }
         for name in [KEY_FILE, LOCK_FILE, "cluster.json.tmp", DESCRIPTION_FILE] {
             let path = self.dir.join(name);

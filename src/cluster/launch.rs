@@ -70,6 +70,8 @@ impl Program {
             .arg(cluster.key_file())
             .arg("--data-dir")
             .arg(cluster.data_dir(replica))
+            .arg("--log-file")
+            .arg(cluster.log_file(replica))
             .current_dir(cluster.dir())
             // A server has no business with the user's session.
             .env_remove("FTCHAT_TOKEN");

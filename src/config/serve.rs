@@ -41,6 +41,10 @@ pub struct ServeFlags {
     #[arg(long, value_name = "FORM", help = help("serve.log_format"))]
     #[arg(value_parser = ["text", "json"], hide_possible_values = true)]
     pub log_format: Option<String>,
+    #[allow(missing_docs)]
+    #[arg(long, value_name = "FILE", help = help("serve.log_file"))]
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    pub log_file: Option<String>,
 }
 
 impl ServeFlags {
@@ -55,6 +59,7 @@ impl ServeFlags {
             survivor,
             insecure,
             log_format,
+            log_file,
         } = self;
         let texts = [
             ("serve.id", id.clone()),
@@ -65,6 +70,7 @@ impl ServeFlags {
             ("serve.survivor", survivor.clone()),
             ("serve.insecure", insecure.then(|| "true".to_string())),
             ("serve.log_format", log_format.clone()),
+            ("serve.log_file", log_file.clone()),
         ];
         texts.into_iter().filter_map(|(name, text)| Some((name, text?))).collect()
     }

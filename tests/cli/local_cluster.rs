@@ -192,3 +192,23 @@ fn completions_and_manual_pages_are_printed() {
     place.run(&["completions", "cmd.exe"]).end().code(2);
     place.run(&["man", "--help"]).end().ok();
 }
+
+#[test]
+fn logs_do_not_grow_for_ever() {
+    let cluster =
+        Cluster::with(&[("FTCHAT_LOG", "debug"), ("FTCHAT_SERVE_LOG_FILE_MAX_BYTES", "8192")]);
+    let alice = cluster.person("alice");
+    let folder = std::path::PathBuf::from(cluster.dir());
+    let older = folder.join("replica-1.log.1");
+    wait_for("a log that was full", || {
+        alice.send(&alice, "another line for the logs");
+        older.exists().then_some(())
+    });
+    for log in [&older, &folder.join("replica-1.log")] {
+        let bytes = std::fs::metadata(log).expect("it is there").len();
+        assert!(bytes < 16_384, "{} has {bytes} bytes", log.display());
+    }
+    assert!(cluster.admin(&["logs", "1"]).end().ok().lines().count() > 0);
+    cluster.admin(&["down", "--purge"]).end().ok();
+    assert!(!folder.exists(), "the older logs are the cluster's as well");
+}

@@ -47,6 +47,7 @@ fn flags_reach_their_settings() {
         survivor: Some("never".to_string()),
         insecure: true,
         log_format: Some("json".to_string()),
+        log_file: Some("/l".to_string()),
     };
     let values = Values::collect(&[], &|_| None, None).expect("valid");
     let values = values.with(&flags.given()).expect("valid");
@@ -57,6 +58,7 @@ fn flags_reach_their_settings() {
     assert_eq!(settings.cluster_key, Some(PathBuf::from("/k")));
     assert_eq!((settings.survivor, settings.insecure), (Survivor::Never, true));
     assert_eq!(values.text("serve.log_format"), Some("json"));
+    assert_eq!(values.path("serve.log_file"), Some(PathBuf::from("/l")));
 }
 
 #[test]
