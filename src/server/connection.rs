@@ -174,6 +174,9 @@ impl Connection {
         let mut given_away = std::pin::pin!(self.slot.given_away().fuse());
         loop {
             self.take_lines(incoming);
+            if self.pending.is_empty() || self.memory_is_short() {
+                incoming.rest();
+            }
             self.count_memory(incoming);
             if self.outgoing.is_over_bound(self.memory_is_short()) {
                 // Many short requests came with one read: the client is slow
