@@ -17,9 +17,7 @@ use tokio::task::JoinSet;
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION, SERVER_LINE_MAX_BYTES};
-use crate::protocol::client::{
-    Answer, ClientHello, Event, InboxQuery, Request, ResponseBody, ResponseLine, Role, ServerHello,
-};
+use crate::protocol::client::{Answer, ClientHello, Event, InboxQuery, Request, Role, ServerHello};
 use crate::protocol::codec::{check_depth, push_line, read_line};
 use crate::types::Address;
 
@@ -30,6 +28,9 @@ const WAITING_LINES_MAX: usize = 1_024;
 /// Events that wait for a slow consumer before reading pauses. A page holds up
 /// to 64 KiB of text, so this is a few megabytes at most.
 const WAITING_EVENTS_MAX: usize = 16;
+
+/// Bytes of most requests, so that their lines are made in one piece.
+const LINE_USUAL_BYTES: usize = 384;
 
 /// Lines that are written with one call.
 const LINES_PER_WRITE_MAX: usize = 64;
@@ -230,7 +231,7 @@ impl Connection {
         let id = routing.last_id + 1;
         let timeout_ms =
             timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        let mut line = Vec::new();
+        let mut line = Vec::with_capacity(LINE_USUAL_BYTES);
         push_line(&mut line, &OutgoingLine { id, timeout_ms, request });
         let bytes = line.len();
         if line.len() > CLIENT_LINE_MAX_BYTES {
@@ -265,6 +266,17 @@ struct OutgoingLine<'a> {
     request: &'a Request,
 }
 
+/// A [`ResponseLine`](crate::protocol::client::ResponseLine), read field by
+/// field: serde's `flatten`, which that type uses, builds each answer in memory
+/// twice.
+#[derive(serde::Deserialize)]
+struct IncomingLine {
+    id: Option<u64>,
+    result: Option<Answer>,
+    error: Option<ErrorBody>,
+    event: Option<Event>,
+}
+
 impl Routes {
     fn lock(&self) -> MutexGuard<'_, Routing> {
         self.0.lock().expect("nothing panics while it holds the routes")
@@ -293,16 +305,16 @@ impl Routes {
     }
 
     /// Hands one line to whoever waits for it.
-    async fn deliver(&self, line: ResponseLine, bytes: usize) -> Result<()> {
+    async fn deliver(&self, line: IncomingLine, bytes: usize) -> Result<()> {
         let Some(id) = line.id else {
             // An error about the connection as a whole, after which it closes.
-            return match line.body {
-                ResponseBody::Error(body) => Err(body.into()),
-                _ => Err(garbage("an answer without an id")),
+            return match line.error {
+                Some(body) => Err(body.into()),
+                None => Err(garbage("an answer without an id")),
             };
         };
-        let result = match line.body {
-            ResponseBody::Event(event) => {
+        let result = match (line.result, line.error, line.event) {
+            (None, None, Some(event)) => {
                 let events = match self.lock().waiting.get(&id) {
                     Some(Route::Events(send)) => send.clone(),
                     // Events may cross with the end of their follow.
@@ -313,8 +325,9 @@ impl Routes {
                 }
                 return Ok(());
             }
-            ResponseBody::Result(answer) => Ok(answer),
-            ResponseBody::Error(body) => Err(Failure::Refused(body.into())),
+            (Some(answer), None, None) => Ok(answer),
+            (None, Some(body), None) => Err(Failure::Refused(body.into())),
+            _ => return Err(garbage("an answer without exactly one of result, error and event")),
         };
         let route = self.lock().waiting.remove(&id);
         match (route, result) {
