@@ -32,6 +32,9 @@ use crate::types::AccountName;
 
 /// Folded names in the order of their first mention, each once.
 pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<String> {
+    if let [name] = names {
+        return vec![name.folded()];
+    }
     let mut seen = BTreeSet::new();
     names.iter().map(AccountName::folded).filter(|name| seen.insert(name.clone())).collect()
 }
