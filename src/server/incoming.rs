@@ -84,7 +84,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
     /// [`ErrorCode::LineTooLong`]: no line can be taken any more.
     pub(super) fn next_line(&mut self) -> Result<Option<&mut [u8]>> {
         let unsearched = &self.buffer[self.searched..self.unread.end];
-        let end = unsearched.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', unsearched);
         let end = end.map(|offset| self.searched + offset);
         self.searched = end.map_or(self.unread.end, |end| end + 1);
         // The bound counts the newline.
