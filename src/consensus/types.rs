@@ -77,8 +77,10 @@ impl Proposal {
 
     /// Serializes a batch that is to be proposed. The receiver hears when the
     /// leader's log has taken it, and sees the sender dropped if it never does.
-    pub fn propose(batch: Batch) -> (Self, oneshot::Receiver<()>) {
-        let json = serde_json::to_vec(&batch).expect("plain data serializes");
+    /// `bytes` is about how many there will be.
+    pub fn propose(batch: Batch, bytes: usize) -> (Self, oneshot::Receiver<()>) {
+        let mut json = Vec::with_capacity(bytes);
+        serde_json::to_writer(&mut json, &batch).expect("plain data serializes");
         let proposal = Proposal::new(batch, json.into());
         let (send, receive) = oneshot::channel();
         *proposal.0.accepted.lock().expect("no panic while held") = Some(send);

@@ -27,8 +27,11 @@ pub struct Reply {
 
 impl Reply {
     /// Answers with a value.
-    pub fn ok<T: Serialize>(self, value: &T) {
-        self.ok_raw(&serde_json::to_vec(value).expect("plain data serializes"));
+    pub fn ok<T: Serialize>(mut self, value: &T) {
+        let mut line = format!("{{\"id\":{},\"ok\":", self.id).into_bytes();
+        serde_json::to_writer(&mut line, value).expect("plain data serializes");
+        line.extend_from_slice(b"}\n");
+        self.send(line);
     }
 
     /// Answers with a value that is JSON already, on one line.

@@ -9,8 +9,8 @@ use crate::error::{ErrorBody, ErrorCode};
 #[cfg(doc)]
 use crate::protocol::peer::Call;
 
-/// The body of a [`Call::Propose`].
-#[derive(Serialize, Deserialize)]
+/// The body of a [`Call::Propose`], as it arrives.
+#[derive(Deserialize)]
 pub struct ForwardBody {
     /// Raised by the sender after every failure; from 1.
     pub epoch: u64,
@@ -20,6 +20,15 @@ pub struct ForwardBody {
     pub timeout_ms: u64,
     /// In order.
     pub operations: Vec<Operation>,
+}
+
+/// The same as it is sent: its operations stay where they are.
+#[derive(Serialize)]
+pub(super) struct ForwardBodyOf<'a> {
+    pub(super) epoch: u64,
+    pub(super) number: u64,
+    pub(super) timeout_ms: u64,
+    pub(super) operations: Vec<&'a Operation>,
 }
 
 /// The answer: one result for each operation, in order.

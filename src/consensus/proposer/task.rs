@@ -8,7 +8,7 @@ use openraft::impls::ProgressResponder;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::forward::{ForwardBody, ForwardReply, ForwardResult};
+use super::forward::{ForwardBodyOf, ForwardReply, ForwardResult};
 use super::ticket::{Landed, Landing, Ticket, weight};
 use crate::chat::Batch;
 use crate::consensus::network::Links;
@@ -216,9 +216,9 @@ impl Task {
         let flight = self.next_flight;
         self.next_flight += 1;
         match route {
-            Route::Here(leader) => self.fly_here(flight, tickets, leader).await,
+            Route::Here(leader) => self.fly_here(flight, tickets, bytes, leader).await,
             Route::There(node) => {
-                self.fly_there(flight, tickets, node.replica());
+                self.fly_there(flight, tickets, bytes, node.replica());
                 true
             }
         }
@@ -228,12 +228,13 @@ impl Task {
         &mut self,
         flight: u64,
         tickets: Vec<Ticket>,
+        bytes: usize,
         leader: CommittedLeaderId,
     ) -> bool {
         // Time-stamps never run backwards within a leadership, whatever the clock does.
         self.last_at = self.host.clock.now().max(self.last_at);
         let operations = tickets.iter().map(|ticket| ticket.operation.clone()).collect();
-        let (proposal, accepted) = Proposal::propose(Batch { at: self.last_at, operations });
+        let (proposal, accepted) = Proposal::propose(Batch { at: self.last_at, operations }, bytes);
         let (responder, answer) = ProgressResponder::<TypeConfig, _>::complete_only();
         let sent = self.raft.write(proposal).responder(responder).with_leader(leader).await;
         // Rule 1: wait until the log has taken it or will not. The proposal is
@@ -266,17 +267,18 @@ impl Task {
         accepted
     }
 
-    fn fly_there(&mut self, flight: u64, tickets: Vec<Ticket>, leader: ReplicaId) {
+    fn fly_there(&mut self, flight: u64, tickets: Vec<Ticket>, bytes: usize, leader: ReplicaId) {
         let longest = tickets.iter().map(|ticket| ticket.deadline).max();
         let patience = longest.map_or(Duration::ZERO, |deadline| deadline - Instant::now());
-        let body = ForwardBody {
+        let body = ForwardBodyOf {
             epoch: self.epoch,
             number: self.next_number,
             timeout_ms: patience.as_millis() as u64,
-            operations: tickets.iter().map(|ticket| ticket.operation.clone()).collect(),
+            operations: tickets.iter().map(|ticket| &ticket.operation).collect(),
         };
         self.next_number += 1;
-        let body = serde_json::to_vec(&body).expect("plain data serializes");
+        let mut line = Vec::with_capacity(bytes);
+        serde_json::to_writer(&mut line, &body).expect("plain data serializes");
         let Some(pair) = self.links.get(leader) else {
             let landings = tickets.iter().map(|_| Landing::Refused).collect();
             self.flights.push(Box::pin(futures::future::ready(Landed {
@@ -286,7 +288,7 @@ impl Task {
             })));
             return;
         };
-        let answer = pair.service.call(Call::Propose, body.into());
+        let answer = pair.service.call(Call::Propose, line.into());
         let landing = async move {
             let landings = match answer.await {
                 Ok(reply) => match serde_json::from_slice::<ForwardReply>(&reply) {

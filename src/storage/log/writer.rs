@@ -199,7 +199,9 @@ impl Writer {
     async fn write(&mut self, lines: Vec<Bytes>) -> Result<(), Failure> {
         let segment_max_bytes = u64::from(self.shared.options.segment_max_bytes);
         let mut length = self.shared.state.lock().active_length();
-        let (mut chunk, mut lengths) = (BytesMut::new(), Vec::new());
+        // In one piece: a chunk that grows is copied again and again.
+        let bytes = lines.iter().map(Bytes::len).sum();
+        let (mut chunk, mut lengths) = (BytesMut::with_capacity(bytes), Vec::new());
         for line in lines {
             if length >= segment_max_bytes && length > 0 {
                 let (chunk, lengths) = (chunk.split().freeze(), std::mem::take(&mut lengths));
