@@ -296,8 +296,10 @@ pub(super) struct Data {
     /// The backup that is being restored, and its lines so far.
     pub(super) restoring: Option<Uuid>,
     pub(super) staged: Chunks<Arc<Staged>>,
-    /// Sum of the digests of all items; without the counters and
-    /// the names of backups, whose digests are made when they are asked for.
+    /// Sum of the digests of the staged lines, which go all at once.
+    pub(super) staged_sum: StateHash,
+    /// Sum of the digests of all items; without the counters and the names of
+    /// backups, whose digests are made when they are asked for.
     pub(super) sum: StateHash,
 }
 
@@ -305,6 +307,7 @@ impl Data {
     pub(super) fn hash(&self) -> StateHash {
         let mut hash = self.sum;
         hash.add(self.counters.digest());
+        hash.add(self.staged_sum.0);
         hash.add(restoring::digest(self.restored, self.restoring));
         hash
     }

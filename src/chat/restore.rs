@@ -73,20 +73,11 @@ impl Restore {
     /// [`ErrorCode::Corrupted`]: lines are missing, or the whole is not the
     /// state that was written.
     pub fn finish(mut self) -> Result<State> {
-        let Some(end) = self.end else {
+        let Some(end) = self.end.take() else {
             return corrupted("the snapshot has no end");
         };
-        // In one go, sorted: building the index message by message would take
-        // as long as all the rest.
-        let mut ids: Vec<_> =
-            self.state.data.messages.iter().map(|message| (message.id, message.seq)).collect();
-        ids.sort_unstable();
-        if ids.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return corrupted("two messages of the snapshot have the same id");
-        }
-        self.state.message_ids = ids.into_iter().collect();
-        if self.state.window_ids.keys().any(|id| self.state.message_ids.contains_key(id)) {
-            return corrupted("an id of the snapshot is remembered twice");
+        if !self.backup {
+            self.index_ids()?;
         }
         if self.state.data.messages.iter().any(|message| message.holders == 0) {
             return corrupted("a message of the snapshot is in no list");
@@ -99,6 +90,22 @@ impl Restore {
             ));
         }
         Ok(self.state)
+    }
+
+    /// Finds the ids of all messages in one go, sorted: doing it message by
+    /// message, as for a backup, takes as long as all the rest.
+    fn index_ids(&mut self) -> Result<()> {
+        let mut ids: Vec<_> =
+            self.state.data.messages.iter().map(|message| (message.id, message.seq)).collect();
+        ids.sort_unstable();
+        if ids.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return corrupted("two messages of the snapshot have the same id");
+        }
+        self.state.message_ids = ids.into_iter().collect();
+        if self.state.window_ids.keys().any(|id| self.state.message_ids.contains_key(id)) {
+            return corrupted("an id of the snapshot is remembered twice");
+        }
+        Ok(())
     }
 
     fn take(&mut self, line: &[u8]) -> Result<()> {
@@ -247,6 +254,13 @@ impl Restore {
         let message = Message { seq, id, at, from, to, text: Box::from(text), holders: 0 };
         self.state.data.sum.add(message.digest());
         self.state.data.messages.push(message);
+        if self.backup {
+            // Spread over the lines, which come one log entry after the other.
+            let twice = self.state.message_ids.insert(id, seq).is_some();
+            if twice || self.state.window_ids.contains_key(&id) {
+                return corrupted(format!("the id {id} is there twice"));
+            }
+        }
         Ok(())
     }
 
@@ -314,7 +328,8 @@ impl Restore {
 
     fn remembered(&mut self, line: RememberedLine) -> Result<()> {
         let RememberedLine { id, index, actor, fingerprint, outcome } = line;
-        if self.state.window_ids.contains_key(&id) {
+        // Of a snapshot the ids of messages are not known yet.
+        if self.state.window_ids.contains_key(&id) || self.state.message_ids.contains_key(&id) {
             return corrupted(format!("operation {id} is there twice"));
         }
         self.state.remember(Remembered {

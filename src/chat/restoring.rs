@@ -18,16 +18,19 @@
 //! around opens nobody's account), what is remembered of logins, and the
 //! incarnations of replicas, which are those of the new cluster.
 //!
-//! The cost: the staged lines need memory beside what is made from them until
-//! the end, and that last operation takes about a second for five million
-//! messages, in which nobody else has anything to do here.
+//! Operation ids that the backup remembers count from the beginning of the new
+//! cluster's log, so they are remembered for nearly a window more.
+//!
+//! The cost: the staged lines need memory beside what is made from them, until
+//! the end. Everything is made and looked up as the lines come, so that no
+//! operation takes long, the last one included.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::chunks::Item;
-use super::hash::{Encoder, Kind};
+use super::chunks::{Chunks, Item};
+use super::hash::{Encoder, Kind, StateHash};
 use super::items::{Counters, Data, Remembered};
 use super::operation::Outcome;
 use super::restore::Restore;
@@ -181,11 +184,11 @@ impl State {
         self.data.restoring.map(|_| self.data.staged.len() as u64)
     }
 
-    pub(super) fn restore_step(&mut self, index: u64, step: &RestoreStep) -> Result<Outcome> {
+    pub(super) fn restore_step(&mut self, step: &RestoreStep) -> Result<Outcome> {
         match step {
             RestoreStep::Begin { backup } => self.begin_restoring(*backup),
             RestoreStep::Lines { backup, first, lines } => self.stage_lines(*backup, *first, lines),
-            RestoreStep::End { backup, lines } => self.end_restoring(index, *backup, *lines),
+            RestoreStep::End { backup, lines } => self.end_restoring(*backup, *lines),
             RestoreStep::Abandon {} => {
                 self.drop_restoring();
                 Ok(Outcome::Done)
@@ -219,9 +222,8 @@ impl State {
     }
 
     fn drop_restoring(&mut self) {
-        for staged in std::mem::take(&mut self.data.staged).iter() {
-            self.data.sum.subtract(staged.digest());
-        }
+        self.data.staged = Chunks::default();
+        self.data.staged_sum = StateHash::default();
         self.data.restoring = None;
         self.restore = None;
     }
@@ -257,12 +259,12 @@ impl State {
         };
         restore.line(line.as_bytes())?;
         let staged = Staged { number: self.data.staged.len() as u64 + 1, line };
-        self.data.sum.add(staged.digest());
+        self.data.staged_sum.add(staged.digest());
         self.data.staged.push(Arc::new(staged));
         Ok(())
     }
 
-    fn end_restoring(&mut self, index: u64, backup: Uuid, lines: u64) -> Result<Outcome> {
+    fn end_restoring(&mut self, backup: Uuid, lines: u64) -> Result<Outcome> {
         let done = Ok(Outcome::Restoring { lines, done: true });
         if self.data.restored == Some(backup) {
             return done;
@@ -280,7 +282,7 @@ impl State {
             return Err(Error::new(ErrorCode::Corrupted, "a backup that never began has no end"));
         };
         let restored = restore.finish()?;
-        self.become_restored(index, backup, restored);
+        self.become_restored(backup, restored);
         done
     }
 
@@ -296,22 +298,16 @@ impl State {
         ))
     }
 
-    fn become_restored(&mut self, index: u64, backup: Uuid, mut restored: State) {
+    fn become_restored(&mut self, backup: Uuid, mut restored: State) {
         let Data { window, counters, .. } = std::mem::take(&mut self.data);
         restored.data.counters.incarnations = counters.incarnations;
         restored.data.restored = Some(backup);
-        let theirs = std::mem::take(&mut restored.data.window);
-        theirs.iter().for_each(|one| restored.data.sum.subtract(one.digest()));
-        let their_ids = std::mem::take(&mut restored.window_ids);
-        // The window is in the order of the log: first what this cluster did.
+        // The window is in the order of the log: theirs stands at its beginning.
         for remembered in window.iter() {
             let id = &remembered.id;
-            if !their_ids.contains_key(id) && !restored.message_ids.contains_key(id) {
+            if !restored.window_ids.contains_key(id) && !restored.message_ids.contains_key(id) {
                 restored.remember(Remembered::clone(remembered));
             }
-        }
-        for remembered in theirs.iter() {
-            restored.remember(Remembered { index, ..Remembered::clone(remembered) });
         }
         *self = restored;
     }

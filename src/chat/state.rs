@@ -152,7 +152,7 @@ impl State {
                 self.caller(*session).map(|caller| self.delete_account(caller.number, effects))
             }
             Action::AllocateIncarnation { replica } => self.allocate_incarnation(*replica),
-            Action::Restore(step) => self.restore_step(index, step),
+            Action::Restore(step) => self.restore_step(step),
         };
         let outcome = result.unwrap_or_else(Outcome::refused);
         if remembered_in_window(&outcome) {

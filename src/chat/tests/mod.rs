@@ -44,7 +44,7 @@ fn recompute(data: &Data) -> StateHash {
     data.sessions.iter().for_each(|session| fresh.sum.add(session.digest()));
     data.messages.iter().for_each(|message| fresh.sum.add(message.digest()));
     data.window.iter().for_each(|remembered| fresh.sum.add(remembered.digest()));
-    data.staged.iter().for_each(|staged| fresh.sum.add(staged.digest()));
+    data.staged.iter().for_each(|staged| fresh.staged_sum.add(staged.digest()));
     fresh.hash()
 }
 
