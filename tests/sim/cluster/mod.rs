@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use self::person::{LIVES, Person, Society};
 use self::server::{Claims, Observed, Place, serve};
 use crate::faults::{Fault, Nemesis, Plan, Server};
+use crate::oracle::linearizable;
 use crate::oracle::messages::check;
 use crate::oracle::{Call, Operation, Reply};
 use crate::trace::TraceOptions;
@@ -342,6 +343,7 @@ pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report
         }
         let verdict = cluster.society.recorder.look(check);
         report.violations.extend(verdict.violations);
+        report.violations.extend(cluster.society.recorder.look(linearizable::check));
         if recipe.seamless {
             report.violations.extend(cluster.society.recorder.look(failed_sends));
         }

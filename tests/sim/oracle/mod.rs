@@ -3,9 +3,12 @@
 //!
 //! Clients record every operation when it begins and when it ends
 //! ([`Recorder`]); [`messages::check`] then searches the history for
-//! contradictions, and [`replicas`] compares what servers say of themselves.
+//! contradictions, [`linearizable::check`] asks a checker that knows nothing of
+//! ours whether each conversation has an order at all, and [`replicas`] compares
+//! what servers say of themselves.
 //! The oracle knows the contract only, nothing of how it is kept.
 
+pub mod linearizable;
 pub mod messages;
 pub mod replicas;
 mod tests;

@@ -4,6 +4,7 @@
 use ftchat::error::ErrorCode;
 use ftchat::types::Uuid;
 
+use super::linearizable;
 use super::messages::{Verdict, check};
 use super::replicas::Replicas;
 use super::{Call, Recorder, Reply, Seen};
@@ -48,6 +49,12 @@ impl Story {
     }
     fn is_correct(&self) {
         assert_eq!(self.verdict().violations, Vec::<String>::new());
+        assert_eq!(self.0.look(linearizable::check), Vec::<String>::new());
+    }
+    /// Also for a checker that knows nothing of one order for all conversations.
+    fn has_no_order(&self) {
+        let found = self.0.look(linearizable::check);
+        assert!(found.len() == 1 && found[0].contains("not linearizable"), "{found:?}");
     }
     fn is_wrong(&self, because: &str) {
         let violations = self.verdict().violations;
@@ -100,6 +107,7 @@ fn a_page_that_is_cut_answers_only_for_what_it_covers() {
     let second = story.0.begin("bob", Call::Read { owner: "bob".into(), after: 2 });
     story.shows(second, &[]);
     story.is_wrong("misses");
+    story.has_no_order();
 }
 
 #[test]
@@ -108,6 +116,7 @@ fn an_acknowledged_message_that_is_missing_is_found() {
     story.sent(1, 1);
     story.read(&[]);
     story.is_wrong("misses");
+    story.has_no_order();
 }
 
 #[test]
@@ -118,6 +127,7 @@ fn a_hole_below_the_last_message_shown_is_found() {
     story.0.end(first, Reply::Sent { seq: 1 });
     story.0.end(second, Reply::Sent { seq: 2 });
     story.is_wrong("misses");
+    story.has_no_order();
 }
 
 #[test]
@@ -127,6 +137,7 @@ fn a_read_that_goes_back_is_found() {
     story.read(&[seen(1, 1)]);
     story.read(&[]);
     story.is_wrong("which was accepted");
+    story.has_no_order();
 }
 
 #[test]
