@@ -29,6 +29,7 @@
 //! | room | purpose |
 //! |---|---|
 //! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
+//! | [`planted`] | bugs that only tests can wake, to prove that they are found |
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
 //! | [`protocol`] | the JSON every process speaks |
 //! | [`config`] | flag, environment, file, default, each value with its origin |
@@ -70,6 +71,7 @@ pub mod host;
 pub mod limits;
 pub mod output;
 pub mod peer;
+pub mod planted;
 pub mod protocol;
 pub mod replica;
 pub mod server;

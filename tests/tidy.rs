@@ -10,6 +10,7 @@ const ROOMS: &[&str] = &[
     "limits",
     "error",
     "types",
+    "planted",
     "host",
     "protocol",
     "config",
@@ -125,6 +126,19 @@ fn only_consensus_names_the_engine() {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         for line in code {
             assert!(!line.contains("openraft"), "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_in_the_program_plants_a_bug() {
+    for path in sources(&root().join("src")) {
+        if room(&path).as_deref() == Some("planted") {
+            continue;
+        }
+        let text = read(&path);
+        for mark in ["plant(", "planted::plant", "planted::{plant", "Planted"] {
+            assert!(!text.contains(mark), "{} contains {mark}", path.display());
         }
     }
 }

@@ -19,6 +19,7 @@ use super::lines::{
 };
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
+use crate::planted::{self, Bug};
 use crate::types::{ReplicaId, Uuid};
 
 /// Takes lines in the order in which [`super::View::lines`] gave them.
@@ -88,6 +89,11 @@ impl Restore {
                 "the snapshot's state has the hash {hash}, and {} was written",
                 end.hash
             ));
+        }
+        if planted::is(Bug::DropIdFromSnapshot)
+            && let Some(oldest) = self.state.data.window.first().map(|it| it.index)
+        {
+            self.state.forget(oldest + self.state.deduplication_window_entries + 1);
         }
         Ok(self.state)
     }

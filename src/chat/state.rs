@@ -13,6 +13,7 @@ use super::snapshot::View;
 use super::window::fingerprint;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX};
+use crate::planted::{self, Bug};
 use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
 
 /// The replicated state: what all operations of the log so far have made.
@@ -125,7 +126,9 @@ impl State {
         effects: &mut Effects,
     ) -> Outcome {
         let actor = self.actor(&operation.action, at, effects);
-        if let Some(outcome) = self.recall(operation, &actor) {
+        if let Some(outcome) = self.recall(operation, &actor)
+            && !planted::is(Bug::SkipDeduplication)
+        {
             return outcome;
         }
         let result = match &operation.action {

@@ -24,6 +24,7 @@ use super::entry;
 use super::faults::Faults;
 use super::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
 use crate::error::{Error, ErrorCode};
+use crate::planted::{self, Bug};
 use crate::storage::Log;
 
 /// Bytes of recent entries kept decoded, as they are in the log; in memory they
@@ -123,7 +124,7 @@ impl LogStore {
         snapshot: Option<LogId>,
         faults: Faults,
     ) -> Result<LogStore, Error> {
-        let vote = match log.read_vote() {
+        let vote = match log.read_vote().filter(|_| !planted::is(Bug::ForgetVote)) {
             Some(payload) => Some(serde_json::from_slice(&payload).map_err(|error| {
                 Error::new(ErrorCode::Corrupted, format!("vote.json holds no vote: {error}"))
             })?),

@@ -5,6 +5,9 @@
 //! never across an await. A snapshot is built from an immutable view that is
 //! taken in microseconds, by a worker, while writes go on.
 
+#[cfg(feature = "planted-bugs")]
+mod twice;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, RwLock};

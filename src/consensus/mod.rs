@@ -76,6 +76,7 @@ use crate::config::Timing;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::limits::Limits;
+use crate::planted::{self, Bug};
 use crate::protocol::client::Member;
 use crate::storage::{Log, Snapshots};
 use crate::types::{NodeId, ReplicaId};
@@ -173,7 +174,7 @@ impl Consensus {
             max_in_snapshot_log_to_keep: limits.log_entries_kept,
             enable_elect: false,
             enable_pre_vote: Some(true),
-            enable_leader_restore: Some(false),
+            enable_leader_restore: Some(planted::is(Bug::RestoreLeaderInOldTerm)),
             ..Config::default()
         };
         let config = config.validate().map_err(|error| {
@@ -198,6 +199,10 @@ impl Consensus {
                 ))
             })
         })?;
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Bug::ApplyTwiceAfterRestart) {
+            machine.apply_again(&store).await?;
+        }
         let router =
             Router::start(host, raft.clone(), links.clone(), store.log().watch_disk_full());
         let proposer = Proposer::start(host, raft.clone(), router.clone(), links.clone());

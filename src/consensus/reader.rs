@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,6 +22,7 @@ use super::network::Links;
 use super::route::{Route, Router};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
+use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
 
 /// Pause before asking again when nothing else has changed.
@@ -81,6 +83,10 @@ impl Reader {
 /// # Errors
 /// [`ErrorCode::Unavailable`] when this node does not lead or no majority confirms.
 pub async fn read_index(raft: &Raft) -> Result<u64> {
+    if planted::is(Bug::ReadFromDeposedLeader) {
+        let applied = raft.metrics().borrow_watched().last_applied;
+        return Ok(applied.map_or(0, |log_id| log_id.index()));
+    }
     match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
         Ok((read_log_id, _)) => Ok(read_log_id.index()),
         Err(error) => Err(Error::unavailable(error.to_string())),

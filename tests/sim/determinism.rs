@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::cluster::{self, Recipe, SURVIVORS};
+use crate::cluster;
+use crate::recipes::{Recipe, SURVIVORS};
 use crate::toy::{Bug, play};
 use crate::trace::TraceOptions;
 
@@ -29,7 +30,7 @@ fn looking_closer_changes_nothing() {
 #[test]
 fn a_host_of_three_servers_repeats() {
     let recipe = Recipe { lasts_ms: 6_000, ..SURVIVORS };
-    let digest = |seed| cluster::play(seed, &recipe, TraceOptions::default()).digest;
+    let digest = |seed| cluster::play(seed, &recipe, None, TraceOptions::default()).digest;
     assert_eq!(digest(SEED), digest(SEED));
     assert_ne!(digest(SEED), digest(SEED + 1));
 }

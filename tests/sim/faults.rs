@@ -8,6 +8,7 @@
 //! insist that it happened. Some faults are scenes of several steps ([`scenes`]),
 //! which are played alone, from a state in which every server runs.
 
+mod kinds;
 mod scenes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,76 +16,12 @@ use std::path::PathBuf;
 
 use tokio::sync::watch;
 
+pub use self::kinds::Fault;
 use self::scenes::Step;
+use crate::network::DELAY_US;
 use crate::random::Prng;
-use crate::seat::{MachineId, ProgramId};
+use crate::seat::{MachineId, Moment, ProgramId};
 use crate::world::World;
-
-/// What can go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// SIGTERM: the program stops by itself, and is started again.
-    Terminate,
-    /// SIGKILL between two calls.
-    Kill,
-    /// SIGKILL at some call of a seam, soon.
-    KillAtCall,
-    /// SIGKILL of two servers at once.
-    KillTwo,
-    /// SIGKILL of every server at once.
-    KillAll,
-    /// Power cut of one machine.
-    Crash,
-    /// Power cut of every machine at once.
-    CrashAll,
-    /// SIGSTOP, later SIGCONT.
-    Freeze,
-    /// No server reaches this one and it reaches none; clients still do.
-    Isolate,
-    /// Nobody at all reaches this one, and it reaches nobody.
-    Unplug,
-    /// This one is not heard by another server, but hears it.
-    OneWay,
-    /// The connections of two servers are reset.
-    Reset,
-    /// A disk that takes thirty times as long.
-    SlowDisk,
-    /// A disk that does nothing for a while.
-    StallDisk,
-    /// A disk with no or very little room.
-    FullDisk,
-    /// The next sync fails.
-    FailSync,
-    /// The wall clock jumps by up to an hour, for good.
-    ClockJump,
-    /// The server is killed and its data folder is emptied.
-    Wipe,
-    /// A bit of a synced file flips while the server is down.
-    FlipBit,
-    /// Scene: two are killed, the second before the first is back.
-    KillSequence,
-    /// Scene: whoever leads is killed.
-    KillLeader,
-    /// Scene: two are told to stop, shortly after each other.
-    TerminateTwo,
-    /// Scene: all are killed, and one alone is back for long.
-    KillAllStartOne,
-    /// Scene: the machine of all loses power, and one alone is back for long.
-    CrashStartOne,
-    /// Scene: two are frozen at once.
-    FreezeTwo,
-    /// Scene: one is killed and its folder emptied; the others stay whole
-    /// until it has caught up.
-    WipeOne,
-    /// Scene: two are killed, and the third at one of its next calls, when it
-    /// is adopting them.
-    KillWhileAdopting,
-    /// Scene: two are killed, and both are back milliseconds later.
-    ReturnWhileAdopting,
-    /// Scene: two are killed and adopted. One is back, and milliseconds later,
-    /// when it is given its directory, the holder is killed.
-    KillHolder,
-}
 
 /// A server as the nemesis sees it.
 #[derive(Clone, Debug)]
@@ -112,6 +49,9 @@ pub struct Plan {
     pub pause_ms: u64,
     /// Shortest and longest duration of a fault, in milliseconds.
     pub lasts_ms: (u64, u64),
+    /// Faults that cost no server anything: one of them is made whenever a
+    /// second has passed without a fault. None: seconds may pass.
+    pub fillers: Vec<Fault>,
 }
 
 /// What is counted besides faults.
@@ -141,7 +81,19 @@ pub struct Nemesis {
     /// Servers that a scene took down, or is about to.
     down: BTreeSet<usize>,
     leader: Option<usize>,
+    /// Faults made so far, every step of a scene that does harm included.
+    injected: u64,
+    /// When faults began.
+    since_ms: u64,
+    /// Until when links are bad.
+    weather_until_ms: Option<u64>,
+    /// Until when a lost disk has time to be filled again.
+    refilled_ms: u64,
 }
+
+/// How long a lost directory has to be filled again before a server may be
+/// taken down: two lost directories of three are a lost cluster.
+const REFILL_MS: u64 = 10_000;
 
 impl Nemesis {
     /// A nemesis with a plan; nothing happens before the first pause is over.
@@ -150,7 +102,26 @@ impl Nemesis {
         let next_ms = world.now_ms() + random.exponential(plan.pause_ms);
         let (active, returning, counts) = Default::default();
         let (scene, down, leader) = Default::default();
-        Nemesis { plan, random, active, next_ms, returning, counts, scene, down, leader }
+        Nemesis {
+            plan,
+            random,
+            active,
+            next_ms,
+            returning,
+            counts,
+            scene,
+            down,
+            leader,
+            injected: 0,
+            since_ms: world.now_ms(),
+            weather_until_ms: None,
+            refilled_ms: 0,
+        }
+    }
+
+    /// How many faults were made.
+    pub fn injected(&self) -> u64 {
+        self.injected
     }
 
     /// How often each fault has begun; `Exit`: a program ended by itself.
@@ -161,6 +132,11 @@ impl Nemesis {
     /// Tells which server leads, for those faults that are about it.
     pub fn learn_leader(&mut self, leader: Option<usize>) {
         self.leader = leader;
+    }
+
+    fn count_fault(&mut self, fault: Fault) {
+        self.injected += 1;
+        self.count(fault);
     }
 
     fn count(&mut self, what: impl std::fmt::Debug) {
@@ -179,10 +155,36 @@ impl Nemesis {
         }
         self.play_scene(world, now_ms);
         self.restart_exited(world, now_ms);
+        if self.weather_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
+            self.clear_weather(world);
+        }
         if now_ms >= self.next_ms {
             self.next_ms = now_ms + self.random.exponential(self.plan.pause_ms);
             self.begin(world, now_ms);
         }
+        let due = (now_ms - self.since_ms + 500) / 1_000;
+        if !self.plan.fillers.is_empty() && self.injected < due {
+            self.fill(world, now_ms);
+        }
+    }
+
+    /// Makes a fault that costs no server anything.
+    fn fill(&mut self, world: &mut World, now_ms: u64) {
+        let fault = self.plan.fillers[self.random.index(self.plan.fillers.len())];
+        let server = self.random.index(self.plan.servers.len());
+        self.count_fault(fault);
+        self.apply(world, server, fault);
+        if matches!(fault, Fault::Lossy | Fault::SlowLinks) {
+            self.weather_until_ms = Some(now_ms + self.random.between(100, 2_000));
+        }
+    }
+
+    fn clear_weather(&mut self, world: &World) {
+        self.weather_until_ms = None;
+        world.with(|state| {
+            state.network.lost_one_in = 0;
+            state.network.delay_us = DELAY_US;
+        });
     }
 
     /// Mends everything at once and starts what does not run.
@@ -191,6 +193,7 @@ impl Nemesis {
             self.mend(world, it.server, it.fault);
         }
         self.end_scene(world);
+        self.clear_weather(world);
         world.with(|state| {
             state.network.mend_all();
             state.event(format_args!("all faults are over"));
@@ -234,7 +237,7 @@ impl Nemesis {
     }
 
     fn begin(&mut self, world: &mut World, now_ms: u64) {
-        if !self.scene.is_empty() {
+        if !self.scene.is_empty() || now_ms < self.refilled_ms {
             return;
         }
         let total = self.plan.faults.iter().map(|(_, weight)| weight).sum::<u64>();
@@ -253,29 +256,41 @@ impl Nemesis {
         if fault.is_scene() {
             self.begin_scene(world, fault, now_ms);
         } else if matches!(fault, Fault::KillAll | Fault::CrashAll) {
-            self.count(fault);
+            self.count_fault(fault);
             for server in 0..self.plan.servers.len() {
                 // They come back one by one; what was wrong before goes on.
                 self.apply(world, server, fault);
                 let until_ms = now_ms + self.random.between(0, self.plan.lasts_ms.1);
                 self.active.push(Active { server, fault, until_ms });
             }
-        } else if fault == Fault::KillTwo {
-            if free.len() < 2 || self.active.len() + 2 > self.plan.at_once {
+        } else if matches!(fault, Fault::KillTwo | Fault::KillMost) {
+            let wanted = match fault {
+                Fault::KillTwo => 2,
+                _ => self.plan.servers.len() / 2 + 1,
+            };
+            if free.len() < wanted || self.active.len() + wanted > self.plan.at_once {
                 return;
             }
-            self.count(fault);
-            let spared = self.random.index(free.len());
-            let victims = free.iter().enumerate().filter(|(at, _)| *at != spared);
-            for server in victims.map(|(_, server)| *server).take(2).collect::<Vec<_>>() {
+            self.count_fault(fault);
+            let mut victims = free;
+            while victims.len() > wanted {
+                victims.remove(self.random.index(victims.len()));
+            }
+            for server in victims {
                 self.apply(world, server, fault);
                 let until_ms =
                     now_ms + self.random.between(self.plan.lasts_ms.0, self.plan.lasts_ms.1);
                 self.active.push(Active { server, fault, until_ms });
             }
         } else if !free.is_empty() && self.active.len() < self.plan.at_once {
+            if fault.is_destructive() {
+                if !self.active.is_empty() {
+                    return;
+                }
+                self.refilled_ms = until_ms + REFILL_MS;
+            }
             let server = free[self.random.index(free.len())];
-            self.count(fault);
+            self.count_fault(fault);
             self.apply(world, server, fault);
             self.active.push(Active { server, fault, until_ms });
         }
@@ -290,6 +305,11 @@ impl Nemesis {
         let room = self.random.between(0, 30_000);
         let other = (!others.is_empty()).then(|| others[self.random.index(others.len())]);
         let stall_us = self.random.between(100_000, 5_000_000);
+        let moment = |part, random: &mut Prng| Moment {
+            part,
+            passing: random.between(0, 3),
+            after: random.one_in(2),
+        };
         world.with(|state| {
             let name = state.programs[program.0].name.clone();
             state.event(format_args!("nemesis: {fault:?} of {name}"));
@@ -298,7 +318,13 @@ impl Nemesis {
             Fault::Terminate => {
                 stop.send_replace(true);
             }
-            Fault::Kill | Fault::KillTwo | Fault::KillAll => world.kill(program),
+            Fault::Kill | Fault::KillTwo | Fault::KillMost | Fault::KillAll => world.kill(program),
+            Fault::KillAtSnapshot => {
+                world.kill_at_change(program, moment("/snapshot/", &mut self.random));
+            }
+            Fault::KillAtPurge => {
+                world.kill_at_change(program, moment("remove /data", &mut self.random));
+            }
             Fault::KillAtCall => world.kill_at_call(program, calls),
             Fault::Crash | Fault::CrashAll => world.crash(machine),
             Fault::Freeze => world.freeze(program),
@@ -315,9 +341,17 @@ impl Nemesis {
                 }
             }
             Fault::Reset => {
-                if let Some(other) = other {
-                    world.with(|state| state.reset_connections(machine, other));
-                }
+                let programs = world.with(|state| state.programs.len());
+                let other = ProgramId(self.random.index(programs));
+                world.with(|state| state.reset_connections(program, other));
+            }
+            Fault::Lossy => {
+                let one_in = self.random.between(3, 50);
+                world.with(|state| state.network.lost_one_in = one_in);
+            }
+            Fault::SlowLinks => {
+                let longest_us = self.random.between(2_000, 50_000);
+                world.with(|state| state.network.delay_us = (DELAY_US.0, longest_us));
             }
             Fault::SlowDisk => {
                 world.with(|state| state.machines[machine.0].health.slowdown = 30);
@@ -362,10 +396,13 @@ impl Nemesis {
         let others: Vec<MachineId> =
             self.plan.servers.iter().map(|it| it.machine).filter(|it| *it != machine).collect();
         match fault {
-            Fault::Kill | Fault::KillTwo | Fault::KillAll | Fault::Wipe | Fault::FlipBit => {
-                self.start(world, server);
-            }
-            Fault::KillAtCall | Fault::Terminate => {
+            Fault::Kill
+            | Fault::KillTwo
+            | Fault::KillMost
+            | Fault::KillAll
+            | Fault::Wipe
+            | Fault::FlipBit => self.start(world, server),
+            Fault::KillAtCall | Fault::KillAtSnapshot | Fault::KillAtPurge | Fault::Terminate => {
                 // What has not ended by now is ended.
                 world.kill(program);
                 self.start(world, server);
@@ -395,7 +432,11 @@ impl Nemesis {
             Fault::FailSync => {
                 world.with(|state| state.machines[machine.0].health.syncs_to_fail = 0);
             }
-            Fault::Reset | Fault::StallDisk | Fault::ClockJump => {}
+            Fault::Reset
+            | Fault::Lossy
+            | Fault::SlowLinks
+            | Fault::StallDisk
+            | Fault::ClockJump => {}
             scene => unreachable!("{scene:?} is played in steps"),
         }
     }

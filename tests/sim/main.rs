@@ -8,12 +8,14 @@
 //! people may have seen. One seed is one history, byte for byte, in any process.
 //!
 //! ```text
-//! cargo test --test sim                                     a few seeds of everything
-//! FTCHAT_SIM_SEEDS=500 FTCHAT_SIM_FROM=1000 cargo test --test sim -- seeds::
+//! cargo test --test sim                                     300 seeds and more
+//! FTCHAT_SIM_SEEDS=20000 FTCHAT_SIM_TALLY=tally.jsonl cargo test --test sim -- campaign --nocapture
 //! FTCHAT_SIM_SEED=217 FTCHAT_SIM_RECIPE=crashes cargo test --test sim -- replay --nocapture
+//! FTCHAT_SIM_BUGS=2000 cargo test --test sim -- planted::all_are_found --nocapture
 //! ```
 //!
-//! A replay shows the wire, the disks and the program's own log
+//! The second plays any number of seeds on as many threads as
+//! `FTCHAT_SIM_THREADS` says, and goes on where its tally ends. A replay shows the wire, the disks and the program's own log
 //! (`FTCHAT_SIM_LOG=openraft=debug`, `FTCHAT_SIM_LINES=100000`).
 //!
 //! - [`random`], [`clock`], [`disk`], [`network`]: the seams.
@@ -22,7 +24,9 @@
 //! - [`faults`], [`trace`], [`log`]: what goes wrong, and how it is told.
 //! - [`oracle`]: what must hold whatever goes wrong.
 //! - [`toy`]: a small service with planted bugs, which the oracle must find.
-//! - [`cluster`], [`seeds`]: the real program, many seeds.
+//! - [`cluster`], [`recipes`]: the real program, and what is done to it.
+//! - [`seeds`], [`campaign`]: a few seeds of each recipe, any number of all.
+//! - [`planted`]: bugs in the real program, which must be found as well.
 
 #![allow(unexpected_cfgs, reason = "tokio_unstable is set by a compiler flag, not by Cargo.toml")]
 
@@ -32,6 +36,7 @@ compile_error!(
      .cargo/config.toml sets unless RUSTFLAGS overrides it"
 );
 
+mod campaign;
 mod clock;
 mod cluster;
 mod determinism;
@@ -40,8 +45,10 @@ mod faults;
 mod log;
 mod network;
 mod oracle;
+mod planted;
 mod process;
 mod random;
+mod recipes;
 mod seat;
 mod seeds;
 mod toy;

@@ -79,6 +79,17 @@ impl Machine {
     }
 }
 
+/// A change on disk at which a process may be meant to die.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// What the call is: a part of its line in the trace.
+    pub part: &'static str,
+    /// So many such changes pass by before.
+    pub passing: u64,
+    /// Whether it has happened when the process dies.
+    pub after: bool,
+}
+
 /// What the world knows of a program and of the process that runs it.
 pub struct ProgramState {
     /// For traces.
@@ -95,6 +106,8 @@ pub struct ProgramState {
     pub exit: Option<Exit>,
     /// It dies at the so many-th seam call from now.
     pub dies_after_calls: Option<u64>,
+    /// It dies when it next changes such a file, before or after it has.
+    pub dies_at_change: Option<Moment>,
     /// Seam calls within the current tick.
     pub calls_this_tick: u64,
     /// Ends the current tick of the process.
@@ -161,6 +174,24 @@ impl State {
                 program.dies_after_calls = None;
                 self.end(process);
             }
+        }
+    }
+}
+
+impl State {
+    /// A change on disk happens, or has happened, at which the process may be
+    /// meant to die.
+    pub fn count_change(&mut self, process: ProcessKey, what: &str, after: bool) {
+        let program = &mut self.programs[process.program.0];
+        let Some(moment) = &mut program.dies_at_change else { return };
+        if moment.after != after || !what.contains(moment.part) {
+            return;
+        }
+        if moment.passing == 0 {
+            program.dies_at_change = None;
+            self.end(process);
+        } else {
+            moment.passing -= 1;
         }
     }
 }

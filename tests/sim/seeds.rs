@@ -8,22 +8,38 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cluster::{
-    CRASHES, DAMAGE, HANDBACK, HARD_TIMES, ROLLING, Recipe, SURVIVORS, TOGETHER, play,
+use crate::cluster::play;
+use crate::recipes::{
+    self, CRASHES, DAMAGE, HANDBACK, HARD_TIMES, ROLLING, Recipe, SURVIVORS, TOGETHER,
 };
 use crate::trace::TraceOptions;
 
 /// Seeds that a recipe plays when nobody says otherwise.
 const SEEDS_DEFAULT: u64 = 2;
 
-fn number(variable: &str, default: u64) -> u64 {
+/// The number that an environment variable holds.
+pub fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
         Err(_) => default,
     }
 }
 
-/// Plays seeds on two threads, each world on one of them, and adds up what
+/// What replays a seed.
+pub fn replay_command(seed: u64, recipe: &Recipe) -> String {
+    format!(
+        "replay: FTCHAT_SIM_SEED={seed} FTCHAT_SIM_RECIPE={} cargo test --test sim -- \
+         seeds::replay --nocapture",
+        recipe.name
+    )
+}
+
+/// How many worlds are played at once: `FTCHAT_SIM_THREADS`, else two.
+pub fn threads() -> u64 {
+    number("FTCHAT_SIM_THREADS", 2)
+}
+
+/// Plays seeds on some threads, each world on one of them, and adds up what
 /// happened. Fails with all failing seeds, or when something never happened.
 fn seeds(recipe: &Recipe, must_happen: &[&str]) {
     let first = number("FTCHAT_SIM_FROM", 1);
@@ -31,14 +47,14 @@ fn seeds(recipe: &Recipe, must_happen: &[&str]) {
     let next = AtomicU64::new(first);
     let total = Mutex::new((BTreeMap::<String, u64>::new(), Vec::<String>::new()));
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..threads() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end {
                         return;
                     }
-                    let history = play(seed, recipe, TraceOptions::default());
+                    let history = play(seed, recipe, None, TraceOptions::default());
                     let defects = [history.value.violations, history.failures].concat();
                     let mut total = total.lock().expect("no panic while held");
                     for (what, count) in history.value.counts {
@@ -47,11 +63,10 @@ fn seeds(recipe: &Recipe, must_happen: &[&str]) {
                     if !defects.is_empty() {
                         let shown = defects.iter().take(5).cloned().collect::<Vec<_>>();
                         total.1.push(format!(
-                            "seed {seed}, {} defects:\n  {}\n  replay: FTCHAT_SIM_SEED={seed} \
-                             FTCHAT_SIM_RECIPE={} cargo test --test sim -- replay --nocapture",
+                            "seed {seed}, {} defects:\n  {}\n  {}",
                             defects.len(),
                             shown.join("\n  "),
-                            recipe.name
+                            replay_command(seed, recipe)
                         ));
                     }
                 }
@@ -111,13 +126,11 @@ fn a_rolling_restart_fails_no_write() {
 fn replay() {
     let seed = number("FTCHAT_SIM_SEED", 1);
     let wanted = std::env::var("FTCHAT_SIM_RECIPE").unwrap_or_else(|_| CRASHES.name.to_string());
-    let recipe = [CRASHES, DAMAGE, ROLLING, SURVIVORS, HARD_TIMES, TOGETHER, HANDBACK]
-        .into_iter()
-        .find(|recipe| recipe.name == wanted);
+    let recipe = recipes::ALL.iter().find(|recipe| recipe.name == wanted);
     let recipe = recipe.unwrap_or_else(|| panic!("no recipe is called {wanted}"));
     let lines_max = number("FTCHAT_SIM_LINES", 300) as usize;
-    let plain = play(seed, &recipe, TraceOptions::default());
-    let closer = play(seed, &recipe, TraceOptions { lines_max, details: true });
+    let plain = play(seed, recipe, None, TraceOptions::default());
+    let closer = play(seed, recipe, None, TraceOptions { lines_max, details: true });
     println!("{}", closer.lines.join("\n"));
     println!("{:#?}\n{:#?}", closer.value, closer.failures);
     assert_eq!(plain.digest, closer.digest, "looking closer changed the history");

@@ -199,6 +199,7 @@ pub fn play(seed: u64, bug: Bug, options: TraceOptions) -> History<Verdict> {
             at_once: 1,
             pause_ms: 300,
             lasts_ms: (20, 500),
+            fillers: Vec::new(),
         };
         let mut nemesis = Nemesis::new(world, plan);
         while world.now_ms() < 20_000 {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use ftchat::host::Host;
 use futures::future::LocalBoxFuture;
 
-pub use crate::seat::{Exit, Machine, MachineId, ProcessKey, ProgramId, Seat, State};
+pub use crate::seat::{Exit, Machine, MachineId, Moment, ProcessKey, ProgramId, Seat, State};
 
 use crate::disk::{DiskHealth, Image};
 use crate::network::Network;
@@ -153,6 +153,7 @@ impl World {
                 frozen: false,
                 exit: None,
                 dies_after_calls: None,
+                dies_at_change: None,
                 calls_this_tick: 0,
                 tick_waker: None,
             });
@@ -174,6 +175,7 @@ impl World {
             entry.frozen = false;
             entry.exit = None;
             entry.dies_after_calls = None;
+            entry.dies_at_change = None;
             let process = ProcessKey { program, run: entry.run };
             let name = state.name(process);
             state.event(format_args!("{name} starts"));
@@ -206,6 +208,11 @@ impl World {
     /// call has an effect.
     pub fn kill_at_call(&mut self, program: ProgramId, calls: u64) {
         self.with(|state| state.programs[program.0].dies_after_calls = Some(calls.max(1)));
+    }
+
+    /// Lets a process die at a change on its disk.
+    pub fn kill_at_change(&mut self, program: ProgramId, moment: Moment) {
+        self.with(|state| state.programs[program.0].dies_at_change = Some(moment));
     }
 
     fn end(&mut self, program: ProgramId, how: &str) {

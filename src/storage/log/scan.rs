@@ -20,6 +20,7 @@ use super::super::record::{self, Frame};
 use super::state::Segment;
 use crate::error::{Error, Result};
 use crate::host::DiskFile;
+use crate::planted::{self, Bug};
 
 /// Bytes per read.
 const CHUNK_BYTES: usize = 1024 * 1024;
@@ -87,6 +88,9 @@ impl<'a> Scanner<'a> {
                     if !self.read_on().await? {
                         return Ok(Next::End { torn_bytes: self.buffer.len() as u64 });
                     }
+                }
+                Err(_) if planted::is(Bug::TruncateMidLog) => {
+                    return Ok(Next::End { torn_bytes: (self.buffer.len() - self.at) as u64 });
                 }
                 Err(damage) => return Err(corrupted(self.path, line, damage.what)),
             }

@@ -1,4 +1,4 @@
-//! Whole clusters of the real program: three servers, three people, faults.
+//! Whole clusters of the real program: three servers or five, three people, faults.
 //!
 //! A scenario is a [`Recipe`] of faults. The servers run what `serve` runs, the
 //! people use the client that the commands use; below them is the simulated
@@ -15,166 +15,28 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ftchat::error::ErrorCode;
+use ftchat::planted::{Bug, plant};
 use ftchat::protocol::client::{Member, Survivor};
 use ftchat::types::{Address, ReplicaId, Uuid};
 use tokio::sync::watch;
 
 use self::person::{LIVES, Person, Society};
 use self::server::{Claims, Observed, Place, serve};
-use crate::faults::{Fault, Nemesis, Plan, Server};
+use crate::faults::{Nemesis, Plan, Server};
 use crate::oracle::linearizable;
 use crate::oracle::messages::check;
 use crate::oracle::{Call, Operation, Reply};
+use crate::recipes::Recipe;
 use crate::trace::TraceOptions;
 use crate::world::{History, ProgramId, World, simulate};
 
 /// How long people wait, after all faults are over, until they can send.
 const PROGRESS_MAX_MS: u64 = 30_000;
 
-/// What is done to a cluster.
-#[derive(Clone, Copy, Debug)]
-pub struct Recipe {
-    /// For messages.
-    pub name: &'static str,
-    /// Faults, each with its weight.
-    pub faults: &'static [(Fault, u64)],
-    /// Most servers with a fault at once.
-    pub at_once: usize,
-    /// Mean pause between faults.
-    pub pause_ms: u64,
-    /// How long faults go on being made.
-    pub lasts_ms: u64,
-    /// Shortest and longest fault, in milliseconds.
-    pub fault_lasts_ms: (u64, u64),
-    /// Whether every send must be accepted meanwhile.
-    pub seamless: bool,
-    /// Whether all servers share one machine, where the last one goes on alone.
-    pub one_host: bool,
-}
-
 /// How long a server that is the only one left may take until writes go on.
 /// Adopting takes milliseconds; people repeat themselves every second or so,
 /// and disks here stall for as long.
 const ALONE_MAX_MS: u64 = 3_000;
-
-/// Servers of one machine die, together and one after the other, are frozen and
-/// stopped, at any call of a seam, while one is always left.
-pub const SURVIVORS: Recipe = Recipe {
-    name: "survivors",
-    faults: &[
-        (Fault::Terminate, 2),
-        (Fault::Kill, 4),
-        (Fault::KillAtCall, 5),
-        (Fault::KillTwo, 5),
-        (Fault::KillAll, 2),
-        (Fault::Freeze, 2),
-    ],
-    at_once: 2,
-    pause_ms: 1_500,
-    lasts_ms: 30_000,
-    fault_lasts_ms: (50, 9_000),
-    seamless: false,
-    one_host: true,
-};
-
-/// The same with power cuts, a failing disk and lost directories.
-pub const HARD_TIMES: Recipe = Recipe {
-    name: "hard-times",
-    faults: &[
-        (Fault::Kill, 4),
-        (Fault::KillAtCall, 4),
-        (Fault::KillTwo, 4),
-        (Fault::CrashAll, 2),
-        (Fault::SlowDisk, 1),
-        (Fault::StallDisk, 1),
-        (Fault::FullDisk, 1),
-        (Fault::ClockJump, 1),
-    ],
-    fault_lasts_ms: (20, 4_000),
-    ..SURVIVORS
-};
-
-/// Two die or stop, one way and another, or all, and one of them is alone for
-/// long.
-pub const TOGETHER: Recipe = Recipe {
-    name: "together",
-    faults: &[
-        (Fault::KillSequence, 3),
-        (Fault::KillLeader, 2),
-        (Fault::TerminateTwo, 2),
-        (Fault::KillAllStartOne, 3),
-        (Fault::CrashStartOne, 2),
-        (Fault::FreezeTwo, 1),
-        (Fault::WipeOne, 1),
-    ],
-    lasts_ms: 60_000,
-    ..SURVIVORS
-};
-
-/// Owners return while their directories are being taken over, and holders die
-/// while they give them back.
-pub const HANDBACK: Recipe = Recipe {
-    name: "handback",
-    faults: &[
-        (Fault::KillWhileAdopting, 3),
-        (Fault::ReturnWhileAdopting, 3),
-        (Fault::KillHolder, 4),
-    ],
-    lasts_ms: 60_000,
-    ..SURVIVORS
-};
-
-/// Processes, machines and links fail; no disk loses what it has synced.
-pub const CRASHES: Recipe = Recipe {
-    name: "crashes",
-    faults: &[
-        (Fault::Terminate, 2),
-        (Fault::Kill, 4),
-        (Fault::KillAtCall, 6),
-        (Fault::KillAll, 1),
-        (Fault::Crash, 4),
-        (Fault::CrashAll, 1),
-        (Fault::Freeze, 3),
-        (Fault::Isolate, 2),
-        (Fault::Unplug, 1),
-        (Fault::OneWay, 2),
-        (Fault::Reset, 2),
-        (Fault::SlowDisk, 1),
-        (Fault::StallDisk, 1),
-        (Fault::FullDisk, 2),
-        (Fault::ClockJump, 1),
-    ],
-    at_once: 2,
-    pause_ms: 1_500,
-    lasts_ms: 30_000,
-    fault_lasts_ms: (100, 4_000),
-    seamless: false,
-    one_host: false,
-};
-
-/// One disk at a time is lost, rots or fails to sync.
-pub const DAMAGE: Recipe = Recipe {
-    name: "damage",
-    faults: &[(Fault::Wipe, 2), (Fault::FlipBit, 2), (Fault::FailSync, 1), (Fault::Kill, 1)],
-    at_once: 1,
-    pause_ms: 12_000,
-    lasts_ms: 45_000,
-    fault_lasts_ms: (100, 4_000),
-    seamless: false,
-    one_host: false,
-};
-
-/// Servers are restarted one after the other, as `cluster restart` does.
-pub const ROLLING: Recipe = Recipe {
-    name: "rolling",
-    faults: &[(Fault::Terminate, 1)],
-    at_once: 1,
-    pause_ms: 6_000,
-    lasts_ms: 40_000,
-    fault_lasts_ms: (100, 4_000),
-    seamless: true,
-    one_host: false,
-};
 
 /// What came of a seed.
 #[derive(Debug, Default)]
@@ -195,23 +57,25 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(world: &mut World, one_host: bool) -> Cluster {
-        let claims = Arc::new(Mutex::new(Observed::default()));
-        let names = ["one", "two", "three"];
+    fn new(world: &mut World, recipe: &Recipe) -> Cluster {
+        let one_host = recipe.one_host;
+        let names = &["one", "two", "three", "four", "five"][..recipe.replicas];
+        let applied = vec![None; names.len()];
+        let claims = Arc::new(Mutex::new(Observed { applied, ..Observed::default() }));
         let shared = one_host.then(|| world.add_machine("host"));
-        let address = |(name, id): (&str, u32)| match one_host {
+        let address = |(name, id): (&&str, u32)| match one_host {
             true => format!("host:{}", 8090 + id),
             false => format!("{name}:8091"),
         };
         let addresses: Vec<Address> =
-            names.into_iter().zip(1..).map(|it| address(it).parse().expect("an address")).collect();
+            names.iter().zip(1..).map(|it| address(it).parse().expect("an address")).collect();
         let members: Vec<Member> = addresses
             .iter()
             .zip(1..)
             .map(|(address, id)| Member { id: ReplicaId(id), address: address.clone() })
             .collect();
         let mut servers = Vec::new();
-        for (name, id) in names.into_iter().zip(1..) {
+        for (name, id) in names.iter().zip(1..) {
             let machine = shared.unwrap_or_else(|| world.add_machine(name));
             let folder = match one_host {
                 true => format!("/data-{id}").into(),
@@ -311,10 +175,16 @@ fn failed_sends(operations: &[Operation]) -> Vec<String> {
 }
 
 /// Plays a recipe in the world of a seed.
-pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report> {
+pub fn play(
+    seed: u64,
+    recipe: &Recipe,
+    bug: Option<Bug>,
+    options: TraceOptions,
+) -> History<Report> {
+    let _planted = bug.map(plant);
     simulate(seed, options, |world| {
         let mut report = Report::default();
-        let mut cluster = Cluster::new(world, recipe.one_host);
+        let mut cluster = Cluster::new(world, recipe);
         cluster.add_people(world);
         let plan = Plan {
             servers: cluster.servers.clone(),
@@ -322,6 +192,7 @@ pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report
             at_once: recipe.at_once,
             pause_ms: recipe.pause_ms,
             lasts_ms: recipe.fault_lasts_ms,
+            fillers: recipe.fillers.to_vec(),
         };
         let mut nemesis = Nemesis::new(world, plan);
         let end_ms = world.now_ms() + recipe.lasts_ms;
@@ -363,6 +234,12 @@ pub fn play(seed: u64, recipe: &Recipe, options: TraceOptions) -> History<Report
             ("leaders", observed.replicas.leaders() as u64),
             ("states compared", observed.replicas.compared() as u64),
             ("disk full noticed", observed.disk_full),
+            ("disk full over", observed.disk_full_over),
+            ("snapshots received", world.with(|state| state.network.snapshots_sent)),
+            ("two adopters", observed.two_adopters),
+            ("faults", nemesis.injected()),
+            ("simulated ms", world.now_ms()),
+            ("repetitions", verdict.repetitions as u64),
             ("abstained", observed.abstained),
             ("adoptions", observed.adoptions),
             ("hand-backs", observed.hand_backs),
@@ -403,12 +280,14 @@ impl Alone {
                 program.alive && program.frozen
             });
         }
-        // A frozen one keeps its lock, and a sick disk is everybody's.
+        // A frozen one keeps its lock, a sick disk is everybody's, and what people
+        // say may be lost on its way.
         let sick = world.with(|state| {
             let machine = &state.machines[cluster.servers[0].machine.0];
             machine.disk.quota_bytes.is_some()
                 || machine.health.slowdown > 1
                 || machine.health.stalled_until_us > state.now_us
+                || state.network.has_weather()
         });
         if living != 1 || frozen || sick {
             self.since = None;
@@ -473,7 +352,7 @@ fn settle(world: &mut World, cluster: &mut Cluster, nemesis: &mut Nemesis, repor
         })
     });
     if !equal {
-        let applied = cluster.observed(|observed| observed.applied);
+        let applied = cluster.observed(|observed| observed.applied.clone());
         report.violations.push(format!("replicas do not come together: {applied:?}"));
     }
 }

@@ -1,5 +1,6 @@
 //! What a simulated server runs: the same as `serve`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,9 +28,11 @@ pub struct Observed {
     /// The highest term that anybody led, and the place of the server that did.
     pub leader: (u64, Option<usize>),
     /// By replica, from 1: the latest applied index, while it runs.
-    pub applied: [Option<u64>; 3],
+    pub applied: Vec<Option<u64>>,
     /// Times that a replica said its disk is full.
     pub disk_full: u64,
+    /// Times that it said so no longer.
+    pub disk_full_over: u64,
     /// Times that a replica said it does not vote, because its tail was lost.
     pub abstained: u64,
     /// Times that a server began to run another's replica.
@@ -38,7 +41,12 @@ pub struct Observed {
     pub hand_backs: u64,
     /// Times that one server came to run all three.
     pub hosts_of_three: u64,
-    runs: u32,
+    /// By server, from 0: how many replicas its process runs.
+    pub hosting: BTreeMap<usize, u64>,
+    /// Times that two servers came to run others' replicas at once.
+    pub two_adopters: u64,
+    /// Processes so far.
+    pub runs: u32,
 }
 
 /// The defaults of `serve`.
@@ -75,6 +83,7 @@ pub async fn serve(
         let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
         observed.runs += 1;
         observed.applied[id.0 as usize - 1] = None;
+        observed.hosting.remove(&(id.0 as usize - 1));
         observed.runs
     };
     let own = members.iter().find(|member| member.id == id).expect("a member").address.clone();
@@ -133,6 +142,10 @@ async fn observe(hosting: Hosting, process: String, claims: Claims) {
         observed.hand_backs += ran.saturating_sub(runs);
         observed.hosts_of_three += u64::from(runs == 3 && ran < 3);
         ran = runs;
+        if observed.hosting.insert(place, runs) != Some(runs) && runs > 1 {
+            let adopters = observed.hosting.values().filter(|runs| **runs > 1).count();
+            observed.two_adopters += u64::from(adopters > 1);
+        }
         for own in status.hosted {
             if let Some(hash) = own.state_hash.filter(|_| own.applied > 0) {
                 observed.replicas.state(&process, own.applied, &hash);
@@ -148,6 +161,7 @@ async fn observe(hosting: Hosting, process: String, claims: Claims) {
             }
             let full = own.error.is_some_and(|error| error.contains("disk is full"));
             observed.disk_full += u64::from(full && !was_full);
+            observed.disk_full_over += u64::from(was_full && !full);
             was_full = full;
         }
         let abstains = notice.contains("does not vote");

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 use ftchat::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem};
+use ftchat::planted::{self, Bug};
 
 use super::image::{Image, Inode};
 use super::{Cost, DiskHealth};
@@ -53,6 +54,9 @@ async fn perform<T>(
         })
         .await;
     seat.pause(before_ms).await;
+    if changed.is_some() {
+        seat.if_alive(|state| state.count_change(seat.process, &what, false));
+    }
     let result = seat
         .alive(|state| {
             if let Some((path, inode)) = changed {
@@ -61,6 +65,9 @@ async fn perform<T>(
             let machine = &mut state.machines[seat.machine.0];
             let result = effect(&mut machine.disk, &mut machine.random, &mut machine.health);
             note(state, seat, &what, result.as_ref().err());
+            if changed.is_some() {
+                state.count_change(seat.process, &what, true);
+            }
             result
         })
         .await;
@@ -203,10 +210,11 @@ impl Disk for SimDisk {
             let process = seat.process;
             call(&seat, Cost::Light, what, |image, _, _| {
                 let inode = image.find_or_create(&path)?;
-                if image.locks.contains_key(&inode) {
+                let held = image.locks.contains_key(&inode);
+                if held && !planted::is(Bug::AdoptWithoutLock) {
                     return Ok(None);
                 }
-                image.locks.insert(inode, process);
+                image.locks.entry(inode).or_insert(process);
                 // Made at once: who gives up waiting for the call drops it.
                 let lock = SimLock { seat: seat.clone(), path: path.clone(), inode };
                 Ok(Some(Box::new(lock) as Box<dyn FileLock>))
@@ -354,7 +362,10 @@ struct SimLock {
 impl Drop for SimLock {
     fn drop(&mut self) {
         self.seat.if_alive(|state| {
-            state.machines[self.seat.machine.0].disk.locks.remove(&self.inode);
+            let locks = &mut state.machines[self.seat.machine.0].disk.locks;
+            if locks.get(&self.inode) == Some(&self.seat.process) {
+                locks.remove(&self.inode);
+            }
             let process = state.name(self.seat.process);
             state.event(format_args!("{process} disk unlock {}", self.path.display()));
         });

@@ -7,17 +7,13 @@
 
 use std::path::Path;
 
-use super::{Event, Fault, Nemesis};
+use super::{Event, Fault, Nemesis, REFILL_MS};
 use crate::random::Prng;
 use crate::world::World;
 
 /// How long a server is alone in scenes that are about that: longer than it may
 /// take until writes go on.
 const ALONE_MS: (u64, u64) = (4_000, 8_000);
-
-/// How long a lost directory has to be filled again before anything else
-/// happens: two lost directories of three are a lost cluster.
-const REFILL_MS: u64 = 10_000;
 
 /// One step; servers by their place.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +29,27 @@ pub(super) enum Step {
     /// Starts a server and, that many milliseconds later, kills who holds its
     /// directory at this moment, unless nobody does.
     StartAndKillHolder(usize, u64),
+    /// Lets a server's disk do nothing, until that many milliseconds later.
+    Stall(usize, u64),
+    /// Lets it go on at once.
+    Unstall(usize),
     /// Kills a server and empties its folder.
     Wipe(usize),
     PowerCut,
     PowerOn,
     /// Nothing: time for the last steps to have their effects.
     Rest,
+}
+
+impl Step {
+    fn does_harm(self) -> bool {
+        use Step::*;
+        match self {
+            Kill(_) | KillAtCall(..) | Terminate(_) | Freeze(_) | Stall(..) | Wipe(_)
+            | PowerCut => true,
+            Resume(_) | Start(_) | StartAndKillHolder(..) | Unstall(_) | PowerOn | Rest => false,
+        }
+    }
 }
 
 impl Fault {
@@ -48,6 +59,7 @@ impl Fault {
             self,
             Fault::KillSequence
                 | Fault::KillLeader
+                | Fault::StallKillStart
                 | Fault::TerminateTwo
                 | Fault::KillAllStartOne
                 | Fault::CrashStartOne
@@ -82,6 +94,12 @@ fn steps(fault: Fault, [a, b, c]: [usize; 3], random: &mut Prng) -> Vec<(u64, St
             steps.extend(back(second + alone_ms, random));
         }
         Fault::KillLeader => steps.extend([(0, Kill(a)), (alone_ms, Start(a))]),
+        Fault::StallKillStart => {
+            let killed = random.between(1, 200);
+            let back = killed + random.between(1, 30);
+            steps.extend([(0, Stall(a, back)), (killed, Kill(a))]);
+            steps.extend([(back, Unstall(a)), (back, Start(a))]);
+        }
         Fault::TerminateTwo => {
             let second = random.between(0, 500);
             steps.extend([(0, Terminate(a)), (second, Terminate(b))]);
@@ -133,9 +151,10 @@ impl Nemesis {
     /// Begins a scene, unless something else is going on.
     pub(super) fn begin_scene(&mut self, world: &mut World, fault: Fault, now_ms: u64) {
         let total = self.plan.servers.len();
-        let leader = self.leader.filter(|_| fault == Fault::KillLeader);
+        let is_of_leader = matches!(fault, Fault::KillLeader | Fault::StallKillStart);
+        let leader = self.leader.filter(|_| is_of_leader);
         let calm = (0..total).all(|server| self.holder(world, server) == Some(server));
-        if !self.active.is_empty() || !calm || (leader.is_none() && fault == Fault::KillLeader) {
+        if !self.active.is_empty() || !calm || (leader.is_none() && is_of_leader) {
             return;
         }
         self.count(fault);
@@ -198,6 +217,7 @@ impl Nemesis {
 
     fn take_step(&mut self, world: &mut World, step: Step, now_ms: u64) {
         let server = |server: usize| self.plan.servers[server].clone();
+        self.injected += u64::from(step.does_harm());
         match step {
             Step::Kill(it) => {
                 world.kill(server(it).program);
@@ -221,6 +241,13 @@ impl Nemesis {
                 }
                 self.start_again(world, it);
             }
+            Step::Stall(it, lasts_ms) => world.with(|state| {
+                let health = &mut state.machines[server(it).machine.0].health;
+                health.stalled_until_us = (now_ms + lasts_ms) * 1_000;
+            }),
+            Step::Unstall(it) => world.with(|state| {
+                state.machines[server(it).machine.0].health.stalled_until_us = 0;
+            }),
             Step::Wipe(it) => {
                 let (program, machine) = (server(it).program, server(it).machine);
                 let folder = server(it).folder;

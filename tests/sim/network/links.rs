@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use super::connection::{Connection, End, Segment, Side};
 use crate::random::Prng;
-use crate::seat::{MachineId, ProcessKey, State};
+use crate::seat::{MachineId, ProcessKey, ProgramId, State};
 
 /// A sender whose bytes were held that long gives the connection up.
 const GIVE_UP_AFTER_US: u64 = 20_000_000;
@@ -16,6 +16,14 @@ const RETRANSMIT_CONNECT_US: u64 = 250_000;
 const CONNECT_GIVE_UP_AFTER_US: u64 = 60_000_000;
 /// Connections that wait to be accepted.
 const BACKLOG_MAX: usize = 128;
+
+/// Ordinary delays between two machines.
+pub const DELAY_US: (u64, u64) = (100, 900);
+/// How long TCP waits before it sends a lost segment again the first time; then
+/// twice as long, and so on.
+const RETRANSMIT_US: u64 = 200_000;
+/// A segment is not lost more often than that.
+const LOSSES_MAX: u32 = 4;
 
 /// Number of a connection or an attempt.
 pub type Number = u64;
@@ -56,6 +64,11 @@ pub struct Network {
     cuts: BTreeSet<(MachineId, MachineId)>,
     /// Shortest and longest ordinary delay between two machines.
     pub delay_us: (u64, u64),
+    /// One of so many segments between two machines is lost and sent again
+    /// until it arrives; 0: none.
+    pub lost_one_in: u64,
+    /// Whole snapshots that were sent to a replica.
+    pub snapshots_sent: u64,
     pub(super) connections: BTreeMap<Number, Connection>,
     pub(super) attempts: BTreeMap<Number, Attempt>,
     pub(super) bound: BTreeMap<(MachineId, u16), Bound>,
@@ -70,7 +83,9 @@ impl Network {
         Network {
             random,
             cuts: BTreeSet::new(),
-            delay_us: (100, 900),
+            delay_us: DELAY_US,
+            lost_one_in: 0,
+            snapshots_sent: 0,
             connections: BTreeMap::new(),
             attempts: BTreeMap::new(),
             bound: BTreeMap::new(),
@@ -91,7 +106,12 @@ impl Network {
             return self.random.between(10, 80);
         }
         let spike_us = if self.random.one_in(500) { self.random.between(1, 40_000) } else { 0 };
-        self.random.between(self.delay_us.0, self.delay_us.1) + spike_us
+        let mut lost = 0;
+        while self.lost_one_in > 0 && lost < LOSSES_MAX && self.random.one_in(self.lost_one_in) {
+            lost += 1;
+        }
+        let again_us = RETRANSMIT_US * ((1 << lost) - 1);
+        self.random.between(self.delay_us.0, self.delay_us.1) + spike_us + again_us
     }
 
     fn at(&mut self, instant_us: u64, event: Event) {
@@ -163,6 +183,11 @@ impl Network {
         } else {
             self.cuts.remove(&(from, to));
         }
+    }
+
+    /// Whether links are worse than usual.
+    pub fn has_weather(&self) -> bool {
+        self.lost_one_in > 0 || self.delay_us != DELAY_US
     }
 
     /// Mends every link.
@@ -344,15 +369,15 @@ impl State {
         }
     }
 
-    /// Resets the connections between two machines, as a middle box does.
-    pub fn reset_connections(&mut self, a: MachineId, b: MachineId) {
+    /// Resets the connections between two programs, as a middle box does.
+    pub fn reset_connections(&mut self, a: ProgramId, b: ProgramId) {
         let numbers: Vec<_> = self
             .network
             .connections
             .iter()
             .filter(|(_, it)| {
-                let machines = (it.ends[0].machine, it.ends[1].machine);
-                machines == (a, b) || machines == (b, a)
+                let programs = (it.ends[0].process.program, it.ends[1].process.program);
+                programs == (a, b) || programs == (b, a)
             })
             .map(|(number, _)| *number)
             .collect();

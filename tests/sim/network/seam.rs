@@ -15,6 +15,13 @@ use super::links::Number;
 use crate::seat::{MachineId, Seat, State};
 use crate::trace::{excerpt, fnv};
 
+/// Calls without a payload are shorter than that.
+const SHORT_BYTES: usize = 300;
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
 /// The network of a process.
 pub struct SimNetwork(pub Seat);
 
@@ -229,6 +236,9 @@ impl AsyncWrite for SimStream {
             let peer = connection.ends[1 - side].process;
             let count = state.network.accepted_bytes(bytes.len(), room);
             let bytes = &bytes[..count];
+            if bytes.len() < SHORT_BYTES && contains(bytes, b"\"snapshot_end\"") {
+                state.network.snapshots_sent += 1;
+            }
             let (from, to) = (state.name(self.seat.process), state.name(peer));
             let hash = fnv(0, bytes) as u32;
             state.event(format_args!("{from} → {to} by {number}: {count} bytes ({hash:08x})"));

@@ -180,7 +180,7 @@ fn a_server_without_power_is_noticed_when_it_is_back() {
 #[test]
 fn connections_that_are_reset_fail_on_both_sides() {
     let reset = |world: &mut World, scene: &Scene| {
-        world.with(|state| state.reset_connections(scene.client, scene.server));
+        world.with(|state| state.reset_connections(scene.caller, scene.echo));
     };
     assert_eq!(slow(&disturbed(0, reset, |_, _| {})), ["ConnectionReset after 0 s"]);
 }

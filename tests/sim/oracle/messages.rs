@@ -73,6 +73,8 @@ pub struct Verdict {
     pub unknown: usize,
     /// Pages that were read.
     pub pages: usize,
+    /// Sends under an id that was sent before.
+    pub repetitions: usize,
     /// Deletions that were confirmed.
     pub deletions: usize,
 }
@@ -84,7 +86,11 @@ pub fn check(operations: &[Operation]) -> Verdict {
     check.places();
     check.sweep(operations);
     let mut verdict = Verdict { violations: check.violations, ..Verdict::default() };
+    let mut sent = BTreeSet::new();
     for operation in operations {
+        if let Call::Send { id, .. } = &operation.call {
+            verdict.repetitions += usize::from(!sent.insert(*id));
+        }
         match (&operation.call, &operation.ended) {
             (Call::Send { .. }, Some((_, Reply::Sent { .. }))) => verdict.acknowledged += 1,
             (Call::Send { .. }, None | Some((_, Reply::Unknown))) => verdict.unknown += 1,

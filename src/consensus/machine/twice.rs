@@ -1,0 +1,33 @@
+//! Only with planted bugs: the last entry is applied once more after a restart,
+//! past the de-duplication that would notice.
+
+use openraft::storage::RaftLogReader;
+
+use super::Machine;
+use crate::chat::Effects;
+use crate::consensus::log_store::LogStore;
+use crate::consensus::types::EntryPayload;
+use crate::error::{Error, Result};
+use crate::types::Uuid;
+
+impl Machine {
+    /// Applies what the state contains last a second time, under other ids.
+    ///
+    /// # Errors
+    /// Those of reading the log.
+    pub async fn apply_again(&self, store: &LogStore) -> Result<()> {
+        let index = self.applied_index();
+        let read = store.clone().try_get_log_entries(index..=index).await;
+        for entry in read.map_err(|error| Error::internal(error.to_string()))? {
+            if let (EntryPayload::Normal(proposal), false) = (&entry.payload, self.0.adopted) {
+                let mut batch = proposal.batch().clone();
+                for operation in &mut batch.operations {
+                    operation.id = Uuid::from_u128(operation.id.as_u128() ^ 1);
+                }
+                let mut state = self.0.state.write().expect("the state machine does not panic");
+                state.apply(index, &batch, &mut Effects::default());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! Planted bugs: ways to break what ftchat promises, so that the simulation can
+//! prove that it would see them.
+//!
+//! A test that never fails may be looking away. Each [`Bug`] is a line or two in
+//! the room that it breaks, `if planted::is(Bug::…)`, or in the simulated disk,
+//! and the simulation must find every one of them (`tests/sim/planted.rs`).
+//!
+//! # Why none can hatch
+//! Without the feature `planted-bugs` [`is`] is the constant `false`, and there is
+//! nothing to switch on. Only the tests' own build asks for the feature; with
+//! it, a bug lives on the one thread that called `plant`, until the guard that
+//! this returned is dropped. Nothing in the program calls `plant`, and a test
+//! of the code base keeps it so.
+
+/// What can be broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// Entries are reported durable before they are written and synced.
+    AcknowledgeBeforeSync,
+    /// A leader counts an entry as copied when it has sent it.
+    AcknowledgeBeforeMajority,
+    /// An operation's id is not looked up before it is applied.
+    SkipDeduplication,
+    /// A replica that starts does not know whom it has voted for.
+    ForgetVote,
+    /// A broken record in the middle of a log ends it, as if it were torn.
+    TruncateMidLog,
+    /// A neighbour that does not answer is adopted although its lock is held:
+    /// the simulated disk grants it all the same.
+    AdoptWithoutLock,
+    /// A leader answers reads without asking whether it still leads.
+    ReadFromDeposedLeader,
+    /// The oldest id of the de-duplication window is lost in a snapshot.
+    DropIdFromSnapshot,
+    /// The last entry is applied once more after a restart.
+    ApplyTwiceAfterRestart,
+    /// A leader that restarts goes on in its old term.
+    RestoreLeaderInOldTerm,
+}
+
+/// Whether a bug is planted here.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn is(_bug: Bug) -> bool {
+    false
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use fertile::{Planted, is, plant};
+
+#[cfg(feature = "planted-bugs")]
+mod fertile {
+    use std::cell::Cell;
+    use std::marker::PhantomData;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Whether a bug is planted on this thread.
+    pub fn is(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+
+    /// A bug that lives until this is dropped. It stays on its thread.
+    pub struct Planted(PhantomData<*const ()>);
+
+    /// Plants a bug on this thread.
+    ///
+    /// # Panics
+    /// When one is there already.
+    pub fn plant(bug: Bug) -> Planted {
+        assert_eq!(PLANTED.replace(Some(bug)), None, "one bug at a time");
+        Planted(PhantomData)
+    }
+
+    impl Drop for Planted {
+        fn drop(&mut self) {
+            PLANTED.set(None);
+        }
+    }
+}
