@@ -40,6 +40,9 @@ pub struct History<T> {
     pub failures: Vec<String>,
 }
 
+/// Who holds a lock, by the name of the program.
+pub type Holders = Arc<dyn Fn(&Path) -> Option<String> + Send + Sync>;
+
 /// See the head of this file.
 pub struct World {
     shared: Arc<Mutex<State>>,
@@ -111,6 +114,17 @@ impl World {
     /// again inside.
     pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells who holds a lock of a machine, by the name of the program. May be
+    /// asked while a process runs, but not from inside [`World::with`].
+    pub fn holders(&self, machine: MachineId) -> Holders {
+        let shared = self.shared.clone();
+        Arc::new(move |path| {
+            let state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let holder = state.machines[machine.0].disk.holder(path)?;
+            Some(state.programs[holder.program.0].name.clone())
+        })
     }
 
     /// Simulated time since the beginning, in milliseconds.

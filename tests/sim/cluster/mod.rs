@@ -8,6 +8,7 @@
 
 mod person;
 mod server;
+pub mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use ftchat::types::{Address, ReplicaId, Uuid};
 use tokio::sync::watch;
 
 use self::person::{LIVES, Person, Society};
-use self::server::{Claims, Observed, Place, serve};
+use self::server::{Claims, Observed, Place, Witness, serve};
 use crate::faults::{Nemesis, Plan, Server};
 use crate::oracle::linearizable;
 use crate::oracle::messages::check;
@@ -85,9 +86,11 @@ impl Cluster {
             let place = Place { id: ReplicaId(id), folder: folder.clone(), survivor };
             let (members, claims) = (members.clone(), claims.clone());
             let (stop, stopped) = watch::channel(false);
+            let witness =
+                Witness { name: name.to_string(), one_host, holders: world.holders(machine) };
             let program = world.install(machine, name, move |host| {
-                let (members, claims) = (members.clone(), claims.clone());
-                let serving = serve(host, place.clone(), members, claims, stopped.clone());
+                let (members, claims, witness) = (members.clone(), claims.clone(), witness.clone());
+                let serving = serve(host, place.clone(), members, claims, witness, stopped.clone());
                 Box::pin(async move { serving.await.map_err(|error| error.to_string()) })
             });
             world.start(program);
@@ -128,6 +131,14 @@ impl Cluster {
                 .collect();
             self.people.iter().filter(|(name, _)| accepted.contains(name.as_str())).count()
         })
+    }
+
+    /// Whether every replica has a state and every person has sent; looked at
+    /// now and then.
+    fn has_begun(&self, world: &World) -> bool {
+        world.now_ms().is_multiple_of(100)
+            && self.observed(|observed| observed.applied.iter().all(Option::is_some))
+            && self.senders_since(0) == self.people.len()
     }
 
     /// Acknowledged messages that their recipient never deleted, and that
@@ -205,51 +216,62 @@ pub fn play(
                 alone.look(world, &cluster, &mut report);
             }
         }
-        nemesis.stop(world);
-        settle(world, &mut cluster, &mut nemesis, &mut report);
-        for (name, program) in &cluster.people {
-            if let Some(Err(error)) = world.exit(*program) {
-                report.violations.push(format!("{name}: {error}"));
-            }
-        }
-        let verdict = cluster.society.recorder.look(check);
-        report.violations.extend(verdict.violations);
-        report.violations.extend(cluster.society.recorder.look(linearizable::check));
-        if recipe.seamless {
-            report.violations.extend(cluster.society.recorder.look(failed_sends));
-        }
-        let observed = cluster.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        report.violations.extend_from_slice(observed.replicas.violations());
-        report.counts = nemesis.counts().clone();
-        if !report.violations.is_empty() {
-            for server in &cluster.servers {
-                world.show_disk(server.machine, &server.folder);
-            }
-        }
-        for (what, count) in [
-            ("acknowledged", verdict.acknowledged as u64),
-            ("unknown", verdict.unknown as u64),
-            ("pages", verdict.pages as u64),
-            ("deletions", verdict.deletions as u64),
-            ("leaders", observed.replicas.leaders() as u64),
-            ("states compared", observed.replicas.compared() as u64),
-            ("disk full noticed", observed.disk_full),
-            ("disk full over", observed.disk_full_over),
-            ("snapshots received", world.with(|state| state.network.snapshots_sent)),
-            ("two adopters", observed.two_adopters),
-            ("faults", nemesis.injected()),
-            ("simulated ms", world.now_ms()),
-            ("repetitions", verdict.repetitions as u64),
-            ("abstained", observed.abstained),
-            ("adoptions", observed.adoptions),
-            ("hand-backs", observed.hand_backs),
-            ("hosts of three", observed.hosts_of_three),
-            ("wrote alone", alone.wrote),
-        ] {
-            report.counts.insert(what.to_string(), count);
-        }
-        report
+        report.counts.insert("wrote alone".to_string(), alone.wrote);
+        conclude(world, &mut cluster, &mut nemesis, report, recipe.seamless)
     })
+}
+
+/// Ends all faults, waits until everything is well again, and judges.
+fn conclude(
+    world: &mut World,
+    cluster: &mut Cluster,
+    nemesis: &mut Nemesis,
+    mut report: Report,
+    seamless: bool,
+) -> Report {
+    nemesis.stop(world);
+    settle(world, cluster, nemesis, &mut report);
+    for (name, program) in &cluster.people {
+        if let Some(Err(error)) = world.exit(*program) {
+            report.violations.push(format!("{name}: {error}"));
+        }
+    }
+    let verdict = cluster.society.recorder.look(check);
+    report.violations.extend(verdict.violations);
+    report.violations.extend(cluster.society.recorder.look(linearizable::check));
+    if seamless {
+        report.violations.extend(cluster.society.recorder.look(failed_sends));
+    }
+    let observed = cluster.claims.lock().unwrap_or_else(PoisonError::into_inner);
+    report.violations.extend_from_slice(observed.replicas.violations());
+    report.counts.extend(nemesis.counts().clone());
+    if !report.violations.is_empty() {
+        for server in &cluster.servers {
+            world.show_disk(server.machine, &server.folder);
+        }
+    }
+    for (what, count) in [
+        ("acknowledged", verdict.acknowledged as u64),
+        ("unknown", verdict.unknown as u64),
+        ("pages", verdict.pages as u64),
+        ("deletions", verdict.deletions as u64),
+        ("leaders", observed.replicas.leaders() as u64),
+        ("states compared", observed.replicas.compared() as u64),
+        ("disk full noticed", observed.disk_full),
+        ("disk full over", observed.disk_full_over),
+        ("snapshots received", world.with(|state| state.network.snapshots_sent)),
+        ("two adopters", observed.two_adopters),
+        ("faults", nemesis.injected()),
+        ("simulated ms", world.now_ms()),
+        ("repetitions", verdict.repetitions as u64),
+        ("abstained", observed.abstained),
+        ("adoptions", observed.adoptions),
+        ("hand-backs", observed.hand_backs),
+        ("hosts of three", observed.hosts_of_three),
+    ] {
+        report.counts.insert(what.to_string(), count);
+    }
+    report
 }
 
 /// Whether writes go on while one server alone is left.
@@ -266,9 +288,7 @@ struct Alone {
 
 impl Alone {
     fn look(&mut self, world: &World, cluster: &Cluster, report: &mut Report) {
-        self.begun |= world.now_ms().is_multiple_of(100)
-            && cluster.observed(|observed| observed.applied.iter().all(Option::is_some))
-            && cluster.senders_since(0) == cluster.people.len();
+        self.begun |= cluster.has_begun(world);
         if !self.begun {
             return;
         }

@@ -1,7 +1,7 @@
 //! What a simulated server runs: the same as `serve`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use ftchat::types::ReplicaId;
 use tokio::sync::watch;
 
 use crate::oracle::replicas::Replicas;
+use crate::world::Holders;
 
 /// What the servers of a world say of themselves.
 pub type Claims = Arc<Mutex<Observed>>;
@@ -70,12 +71,35 @@ pub struct Place {
     pub survivor: Survivor,
 }
 
+/// Sees from outside who may run what.
+#[derive(Clone)]
+pub struct Witness {
+    /// The server's program.
+    pub name: String,
+    /// Whether all data directories are on this machine.
+    pub one_host: bool,
+    /// Asked at the very moment at which the server says what it runs.
+    pub holders: Holders,
+}
+
+impl Witness {
+    /// Tells if the server runs a replica whose directory it does not hold: then
+    /// somebody else may run it as well.
+    fn contradiction(&self, process: &str, replica: ReplicaId) -> Option<String> {
+        let folder = if self.one_host { format!("/data-{replica}") } else { "/data".to_string() };
+        let holder = (self.holders)(&Path::new(&folder).join("LOCK"));
+        (holder.as_deref() != Some(&self.name))
+            .then(|| format!("{process} runs replica {replica}, whose lock {holder:?} holds"))
+    }
+}
+
 /// Runs one server until its replica fails or it is told to stop.
 pub async fn serve(
     host: Host,
     place: Place,
     members: Vec<Member>,
     claims: Claims,
+    witness: Witness,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let id = place.id;
@@ -110,7 +134,7 @@ pub async fn serve(
     // The least that Argon2 takes: it is not what is tried here.
     let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
     let server = Server::new(host, hosting.clone(), limits, cost)?;
-    let observing = observe(hosting.clone(), format!("run {run} of replica {id}"), claims);
+    let observing = observe(hosting.clone(), format!("run {run} of replica {id}"), claims, witness);
     let (stopping, stopped) = watch::channel(false);
     let mut serving = std::pin::pin!(server.run_all(started.listener, started.doors, stopped));
     // The order in which `serve` stops.
@@ -129,7 +153,7 @@ pub async fn serve(
     Ok(())
 }
 
-async fn observe(hosting: Hosting, process: String, claims: Claims) {
+async fn observe(hosting: Hosting, process: String, claims: Claims, witness: Witness) {
     let place = hosting.status().replica.0 as usize - 1;
     let (mut was_full, mut abstained, mut ran) = (false, false, 1);
     loop {
@@ -147,6 +171,8 @@ async fn observe(hosting: Hosting, process: String, claims: Claims) {
             observed.two_adopters += u64::from(adopters > 1);
         }
         for own in status.hosted {
+            let contradiction = witness.contradiction(&process, own.id);
+            observed.replicas.contradict(contradiction);
             if let Some(hash) = own.state_hash.filter(|_| own.applied > 0) {
                 observed.replicas.state(&process, own.applied, &hash);
                 observed.applied[own.id.0 as usize - 1] = Some(own.applied);

@@ -40,6 +40,11 @@ impl Replicas {
         }
     }
 
+    /// Somebody has seen something that must not be.
+    pub fn contradict(&mut self, told: Option<String>) {
+        self.violations.extend(told);
+    }
+
     /// Indices at which states were compared.
     pub fn compared(&self) -> usize {
         self.states.len()
