@@ -31,7 +31,7 @@ impl Scene {
         // `sh serve --id ...` in the cluster's folder reads this file. Executing
         // it would fail at times: another test's fork may hold it open.
         let text = format!(
-            "{first_line}\nfor last; do :; done\nmkdir -p \"$last\"\n\
+            "{first_line}\nwhile [ \"$1\" != --data-dir ]; do shift; done\nlast=$2\nmkdir -p \"$last\"\n\
              echo \"{{\\\"pid\\\":$$}}\" > \"$last/LOCK\"\n\
              while :; do sleep 0.02 & wait $!; done\n"
         );
