@@ -59,7 +59,7 @@ pub async fn claim(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Liste
         // before anything here is touched.
         ask_at_own_address(host, config).await?;
     }
-    let opened = open(host, config).await?;
+    let opened = open(host, config, listener.is_some()).await?;
     let deadline = Instant::now() + MOMENT;
     loop {
         if let Some(listener) = listener.take() {
@@ -76,8 +76,12 @@ pub async fn claim(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Liste
     }
 }
 
-async fn open(host: &Host, config: &ReplicaConfig) -> Result<Opened> {
-    let unnamed_until = Instant::now() + MOMENT;
+/// `has_address`: this process listens at the server's address already.
+async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<Opened> {
+    // Of two that were started at once one may have the address and the other
+    // the directory, and each would wait for the other. The directory decides.
+    let patience = if has_address { MOMENT / 2 } else { MOMENT };
+    let unnamed_until = Instant::now() + patience;
     let mut told = None;
     let mut ahead = None;
     loop {
@@ -98,7 +102,8 @@ async fn open(host: &Host, config: &ReplicaConfig) -> Result<Opened> {
             if Instant::now() > unnamed_until || holder.pid == config.process.pid {
                 return Err(in_use);
             }
-            if is_answering_as_owner(host, config, &holder).await {
+            // Where this process listens nobody else answers.
+            if !has_address && is_answering_as_owner(host, config, &holder).await {
                 return Err(in_use);
             }
             sleep(RETRY_PAUSE).await;
