@@ -44,7 +44,7 @@
 //! | [`backup`] | a consistent copy of everything in one file, and back |
 //! | [`cluster`] | supervises a local cluster of `serve` processes |
 //! | [`drill`] | everything that may go wrong with servers, done to a cluster of its own; then the proof |
-//! | [`bench`] | load on the configured servers, from outside, and how long each answer took |
+//! | [`mod@bench`] | load on the configured servers, from outside, and how long each answer took |
 //! | [`output`] | tables, plain lines, JSON, progress; the one gate before a terminal |
 //! | [`cli`] | one file per verb, no logic |
 //!
