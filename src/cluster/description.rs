@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::rotating::older_log;
+use super::rotating::{older_log, unfinished_copy};
 use crate::config::{ClusterSettings, key_file};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Random, make_private_folders, open_private};
@@ -233,9 +233,11 @@ impl Description {
         self.dir.join(format!("{}.log", replica.data_dir))
     }
 
-    /// What was in that log before it was full.
-    pub fn older_log_file(&self, replica: &LocalReplica) -> PathBuf {
-        older_log(&self.log_file(replica))
+    /// Every file that the log of a replica's server may consist of.
+    fn log_files(&self, replica: &LocalReplica) -> [PathBuf; 3] {
+        let log = self.log_file(replica);
+        let older = older_log(&log);
+        [unfinished_copy(&older), older, log]
     }
 
     /// The cluster's key.
@@ -254,7 +256,7 @@ impl Description {
         for replica in &self.replicas {
             let data_dir = self.data_dir(replica);
             gone(&data_dir, fs::remove_dir_all(&data_dir))?;
-            for log in [self.log_file(replica), self.older_log_file(replica)] {
+            for log in self.log_files(replica) {
                 gone(&log, fs::remove_file(&log))?;
             }
         }

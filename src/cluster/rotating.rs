@@ -1,9 +1,10 @@
 //! A log file that does not grow for ever.
 //!
 //! When the file is full, its content is copied to a second file with `.1` at
-//! the end of its name, in the place of what was there, and the file is emptied.
-//! It is not renamed: whoever started the server lets its last words, as those
-//! of a panic, go into the same file, and holds it open.
+//! the end of its name, which replaces the one that was there, and the file is
+//! emptied. It is not renamed itself: whoever started the server lets its last
+//! words, as those of a panic, go into the same file, and holds it open. That the
+//! older file is another one afterwards tells a reader that the log was full.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -30,6 +31,11 @@ pub fn older_log(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The older log while it is written; left behind by a process that died then.
+pub fn unfinished_copy(older: &Path) -> PathBuf {
+    older.with_extension("new")
+}
+
 impl RotatingLog {
     /// Opens a log, which goes on where it ended. Each of the two files takes
     /// about `max_bytes`.
@@ -51,8 +57,10 @@ impl Log {
         }
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
-        let mut older = open_private(&mut options, &older_log(&self.path))?;
-        io::copy(&mut File::open(&self.path)?, &mut older)?;
+        let older = older_log(&self.path);
+        let copy = unfinished_copy(&older);
+        io::copy(&mut File::open(&self.path)?, &mut open_private(&mut options, &copy)?)?;
+        std::fs::rename(&copy, &older)?;
         self.file.set_len(0)
     }
 }
