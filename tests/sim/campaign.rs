@@ -20,13 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::play;
 use crate::recipes;
-use crate::seeds::{number, replay_command, threads};
+use crate::seeds::{in_parallel, number, replay_command};
 use crate::trace::TraceOptions;
 
 /// Seeds of an ordinary test run.
@@ -177,16 +176,10 @@ fn seeds_of_all_recipes() {
     let mut tally = Tally::open();
     let blocks: Vec<u64> =
         (first..end).step_by(BLOCK as usize).filter(|from| !tally.known.contains(from)).collect();
-    let (next, noting) = (AtomicUsize::new(0), Mutex::new(&mut tally));
-    std::thread::scope(|scope| {
-        for _ in 0..threads() {
-            scope.spawn(|| {
-                while let Some(from) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let block = Block::play(*from, end.min(from + BLOCK));
-                    noting.lock().expect("no panic while held").note(block);
-                }
-            });
-        }
+    let noting = Mutex::new(&mut tally);
+    in_parallel(&blocks, |from| {
+        let block = Block::play(*from, end.min(from + BLOCK));
+        noting.lock().expect("no panic while held").note(block);
     });
     let Block { seeds, with_adoption, counts, failed, .. } = tally.sum;
     println!("{seeds} seeds, {with_adoption} with an adoption: {counts:#?}");

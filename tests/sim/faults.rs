@@ -54,6 +54,20 @@ pub struct Plan {
     pub fillers: Vec<Fault>,
 }
 
+impl Plan {
+    /// Nothing: who dies is said elsewhere.
+    pub fn nothing(servers: &[Server]) -> Plan {
+        Plan {
+            servers: servers.to_vec(),
+            faults: Vec::new(),
+            at_once: 0,
+            pause_ms: 1_000_000,
+            lasts_ms: (0, 0),
+            fillers: Vec::new(),
+        }
+    }
+}
+
 /// What is counted besides faults.
 #[derive(Debug)]
 enum Event {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::play;
 use crate::recipes::{
@@ -39,38 +39,41 @@ pub fn threads() -> u64 {
     number("FTCHAT_SIM_THREADS", 2)
 }
 
+/// Does something with each of some items, [`threads`] at once, in their order.
+pub fn in_parallel<T: Sync>(items: &[T], each: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    each(item);
+                }
+            });
+        }
+    });
+}
+
 /// Plays seeds on some threads, each world on one of them, and adds up what
 /// happened. Fails with all failing seeds, or when something never happened.
 fn seeds(recipe: &Recipe, must_happen: &[&str]) {
     let first = number("FTCHAT_SIM_FROM", 1);
     let end = first + number("FTCHAT_SIM_SEEDS", SEEDS_DEFAULT);
-    let next = AtomicU64::new(first);
     let total = Mutex::new((BTreeMap::<String, u64>::new(), Vec::<String>::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..threads() {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    let history = play(seed, recipe, None, TraceOptions::default());
-                    let defects = [history.value.violations, history.failures].concat();
-                    let mut total = total.lock().expect("no panic while held");
-                    for (what, count) in history.value.counts {
-                        *total.0.entry(what).or_default() += count;
-                    }
-                    if !defects.is_empty() {
-                        let shown = defects.iter().take(5).cloned().collect::<Vec<_>>();
-                        total.1.push(format!(
-                            "seed {seed}, {} defects:\n  {}\n  {}",
-                            defects.len(),
-                            shown.join("\n  "),
-                            replay_command(seed, recipe)
-                        ));
-                    }
-                }
-            });
+    in_parallel(&(first..end).collect::<Vec<u64>>(), |&seed| {
+        let history = play(seed, recipe, None, TraceOptions::default());
+        let defects = [history.value.violations, history.failures].concat();
+        let mut total = total.lock().expect("no panic while held");
+        for (what, count) in history.value.counts {
+            *total.0.entry(what).or_default() += count;
+        }
+        if !defects.is_empty() {
+            let shown = defects.iter().take(5).cloned().collect::<Vec<_>>();
+            total.1.push(format!(
+                "seed {seed}, {} defects:\n  {}\n  {}",
+                defects.len(),
+                shown.join("\n  "),
+                replay_command(seed, recipe)
+            ));
         }
     });
     let (counts, failed) = total.into_inner().expect("no panic while held");

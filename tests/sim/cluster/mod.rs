@@ -9,6 +9,7 @@
 mod person;
 mod server;
 pub mod steps;
+mod swift;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -46,6 +47,14 @@ pub struct Report {
     pub violations: Vec<String>,
     /// How often what happened.
     pub counts: BTreeMap<String, u64>,
+}
+
+impl Report {
+    fn expect(&mut self, held: bool, otherwise: &str) {
+        if !held {
+            self.violations.push(otherwise.to_string());
+        }
+    }
 }
 
 /// A cluster in a world.

@@ -14,12 +14,12 @@
 //! [`STRIDE`]-th.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{ALONE_MAX_MS, Cluster, Report, conclude};
 use crate::faults::{Nemesis, Plan};
 use crate::recipes::SURVIVORS;
-use crate::seeds::{number, threads};
+use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
 use crate::world::{History, World, simulate};
 
@@ -46,15 +46,7 @@ fn play(dies: Dies, call: u64) -> History<Report> {
     simulate(call, TraceOptions::default(), |world| {
         let mut cluster = Cluster::new(world, &SURVIVORS);
         cluster.add_people(world);
-        let plan = Plan {
-            servers: cluster.servers.clone(),
-            faults: Vec::new(),
-            at_once: 0,
-            pause_ms: 1_000_000,
-            lasts_ms: (0, 0),
-            fillers: Vec::new(),
-        };
-        let mut nemesis = Nemesis::new(world, plan);
+        let mut nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
         let mut report = Report::default();
         let begun = world.run_until(20_000, |world| cluster.has_begun(world));
         report.expect(begun, "the cluster did not begin within 20 s");
@@ -92,14 +84,6 @@ fn play(dies: Dies, call: u64) -> History<Report> {
     })
 }
 
-impl Report {
-    fn expect(&mut self, held: bool, otherwise: &str) {
-        if !held {
-            self.violations.push(otherwise.to_string());
-        }
-    }
-}
-
 #[test]
 fn nobody_is_lost_whichever_step_is_the_last() {
     let stride = number("FTCHAT_SIM_STEPS", STRIDE);
@@ -107,22 +91,15 @@ fn nobody_is_lost_whichever_step_is_the_last() {
         .into_iter()
         .flat_map(|dies| (1..=CALLS_MAX).step_by(stride as usize).map(move |call| (dies, call)))
         .collect();
-    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let changed_hands = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..threads() {
-            scope.spawn(|| {
-                while let Some((dies, call)) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let history = play(*dies, *call);
-                    let Report { violations, counts } = history.value;
-                    changed_hands.fetch_add(counts["adoptions"], Ordering::Relaxed);
-                    let defects = [violations, history.failures].concat();
-                    if let Some(first) = defects.first() {
-                        let told = format!("{dies:?} at call {call}: {first}");
-                        wrong.lock().expect("no panic while held").push(told);
-                    }
-                }
-            });
+    let (wrong, changed_hands) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+    in_parallel(&calls, |(dies, call)| {
+        let history = play(*dies, *call);
+        let Report { violations, counts } = history.value;
+        changed_hands.fetch_add(counts["adoptions"], Ordering::Relaxed);
+        let defects = [violations, history.failures].concat();
+        if let Some(first) = defects.first() {
+            let told = format!("{dies:?} at call {call}: {first}");
+            wrong.lock().expect("no panic while held").push(told);
         }
     });
     let wrong = wrong.into_inner().expect("no panic while held");

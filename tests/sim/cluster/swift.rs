@@ -1,0 +1,119 @@
+//! How soon somebody leads when servers of one host die: by evidence, not by
+//! waiting.
+//!
+//! Simulated time is exact, so a bound on it is no matter of luck: whoever has
+//! to wait for an election timeout waits at least [`TIMEOUT_MIN_MS`].
+
+use std::sync::Mutex;
+
+use super::{Cluster, Report, conclude};
+use crate::faults::{Nemesis, Plan};
+use crate::recipes::SURVIVORS;
+use crate::seeds::{in_parallel, number};
+use crate::trace::TraceOptions;
+use crate::world::{History, World, simulate};
+
+/// The shortest election timeout of these servers.
+const TIMEOUT_MIN_MS: u64 = 300;
+
+/// Within which somebody must lead. Disks and links of this world take up to
+/// some milliseconds for everything that is asked of them, and what the servers
+/// say is looked at every 20 ms.
+const LEADS_WITHIN_MS: u64 = 200;
+
+/// Worlds of every kind in an ordinary test run.
+const SEEDS: u64 = 8;
+
+/// Who dies.
+#[derive(Clone, Copy, Debug)]
+enum Dies {
+    /// The leader.
+    Leader,
+    /// The leader and one more at once.
+    LeaderAndOne,
+    /// The leader, and whoever leads then.
+    LeaderAndNext,
+}
+
+/// Plays one world. All servers have been restarted before: a voter that has
+/// written nothing since its process started is as good a leader as any.
+fn play(seed: u64, dies: Dies) -> History<Report> {
+    simulate(seed, TraceOptions::default(), |world| {
+        let mut cluster = Cluster::new(world, &SURVIVORS);
+        cluster.add_people(world);
+        let mut nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
+        let mut report = Report::default();
+        let begun = world.run_until(20_000, |world| cluster.has_begun(world));
+        report.expect(begun, "the cluster did not begin within 20 s");
+        for server in 0..cluster.servers.len() {
+            world.kill(cluster.servers[server].program);
+            world.run_for_ms(100);
+            world.start(cluster.servers[server].program);
+            let back = world.run_until(5_000, |world| {
+                world.now_ms().is_multiple_of(50)
+                    && cluster.observed(|observed| {
+                        let own = observed.hosting.get(&server) == Some(&1);
+                        own && observed.applied.iter().all(Option::is_some)
+                    })
+            });
+            report.expect(back, "a server did not come back within 5 s");
+            world.run_for_ms(500 + seed % 100);
+        }
+        let (leader, term) = leader(&cluster);
+        match dies {
+            Dies::Leader => world.kill(cluster.servers[leader].program),
+            Dies::LeaderAndOne => {
+                world.kill(cluster.servers[leader].program);
+                world.kill(cluster.servers[(leader + 1 + (seed % 2) as usize) % 3].program);
+            }
+            Dies::LeaderAndNext => {
+                world.kill(cluster.servers[leader].program);
+                await_leader(world, &cluster, term, &mut report);
+                world.run_for_ms(seed % 500);
+            }
+        }
+        let term = match dies {
+            Dies::Leader | Dies::LeaderAndOne => term,
+            Dies::LeaderAndNext => {
+                let (next, term) = self::leader(&cluster);
+                world.kill(cluster.servers[next].program);
+                term
+            }
+        };
+        await_leader(world, &cluster, term, &mut report);
+        conclude(world, &mut cluster, &mut nemesis, report, false)
+    })
+}
+
+/// The server that leads, or runs the replica that does, and its term.
+fn leader(cluster: &Cluster) -> (usize, u64) {
+    let (term, leader) = cluster.observed(|observed| observed.leader);
+    (leader.expect("somebody led when all began"), term)
+}
+
+fn await_leader(world: &mut World, cluster: &Cluster, after: u64, report: &mut Report) {
+    let leads = world
+        .run_until(LEADS_WITHIN_MS, |_| cluster.observed(|observed| observed.leader.0 > after));
+    report.expect(leads, &format!("nobody led after {LEADS_WITHIN_MS} ms"));
+}
+
+#[test]
+fn evidence_leads_to_a_leader_before_any_timeout() {
+    const { assert!(LEADS_WITHIN_MS < TIMEOUT_MIN_MS) };
+    let first = number("FTCHAT_SIM_FROM", 1);
+    let worlds: Vec<(Dies, u64)> = [Dies::Leader, Dies::LeaderAndOne, Dies::LeaderAndNext]
+        .into_iter()
+        .flat_map(|dies| (first..first + SEEDS).map(move |seed| (dies, seed)))
+        .collect();
+    let wrong = Mutex::new(Vec::new());
+    in_parallel(&worlds, |(dies, seed)| {
+        let history = play(*seed, *dies);
+        let defects = [history.value.violations, history.failures].concat();
+        if let Some(first) = defects.first() {
+            let told = format!("{dies:?} in world {seed}: {first}");
+            wrong.lock().expect("no panic while held").push(told);
+        }
+    });
+    let wrong = wrong.into_inner().expect("no panic while held");
+    assert!(wrong.is_empty(), "{} of {} failed: {wrong:#?}", wrong.len(), worlds.len());
+}
