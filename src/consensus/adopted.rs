@@ -10,30 +10,44 @@
 use openraft::ServerState;
 
 use super::log_store::LogStore;
+use super::types::LogId;
 use super::{Consensus, Machine, runtime};
 use crate::error::{Error, Result};
 use crate::types::NodeId;
 
-/// Puts an adopted replica where its host is, if its log agrees with the
-/// host's; else it finds its place by reading its log.
+/// Puts an adopted replica where its host is, as far as their logs agree; if
+/// nothing tells, it finds its place by reading its log.
 ///
 /// # Errors
 /// What reading one of the logs found.
 pub async fn stand_beside(host: &Consensus, store: &LogStore, machine: &Machine) -> Result<()> {
     let (Some(applied), membership) = host.0.machine.position() else { return Ok(()) };
     let Some(last) = store.last_log_id() else { return Ok(()) };
-    let index = applied.index().min(last.index());
-    let membership_index = membership.log_id().map_or(0, |log_id| log_id.index());
-    if membership_index > index {
-        return Ok(());
-    }
-    let (own, theirs) = (store.log_id_at(index).await?, host.0.store.log_id_at(index).await?);
-    if let Some(own) = own
-        && Some(own) == theirs
+    let committed = store.committed().unwrap_or(last);
+    let places = [last, committed].map(|own| own.index().min(applied.index()));
+    if let Some(common) = common(&host.0.store, store, places).await?
+        && membership.log_id().is_none_or(|log_id| log_id.index() <= common.index())
     {
-        machine.begin_at(own, membership);
+        machine.begin_at(common, membership);
     }
     Ok(())
+}
+
+/// The first of some places at which two logs have the same entry. The last
+/// entries of a dead leader may be in no other log; a whole log was once read
+/// for one such entry, and everybody waited for a second.
+async fn common(
+    theirs: &LogStore,
+    own: &LogStore,
+    places: impl IntoIterator<Item = u64>,
+) -> Result<Option<LogId>> {
+    for index in places {
+        let found = own.log_id_at(index).await?;
+        if found.is_some() && found == theirs.log_id_at(index).await? {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 impl Consensus {
@@ -85,4 +99,51 @@ impl Consensus {
 
 fn last_index(meta: &[u8]) -> Result<u64> {
     Ok(Machine::parse_meta(meta)?.last_log_id.map_or(0, |log_id| log_id.index()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::entry;
+    use crate::consensus::types::{Entry, EntryPayload};
+    use crate::storage::testing;
+    use crate::types::ReplicaId;
+
+    /// A log with an entry for each of these terms, committed up to some index.
+    async fn store(terms: &[u64], committed: Option<usize>) -> (LogStore, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let node = NodeId::new(ReplicaId(1), 1);
+        let ids: Vec<LogId> =
+            terms.iter().zip(0..).map(|(term, index)| entry::log_id(*term, node, index)).collect();
+        let log = testing::log(folder.path()).await;
+        let lines = ids
+            .iter()
+            .map(|log_id| entry::encode(&Entry { log_id: *log_id, payload: EntryPayload::Blank }));
+        testing::append_lines(&log, 0, lines.collect()).await.expect("durable");
+        if let Some(index) = committed {
+            log.note_committed(serde_json::to_vec(&ids[index]).expect("serializes").into());
+        }
+        let store = LogStore::open(log, None, Default::default()).await.expect("opens");
+        (store, folder)
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_only_the_dead_leader_had_hides_nothing_of_the_rest() {
+        let (host, _a) = store(&[1, 1, 1, 1, 2, 2, 2], None).await;
+        let places = |store: &LogStore| {
+            let last = store.last_log_id().expect("not empty");
+            [last, store.committed().unwrap_or(last)].map(|log_id| log_id.index())
+        };
+        for (terms, committed, agreed) in [
+            (&[1, 1, 1, 1, 2][..], None, Some(4)),
+            (&[1, 1, 1, 1, 1], Some(2), Some(2)),
+            (&[1, 1, 1, 1, 1], Some(3), Some(3)),
+            (&[1, 1, 1, 1, 1], None, None),
+            (&[3, 3], None, None),
+        ] {
+            let (own, _b) = store(terms, committed).await;
+            let found = common(&host, &own, places(&own)).await.expect("readable");
+            assert_eq!(found.map(|log_id| log_id.index()), agreed, "{terms:?} {committed:?}");
+        }
+    }
 }

@@ -188,6 +188,11 @@ impl LogStore {
         self.memory.lock().expect("no panic while held").last
     }
 
+    /// Up to where the log is committed, as far as it was noted.
+    pub fn committed(&self) -> Option<LogId> {
+        self.memory.lock().expect("no panic while held").committed
+    }
+
     /// The log id of the entry at `index`; `None` when the log does not have it.
     ///
     /// # Errors

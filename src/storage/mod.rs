@@ -58,7 +58,7 @@ mod place;
 pub mod record;
 mod snapshot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -266,10 +266,21 @@ pub(super) fn entry(index: u64) -> Bytes {
 /// Appends entries and waits until they are durable.
 pub(super) async fn append(log: &Log, indexes: std::ops::Range<u64>) -> Result<()> {
     let lines = indexes.clone().map(|index| super::record::encode(&entry(index))).collect();
+    append_lines(log, indexes.start, lines).await
+}
+
+pub(crate) async fn append_lines(log: &Log, first: u64, lines: Vec<Bytes>) -> Result<()> {
     let (send, receive) = tokio::sync::oneshot::channel();
     let done = move |result| send.send(result).expect("the test waits");
-    log.append(indexes.start, lines, Box::new(done));
+    log.append(first, lines, Box::new(done));
     receive.await.expect("done is called")
+}
+
+/// A log on the real disk, in a new data directory.
+pub(crate) async fn log(path: &Path) -> Log {
+    let directory = directory(&Host::real(), path).await;
+    let opened = Log::open(&directory, LogOptions::default(), never_fatal(), None).await;
+    opened.expect("opens").0
 }
 
 /// All entries of a log, which must be those of [`entry`].
