@@ -77,18 +77,34 @@ struct Stored<'a> {
     membership: Option<Membership>,
 }
 
+/// The log id of a verified record's payload; what is in the entry is passed over.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_log_id(data: &[u8]) -> Result<LogId> {
+    #[derive(Deserialize)]
+    struct Head {
+        index: u64,
+        term: u64,
+        node: NodeId,
+    }
+    let head: Head = serde_json::from_slice(data).map_err(no_entry)?;
+    Ok(log_id(head.term, head.node, head.index))
+}
+
+fn no_entry(error: serde_json::Error) -> Error {
+    Error::new(ErrorCode::Corrupted, format!("a log record is no log entry: {error}"))
+}
+
 /// An entry from a verified record's payload, of which it keeps a share.
 ///
 /// # Errors
 /// [`ErrorCode::Corrupted`]: the checksum held, but the content is not an entry.
 pub fn decode(data: &Bytes) -> Result<Entry> {
-    let wrong = |error: serde_json::Error| {
-        Error::new(ErrorCode::Corrupted, format!("a log record is no log entry: {error}"))
-    };
-    let stored: Stored<'_> = serde_json::from_slice(data).map_err(wrong)?;
+    let stored: Stored<'_> = serde_json::from_slice(data).map_err(no_entry)?;
     let payload = match (stored.batch, stored.membership) {
         (Some(json), None) => {
-            let batch = serde_json::from_str(json.get()).map_err(wrong)?;
+            let batch = serde_json::from_str(json.get()).map_err(no_entry)?;
             EntryPayload::Normal(Proposal::new(batch, data.slice_ref(json.get().as_bytes())))
         }
         (None, Some(membership)) => EntryPayload::Membership(membership),

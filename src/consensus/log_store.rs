@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +22,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use super::entry;
 use super::faults::Faults;
+use super::leaders;
 use super::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
 use crate::error::{Error, ErrorCode};
 use crate::planted::{self, Bug};
@@ -201,7 +202,8 @@ impl LogStore {
         if index < self.log.first() || index >= self.log.next() {
             return Ok(None);
         }
-        Ok(self.read(index, index + 1, 1).await?.first().map(|entry| entry.log_id))
+        let lines = self.log.read(index, index + 1, 1).await?;
+        lines.first().map(|payload| read_log_id(payload, index)).transpose()
     }
 
     /// The vote that is on disk.
@@ -227,16 +229,27 @@ impl LogStore {
         let mut entries = Vec::with_capacity(lines.len());
         for (payload, index) in lines.iter().zip(from..) {
             let entry = entry::decode(payload)?;
-            if entry.log_id.index() != index {
-                return Err(Error::new(
-                    ErrorCode::Corrupted,
-                    format!("the log holds entry {} where {index} belongs", entry.log_id.index()),
-                ));
-            }
+            check_index(&entry.log_id, index)?;
             entries.push(entry);
         }
         Ok(entries)
     }
+}
+
+fn read_log_id(payload: &[u8], index: u64) -> Result<LogId, Error> {
+    let log_id = entry::decode_log_id(payload)?;
+    check_index(&log_id, index)?;
+    Ok(log_id)
+}
+
+fn check_index(log_id: &LogId, index: u64) -> Result<(), Error> {
+    if log_id.index() != index {
+        return Err(Error::new(
+            ErrorCode::Corrupted,
+            format!("the log holds entry {} where {index} belongs", log_id.index()),
+        ));
+    }
+    Ok(())
 }
 
 impl RaftLogReader<TypeConfig> for LogStore {
@@ -281,6 +294,21 @@ impl RaftLogReader<TypeConfig> for LogStore {
     ) -> Result<Vec<Entry>, io::Error> {
         let end = end.min(self.log.next());
         self.read(start, end, READ_MAX_BYTES).await.map_err(|error| self.faults.note(error))
+    }
+
+    async fn get_key_log_ids(
+        &mut self,
+        range: RangeInclusive<LogId>,
+    ) -> Result<Vec<LogId>, io::Error> {
+        let look = |index| {
+            let store = self.clone();
+            async move {
+                store.log_id_at(index).await?.ok_or_else(|| {
+                    Error::new(ErrorCode::Corrupted, format!("log entry {index} is missing"))
+                })
+            }
+        };
+        leaders::last_of_each(range, look).await.map_err(|error| self.faults.note(error))
     }
 }
 

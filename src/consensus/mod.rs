@@ -36,6 +36,7 @@ mod entry;
 mod faults;
 #[cfg(test)]
 mod fuzz;
+mod leaders;
 mod log_store;
 mod machine;
 mod network;

@@ -1,0 +1,92 @@
+//! Which leaders wrote a log, and up to where each did.
+//!
+//! Consensus asks for it when it starts. A leader writes a stretch of entries
+//! and none later, so every stretch whose ends are of different leaders is
+//! halved until no such stretch has anything between its ends. All of them are
+//! halved at once: each look waits for the worker that reads, and the engine's
+//! own search, which waits for one look after the other, took three
+//! milliseconds of an adoption.
+
+use std::ops::RangeInclusive;
+
+use futures::FutureExt as _;
+use futures::future::{OptionFuture, try_join_all};
+
+use super::types::LogId;
+use crate::error::Result;
+
+/// The last log id of each leader within a part of a log, both ends included.
+/// `look` tells the log id at an index.
+///
+/// # Errors
+/// Those of `look`.
+pub async fn last_of_each<F: Future<Output = Result<LogId>>>(
+    part: RangeInclusive<LogId>,
+    look: impl Fn(u64) -> F,
+) -> Result<Vec<LogId>> {
+    let mut stretches = vec![part.into_inner()];
+    loop {
+        let middles = stretches.iter().map(|(first, last)| {
+            let middle = first.index().midpoint(last.index());
+            let of_one = first.committed_leader_id() == last.committed_leader_id();
+            let looked = (!of_one && middle != first.index()).then(|| look(middle));
+            OptionFuture::from(looked).map(Option::transpose)
+        });
+        let middles = try_join_all(middles).await?;
+        if middles.iter().all(Option::is_none) {
+            break;
+        }
+        let halve = |((first, last), middle)| match middle {
+            Some(middle) => vec![(first, middle), (middle, last)],
+            None => vec![(first, last)],
+        };
+        stretches = stretches.into_iter().zip(middles).flat_map(halve).collect();
+    }
+    let mut ends: Vec<LogId> = Vec::new();
+    for log_id in stretches.into_iter().flat_map(|(first, last)| [first, last]) {
+        match ends.last_mut() {
+            Some(end) if end.committed_leader_id() == log_id.committed_leader_id() => *end = log_id,
+            _ => ends.push(log_id),
+        }
+    }
+    Ok(ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::consensus::entry::log_id;
+    use crate::types::{NodeId, ReplicaId};
+
+    proptest! {
+        #[test]
+        fn every_leader_is_found_with_few_looks(
+            first in 0..5_u64,
+            stretches in prop::collection::vec((1..3_u64, 1..3_u32, 1..200_u64), 1..12),
+        ) {
+            // The same term may have two leaders, one after the other.
+            let (mut log, mut ends, mut term) = (Vec::new(), Vec::new(), 0);
+            for (terms, replica, length) in stretches {
+                term += terms;
+                let node = NodeId::new(ReplicaId(replica), 1);
+                let from = first + log.len() as u64;
+                log.extend((from..from + length).map(|index| log_id(term, node, index)));
+                ends.push(*log.last().expect("not empty"));
+            }
+            let looks = Cell::new(0);
+            let look = |index: u64| {
+                looks.set(looks.get() + 1);
+                std::future::ready(Ok(log[(index - first) as usize]))
+            };
+            let part = log[0]..=*log.last().expect("not empty");
+            let found = futures::executor::block_on(last_of_each(part, look));
+            prop_assert_eq!(found, Ok(ends.clone()));
+            let halvings = log.len().ilog2() as usize + 1;
+            prop_assert!(looks.get() <= 2 * ends.len() * halvings, "{} looks", looks.get());
+        }
+    }
+}
