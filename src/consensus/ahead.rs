@@ -10,6 +10,11 @@
 //! that the log still has the last entry that the state contains: two logs that
 //! agree in one entry agree in all before it (Log Matching; Raft dissertation,
 //! section 3.5). If not, the state is thrown away and loaded as ever.
+//!
+//! A survivor keeps no state of what it adopts, but it opens the log, and that
+//! verifies all of it: 12 ms for 30 MB on two cores, most of what an adoption
+//! took. So it verifies its neighbours' logs while they live ([`VerifiedLog`]),
+//! and has only the last moments left when one dies.
 
 use std::path::Path;
 
@@ -19,6 +24,7 @@ use super::{Machine, entry};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::storage::{DirectoryAhead, Identity, LogAhead};
+use crate::types::NodeId;
 
 /// Bytes of log that are read and applied in one go.
 const READ_BYTES: usize = 4 * 1024 * 1024;
@@ -52,10 +58,7 @@ impl ReadAhead {
     /// # Errors
     /// As [`ReadAhead::load`].
     pub async fn read_on(&mut self) -> Result<u64> {
-        let Some(hint) = self.directory.committed().await? else { return Ok(0) };
-        let committed: LogId = serde_json::from_slice(&hint).map_err(|error| {
-            Error::new(ErrorCode::Corrupted, format!("committed.json is not readable: {error}"))
-        })?;
+        let Some(committed) = committed(&self.directory).await? else { return Ok(0) };
         let mut replayed = 0;
         loop {
             let payloads = self.directory.read_log(committed.index(), READ_BYTES).await?;
@@ -85,6 +88,53 @@ impl ReadAhead {
         let (identity, log) = self.directory.into_parts();
         (identity, self.machine, log)
     }
+}
+
+/// The committed part of a log that another process writes, verified.
+pub struct VerifiedLog {
+    directory: DirectoryAhead,
+}
+
+impl VerifiedLog {
+    /// Begins with nothing. `None`: the directory is empty.
+    ///
+    /// # Errors
+    /// As [`DirectoryAhead::look`].
+    pub async fn of(host: &Host, path: &Path) -> Result<Option<VerifiedLog>> {
+        let directory = DirectoryAhead::look(host, path).await?;
+        Ok(directory.map(|directory| VerifiedLog { directory }))
+    }
+
+    /// Whose log it is.
+    pub fn node(&self) -> NodeId {
+        self.directory.identity().node()
+    }
+
+    /// Verifies what has been committed since, about `max_bytes` of it. Returns
+    /// whether there may be more.
+    ///
+    /// # Errors
+    /// What reading found, such as a log that was cut short at its beginning.
+    pub async fn go_on(&mut self, max_bytes: usize) -> Result<bool> {
+        match committed(&self.directory).await? {
+            Some(committed) => self.directory.verify_log(committed.index(), max_bytes).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whose directory it is, and what was verified of its log.
+    pub fn into_parts(self) -> (Identity, LogAhead) {
+        self.directory.into_parts()
+    }
+}
+
+/// Up to where the log of a directory is committed, as far as it says.
+async fn committed(directory: &DirectoryAhead) -> Result<Option<LogId>> {
+    let Some(hint) = directory.committed().await? else { return Ok(None) };
+    let read = serde_json::from_slice(&hint);
+    read.map(Some).map_err(|error| {
+        Error::new(ErrorCode::Corrupted, format!("committed.json is not readable: {error}"))
+    })
 }
 
 /// Throws a state away that was loaded ahead and does not belong to the log.

@@ -59,7 +59,7 @@ use openraft::{ChangeMembers, Config, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-pub use ahead::ReadAhead;
+pub use ahead::{ReadAhead, VerifiedLog};
 pub use machine::Machine;
 pub use network::{Links, Pair};
 pub use proposer::{ForwardBody, ForwardReply, Sequence};

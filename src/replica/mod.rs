@@ -50,7 +50,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use crate::config::Timing;
-pub use crate::consensus::{Applied, ReadAhead, Sequence};
+pub use crate::consensus::{Applied, ReadAhead, Sequence, VerifiedLog};
 pub use crate::peer::{ClusterKey, Switchboard};
 
 pub use self::adopted::ReleaseRequest;
@@ -117,8 +117,18 @@ pub struct ProcessInfo {
 pub struct Opened {
     /// The directory.
     pub directory: DataDirectory,
-    /// What was loaded of it before it could be opened.
-    pub ahead: Option<ReadAhead>,
+    /// What was read of it before it could be opened.
+    pub ahead: Ahead,
+}
+
+/// What was read of a data directory while another process held it.
+pub enum Ahead {
+    /// Nothing.
+    Nothing,
+    /// Its state and its log, by an owner that comes back.
+    State(ReadAhead),
+    /// Its log, by a neighbour that adopts it.
+    Log(VerifiedLog),
 }
 
 /// A running replica. Clones share it.
@@ -174,7 +184,7 @@ impl Replica {
     pub async fn start(host: Host, config: ReplicaConfig) -> Result<Replica> {
         let holder = config.holder();
         let directory = DataDirectory::open(&host, &config.data_dir, holder).await?;
-        let opened = Opened { directory, ahead: None };
+        let opened = Opened { directory, ahead: Ahead::Nothing };
         Replica::start_on(host, config, opened, Switchboard::default(), None).await
     }
 
@@ -219,17 +229,27 @@ impl Replica {
             .with_window(config.limits.deduplication_window_entries);
         credentials.locate_at(directory.location());
         let links = connect(&host, &config, &credentials, &switchboard);
-        let ahead = ahead.map(ReadAhead::into_parts).filter(|(of, ..)| is_of(of, &directory));
-        let (machine, log_ahead) = match (ahead, &host_replica) {
-            (Some((_, machine, log)), _) => {
+        let (of, machine, log_ahead) = match ahead {
+            Ahead::Nothing => (None, None, None),
+            Ahead::State(ahead) => {
+                let (of, machine, log) = ahead.into_parts();
+                (Some(of), Some(machine), Some(log))
+            }
+            Ahead::Log(ahead) => {
+                let (of, log) = ahead.into_parts();
+                (Some(of), None, Some(log))
+            }
+        };
+        let is_of = of.is_some_and(|of| is_of(&of, &directory));
+        let log_ahead = log_ahead.filter(|_| is_of);
+        let machine = match (machine.filter(|_| is_of), &host_replica) {
+            (Some(machine), _) => {
                 let applied = machine.applied_index();
                 tracing::info!(applied, "snapshot and log were loaded while another ran it");
-                (machine, Some(log))
+                machine
             }
-            (None, None) => {
-                (Machine::new(host.clone(), config.limits.deduplication_window_entries), None)
-            }
-            (None, Some(_)) => (Machine::adopted(host.clone()), None),
+            (None, None) => Machine::new(host.clone(), config.limits.deduplication_window_entries),
+            (None, Some(_)) => Machine::adopted(host.clone()),
         };
         let (founded, found_requests) = mpsc::unbounded_channel();
         let replica = Replica(Arc::new(Inner {

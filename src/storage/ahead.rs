@@ -1,6 +1,7 @@
 //! Reading a data directory that another process holds, as an owner does that
 //! comes back while a survivor runs its replica: loading takes seconds when
-//! there is much, and the replica need not be without a process meanwhile.
+//! there is much, and the replica need not be without a process meanwhile. Or
+//! as a server does that may have to go on in a neighbour's place.
 //!
 //! Nothing is locked and nothing is written. What is read is verified as ever.
 //! It counts only if, when the directory is opened at last, it is still the
@@ -45,6 +46,11 @@ impl DirectoryAhead {
         Ok(found.map(|identity| DirectoryAhead { host: host.clone(), paths, identity, log }))
     }
 
+    /// Whose it was when it was looked at.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Its newest snapshot.
     ///
     /// # Errors
@@ -69,6 +75,14 @@ impl DirectoryAhead {
     /// As there.
     pub async fn read_log(&mut self, through: u64, max_bytes: usize) -> Result<Vec<Bytes>> {
         self.log.read(through, max_bytes).await
+    }
+
+    /// See [`LogAhead::verify`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn verify_log(&mut self, through: u64, max_bytes: usize) -> Result<bool> {
+        self.log.verify(through, max_bytes).await
     }
 
     /// Whose directory it is, and what was read of its log.

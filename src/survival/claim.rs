@@ -12,7 +12,7 @@ use crate::host::{FileId, Host, Listener};
 use crate::peer::{self, CallError};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction, Release};
-use crate::replica::{Opened, ReadAhead, ReplicaConfig};
+use crate::replica::{Ahead, Opened, ReadAhead, ReplicaConfig};
 use crate::storage::{DataDirectory, Holder, read_lock};
 use crate::types::Address;
 
@@ -83,7 +83,7 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
     let patience = if has_address { MOMENT / 2 } else { MOMENT };
     let unnamed_until = Instant::now() + patience;
     let mut told = None;
-    let mut ahead = None;
+    let mut ahead = Ahead::Nothing;
     loop {
         let in_use = match DataDirectory::open(host, &config.data_dir, config.holder()).await {
             Err(error) if error.code == ErrorCode::DirectoryInUse => error,
@@ -116,7 +116,7 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
                 pid = holder.pid,
                 "this replica was adopted; reading its data before asking for it"
             );
-            ahead = read_ahead(host, config).await;
+            ahead = read_ahead(host, config).await.map_or(Ahead::Nothing, Ahead::State);
         }
         let member = Member { id: holder.server, address: holder.address.clone() };
         match ask_release(host, config, &member, lock_file(host, config).await).await {

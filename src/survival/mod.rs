@@ -27,6 +27,9 @@
 //!   That is how one server that was started alone after everything crashed
 //!   comes to run all replicas, with every acknowledged message.
 //!
+//! What can be done before is done before ([`verified`]): the neighbours' logs
+//! are verified while they live.
+//!
 //! # What an adopted replica is
 //! A voter with its log and vote on its own disk, without a state of its own.
 //! Should it be elected, as its log was the longest, it leads until the host's
@@ -52,6 +55,7 @@ mod deaths;
 mod evidence;
 mod guests;
 mod task;
+mod verified;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -61,6 +65,7 @@ use tokio::io::BufReader;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::guests::Guest;
+use self::verified::Verified;
 use crate::consensus;
 use crate::error::{Error, Result};
 use crate::host::{Host, Listener, Stream};
@@ -82,6 +87,7 @@ struct Inner {
     home: Replica,
     switchboard: Switchboard,
     state: Mutex<State>,
+    verified: Verified,
     doors: mpsc::UnboundedSender<Door>,
     /// Ends the task.
     stopped: watch::Sender<bool>,
@@ -136,6 +142,7 @@ impl Hosting {
             home,
             switchboard,
             state: Mutex::default(),
+            verified: Verified::default(),
             doors,
             stopped: watch::Sender::new(false),
         }));
@@ -239,6 +246,16 @@ impl Hosting {
 
     fn adopts(&self) -> bool {
         self.0.config.survivor == Survivor::Auto && !self.state().forbidden
+    }
+
+    fn has_guest(&self, id: ReplicaId) -> bool {
+        self.state().guests.contains_key(&id)
+    }
+
+    /// Whether a neighbour does not answer.
+    fn misses_anybody(&self) -> bool {
+        let own = self.0.home.id();
+        self.0.config.members.iter().any(|it| it.id != own && !self.0.home.reaches(it.id))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::deaths::Deaths;
 use super::evidence::{Evidence, gather, is_dead};
+use super::verified::read_along;
 use super::{Hosting, REST};
 use crate::consensus::{self, Consensus};
 use crate::error::{Error, ErrorCode};
@@ -66,6 +67,7 @@ pub async fn run(hosting: Hosting) {
         if member.id != hosting.home().id() {
             let watching = watch_neighbour(hosting.clone(), member.id, events.clone());
             consensus::spawn(&hosting.0.host, watching);
+            consensus::spawn(&hosting.0.host, read_along(hosting.clone(), member.id));
         }
     }
     let mut task = Task {
@@ -110,7 +112,7 @@ async fn watch_neighbour(hosting: Hosting, peer: ReplicaId, events: mpsc::Unboun
             while hosting.home().reaches(peer) {
                 changes.changed().await;
             }
-            if hosting.state().guests.contains_key(&peer) {
+            if hosting.has_guest(peer) {
                 continue;
             }
             if let Some(evidence) = gather(&hosting, peer).await {
@@ -131,14 +133,10 @@ impl Task {
         self.hosting.home().consensus().filter(|consensus| !consensus.is_pristine())
     }
 
-    fn has_guest(&self, id: ReplicaId) -> bool {
-        self.hosting.state().guests.contains_key(&id)
-    }
-
     async fn event(&mut self, event: Event) {
         match event {
             Event::Gone(peer, evidence) => {
-                if !self.hosting.home().reaches(peer) && !self.has_guest(peer) {
+                if !self.hosting.home().reaches(peer) && !self.hosting.has_guest(peer) {
                     tracing::info!(%peer, ?evidence, "a neighbour is gone");
                     self.gone.insert(peer, evidence);
                     self.act_on_evidence().await;
@@ -174,7 +172,9 @@ impl Task {
         // The route may lead to an adopted replica or to nobody; then nobody
         // can be deposed by mistake.
         let leader = home.leader();
-        if leader.is_none_or(|leader| self.gone.contains_key(&leader) || self.has_guest(leader)) {
+        if leader
+            .is_none_or(|leader| self.gone.contains_key(&leader) || self.hosting.has_guest(leader))
+        {
             let contest = async move { home.contest().await };
             consensus::spawn(&self.hosting.0.host, contest);
         }
@@ -186,7 +186,7 @@ impl Task {
     fn is_last(&self, dead: &[ReplicaId]) -> bool {
         let own = self.hosting.home().id();
         let mut others = self.hosting.0.config.members.iter().map(|member| member.id);
-        others.all(|id| id == own || self.has_guest(id) || dead.contains(&id))
+        others.all(|id| id == own || self.hosting.has_guest(id) || dead.contains(&id))
     }
 
     async fn adopt(&mut self, peers: Vec<ReplicaId>) {
@@ -271,7 +271,7 @@ impl Task {
         let silent = consensus.silence() >= Duration::from_millis(timeout_ms);
         let others = self.hosting.0.config.members.iter().map(|member| member.id);
         let missing: Vec<ReplicaId> = others
-            .filter(|id| *id != home.id() && !self.has_guest(*id) && !home.reaches(*id))
+            .filter(|id| *id != home.id() && !self.hosting.has_guest(*id) && !home.reaches(*id))
             .collect();
         let hosts = !self.hosting.state().guests.is_empty();
         if !self.hosting.adopts() || !(silent || (hosts && self.is_last(&missing))) {
@@ -306,7 +306,7 @@ impl Task {
     /// come back in time.
     fn last_owner_answers(&self, next: ReplicaId) -> bool {
         let Some((last, at)) = self.last_release else { return true };
-        if last == next || at.elapsed() > OWNER_MAX || self.has_guest(last) {
+        if last == next || at.elapsed() > OWNER_MAX || self.hosting.has_guest(last) {
             return true;
         }
         let Some(home) = self.home() else { return true };

@@ -38,15 +38,40 @@ impl LogAhead {
     /// [`crate::error::ErrorCode::Io`], also when the file that comes next was
     /// removed because a snapshot made it needless.
     pub async fn read(&mut self, through: u64, max_bytes: usize) -> Result<Vec<Bytes>> {
+        self.advance(through, max_bytes, Vec::new(), |payloads, payload| {
+            payloads.push(Bytes::copy_from_slice(payload));
+        })
+        .await
+    }
+
+    /// Verifies the following entries, up to the one at `through`, until about
+    /// `max_bytes` were looked at. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// As [`LogAhead::read`].
+    pub async fn verify(&mut self, through: u64, max_bytes: usize) -> Result<bool> {
+        let bytes = self.advance(through, max_bytes, 0, |bytes, payload| *bytes += payload.len());
+        Ok(bytes.await? >= max_bytes)
+    }
+
+    /// Goes on over the log, and folds the payloads that come into `seen`.
+    async fn advance<T: Send + 'static>(
+        &mut self,
+        through: u64,
+        max_bytes: usize,
+        mut seen: T,
+        mut fold: impl FnMut(&mut T, &[u8]) + Send + 'static,
+    ) -> Result<T> {
         let (disk, paths) = (self.host.disk.clone(), self.paths.clone());
         let mut segments = std::mem::take(&mut self.segments);
-        let (read, segments) = on_worker(&self.host, "read-log-ahead", async move {
-            let read = read(&*disk, &paths, &mut segments, through, max_bytes).await;
-            Ok((read, segments))
+        let (done, seen, segments) = on_worker(&self.host, "read-log-ahead", async move {
+            let mut fold = |payload: &[u8]| fold(&mut seen, payload);
+            let done = advance(&*disk, &paths, &mut segments, through, max_bytes, &mut fold).await;
+            Ok((done, seen, segments))
         })
         .await?;
         self.segments = segments;
-        read
+        done.map(|()| seen)
     }
 
     pub(super) fn into_segments(self) -> BTreeMap<u64, Segment> {
@@ -54,16 +79,17 @@ impl LogAhead {
     }
 }
 
-async fn read(
+async fn advance(
     disk: &dyn Disk,
     paths: &Paths,
     segments: &mut Vec<Segment>,
     through: u64,
     max_bytes: usize,
-) -> Result<Vec<Bytes>> {
-    let (mut payloads, mut bytes) = (Vec::new(), 0);
+    each: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<()> {
+    let mut bytes = 0;
     if segments.is_empty() {
-        let Some(first) = first_segment(disk, paths).await? else { return Ok(payloads) };
+        let Some(first) = first_segment(disk, paths).await? else { return Ok(()) };
         segments.push(Segment::empty(first));
     }
     while let Some(segment) = segments.last().filter(|segment| segment.end() <= through) {
@@ -71,7 +97,7 @@ async fn read(
         let file = match disk.open(&path).await {
             // A log that ends with a full file has no next one yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound && segment.length == 0 => {
-                return Ok(payloads);
+                return Ok(());
             }
             file => file.map_err(|error| Error::io("open", &path, &error))?,
         };
@@ -82,9 +108,9 @@ async fn read(
                 break false;
             }
             let Next::Record(payload) = scanner.next().await? else { break true };
-            let payload = Bytes::copy_from_slice(scanner.payload(payload));
+            let payload = scanner.payload(payload);
             bytes += payload.len();
-            payloads.push(payload);
+            each(payload);
             end += 1;
         };
         *segments.last_mut().expect("looked at it") = scanner.into_segment();
@@ -101,7 +127,7 @@ async fn read(
             Err(error) => return Err(Error::io("look at", &next, &error)),
         }
     }
-    Ok(payloads)
+    Ok(())
 }
 
 async fn first_segment(disk: &dyn Disk, paths: &Paths) -> Result<Option<u64>> {

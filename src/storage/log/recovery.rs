@@ -55,7 +55,11 @@ pub(super) async fn recover(
         let size = file.len().await.map_err(|e| Error::io("read", &path, &e))?;
         let begun = known.remove(first).filter(|segment| segment.length <= size);
         let begun = begun.unwrap_or_else(|| Segment::empty(*first));
-        let Scan { segment, torn_bytes } = scan(&*file, &path, begun, is_last).await?;
+        // Nothing to read where all was read ahead.
+        let Scan { segment, torn_bytes } = match begun.length == size {
+            true => Scan { segment: begun, torn_bytes: 0 },
+            false => scan(&*file, &path, begun, is_last).await?,
+        };
         if torn_bytes > 0 {
             let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let tail = DroppedTail { file: file_name, index: segment.end(), bytes: torn_bytes };

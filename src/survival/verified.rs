@@ -1,0 +1,95 @@
+//! The neighbours' logs, verified while the neighbours live.
+//!
+//! Whoever adopts a replica opens its log, and every record of it is verified
+//! then. That is a matter of milliseconds and grows with the log, and nobody
+//! can write meanwhile. So each server reads along with its neighbours: a
+//! little at a time until it is up to date, then once a second, and more often
+//! while somebody is dead and it may be next. What is committed does not change
+//! any more; only the last moments are left to verify when it comes to that.
+//!
+//! Nothing of it counts unless, once the directory is locked, it is still that
+//! of the same incarnation. A log that cannot be read is left for later: what
+//! is wrong with it is said when it is adopted.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::Hosting;
+use crate::error::Result;
+use crate::replica::{Ahead, VerifiedLog};
+use crate::types::ReplicaId;
+
+/// Bytes that are verified in one go: about two milliseconds of one core.
+const STEP_BYTES: usize = 4 * 1024 * 1024;
+
+/// Between two steps while there is more.
+const STEP_PAUSE: Duration = Duration::from_millis(100);
+
+/// Between two looks for more.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Before a log that could not be read is looked at again.
+const FAILED_PAUSE: Duration = Duration::from_secs(5);
+
+/// What has been verified, by replica.
+#[derive(Default)]
+pub struct Verified(Mutex<BTreeMap<ReplicaId, VerifiedLog>>);
+
+impl Verified {
+    /// What is known of a replica's log that is adopted now. Nothing, if it is
+    /// being read at this very moment.
+    pub fn take(&self, replica: ReplicaId) -> Ahead {
+        self.logs().remove(&replica).map_or(Ahead::Nothing, Ahead::Log)
+    }
+
+    fn logs(&self) -> std::sync::MutexGuard<'_, BTreeMap<ReplicaId, VerifiedLog>> {
+        // A map is whole between any two calls.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads along with one neighbour until the server stops.
+pub async fn read_along(hosting: Hosting, peer: ReplicaId) {
+    let mut stopped = hosting.0.stopped.subscribe();
+    let reading = async {
+        loop {
+            let pause = match step(&hosting, peer).await {
+                Ok(true) => STEP_PAUSE,
+                Ok(false) if hosting.misses_anybody() => STEP_PAUSE,
+                Ok(false) => LOOK_PAUSE,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "a neighbour's log cannot be read along");
+                    FAILED_PAUSE
+                }
+            };
+            sleep(pause).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+        () = reading => {}
+    }
+}
+
+/// Verifies a little more of a neighbour's log, where it may be adopted one day.
+/// Returns whether there may be more.
+async fn step(hosting: &Hosting, peer: ReplicaId) -> Result<bool> {
+    let home = hosting.home();
+    if !hosting.adopts() || hosting.has_guest(peer) || !home.adoptable().contains(&peer) {
+        return Ok(false);
+    }
+    let Some(neighbour) = home.neighbour(peer).await else { return Ok(false) };
+    let known = hosting.0.verified.logs().remove(&peer);
+    let log = match known.filter(|log| log.node() == neighbour.node()) {
+        Some(log) => Some(log),
+        None => VerifiedLog::of(&hosting.0.host, &neighbour.location.path).await?,
+    };
+    let Some(mut log) = log else { return Ok(false) };
+    let more = log.go_on(STEP_BYTES).await?;
+    hosting.0.verified.logs().insert(peer, log);
+    Ok(more)
+}
