@@ -26,11 +26,12 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use openraft::ServerState;
 use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::network::Addressed;
 use super::types::{LogId, TypeConfig, Vote};
@@ -41,6 +42,10 @@ use crate::types::NodeId;
 /// How long the others may take to say how far they are. One that is frozen
 /// says nothing.
 const ANSWER_MAX: Duration = Duration::from_millis(30);
+
+/// How long the rest may take once a majority has said so. It can elect, and
+/// the best one of it has everything that was acknowledged.
+const REST_MAX: Duration = Duration::from_millis(2);
 
 /// How often is asked again when the best one may not campaign yet.
 const ATTEMPTS_MAX: u32 = 10;
@@ -96,9 +101,7 @@ impl Consensus {
         let membership = metrics.membership_config.membership();
         let voters: Vec<NodeId> = membership.voter_ids().filter(|id| *id != own.node).collect();
         for attempt in 1.. {
-            let answers = join_all(voters.iter().map(|node| self.ask_candidacy(*node))).await;
-            let mut known: Vec<Candidacy> = answers.into_iter().flatten().collect();
-            known.extend(self.candidacy().await);
+            let known = self.candidates(&voters).await;
             let begun = known.iter().any(|it| it.vote.leader_id() > own.vote.leader_id());
             if known.len() * 2 <= voters.len() + 1 || begun {
                 return;
@@ -115,6 +118,21 @@ impl Consensus {
             }
             return;
         }
+    }
+
+    /// How far this node and the other voters are, those that say so in time.
+    async fn candidates(&self, others: &[NodeId]) -> Vec<Candidacy> {
+        let mut known = Vec::from_iter(self.candidacy().await);
+        let mut answers: FuturesUnordered<_> =
+            others.iter().map(|node| self.ask_candidacy(*node)).collect();
+        let mut until = Instant::now() + ANSWER_MAX;
+        while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
+            known.extend(answer);
+            if known.len() * 2 > others.len() + 1 {
+                until = until.min(Instant::now() + REST_MAX);
+            }
+        }
+        known
     }
 
     async fn send_to_campaign(&self, best: &Candidacy, known: &[Candidacy]) {

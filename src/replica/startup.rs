@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::join;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
@@ -126,11 +127,25 @@ impl Startup {
             let inner = self.inner.clone();
             Arc::new(move |error: Error| inner.fail(error))
         };
-        let (log, recovery) =
-            Log::open(&self.directory, options, fatal, self.log_ahead.take()).await?;
-        let consensus = match self.load(&identity, log.clone()).await {
-            Ok(consensus) => consensus,
-            Err(error) => {
+        // Where a replica is adopted people wait for it: what need not be done
+        // one after the other is done at once. Both end before either counts.
+        let (log, snapshots) = join!(
+            Log::open(&self.directory, options, fatal, self.log_ahead.take()),
+            Snapshots::open(&self.directory),
+        );
+        let ((log, recovery), snapshots) = (log?, snapshots?);
+        let loading = load(&self.inner, &identity, Stored { log: log.clone(), snapshots });
+        let (loaded, counted) = join!(loading, count_if(adopted, &mut self.directory));
+        let consensus = match (loaded, counted) {
+            (Ok(consensus), Ok(())) => consensus,
+            (loaded, counted) => {
+                let error = match loaded {
+                    Ok(consensus) => {
+                        consensus.stop().await;
+                        counted.err().unwrap_or_else(|| Error::internal("neither failed"))
+                    }
+                    Err(error) => error,
+                };
                 // Closed, so that the directory can be set aside.
                 self.inner.machine.detach();
                 log.close().await?;
@@ -147,10 +162,7 @@ impl Startup {
             );
             consensus.abstain_below(tail.index + 1);
         }
-        if adopted {
-            self.directory.count_open().await?;
-            self.inner.credentials.locate_at(self.directory.location());
-        }
+        self.inner.credentials.locate_at(self.directory.location());
         self.inner.remember_neighbours(&self.directory).await?;
         let begun = self.inner.phase.send_if_modified(|phase| {
             let starting = matches!(phase, Phase::Starting(_));
@@ -180,22 +192,6 @@ impl Startup {
         };
         self.inner.fail(failure);
         Ok(())
-    }
-
-    async fn load(&self, identity: &Identity, log: Log) -> Result<Consensus> {
-        let snapshots = Snapshots::open(&self.directory).await?;
-        let host_node = self.inner.host_consensus();
-        Consensus::start(
-            &self.inner.host,
-            identity.node(),
-            self.inner.config.timing,
-            &self.inner.config.limits,
-            Stored { log, snapshots },
-            self.inner.machine.clone(),
-            self.inner.links.clone(),
-            host_node.as_ref(),
-        )
-        .await
     }
 
     fn introduce(&self, identity: &Identity) {
@@ -473,4 +469,27 @@ impl Startup {
         }
         Ok(())
     }
+}
+
+async fn load(inner: &Inner, identity: &Identity, stored: Stored) -> Result<Consensus> {
+    let host_node = inner.host_consensus();
+    Consensus::start(
+        &inner.host,
+        identity.node(),
+        inner.config.timing,
+        &inner.config.limits,
+        stored,
+        inner.machine.clone(),
+        inner.links.clone(),
+        host_node.as_ref(),
+    )
+    .await
+}
+
+/// Counts the open of an adopted directory: its log is whole.
+async fn count_if(adopted: bool, directory: &mut DataDirectory) -> Result<()> {
+    if adopted {
+        directory.count_open().await?;
+    }
+    Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! When a process dies the kernel takes its memory first and closes its files
 //! then, in the order of their numbers; so its lock may be free a moment after
-//! its connections are closed, or before. The lock is therefore looked at every
+//! its connections are closed, or before. The lock is therefore looked at some
+//! times in a row, as it mostly lags by tenths of a millisecond; then every
 //! millisecond for a while, and then less often for as long as the neighbour
 //! does not answer. It is looked at by sharing it for a moment, which cannot be
 //! mistaken for holding it.
@@ -14,15 +15,20 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::{Hosting, on_worker};
 use crate::storage::{Neighbour, is_free};
 use crate::types::ReplicaId;
 
-/// Between two looks at first.
+/// Looks without a pause; each takes about a tenth of a millisecond.
+const LOOKS_IN_A_ROW: u32 = 16;
+
+/// Between two looks after that. Timers are no finer.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
-/// Looks at this pace.
-const LOOKS: u32 = 50;
+/// Looks at this pace, those in a row included.
+const LOOKS: u32 = 66;
 
 /// Between two looks afterwards.
 const LATER_PAUSE: Duration = Duration::from_millis(20);
@@ -53,7 +59,11 @@ pub async fn gather(hosting: &Hosting, peer: ReplicaId) -> Option<Evidence> {
             return Some(Evidence::Refused);
         }
         looks += 1;
-        tokio::time::sleep(if looks < LOOKS { LOOK_PAUSE } else { LATER_PAUSE }).await;
+        if looks < LOOKS_IN_A_ROW {
+            tokio::task::yield_now().await;
+        } else {
+            sleep(if looks < LOOKS { LOOK_PAUSE } else { LATER_PAUSE }).await;
+        }
     }
     None
 }

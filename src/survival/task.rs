@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -21,6 +23,11 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Longest addition to a tick, so that survivors do not keep step.
 const TICK_JITTER_MAX_MS: u64 = 50;
+
+/// How long the others are left alone when as many were adopted as make a
+/// majority: starting them would be in the way of the election, on the
+/// processors and on the disk.
+const ELECTION_FIRST: Duration = Duration::from_millis(100);
 
 /// A tick while an owner waits for its replica.
 const BUSY_TICK: Duration = Duration::from_millis(10);
@@ -43,11 +50,17 @@ enum Event {
     Failed(ReplicaId, Error),
 }
 
+/// What is known of a dead neighbour.
+struct Gone {
+    evidence: Evidence,
+    since: Instant,
+}
+
 struct Task {
     hosting: Hosting,
     events: mpsc::UnboundedSender<Event>,
     /// Neighbours that are known to be dead until they answer again.
-    gone: BTreeMap<ReplicaId, Evidence>,
+    gone: BTreeMap<ReplicaId, Gone>,
     /// Until when a neighbour's lock is left alone.
     rests: BTreeMap<ReplicaId, Instant>,
     deaths: Deaths,
@@ -56,6 +69,8 @@ struct Task {
     /// The replica given back last, and when.
     last_release: Option<(ReplicaId, Instant)>,
     next_check: Instant,
+    /// From when those are adopted without whom there is a majority.
+    others_from: Instant,
 }
 
 /// Watches over the neighbours until the server stops.
@@ -79,6 +94,7 @@ pub async fn run(hosting: Hosting) {
         waiting: VecDeque::new(),
         last_release: None,
         next_check: Instant::now() + CHECK_INTERVAL,
+        others_from: Instant::now(),
     };
     loop {
         let jitter = Duration::from_millis(hosting.0.host.random_u64() % TICK_JITTER_MAX_MS);
@@ -138,7 +154,7 @@ impl Task {
             Event::Gone(peer, evidence) => {
                 if !self.hosting.home().reaches(peer) && !self.hosting.has_guest(peer) {
                     tracing::info!(%peer, ?evidence, "a neighbour is gone");
-                    self.gone.insert(peer, evidence);
+                    self.gone.insert(peer, Gone { evidence, since: Instant::now() });
                     self.act_on_evidence().await;
                 }
             }
@@ -151,7 +167,7 @@ impl Task {
     }
 
     /// Somebody is known to be dead. If a majority is left, it elects; if not,
-    /// the dead are adopted.
+    /// as many of the dead are adopted as make one.
     async fn act_on_evidence(&mut self) {
         let Some(home) = self.home() else { return };
         let total = self.hosting.0.config.members.len();
@@ -159,24 +175,36 @@ impl Task {
         // another one, and one that died a moment ago must not be counted
         // together with one that came back since: a server was once taken for
         // the last one although two lived, and adopted a replica without need.
-        let mut dead = Vec::new();
-        for (peer, evidence) in &self.gone {
-            if *evidence == Evidence::LockFree && is_dead(&self.hosting, *peer).await {
-                dead.push(*peer);
-            }
-        }
-        let needed = (total - dead.len()) * 2 <= total || self.is_last(&dead);
-        if needed && self.hosting.adopts() {
-            self.adopt(dead).await;
-        }
-        // The route may lead to an adopted replica or to nobody; then nobody
-        // can be deposed by mistake.
+        let proved = self.gone.iter().filter(|(_, gone)| gone.evidence == Evidence::LockFree);
+        let looks = proved.map(async |(peer, gone)| {
+            is_dead(&self.hosting, *peer).await.then_some((gone.since, *peer))
+        });
+        let mut dead: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
+        // Those who are left elect, if they are enough, while the dead are taken
+        // over. The route may lead to an adopted replica or to nobody; then
+        // nobody can be deposed by mistake.
         let leader = home.leader();
         if leader
             .is_none_or(|leader| self.gone.contains_key(&leader) || self.hosting.has_guest(leader))
         {
-            let contest = async move { home.contest().await };
-            consensus::spawn(&self.hosting.0.host, contest);
+            self.contest();
+        }
+        // Whoever died last has the longest log, most likely, and is taken over
+        // first. The others follow with a later tick.
+        dead.sort();
+        let mut missing = dead.len();
+        while (total - missing) * 2 <= total && !dead.is_empty() && self.hosting.adopts() {
+            let wanted = (missing - (total - 1) / 2).min(dead.len());
+            let next = dead.split_off(dead.len() - wanted);
+            missing -= self.adopt(next.into_iter().map(|(_, peer)| peer)).await;
+            self.others_from = Instant::now() + ELECTION_FIRST;
+        }
+    }
+
+    /// Sees to it that somebody leads.
+    fn contest(&self) {
+        if let Some(home) = self.home() {
+            consensus::spawn(&self.hosting.0.host, async move { home.contest().await });
         }
     }
 
@@ -189,21 +217,28 @@ impl Task {
         others.all(|id| id == own || self.hosting.has_guest(id) || dead.contains(&id))
     }
 
-    async fn adopt(&mut self, peers: Vec<ReplicaId>) {
+    /// Takes replicas over, all at once. Whenever one is here, it may be the one
+    /// that makes a majority, which need not wait for the others.
+    /// Returns how many are here.
+    async fn adopt(&mut self, peers: impl IntoIterator<Item = ReplicaId>) -> usize {
         let now = Instant::now();
         let due: Vec<ReplicaId> = peers
             .into_iter()
             .filter(|peer| self.rests.get(peer).is_none_or(|until| *until <= now))
             .collect();
-        let hosting = &self.hosting;
-        let adopted = join_all(due.iter().map(|peer| hosting.adopt(*peer))).await;
-        for (peer, result) in due.into_iter().zip(adopted) {
+        let hosting = self.hosting.clone();
+        let mut adopting: FuturesUnordered<_> =
+            due.iter().map(|peer| hosting.adopt(*peer).map(|result| (*peer, result))).collect();
+        let mut adopted = 0;
+        while let Some((peer, result)) = adopting.next().await {
             match result {
                 Ok(()) => {
+                    adopted += 1;
                     self.gone.remove(&peer);
                     self.deaths.note(peer);
                     self.watch_guest(peer);
                     self.next_check = Instant::now();
+                    self.contest();
                 }
                 Err(error) if error.code == ErrorCode::DirectoryInUse => {
                     self.gone.remove(&peer);
@@ -215,6 +250,7 @@ impl Task {
                 }
             }
         }
+        adopted
     }
 
     fn watch_guest(&self, id: ReplicaId) {
@@ -273,15 +309,11 @@ impl Task {
         let missing: Vec<ReplicaId> = others
             .filter(|id| *id != home.id() && !self.hosting.has_guest(*id) && !home.reaches(*id))
             .collect();
-        let hosts = !self.hosting.state().guests.is_empty();
+        let hosts = !self.hosting.state().guests.is_empty() && self.others_from <= Instant::now();
         if !self.hosting.adopts() || !(silent || (hosts && self.is_last(&missing))) {
             return;
         }
-        let guests_before = self.hosting.state().guests.len();
         self.adopt(missing).await;
-        if self.hosting.state().guests.len() > guests_before {
-            consensus::spawn(&self.hosting.0.host, async move { consensus.contest().await });
-        }
     }
 
     /// Gives replicas back, one at a time.
