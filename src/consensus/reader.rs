@@ -25,8 +25,13 @@ use crate::host::Host;
 use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
 
-/// Pause before asking again when nothing else has changed.
-const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// Pause before asking again when nothing else has changed. It doubles each time:
+/// a leader that was elected a moment ago cannot confirm anything until its first
+/// entry is on a majority of disks, which takes a millisecond or two.
+const RETRY_MIN: Duration = Duration::from_millis(1);
+
+/// The longest such pause.
+const RETRY_MAX: Duration = Duration::from_millis(10);
 
 type Waiting = oneshot::Sender<u64>;
 
@@ -103,6 +108,7 @@ struct Task {
 impl Task {
     async fn run(self, mut queue: mpsc::UnboundedReceiver<Waiting>) {
         let mut waiting: Vec<Waiting> = Vec::new();
+        let mut pause = RETRY_MIN;
         loop {
             if waiting.is_empty() && queue.recv_many(&mut waiting, usize::MAX).await == 0 {
                 return;
@@ -117,6 +123,7 @@ impl Task {
             }
             let asked = timeout_at(Instant::now() + self.patience, self.ask()).await;
             if let Ok(Some(index)) = asked {
+                pause = RETRY_MIN;
                 for one in waiting.drain(..) {
                     // The reader may have stopped waiting.
                     let _ = one.send(index);
@@ -126,7 +133,7 @@ impl Task {
             tokio::select! {
                 biased;
                 () = self.router.changed() => {}
-                () = tokio::time::sleep(RETRY_PAUSE) => {}
+                () = tokio::time::sleep(pause) => pause = (2 * pause).min(RETRY_MAX),
             }
         }
     }
