@@ -103,6 +103,10 @@ pub struct Nemesis {
     weather_until_ms: Option<u64>,
     /// Until when a lost disk has time to be filled again.
     refilled_ms: u64,
+    /// Whether every server has had something on its disk that others have too.
+    /// Two lost directories of a cluster that is only being founded are a lost
+    /// cluster, and no server can tell what was in them.
+    begun: bool,
 }
 
 /// How long a lost directory has to be filled again before a server may be
@@ -130,6 +134,7 @@ impl Nemesis {
             since_ms: world.now_ms(),
             weather_until_ms: None,
             refilled_ms: 0,
+            begun: false,
         }
     }
 
@@ -146,6 +151,11 @@ impl Nemesis {
     /// Tells which server leads, for those faults that are about it.
     pub fn learn_leader(&mut self, leader: Option<usize>) {
         self.leader = leader;
+    }
+
+    /// Tells that the cluster has begun: from now on disks may be lost.
+    pub fn learn_begun(&mut self) {
+        self.begun = true;
     }
 
     fn count_fault(&mut self, fault: Fault) {
@@ -298,7 +308,7 @@ impl Nemesis {
             }
         } else if !free.is_empty() && self.active.len() < self.plan.at_once {
             if fault.is_destructive() {
-                if !self.active.is_empty() {
+                if !self.active.is_empty() || !self.begun {
                     return;
                 }
                 self.refilled_ms = until_ms + REFILL_MS;

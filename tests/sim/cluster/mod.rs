@@ -216,8 +216,12 @@ pub fn play(
         };
         let mut nemesis = Nemesis::new(world, plan);
         let end_ms = world.now_ms() + recipe.lasts_ms;
-        let mut alone = Alone::default();
+        let (mut begun, mut alone) = (false, Alone::default());
         while world.now_ms() < end_ms {
+            if !begun && cluster.has_begun(world) {
+                begun = true;
+                nemesis.learn_begun();
+            }
             nemesis.learn_leader(cluster.observed(|observed| observed.leader.1));
             nemesis.step(world);
             world.tick();
