@@ -30,6 +30,7 @@
 
 mod adopted;
 mod backup;
+mod given;
 mod line;
 mod neighbours;
 mod service;
@@ -40,7 +41,6 @@ mod tests;
 mod watchdog;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -54,6 +54,7 @@ pub use crate::consensus::{Applied, ReadAhead, Sequence, VerifiedLog};
 pub use crate::peer::{ClusterKey, Switchboard};
 
 pub use self::adopted::ReleaseRequest;
+pub use self::given::{Ahead, Opened, ProcessInfo, ReplicaConfig};
 
 use self::line::Line;
 use self::service::MemberService;
@@ -61,75 +62,13 @@ use crate::chat::{Operation, State};
 use crate::consensus::{self, Consensus, Links, Machine, Pair};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
-use crate::limits::{FIRST_LINE_MAX_BYTES, Limits};
+use crate::limits::FIRST_LINE_MAX_BYTES;
 use crate::peer::{self, Credentials, Link, LinkTiming};
-use crate::protocol::client::{Member, Survivor};
+use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::Introduction;
-use crate::storage::{DataDirectory, Holder, Identity, Neighbours, Unlocked};
-use crate::types::{Address, NodeId, ReplicaId, Timestamp, Uuid};
-
-/// Everything a replica must know.
-#[derive(Clone, Debug)]
-pub struct ReplicaConfig {
-    /// Its number.
-    pub id: ReplicaId,
-    /// Where its server listens; peers reach it there.
-    pub listen: Address,
-    /// Every replica of the cluster, itself included.
-    pub members: Vec<Member>,
-    /// Its data directory.
-    pub data_dir: PathBuf,
-    /// The cluster's key.
-    pub cluster_key: ClusterKey,
-    /// Heartbeats and elections.
-    pub timing: Timing,
-    /// Bounds.
-    pub limits: Limits,
-    /// Whether survivors adopt dead neighbours.
-    pub survivor: Survivor,
-    /// The process that runs it.
-    pub process: ProcessInfo,
-}
-
-impl ReplicaConfig {
-    /// What `LOCK` says of this server.
-    pub fn holder(&self) -> Holder {
-        Holder {
-            pid: self.process.pid,
-            started_at: self.process.started_at,
-            address: self.listen.clone(),
-            server: self.id,
-        }
-    }
-}
-
-/// A process, as `LOCK` and `status` name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProcessInfo {
-    /// Its number.
-    pub pid: u32,
-    /// When it started.
-    pub started_at: Timestamp,
-}
-
-/// A data directory that a replica is to run on.
-pub struct Opened {
-    /// The directory.
-    pub directory: DataDirectory,
-    /// What was read of it before it could be opened.
-    pub ahead: Ahead,
-}
-
-/// What was read of a data directory while another process held it.
-pub enum Ahead {
-    /// Nothing.
-    Nothing,
-    /// Its state and its log, by an owner that comes back.
-    State(ReadAhead),
-    /// Its log, by a neighbour that adopts it.
-    Log(VerifiedLog),
-}
+use crate::storage::{DataDirectory, Identity, Neighbours, Unlocked};
+use crate::types::{NodeId, ReplicaId, Uuid};
 
 /// A running replica. Clones share it.
 #[derive(Clone)]

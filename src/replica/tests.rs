@@ -1,20 +1,20 @@
 //! Replicas over the real host: founding, failover, a wiped disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::BufReader;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::chat::{Action, Outcome};
 use crate::host::Listener;
-use crate::protocol::client::ReplicaState;
+use crate::limits::Limits;
+use crate::protocol::client::{ReplicaState, Survivor};
 use crate::protocol::codec::read_line;
-use crate::types::{AccountName, Digest};
+use crate::types::{AccountName, Address, Digest, Timestamp};
 
 /// Longer than anything here may take on a loaded machine.
 const LONG: Duration = Duration::from_secs(60);

@@ -1,0 +1,74 @@
+//! What a replica is given: who it is and where it stands, and the directory
+//! that it is to run on.
+
+use std::path::PathBuf;
+
+use crate::config::Timing;
+use crate::consensus::{ReadAhead, VerifiedLog};
+use crate::limits::Limits;
+use crate::peer::ClusterKey;
+use crate::protocol::client::{Member, Survivor};
+use crate::storage::{DataDirectory, Holder};
+use crate::types::{Address, ReplicaId, Timestamp};
+
+/// Everything a replica must know.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig {
+    /// Its number.
+    pub id: ReplicaId,
+    /// Where its server listens; peers reach it there.
+    pub listen: Address,
+    /// Every replica of the cluster, itself included.
+    pub members: Vec<Member>,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// The cluster's key.
+    pub cluster_key: ClusterKey,
+    /// Heartbeats and elections.
+    pub timing: Timing,
+    /// Bounds.
+    pub limits: Limits,
+    /// Whether survivors adopt dead neighbours.
+    pub survivor: Survivor,
+    /// The process that runs it.
+    pub process: ProcessInfo,
+}
+
+impl ReplicaConfig {
+    /// What `LOCK` says of this server.
+    pub fn holder(&self) -> Holder {
+        Holder {
+            pid: self.process.pid,
+            started_at: self.process.started_at,
+            address: self.listen.clone(),
+            server: self.id,
+        }
+    }
+}
+
+/// A process, as `LOCK` and `status` name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Its number.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// A data directory that a replica is to run on.
+pub struct Opened {
+    /// The directory.
+    pub directory: DataDirectory,
+    /// What was read of it before it could be opened.
+    pub ahead: Ahead,
+}
+
+/// What was read of a data directory while another process held it.
+pub enum Ahead {
+    /// Nothing.
+    Nothing,
+    /// Its state and its log, by an owner that comes back.
+    State(ReadAhead),
+    /// Its log, by a neighbour that adopts it.
+    Log(VerifiedLog),
+}
