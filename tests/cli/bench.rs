@@ -40,7 +40,8 @@ fn a_closed_loop_counts_every_message_and_leaves_nothing_behind() {
     assert!(bytes("sent_bytes") > 300 * 50 && bytes("received_bytes") > 300 * 50, "{report}");
     let rate = report["rate"].as_f64().expect("a rate");
     let elapsed_s = report["elapsed_s"].as_f64().expect("seconds");
-    assert!((rate * elapsed_s - 300.0).abs() < 3.0, "{report}");
+    // Seconds are told in whole milliseconds, which is much of a run this short.
+    assert!((rate * elapsed_s - 300.0).abs() <= rate * 0.000_5 + 1.0, "{report}");
     assert_eq!(names(&cluster), "");
 }
 
