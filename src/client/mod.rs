@@ -32,6 +32,7 @@
 //! [`Unavailable`]: crate::error::ErrorCode::Unavailable
 //! [`OutcomeUnknown`]: crate::error::ErrorCode::OutcomeUnknown
 
+mod alive;
 mod connection;
 mod connections;
 mod dial;

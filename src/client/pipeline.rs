@@ -28,6 +28,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::io::AsyncBufRead;
 use tokio::time::{Instant, sleep_until};
 
+use super::alive::Alive;
 use super::connection::{Connection, Failure};
 use super::dial::Redialer;
 use super::failover::Client;
@@ -152,7 +153,8 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         let mut under_way = FuturesUnordered::new();
         let mut to_send = self.unacknowledged();
         let mut failure: Option<String> = None;
-        let mut heard_at = Instant::now();
+        // An answer, and any sign of life.
+        let (mut heard_at, mut alive) = (Instant::now(), Alive::new());
         loop {
             self.report_acknowledged()?;
             if under_way.is_empty() {
@@ -189,18 +191,21 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 biased;
                 Some((number, result)) = under_way.next(), if !under_way.is_empty() => {
                     heard_at = Instant::now();
+                    alive.heard();
                     self.settle(number, result, &mut failure);
                 }
                 () = sleep_until(patience.min(give_up)), if !under_way.is_empty() => {
-                    // Frozen, perhaps: whatever it still takes is taken once.
-                    for slot in self.window.iter_mut().filter(|slot| slot.sent.is_none()) {
-                        slot.doubt = true;
-                    }
+                    self.doubt_all();
                     return Ok(Err("did not answer".into()));
+                }
+                () = alive.lost(connection), if !under_way.is_empty() => {
+                    self.doubt_all();
+                    return Ok(Err("is silent: frozen?".into()));
                 }
                 line = self.lines.next(), if reading => {
                     if under_way.is_empty() {
                         (heard_at, self.progress_at) = (Instant::now(), Instant::now());
+                        alive.heard();
                     }
                     match line {
                         Ok(None) => self.ended = true,
@@ -213,6 +218,13 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 }
                 else => return Err(Error::internal("a pipeline with nothing left to wait for")),
             }
+        }
+    }
+
+    /// A server is left that may still take what it was sent. It is taken once.
+    fn doubt_all(&mut self) {
+        for slot in self.window.iter_mut().filter(|slot| slot.sent.is_none()) {
+            slot.doubt = true;
         }
     }
 

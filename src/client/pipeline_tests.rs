@@ -1,8 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::alive::{PING_LIMIT, QUIET};
 use super::fake::{self, FakeNetwork, Reaction, addresses};
+use super::pacing::answer_limit;
 use super::{Client, Pipeline, PipelineSummary};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::client::{Answer, Request, Sent};
@@ -108,14 +112,40 @@ async fn a_failover_in_the_middle_loses_and_doubles_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_frozen_server_is_left_and_its_lines_are_sent_elsewhere() {
-    let (network, log) =
-        cluster(|count, _, _| (50..60).contains(&count).then_some(Reaction::Silence));
+    let (network, log) = cluster(|count, request, _| {
+        let frozen = (50..60).contains(&count) || matches!(request, Request::Ping {});
+        frozen.then_some(Reaction::Silence)
+    });
     let (result, reported) = send(&network, &lines(40)).await;
     result.expect("no fault yet");
     assert_eq!(reported.len(), 40);
     let (result, _) = send(&network, &(lines(40) + "more\nand more\n")).await;
     assert_eq!(result.expect("all sent").sent, 42);
     assert_eq!(log.lock().expect("not poisoned").texts.len(), 42, "40 of them were known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_without_an_answer_to_a_ping_is_noticed_in_less_than_a_second() {
+    let timeout = Duration::from_secs(10);
+    for (ping_answer, left_after) in [(false, QUIET + PING_LIMIT), (true, answer_limit(timeout))] {
+        // What it is sent after the first line it says nothing of, once.
+        let silent_of = Mutex::new(BTreeSet::new());
+        let (network, log) = cluster(move |_, request, log| match request {
+            Request::Ping {} if ping_answer => Some(Reaction::Answer(Answer::Done {})),
+            Request::Send { operation, .. } => {
+                let mut silent_of = silent_of.lock().expect("not poisoned");
+                let says_nothing = !log.seqs.is_empty() && silent_of.insert(*operation);
+                says_nothing.then_some(Reaction::Silence)
+            }
+            _ => Some(Reaction::Silence),
+        });
+        let started = Instant::now();
+        let (result, _) = send(&network, &lines(20)).await;
+        assert_eq!(result.expect("sent at another server").sent, 20);
+        assert_eq!(log.lock().expect("not poisoned").texts, expected(20));
+        let took = started.elapsed();
+        assert!(took >= left_after && took < left_after + QUIET, "{took:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
