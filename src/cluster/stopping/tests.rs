@@ -113,7 +113,11 @@ async fn one_that_does_not_listen_is_killed_after_the_grace() {
     let scene = Scene::new(1, 1, "trap '' TERM", &[]);
     let child = scene.launch(1);
     let started = tokio::time::Instant::now();
-    let stopped = scene.supervisor().stop(ReplicaId(1)).await.expect("killed");
+    // Grace passes on the paused clock; that it kills, it tells, and from then
+    // on the process ends in real time.
+    let progress = |_: &str| tokio::time::resume();
+    let supervisor = Supervisor { progress: &progress, ..scene.supervisor() };
+    let stopped = supervisor.stop(ReplicaId(1)).await.expect("killed");
     assert_eq!((stopped.ended, stopped.pid), (Ended::Killed, Some(child.id())));
     assert!(started.elapsed() >= GRACE);
     assert!(!reap(child).success());
