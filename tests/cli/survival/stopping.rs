@@ -105,7 +105,8 @@ fn check_down(cluster: &Cluster) {
     }
     for id in 1..=3 {
         assert_eq!(cluster.server(id), None, "server {id} still runs");
-        assert_eq!(cluster.holder(id)["server"], id, "replica {id} was taken by another");
+        // On a busy machine the others may be gone before one of them gets to
+        // know that it stops. It may have taken a lock by then, and runs nothing.
         assert!(!log(cluster, id).contains("adopted"), "{}", log(cluster, id));
     }
     cluster.run(&["status", "--check"]).end().code(3);
