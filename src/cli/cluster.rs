@@ -202,7 +202,7 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
         flags.extend(value.clone().map(|text| (name, text)));
     }
     let chosen = ClusterSettings::resolve(&context.settings, &flags)?;
-    let Context { settings, printer, host } = context;
+    let Context { settings, printer, host, .. } = context;
     let printer = RefCell::new(printer);
     let progress = |line: &str| printer.borrow_mut().notice(line);
     let cluster = Description::existing_or_new(&chosen, &*host.random)?;
@@ -271,7 +271,7 @@ fn next_steps(args: &UpArgs, settings: &Settings, cluster: &Description) -> Vec<
 
 async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
     let cluster = existing(&args.cluster, context)?;
-    let Context { settings, printer, host } = context;
+    let Context { settings, printer, host, .. } = context;
     let guard = lock(cluster.dir(), limit(settings)).await?;
     let dir = args.purge.then(|| cluster.dir().to_path_buf());
     let lines = RefCell::new(printer);
@@ -286,7 +286,7 @@ async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
 
 async fn start(args: &StartArgs, context: &mut Context) -> Result<Exit, Error> {
     let cluster = existing(&args.cluster, context)?;
-    let Context { settings, printer, host } = context;
+    let Context { settings, printer, host, .. } = context;
     let _guard = lock(cluster.dir(), limit(settings)).await?;
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
@@ -297,7 +297,7 @@ async fn start(args: &StartArgs, context: &mut Context) -> Result<Exit, Error> {
 
 async fn end(args: &OneArgs, context: &mut Context, kill: bool) -> Result<Exit, Error> {
     let cluster = existing(&args.cluster, context)?;
-    let Context { settings, printer, host } = context;
+    let Context { settings, printer, host, .. } = context;
     let _guard = lock(cluster.dir(), limit(settings)).await?;
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
@@ -310,7 +310,7 @@ async fn end(args: &OneArgs, context: &mut Context, kill: bool) -> Result<Exit, 
 
 async fn restart(args: &RestartArgs, context: &mut Context) -> Result<Exit, Error> {
     let cluster = existing(&args.cluster, context)?;
-    let Context { settings, printer, host } = context;
+    let Context { settings, printer, host, .. } = context;
     let _guard = lock(cluster.dir(), limit(settings)).await?;
     let all = cluster.replicas.iter().map(|replica| replica.id).collect();
     let ids: Vec<ReplicaId> = args.id.map_or(all, |id| vec![id]);
@@ -323,7 +323,7 @@ async fn restart(args: &RestartArgs, context: &mut Context) -> Result<Exit, Erro
 
 async fn transfer(args: &OneArgs, context: &mut Context) -> Result<Exit, Error> {
     let cluster = existing(&args.cluster, context)?;
-    let Context { settings, printer, host } = context;
+    let Context { settings, printer, host, .. } = context;
     let silent = |_: &str| {};
     let supervisor = supervisor(cluster, settings, host, &silent)?;
     let limit = settings.timeout;

@@ -50,7 +50,7 @@ pub use sessions::{Session, Sessions};
 
 use crate::config::{ColorChoice, GlobalArgs, Settings, process_environment};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::Host;
+use crate::host::{Host, outlive_descriptors};
 use crate::output::log::{LogForm, LogWriter};
 use crate::output::{Printer, sanitize};
 
@@ -192,7 +192,7 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = Printer::new(settings.json, settings.quiet, settings.color);
-    let mut context = Context { settings, printer, host: Host::real() };
+    let mut context = Context { settings, printer, host: Host::real(), early: None };
     let outcome = run(&cli.command, &mut context);
     // What is still in a buffer may meet a closed pipe as well.
     let outcome = outcome.and_then(|exit| context.printer.flush().map(|()| exit));
@@ -210,6 +210,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: &Command, context: &mut Context) -> Result<Exit> {
+    if let Command::Serve(_) = command {
+        context.early = outlive_descriptors().err();
+    }
     let servers = command.runs_servers();
     let mut builder = match servers {
         true => tokio::runtime::Builder::new_multi_thread(),

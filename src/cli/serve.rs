@@ -75,6 +75,12 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     let settings = ServeSettings::resolve(&context.settings, &args.flags)?;
     let values = context.settings.values.with(&args.flags.given())?;
     start_logging(&context.settings, &values)?;
+    if let Some(error) = context.early.take() {
+        tracing::info!(
+            "the system does not let threads have descriptors of their own ({error}): should this \
+             process be killed, that shows only when its memory is free"
+        );
+    }
     let Some(key_path) = &settings.cluster_key else {
         return Err(Error::new(
             ErrorCode::InvalidConfig,

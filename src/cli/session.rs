@@ -19,6 +19,8 @@ pub struct Context {
     pub printer: Printer,
     /// The machine.
     pub host: Host,
+    /// What failed before there was a log to say it in, and can be done without.
+    pub early: Option<std::io::Error>,
 }
 
 impl Context {

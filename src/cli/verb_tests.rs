@@ -177,7 +177,8 @@ impl User {
             err_color: false,
         };
         let printer = Printer::with_streams(settings.json, settings.quiet, streams);
-        let mut context = Context { settings, printer, host: fake::host(&self.network) };
+        let mut context =
+            Context { settings, printer, host: fake::host(&self.network), early: None };
         let result = cli.command.run(&mut context).await;
         (result, err.text(), context.printer.pipe_closed())
     }

@@ -15,6 +15,7 @@
 
 mod descriptors;
 mod file_systems;
+mod outlive;
 mod private;
 mod real;
 
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::descriptors::allow_descriptors;
+pub use self::outlive::outlive_descriptors;
 pub use self::private::{make_private_folders, open_private};
 
 use crate::types::{Address, Timestamp, Uuid};

@@ -9,10 +9,12 @@
 //! | [`frozen`] | a lock that is held is never stolen |
 //! | [`unsuitable`] | directories that must not be run |
 //! | [`stopping`] | nobody adopts on the way out |
+//! | [`dying`] | what makes a death show early |
 //! | [`scripted`] | one-shot commands in a loop, while servers are killed |
 
 mod adoption;
 mod alone;
+mod dying;
 mod frozen;
 mod hand_back;
 mod scripted;
