@@ -91,6 +91,7 @@ impl ReadAhead {
 }
 
 /// The committed part of a log that another process writes, verified.
+#[derive(Clone)]
 pub struct VerifiedLog {
     directory: DirectoryAhead,
 }

@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::host::Host;
 
 /// A directory as seen from outside.
+#[derive(Clone)]
 pub struct DirectoryAhead {
     host: Host,
     paths: Paths,

@@ -103,7 +103,7 @@ impl Hosting {
         let (path, lock) = (directory.path().to_path_buf(), directory.lock_file());
         let home = Some(self.0.home.clone());
         let board = self.0.switchboard.clone();
-        let opened = Opened { directory, ahead: self.0.verified.take(peer) };
+        let opened = Opened { directory, ahead: self.0.verified.of(peer) };
         let replica =
             match Replica::start_on(self.0.host.clone(), config, opened, board.clone(), home).await
             {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Hosting;
 use crate::error::Result;
@@ -25,8 +25,16 @@ use crate::types::ReplicaId;
 /// Bytes that are verified in one go: about two milliseconds of one core.
 const STEP_BYTES: usize = 4 * 1024 * 1024;
 
-/// Between two steps while there is more.
-const STEP_PAUSE: Duration = Duration::from_millis(100);
+/// Between two steps while there is more: so many times as long as a step took,
+/// as others need the processors as well. A server that has just started knows
+/// 200 MB two seconds later.
+const STEP_PAUSES: u32 = 2;
+
+/// At least between two steps.
+const STEP_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// Between two looks for more while somebody is dead.
+const ALERT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Between two looks for more.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -39,10 +47,11 @@ const FAILED_PAUSE: Duration = Duration::from_secs(5);
 pub struct Verified(Mutex<BTreeMap<ReplicaId, VerifiedLog>>);
 
 impl Verified {
-    /// What is known of a replica's log that is adopted now. Nothing, if it is
-    /// being read at this very moment.
-    pub fn take(&self, replica: ReplicaId) -> Ahead {
-        self.logs().remove(&replica).map_or(Ahead::Nothing, Ahead::Log)
+    /// What is known of a replica's log that is adopted now. It is kept as well:
+    /// once the replica is given back, its owner may die again before all of the
+    /// log was read anew.
+    pub fn of(&self, replica: ReplicaId) -> Ahead {
+        self.logs().get(&replica).cloned().map_or(Ahead::Nothing, Ahead::Log)
     }
 
     fn logs(&self) -> std::sync::MutexGuard<'_, BTreeMap<ReplicaId, VerifiedLog>> {
@@ -56,9 +65,10 @@ pub async fn read_along(hosting: Hosting, peer: ReplicaId) {
     let mut stopped = hosting.0.stopped.subscribe();
     let reading = async {
         loop {
+            let begun = Instant::now();
             let pause = match step(&hosting, peer).await {
-                Ok(true) => STEP_PAUSE,
-                Ok(false) if hosting.misses_anybody() => STEP_PAUSE,
+                Ok(true) => STEP_PAUSE_MIN.max(begun.elapsed() * STEP_PAUSES),
+                Ok(false) if hosting.misses_anybody() => ALERT_PAUSE,
                 Ok(false) => LOOK_PAUSE,
                 Err(error) => {
                     tracing::debug!(%peer, %error, "a neighbour's log cannot be read along");
@@ -83,13 +93,19 @@ async fn step(hosting: &Hosting, peer: ReplicaId) -> Result<bool> {
         return Ok(false);
     }
     let Some(neighbour) = home.neighbour(peer).await else { return Ok(false) };
-    let known = hosting.0.verified.logs().remove(&peer);
+    // A copy goes on. Should the neighbour die meanwhile, what is known is there.
+    let known = hosting.0.verified.logs().get(&peer).cloned();
     let log = match known.filter(|log| log.node() == neighbour.node()) {
         Some(log) => Some(log),
         None => VerifiedLog::of(&hosting.0.host, &neighbour.location.path).await?,
     };
     let Some(mut log) = log else { return Ok(false) };
-    let more = log.go_on(STEP_BYTES).await?;
-    hosting.0.verified.logs().insert(peer, log);
-    Ok(more)
+    let more = log.go_on(STEP_BYTES).await;
+    let mut logs = hosting.0.verified.logs();
+    match &more {
+        Ok(_) => drop(logs.insert(peer, log)),
+        // Begins anew: the log may have lost its beginning to a snapshot.
+        Err(_) => drop(logs.remove(&peer)),
+    }
+    more
 }

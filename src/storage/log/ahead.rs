@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -17,12 +18,13 @@ use super::state::Segment;
 use crate::error::{Error, Result};
 use crate::host::{Disk, Host};
 
-/// The beginning of a log, verified.
+/// The beginning of a log, verified. Clones share what is known of whole files.
+#[derive(Clone)]
 pub struct LogAhead {
     host: Host,
     paths: Paths,
     /// In order. The last one may go on.
-    segments: Vec<Segment>,
+    segments: Vec<Arc<Segment>>,
 }
 
 impl LogAhead {
@@ -75,14 +77,15 @@ impl LogAhead {
     }
 
     pub(super) fn into_segments(self) -> BTreeMap<u64, Segment> {
-        self.segments.into_iter().map(|segment| (segment.first, segment)).collect()
+        let segments = self.segments.into_iter().map(Arc::unwrap_or_clone);
+        segments.map(|segment| (segment.first, segment)).collect()
     }
 }
 
 async fn advance(
     disk: &dyn Disk,
     paths: &Paths,
-    segments: &mut Vec<Segment>,
+    segments: &mut Vec<Arc<Segment>>,
     through: u64,
     max_bytes: usize,
     each: &mut (dyn FnMut(&[u8]) + Send),
@@ -90,7 +93,7 @@ async fn advance(
     let mut bytes = 0;
     if segments.is_empty() {
         let Some(first) = first_segment(disk, paths).await? else { return Ok(()) };
-        segments.push(Segment::empty(first));
+        segments.push(Arc::new(Segment::empty(first)));
     }
     while let Some(segment) = segments.last().filter(|segment| segment.end() <= through) {
         let path = paths.segment(segment.first);
@@ -101,7 +104,7 @@ async fn advance(
             }
             file => file.map_err(|error| Error::io("open", &path, &error))?,
         };
-        let mut scanner = Scanner::new(&*file, &path, segment.clone());
+        let mut scanner = Scanner::new(&*file, &path, Segment::clone(segment));
         let mut end = segment.end();
         let ended = loop {
             if end > through || bytes >= max_bytes {
@@ -113,14 +116,14 @@ async fn advance(
             each(payload);
             end += 1;
         };
-        *segments.last_mut().expect("looked at it") = scanner.into_segment();
+        *segments.last_mut().expect("looked at it") = Arc::new(scanner.into_segment());
         if !ended {
             break;
         }
         let next = paths.segment(end);
         match disk.file_id(&next).await {
             Ok(_) if segments.last().is_some_and(|last| last.first < end) => {
-                segments.push(Segment::empty(end));
+                segments.push(Arc::new(Segment::empty(end)));
             }
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
