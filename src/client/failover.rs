@@ -3,9 +3,10 @@
 //! A request goes to one server. If that one refuses the connection, breaks it
 //! or says "not now", the next is asked at once, and after a round in which all
 //! failed there is a short pause. If it merely stays silent, it may be frozen
-//! or may be waiting for an election; nobody can tell, so it is left to work
-//! and the next server is asked *beside* it, with the same operation id. The
-//! first answer that decides the matter counts.
+//! or may be waiting for an election. A ping tells the one soon ([`Alive`]), and
+//! the other has a while; in either case it is left to work and the next server
+//! is asked *beside* it, with the same operation id. The first answer that
+//! decides the matter counts.
 //!
 //! # When time is up
 //! An attempt may have entered a log if its line was handed to a connection and
@@ -22,9 +23,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use secrecy::SecretString;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::connection::{Connection, Failure};
+use super::alive::Alive;
+use super::connection::{Connection, Failure, Pending};
 use super::dial::{Dialer, Redialer};
 use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit, told_to_server};
 use crate::config::duration;
@@ -46,8 +49,7 @@ pub struct Client {
 /// One request at one server.
 struct Attempt {
     server: usize,
-    /// Whether the request was handed to the connection.
-    asked: Arc<AtomicBool>,
+    stage: Arc<Stage>,
     started: Instant,
 }
 
@@ -142,6 +144,7 @@ impl Client {
             deadline: Instant::now() + self.timeout,
             request: Arc::new(request),
             dialer: self.dialer.clone(),
+            silence: Arc::default(),
         };
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut running: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
@@ -160,9 +163,13 @@ impl Client {
                 biased;
                 Some(ended) = running.next(), if !running.is_empty() => ended,
                 () = sleep_until(race.deadline) => break,
+                () = race.silence.notified(), if idle.is_some() => {
+                    launch_at = Instant::now();
+                    continue;
+                }
                 () = sleep_until(launch_at), if idle.is_some() => {
                     let patience = answer_limit(self.timeout);
-                    let working = attempts.last().filter(|last| last.asked());
+                    let working = attempts.last().filter(|last| last.asked() && !last.silent());
                     if let Some(last) = working.filter(|last| hedging && last.started + patience > launch_at) {
                         // Greeted in time: an answer may take longer than a greeting.
                         launch_at = last.started + patience;
@@ -170,10 +177,10 @@ impl Client {
                     }
                     let kept = self.current.take();
                     let server = kept.as_ref().map_or(idle.unwrap_or(self.next), |(server, _)| *server);
-                    let asked = Arc::new(AtomicBool::new(false));
+                    let stage = Arc::new(Stage::default());
                     let connection = kept.map(|(_, connection)| connection);
-                    running.push(Box::pin(race.clone().run(server, connection, asked.clone())));
-                    attempts.push(Attempt { server, asked, started: Instant::now() });
+                    running.push(Box::pin(race.clone().run(server, connection, stage.clone())));
+                    attempts.push(Attempt { server, stage, started: Instant::now() });
                     self.next = (server + 1) % self.dialer.servers.len();
                     launch_at = Instant::now() + GREETING_LIMIT;
                     hedging = true;
@@ -238,8 +245,21 @@ impl Client {
 
 impl Attempt {
     fn asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        self.stage.asked.load(Ordering::Relaxed)
     }
+
+    fn silent(&self) -> bool {
+        self.stage.silent.load(Ordering::Relaxed)
+    }
+}
+
+/// How far an attempt has come.
+#[derive(Default)]
+struct Stage {
+    /// The request was handed to the connection.
+    asked: AtomicBool,
+    /// And the server shows no sign of life any more.
+    silent: AtomicBool,
 }
 
 /// What all attempts of one request share.
@@ -248,6 +268,8 @@ struct Race {
     deadline: Instant,
     request: Arc<Request>,
     dialer: Dialer,
+    /// Told when a server turns out to be silent.
+    silence: Arc<Notify>,
 }
 
 impl Race {
@@ -256,7 +278,7 @@ impl Race {
         told_to_server(self.deadline.saturating_duration_since(Instant::now()))
     }
 
-    async fn run(self, server: usize, kept: Option<Connection>, asked: Arc<AtomicBool>) -> Ended {
+    async fn run(self, server: usize, kept: Option<Connection>, stage: Arc<Stage>) -> Ended {
         // A connection that broke while nobody looked is no attempt at all.
         let (connection, authenticated) = match kept.filter(|kept| kept.broken().is_none()) {
             Some(connection) => (connection, None),
@@ -268,25 +290,42 @@ impl Race {
         let result = match connection.submit(&self.request, Some(self.left())) {
             Err(failure) => Err(failure),
             Ok(pending) => {
-                asked.store(true, Ordering::Relaxed);
-                let refused = match authenticated {
-                    Some(authenticated) => authenticated.answer().await.err(),
-                    None => None,
-                };
-                match refused {
-                    // Without a session the request itself went nowhere: its
-                    // own answer would only say "not logged in".
-                    Some(Failure::Refused(error)) => {
-                        asked.store(false, Ordering::Relaxed);
-                        Err(Failure::Refused(error))
+                stage.asked.store(true, Ordering::Relaxed);
+                let mut answer = std::pin::pin!(answer(authenticated, pending, &stage));
+                let mut alive = Alive::new();
+                tokio::select! {
+                    biased;
+                    result = &mut answer => result,
+                    () = alive.lost(&connection) => {
+                        stage.silent.store(true, Ordering::Relaxed);
+                        self.silence.notify_one();
+                        // It may go on one day, and the first answer counts.
+                        answer.await
                     }
-                    Some(Failure::Broken(error)) => Err(Failure::Broken(error)),
-                    None => pending.answer().await,
                 }
             }
         };
         Ended { server, connection: Some(connection), result }
     }
+}
+
+/// The answer to a request, or to the authentication that was sent before it.
+async fn answer(
+    authenticated: Option<Pending>,
+    pending: Pending,
+    stage: &Stage,
+) -> Result<Answer, Failure> {
+    if let Some(authenticated) = authenticated
+        && let Err(failure) = authenticated.answer().await
+    {
+        // Without a session the request itself went nowhere: its own answer
+        // would only say "not logged in".
+        if let Failure::Refused(_) = failure {
+            stage.asked.store(false, Ordering::Relaxed);
+        }
+        return Err(failure);
+    }
+    pending.answer().await
 }
 
 /// Whether asking another server is pointless. A rate limit is everyone's: to

@@ -88,10 +88,11 @@ impl FakeNetwork {
         self.doors.lock().expect("not poisoned").insert(server, door);
     }
 
-    /// Requests so far, without the authentications.
+    /// Requests so far, without the authentications and pings.
     pub fn requests(&self) -> Vec<(usize, Request)> {
         let asked = self.asked.lock().expect("not poisoned").clone();
-        asked.into_iter().filter(|(_, r)| !matches!(r, Request::Authenticate { .. })).collect()
+        let counts = |r: &Request| !matches!(r, Request::Authenticate { .. } | Request::Ping {});
+        asked.into_iter().filter(|(_, request)| counts(request)).collect()
     }
 
     async fn serve(self: Arc<Self>, server: usize, stream: DuplexStream, cluster: Uuid) {
