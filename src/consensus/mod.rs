@@ -423,7 +423,7 @@ impl Consensus {
     pub fn leader(&self) -> Option<ReplicaId> {
         match self.0.router.route() {
             Some(Route::Here(_)) => Some(self.0.node.replica()),
-            Some(Route::There(node)) => Some(node.replica()),
+            Some(Route::There(node, _)) => Some(node.replica()),
             None => None,
         }
     }

@@ -141,10 +141,14 @@ impl Task {
     async fn ask(&self) -> Option<u64> {
         match self.router.route()? {
             Route::Here(_) => read_index(&self.raft).await.ok(),
-            Route::There(node) => {
+            Route::There(node, term) => {
                 let pair = self.links.get(node.replica())?;
-                let reply =
-                    pair.service.call(Call::ReadIndex, b"{}".as_slice().into()).await.ok()?;
+                // A frozen leader never answers, and another leads by then.
+                let reply = tokio::select! {
+                    biased;
+                    reply = pair.service.call(Call::ReadIndex, b"{}".as_slice().into()) => reply.ok()?,
+                    () = self.router.superseded(term) => return None,
+                };
                 serde_json::from_slice(&reply).ok()
             }
         }

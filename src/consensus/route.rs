@@ -17,8 +17,18 @@ use crate::types::{NodeId, ReplicaId};
 pub enum Route {
     /// This node leads, under this leadership.
     Here(CommittedLeaderId),
-    /// That node leads.
-    There(NodeId),
+    /// That node leads, in this term.
+    There(NodeId, u64),
+}
+
+impl Route {
+    /// Of the leadership.
+    pub fn term(self) -> u64 {
+        match self {
+            Route::Here(leader) => leader.term,
+            Route::There(_, term) => term,
+        }
+    }
 }
 
 /// See the head of this file. Clones share everything.
@@ -77,6 +87,16 @@ impl Router {
         let lease = std::time::Duration::from_millis(self.0.raft.config().election_timeout_max);
         let alone = metrics.membership_config.membership().voter_ids().eq([metrics.id]);
         alone || metrics.last_quorum_acked.is_none_or(|acked| acked.elapsed() < lease)
+    }
+
+    /// Resolves when somebody leads in a later term.
+    pub async fn superseded(&self, term: u64) {
+        let mut route = self.0.route.clone();
+        let later = |route: &Option<Route>| route.is_some_and(|route| route.term() > term);
+        if route.wait_for(later).await.is_err() {
+            // Consensus has stopped, so nobody will.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Resolves when the route changes.
@@ -151,5 +171,5 @@ fn current(raft: &Raft) -> Option<Route> {
         return (vote.is_committed() && vote.leader_id().node_id == metrics.id)
             .then(|| Route::Here(openraft::vote::RaftLeaderId::to_committed(vote.leader_id())));
     }
-    Some(Route::There(leader))
+    Some(Route::There(leader, metrics.vote.leader_id().term))
 }

@@ -12,6 +12,8 @@ use crate::protocol::peer::Call;
 /// The body of a [`Call::Propose`], as it arrives.
 #[derive(Deserialize)]
 pub struct ForwardBody {
+    /// Under whose leadership it is taken, if at all.
+    pub term: u64,
     /// Raised by the sender after every failure; from 1.
     pub epoch: u64,
     /// Counts the batches of the epoch, from 0.
@@ -25,6 +27,7 @@ pub struct ForwardBody {
 /// The same as it is sent: its operations stay where they are.
 #[derive(Serialize)]
 pub(super) struct ForwardBodyOf<'a> {
+    pub(super) term: u64,
     pub(super) epoch: u64,
     pub(super) number: u64,
     pub(super) timeout_ms: u64,

@@ -20,7 +20,7 @@
 //!
 //! Batches are pipelined. When one fails, those behind it may still be under
 //! way, and one of them could be accepted by the next leader while the failed
-//! one waits to be tried again. Four rules prevent it:
+//! one waits to be tried again. Five rules prevent it:
 //!
 //! 1. The next batch is handed to the leader's log only when the log has taken
 //!    the one before, and each only under the leadership under which it was
@@ -35,6 +35,14 @@
 //! 4. All batches under way are under way to the same leadership. When the
 //!    leader changes, a proposer waits for what it sent to the old one before
 //!    it sends anything to the new one, which may be itself.
+//!
+//! 5. A forwarded batch is taken in the term in which it was sent or never. So
+//!    once somebody leads in a later term, what was sent to a former leader is
+//!    over, though that leader has not answered and perhaps never will: it is
+//!    in the log of the new leader, or what becomes of it can no longer be
+//!    committed (Raft, section 5.4). Waiting for a frozen leader's answer made
+//!    the writes of a follower stand still until its connection was given up,
+//!    most of a second after another had been elected.
 //!
 //! Whatever entered a log twice by a retry is applied once, by its id.
 
@@ -56,7 +64,7 @@ pub use sequence::Sequence;
 
 use self::forward::ForwardResult;
 use self::task::Task;
-use self::ticket::{Abandon, Progress, Ticket};
+use self::ticket::{Abandon, Origin, Progress, Ticket};
 use super::network::Links;
 use super::route::Router;
 use super::{Applied, Raft, runtime};
@@ -102,7 +110,7 @@ impl Proposer {
         operation: Operation,
         deadline: Instant,
         sequence: &Sequence,
-        forwarded: Option<(Arc<Gate>, u64)>,
+        forwarded: Option<Origin>,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
         let progress = Progress::new(sequence.clone());
         let (reply, answer) = oneshot::channel();
@@ -154,9 +162,10 @@ impl Proposer {
             .operations
             .into_iter()
             .map(|operation| {
-                let place = Some((gate.clone(), body.epoch));
+                let (gate, epoch, term) = (gate.clone(), body.epoch, body.term);
                 // A sequence of its own: the gate keeps the order.
-                self.submit(operation, deadline, &Sequence::default(), place)
+                let origin = Some(Origin { gate, epoch, term });
+                self.submit(operation, deadline, &Sequence::default(), origin)
             })
             .collect();
         async move {

@@ -164,8 +164,8 @@ impl Task {
         let queue = std::mem::take(&mut self.queue);
         for ticket in queue {
             match &ticket.forwarded {
-                Some((gate, epoch)) => {
-                    gate.refuse(*epoch);
+                Some(origin) => {
+                    origin.refuse();
                     ticket.progress.leave();
                     ticket.refuse(&self.router);
                 }
@@ -178,6 +178,7 @@ impl Task {
     /// have failed, and nothing may follow it.
     async fn take_off(&mut self, route: Route) -> bool {
         let local = matches!(route, Route::Here(_));
+        let term = route.term();
         let now = Instant::now();
         let (mut tickets, mut bytes) = (Vec::new(), 0);
         while let Some(ticket) = self.queue.front() {
@@ -188,10 +189,10 @@ impl Task {
                 break;
             }
             let ticket = self.queue.pop_front().expect("looked at it");
-            if let Some((gate, epoch)) = &ticket.forwarded
-                && (!local || gate.refuses(*epoch))
+            if let Some(origin) = &ticket.forwarded
+                && (!local || origin.term != term || origin.gate.refuses(origin.epoch))
             {
-                gate.refuse(*epoch);
+                origin.refuse();
                 ticket.refuse(&self.router);
                 continue;
             }
@@ -202,8 +203,8 @@ impl Task {
             }
             if !ticket.progress.enter() {
                 // Whoever waits for it tells the outcome by how far it came.
-                if let Some((gate, epoch)) = &ticket.forwarded {
-                    gate.refuse(*epoch);
+                if let Some(origin) = &ticket.forwarded {
+                    origin.refuse();
                 }
                 continue;
             }
@@ -217,8 +218,8 @@ impl Task {
         self.next_flight += 1;
         match route {
             Route::Here(leader) => self.fly_here(flight, tickets, bytes, leader).await,
-            Route::There(node) => {
-                self.fly_there(flight, tickets, bytes, node.replica());
+            Route::There(node, term) => {
+                self.fly_there(flight, tickets, bytes, node.replica(), term);
                 true
             }
         }
@@ -267,10 +268,18 @@ impl Task {
         accepted
     }
 
-    fn fly_there(&mut self, flight: u64, tickets: Vec<Ticket>, bytes: usize, leader: ReplicaId) {
+    fn fly_there(
+        &mut self,
+        flight: u64,
+        tickets: Vec<Ticket>,
+        bytes: usize,
+        leader: ReplicaId,
+        term: u64,
+    ) {
         let longest = tickets.iter().map(|ticket| ticket.deadline).max();
         let patience = longest.map_or(Duration::ZERO, |deadline| deadline - Instant::now());
         let body = ForwardBodyOf {
+            term,
             epoch: self.epoch,
             number: self.next_number,
             timeout_ms: patience.as_millis() as u64,
@@ -289,8 +298,15 @@ impl Task {
             return;
         };
         let answer = pair.service.call(Call::Propose, line.into());
+        let router = self.router.clone();
         let landing = async move {
-            let landings = match answer.await {
+            // Rule 5: nobody waits for a frozen leader once there is another.
+            let answer = tokio::select! {
+                biased;
+                answer = answer => answer,
+                () = router.superseded(term) => Err(CallError::Lost("another leads".into())),
+            };
+            let landings = match answer {
                 Ok(reply) => match serde_json::from_slice::<ForwardReply>(&reply) {
                     Ok(reply) if reply.results.len() == tickets.len() => {
                         reply.results.into_iter().map(ForwardResult::landing).collect()
@@ -329,8 +345,8 @@ impl Task {
             match &ticket.forwarded {
                 None => again.push(ticket),
                 // Whoever forwarded it tries again, elsewhere perhaps.
-                Some((gate, epoch)) => {
-                    gate.refuse(*epoch);
+                Some(origin) => {
+                    origin.refuse();
                     ticket.refuse(&self.router);
                 }
             }

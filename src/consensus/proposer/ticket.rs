@@ -12,6 +12,21 @@ use crate::consensus::Applied;
 use crate::consensus::route::Router;
 use crate::error::{Error, Result};
 
+/// Where a forwarded operation came from.
+pub(super) struct Origin {
+    pub(super) gate: Arc<Gate>,
+    pub(super) epoch: u64,
+    /// In which alone it may be taken.
+    pub(super) term: u64,
+}
+
+impl Origin {
+    /// What follows it in its epoch is not taken any more.
+    pub(super) fn refuse(&self) {
+        self.gate.refuse(self.epoch);
+    }
+}
+
 /// Where an operation is, as far as its proposer can know.
 pub(super) struct Progress {
     sequence: Sequence,
@@ -102,7 +117,7 @@ pub(super) struct Ticket {
     pub(super) progress: Arc<Progress>,
     /// Whether an earlier flight may have brought it into a log.
     pub(super) suspect: bool,
-    pub(super) forwarded: Option<(Arc<Gate>, u64)>,
+    pub(super) forwarded: Option<Origin>,
     pub(super) reply: oneshot::Sender<Result<Applied>>,
 }
 
