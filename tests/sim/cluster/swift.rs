@@ -1,5 +1,5 @@
 //! How soon somebody leads when servers of one host die: by evidence, not by
-//! waiting.
+//! waiting. And how soon all goes on when one froze and another leads.
 //!
 //! Simulated time is exact, so a bound on it is no matter of luck: whoever has
 //! to wait for an election timeout waits at least [`TIMEOUT_MIN_MS`].
@@ -20,6 +20,11 @@ const TIMEOUT_MIN_MS: u64 = 300;
 /// some milliseconds for everything that is asked of them, and what the servers
 /// say is looked at every 20 ms.
 const LEADS_WITHIN_MS: u64 = 200;
+
+/// Within which everything that was asked before the leader froze is answered
+/// once another leads. Whoever waits for the frozen one's connection to be given
+/// up waits longer than this in a third of the worlds.
+const ANSWERED_WITHIN_MS: u64 = 100;
 
 /// Worlds of every kind in an ordinary test run.
 const SEEDS: u64 = 8;
@@ -107,13 +112,55 @@ fn evidence_leads_to_a_leader_before_any_timeout() {
         .collect();
     let wrong = Mutex::new(Vec::new());
     in_parallel(&worlds, |(dies, seed)| {
-        let history = play(*seed, *dies);
-        let defects = [history.value.violations, history.failures].concat();
-        if let Some(first) = defects.first() {
-            let told = format!("{dies:?} in world {seed}: {first}");
-            wrong.lock().expect("no panic while held").push(told);
-        }
+        note(&wrong, &format!("{dies:?} in world {seed}"), play(*seed, *dies));
     });
+    check(wrong, worlds.len());
+}
+
+/// Freezes the leader, and looks at what people wait for when another leads.
+fn freeze(seed: u64) -> History<Report> {
+    simulate(seed, TraceOptions::default(), |world| {
+        let mut cluster = Cluster::new(world, &SURVIVORS);
+        cluster.add_people(world);
+        let mut nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
+        let mut report = Report::default();
+        let begun = world.run_until(20_000, |world| cluster.has_begun(world));
+        report.expect(begun, "the cluster did not begin within 20 s");
+        world.run_for_ms(500 + seed % 500);
+        let (frozen, term) = leader(&cluster);
+        let recorder = cluster.society.recorder.clone();
+        let asked = recorder.look(<[_]>::len);
+        world.freeze(cluster.servers[frozen].program);
+        let leads =
+            world.run_until(3_000, |_| cluster.observed(|observed| observed.leader.0 > term));
+        report.expect(leads, "nobody led 3 s after the leader froze");
+        let answered = world.run_until(ANSWERED_WITHIN_MS, |_| {
+            recorder.look(|operations| operations[..asked].iter().all(|it| it.ended.is_some()))
+        });
+        let what = format!("not all was answered {ANSWERED_WITHIN_MS} ms after another led");
+        report.expect(answered, &what);
+        world.resume(cluster.servers[frozen].program);
+        conclude(world, &mut cluster, &mut nemesis, report, false)
+    })
+}
+
+#[test]
+fn nobody_waits_for_a_frozen_leader_once_another_leads() {
+    let first = number("FTCHAT_SIM_FROM", 1);
+    let seeds: Vec<u64> = (first..first + 2 * SEEDS).collect();
+    let wrong = Mutex::new(Vec::new());
+    in_parallel(&seeds, |seed| note(&wrong, &format!("world {seed}"), freeze(*seed)));
+    check(wrong, seeds.len());
+}
+
+fn note(wrong: &Mutex<Vec<String>>, world: &str, history: History<Report>) {
+    let defects = [history.value.violations, history.failures].concat();
+    if let Some(first) = defects.first() {
+        wrong.lock().expect("no panic while held").push(format!("{world}: {first}"));
+    }
+}
+
+fn check(wrong: Mutex<Vec<String>>, worlds: usize) {
     let wrong = wrong.into_inner().expect("no panic while held");
-    assert!(wrong.is_empty(), "{} of {} failed: {wrong:#?}", wrong.len(), worlds.len());
+    assert!(wrong.is_empty(), "{} of {worlds} failed: {wrong:#?}", wrong.len());
 }
