@@ -47,11 +47,13 @@ pub fn outlive_descriptors() -> io::Result<()> {
         let thread = std::thread::Builder::new().name("outlives".into()).stack_size(STACK_BYTES);
         thread.spawn(move || {
             let done = prepare();
-            let failed = done.is_err();
+            let prepared = done.is_ok();
             // Nobody listens if the process ends already.
             drop(ready.send(done));
-            while !failed {
-                std::thread::park();
+            if prepared {
+                loop {
+                    std::thread::park();
+                }
             }
         })?;
         is_ready.recv().map_err(|_| io::Error::other("a thread ended at once"))??;
