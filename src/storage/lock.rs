@@ -215,7 +215,8 @@ pub(super) async fn boot_id(disk: &dyn Disk) -> Option<String> {
     Some(text.trim().to_string()).filter(|id| !id.is_empty())
 }
 
-fn in_use(directory: &Path, holder: Option<Holder>) -> Error {
+/// That a directory is in use, and by whom.
+pub fn in_use(directory: &Path, holder: Option<Holder>) -> Error {
     let who = match holder {
         Some(Holder { pid, started_at, address, server: _ }) => {
             format!("the process {pid} (listening on {address}, started {started_at})")

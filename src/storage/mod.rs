@@ -67,7 +67,7 @@ pub use adoption::{is_adoptable, is_free, is_in_place};
 pub use ahead::DirectoryAhead;
 pub use directory::DataDirectory;
 pub use identity::Identity;
-pub use lock::{Holder, LockContent, Unlocked, read_lock};
+pub use lock::{Holder, LockContent, Unlocked, in_use, read_lock};
 pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogAhead, LogOptions, LogRecovery};
 pub use neighbours::{Neighbour, Neighbours};
 pub use snapshot::{SnapshotReader, SnapshotWriter, Snapshots};

@@ -13,7 +13,7 @@ use crate::peer::{self, CallError};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction, Release};
 use crate::replica::{Ahead, Opened, ReadAhead, ReplicaConfig};
-use crate::storage::{DataDirectory, Holder, read_lock};
+use crate::storage::{DataDirectory, Holder, in_use, read_lock};
 use crate::types::Address;
 
 use super::on_worker;
@@ -85,13 +85,13 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
     let mut told = None;
     let mut ahead = Ahead::Nothing;
     loop {
-        let in_use = match DataDirectory::open(host, &config.data_dir, config.holder()).await {
+        let taken = match DataDirectory::open(host, &config.data_dir, config.holder()).await {
             Err(error) if error.code == ErrorCode::DirectoryInUse => error,
             result => return result.map(|directory| Opened { directory, ahead }),
         };
         let Some(holder) = holder(host, config).await? else {
             if Instant::now() > unnamed_until {
-                return Err(in_use);
+                return Err(taken);
             }
             sleep(RETRY_PAUSE).await;
             continue;
@@ -99,12 +99,11 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
         if holder.server == config.id {
             // The text of an owner that died stays until the next holder has
             // written its own.
-            if Instant::now() > unnamed_until || holder.pid == config.process.pid {
-                return Err(in_use);
-            }
+            let fresh = Instant::now() <= unnamed_until && holder.pid != config.process.pid;
             // Where this process listens nobody else answers.
-            if !has_address && is_answering_as_owner(host, config, &holder).await {
-                return Err(in_use);
+            if !fresh || !has_address && is_answering_as_owner(host, config, &holder).await {
+                // Named anew: it may have been another's a moment ago.
+                return Err(in_use(&config.data_dir, Some(holder)));
             }
             sleep(RETRY_PAUSE).await;
             continue;
