@@ -5,7 +5,7 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::description::{Description, LocalReplica};
 use super::events::{ClusterEvent, events};
@@ -26,6 +26,10 @@ const WATCH_PAUSE: Duration = Duration::from_millis(500);
 const STRAGGLERS_LIMIT: Duration = Duration::from_secs(3);
 /// Lines of a failed server's log that are shown.
 const LOG_LINES: usize = 10;
+/// How long a port may still be taken by a server that was killed.
+const PORT_MAX: Duration = Duration::from_secs(1);
+/// Between two looks at such a port.
+const PORT_PAUSE: Duration = Duration::from_millis(10);
 
 /// What became of starting a replica's server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -169,6 +173,18 @@ impl Supervisor<'_> {
         missing.iter().map(launch).collect()
     }
 
+    /// A killed server's threads end one after the other, and its port is free
+    /// with the last; its directory, which would name it, may be gone. Whoever
+    /// else has the port is told of by [`check_ports`].
+    async fn wait_for_port(&self, replica: &LocalReplica) {
+        let deadline = Instant::now() + PORT_MAX;
+        let taken =
+            || self.adopter(replica).is_none() && check_ports([replica].into_iter()).is_err();
+        while taken() && Instant::now() < deadline {
+            sleep(PORT_PAUSE).await;
+        }
+    }
+
     /// Starts one replica's server if it does not run, and waits until it
     /// answers; with `caught_up` until it has applied all that is committed.
     ///
@@ -181,6 +197,7 @@ impl Supervisor<'_> {
             Some(_) => Vec::new(),
             None => {
                 wait_ended(&self.cluster.data_dir(replica), self.limit).await;
+                self.wait_for_port(replica).await;
                 self.launch(&[replica])?
             }
         };
