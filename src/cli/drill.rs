@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Context, Exit};
@@ -11,6 +10,7 @@ use crate::cluster::{Description, Supervisor};
 use crate::config::ClusterSettings;
 use crate::drill::{self, Fault, News, Options, Report};
 use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
 use crate::output::drill::Announced;
 use crate::protocol::client::Survivor;
 
@@ -19,6 +19,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Attempts to find three free ports in a row.
 const PORT_ATTEMPTS: u32 = 100;
+
+/// Ports below are more often somebody's.
+const PORTS_FROM: u16 = 10_000;
 
 /// Arguments of `drill`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +64,7 @@ pub async fn run(args: &DrillArgs, context: &mut Context) -> Result<Exit> {
         dir: dir.clone(),
         replicas: 3,
         replicas_given: true,
-        base_port: free_ports()?,
+        base_port: free_ports(&host)?,
         base_port_given: true,
         survivor: Survivor::Auto,
         survivor_given: true,
@@ -145,19 +148,40 @@ fn unknown_fault(list: &str) -> Error {
     )
 }
 
-/// Three free ports in a row. Somebody may take one a moment later; then the
-/// cluster does not start, and says so.
-fn free_ports() -> Result<u16> {
-    let failed = |error| Error::io("find a free port", &PathBuf::from("127.0.0.1"), &error);
+/// The first of three ports in a row on which nobody listens. Somebody may take
+/// one a moment later; then the cluster does not start, and says so.
+///
+/// They are below those that the system gives to outgoing connections. A server
+/// that was killed found its port taken once: it had become the other end of a
+/// connection between the two that lived.
+fn free_ports(host: &Host) -> Result<u16> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    // Other systems than Linux begin later.
+    let end = range.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
+    let end: u16 = end.unwrap_or(32_768).max(PORTS_FROM + 1_000);
     for _ in 0..PORT_ATTEMPTS {
-        let first = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
-        let port = first.local_addr().map_err(failed)?.port();
-        let others: Vec<_> = (1..3_u16)
-            .filter_map(|n| TcpListener::bind(("127.0.0.1", port.checked_add(n)?)).ok())
-            .collect();
-        if others.len() == 2 {
-            return Ok(port);
+        let below = u64::from(end - PORTS_FROM - 3);
+        let first = PORTS_FROM + (host.random_u64() % below) as u16;
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if (first..first + 3).all(is_free) {
+            return Ok(first);
         }
     }
     Err(Error::new(ErrorCode::AddressInUse, "there are no three free ports in a row"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_free_and_none_that_an_outgoing_connection_could_get() {
+        let first = free_ports(&Host::real()).expect("there are some");
+        let got = TcpListener::bind("127.0.0.1:0").expect("one of the others");
+        let range = PORTS_FROM..got.local_addr().expect("bound").port();
+        assert!(range.contains(&(first + 2)), "{first} {range:?}");
+        for port in first..first + 3 {
+            drop(TcpListener::bind(("127.0.0.1", port)).expect("free"));
+        }
+    }
 }
