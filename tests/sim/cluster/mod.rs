@@ -28,7 +28,7 @@ use crate::faults::{Nemesis, Plan, Server};
 use crate::oracle::linearizable;
 use crate::oracle::messages::check;
 use crate::oracle::{Call, Operation, Reply};
-use crate::recipes::Recipe;
+use crate::recipes::{Recipe, SURVIVORS};
 use crate::trace::TraceOptions;
 use crate::world::{History, ProgramId, World, simulate};
 
@@ -341,6 +341,17 @@ impl Alone {
         }
         self.since = Some((world.now_ms(), operations()));
     }
+}
+
+/// A cluster of survivors in full work, without any faults but a test's own.
+fn begin(world: &mut World) -> (Cluster, Nemesis, Report) {
+    let mut cluster = Cluster::new(world, &SURVIVORS);
+    cluster.add_people(world);
+    let nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
+    let mut report = Report::default();
+    let begun = world.run_until(20_000, |world| cluster.has_begun(world));
+    report.expect(begun, "the cluster did not begin within 20 s");
+    (cluster, nemesis, report)
 }
 
 /// After all faults: everybody sends, then all replicas come to one state.

@@ -16,9 +16,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{ALONE_MAX_MS, Cluster, Report, conclude};
-use crate::faults::{Nemesis, Plan};
-use crate::recipes::SURVIVORS;
+use super::{ALONE_MAX_MS, Report, begin, conclude};
 use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
 use crate::world::{History, World, simulate};
@@ -44,12 +42,7 @@ enum Dies {
 /// Plays one death.
 fn play(dies: Dies, call: u64) -> History<Report> {
     simulate(call, TraceOptions::default(), |world| {
-        let mut cluster = Cluster::new(world, &SURVIVORS);
-        cluster.add_people(world);
-        let mut nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
-        let mut report = Report::default();
-        let begun = world.run_until(20_000, |world| cluster.has_begun(world));
-        report.expect(begun, "the cluster did not begin within 20 s");
+        let (mut cluster, mut nemesis, mut report) = begin(world);
         // Each of the three is the last one in turn.
         let last = (call % 3) as usize;
         let [owner, other, last] =

@@ -6,9 +6,7 @@
 
 use std::sync::Mutex;
 
-use super::{Cluster, Report, conclude};
-use crate::faults::{Nemesis, Plan};
-use crate::recipes::SURVIVORS;
+use super::{Cluster, Report, begin, conclude};
 use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
 use crate::world::{History, World, simulate};
@@ -44,12 +42,7 @@ enum Dies {
 /// written nothing since its process started is as good a leader as any.
 fn play(seed: u64, dies: Dies) -> History<Report> {
     simulate(seed, TraceOptions::default(), |world| {
-        let mut cluster = Cluster::new(world, &SURVIVORS);
-        cluster.add_people(world);
-        let mut nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
-        let mut report = Report::default();
-        let begun = world.run_until(20_000, |world| cluster.has_begun(world));
-        report.expect(begun, "the cluster did not begin within 20 s");
+        let (mut cluster, mut nemesis, mut report) = begin(world);
         for server in 0..cluster.servers.len() {
             world.kill(cluster.servers[server].program);
             world.run_for_ms(100);
@@ -120,12 +113,7 @@ fn evidence_leads_to_a_leader_before_any_timeout() {
 /// Freezes the leader, and looks at what people wait for when another leads.
 fn freeze(seed: u64) -> History<Report> {
     simulate(seed, TraceOptions::default(), |world| {
-        let mut cluster = Cluster::new(world, &SURVIVORS);
-        cluster.add_people(world);
-        let mut nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
-        let mut report = Report::default();
-        let begun = world.run_until(20_000, |world| cluster.has_begun(world));
-        report.expect(begun, "the cluster did not begin within 20 s");
+        let (mut cluster, mut nemesis, mut report) = begin(world);
         world.run_for_ms(500 + seed % 500);
         let (frozen, term) = leader(&cluster);
         let recorder = cluster.society.recorder.clone();
