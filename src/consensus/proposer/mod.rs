@@ -35,12 +35,11 @@
 //! 4. All batches under way are under way to the same leadership. When the
 //!    leader changes, a proposer waits for what it sent to the old one before
 //!    it sends anything to the new one, which may be itself.
-//!
 //! 5. A forwarded batch is taken in the term in which it was sent or never. So
-//!    once somebody leads in a later term, what was sent to a former leader is
-//!    over, though that leader has not answered and perhaps never will: it is
-//!    in the log of the new leader, or what becomes of it can no longer be
-//!    committed (Raft, section 5.4). Waiting for a frozen leader's answer made
+//!    once somebody leads in a later term, a proposer need not wait for what it
+//!    sent to a former leader, which perhaps never answers: terms ascend in a
+//!    log (Raft, section 5.3), and whichever log still has that batch has it
+//!    before everything that is sent in a later term. Waiting for a frozen leader's answer made
 //!    the writes of a follower stand still until its connection was given up,
 //!    most of a second after another had been elected.
 //!
