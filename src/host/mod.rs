@@ -8,7 +8,8 @@
 //! - Only this room calls the operating system for the time of day, for random
 //!   bytes, for sockets and for files. Monotonic time is `tokio::time`, which a
 //!   simulation pauses and advances. `clippy.toml` bans the direct calls.
-//! - Nothing spawns a thread except through [`Workers`].
+//! - Nothing spawns a thread except through [`Workers`], but for those that do
+//!   nothing ([`outlive_descriptors`]).
 //!
 //! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing:
 //! whoever spawned a worker stops it through the worker's own channel.

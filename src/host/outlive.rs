@@ -24,9 +24,6 @@
 use std::io;
 use std::sync::mpsc;
 
-use nix::sched::{CloneFlags, unshare};
-use rustix::process::setpriority_process;
-
 /// How many there are. On two processors, under a steady load and in a process
 /// of 190 MiB, one of two was last in two of three deaths, and one of four in nine
 /// of ten; mostly it was a thread waiting for a disk that was last instead.
@@ -62,10 +59,17 @@ pub fn outlive_descriptors() -> io::Result<()> {
 }
 
 /// For this thread alone.
+#[cfg(target_os = "linux")]
 fn prepare() -> io::Result<()> {
     // It never uses a descriptor, so there is none that could mean another file.
-    unshare(CloneFlags::CLONE_FILES)?;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES)?;
     // The caller's, and to Linux that is the thread.
-    setpriority_process(None, 19)?;
+    rustix::process::setpriority_process(None, 19)?;
     Ok(())
+}
+
+/// Elsewhere threads have no tables of their own.
+#[cfg(not(target_os = "linux"))]
+fn prepare() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }

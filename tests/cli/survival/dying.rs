@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::log;
 use crate::harness::Cluster;
 
 /// Where the descriptors of a process's threads lead, by the thread's name.
@@ -27,7 +28,9 @@ fn some_threads_have_neither_locks_nor_connections() {
         let is_socket = |path: &PathBuf| path.to_string_lossy().starts_with("socket:");
         let (outliving, working): (Vec<_>, Vec<_>) =
             threads.iter().partition(|(name, _)| name == "outlives");
-        assert_eq!(outliving.len(), 4, "{threads:?}");
+        // Some containers do not allow it; then the server says so.
+        let refused = log(&cluster, id).contains("does not let threads have descriptors");
+        assert_eq!(outliving.len(), if refused { 0 } else { 4 }, "{threads:?}");
         for (_, leads) in outliving {
             assert!(!leads.iter().any(|path| is_lock(path) || is_socket(path)), "{leads:?}");
         }
