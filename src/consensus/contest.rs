@@ -15,6 +15,13 @@
 //! election as ever. Were the evidence wrong, there would be one election too
 //! many and nothing worse; if this fails half-way, the timeout still comes.
 //!
+//! A later vote than one's own mostly means that somebody campaigns already, and
+//! two campaigns are worse than one. But a candidate may die as well, its vote
+//! with it or on the disk of a replica that is adopted then. Such a campaign is
+//! over: it is not waited for, and the next one begins in a later term. It was
+//! once waited for: of two servers killed at once, the second had just voted
+//! for itself, and one time in forty nobody led for half a second.
+//!
 //! A transfer as such, which the engine offers as well, is not what is done:
 //! its receiver waits until it has flushed the log that it is told of, and one
 //! that has written nothing since its process started, as after an adoption or
@@ -28,6 +35,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use openraft::ServerState;
+use openraft::errors::Fatal;
 use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -53,16 +61,31 @@ const ATTEMPTS_MAX: u32 = 10;
 /// Before it is asked again.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(5);
 
+/// How many terms a campaign may skip. Who is further behind is told of the
+/// later term by those who refuse, and the timeout comes to its help.
+const TERMS_MAX: u64 = 8;
+
 /// How far a node is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Candidacy {
     node: NodeId,
     vote: Vote,
+    /// Whether it has that vote from its disk, as an earlier process left it.
+    found: bool,
     last: Option<LogId>,
     /// Whether it may lead: it votes, and nothing keeps it from asking for votes.
     eligible: bool,
     /// Whether it runs in the place of a dead process, without a state.
     adopted: bool,
+}
+
+/// Tells a node to ask for votes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Campaign {
+    /// The vote that it said it had. With another one it does not campaign.
+    said: Vote,
+    /// The latest term that any voter knows of.
+    term: u64,
 }
 
 impl Candidacy {
@@ -81,6 +104,7 @@ impl Consensus {
         Some(Candidacy {
             node: self.0.node,
             vote,
+            found: self.0.found_vote.is_some_and(|found| found.leader_id == vote.leader_id),
             last: self.0.store.last_log_id(),
             eligible: self.is_voter()
                 && self.0.elections.load(std::sync::atomic::Ordering::Acquire)
@@ -102,8 +126,7 @@ impl Consensus {
         let voters: Vec<NodeId> = membership.voter_ids().filter(|id| *id != own.node).collect();
         for attempt in 1.. {
             let known = self.candidates(&voters).await;
-            let begun = known.iter().any(|it| it.vote.leader_id() > own.vote.leader_id());
-            if known.len() * 2 <= voters.len() + 1 || begun {
+            if known.len() * 2 <= voters.len() + 1 || self.has_begun(&own, &known) {
                 return;
             }
             let best = known.iter().max_by_key(|it| it.rank());
@@ -117,6 +140,22 @@ impl Consensus {
                 self.send_to_campaign(best, &known).await;
             }
             return;
+        }
+    }
+
+    /// Whether the latest vote that is known is that of a campaign, or of a
+    /// leader, which may go on: it is not over with the process that began it.
+    fn has_begun(&self, own: &Candidacy, known: &[Candidacy]) -> bool {
+        let Some(latest) = known.iter().map(|it| it.vote.leader_id()).max() else { return false };
+        if latest <= own.vote.leader_id() {
+            return false;
+        }
+        match known.iter().find(|it| it.node == latest.node_id) {
+            Some(candidate) => !(candidate.found && candidate.vote.leader_id() == latest),
+            None => {
+                let link = self.0.links.get(latest.node_id.replica());
+                link.is_some_and(|pair| pair.consensus.peer().is_ok())
+            }
         }
     }
 
@@ -139,11 +178,13 @@ impl Consensus {
         tracing::info!(candidate = %best.node.replica(), "the leader is gone; asking for votes at once");
         let others = known.iter().filter(|it| it.node != best.node);
         join_all(others.map(|other| self.release_voter(other, best))).await;
+        let terms = known.iter().map(|it| it.vote.leader_id().term);
+        let campaign = Campaign { said: best.vote, term: terms.max().unwrap_or_default() };
         if best.node == self.0.node {
-            self.campaign(best.vote).await;
+            self.campaign(campaign).await;
         } else {
             // Should it be lost, that one finds out by itself.
-            let _: Option<()> = self.tell(best.node, Call::Campaign, best.vote).await;
+            let _: Option<()> = self.tell(best.node, Call::Campaign, campaign).await;
         }
     }
 
@@ -165,13 +206,18 @@ impl Consensus {
 
     /// Asks for votes at once, unless the node's vote is another one than it
     /// said: all others may find out at the same time, and one campaign will do.
-    pub(super) async fn campaign(&self, said: Vote) {
+    pub(super) async fn campaign(&self, Campaign { said, term }: Campaign) {
         let raft = self.0.raft.clone();
         let campaign = async move {
-            match raft.with_raft_state(move |state| *state.vote_ref() == said).await? {
-                true => raft.trigger().elect(false).await,
-                false => Ok(()),
+            let unchanged = raft.with_raft_state(move |state| *state.vote_ref() == said).await?;
+            // A campaign is one term later than the candidate's vote; and in a
+            // term in which they have voted already, voters refuse.
+            let behind = term.saturating_sub(said.leader_id().term).min(TERMS_MAX);
+            let campaigns = if unchanged { behind + 1 } else { 0 };
+            for _ in 0..campaigns {
+                raft.trigger().elect(false).await?;
             }
+            Ok::<(), Fatal<TypeConfig>>(())
         };
         if let Err(error) = runtime::scoped(&self.0.host, campaign).await {
             tracing::debug!(%error, "did not campaign: consensus has stopped");

@@ -71,7 +71,7 @@ use self::log_store::LogStore;
 use self::proposer::Proposer;
 use self::reader::Reader;
 use self::route::{Route, Router};
-use self::types::TypeConfig;
+use self::types::{TypeConfig, Vote};
 use crate::chat::{Operation, Outcome};
 use crate::config::Timing;
 use crate::error::{Error, ErrorCode, Result};
@@ -129,6 +129,8 @@ struct Inner {
     reader: Reader,
     host: Host,
     abstain_below: AtomicU64,
+    /// The vote that an earlier process left on the disk.
+    found_vote: Option<Vote>,
     /// Whether the node may ask for votes.
     elections: AtomicBool,
     /// When a leader was last obeyed, or the node started.
@@ -158,6 +160,7 @@ impl Consensus {
             None => None,
         };
         let store = LogStore::open(log, covered, machine.faults().clone()).await?;
+        let found_vote = store.vote();
         machine.attach(snapshots);
         ahead::check(&machine, &store).await?;
         if let Some(host_node) = host_node {
@@ -227,6 +230,7 @@ impl Consensus {
             reader,
             host: host.clone(),
             abstain_below: AtomicU64::new(0),
+            found_vote,
             elections: AtomicBool::new(false),
             obeyed: Mutex::new(Instant::now()),
         }));

@@ -17,9 +17,10 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use super::contest::Campaign;
 use super::network::{Addressed, SnapshotBegin, decode_append};
 use super::proposer::{ForwardBody, Gate};
-use super::types::{TypeConfig, Vote};
+use super::types::TypeConfig;
 use super::{Consensus, machine::SnapshotData};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::BoxFuture;
@@ -89,11 +90,11 @@ impl PeerService {
                 }
                 Err(error) => reply.error(error),
             },
-            Call::Campaign => match self.message::<Vote>(body) {
-                Ok(said) => {
+            Call::Campaign => match self.message::<Campaign>(body) {
+                Ok(campaign) => {
                     let consensus = self.consensus.clone();
                     self.spawn(async move {
-                        consensus.campaign(said).await;
+                        consensus.campaign(campaign).await;
                         reply.ok(&());
                     });
                 }

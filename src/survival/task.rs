@@ -229,11 +229,12 @@ impl Task {
         let hosting = self.hosting.clone();
         let mut adopting: FuturesUnordered<_> =
             due.iter().map(|peer| hosting.adopt(*peer).map(|result| (*peer, result))).collect();
-        let mut adopted = 0;
+        let mut voting = 0;
         while let Some((peer, result)) = adopting.next().await {
             match result {
                 Ok(()) => {
-                    adopted += 1;
+                    let consensus = self.hosting.replica(peer).and_then(|it| it.consensus());
+                    voting += usize::from(consensus.is_some_and(|it| !it.abstains()));
                     self.gone.remove(&peer);
                     self.deaths.note(peer);
                     self.watch_guest(peer);
@@ -250,7 +251,7 @@ impl Task {
                 }
             }
         }
-        adopted
+        voting
     }
 
     fn watch_guest(&self, id: ReplicaId) {

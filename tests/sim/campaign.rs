@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! FTCHAT_SIM_SEEDS=20000 FTCHAT_SIM_TALLY=tally.jsonl \
-//!     cargo test --test sim -- campaign --nocapture
+//!     cargo test --profile campaign --test sim -- campaign --nocapture
 //! ```
 //!
-//! plays seeds 1 to 20,000, each by the recipe that its number stands for
+//! (the profile is faster, and checks itself as the ordinary one does) plays seeds 1 to 20,000, each by the recipe that its number stands for
 //! ([`recipes::of_seed`]), and adds a line to the tally for every [`BLOCK`] seeds.
 //! Started again with the same tally it plays only what is missing, and the sums
 //! at the end are over all of it. A tally belongs to one build: begin a new one

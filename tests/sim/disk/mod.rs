@@ -21,6 +21,8 @@ use crate::random::Prng;
 pub struct DiskHealth {
     /// Calls take so many times as long; 0 counts as 1.
     pub slowdown: u64,
+    /// Whether no sync ever takes longer than the others by mere chance.
+    pub steady: bool,
     /// Calls wait until this instant, in microseconds of simulated time.
     pub stalled_until_us: u64,
     /// So many of the next syncs fail.
@@ -32,7 +34,8 @@ pub struct DiskHealth {
 pub enum Cost {
     /// Reading, and calls that only touch the page cache: 20 to 200 µs.
     Light,
-    /// Waiting for the platter: 0.2 to 4 ms, once in a thousand times up to 1 s.
+    /// Waiting for the platter: 0.2 to 4 ms, once in a thousand times up to 1 s,
+    /// but for a steady disk.
     Sync,
 }
 
@@ -48,7 +51,7 @@ impl DiskHealth {
     pub fn latency_ms(&self, cost: Cost, now_us: u64, random: &mut Prng) -> (u64, u64) {
         let typical_us = match cost {
             Cost::Light => random.between(20, 200),
-            Cost::Sync if random.one_in(1_000) => random.between(10_000, 1_000_000),
+            Cost::Sync if !self.steady && random.one_in(1_000) => random.between(10_000, 1_000_000),
             Cost::Sync => random.between(200, 4_000),
         };
         let total_us = typical_us * self.slowdown.max(1);
