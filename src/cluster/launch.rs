@@ -2,15 +2,18 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
+use std::net::ToSocketAddrs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use tokio::net::TcpSocket;
 
 use super::description::{Description, LocalReplica};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::open_private;
 use crate::protocol::client::Survivor;
-use crate::types::ReplicaId;
+use crate::types::{Address, ReplicaId};
 
 /// Bytes at the end of a log in which its last lines are looked for.
 const TAIL_BYTES: u64 = 16 * 1024;
@@ -108,7 +111,7 @@ impl Program {
 /// [`ErrorCode::AddressInUse`] that names port and replica.
 pub fn check_ports<'a>(replicas: impl Iterator<Item = &'a LocalReplica>) -> Result<()> {
     for LocalReplica { id, address, .. } in replicas {
-        match std::net::TcpListener::bind((address.host(), address.port())) {
+        match probe(address) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 return Err(Error::new(
@@ -130,6 +133,25 @@ pub fn check_ports<'a>(replicas: impl Iterator<Item = &'a LocalReplica>) -> Resu
         }
     }
     Ok(())
+}
+
+/// Proves that nobody listens at an address, by binding to it without listening.
+///
+/// A process that is started meanwhile, by whichever thread, has the socket as
+/// well until it runs its own program. If the socket listened, its address would
+/// be taken for that long: the next look, a moment later, once reported the
+/// look before it as another program.
+fn probe(address: &Address) -> std::io::Result<TcpSocket> {
+    let mut refused = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in (address.host(), address.port()).to_socket_addrs()? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address) {
+            Ok(()) => return Ok(socket),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 /// The last lines of a replica's log; none when there is no log.
@@ -170,5 +192,16 @@ mod tests {
         assert!(error.message.contains(&format!("port {port}, which replica 2")), "{error}");
         drop(taken);
         check_ports([replica(port)].iter()).expect("free again");
+    }
+
+    #[test]
+    fn a_look_at_a_port_does_not_take_it() {
+        // Of the system's choice, so that no other test has it.
+        let chosen = probe(&"127.0.0.1:0".parse().expect("valid")).expect("a free port");
+        let port = chosen.local_addr().expect("bound").port();
+        check_ports([replica(port)].iter()).expect("only looked at");
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("only looked at");
+        check_ports([replica(port)].iter()).expect_err("listened at");
+        drop((listener, chosen));
     }
 }
