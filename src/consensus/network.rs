@@ -22,7 +22,7 @@ use openraft::raft::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::entry;
 use super::machine::SnapshotData;
@@ -34,6 +34,10 @@ use crate::types::{NodeId, ReplicaId};
 
 /// Append requests on their way to one follower at once.
 const APPENDS_IN_FLIGHT_MAX: usize = 32;
+
+/// How long a voter that cannot be reached is waited for: as long as it takes
+/// to connect, and much shorter than an election.
+const VOTER_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Bytes of snapshot lines in one call.
 pub const SNAPSHOT_PART_BYTES: usize = 1024 * 1024;
@@ -142,11 +146,11 @@ fn unreachable(why: impl std::fmt::Display) -> Fault {
 }
 
 impl Network {
-    fn call(
+    fn try_call(
         &self,
         call: Call,
         body: Bytes,
-    ) -> impl Future<Output = Result<Bytes, Fault>> + Send + use<> {
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send + use<> {
         let answer = match self.links.get(self.target.replica()) {
             None => futures::future::ready(Err(CallError::NotSent(format!(
                 "replica {} is not configured here",
@@ -162,16 +166,23 @@ impl Network {
         };
         let (patience, target) = (self.patience, self.target);
         async move {
-            match timeout(patience, answer).await {
-                Ok(Ok(reply)) => Ok(reply),
-                Ok(Err(error)) => Err(unreachable(error)),
-                Err(_) => Err(unreachable(format!(
+            let late = |_| {
+                Err(CallError::Lost(format!(
                     "replica {} did not answer within {} ms",
                     target.replica(),
                     patience.as_millis()
-                ))),
-            }
+                )))
+            };
+            timeout(patience, answer).await.unwrap_or_else(late)
         }
+    }
+
+    fn call(
+        &self,
+        call: Call,
+        body: Bytes,
+    ) -> impl Future<Output = Result<Bytes, Fault>> + Send + use<> {
+        self.try_call(call, body).map(|answer| answer.map_err(unreachable))
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(
@@ -182,6 +193,30 @@ impl Network {
         let body = Addressed { to: self.target, message };
         let body = serde_json::to_vec(&body).expect("plain data serializes");
         parse(&self.call(call, body.into()).await?)
+    }
+
+    /// A candidate asks each voter once. One that cannot be reached at this
+    /// moment may be a moment later, when it has just started or the connection
+    /// has just broken; it is waited for, so that the campaign is not in vain.
+    async fn ask_voter(
+        &self,
+        call: Call,
+        request: &VoteRequest<TypeConfig>,
+    ) -> Result<VoteResponse<TypeConfig>, Fault> {
+        let body = Addressed { to: self.target, message: request };
+        let body = Bytes::from(serde_json::to_vec(&body).expect("plain data serializes"));
+        let mut link = self.links.get(self.target.replica()).map(|pair| pair.consensus.watch());
+        let until = Instant::now() + VOTER_PATIENCE;
+        loop {
+            match (self.try_call(call, body.clone()).await, &mut link) {
+                (Err(CallError::NotSent(why)), Some(link)) => {
+                    if timeout_at(until, link.changed()).await.is_err() {
+                        return Err(unreachable(why));
+                    }
+                }
+                (answer, _) => return parse(&answer.map_err(unreachable)?),
+            }
+        }
     }
 
     async fn send_snapshot(
@@ -359,7 +394,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
         rpc: VoteRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, Fault> {
-        self.ask(Call::Vote, &rpc).await
+        self.ask_voter(Call::Vote, &rpc).await
     }
 
     async fn pre_vote(
@@ -367,7 +402,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
         rpc: VoteRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, Fault> {
-        self.ask(Call::PreVote, &rpc).await
+        self.ask_voter(Call::PreVote, &rpc).await
     }
 
     async fn full_snapshot(

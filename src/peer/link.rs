@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handshake::{self, Credentials};
@@ -63,6 +63,7 @@ pub struct Link {
     switchboard: Switchboard,
     queue: mpsc::UnboundedSender<Outgoing>,
     reached: watch::Receiver<Reached>,
+    called_in: Arc<Notify>,
 }
 
 /// What a link knows about its peer.
@@ -109,9 +110,19 @@ impl Link {
         let (queue, calls) = mpsc::unbounded_channel();
         let (reach, reached) = watch::channel(Reached::No("not yet connected".into()));
         let (number, board) = (peer.id, switchboard.clone());
-        let task = Dialer { host, credentials, peer, timing, switchboard, reach };
+        let called_in = Arc::new(Notify::new());
+        let heard = Arc::clone(&called_in);
+        let task = Dialer { host, credentials, peer, timing, switchboard, reach, called_in: heard };
         spawn(Box::pin(task.run(calls)));
-        Link { peer: number, switchboard: board, queue, reached }
+        Link { peer: number, switchboard: board, queue, reached, called_in }
+    }
+
+    /// The peer has called in, so it is to be reached as well: a link that has
+    /// none connects at once. A server that came back once followed a leader
+    /// whose death made it a candidate's only voter, and was not asked: the
+    /// candidate's own link to it waited for the next redial.
+    pub fn called_in(&self) {
+        self.called_in.notify_one();
     }
 
     /// Puts a call in line; calls leave in the order in which this was called.
@@ -205,6 +216,7 @@ struct Dialer {
     timing: LinkTiming,
     switchboard: Switchboard,
     reach: watch::Sender<Reached>,
+    called_in: Arc<Notify>,
 }
 
 impl Dialer {
@@ -248,6 +260,7 @@ impl Dialer {
                 // A peer that has moved into this process, or out of it, is
                 // to be found at once.
                 () = plugged.changed() => {}
+                () = self.called_in.notified() => pause = self.timing.redial.0,
                 () = sleep(pause + Duration::from_millis(jitter)) => {}
                 () = self.refuse(&mut calls) => return,
             }

@@ -318,9 +318,13 @@ impl Replica {
         let mut stopped = self.0.phase.subscribe();
         let (reader, writer) = tokio::io::split(stream);
         let reader = BufReader::with_capacity(64 * 1024, reader);
-        let service = |caller, location| {
+        let service = |caller: Introduction, location| {
             // Whoever does not ask does not bound it.
             let _ = proved.map(|proved| proved.send(()));
+            if let Some(pair) = inner.links.get(caller.replica) {
+                pair.consensus.called_in();
+                pair.service.called_in();
+            }
             MemberService::new(inner, caller, location)
         };
         let serving =

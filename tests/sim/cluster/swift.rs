@@ -44,6 +44,8 @@ enum Dies {
     LeaderAndCandidate,
     /// The leader, and whoever leads then.
     LeaderAndNext,
+    /// The leader, as soon as a server that was dead for a while is back.
+    LeaderAfterReturn,
 }
 
 /// A cluster that has begun, on disks that are steady from now on.
@@ -88,6 +90,18 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
                 world.run_for_ms(seed % CANDIDATE_MAX_MS);
                 world.kill(cluster.servers[(leader + 1 + (seed % 2) as usize) % 3].program);
             }
+            Dies::LeaderAfterReturn => {
+                let away = (leader + 1 + (seed % 2) as usize) % 3;
+                world.kill(cluster.servers[away].program);
+                world.run_for_ms(1_000 + seed);
+                let before = cluster.observed(|observed| observed.applied[away]);
+                world.start(cluster.servers[away].program);
+                let follows = world.run_until(5_000, |_| {
+                    cluster.observed(|observed| observed.applied[away] > before)
+                });
+                report.expect(follows, "a server does not follow 5 s after its start");
+                world.kill(cluster.servers[leader].program);
+            }
             Dies::LeaderAndNext => {
                 world.kill(cluster.servers[leader].program);
                 await_leader(world, &cluster, term, &mut report);
@@ -95,7 +109,10 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
             }
         }
         let term = match dies {
-            Dies::Leader | Dies::LeaderAndOne | Dies::LeaderAndCandidate => term,
+            Dies::LeaderAfterReturn
+            | Dies::Leader
+            | Dies::LeaderAndOne
+            | Dies::LeaderAndCandidate => term,
             Dies::LeaderAndNext => {
                 let (next, term) = self::leader(&cluster);
                 world.kill(cluster.servers[next].program);
@@ -124,7 +141,13 @@ fn evidence_leads_to_a_leader_before_any_timeout() {
     const { assert!(LEADS_WITHIN_MS < TIMEOUT_MIN_MS) };
     let first = number("FTCHAT_SIM_FROM", 1);
     let seeds = number("FTCHAT_SIM_SEEDS", SEEDS);
-    let kinds = [Dies::Leader, Dies::LeaderAndOne, Dies::LeaderAndCandidate, Dies::LeaderAndNext];
+    let kinds = [
+        Dies::Leader,
+        Dies::LeaderAndOne,
+        Dies::LeaderAndCandidate,
+        Dies::LeaderAndNext,
+        Dies::LeaderAfterReturn,
+    ];
     let worlds: Vec<(Dies, u64)> = kinds
         .into_iter()
         .flat_map(|dies| (first..first + seeds).map(move |seed| (dies, seed)))
