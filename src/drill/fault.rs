@@ -65,7 +65,7 @@ impl Fault {
     pub fn text(self) -> &'static str {
         match self {
             Fault::StopLeader => "stop the leader",
-            Fault::StopTwo => "stop two, one after the other",
+            Fault::StopTwo => "stop two in sequence",
             Fault::KillLeader => "kill the leader",
             Fault::KillFollower => "kill a follower",
             Fault::KillTwoInSequence => "kill two in sequence",

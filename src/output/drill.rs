@@ -73,15 +73,16 @@ impl Show for Report {
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
+        // As wide as a terminal of 80 columns at most.
         table.set_header([
             "FAULT",
             "TIMES",
-            "PAUSE MS, MEDIAN",
-            "WORST",
-            "ACKNOWLEDGED",
+            "PAUSE MS\nMEDIAN",
+            "\nWORST",
+            "MESSAGES",
             "LOST",
             "DOUBLED",
-            "OUT OF ORDER",
+            "OUT OF\nORDER",
             "FAILED",
         ]);
         let cells = |counts: &Counts| {
@@ -101,8 +102,9 @@ impl Show for Report {
         let mut line = vec!["all".to_string(), String::new(), String::new(), String::new()];
         line.extend(cells(&self.total));
         table.add_row(line);
-        for column in 1..9 {
-            if let Some(column) = table.column_mut(column) {
+        for (number, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((u16::from(number > 0), 0));
+            if number > 0 {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
@@ -160,6 +162,41 @@ impl Show for Report {
                 let dir = dir.display().to_string();
                 writeln!(out, "failed\tseed {}\t{}", self.seed, sanitize(&dir))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::{Fault, Row};
+
+    #[test]
+    fn the_table_fits_a_terminal_of_eighty_columns() {
+        let counts = Counts { acknowledged: 12_345_678, ..Counts::default() };
+        let row = |fault| Row {
+            fault,
+            times: 1_000,
+            pause_median_ms: 2_500.1,
+            pause_worst_ms: 3_000.1,
+            counts,
+        };
+        let report = Report {
+            ok: true,
+            seed: 1,
+            rounds: 1_000,
+            faults: Fault::ALL.into_iter().map(row).collect(),
+            total: counts,
+            failures: Vec::new(),
+            dir: None,
+        };
+        let mut shown = Vec::new();
+        report.terminal(&mut shown, Style::default()).expect("a vector takes all");
+        let shown = String::from_utf8(shown).expect("text");
+        let table = shown.lines().take_while(|line| !line.starts_with("All "));
+        assert_eq!(table.clone().count(), 1 + 2 + Fault::ALL.len() + 1, "{shown}");
+        for line in table {
+            assert!(line.chars().count() <= 80, "{} wide: {line}", line.chars().count());
         }
     }
 }
