@@ -20,7 +20,7 @@
 //! with it or on the disk of a replica that is adopted then. Such a campaign is
 //! over: it is not waited for, and the next one begins in a later term. It was
 //! once waited for: of two servers killed at once, the second had just voted
-//! for itself, and one time in forty nobody led for half a second.
+//! for itself, and one time in eighty nobody led until a timeout.
 //!
 //! A transfer as such, which the engine offers as well, is not what is done:
 //! its receiver waits until it has flushed the log that it is told of, and one

@@ -185,14 +185,17 @@ impl Network {
         self.try_call(call, body).map(|answer| answer.map_err(unreachable))
     }
 
+    fn addressed(&self, message: &impl Serialize) -> Bytes {
+        let body = Addressed { to: self.target, message };
+        serde_json::to_vec(&body).expect("plain data serializes").into()
+    }
+
     async fn ask<Q: Serialize, A: DeserializeOwned>(
         &self,
         call: Call,
         message: &Q,
     ) -> Result<A, Fault> {
-        let body = Addressed { to: self.target, message };
-        let body = serde_json::to_vec(&body).expect("plain data serializes");
-        parse(&self.call(call, body.into()).await?)
+        parse(&self.call(call, self.addressed(message)).await?)
     }
 
     /// A candidate asks each voter once. One that cannot be reached at this
@@ -203,8 +206,7 @@ impl Network {
         call: Call,
         request: &VoteRequest<TypeConfig>,
     ) -> Result<VoteResponse<TypeConfig>, Fault> {
-        let body = Addressed { to: self.target, message: request };
-        let body = Bytes::from(serde_json::to_vec(&body).expect("plain data serializes"));
+        let body = self.addressed(request);
         let mut link = self.links.get(self.target.replica()).map(|pair| pair.consensus.watch());
         let until = Instant::now() + VOTER_PATIENCE;
         loop {

@@ -1,10 +1,10 @@
 //! Connections between replicas: authenticated, multiplexed, mended.
 //!
 //! A [`Link`] is this replica's way to one peer. It keeps one connection open,
-//! redials with a growing pause when it breaks, and carries calls with their
-//! replies out of order. Calls are written in the order in which they were
-//! made, and the peer begins them in that order; consensus and forwarding rely
-//! on it.
+//! redials when it breaks, with a growing pause that ends when the peer itself
+//! calls in, and carries calls with their replies out of order. Calls are
+//! written in the order in which they were made, and the peer begins them in
+//! that order; consensus and forwarding rely on it.
 //!
 //! What it promises about a call that failed is what everything above depends
 //! on: [`CallError::NotSent`] means that no byte of the call left this process,

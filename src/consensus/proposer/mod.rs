@@ -39,9 +39,9 @@
 //!    once somebody leads in a later term, a proposer need not wait for what it
 //!    sent to a former leader, which perhaps never answers: terms ascend in a
 //!    log (Raft, section 5.3), and whichever log still has that batch has it
-//!    before everything that is sent in a later term. Waiting for a frozen leader's answer made
-//!    the writes of a follower stand still until its connection was given up,
-//!    most of a second after another had been elected.
+//!    before everything that is sent in a later term. Waiting for a frozen
+//!    leader's answer made the writes of a follower stand still until its
+//!    connection was given up, most of a second after another had been elected.
 //!
 //! Whatever entered a log twice by a retry is applied once, by its id.
 

@@ -109,10 +109,10 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
             }
         }
         let term = match dies {
-            Dies::LeaderAfterReturn
-            | Dies::Leader
+            Dies::Leader
             | Dies::LeaderAndOne
-            | Dies::LeaderAndCandidate => term,
+            | Dies::LeaderAndCandidate
+            | Dies::LeaderAfterReturn => term,
             Dies::LeaderAndNext => {
                 let (next, term) = self::leader(&cluster);
                 world.kill(cluster.servers[next].program);
