@@ -329,10 +329,9 @@ impl Nemesis {
         let room = self.random.between(0, 30_000);
         let other = (!others.is_empty()).then(|| others[self.random.index(others.len())]);
         let stall_us = self.random.between(100_000, 5_000_000);
-        let moment = |part, random: &mut Prng| Moment {
-            part,
-            passing: random.between(0, 3),
-            after: random.one_in(2),
+        let moment = |part, random: &mut Prng| {
+            let (passing, after) = (random.between(0, 3), random.one_in(2));
+            Some(Moment { part, passing, after })
         };
         world.with(|state| {
             let name = state.programs[program.0].name.clone();

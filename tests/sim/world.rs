@@ -224,9 +224,9 @@ impl World {
         self.with(|state| state.programs[program.0].dies_after_calls = Some(calls.max(1)));
     }
 
-    /// Lets a process die at a change on its disk.
-    pub fn kill_at_change(&mut self, program: ProgramId, moment: Moment) {
-        self.with(|state| state.programs[program.0].dies_at_change = Some(moment));
+    /// Lets a process die at a change on its disk, or at none.
+    pub fn kill_at_change(&mut self, program: ProgramId, moment: Option<Moment>) {
+        self.with(|state| state.programs[program.0].dies_at_change = moment);
     }
 
     fn end(&mut self, program: ProgramId, how: &str) {

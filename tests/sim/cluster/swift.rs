@@ -11,7 +11,7 @@ use super::{Cluster, Report, begin, conclude};
 use crate::faults::Nemesis;
 use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
-use crate::world::{History, World, simulate};
+use crate::world::{History, Moment, World, simulate};
 
 /// The shortest election timeout of these servers.
 const TIMEOUT_MIN_MS: u64 = 300;
@@ -26,9 +26,6 @@ const LEADS_WITHIN_MS: u64 = 200;
 /// up waits longer than this in a third of the worlds.
 const ANSWERED_WITHIN_MS: u64 = 100;
 
-/// How long after a leader's death whoever campaigns may die as well.
-const CANDIDATE_MAX_MS: u64 = 24;
-
 /// Worlds of every kind in an ordinary test run.
 const SEEDS: u64 = 8;
 
@@ -39,8 +36,8 @@ enum Dies {
     Leader,
     /// The leader and one more at once.
     LeaderAndOne,
-    /// The leader, and one of those who see to it that somebody leads again:
-    /// whoever campaigns has voted in a later term then, and is dead.
+    /// The leader, and whoever campaigns then, as soon as its vote for itself is
+    /// on its disk.
     LeaderAndCandidate,
     /// The leader, and whoever leads then.
     LeaderAndNext,
@@ -86,9 +83,19 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
                 world.kill(cluster.servers[(leader + 1 + (seed % 2) as usize) % 3].program);
             }
             Dies::LeaderAndCandidate => {
+                let others = [1, 2].map(|after| cluster.servers[(leader + after) % 3].program);
+                let voted = Moment { part: "vote.json.tmp to", passing: 0, after: true };
+                for other in others {
+                    world.kill_at_change(other, Some(voted));
+                }
                 world.kill(cluster.servers[leader].program);
-                world.run_for_ms(seed % CANDIDATE_MAX_MS);
-                world.kill(cluster.servers[(leader + 1 + (seed % 2) as usize) % 3].program);
+                let died = world.run_until(LEADS_WITHIN_MS, |world| {
+                    others.iter().any(|other| !world.lives(*other))
+                });
+                report.expect(died, "nobody campaigned");
+                for other in others {
+                    world.kill_at_change(other, None);
+                }
             }
             Dies::LeaderAfterReturn => {
                 let away = (leader + 1 + (seed % 2) as usize) % 3;
