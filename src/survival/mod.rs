@@ -23,7 +23,8 @@
 //!   ([`Consensus::contest`](crate::consensus::Consensus::contest)). If no
 //!   majority is left, the dead are adopted at once.
 //! - **By silence.** When no majority has been heard of for an election
-//!   timeout, every neighbour that does not answer is tried, again and again.
+//!   timeout, in which this server itself was not frozen, every neighbour that
+//!   does not answer is tried, again and again.
 //!   That is how one server that was started alone after everything crashed
 //!   comes to run all replicas, with every acknowledged message.
 //!

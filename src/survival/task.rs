@@ -29,6 +29,12 @@ const TICK_JITTER_MAX_MS: u64 = 50;
 /// processors and on the disk.
 const ELECTION_FIRST: Duration = Duration::from_millis(100);
 
+/// Whose tick took so much longer was frozen, or as good as that. It has heard
+/// nobody meanwhile because it did not listen: a server that went on after a
+/// freeze once took its own absence for the others' silence, and adopted one
+/// that had just died although a majority lived.
+const OVERSLEPT: Duration = Duration::from_millis(200);
+
 /// A tick while an owner waits for its replica.
 const BUSY_TICK: Duration = Duration::from_millis(10);
 
@@ -69,6 +75,8 @@ struct Task {
     /// The replica given back last, and when.
     last_release: Option<(ReplicaId, Instant)>,
     next_check: Instant,
+    /// Since when this has listened without a break.
+    awake_since: Instant,
     /// From when those are adopted without whom there is a majority.
     others_from: Instant,
 }
@@ -94,18 +102,28 @@ pub async fn run(hosting: Hosting) {
         waiting: VecDeque::new(),
         last_release: None,
         next_check: Instant::now() + CHECK_INTERVAL,
+        awake_since: Instant::now(),
         others_from: Instant::now(),
     };
     loop {
         let jitter = Duration::from_millis(hosting.0.host.random_u64() % TICK_JITTER_MAX_MS);
         let tick = if task.waiting.is_empty() { TICK + jitter } else { BUSY_TICK };
         let step = async {
+            let resting = Instant::now();
+            let (mut event, mut request) = (None, None);
             tokio::select! {
                 biased;
-                Some(event) = happened.recv() => task.event(event).await,
-                Some(request) = releases.recv() => task.waiting.push_back(request),
+                Some(it) = happened.recv() => event = Some(it),
+                Some(it) = releases.recv() => request = Some(it),
                 () = sleep(tick) => {}
             }
+            if resting.elapsed() > tick + OVERSLEPT {
+                task.awake_since = Instant::now();
+            }
+            if let Some(event) = event {
+                task.event(event).await;
+            }
+            task.waiting.extend(request);
             task.look_after().await;
         };
         tokio::select! {
@@ -305,7 +323,8 @@ impl Task {
         let Some(consensus) = self.home() else { return };
         let timeout_ms = self.hosting.0.config.timing.election_timeout_max_ms;
         let home = self.hosting.home();
-        let silent = consensus.silence() >= Duration::from_millis(timeout_ms);
+        let silence = consensus.silence().min(self.awake_since.elapsed());
+        let silent = silence >= Duration::from_millis(timeout_ms);
         let others = self.hosting.0.config.members.iter().map(|member| member.id);
         let missing: Vec<ReplicaId> = others
             .filter(|id| *id != home.id() && !self.hosting.has_guest(*id) && !home.reaches(*id))

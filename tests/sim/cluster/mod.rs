@@ -6,6 +6,7 @@
 //! back by itself: every person can send again, all replicas reach the same
 //! state, and what they show is what the history allows.
 
+mod frozen;
 mod person;
 mod server;
 pub mod steps;

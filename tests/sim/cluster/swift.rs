@@ -46,7 +46,7 @@ enum Dies {
 }
 
 /// A cluster that has begun, on disks that are steady from now on.
-fn begin_steady(world: &mut World) -> (Cluster, Nemesis, Report) {
+pub(super) fn begin_steady(world: &mut World) -> (Cluster, Nemesis, Report) {
     let begun = begin(world);
     world.with(|state| {
         for machine in &mut state.machines {
@@ -132,7 +132,7 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
 }
 
 /// The server that leads, or runs the replica that does, and its term.
-fn leader(cluster: &Cluster) -> (usize, u64) {
+pub(super) fn leader(cluster: &Cluster) -> (usize, u64) {
     let (term, leader) = cluster.observed(|observed| observed.leader);
     (leader.expect("somebody led when all began"), term)
 }
@@ -197,14 +197,14 @@ fn nobody_waits_for_a_frozen_leader_once_another_leads() {
     check(wrong, seeds.len());
 }
 
-fn note(wrong: &Mutex<Vec<String>>, world: &str, history: History<Report>) {
+pub(super) fn note(wrong: &Mutex<Vec<String>>, world: &str, history: History<Report>) {
     let defects = [history.value.violations, history.failures].concat();
     if let Some(first) = defects.first() {
         wrong.lock().expect("no panic while held").push(format!("{world}: {first}"));
     }
 }
 
-fn check(wrong: Mutex<Vec<String>>, worlds: usize) {
+pub(super) fn check(wrong: Mutex<Vec<String>>, worlds: usize) {
     let wrong = wrong.into_inner().expect("no panic while held");
     assert!(wrong.is_empty(), "{} of {worlds} failed: {wrong:#?}", wrong.len());
 }
