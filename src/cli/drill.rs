@@ -1,11 +1,10 @@
 //! `ftchat drill`.
 
 use std::cell::RefCell;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use super::{Context, Exit};
-use crate::cluster::launch::Program;
+use crate::cluster::launch::{self, Program};
 use crate::cluster::{Description, Supervisor};
 use crate::config::ClusterSettings;
 use crate::drill::{self, Fault, News, Options, Report};
@@ -158,8 +157,7 @@ fn free_ports(host: &Host) -> Result<u16> {
     let below = u64::from(ports_end() - PORTS_FROM - 3);
     for _ in 0..PORT_ATTEMPTS {
         let first = PORTS_FROM + (host.random_u64() % below) as u16;
-        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if (first..first + 3).all(is_free) {
+        if (first..first + 3).all(|port| launch::probe(("127.0.0.1", port)).is_ok()) {
             return Ok(first);
         }
     }
@@ -184,7 +182,7 @@ mod tests {
         let first = free_ports(&Host::real()).expect("there are some");
         assert!((PORTS_FROM..ports_end()).contains(&(first + 2)), "{first}");
         for port in first..first + 3 {
-            drop(TcpListener::bind(("127.0.0.1", port)).expect("free"));
+            drop(launch::probe(("127.0.0.1", port)).expect("free"));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::description::{Description, LocalReplica};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::open_private;
 use crate::protocol::client::Survivor;
-use crate::types::{Address, ReplicaId};
+use crate::types::ReplicaId;
 
 /// Bytes at the end of a log in which its last lines are looked for.
 const TAIL_BYTES: u64 = 16 * 1024;
@@ -111,7 +111,7 @@ impl Program {
 /// [`ErrorCode::AddressInUse`] that names port and replica.
 pub fn check_ports<'a>(replicas: impl Iterator<Item = &'a LocalReplica>) -> Result<()> {
     for LocalReplica { id, address, .. } in replicas {
-        match probe(address) {
+        match probe((address.host(), address.port())) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 return Err(Error::new(
@@ -141,9 +141,12 @@ pub fn check_ports<'a>(replicas: impl Iterator<Item = &'a LocalReplica>) -> Resu
 /// well until it runs its own program. If the socket listened, its address would
 /// be taken for that long: the next look, a moment later, once reported the
 /// look before it as another program.
-fn probe(address: &Address) -> std::io::Result<TcpSocket> {
+///
+/// # Errors
+/// What the system says when the address cannot be bound to.
+pub fn probe(address: impl ToSocketAddrs) -> std::io::Result<TcpSocket> {
     let mut refused = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-    for address in (address.host(), address.port()).to_socket_addrs()? {
+    for address in address.to_socket_addrs()? {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         match socket.bind(address) {
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn a_look_at_a_port_does_not_take_it() {
         // Of the system's choice, so that no other test has it.
-        let chosen = probe(&"127.0.0.1:0".parse().expect("valid")).expect("a free port");
+        let chosen = probe("127.0.0.1:0").expect("a free port");
         let port = chosen.local_addr().expect("bound").port();
         check_ports([replica(port)].iter()).expect("only looked at");
         let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("only looked at");
