@@ -493,7 +493,7 @@ impl Consensus {
         }
     }
 
-    fn metrics(&self) -> openraft::RaftMetrics<TypeConfig> {
+    pub(crate) fn metrics(&self) -> openraft::RaftMetrics<TypeConfig> {
         use openraft::async_runtime::WatchReceiver;
         self.0.raft.metrics().borrow_watched().clone()
     }

@@ -150,6 +150,14 @@ impl Cluster {
         &self.running[&id].replica
     }
 
+    /// Creates an account through a replica; a majority has to accept it.
+    async fn add(&self, id: u32, name: &str) -> Applied {
+        self.replica(id)
+            .propose(register(name), Instant::now() + LONG, &Sequence::default())
+            .await
+            .expect("accepted by a majority")
+    }
+
     async fn leader(&self) -> u32 {
         let found = async {
             loop {
@@ -218,11 +226,7 @@ async fn three_empty_replicas_found_a_cluster_that_survives_its_leader() {
     let leader = cluster.leader().await;
     // Through every replica, followers forward.
     for id in 1..=3 {
-        let applied = cluster
-            .replica(id)
-            .propose(register(&format!("before-{id}")), Instant::now() + LONG, &Sequence::default())
-            .await
-            .expect("accepted");
+        let applied = cluster.add(id, &format!("before-{id}")).await;
         assert!(matches!(applied.outcome, Outcome::SessionOpened { .. }), "{applied:?}");
         assert!(applied.copies >= 2 && applied.replicas == 3, "{applied:?}");
     }
@@ -233,11 +237,7 @@ async fn three_empty_replicas_found_a_cluster_that_survives_its_leader() {
     let next = cluster.leader().await;
     assert_ne!(next, leader);
     let follower = 6 - leader - next;
-    cluster
-        .replica(follower)
-        .propose(register("after"), Instant::now() + LONG, &Sequence::default())
-        .await
-        .expect("accepted by two of three");
+    cluster.add(follower, "after").await;
     cluster.start(leader).await;
     assert!(knows(cluster.replica(leader), "after").await);
     cluster.until(leader, |status| status.hosted[0].state == ReplicaState::Follower).await;
@@ -261,11 +261,7 @@ async fn a_wiped_replica_comes_back_as_a_new_incarnation() {
         cluster.start(id).await;
     }
     cluster.leader().await;
-    cluster
-        .replica(1)
-        .propose(register("kept"), Instant::now() + LONG, &Sequence::default())
-        .await
-        .expect("accepted");
+    cluster.add(1, "kept").await;
     cluster.stop(2).await;
     std::fs::remove_dir_all(cluster.directory(2)).expect("wiped");
     cluster.start(2).await;
@@ -278,11 +274,7 @@ async fn a_wiped_replica_comes_back_as_a_new_incarnation() {
     // It counts: with another one gone it makes the majority.
     let other = if cluster.leader().await == 1 { 3 } else { 1 };
     cluster.stop(other).await;
-    cluster
-        .replica(2)
-        .propose(register("later"), Instant::now() + LONG, &Sequence::default())
-        .await
-        .expect("two of three");
+    cluster.add(2, "later").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -367,37 +359,24 @@ async fn a_replica_that_was_away_too_long_for_the_log_gets_a_snapshot() {
     }
     let leader = cluster.leader().await;
     let away = if leader == 3 { 2 } else { 3 };
+    // The leader shortens its log some time after its snapshot is there.
+    let missing = cluster.replica(away).status().hosted[0].last_log + 1;
     cluster.stop(away).await;
-    let snapshots = cluster.directory(leader).join("snapshot");
-    let mut accounts = 0;
-    let taken = async {
-        while !snapshots.exists() || entries(&snapshots).is_empty() {
-            for _ in 0..20 {
-                accounts += 1;
-                cluster
-                    .replica(leader)
-                    .propose(
-                        register(&format!("a{accounts}")),
-                        Instant::now() + LONG,
-                        &Sequence::default(),
-                    )
-                    .await
-                    .expect("accepted by two of three");
+    let mut newest = String::new();
+    let shortened = async {
+        for n in 1.. {
+            newest = format!("a{n}");
+            cluster.add(leader, &newest).await;
+            let metrics = cluster.replica(leader).0.consensus().expect("leads").metrics();
+            if metrics.purged.is_some_and(|purged| purged.index() >= missing) {
+                break;
             }
         }
     };
-    timeout(LONG, taken).await.expect("a snapshot is taken");
-    // Enough behind it that the log does not reach back to what is missing.
-    for n in 0..20 {
-        cluster
-            .replica(leader)
-            .propose(register(&format!("b{n}")), Instant::now() + LONG, &Sequence::default())
-            .await
-            .expect("accepted by two of three");
-    }
+    timeout(LONG, shortened).await.expect("a snapshot is taken and the log shortened");
     cluster.start(away).await;
     assert!(knows(cluster.replica(away), "a1").await);
-    assert!(knows(cluster.replica(away), "b19").await);
+    assert!(knows(cluster.replica(away), &newest).await);
     assert!(
         !entries(&cluster.directory(away).join("snapshot")).is_empty(),
         "it was sent a snapshot"
@@ -405,7 +384,7 @@ async fn a_replica_that_was_away_too_long_for_the_log_gets_a_snapshot() {
     // What it got is what the others have, also after it starts from that.
     cluster.stop(away).await;
     cluster.start(away).await;
-    assert!(knows(cluster.replica(away), "b19").await);
+    assert!(knows(cluster.replica(away), &newest).await);
     let applied = |id| {
         let status = cluster.replica(id).status();
         (status.hosted[0].applied, status.hosted[0].state_hash.clone())
@@ -433,11 +412,7 @@ async fn a_damaged_log_is_set_aside_and_fetched_anew() {
         cluster.start(id).await;
     }
     cluster.leader().await;
-    cluster
-        .replica(1)
-        .propose(register("kept"), Instant::now() + LONG, &Sequence::default())
-        .await
-        .expect("accepted");
+    cluster.add(1, "kept").await;
     cluster.until(2, |status| status.hosted[0].applied > 1).await;
     cluster.stop(2).await;
     damage(&cluster.directory(2));
@@ -453,11 +428,7 @@ async fn a_damaged_directory_never_founds_a_cluster_in_the_place_of_the_old_one(
     cluster.members.truncate(1);
     cluster.start(1).await;
     cluster.until(1, |status| status.writable).await;
-    cluster
-        .replica(1)
-        .propose(register("only-here"), Instant::now() + LONG, &Sequence::default())
-        .await
-        .expect("accepted");
+    cluster.add(1, "only-here").await;
     cluster.stop(1).await;
     damage(&cluster.directory(1));
     // Also at the second start, when the directory is nothing but set aside.
