@@ -22,6 +22,11 @@
 //! once waited for: of two servers killed at once, the second had just voted
 //! for itself, and one time in eighty nobody led until a timeout.
 //!
+//! One look is not enough. A server that has just come up answers a moment
+//! later; a candidate is told to campaign, and dies. So until somebody leads
+//! it is looked again, after pauses that grow, and a campaign that has elected
+//! nobody for [`CAMPAIGN_MAX`] is not waited for any more.
+//!
 //! A transfer as such, which the engine offers as well, is not what is done:
 //! its receiver waits until it has flushed the log that it is told of, and one
 //! that has written nothing since its process started, as after an adoption or
@@ -30,6 +35,7 @@
 //! at once, nobody led for half a second.
 
 use std::cmp::Reverse;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -61,6 +67,15 @@ const ATTEMPTS_MAX: u32 = 10;
 /// Before it is asked again.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(5);
 
+/// The pauses after which is looked again whether somebody leads. Together they
+/// are about a timeout long, which is what comes to its help then.
+const PAUSES_MS: [u64; 4] = [40, 80, 160, 0];
+
+/// For how long a campaign may go on until another one is begun. A voter's sync
+/// and two messages take some milliseconds; a voter that is about to be
+/// connected is waited for.
+const CAMPAIGN_MAX: Duration = Duration::from_millis(150);
+
 /// How many terms a campaign may skip. Who is further behind is told of the
 /// later term by those who refuse, and the timeout comes to its help.
 const TERMS_MAX: u64 = 8;
@@ -77,6 +92,8 @@ pub struct Candidacy {
     eligible: bool,
     /// Whether it runs in the place of a dead process, without a state.
     adopted: bool,
+    /// Whether it leads, as far as it knows.
+    leads: bool,
 }
 
 /// Tells a node to ask for votes.
@@ -86,6 +103,10 @@ pub struct Campaign {
     said: Vote,
     /// The latest term that any voter knows of.
     term: u64,
+}
+
+fn is_majority(count: usize, voters: usize) -> bool {
+    count * 2 > voters
 }
 
 impl Candidacy {
@@ -99,52 +120,86 @@ impl Consensus {
     /// of this moment: what metrics say of a node that has just started is not.
     pub(super) async fn candidacy(&self) -> Option<Candidacy> {
         let raft = self.0.raft.clone();
-        let vote = async move { raft.with_raft_state(|state| *state.vote_ref()).await };
-        let vote = runtime::scoped(&self.0.host, vote).await.ok()?;
+        let state = async move {
+            raft.with_raft_state(|state| (*state.vote_ref(), state.server_state)).await
+        };
+        let (vote, state) = runtime::scoped(&self.0.host, state).await.ok()?;
         Some(Candidacy {
             node: self.0.node,
             vote,
             found: self.0.found_vote.is_some_and(|found| found.leader_id == vote.leader_id),
             last: self.0.store.last_log_id(),
             eligible: self.is_voter()
-                && self.0.elections.load(std::sync::atomic::Ordering::Acquire)
+                && self.0.elections.load(Ordering::Acquire)
                 && !self.abstains(),
             adopted: self.0.machine.is_adopted(),
+            leads: state == ServerState::Leader,
         })
     }
 
     /// Sees to it that somebody campaigns at once: the leader that was followed
-    /// is known to be gone. Does nothing when this node leads, when another
-    /// campaign has begun, or when no majority can be reached.
+    /// is known to be gone. Goes on until somebody leads, until it is called
+    /// again, or until a timeout would have come anyway.
     pub async fn contest(&self) {
-        let metrics = self.metrics();
+        let number = self.0.contests.fetch_add(1, Ordering::AcqRel) + 1;
         let Some(own) = self.candidacy().await else { return };
-        if metrics.state == ServerState::Leader {
-            return;
-        }
-        let membership = metrics.membership_config.membership();
-        let voters: Vec<NodeId> = membership.voter_ids().filter(|id| *id != own.node).collect();
-        for attempt in 1.. {
-            let known = self.candidates(&voters).await;
-            if known.len() * 2 <= voters.len() + 1 || self.has_begun(&own, &known) {
+        let mut waited_for = None;
+        for pause in PAUSES_MS {
+            let known = self.eligible_candidates().await;
+            let latest = known.iter().map(|it| *it.vote.leader_id()).max();
+            if known.iter().any(|it| it.leads && Some(*it.vote.leader_id()) == latest) {
                 return;
             }
-            let best = known.iter().max_by_key(|it| it.rank());
-            if best.is_some_and(|best| !best.eligible) && attempt < ATTEMPTS_MAX {
-                // One that was adopted a moment ago is about to be.
-                tokio::time::sleep(ATTEMPT_PAUSE).await;
-                continue;
+            let begun = latest.filter(|_| self.has_begun(&own, &known)).map(|latest| {
+                let since = waited_for.filter(|(it, _)| *it == latest);
+                since.unwrap_or((latest, Instant::now()))
+            });
+            waited_for = begun;
+            let goes_on = begun.is_some_and(|(_, since)| since.elapsed() < CAMPAIGN_MAX);
+            if is_majority(known.len(), self.others().len() + 1) && !goes_on {
+                self.have_the_best_campaign(&known).await;
             }
-            let best = known.iter().filter(|it| it.eligible).max_by_key(|it| it.rank());
-            if let Some(best) = best {
-                self.send_to_campaign(best, &known).await;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            if self.0.contests.load(Ordering::Acquire) != number {
+                return;
             }
-            return;
+        }
+    }
+
+    /// The other nodes that vote.
+    fn others(&self) -> Vec<NodeId> {
+        let membership = self.metrics().membership_config;
+        membership.membership().voter_ids().filter(|id| *id != self.0.node).collect()
+    }
+
+    /// The candidates that are known, the best of which may campaign if that
+    /// takes a moment only.
+    async fn eligible_candidates(&self) -> Vec<Candidacy> {
+        let mut known = Vec::new();
+        for _ in 0..ATTEMPTS_MAX {
+            let others = self.others();
+            known = self.candidates(&others).await;
+            if !is_majority(known.len(), others.len() + 1) {
+                break;
+            }
+            if known.iter().max_by_key(|it| it.rank()).is_none_or(|best| best.eligible) {
+                break;
+            }
+            // One that was adopted a moment ago is about to be.
+            tokio::time::sleep(ATTEMPT_PAUSE).await;
+        }
+        known
+    }
+
+    async fn have_the_best_campaign(&self, known: &[Candidacy]) {
+        if let Some(best) = known.iter().filter(|it| it.eligible).max_by_key(|it| it.rank()) {
+            self.send_to_campaign(best, known).await;
         }
     }
 
     /// Whether the latest vote that is known is that of a campaign, or of a
-    /// leader, which may go on: it is not over with the process that began it.
+    /// leader, which may go on: it is later than the node's own at the start, and
+    /// not over with the process that began it.
     fn has_begun(&self, own: &Candidacy, known: &[Candidacy]) -> bool {
         let Some(latest) = known.iter().map(|it| it.vote.leader_id()).max() else { return false };
         if latest <= own.vote.leader_id() {
@@ -167,7 +222,7 @@ impl Consensus {
         let mut until = Instant::now() + ANSWER_MAX;
         while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
             known.extend(answer);
-            if known.len() * 2 > others.len() + 1 {
+            if is_majority(known.len(), others.len() + 1) {
                 until = until.min(Instant::now() + REST_MAX);
             }
         }

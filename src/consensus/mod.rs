@@ -131,6 +131,8 @@ struct Inner {
     abstain_below: AtomicU64,
     /// The vote that an earlier process left on the disk.
     found_vote: Option<Vote>,
+    /// How often a contest was begun; the last one goes on.
+    contests: AtomicU64,
     /// Whether the node may ask for votes.
     elections: AtomicBool,
     /// When a leader was last obeyed, or the node started.
@@ -231,6 +233,7 @@ impl Consensus {
             host: host.clone(),
             abstain_below: AtomicU64::new(0),
             found_vote,
+            contests: AtomicU64::new(0),
             elections: AtomicBool::new(false),
             obeyed: Mutex::new(Instant::now()),
         }));
@@ -491,10 +494,5 @@ impl Consensus {
         if let Err(error) = self.0.store.log().close().await {
             tracing::error!(%error, "the log was not closed cleanly");
         }
-    }
-
-    pub(crate) fn metrics(&self) -> openraft::RaftMetrics<TypeConfig> {
-        use openraft::async_runtime::WatchReceiver;
-        self.0.raft.metrics().borrow_watched().clone()
     }
 }

@@ -1,8 +1,10 @@
 //! What `status` shows of a node.
 
-use openraft::{Instant, ServerState};
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::{Instant, RaftMetrics, ServerState};
 
 use super::Consensus;
+use super::types::TypeConfig;
 use crate::protocol::client::ReplicaState;
 
 /// One node's view.
@@ -30,6 +32,11 @@ pub struct NodeStatus {
 }
 
 impl Consensus {
+    /// What the engine says of itself; a moment old.
+    pub(crate) fn metrics(&self) -> RaftMetrics<TypeConfig> {
+        self.0.raft.metrics().borrow_watched().clone()
+    }
+
     /// This node's view.
     pub fn status(&self) -> NodeStatus {
         let metrics = self.metrics();

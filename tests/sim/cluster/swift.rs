@@ -43,6 +43,8 @@ enum Dies {
     LeaderAndNext,
     /// The leader, as soon as a server that was dead for a while is back.
     LeaderAfterReturn,
+    /// The leader, while a server that was dead for a while is coming up.
+    LeaderDuringReturn,
 }
 
 /// A cluster that has begun, on disks that are steady from now on.
@@ -109,6 +111,14 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
                 report.expect(follows, "a server does not follow 5 s after its start");
                 world.kill(cluster.servers[leader].program);
             }
+            Dies::LeaderDuringReturn => {
+                let away = (leader + 1 + (seed % 2) as usize) % 3;
+                world.kill(cluster.servers[away].program);
+                world.run_for_ms(1_000 + seed);
+                world.start(cluster.servers[away].program);
+                world.run_for_ms(2 * (seed % 32));
+                world.kill(cluster.servers[leader].program);
+            }
             Dies::LeaderAndNext => {
                 world.kill(cluster.servers[leader].program);
                 await_leader(world, &cluster, term, &mut report);
@@ -119,7 +129,8 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
             Dies::Leader
             | Dies::LeaderAndOne
             | Dies::LeaderAndCandidate
-            | Dies::LeaderAfterReturn => term,
+            | Dies::LeaderAfterReturn
+            | Dies::LeaderDuringReturn => term,
             Dies::LeaderAndNext => {
                 let (next, term) = self::leader(&cluster);
                 world.kill(cluster.servers[next].program);
@@ -154,6 +165,7 @@ fn evidence_leads_to_a_leader_before_any_timeout() {
         Dies::LeaderAndCandidate,
         Dies::LeaderAndNext,
         Dies::LeaderAfterReturn,
+        Dies::LeaderDuringReturn,
     ];
     let worlds: Vec<(Dies, u64)> = kinds
         .into_iter()
