@@ -15,6 +15,13 @@
 //! its nice value is 19. It is not certain, and need not be: then it is as slow
 //! as before.
 //!
+//! # Signals are not for them
+//! A signal to the process is handled by any thread that does not block it, and
+//! its handler writes to a pipe that these threads do not have. Mostly the main
+//! thread is chosen, but after a stop any may be: a server that was frozen, told
+//! to end and let go on once heard nothing of it, one time in six. So they block
+//! all signals.
+//!
 //! # Why this is safe
 //! A lock is free once no thread is left that has the descriptor. All threads
 //! that do anything share one table, also one that hangs in the middle of a
@@ -61,6 +68,7 @@ pub fn outlive_descriptors() -> io::Result<()> {
 /// For this thread alone.
 #[cfg(target_os = "linux")]
 fn prepare() -> io::Result<()> {
+    nix::sys::signal::SigSet::all().thread_block()?;
     // It never uses a descriptor, so there is none that could mean another file.
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES)?;
     // The caller's, and to Linux that is the thread.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::log;
+use rustix::process::Signal;
+
 use crate::harness::Cluster;
 
 /// Where the descriptors of a process's threads lead, by the thread's name.
@@ -38,5 +40,21 @@ fn some_threads_have_neither_locks_nor_connections() {
             let holds = leads.iter().any(is_lock) && leads.iter().any(is_socket);
             assert!(holds, "{name}: {leads:?}");
         }
+    }
+}
+
+/// The handler of a signal writes to a pipe, which must be there.
+#[test]
+fn no_thread_without_descriptors_is_asked_to_end() {
+    let cluster = Cluster::surviving();
+    for task in std::fs::read_dir(format!("/proc/{}/task", cluster.pid(1))).expect("it runs") {
+        // A thread that ends meanwhile is none that is looked for.
+        let path = task.expect("a thread").path().join("status");
+        let Ok(status) = std::fs::read_to_string(path) else { continue };
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).expect("told");
+        let blocked = u64::from_str_radix(field("SigBlk:").trim(), 16).expect("a mask");
+        let terminate = 1 << (Signal::TERM.as_raw() - 1);
+        let is_blocked = blocked & terminate != 0;
+        assert_eq!(is_blocked, field("Name:").trim() == "outlives", "{status}");
     }
 }
