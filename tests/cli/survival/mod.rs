@@ -60,13 +60,16 @@ fn start(cluster: &Cluster, ids: &[u64]) {
     cluster.await_whole();
 }
 
-/// Waits until one server runs and leads all replicas.
+/// Waits until one server runs and leads all replicas, and each knows it: an
+/// adopted one may have led before, as the one with the longest log.
 #[track_caller]
 fn await_alone(cluster: &Cluster, id: u64) -> Value {
     cluster.await_status("one server that runs all replicas", |status| {
         status["writable"] == true
             && status["leader"] == id
-            && (1..=3).all(|hosted| replica(status, hosted)["hosted_by"] == id)
+            && (1..=3)
+                .map(|hosted| replica(status, hosted))
+                .all(|replica| replica["hosted_by"] == id && replica["term"] == status["term"])
     })
 }
 
