@@ -194,6 +194,13 @@ impl LogStore {
         self.memory.lock().expect("no panic while held").committed
     }
 
+    /// Notes up to where the log is committed; see [`Log::note_committed`].
+    pub fn note_committed(&self, committed: LogId) {
+        self.memory.lock().expect("no panic while held").committed = Some(committed);
+        let hint = serde_json::to_vec(&committed).expect("plain data serializes");
+        self.log.note_committed(hint.into());
+    }
+
     /// The log id of the entry at `index`; `None` when the log does not have it.
     ///
     /// # Errors
@@ -341,10 +348,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         if let Some(committed) = committed {
-            self.memory.lock().expect("no panic while held").committed = Some(committed);
-            self.log.note_committed(
-                serde_json::to_vec(&committed).expect("plain data serializes").into(),
-            );
+            self.note_committed(committed);
         }
         Ok(())
     }

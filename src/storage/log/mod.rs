@@ -40,6 +40,7 @@ mod fault_tests;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use self::ahead::LogAhead;
 
@@ -108,6 +109,8 @@ struct Shared {
     closing: watch::Sender<bool>,
     /// There is a new hint for `committed.json`.
     committed_changed: Notify,
+    /// See [`Log::hint_often`].
+    hints_often: AtomicBool,
 }
 
 /// A handle on the log of one directory. Clones are the same log.
@@ -153,6 +156,7 @@ impl Log {
             full: watch::Sender::new(false),
             closing: watch::Sender::new(false),
             committed_changed: Notify::new(),
+            hints_often: AtomicBool::new(false),
         });
         let (commands, queue) = mpsc::unbounded_channel();
         let (reads, read_queue) = mpsc::unbounded_channel();
@@ -252,6 +256,13 @@ impl Log {
     pub fn note_committed(&self, payload: Bytes) {
         self.shared.state.lock().note_committed(payload);
         self.shared.committed_changed.notify_one();
+    }
+
+    /// From here on hints are written at once when there was none since the log
+    /// was opened, and ten times a second at most: somebody else is to read
+    /// along, and can read no further than the hint goes.
+    pub fn hint_often(&self) {
+        self.shared.hints_often.store(true, Ordering::Relaxed);
     }
 
     /// Removes the entry `index` and everything after it, durably.

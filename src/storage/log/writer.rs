@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -27,6 +28,9 @@ const FULL_RETRY: Duration = Duration::from_millis(200);
 
 /// How often the committed hint is written at most.
 const COMMITTED_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same while somebody is to follow it; see [`super::Log::hint_often`].
+const COMMITTED_INTERVAL_OFTEN: Duration = Duration::from_millis(100);
 
 pub(super) enum Command {
     Append { first_index: u64, lines: Vec<Bytes>, done: AppendDone },
@@ -82,7 +86,8 @@ pub(super) struct Writer {
     /// The last segment's file.
     active: Box<dyn DiskFile>,
     committed_due: Option<Instant>,
-    committed_written: Instant,
+    committed_written: Option<Instant>,
+    opened: Instant,
     /// Why nothing is written any more.
     failed: Option<Error>,
 }
@@ -96,8 +101,7 @@ impl Writer {
         fatal: FatalHandler,
         active: Box<dyn DiskFile>,
     ) -> Writer {
-        let committed_written = Instant::now();
-        let (committed_due, failed) = (None, None);
+        let (committed_due, committed_written, failed) = (None, None, None);
         Writer {
             disk,
             shared,
@@ -107,6 +111,7 @@ impl Writer {
             active,
             committed_due,
             committed_written,
+            opened: Instant::now(),
             failed,
         }
     }
@@ -149,14 +154,25 @@ impl Writer {
             let due = self.committed_due;
             tokio::select! {
                 biased;
-                () = sleep_until(due.unwrap_or(self.committed_written)), if due.is_some() => {
+                () = sleep_until(due.unwrap_or(self.opened)), if due.is_some() => {
                     self.write_committed().await;
                 }
                 () = self.shared.committed_changed.notified(), if due.is_none() => {
-                    self.committed_due = Some(self.committed_written + COMMITTED_INTERVAL);
+                    self.committed_due = Some(self.next_hint());
                 }
                 command = self.queue.recv() => return command,
             }
+        }
+    }
+
+    /// When a new hint is to be written.
+    fn next_hint(&self) -> Instant {
+        let often = self.shared.hints_often.load(Ordering::Relaxed);
+        match self.committed_written {
+            Some(written) if often => written + COMMITTED_INTERVAL_OFTEN,
+            // An owner may be back before the first interval is over.
+            None if often => self.opened,
+            written => written.unwrap_or(self.opened) + COMMITTED_INTERVAL,
         }
     }
 
@@ -390,7 +406,7 @@ impl Writer {
     /// not about room says that the disk is broken.
     async fn write_committed(&mut self) {
         self.committed_due = None;
-        self.committed_written = Instant::now();
+        self.committed_written = Some(Instant::now());
         let hint = self.shared.state.lock().new_committed();
         let (Some(hint), None) = (hint, &self.failed) else { return };
         let path = self.shared.paths.committed();
