@@ -32,6 +32,7 @@ mod adopted;
 mod backup;
 mod given;
 mod line;
+mod loading;
 mod neighbours;
 mod service;
 mod startup;

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::loading::Loading;
 use super::{Inner, Phase};
 use crate::consensus::{Consensus, Stored};
 use crate::error::{Error, ErrorCode, Result};
@@ -56,7 +57,15 @@ pub async fn run(
     let mut stopped = inner.phase.subscribe();
     // The start that opened a directory with an identity has counted that.
     let counted = matches!(directory.identity(), Ok(Some(_)));
-    let startup = Startup { inner: inner.clone(), directory, log_ahead, requests, counted };
+    let loading = Loading::default();
+    let startup = Startup {
+        inner: inner.clone(),
+        directory,
+        log_ahead,
+        requests,
+        counted,
+        loading: loading.clone(),
+    };
     tokio::select! {
         biased;
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
@@ -64,6 +73,7 @@ pub async fn run(
             inner.fail(error);
         }
     }
+    loading.abandon(&inner).await;
 }
 
 struct Startup {
@@ -74,6 +84,8 @@ struct Startup {
     requests: mpsc::UnboundedReceiver<FoundRequest>,
     /// Whether this open of the directory is counted in its identity.
     counted: bool,
+    /// What is open before the replica has it.
+    loading: Loading,
 }
 
 impl Startup {
@@ -134,20 +146,16 @@ impl Startup {
             Snapshots::open(&self.directory),
         );
         let ((log, recovery), snapshots) = (log?, snapshots?);
-        let loading = load(&self.inner, &identity, Stored { log: log.clone(), snapshots });
+        let stored = Stored { log: log.clone(), snapshots };
+        let loading = self.loading.load(&self.inner, &identity, stored);
         let (loaded, counted) = join!(loading, count_if(adopted, &mut self.directory));
         let consensus = match (loaded, counted) {
             (Ok(consensus), Ok(())) => consensus,
             (loaded, counted) => {
-                let error = match loaded {
-                    Ok(consensus) => {
-                        consensus.stop().await;
-                        counted.err().unwrap_or_else(|| Error::internal("neither failed"))
-                    }
-                    Err(error) => error,
-                };
+                let failed = loaded.err().or(counted.err());
+                let error = failed.unwrap_or_else(|| Error::internal("neither failed"));
                 // Closed, so that the directory can be set aside.
-                self.inner.machine.detach();
+                self.loading.abandon(&self.inner).await;
                 log.close().await?;
                 return Err(error);
             }
@@ -172,9 +180,10 @@ impl Startup {
             starting
         });
         if !begun {
-            consensus.stop().await;
+            self.loading.abandon(&self.inner).await;
             return Ok(());
         }
+        self.loading.hand_over();
         self.inner.line.open(&consensus);
         if consensus.is_pristine() {
             self.begin_cluster(&consensus, &identity).await?;
@@ -469,21 +478,6 @@ impl Startup {
         }
         Ok(())
     }
-}
-
-async fn load(inner: &Inner, identity: &Identity, stored: Stored) -> Result<Consensus> {
-    let host_node = inner.host_consensus();
-    Consensus::start(
-        &inner.host,
-        identity.node(),
-        inner.config.timing,
-        &inner.config.limits,
-        stored,
-        inner.machine.clone(),
-        inner.links.clone(),
-        host_node.as_ref(),
-    )
-    .await
 }
 
 /// Counts the open of an adopted directory: its log is whole.

@@ -11,6 +11,7 @@ mod hint;
 mod person;
 mod server;
 pub mod steps;
+mod stopping;
 mod swift;
 
 use std::collections::{BTreeMap, BTreeSet};

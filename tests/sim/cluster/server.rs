@@ -129,7 +129,11 @@ pub async fn serve(
         survivor: place.survivor,
         process: ProcessInfo { pid: run, started_at: host.clock.now() },
     };
-    let started = Hosting::start(host.clone(), config).await?;
+    let started = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        started = Hosting::start(host.clone(), config) => started?,
+    };
     let hosting = started.hosting;
     // The least that Argon2 takes: it is not what is tried here.
     let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
