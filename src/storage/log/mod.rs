@@ -252,7 +252,8 @@ impl Log {
     }
 
     /// Notes a hint (one JSON value) that may reach the disk later, at most once
-    /// a second and when the log is closed. It may be lost.
+    /// a second (but see [`Log::hint_often`]) and when the log is closed. It may
+    /// be lost.
     pub fn note_committed(&self, payload: Bytes) {
         self.shared.state.lock().note_committed(payload);
         self.shared.committed_changed.notify_one();
