@@ -15,8 +15,9 @@
 //!   cannot be sure ends with an error instead of falling silent.
 //! - **Bounds.** Lines, nesting, requests in flight, unwritten answers,
 //!   connections in total, per address and of strangers, the memory that all
-//!   of them hold together, password hashes at once, guesses and registrations: all are bounded by
-//!   [`crate::limits::Limits`], and whoever exceeds one is told which.
+//!   of them hold together, password hashes at once, guesses and registrations:
+//!   all are bounded by [`crate::limits::Limits`], and whoever exceeds one is
+//!   told which.
 //! - **Silence about secrets.** Passwords are hashed before anything is
 //!   proposed and wiped from memory as far as this program holds them;
 //!   passwords, tokens and texts never reach a log.
@@ -30,13 +31,15 @@
 //! - `greeting`, `connection`: the life of a connection; `incoming`,
 //!   `outgoing`, `wire`: its lines; `work`: requests in progress.
 //! - `requests`, `sessions`, `reads`, `follow`: what is asked and answered.
-//! - `slots`, `memory`, `rate`, `password`: what protects the server and its people.
+//! - `slots`, `memory`, `rate`: what protects the server and its people;
+//!   `password`, `hashing`: who may compute a hash, and how.
 //! - `backend`: the replica as seen from here; `stop`: the signal.
 
 mod backend;
 mod connection;
 mod follow;
 mod greeting;
+mod hashing;
 mod incoming;
 mod memory;
 mod outgoing;

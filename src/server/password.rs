@@ -6,20 +6,14 @@
 
 use std::sync::Arc;
 
-use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::Params;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::hashing::{self, HASH_BYTES, SALT_BYTES};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-
-/// Bytes of salt, as RFC 9106 recommends.
-const SALT_BYTES: usize = 16;
-
-/// Bytes of hash, as RFC 9106 recommends.
-const HASH_BYTES: usize = 32;
 
 /// What one password hash costs. A stored hash names its own cost, so a change
 /// concerns new passwords only.
@@ -69,15 +63,9 @@ impl Passwords {
         let (mut salt, mut hash) = ([0; SALT_BYTES], [0; HASH_BYTES]);
         host.random.fill(&mut salt);
         host.random.fill(&mut hash);
-        let nobody = PasswordHash {
-            algorithm: Algorithm::Argon2id.ident(),
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(&params).map_err(|error| wrong(&error))?,
-            salt: Some(Salt::new(&salt).map_err(|error| wrong(&error))?),
-            hash: Some(Output::new(&hash).map_err(|error| wrong(&error))?),
-        };
+        let nobody = hashing::in_phc_form(&salt, &hash, &params).map_err(|error| wrong(&error))?;
         let turns = Arc::new(Semaphore::new(in_parallel.max(1)));
-        Ok(Passwords { host, params, turns, nobody: nobody.to_string().into() })
+        Ok(Passwords { host, params, turns, nobody: nobody.into() })
     }
 
     /// Waits for the right to compute a hash.
@@ -98,22 +86,18 @@ impl Passwords {
     pub(super) async fn hash(&self, turn: Turn, password: SecretString) -> Result<String> {
         let mut salt = [0; SALT_BYTES];
         self.host.random.fill(&mut salt);
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
+        let params = self.params.clone();
         let hashed = self
             .host
             .compute(move || {
-                let password = password.expose_secret().as_bytes();
-                let hashed = argon2.hash_password_with_salt(password, &salt);
+                let hashed = hashing::hash(password.expose_secret().as_bytes(), &salt, &params);
                 // Held here and not by the caller: a client that hangs up does
                 // not stop the computation, whose memory is what is counted.
                 drop(turn.0);
                 hashed
             })
             .await;
-        match hashed {
-            Ok(hash) => Ok(hash.to_string()),
-            Err(error) => Err(Error::internal(format!("a password could not be hashed: {error}"))),
-        }
+        hashed.map_err(|error| Error::internal(format!("a password could not be hashed: {error}")))
     }
 
     /// Whether the password is the one of the stored hash; `None`, an account
@@ -129,9 +113,7 @@ impl Passwords {
         let matches = self
             .host
             .compute(move || {
-                let password = password.expose_secret().as_bytes();
-                let matches = PasswordHash::new(&stored)
-                    .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok());
+                let matches = hashing::matches(password.expose_secret().as_bytes(), &stored);
                 drop(turn.0);
                 matches
             })
@@ -142,6 +124,8 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::phc::PasswordHash;
+
     use super::*;
     use crate::server::tests::fake;
 

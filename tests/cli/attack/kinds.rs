@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
-use super::Scale;
+use super::{Scale, guess_of};
 use crate::harness::place::random_id;
 use crate::harness::raw::{HELLO, Raw};
 
@@ -203,11 +203,7 @@ fn logins(attack: &Attack<'_>) -> usize {
     attack.repeat(attack.round(attack.target.scale.slow), |number| {
         let Ok(mut raw) = Raw::client(attack.address(number)) else { return 1 };
         for guess in 0..20 {
-            let name = format!("nobody-{number}-{guess}");
-            let token = format!("{number:064x}");
-            let login = json!({"login": {
-                "operation": random_id(), "name": name, "password": "guess guess", "token": token,
-            }});
+            let login = guess_of(&format!("nobody-{number}-{guess}"));
             if raw.ask(login).is_err() {
                 break;
             }

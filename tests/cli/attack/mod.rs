@@ -62,6 +62,13 @@ fn resident_kib(pid: u32) -> (u64, u64) {
     (field("VmHWM:"), field("VmRSS:"))
 }
 
+/// A login that nobody can have.
+fn guess_of(name: &str) -> serde_json::Value {
+    let token = random_id().replace('-', "").repeat(2);
+    let operation = random_id();
+    json!({"login": {"operation": operation, "name": name, "password": "guess guess", "token": token}})
+}
+
 /// Sends messages one after the other, and returns how long each took.
 fn send(honest: &mut Raw, to: &str, count: usize) -> Vec<Duration> {
     let mut took = Vec::new();
@@ -156,4 +163,33 @@ fn a_flood_of_connections_leaves_a_server_its_files() {
     assert!(one["error"].is_null(), "{status}");
     drop(strangers);
     drop(server);
+}
+
+/// Memory that a few hashes at a time need must not add up: an allocator that
+/// kept it for every thread held 650 MiB after as many logins as these.
+#[test]
+fn a_flood_of_logins_leaves_no_memory_behind() {
+    const EACH: usize = 5;
+    let cluster = Cluster::with(&[
+        ("FTCHAT_PASSWORDS_MEMORY_KIB", "19456"),
+        ("FTCHAT_LIMITS_FAILED_LOGIN_BURST", "1000"),
+    ]);
+    let address = &cluster.addresses()[0];
+    let (at_rest_kib, _) = resident_kib(cluster.pid(1));
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            scope.spawn(move || {
+                let mut raw = Raw::client(address).expect("a server answers");
+                for guess in 0..EACH {
+                    let name = format!("nobody-{number}-{guess}");
+                    let answer = raw.ask(guess_of(&name)).expect("an answer");
+                    assert_eq!(answer["error"]["code"], "login_refused", "{answer}");
+                }
+            });
+        }
+    });
+    let (most_kib, now_kib) = resident_kib(cluster.pid(1));
+    // Two hashes of 19 MiB at once, and what the server itself needs.
+    assert!(most_kib < at_rest_kib + 60 * 1024, "{at_rest_kib} KiB before, {most_kib} at most");
+    assert!(now_kib < at_rest_kib + 20 * 1024, "{at_rest_kib} KiB before, {now_kib} after");
 }
