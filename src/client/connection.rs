@@ -270,7 +270,7 @@ struct OutgoingLine<'a> {
 /// field: serde's `flatten`, which that type uses, builds each answer in memory
 /// twice.
 #[derive(serde::Deserialize)]
-struct IncomingLine {
+pub(super) struct IncomingLine {
     id: Option<u64>,
     result: Option<Answer>,
     error: Option<ErrorBody>,
@@ -374,10 +374,7 @@ async fn read_lines(mut reader: BufReader<ReadHalf<Stream>>, routes: Arc<Routes>
             Ok(false) => break Error::new(ErrorCode::Io, "closed the connection"),
             Err(error) => break error,
         }
-        let parsed = check_depth(&line).and_then(|()| {
-            serde_json::from_slice(&line).map_err(|error| garbage(&error.to_string()))
-        });
-        let delivered = match parsed {
+        let delivered = match parse_response(&line) {
             // The newline is not in `line`.
             Ok(parsed) => routes.deliver(parsed, line.len() + 1).await,
             Err(error) => Err(error),
@@ -389,7 +386,12 @@ async fn read_lines(mut reader: BufReader<ReadHalf<Stream>>, routes: Arc<Routes>
     routes.fail(error);
 }
 
-fn parse_hello(line: &[u8]) -> Result<ServerHello, Failure> {
+pub(super) fn parse_response(line: &[u8]) -> Result<IncomingLine, Error> {
+    check_depth(line)?;
+    serde_json::from_slice(line).map_err(|error| garbage(&error.to_string()))
+}
+
+pub(super) fn parse_hello(line: &[u8]) -> Result<ServerHello, Failure> {
     check_depth(line).map_err(Failure::Broken)?;
     if let Ok(hello) = serde_json::from_slice::<ServerHello>(line) {
         if hello.ftchat == PROTOCOL_VERSION {

@@ -44,6 +44,8 @@ pub(crate) mod fake;
 mod follow;
 #[cfg(test)]
 mod follow_tests;
+#[cfg(test)]
+mod fuzz;
 mod lines;
 mod pacing;
 mod pipeline;

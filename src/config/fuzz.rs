@@ -1,10 +1,11 @@
-//! Configuration files that somebody has mistyped.
+//! Configuration and key files that somebody has mistyped.
 
 use std::path::Path;
 
-use super::file;
+use super::{file, key_file};
 use crate::error::ErrorCode;
 use crate::protocol::fuzzing::{fuzz, lines};
+use crate::types::Digest;
 
 const WHOLE: &str = r#"
 servers = ["127.0.0.1:8091", "h:2"]
@@ -32,6 +33,17 @@ fn fuzz_configuration_files() {
         if let Err(error) = file::parse(Path::new("f.toml"), &text) {
             assert_eq!(error.code, ErrorCode::InvalidConfig);
             assert!(error.message.starts_with("f.toml:"), "names file and line: {error}");
+        }
+    });
+}
+
+#[test]
+fn fuzz_key_files() {
+    let corpus = lines([format!("{}\n", Digest([0xa7; 32])), format!(" {}", Digest([0; 32]))]);
+    fuzz("key files", &corpus, |bytes| {
+        if let Some(key) = key_file::parse(bytes) {
+            let text = String::from_utf8_lossy(bytes).to_lowercase();
+            assert_eq!(text.trim(), Digest(*key).to_string(), "one way to write a key");
         }
     });
 }

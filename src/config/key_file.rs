@@ -54,11 +54,16 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
         .take(256)
         .read_to_end(&mut bytes)
         .map_err(|error| Error::io("read the cluster key file", path, &error))?;
-    let text = std::str::from_utf8(&bytes).unwrap_or("");
-    match text.trim().parse::<Digest>() {
-        Ok(Digest(key)) => Ok(Zeroizing::new(key)),
-        Err(_) => refuse("does not hold 64 hexadecimal digits".to_string()),
+    match parse(&bytes) {
+        Some(key) => Ok(key),
+        None => refuse("does not hold 64 hexadecimal digits".to_string()),
     }
+}
+
+/// The key that is all a file holds, with white space around it at most.
+pub(super) fn parse(bytes: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    let Digest(key) = std::str::from_utf8(bytes).ok()?.trim().parse().ok()?;
+    Some(Zeroizing::new(key))
 }
 
 /// Writes a new key, durably, into a file that must not exist yet.

@@ -1,8 +1,13 @@
-//! Log entries and append frames that were changed under checksums that hold.
+//! What consensus keeps and says, changed under checksums that hold.
 
+use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse};
+
+use super::contest::Campaign;
 use super::entry;
-use super::network::decode_append;
-use crate::protocol::fuzzing::{fuzz, lines};
+use super::network::{Addressed, SnapshotBegin, decode_append};
+use super::proposer::ForwardReply;
+use super::types::{LogId, SnapshotMeta, TypeConfig, Vote};
+use crate::protocol::fuzzing::{Reads, fuzz, lines, reads_itself};
 use crate::storage::record;
 
 fn payloads() -> Vec<Vec<u8>> {
@@ -46,4 +51,56 @@ fn fuzz_append_frames() {
             assert!(request.entries.len() <= body.len() / 20);
         }
     });
+}
+
+/// The vote, how far the log is committed, snapshots' first records, and what
+/// replicas ask and answer.
+#[test]
+fn fuzz_votes_and_what_replicas_say() {
+    let vote = r#"{"leader_id":{"term":2,"node_id":4294967297},"committed":true}"#;
+    let log_id = r#"{"leader_id":{"term":2,"node_id":4294967297},"index":7}"#;
+    let membership = format!(
+        r#"{{"log_id":{log_id},"membership":{{"configs":[[4294967297]],"nodes":{{"4294967297":{{"addr":""}}}}}}}}"#
+    );
+    let meta = format!(r#"{{"last_log_id":{log_id},"last_membership":{membership}}}"#);
+    let to = |message: String| format!(r#"{{"to":4294967297,"message":{message}}}"#);
+    let readers: [(String, Reads); 10] = [
+        (vote.to_string(), reads_itself::<Vote>),
+        (log_id.to_string(), reads_itself::<LogId>),
+        (meta.clone(), reads_itself::<SnapshotMeta>),
+        (
+            to(format!(r#"{{"vote":{vote},"last_log_id":{log_id}}}"#)),
+            reads_itself::<Addressed<VoteRequest<TypeConfig>>>,
+        ),
+        (
+            format!(r#"{{"vote":{vote},"vote_granted":true,"last_log_id":null}}"#),
+            reads_itself::<VoteResponse<TypeConfig>>,
+        ),
+        (
+            to(format!(r#"{{"vote":{vote},"meta":{meta}}}"#)),
+            reads_itself::<Addressed<SnapshotBegin>>,
+        ),
+        (to(format!(r#"{{"said":{vote},"term":9}}"#)), reads_itself::<Addressed<Campaign>>),
+        (
+            to(format!(
+                r#"{{"from_leader":{vote},"to_node_id":4294967297,"last_log_id":{log_id}}}"#
+            )),
+            reads_itself::<Addressed<TransferLeaderRequest<TypeConfig>>>,
+        ),
+        (format!(r#"{{"HigherVote":{vote}}}"#), reads_itself::<AppendEntriesResponse<TypeConfig>>),
+        (
+            r#"{"results":[{"error":{"code":"unavailable","message":"m","retryable":true}}]}"#
+                .to_string(),
+            reads_itself::<ForwardReply>,
+        ),
+    ];
+    for (real, reads) in &readers {
+        reads(real.as_bytes()).unwrap_or_else(|error| panic!("{real}: {error}"));
+    }
+    let corpus = lines(readers.iter().map(|(real, _)| real));
+    let mut read = 0;
+    fuzz("votes and calls", &corpus, |line| {
+        read += readers.iter().filter(|(_, reads)| reads(line).is_ok()).count();
+    });
+    assert!(read > readers.len(), "not all changes are so wild: {read} were read");
 }

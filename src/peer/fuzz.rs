@@ -4,8 +4,11 @@ use super::handshake::{Credentials, answer, call};
 use super::key::ClusterKey;
 use crate::error::ErrorCode;
 use crate::host::Host;
-use crate::protocol::fuzzing::{fuzz, lines};
-use crate::protocol::peer::{CallLine, Introduction, ReplyLine};
+use crate::protocol::fuzzing::{Reads, fuzz, lines, reads_itself};
+use crate::protocol::peer::{
+    Admit, Backup, BackupHead, CallLine, Found, Introduction, Joined, Lead, Release, ReplyLine,
+    RestoreProgress, Standing,
+};
 use crate::types::{Digest, ReplicaId, Uuid};
 
 fn credentials(replica: u32) -> Credentials {
@@ -77,4 +80,42 @@ fn fuzz_frames() {
             assert!(frame.ok.is_none_or(|ok| ok.get().len() <= line.len()));
         }
     });
+}
+
+/// What replicas ask each other, and answer, beside the calls of consensus.
+#[test]
+fn fuzz_bodies() {
+    let id = Uuid::from_u128(9);
+    let own = format!(r#""replica":1,"cluster":"{id}","lineage":"{id}","incarnation":1"#);
+    let readers: [(String, Reads); 9] = [
+        (format!(r#"{{"from":{{{own}}},"begun":true}}"#), reads_itself::<Standing>),
+        (format!(r#"{{"cluster":"{id}","lineage":"{id}"}}"#), reads_itself::<Found>),
+        (
+            format!(r#"{{"cluster":"{id}","lineage":"{id}","incarnation":4}}"#),
+            reads_itself::<Joined>,
+        ),
+        (r#"{"node":4294967297}"#.to_string(), reads_itself::<Admit>),
+        (r#"{"replica":1}"#.to_string(), reads_itself::<Lead>),
+        (r#"{"confirmed":true}"#.to_string(), reads_itself::<Backup>),
+        (
+            format!(
+                r#"{{"cluster":"{id}","index":9,"at":"2026-11-23T20:34:35.863Z","state_hash":"a","accounts":1,"messages":2}}"#
+            ),
+            reads_itself::<BackupHead>,
+        ),
+        (r#"{"lines":7,"done":false}"#.to_string(), reads_itself::<RestoreProgress>),
+        (
+            r#"{"replica":1,"path":"/p","lock":{"device":1,"inode":2}}"#.to_string(),
+            reads_itself::<Release>,
+        ),
+    ];
+    for (real, reads) in &readers {
+        reads(real.as_bytes()).unwrap_or_else(|error| panic!("{real}: {error}"));
+    }
+    let corpus = lines(readers.iter().map(|(real, _)| real));
+    let mut read = 0;
+    fuzz("bodies of calls", &corpus, |line| {
+        read += readers.iter().filter(|(_, reads)| reads(line).is_ok()).count();
+    });
+    assert!(read > readers.len(), "not all changes are so wild: {read} were read");
 }

@@ -13,6 +13,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 const CASES: u64 = 2_000;
 
 /// Pieces that parsers are known to stumble over.
@@ -159,6 +162,24 @@ pub fn fuzz(name: &str, corpus: &[Vec<u8>], mut parse: impl FnMut(&[u8])) {
             String::from_utf8_lossy(&line)
         );
     }
+}
+
+/// [`reads_itself`] of some type.
+pub type Reads = fn(&[u8]) -> serde_json::Result<()>;
+
+/// Whether a line is a `T`; if so, what is written of it must read as the same.
+///
+/// # Errors
+/// It is none.
+///
+/// # Panics
+/// When it reads as another.
+pub fn reads_itself<T: Serialize + DeserializeOwned>(line: &[u8]) -> serde_json::Result<()> {
+    let value: T = serde_json::from_slice(line)?;
+    let written = serde_json::to_vec(&value).expect("plain data serializes");
+    let again: T = serde_json::from_slice(&written).expect("own form");
+    assert_eq!(serde_json::to_vec(&again).expect("plain data serializes"), written);
+    Ok(())
 }
 
 /// Lines of a corpus.
