@@ -6,12 +6,13 @@
 //!     cargo test --profile campaign --test sim -- campaign --nocapture
 //! ```
 //!
-//! (the profile is faster, and checks itself as the ordinary one does) plays seeds 1 to 20,000, each by the recipe that its number stands for
-//! ([`recipes::of_seed`]), and adds a line to the tally for every [`BLOCK`] seeds.
-//! Started again with the same tally it plays only what is missing, and the sums
-//! at the end are over all of it. A tally belongs to one build: begin a new one
-//! with every change. `FTCHAT_SIM_THREADS` says how many worlds are played at
-//! once.
+//! (the profile is faster, and checks itself as the ordinary one does, but for the
+//! engine's check of all its state at every look) plays seeds 1 to 20,000, each by
+//! the recipe that its number stands for ([`recipes::of_seed`]), and adds a line to
+//! the tally for every [`BLOCK`] seeds. Started again with the same tally it plays
+//! only what is missing, and the sums at the end are over all of it. A tally belongs
+//! to one build: begin a new one with every change. `FTCHAT_SIM_THREADS` says how
+//! many worlds are played at once.
 //!
 //! Without variables it is what every test run plays: [`SEEDS_DEFAULT`] seeds of
 //! fifteen simulated seconds.
