@@ -15,8 +15,9 @@
 //! ```
 //!
 //! The second plays any number of seeds on as many threads as
-//! `FTCHAT_SIM_THREADS` says, and goes on where its tally ends. A replay shows the wire, the disks and the program's own log
-//! (`FTCHAT_SIM_LOG=openraft=debug`, `FTCHAT_SIM_LINES=100000`).
+//! `FTCHAT_SIM_THREADS` says, and goes on where its tally ends. A replay shows the
+//! wire, the disks and the program's own log (`FTCHAT_SIM_LOG=openraft=debug`,
+//! `FTCHAT_SIM_LINES=100000`).
 //!
 //! - [`random`], [`clock`], [`disk`], [`network`]: the seams.
 //! - [`seat`], [`process`], [`world`]: who reaches them, how processes run and
@@ -26,6 +27,7 @@
 //! - [`toy`]: a small service with planted bugs, which the oracle must find.
 //! - [`cluster`], [`recipes`]: the real program, and what is done to it.
 //! - [`seeds`], [`campaign`]: a few seeds of each recipe, any number of all.
+//! - [`regressions`]: seeds that failed once, and why.
 //! - [`planted`]: bugs in the real program, which must be found as well.
 
 #![allow(unexpected_cfgs, reason = "tokio_unstable is set by a compiler flag, not by Cargo.toml")]
@@ -49,6 +51,7 @@ mod planted;
 mod process;
 mod random;
 mod recipes;
+mod regressions;
 mod seat;
 mod seeds;
 mod toy;

@@ -7,6 +7,7 @@
 //! state, and what they show is what the history allows.
 
 mod frozen;
+mod full;
 mod hint;
 mod person;
 mod server;

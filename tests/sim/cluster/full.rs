@@ -1,0 +1,72 @@
+//! A server dies on a full disk, where nobody can take its replica over for good.
+//!
+//! Whoever adopts notes in the directory that it was opened; where there is no
+//! room for that, the replica cannot run, and its directory must be left as it
+//! was found, unlocked: its owner comes back to it when there is room again.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::swift::{begin_steady, check, note};
+use super::{Report, conclude};
+use crate::seeds::{in_parallel, number};
+use crate::trace::TraceOptions;
+use crate::world::{History, simulate};
+
+/// How long the disk stays full.
+const FULL_MS: u64 = 2_000;
+
+/// Within which the owner runs its replica again once it is back.
+const BACK_WITHIN_MS: u64 = 5_000;
+
+/// Worlds in an ordinary test run.
+const SEEDS: u64 = 12;
+
+/// The disk of the host fills up, a server dies, and is started when there is
+/// room again.
+fn play(seed: u64) -> History<Report> {
+    // With the program's log, which tells what was tried.
+    simulate(seed, TraceOptions { lines_max: 100_000, details: true }, |world| {
+        let (mut cluster, mut nemesis, mut report) = begin_steady(world);
+        world.run_for_ms(500 + seed % 500);
+        let dead = (seed % 3) as usize;
+        let (program, machine) = (cluster.servers[dead].program, cluster.servers[dead].machine);
+        // Room for none, some or all of what an adoption writes.
+        let room = seed * 61 % 1_000;
+        world.with(|state| {
+            let disk = &mut state.machines[machine.0].disk;
+            disk.quota_bytes = Some(disk.used_in_all() + room);
+        });
+        world.kill(program);
+        world.run_for_ms(FULL_MS);
+        world.with(|state| state.machines[machine.0].disk.quota_bytes = None);
+        world.run_for_ms(seed * 97 % 1_500);
+        world.start(program);
+        let back = world.run_until(BACK_WITHIN_MS, |_| {
+            cluster.observed(|observed| observed.hosting.get(&dead) == Some(&1))
+        });
+        let what =
+            format!("its owner does not run the replica {BACK_WITHIN_MS} ms after its start");
+        report.expect(back, &what);
+        conclude(world, &mut cluster, &mut nemesis, report, false)
+    })
+}
+
+#[test]
+fn a_replica_that_could_not_be_adopted_waits_for_its_owner() {
+    let first = number("FTCHAT_SIM_FROM", 1);
+    let seeds: Vec<u64> = (first..first + number("FTCHAT_SIM_SEEDS", SEEDS)).collect();
+    let (wrong, failed) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    in_parallel(&seeds, |seed| {
+        let history = play(*seed);
+        let tells = |line: &String| {
+            line.contains("cannot go on") && line.contains("identity.json.tmp: no space left")
+        };
+        failed.fetch_add(usize::from(history.lines.iter().any(tells)), Ordering::Relaxed);
+        note(&wrong, &format!("world {seed}"), history);
+    });
+    let failed = failed.into_inner();
+    println!("in {failed} of {} worlds there was no room to adopt", seeds.len());
+    check(wrong, seeds.len());
+    assert!(failed > 0, "there was always room to adopt");
+}

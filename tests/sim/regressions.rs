@@ -1,0 +1,36 @@
+//! Seeds that failed once, by the name of what they found, with their stories.
+//!
+//! A seed is one history of one build: every change of the code makes another of
+//! it, and of what it once met, only the neighbourhood is left. So a seed that
+//! failed is played for ever after, here, and what it found is also kept as a
+//! scenario of its own wherever it was a fault of the program.
+
+use crate::cluster::play;
+use crate::recipes::{DISKS, HARD_TIMES, Recipe};
+use crate::seeds::{in_parallel, replay_command};
+use crate::trace::TraceOptions;
+
+/// Name, recipe and seed; the story stands above each.
+const REGRESSIONS: &[(&str, Recipe, u64)] = &[
+    // Two of three directories were wiped before the first entry of the new cluster
+    // was written anywhere. What was left was no cluster that could be repaired,
+    // and its servers rightly waited for people. The fault was the nemesis's: it
+    // now takes no disk before every replica and every person has begun.
+    ("a cluster is lost while it is founded", DISKS, 168),
+    // A server died on a full disk, and whoever took its replica over could not note
+    // in the directory that it had been opened. The attempt ended there, and forgot
+    // to stop the consensus that it had just loaded: that held the log, the log held
+    // the lock, and the owner waited for its own directory for ever. Whatever an
+    // adoption has opened is closed now on every way out of it. The scenario is
+    // `cluster/full.rs`.
+    ("an adoption without room keeps the lock", HARD_TIMES, 1),
+];
+
+#[test]
+fn what_failed_once_holds() {
+    in_parallel(REGRESSIONS, |(name, recipe, seed)| {
+        let history = play(*seed, recipe, None, TraceOptions::default());
+        let defects = [history.value.violations, history.failures].concat();
+        assert!(defects.is_empty(), "{name}: {defects:#?}\n{}", replay_command(*seed, recipe));
+    });
+}
