@@ -18,10 +18,11 @@ fn texts(value: &toml::Value) -> BTreeSet<String> {
     list.iter().map(|item| item.as_str().expect("a text").to_string()).collect()
 }
 
-/// Every package that `Cargo.lock` names, as cargo describes it.
+/// Every package that `Cargo.lock` names, as cargo describes it. It fetches what
+/// was never built here, such as packages for other systems.
 fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo");
