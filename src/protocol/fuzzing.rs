@@ -8,8 +8,11 @@
 //! beginning:
 //!
 //! ```text
-//! FTCHAT_FUZZ_CASES=1000000 cargo test --release --lib fuzz
+//! FTCHAT_FUZZ_CASES=1000000 cargo test --profile campaign --lib fuzz
 //! ```
+//!
+//! (a minute for most, much longer for those that write files: whole directories,
+//! backups, kept sessions.)
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
