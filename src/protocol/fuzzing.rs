@@ -185,6 +185,23 @@ pub fn reads_itself<T: Serialize + DeserializeOwned>(line: &[u8]) -> serde_json:
     Ok(())
 }
 
+/// Hands real lines, each with its reader, to [`fuzz`], and every changed line to
+/// all readers.
+///
+/// # Panics
+/// When a reader does, or refuses its real line.
+pub fn fuzz_readers(name: &str, readers: &[(String, Reads)]) {
+    for (real, reads) in readers {
+        reads(real.as_bytes()).unwrap_or_else(|error| panic!("{real}: {error}"));
+    }
+    let corpus = lines(readers.iter().map(|(real, _)| real));
+    let mut read = 0;
+    fuzz(name, &corpus, |line| {
+        read += readers.iter().filter(|(_, reads)| reads(line).is_ok()).count();
+    });
+    assert!(read > readers.len(), "not all changes are so wild: {read} were read");
+}
+
 /// Lines of a corpus.
 pub fn lines<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Vec<Vec<u8>> {
     lines.into_iter().map(|line| line.as_ref().to_vec()).collect()
