@@ -4,10 +4,10 @@
 //! free. glibc would keep them. It gives a large block a mapping of its own, which
 //! ends with the block, but learns from the first one that is freed, and puts
 //! blocks of up to that size into the arenas of its threads from then on
-//! (`mallopt(3)`, `M_MMAP_THRESHOLD`), where freed memory may stay: a flood of
-//! logins took 829 MiB with never more than two hashes under way. What it learns
-//! ends at 32 MiB. So the memory of a hash is asked for as a larger block, of
-//! which no more is written than the hash needs; the rest is address space.
+//! (`mallopt(3)`, `M_MMAP_THRESHOLD`), where freed memory may stay: a hundred
+//! logins left 650 MiB in a server, with never more than two hashes under way. What
+//! it learns ends at 32 MiB. So the memory of a hash is asked for as a larger block,
+//! of which no more is written than the hash needs; the rest is address space.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -24,7 +24,7 @@ const MAPPED_MIN_BYTES: usize = 33 * 1024 * 1024;
 /// The hash of a password with a salt, in PHC form.
 ///
 /// # Errors
-/// Of Argon2: a password of 4 GiB or more.
+/// Of Argon2: no memory, a password of 4 GiB or more.
 pub(super) fn hash(password: &[u8], salt: &[u8], params: &Params) -> Result<String, String> {
     let hash = compute(password, salt, params, HASH_BYTES).map_err(|error| error.to_string())?;
     in_phc_form(salt, &hash, params)
@@ -69,7 +69,10 @@ fn compute(
 ) -> argon2::Result<Vec<u8>> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
     let (count, mut hash) = (params.block_count(), vec![0; hash_bytes]);
-    let mut memory = Vec::with_capacity(count.max(MAPPED_MIN_BYTES / Block::SIZE));
+    let mut memory = Vec::new();
+    memory
+        .try_reserve_exact(count.max(MAPPED_MIN_BYTES / Block::SIZE))
+        .map_err(|_| argon2::Error::OutOfMemory)?;
     memory.resize(count, Block::new());
     argon2.hash_password_into_with_memory(password, salt, &mut hash, &mut memory)?;
     Ok(hash)

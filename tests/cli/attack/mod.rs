@@ -165,8 +165,8 @@ fn a_flood_of_connections_leaves_a_server_its_files() {
     drop(server);
 }
 
-/// Memory that a few hashes at a time need must not add up: an allocator that
-/// kept it for every thread held 650 MiB after as many logins as these.
+/// Memory that a few hashes at a time need must not add up. An allocator that kept
+/// it for its threads held 650 MiB after a hundred logins at each server.
 #[test]
 fn a_flood_of_logins_leaves_no_memory_behind() {
     const EACH: usize = 5;
