@@ -21,6 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorCode};
+use crate::types::deserialize_text;
 
 /// Fingerprint of a state: equal on replicas that have applied the same log.
 /// Written as 32 hexadecimal digits.
@@ -67,8 +68,7 @@ impl Serialize for StateHash {
 
 impl<'de> Deserialize<'de> for StateHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserialize_text(deserializer, "32 hexadecimal digits", str::parse)
     }
 }
 

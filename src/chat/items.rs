@@ -9,7 +9,7 @@ use super::chunks::{Chunks, Item};
 use super::hash::{Encoder, Kind, StateHash};
 use super::operation::{Outcome, SessionNumber};
 use super::restoring::{self, Staged};
-use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
 
 /// An account's number within the state; counts from 1, never reused.
 pub(super) type AccountNumber = u64;
@@ -35,12 +35,30 @@ impl Label {
     }
 }
 
-/// To whom a message went. Messages to one account alone share one of these.
-pub(super) struct Recipients(pub(super) Box<[Arc<Label>]>);
+/// To whom a message went.
+pub(super) struct Recipients {
+    pub(super) labels: Box<[Arc<Label>]>,
+    /// The name of the only one. Those of many would take five times as much
+    /// memory as their labels, so they are listed when they are asked for.
+    alone: Option<Names>,
+}
 
 impl Recipients {
-    pub(super) fn names(&self) -> Vec<AccountName> {
-        self.0.iter().map(|label| label.name.clone()).collect()
+    /// One account alone. All messages to it share this.
+    pub(super) fn one(label: Arc<Label>) -> Arc<Recipients> {
+        let alone = Some(Names::from_iter([label.name.clone()]));
+        Arc::new(Recipients { labels: Box::new([label]), alone })
+    }
+
+    pub(super) fn many(labels: Vec<Arc<Label>>) -> Arc<Recipients> {
+        Arc::new(Recipients { labels: labels.into(), alone: None })
+    }
+
+    pub(super) fn names(&self) -> Names {
+        match &self.alone {
+            Some(name) => name.clone(),
+            None => self.labels.iter().map(|label| label.name.clone()).collect(),
+        }
     }
 }
 
@@ -64,7 +82,7 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn new(label: Arc<Label>, password_hash: Arc<str>) -> Account {
         Account {
-            alone: Arc::new(Recipients(Box::new([label.clone()]))),
+            alone: Recipients::one(label.clone()),
             label,
             password_hash,
             gone: false,
@@ -139,8 +157,8 @@ impl Message {
             .fixed(self.id.as_bytes())
             .number(self.at.0)
             .fixed(&self.from.digest.to_le_bytes())
-            .number(self.to.0.len() as u64);
-        for label in &self.to.0 {
+            .number(self.to.labels.len() as u64);
+        for label in &self.to.labels {
             encoder = encoder.fixed(&label.digest.to_le_bytes());
         }
         encoder.text(&self.text).finish()

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{
     IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES,
 };
-use crate::types::{AccountName, Timestamp, Uuid};
+use crate::types::{AccountName, FoldedName, Timestamp, Uuid};
 
 /// Missing recipients that a refusal names.
 const MISSING_NAMED: usize = 3;
@@ -34,7 +34,7 @@ impl State {
         };
         self.data.counters.last_seq += 1;
         let seq = self.data.counters.last_seq;
-        for recipient in &to.0 {
+        for recipient in &to.labels {
             let entry = InboxEntry::new(seq, false);
             self.data.sum.add(entry.digest(recipient.number));
             self.data.update_account(recipient.number, |account| account.inbox.push(entry));
@@ -45,7 +45,7 @@ impl State {
         self.data.update_account(sender, |account| account.sent.push(entry));
         effects.sent.push((from.account, seq));
         // At most RECIPIENTS_MAX inboxes and one sent list.
-        let holders = to.0.len() as u32 + 1;
+        let holders = to.labels.len() as u32 + 1;
         let message = Message { seq, id, at, from, to, text: text.into(), holders };
         let outcome = message.outcome();
         self.data.sum.add(message.digest());
@@ -56,6 +56,12 @@ impl State {
 
     /// The accounts of all names, each once, or none.
     fn recipients(&self, names: &[AccountName]) -> Result<Arc<Recipients>> {
+        if let [name] = names
+            && let Some(label) = self.names.get(name.folded().as_str())
+            && let Some(account) = self.data.accounts.get(label.number)
+        {
+            return Ok(account.alone.clone());
+        }
         let folded = distinct_folded(names);
         if folded.is_empty() {
             return Err(Error::new(ErrorCode::InvalidRequest, "a message needs a recipient"));
@@ -83,9 +89,10 @@ impl State {
         if let [label] = labels.as_slice()
             && let Some(account) = self.data.accounts.get(label.number)
         {
+            // The same name more than once.
             return Ok(account.alone.clone());
         }
-        Ok(Arc::new(Recipients(labels.into())))
+        Ok(Recipients::many(labels))
     }
 
     pub(super) fn mark_read(&mut self, owner: AccountNumber, seqs: &[u64]) -> Result<Outcome> {
@@ -263,8 +270,8 @@ fn check_count(count: usize) -> Result<()> {
 }
 
 /// Names the missing ones as the sender wrote them, the first few.
-fn unknown_accounts(names: &[AccountName], missing: &[&String]) -> Error {
-    let written = |folded: &&&String| {
+fn unknown_accounts(names: &[AccountName], missing: &[&FoldedName]) -> Error {
+    let written = |folded: &&&FoldedName| {
         let name = names.iter().find(|name| name.as_str().eq_ignore_ascii_case(folded));
         name.map_or_else(|| folded.to_string(), AccountName::to_string)
     };

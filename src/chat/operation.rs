@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::restoring::RestoreStep;
 use crate::error::{Error, ErrorBody};
-use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
 
 /// The payload of a log entry: operations that share one entry, one fdatasync
 /// and one time-stamp, and are applied in order.
@@ -118,7 +118,7 @@ pub enum Outcome {
         /// When it was taken.
         at: Timestamp,
         /// Recipients as they write themselves, each once.
-        to: Vec<AccountName>,
+        to: Names,
     },
     /// Of `MarkRead`.
     Marked {

@@ -14,7 +14,7 @@ use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{ID_PREFIX_MIN_DIGITS, QUERY_SCAN_MAX};
 use crate::protocol::client::{self, InboxQuery, Which};
-use crate::types::{AccountName, Digest, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Names, Timestamp, Uuid};
 
 /// A session that is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,6 +239,24 @@ impl State {
         found.into_iter().collect()
     }
 
+    /// To whom a message went. A message to a thousand accounts that follow is
+    /// asked for a thousand times within a moment, so its list is kept until
+    /// another such message is asked for.
+    fn names_of(&self, message: &Message) -> Names {
+        if message.to.labels.len() == 1 {
+            return message.to.names();
+        }
+        let mut listed = self.listed.lock().expect("no panic while held");
+        match &*listed {
+            Some((seq, names)) if *seq == message.seq => names.clone(),
+            _ => {
+                let names = message.to.names();
+                *listed = Some((message.seq, names.clone()));
+                names
+            }
+        }
+    }
+
     /// The last message's place in the total order, 0 before the first.
     pub fn last_seq(&self) -> u64 {
         self.data.counters.last_seq
@@ -357,7 +375,7 @@ impl<'a> Scan<'a> {
         self.page.messages.push(client::Message {
             id: message.id,
             from: message.from.name.clone(),
-            to: message.to.names(),
+            to: self.state.names_of(message),
             text: message.text.to_string(),
             at: message.at,
             seq,

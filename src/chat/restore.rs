@@ -194,7 +194,7 @@ impl Restore {
         if gone {
             state.gone.insert(number);
         } else {
-            let taken = state.names.insert(name.folded().into(), label.clone()).is_some();
+            let taken = state.names.insert(name.folded().as_str().into(), label.clone()).is_some();
             if state.numbers.insert(uuid, number).is_some() || taken {
                 return corrupted(format!("account {number} has the name or identity of another"));
             }
@@ -246,7 +246,7 @@ impl Restore {
             [one] => match self.alone.get(one) {
                 Some(alone) => alone.clone(),
                 None => {
-                    let alone = Arc::new(Recipients(Box::new([self.find_label(*one)?])));
+                    let alone = Recipients::one(self.find_label(*one)?);
                     self.alone.insert(*one, alone.clone());
                     alone
                 }
@@ -254,7 +254,7 @@ impl Restore {
             many => {
                 let labels: Result<_> =
                     many.iter().map(|number| self.find_label(*number)).collect();
-                Arc::new(Recipients(labels?))
+                Recipients::many(labels?)
             }
         };
         let message = Message { seq, id, at, from, to, text: Box::from(text), holders: 0 };

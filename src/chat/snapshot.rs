@@ -79,7 +79,7 @@ impl View {
         let mut told: BTreeSet<u64> = BTreeSet::new();
         self.data.messages.iter().flat_map(move |message| {
             let mut pieces = Vec::with_capacity(1);
-            for label in message.to.0.iter().chain([&message.from]) {
+            for label in message.to.labels.iter().chain([&message.from]) {
                 if self.data.accounts.get(label.number).is_none() && told.insert(label.number) {
                     pieces.push(label_piece(label));
                 }
@@ -134,7 +134,7 @@ fn message_piece(message: &Message) -> Piece {
             id: message.id,
             at: message.at,
             from: message.from.number,
-            to: message.to.0.iter().map(|label| label.number).collect(),
+            to: message.to.labels.iter().map(|label| label.number).collect(),
             text: Cow::Borrowed(&message.text),
         },
     )

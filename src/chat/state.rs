@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::effects::Effects;
 use super::hash::StateHash;
@@ -14,7 +14,7 @@ use super::window::fingerprint;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX};
 use crate::planted::{self, Bug};
-use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
 
 /// The replicated state: what all operations of the log so far have made.
 ///
@@ -39,6 +39,8 @@ pub struct State {
     pub(super) last_serial: u64,
     /// Made from the staged lines.
     pub(super) restore: Option<Box<Restore>>,
+    /// See [`State::names_of`].
+    pub(super) listed: Mutex<Option<(u64, Names)>>,
 }
 
 /// On whose authority an operation is applied.
@@ -88,6 +90,7 @@ impl State {
             window_ids: BTreeMap::new(),
             last_serial: 0,
             restore: None,
+            listed: Mutex::new(None),
         }
     }
 
@@ -249,7 +252,7 @@ impl State {
         self.data.sum.add(account.digest());
         self.data.accounts.push(Arc::new(account));
         self.numbers.insert(uuid, number);
-        self.names.insert(folded.into(), label);
+        self.names.insert(folded.as_str().into(), label);
         Ok(self.open_session(number, uuid, token_hash, expires, effects))
     }
 

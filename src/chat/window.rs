@@ -28,15 +28,15 @@ use super::operation::{Action, Operation, Outcome};
 use super::restoring;
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
-use crate::types::AccountName;
+use crate::types::{AccountName, FoldedName};
 
 /// Folded names in the order of their first mention, each once.
-pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<String> {
+pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<FoldedName> {
     if let [name] = names {
         return vec![name.folded()];
     }
     let mut seen = BTreeSet::new();
-    names.iter().map(AccountName::folded).filter(|name| seen.insert(name.clone())).collect()
+    names.iter().map(AccountName::folded).filter(|name| seen.insert(*name)).collect()
 }
 
 /// Fingerprint of what an operation asks for, apart from who asks.
@@ -57,7 +57,7 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         // Here the session is what it is about.
         Action::CloseSession { session } => encoder.number(3).number(*session),
         Action::Send { to, text, session: _ } => {
-            return send_fingerprint(distinct_folded(to).iter().map(String::as_str), text);
+            return send_fingerprint(distinct_folded(to).iter().map(|name| name.as_str()), text);
         }
         Action::MarkRead { seqs, session: _ } => {
             seqs.iter().fold(encoder.number(5), |encoder, seq| encoder.number(*seq))
@@ -123,13 +123,13 @@ impl State {
 
     /// Remembers a message whose last copy is going.
     pub(super) fn remember_message(&mut self, index: u64, message: &Message) {
-        let folded: Vec<String> = message.to.0.iter().map(|label| label.name.folded()).collect();
+        let folded: Vec<_> = message.to.labels.iter().map(|label| label.name.folded()).collect();
         self.remember(Remembered {
             serial: 0,
             id: message.id,
             index,
             actor: Some(message.from.account),
-            fingerprint: send_fingerprint(folded.iter().map(String::as_str), &message.text),
+            fingerprint: send_fingerprint(folded.iter().map(|name| name.as_str()), &message.text),
             outcome: message.outcome(),
         });
     }
@@ -156,10 +156,10 @@ fn is_content_of(action: &Action, message: &Message) -> bool {
     };
     **text == *message.text && {
         let folded = distinct_folded(to);
-        folded.len() == message.to.0.len()
+        folded.len() == message.to.labels.len()
             && folded
                 .iter()
-                .zip(&message.to.0)
+                .zip(&message.to.labels)
                 .all(|(asked, label)| label.name.as_str().eq_ignore_ascii_case(asked))
     }
 }

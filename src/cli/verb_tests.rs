@@ -14,7 +14,7 @@ use crate::output::{Buffer, Closed, Printer, Streams};
 use crate::protocol::client::{
     Answer, Event, InboxQuery, Message, Request, Sent, SessionInfo, Which,
 };
-use crate::types::{AccountName, Timestamp, Uuid};
+use crate::types::{AccountName, Names, Timestamp, Uuid};
 
 /// One user's service: an inbox of seven messages, `alice` and her session.
 struct Service {
@@ -36,7 +36,7 @@ impl Service {
         let message = |seq: u64| Message {
             id: Uuid::from_u128(u128::from(seq) << 96),
             from: name("bob"),
-            to: vec![name("alice")],
+            to: Names::from_iter([name("alice")]),
             text: format!("text {seq}"),
             at: Timestamp(seq),
             seq,

@@ -9,14 +9,14 @@ use super::fake::{self, FakeNetwork, Reaction, addresses};
 use super::{Client, Follow, FollowNotice};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::client::{Event, InboxQuery, Message, Request};
-use crate::types::{AccountName, Timestamp, Uuid};
+use crate::types::{AccountName, Names, Timestamp, Uuid};
 
 fn message(seq: u64) -> Message {
     let name = |name| AccountName::new(name).expect("valid");
     Message {
         id: Uuid::from_u128(u128::from(seq)),
         from: name("alice"),
-        to: vec![name("bob")],
+        to: Names::from_iter([name("bob")]),
         text: format!("message {seq}"),
         at: Timestamp(seq),
         seq,

@@ -10,7 +10,7 @@ use super::pacing::answer_limit;
 use super::{Client, Pipeline, PipelineSummary};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::client::{Answer, Request, Sent};
-use crate::types::{Timestamp, Uuid};
+use crate::types::{Names, Timestamp, Uuid};
 
 const BASE: Uuid = Uuid::from_u128(99);
 type Report = fn(&Sent) -> Result<()>;
@@ -31,7 +31,14 @@ impl Log {
             self.texts.push(text.clone());
         }
         let (id, at) = (*operation, Timestamp(0));
-        Reaction::Answer(Answer::Sent(Sent { id, to: vec![], at, seq, copies: 2, replicas: 3 }))
+        Reaction::Answer(Answer::Sent(Sent {
+            id,
+            to: Names::from_iter([]),
+            at,
+            seq,
+            copies: 2,
+            replicas: 3,
+        }))
     }
 }
 

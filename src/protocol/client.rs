@@ -19,7 +19,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorBody;
-use crate::types::{AccountName, Address, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Address, Names, ReplicaId, Timestamp, Uuid};
 
 /// First line of a client's connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -308,7 +308,7 @@ pub struct Sent {
     /// The message's id.
     pub id: Uuid,
     /// Recipients as they write themselves.
-    pub to: Vec<AccountName>,
+    pub to: Names,
     /// When the leader took it.
     pub at: Timestamp,
     /// Its place in the cluster's total order.
@@ -327,7 +327,7 @@ pub struct Message {
     /// Who sent it, as named then.
     pub from: AccountName,
     /// To whom, as named then.
-    pub to: Vec<AccountName>,
+    pub to: Names,
     /// What.
     pub text: String,
     /// When the leader took it.

@@ -22,7 +22,7 @@ fn a_message_to_several_accounts_is_kept_once_and_seen_by_all() {
         let [message] = page.messages.as_slice() else { panic!("one message") };
         assert_eq!((message.id, message.seq, message.read), (id, 1, false));
         assert_eq!((message.from.as_str(), message.text.as_str()), ("Alice", "hello"));
-        assert_eq!(message.to, names(&["bob", "carol", "alice"]));
+        assert_eq!(*message.to, names(&["bob", "carol", "alice"]));
     }
     assert_eq!(chat.texts(alice, Which::Sent), ["hello"]);
     assert_eq!(chat.texts(bob, Which::Sent), [""; 0]);

@@ -60,8 +60,8 @@ pub(super) fn plain(outcome: &Outcome) -> Result<Outcome, ErrorCode> {
 fn folded_once(to: &[AccountName]) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
     for name in to {
-        if !list.contains(&name.folded()) {
-            list.push(name.folded());
+        if !list.contains(&name.folded().to_string()) {
+            list.push(name.folded().to_string());
         }
     }
     list
@@ -221,7 +221,7 @@ impl Model {
         }
         let mut recipients = Vec::new();
         for name in folded_once(to) {
-            match self.accounts.iter().position(|account| account.name.folded() == name) {
+            match self.accounts.iter().position(|account| account.name.folded().as_str() == name) {
                 Some(place) => recipients.push(place),
                 None => return refuse(ErrorCode::UnknownAccount),
             }
@@ -234,7 +234,8 @@ impl Model {
         let sender = self.account(me).expect("the session's");
         sender.sent.push(seq);
         let from = sender.name.clone();
-        let (text, outcome) = (text.to_string(), Outcome::Sent { seq, at, to: to.clone() });
+        let (text, outcome) =
+            (text.to_string(), Outcome::Sent { seq, at, to: to.iter().cloned().collect() });
         self.messages.insert(seq, ModelMessage { id, at, from, to, text });
         outcome
     }

@@ -170,7 +170,7 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                         client::Message {
                             id: message.id,
                             from: message.from.clone(),
-                            to: message.to.clone(),
+                            to: message.to.iter().cloned().collect(),
                             text: message.text.clone(),
                             at: message.at,
                             seq,

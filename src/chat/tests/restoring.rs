@@ -93,7 +93,7 @@ fn everything_comes_back_but_sessions() {
     let query = InboxQuery { which: Which::Sent, ..InboxQuery::default() };
     let sent = &chat.page(alice, &query).messages[0];
     let repeated =
-        Action::Send { session: alice.session, to: sent.to.clone(), text: sent.text.clone() };
+        Action::Send { session: alice.session, to: sent.to.to_vec(), text: sent.text.clone() };
     assert!(
         matches!(again.apply_as(sent.id, repeated), Outcome::Sent { seq, .. } if seq == sent.seq)
     );

@@ -1,14 +1,14 @@
 use super::*;
 use crate::limits::{RECIPIENTS_MAX, TEXT_MAX_BYTES};
 use crate::protocol::client::{ResponseBody, ResponseLine, Sent};
-use crate::types::{AccountName, Timestamp, Uuid};
+use crate::types::{AccountName, Names, Timestamp, Uuid};
 
 fn message(to: usize, text: String) -> Message {
     let name = AccountName::new(&"x".repeat(32)).expect("as long as a name can be");
     Message {
         id: Uuid::max(),
         from: name.clone(),
-        to: vec![name; to],
+        to: vec![name; to].into_iter().collect(),
         text,
         at: Timestamp::MAX,
         seq: u64::MAX,
@@ -20,7 +20,7 @@ fn message(to: usize, text: String) -> Message {
 fn lines_are_what_clients_read() {
     let sent = Answer::Sent(Sent {
         id: Uuid::nil(),
-        to: vec![AccountName::new("bob").expect("valid")],
+        to: Names::from_iter([AccountName::new("bob").expect("valid")]),
         at: Timestamp(1),
         seq: 2,
         copies: 3,
