@@ -11,11 +11,10 @@ use std::io::Write;
 
 use bytes::Bytes;
 use openraft::vote::RaftLeaderId;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::types::{CommittedLeaderId, Entry, EntryPayload, LogId, Membership, Proposal};
 use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::codec::number_after;
 use crate::storage::record;
 use crate::types::NodeId;
 
@@ -66,15 +65,14 @@ pub fn encode(entry: &Entry) -> Bytes {
     line
 }
 
-#[derive(Deserialize)]
-struct Stored<'a> {
-    index: u64,
-    term: u64,
-    node: NodeId,
-    #[serde(default, borrow)]
-    batch: Option<&'a RawValue>,
-    #[serde(default)]
-    membership: Option<Membership>,
+/// The parts of a verified record's payload: the log id, and the rest as it
+/// stands, up to the closing brace. There is one way to write an entry, so
+/// nothing has to be searched for.
+fn parts(data: &[u8]) -> Option<(LogId, &[u8])> {
+    let (index, rest) = number_after(data, "{\"index\":")?;
+    let (term, rest) = number_after(rest, ",\"term\":")?;
+    let (node, rest) = number_after(rest, ",\"node\":")?;
+    Some((log_id(term, NodeId(node), index), rest.strip_suffix(b"}")?))
 }
 
 /// The log id of a verified record's payload; what is in the entry is passed over.
@@ -82,18 +80,12 @@ struct Stored<'a> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_log_id(data: &[u8]) -> Result<LogId> {
-    #[derive(Deserialize)]
-    struct Head {
-        index: u64,
-        term: u64,
-        node: NodeId,
-    }
-    let head: Head = serde_json::from_slice(data).map_err(no_entry)?;
-    Ok(log_id(head.term, head.node, head.index))
+    let (log_id, _) = parts(data).ok_or_else(|| no_entry("it does not have the form of one"))?;
+    Ok(log_id)
 }
 
-fn no_entry(error: serde_json::Error) -> Error {
-    Error::new(ErrorCode::Corrupted, format!("a log record is no log entry: {error}"))
+fn no_entry(why: impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::Corrupted, format!("a log record is no log entry: {why}"))
 }
 
 /// An entry from a verified record's payload, of which it keeps a share.
@@ -101,38 +93,36 @@ fn no_entry(error: serde_json::Error) -> Error {
 /// # Errors
 /// [`ErrorCode::Corrupted`]: the checksum held, but the content is not an entry.
 pub fn decode(data: &Bytes) -> Result<Entry> {
-    let stored: Stored<'_> = serde_json::from_slice(data).map_err(no_entry)?;
-    let payload = match (stored.batch, stored.membership) {
-        (Some(json), None) => {
-            let batch = serde_json::from_str(json.get()).map_err(no_entry)?;
-            EntryPayload::Normal(Proposal::new(batch, data.slice_ref(json.get().as_bytes())))
-        }
-        (None, Some(membership)) => EntryPayload::Membership(membership),
-        (None, None) => EntryPayload::Blank,
-        (Some(_), Some(_)) => {
-            return Err(Error::new(
-                ErrorCode::Corrupted,
-                format!("log entry {} has both operations and a membership", stored.index),
-            ));
-        }
+    let (log_id, rest) = parts(data).ok_or_else(|| no_entry("it does not have the form of one"))?;
+    let payload = if rest.is_empty() {
+        EntryPayload::Blank
+    } else if let Some(json) = rest.strip_prefix(b",\"batch\":") {
+        let batch = serde_json::from_slice(json).map_err(no_entry)?;
+        EntryPayload::Normal(Proposal::new(batch, data.slice_ref(json)))
+    } else if let Some(json) = rest.strip_prefix(b",\"membership\":") {
+        EntryPayload::Membership(serde_json::from_slice::<Membership>(json).map_err(no_entry)?)
+    } else {
+        return Err(no_entry("it has neither operations nor a membership"));
     };
-    Ok(Entry { log_id: log_id(stored.term, stored.node, stored.index), payload })
+    Ok(Entry { log_id, payload })
 }
 
-/// An entry from a record line without its newline, as a leader sent it. Keeps
-/// the line, so that it goes to the disk as it came.
+/// A record that arrived and is none.
+pub fn broken(damage: record::Damage) -> Error {
+    Error::new(ErrorCode::Corrupted, format!("a log record arrived broken: {damage}"))
+}
+
+/// An entry from a verified record without its newline, as a leader sent it.
+/// Keeps the line, so that it goes to the disk as it came.
 ///
 /// # Errors
-/// [`ErrorCode::Corrupted`] when the checksum or the content is wrong.
-pub fn decode_line(line: &str) -> Result<Entry> {
+/// As [`decode`].
+pub fn decode_line(line: &[u8]) -> Result<Entry> {
     let mut whole = Vec::with_capacity(line.len() + 1);
-    whole.extend_from_slice(line.as_bytes());
+    whole.extend_from_slice(line);
     whole.push(b'\n');
     let whole = Bytes::from(whole);
-    let data = record::decode(&whole[..line.len()]).map_err(|damage| {
-        Error::new(ErrorCode::Corrupted, format!("a log record arrived broken: {damage}"))
-    })?;
-    let entry = decode(&whole.slice_ref(data))?;
+    let entry = decode(&record::payload_of_trusted(&whole))?;
     if let EntryPayload::Normal(proposal) = &entry.payload {
         proposal.remember_record(entry.log_id, whole);
     }

@@ -2,9 +2,10 @@
 
 use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse};
 
+use super::append;
 use super::contest::Campaign;
 use super::entry;
-use super::network::{Addressed, SnapshotBegin, decode_append};
+use super::network::{Addressed, SnapshotBegin};
 use super::proposer::ForwardReply;
 use super::types::{LogId, SnapshotMeta, TypeConfig, Vote};
 use crate::protocol::fuzzing::{Reads, fuzz, fuzz_readers, lines, reads_itself};
@@ -15,18 +16,21 @@ fn payloads() -> Vec<Vec<u8>> {
     lines([
         r#"{"index":7,"term":2,"node":4294967297}"#.to_string(),
         format!(
-            r#"{{"index":8,"term":2,"node":4294967297,"batch":{{"at":"2026-11-23T20:34:35.863Z","operations":[{{"id":"{id}","send":{{"session":1,"to":["bob"],"text":"hi"}}}}]}}}}"#
+            r#"{{"index":8,"term":2,"node":4294967297,"batch":{{"at":"2026-11-23T20:34:35.863Z","operations":[{{"id":"{id}","action":{{"send":{{"session":1,"to":["bob"],"text":"hi"}}}}}}]}}}}"#
         ),
-        r#"{"index":9,"term":2,"node":4294967297,"membership":{"configs":[[4294967297]],"nodes":{"4294967297":{}}}}"#.to_string(),
+        r#"{"index":9,"term":2,"node":4294967297,"membership":{"configs":[[4294967297]],"nodes":{"4294967297":{"addr":""}}}}"#.to_string(),
     ])
 }
 
 #[test]
 fn fuzz_entries() {
+    for payload in payloads() {
+        entry::decode(&payload.into()).expect("the corpus is of the right form");
+    }
     fuzz("entries", &payloads(), |payload| {
         if let Ok(decoded) = entry::decode(&payload.to_vec().into()) {
             let line = entry::encode(&decoded);
-            let line = std::str::from_utf8(&line).expect("JSON").trim_end();
+            let line = line.strip_suffix(b"\n").expect("a line");
             let again = entry::decode_line(line).expect("own form");
             assert_eq!(again.log_id, decoded.log_id);
             assert_eq!(format!("{:?}", again.payload), format!("{:?}", decoded.payload));
@@ -42,12 +46,19 @@ fn fuzz_append_frames() {
         .collect();
     let body = |entries: &str| {
         format!(
-            r#"{{"to":4294967297,"vote":{{"leader_id":{{"term":2,"node_id":4294967297}},"committed":true}},"previous":null,"committed":null,"entries":[{entries}]}}"#
+            r#"[{{"to":4294967297,"vote":{{"leader_id":{{"term":2,"node_id":4294967297}},"committed":true}},"previous":null,"committed":null}}{entries}]"#
         )
     };
-    let corpus = lines([body(""), body(&records[0]), body(&records.join(","))]);
+    let corpus = lines([
+        body(""),
+        body(&format!(",{}", records[0])),
+        body(&format!(",{}", records.join(","))),
+    ]);
+    for body in &corpus {
+        append::decode(body).expect("the corpus is of the right form");
+    }
     fuzz("append frames", &corpus, |body| {
-        if let Ok((_, request)) = decode_append(body) {
+        if let Ok((_, request)) = append::decode(body) {
             assert!(request.entries.len() <= body.len() / 20);
         }
     });

@@ -31,6 +31,7 @@
 
 mod adopted;
 mod ahead;
+mod append;
 mod contest;
 mod entry;
 mod faults;

@@ -24,9 +24,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::entry;
+use super::append;
 use super::machine::SnapshotData;
-use super::types::{LogId, SnapshotMeta, TypeConfig, Vote};
+use super::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::peer::{CallError, Link};
 use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
@@ -260,70 +260,6 @@ fn parse<A: DeserializeOwned>(reply: &[u8]) -> Result<A, Fault> {
         .map_err(|error| unreachable(format!("a malformed reply: {error}")))
 }
 
-/// The body of an append call. Entries go out as the record lines that are, or
-/// will be, on disk.
-fn encode_append(to: NodeId, request: &AppendEntriesRequest<TypeConfig>) -> Bytes {
-    let lines: Vec<Bytes> = request.entries.iter().map(entry::encode).collect();
-    // In one piece: a body that grows is copied again and again.
-    let bytes: usize = lines.iter().map(Bytes::len).sum();
-    let mut body = Vec::with_capacity(512 + bytes);
-    write!(body, "{{\"to\":{},\"vote\":", to.0).expect("a vector takes all");
-    push(&mut body, &request.vote);
-    body.extend_from_slice(b",\"previous\":");
-    push(&mut body, &request.prev_log_id);
-    body.extend_from_slice(b",\"committed\":");
-    push(&mut body, &request.leader_commit);
-    body.extend_from_slice(b",\"entries\":[");
-    for (position, line) in lines.iter().enumerate() {
-        if position > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&line[..line.len() - 1]);
-    }
-    body.extend_from_slice(b"]}");
-    body.into()
-}
-
-fn push<T: Serialize>(body: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(body, value).expect("plain data serializes");
-}
-
-#[derive(Deserialize)]
-struct AppendBody<'a> {
-    to: NodeId,
-    vote: Vote,
-    previous: Option<LogId>,
-    committed: Option<LogId>,
-    #[serde(borrow)]
-    entries: Vec<&'a serde_json::value::RawValue>,
-}
-
-/// Reads what [`encode_append`] wrote.
-///
-/// # Errors
-/// A body that does not parse, or a record whose checksum does not hold.
-pub fn decode_append(
-    body: &[u8],
-) -> crate::error::Result<(NodeId, AppendEntriesRequest<TypeConfig>)> {
-    let body: AppendBody<'_> = serde_json::from_slice(body).map_err(|error| {
-        crate::error::Error::new(
-            crate::error::ErrorCode::InvalidRequest,
-            format!("a malformed append request: {error}"),
-        )
-    })?;
-    let mut entries = Vec::with_capacity(body.entries.len());
-    for line in body.entries {
-        entries.push(entry::decode_line(line.get())?);
-    }
-    let request = AppendEntriesRequest {
-        vote: body.vote,
-        prev_log_id: body.previous,
-        entries,
-        leader_commit: body.committed,
-    };
-    Ok((body.to, request))
-}
-
 impl RaftNetworkV2<TypeConfig> for Network {
     type SnapshotData = SnapshotData;
 
@@ -332,7 +268,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
         rpc: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, Fault> {
-        parse(&self.call(Call::Append, encode_append(self.target, &rpc)).await?)
+        parse(&self.call(Call::Append, append::encode(self.target, &rpc)).await?)
     }
 
     fn stream_append<'s, S>(
@@ -358,7 +294,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
                 let previous = request.prev_log_id;
                 let last = request.entries.last().map(|entry| entry.log_id).or(previous);
                 // The call is in line as soon as this closure has run.
-                let reply = network.call(Call::Append, encode_append(network.target, &request));
+                let reply = network.call(Call::Append, append::encode(network.target, &request));
                 async move {
                     let response: AppendEntriesResponse<TypeConfig> =
                         match planted::is(Bug::AcknowledgeBeforeMajority) {

@@ -17,8 +17,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use super::append;
 use super::contest::Campaign;
-use super::network::{Addressed, SnapshotBegin, decode_append};
+use super::network::{Addressed, SnapshotBegin};
 use super::proposer::{ForwardBody, Gate};
 use super::types::TypeConfig;
 use super::{Consensus, machine::SnapshotData};
@@ -62,7 +63,7 @@ impl PeerService {
     /// Begins a call. Never blocks.
     pub fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
         match call {
-            Call::Append => match decode_append(body).and_then(|(to, request)| {
+            Call::Append => match append::decode(body).and_then(|(to, request)| {
                 self.check(to)?;
                 Ok(request)
             }) {

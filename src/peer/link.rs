@@ -19,7 +19,7 @@ use crate::host::{Host, Stream};
 use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
-use crate::protocol::peer::{Call, Introduction, Location, ReplyLine};
+use crate::protocol::peer::{Call, CallLine, Introduction, Location, ReplyLine};
 use crate::types::ReplicaId;
 
 /// Why a call has no result.
@@ -324,7 +324,7 @@ impl Dialer {
                         // Silence counts from the first call that waits.
                         heard.send_replace(Instant::now());
                     }
-                    push_call(&mut buffer, next_id, call, &body);
+                    CallLine { id: next_id, call, body: &body }.push(&mut buffer);
                     waiting.lock().expect("no panic while held").insert(next_id, reply);
                     next_id += 1;
                 }
@@ -347,18 +347,16 @@ impl Dialer {
                     Err(error) => return error.message,
                 }
                 heard.send_replace(Instant::now());
-                let reply: ReplyLine<'_> = match serde_json::from_slice(&line) {
-                    Ok(reply) => reply,
-                    Err(error) => return format!("it sent a malformed reply: {error}"),
+                let Some(reply) = ReplyLine::parse(&line) else {
+                    return "it sent a malformed reply".to_string();
                 };
                 let Some(sender) = waiting.lock().expect("no panic while held").remove(&reply.id)
                 else {
                     return format!("it answered call {} that was never made", reply.id);
                 };
-                let result = match (reply.ok, reply.error) {
-                    (Some(ok), None) => Ok(Bytes::copy_from_slice(ok.get().as_bytes())),
-                    (None, Some(error)) => Err(CallError::Refused(error.into())),
-                    _ => return "it sent a reply with neither or both of ok and error".to_string(),
+                let result = match reply.result {
+                    Ok(ok) => Ok(Bytes::copy_from_slice(ok)),
+                    Err(error) => Err(CallError::Refused(error.into())),
                 };
                 // Whoever no longer waits does not need the answer.
                 let _ = sender.send(result);
@@ -392,12 +390,4 @@ impl Dialer {
         }
         why
     }
-}
-
-fn push_call(buffer: &mut Vec<u8>, id: u64, call: Call, body: &[u8]) {
-    use std::io::Write;
-    let name = serde_json::to_string(&call).expect("a plain enum serializes");
-    write!(buffer, "{{\"id\":{id},\"call\":{name},\"body\":").expect("a vector takes all");
-    buffer.extend_from_slice(body);
-    buffer.extend_from_slice(b"}\n");
 }

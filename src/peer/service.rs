@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::Host;
 use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::codec::read_line;
-use crate::protocol::peer::{Call, CallLine, Introduction, Location};
+use crate::protocol::peer::{Call, CallLine, Introduction, Location, ReplyLine};
 
 /// Takes the calls of one connection.
 pub trait Service: Send {
@@ -27,19 +27,13 @@ pub struct Reply {
 
 impl Reply {
     /// Answers with a value.
-    pub fn ok<T: Serialize>(mut self, value: &T) {
-        let mut line = format!("{{\"id\":{},\"ok\":", self.id).into_bytes();
-        serde_json::to_writer(&mut line, value).expect("plain data serializes");
-        line.extend_from_slice(b"}\n");
-        self.send(line);
+    pub fn ok<T: Serialize>(self, value: &T) {
+        self.ok_raw(&serde_json::to_vec(value).expect("plain data serializes"));
     }
 
     /// Answers with a value that is JSON already, on one line.
     pub fn ok_raw(mut self, value: &[u8]) {
-        let mut line = format!("{{\"id\":{},\"ok\":", self.id).into_bytes();
-        line.extend_from_slice(value);
-        line.extend_from_slice(b"}\n");
-        self.send(line);
+        self.send(Ok(value));
     }
 
     /// Answers with an error.
@@ -56,12 +50,13 @@ impl Reply {
     }
 
     fn fail(&mut self, error: Error) {
-        let body = serde_json::to_string(&ErrorBody::from(error)).expect("plain data serializes");
-        self.send(format!("{{\"id\":{},\"error\":{body}}}\n", self.id).into_bytes());
+        self.send(Err(error.into()));
     }
 
-    fn send(&mut self, line: Vec<u8>) {
+    fn send(&mut self, result: Result<&[u8], ErrorBody>) {
         self.answered = true;
+        let mut line = Vec::with_capacity(64 + result.as_ref().map_or(0, |ok| ok.len()));
+        ReplyLine { id: self.id, result }.push(&mut line);
         // A closed channel means that the connection is gone, and the peer
         // knows its call as lost.
         let _ = self.lines.send(line);
@@ -103,11 +98,11 @@ where
     let read = async move {
         let mut line = Vec::new();
         while read_line(&mut reader, &mut line, PEER_LINE_MAX_BYTES).await? {
-            let call: CallLine<'_> = serde_json::from_slice(&line).map_err(|error| {
-                Error::new(ErrorCode::InvalidRequest, format!("a malformed call: {error}"))
+            let call = CallLine::parse(&line).ok_or_else(|| {
+                Error::new(ErrorCode::InvalidRequest, "a call of another form than replicas use")
             })?;
             let reply = Reply { id: call.id, lines: lines.clone(), answered: false };
-            service.begin(call.call, call.body.get().as_bytes(), reply);
+            service.begin(call.call, call.body, reply);
         }
         Ok(())
     };

@@ -99,6 +99,22 @@ pub fn push_line<T: Serialize>(buffer: &mut Vec<u8>, value: &T) {
     buffer.push(b'\n');
 }
 
+/// A number in the one form that this program writes, behind a text with which
+/// `bytes` begins, and what comes after it. For the few lines that are so many
+/// that looking for their parts as in any JSON would be much of the work.
+pub fn number_after<'a>(bytes: &'a [u8], text: &str) -> Option<(u64, &'a [u8])> {
+    let rest = bytes.strip_prefix(text.as_bytes())?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, rest) = rest.split_at(digits);
+    if number.is_empty() || (number.len() > 1 && number[0] == b'0') {
+        return None;
+    }
+    let number = number.iter().try_fold(0u64, |number, digit| {
+        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    });
+    Some((number?, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +138,18 @@ mod tests {
         let mut long = Cursor::new(vec![b'x'; 100]);
         let error = block_on(read_line(&mut long, &mut line, 5)).expect_err("too long");
         assert_eq!(error.code, ErrorCode::LineTooLong);
+    }
+
+    #[test]
+    fn numbers_have_one_form() {
+        let number =
+            |text: &str| number_after(text.as_bytes(), "n").map(|(n, rest)| (n, rest.len()));
+        assert_eq!(number("n0,"), Some((0, 1)));
+        assert_eq!(number("n18446744073709551615"), Some((u64::MAX, 0)));
+        for wrong in ["", "n", "n,", "m1", "1", "n01", "n00", "n-1", "n 1", "n18446744073709551616"]
+        {
+            assert_eq!(number(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

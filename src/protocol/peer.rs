@@ -10,15 +10,17 @@
 //! ```
 //!
 //! Each side proves that it holds the cluster's key by an HMAC over both fresh
-//! nonces and both introductions before a single frame is read. Frames of
-//! consensus travel as raw JSON, which only `consensus/` understands.
+//! nonces and both introductions before a single frame is read. What frames say
+//! travels as raw JSON, which only those whom it concerns understand.
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
+use serde::{Deserialize, Serialize};
 
 use super::client::Role;
+use super::codec::number_after;
 use crate::error::ErrorBody;
 use crate::host::FileId;
 use crate::types::{Digest, NodeId, ReplicaId, Timestamp, Uuid};
@@ -168,37 +170,85 @@ pub enum Call {
     SnapshotEnd,
 }
 
-/// A request between replicas.
-#[derive(Debug, Deserialize)]
+/// A request between replicas, in the one form that [`CallLine::push`] writes:
+/// the body of an append is long, and nobody looks for its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLine<'a> {
     /// Names the answer.
     pub id: u64,
     /// What is asked.
     pub call: Call,
-    /// Its arguments, read by whom they concern.
-    #[serde(borrow)]
-    pub body: &'a RawValue,
+    /// Its arguments as JSON, read, and found wrong, by whom they concern.
+    pub body: &'a [u8],
 }
 
-/// An answer between replicas.
-#[derive(Debug, Deserialize)]
+impl<'a> CallLine<'a> {
+    /// Reads a line without its newline; `None` if it has another form.
+    pub fn parse(line: &'a [u8]) -> Option<CallLine<'a>> {
+        let (id, rest) = number_after(line, "{\"id\":")?;
+        let rest = rest.strip_prefix(b",\"call\":\"")?;
+        let (name, rest) = rest.split_at(memchr::memchr(b'"', rest)?);
+        let name: StrDeserializer<'_, serde::de::value::Error> =
+            str::from_utf8(name).ok()?.into_deserializer();
+        let call = Call::deserialize(name).ok()?;
+        let body = rest.strip_prefix(b"\",\"body\":")?.strip_suffix(b"}")?;
+        (!body.is_empty()).then_some(CallLine { id, call, body })
+    }
+
+    /// Appends it as a line with its newline.
+    pub fn push(&self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(b"{\"id\":");
+        push(buffer, &self.id);
+        buffer.extend_from_slice(b",\"call\":");
+        push(buffer, &self.call);
+        buffer.extend_from_slice(b",\"body\":");
+        buffer.extend_from_slice(self.body);
+        buffer.extend_from_slice(b"}\n");
+    }
+}
+
+/// An answer between replicas, in the one form that [`ReplyLine::push`] writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyLine<'a> {
     /// The request's.
     pub id: u64,
-    /// The result, which may be `null`.
-    #[serde(default, borrow, deserialize_with = "present")]
-    pub ok: Option<&'a RawValue>,
-    /// Or the failure.
-    #[serde(default)]
-    pub error: Option<ErrorBody>,
+    /// The result as JSON, which may be `null`; or the failure.
+    pub result: Result<&'a [u8], ErrorBody>,
 }
 
-/// Reads a field that is there, also as `null`, which would else read as absent:
-/// an answer without content then broke the connection it came on.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
-    <&'a RawValue>::deserialize(deserializer).map(Some)
+impl<'a> ReplyLine<'a> {
+    /// Reads a line without its newline; `None` if it has another form.
+    pub fn parse(line: &'a [u8]) -> Option<ReplyLine<'a>> {
+        let (id, rest) = number_after(line, "{\"id\":")?;
+        let rest = rest.strip_suffix(b"}")?;
+        let result = match rest.strip_prefix(b",\"ok\":") {
+            Some(ok) if !ok.is_empty() => Ok(ok),
+            Some(_) => return None,
+            None => Err(serde_json::from_slice(rest.strip_prefix(b",\"error\":")?).ok()?),
+        };
+        Some(ReplyLine { id, result })
+    }
+
+    /// Appends it as a line with its newline.
+    pub fn push(&self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(b"{\"id\":");
+        push(buffer, &self.id);
+        match &self.result {
+            Ok(ok) => {
+                buffer.extend_from_slice(b",\"ok\":");
+                buffer.extend_from_slice(ok);
+            }
+            Err(error) => {
+                buffer.extend_from_slice(b",\"error\":");
+                push(buffer, error);
+            }
+        }
+        buffer.extend_from_slice(b"}\n");
+    }
+}
+
+fn push<T: Serialize>(buffer: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(buffer, value).expect("plain data serializes");
 }
 
 /// Where a replica stands while clusters are founded and joined.
@@ -298,12 +348,46 @@ pub struct Release {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn an_answer_without_content_is_an_answer() {
-        let reply: ReplyLine<'_> = serde_json::from_str(r#"{"id":1,"ok":null}"#).expect("parses");
-        assert_eq!(reply.ok.map(RawValue::get), Some("null"));
-        let reply: ReplyLine<'_> = serde_json::from_str(r#"{"id":1}"#).expect("parses");
-        assert!(reply.ok.is_none() && reply.error.is_none());
+        let reply = ReplyLine::parse(br#"{"id":1,"ok":null}"#).expect("parses");
+        assert_eq!(reply, ReplyLine { id: 1, result: Ok(b"null") });
+        assert_eq!(ReplyLine::parse(br#"{"id":1,"ok":}"#), None);
+        assert_eq!(ReplyLine::parse(br#"{"id":1}"#), None);
+    }
+
+    #[test]
+    fn lines_read_back_as_they_were_written_and_in_no_other_form() {
+        let error = ErrorBody::from(Error::unavailable("no, \"not\" now"));
+        for result in [Ok(&b"{}"[..]), Err(error)] {
+            let (reply, mut line) = (ReplyLine { id: 7, result }, Vec::new());
+            reply.push(&mut line);
+            assert_eq!(ReplyLine::parse(line.strip_suffix(b"\n").expect("a line")), Some(reply));
+            assert_eq!(ReplyLine::parse(&line), None, "with its newline");
+        }
+        for call in [Call::Append, Call::SnapshotBegin, Call::Propose] {
+            let (asked, mut line) = (CallLine { id: 9, call, body: b"[1,{}]" }, Vec::new());
+            asked.push(&mut line);
+            assert_eq!(CallLine::parse(line.strip_suffix(b"\n").expect("a line")), Some(asked));
+            assert_eq!(CallLine::parse(&line), None, "with its newline");
+        }
+        for other in [
+            "",
+            "{}",
+            r#"{"id":1,"call":"vote"}"#,
+            r#"{"id":1,"call":"vote","body":}"#,
+            r#"{"id":1,"call":"vote","body":1"#,
+            r#"{"id":01,"call":"vote","body":1}"#,
+            r#"{"id":1,"call":"revolt","body":1}"#,
+            r#"{"id":1, "call":"vote","body":1}"#,
+            r#"{"id":1,"call": "vote","body":1}"#,
+            r#"{"id":1,"call":"vo\u0074e","body":1}"#,
+            r#"{"call":"vote","id":1,"body":1}"#,
+        ] {
+            assert_eq!(CallLine::parse(other.as_bytes()), None, "{other}");
+            assert_eq!(ReplyLine::parse(other.as_bytes()), None, "{other}");
+        }
     }
 }

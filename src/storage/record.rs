@@ -101,8 +101,23 @@ pub(super) fn frame(buffer: &[u8]) -> Result<Frame, Damage> {
     }
 }
 
+/// The record with which a buffer begins, verified and without a newline, and
+/// what comes behind it.
+///
+/// # Errors
+/// [`Damage`] as of [`decode`].
+pub fn leading(buffer: &[u8]) -> Result<(&[u8], &[u8]), Damage> {
+    match Header::parse(buffer)? {
+        Some(header) if header.payload.end < buffer.len() => {
+            header.verify(buffer)?;
+            Ok(buffer.split_at(header.payload.end + 1))
+        }
+        _ => damage("it is cut short"),
+    }
+}
+
 /// The payload of a line that this process has encoded or verified before.
-pub(super) fn payload_of_trusted(line: &Bytes) -> Bytes {
+pub fn payload_of_trusted(line: &Bytes) -> Bytes {
     let header = Header::parse(line).ok().flatten().expect("the line was verified before");
     line.slice(header.payload)
 }
@@ -237,7 +252,10 @@ mod tests {
             for end in 0..line.len() {
                 assert_eq!(frame(&line[..end]), Ok(Frame::Short), "{end} bytes of {line:?}");
                 assert_eq!(decode(&line[..end]).is_ok(), end == line.len() - 1, "{end} bytes");
+                assert_eq!(leading(&line[..end]).is_ok(), end == line.len() - 1, "{end} bytes");
             }
+            let whole = &line[..line.len() - 1];
+            assert_eq!(leading(&[whole, b",more"].concat()), Ok((whole, &b",more"[..])));
             let two = [&line[..], b"more"].concat();
             assert!(matches!(frame(&two), Ok(Frame::Whole { length, .. }) if length == line.len()));
         }
