@@ -220,7 +220,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -s q -l quiet -d 'P
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l clients -d 'Connections that send, spread over the servers' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l clients -d 'Connections that ask: to send, the leader; to read, all servers in turn' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l accounts -d 'Accounts that they speak for, in turn' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l in-flight -d 'Messages under way at once, over all clients; by default one a client' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l messages -d 'Measure so many messages; with --duration, whatever comes first' -r

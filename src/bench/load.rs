@@ -61,7 +61,10 @@ impl Load {
     ) -> Result<Load> {
         let client = accounts.client(number, options.servers.clone())?;
         Ok(Load {
-            connections: client.connections(number),
+            connections: match options.work {
+                Work::Send { .. } => client.connections(number).toward_leader(),
+                Work::Inbox { .. } => client.connections(number),
+            },
             base: client.host().random_u64(),
             count: number as u64,
             text: match options.work {

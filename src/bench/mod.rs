@@ -58,7 +58,8 @@ const DELIVERY_MAX: Duration = Duration::from_secs(30);
 /// Servers, and the load to put on them.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The servers; clients are spread over them.
+    /// The servers; clients that read are spread over them, and those that send
+    /// go to the leader if it is one of them.
     pub servers: Vec<Address>,
     /// How long one request may take.
     pub timeout: Duration,

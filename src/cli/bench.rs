@@ -31,7 +31,7 @@ const DURATION: Duration = Duration::from_secs(10);
     was to begin, so that a stall counts for all that it delayed. Messages of the warm-up are not\n\
     counted. Load is what it makes: think before you point it at servers that people use.")]
 pub struct BenchArgs {
-    /// Connections that send, spread over the servers
+    /// Connections that ask: to send, the leader; to read, all servers in turn
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = within(1, 100_000))]
     clients: usize,
     /// Accounts that they speak for, in turn

@@ -26,6 +26,12 @@ impl Client {
 }
 
 impl Connections {
+    /// The same, but on to the leader where the first server names another, as
+    /// suits many changes. Reads are every server's work.
+    pub fn toward_leader(self) -> Connections {
+        Connections { redialer: self.redialer.toward_leader(), ..self }
+    }
+
     /// The next one: greeted, and authenticated.
     ///
     /// # Errors

@@ -56,6 +56,8 @@ type Script = dyn Fn(usize, &Request) -> Reaction + Send + Sync;
 /// Three servers: who listens, what they say, and what they were asked.
 pub struct FakeNetwork {
     doors: Mutex<BTreeMap<usize, Door>>,
+    /// Whom every server calls the leader.
+    leader: Mutex<Option<Address>>,
     script: Box<Script>,
     /// Requests as they arrived: server and request.
     pub asked: Mutex<Vec<(usize, Request)>>,
@@ -79,6 +81,7 @@ impl FakeNetwork {
     ) -> Arc<FakeNetwork> {
         Arc::new(FakeNetwork {
             doors: Mutex::default(),
+            leader: Mutex::default(),
             script: Box::new(script),
             asked: Mutex::default(),
         })
@@ -86,6 +89,11 @@ impl FakeNetwork {
 
     pub fn door(&self, server: usize, door: Door) {
         self.doors.lock().expect("not poisoned").insert(server, door);
+    }
+
+    /// Every server says from now on that `leader` leads.
+    pub fn lead(&self, leader: Address) {
+        *self.leader.lock().expect("not poisoned") = Some(leader);
     }
 
     /// Requests so far, without the authentications and pings.
@@ -110,6 +118,7 @@ impl FakeNetwork {
                 version: "test".into(),
                 cluster: Some(cluster),
                 replica: ReplicaId(server as u32 + 1),
+                leader: self.leader.lock().expect("not poisoned").clone(),
             },
         );
         while write.write_all(&out).await.is_ok() {

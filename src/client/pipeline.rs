@@ -89,7 +89,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             to,
             base,
             report,
-            redialer: client.redialer(),
+            redialer: client.redialer().toward_leader(),
             timeout: client.timeout(),
             window: VecDeque::new(),
             ended: false,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::alive::{PING_LIMIT, QUIET};
-use super::fake::{self, FakeNetwork, Reaction, addresses};
+use super::fake::{self, Door, FakeNetwork, Reaction, addresses};
 use super::pacing::answer_limit;
 use super::{Client, Pipeline, PipelineSummary};
 use crate::error::{Error, ErrorCode, Result};
@@ -97,6 +97,46 @@ async fn every_line_is_a_message_in_order() {
     assert_eq!(log.lock().expect("not poisoned").texts, expected(2_000));
     let (result, reported) = send(&network, "").await;
     assert_eq!((result.expect("nothing to do").sent, reported.len()), (0, 0));
+}
+
+/// The servers that were sent something, each once, in the order of that.
+fn asked(network: &FakeNetwork) -> Vec<usize> {
+    let mut servers: Vec<usize> = network.requests().iter().map(|(server, _)| *server).collect();
+    servers.dedup();
+    servers
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_to_the_leader_if_that_is_a_server_it_was_told_of() {
+    for leader in 0..3 {
+        let (network, _) = cluster(|_, _, _| None);
+        network.lead(fake::address(leader));
+        send(&network, &lines(100)).await.0.expect("all sent");
+        assert_eq!(asked(&network), [leader]);
+    }
+    let (network, _) = cluster(|_, _, _| None);
+    network.lead("elsewhere:1".parse().expect("an address"));
+    send(&network, &lines(100)).await.0.expect("all sent");
+    assert_eq!(asked(&network).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_cannot_be_reached_or_that_fails_is_not_insisted_on() {
+    // Server 0 is asked first.
+    for door in [Door::Refuse, Door::Frozen, Door::Foreign] {
+        for leader in 1..3 {
+            let (network, _) = cluster(|_, _, _| None);
+            network.lead(fake::address(leader));
+            network.door(leader, door);
+            send(&network, &lines(100)).await.0.expect("all sent");
+            assert_eq!(asked(&network), [0], "{door:?}");
+        }
+    }
+    // The leader fails in the middle, and every server goes on to name it.
+    let (network, _) = cluster(|count, _, _| (count == 50).then_some(Reaction::Close));
+    network.lead(fake::address(1));
+    send(&network, &lines(100)).await.0.expect("all sent");
+    assert_eq!(asked(&network), [1, 2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! → {"ftchat":1,"role":"client"}
-//! ← {"ftchat":1,"version":"0.1.0","cluster":"…","replica":1}
+//! ← {"ftchat":1,"version":"0.1.0","cluster":"…","replica":1,"leader":"127.0.0.1:8092"}
 //! → {"id":1,"request":{"authenticate":{"token":"…"}}}
 //! → {"id":2,"request":{"send":{"operation":"…","to":["bob"],"text":"hello"}}}
 //! ← {"id":1,"result":{"session":{"name":"alice","account":"…","expires":"…"}}}
@@ -53,6 +53,11 @@ pub struct ServerHello {
     pub cluster: Option<Uuid>,
     /// The replica that answers.
     pub replica: ReplicaId,
+    /// Where the leader listens, as far as this server knows; absent while
+    /// nobody leads. Any server takes any request: this is for clients with
+    /// many, each of which another server would have to pass on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Address>,
 }
 
 /// A line from a client.

@@ -69,7 +69,7 @@ use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::Introduction;
 use crate::storage::{DataDirectory, Identity, Neighbours, Unlocked};
-use crate::types::{NodeId, ReplicaId, Uuid};
+use crate::types::{Address, NodeId, ReplicaId, Uuid};
 
 /// A running replica. Clones share it.
 #[derive(Clone)]
@@ -255,6 +255,14 @@ impl Replica {
     /// Its cluster, once it is a member of one.
     pub fn cluster(&self) -> Option<Uuid> {
         self.0.credentials.introduction().cluster
+    }
+
+    /// Where the leader listens, as far as this replica knows. Its server may
+    /// have died since, or another may have adopted it.
+    pub fn leader(&self) -> Option<Address> {
+        let Phase::Running(consensus) = &*self.0.phase.borrow() else { return None };
+        let leader = consensus.leader()?;
+        self.0.member(leader).map(|member| member.address.clone())
     }
 
     /// Puts an operation in line, at once; the future is its outcome.

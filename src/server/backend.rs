@@ -14,7 +14,7 @@ use crate::host::{BoxFuture, Stream};
 use crate::protocol::client::ServerStatus;
 use crate::replica::{Applied, Sequence};
 use crate::survival::Hosting;
-use crate::types::{ReplicaId, Uuid};
+use crate::types::{Address, ReplicaId, Uuid};
 
 /// The part of [`Hosting`] that a server uses; see there.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -22,6 +22,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn id(&self) -> ReplicaId;
     /// The cluster, once it is founded.
     fn cluster(&self) -> Option<Uuid>;
+    /// Where the leader listens, as far as this replica knows.
+    fn leader(&self) -> Option<Address>;
     /// Puts a change into the log. The first poll takes its place in line:
     /// proposals are ordered as they were polled first.
     fn propose(
@@ -66,6 +68,9 @@ impl Backend for Hosting {
     }
     fn cluster(&self) -> Option<Uuid> {
         self.home().cluster()
+    }
+    fn leader(&self) -> Option<Address> {
+        self.home().leader()
     }
     fn propose(
         &self,

@@ -80,6 +80,7 @@ pub(super) async fn serve(
                     version: env!("CARGO_PKG_VERSION").to_string(),
                     cluster: shared.backend.cluster(),
                     replica: shared.backend.id(),
+                    leader: shared.backend.leader(),
                 },
             );
             connection::serve(shared, stream, slot, stop, &hello, until).await;

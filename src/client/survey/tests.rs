@@ -64,6 +64,7 @@ async fn serve(server: Server, stream: tokio::io::DuplexStream) {
         version: "0".to_string(),
         cluster: status.cluster,
         replica: status.replica,
+        leader: None,
     };
     push_line(&mut out, &hello);
     stream.write_all(&out).await.expect("open");

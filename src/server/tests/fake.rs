@@ -239,6 +239,9 @@ impl Backend for FakeReplica {
     fn cluster(&self) -> Option<Uuid> {
         Some(Uuid::from_u128(1))
     }
+    fn leader(&self) -> Option<Address> {
+        Some("127.0.0.1:8092".parse().expect("an address"))
+    }
     fn propose(
         &self,
         operation: Operation,

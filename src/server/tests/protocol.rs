@@ -15,6 +15,7 @@ async fn the_session_in_the_manual_works_by_hand() {
     let hello = nc.hear().await;
     assert_eq!(hello["cluster"], json!(id(1)), "{hello}");
     assert_eq!(hello["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(hello["leader"], "127.0.0.1:8092");
     let session = nc.hear().await;
     assert_eq!(
         (&session["id"], &session["result"]["session"]["name"]),
