@@ -263,7 +263,7 @@ pub static KEYS: &[Key] = keys![
         "The file that the server logs to; when it is full, its content goes to a file with .1 at the end of the name, and it begins anew";
     "serve.log_file_max_bytes", None, "FTCHAT_SERVE_LOG_FILE_MAX_BYTES", Integer { min: 4_096, max: 1 << 40 }, Value("16777216"), true,
         "Size at which the log file counts as full";
-    "timing.heartbeat_interval_ms", None, "FTCHAT_TIMING_HEARTBEAT_INTERVAL_MS", Integer { min: 5, max: 60_000 }, Value("50"), true,
+    "timing.heartbeat_interval_ms", None, "FTCHAT_TIMING_HEARTBEAT_INTERVAL_MS", Integer { min: 5, max: 60_000 }, Value("100"), true,
         "Milliseconds between a leader's signs of life";
     "timing.election_timeout_min_ms", None, "FTCHAT_TIMING_ELECTION_TIMEOUT_MIN_MS", Integer { min: 15, max: 600_000 }, Value("300"), true,
         "Least milliseconds without a sign of life after which a follower asks for votes; at least three heartbeats";

@@ -94,6 +94,8 @@ impl ReadAhead {
 #[derive(Clone)]
 pub struct VerifiedLog {
     directory: DirectoryAhead,
+    /// Up to where all is verified, as it was committed then.
+    whole_to: Option<LogId>,
 }
 
 impl VerifiedLog {
@@ -103,7 +105,7 @@ impl VerifiedLog {
     /// As [`DirectoryAhead::look`].
     pub async fn of(host: &Host, path: &Path) -> Result<Option<VerifiedLog>> {
         let directory = DirectoryAhead::look(host, path).await?;
-        Ok(directory.map(|directory| VerifiedLog { directory }))
+        Ok(directory.map(|directory| VerifiedLog { directory, whole_to: None }))
     }
 
     /// Whose log it is.
@@ -117,10 +119,13 @@ impl VerifiedLog {
     /// # Errors
     /// What reading found, such as a log that was cut short at its beginning.
     pub async fn go_on(&mut self, max_bytes: usize) -> Result<bool> {
-        match committed(&self.directory).await? {
-            Some(committed) => self.directory.verify_log(committed.index(), max_bytes).await,
-            None => Ok(false),
+        let Some(committed) = committed(&self.directory).await? else { return Ok(false) };
+        if self.whole_to == Some(committed) {
+            return Ok(false);
         }
+        let more = self.directory.verify_log(committed.index(), max_bytes).await?;
+        self.whole_to = (!more).then_some(committed);
+        Ok(more)
     }
 
     /// Whose directory it is, and what was verified of its log.

@@ -28,7 +28,7 @@ fn defaults_are_those_of_the_limits() {
     let settings = resolve(&[]).expect("valid");
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8092");
-    assert_eq!(settings.timing.heartbeat_interval_ms, 50);
+    assert_eq!(settings.timing.heartbeat_interval_ms, 100);
     assert_eq!(settings.timing.election_timeout_min_ms, 300);
     assert_eq!(settings.timing.election_timeout_max_ms, 600);
     assert_eq!(settings.password_cost, PasswordCost { memory_kib: 19_456, passes: 2 });

@@ -52,7 +52,7 @@ pub struct Observed {
 
 /// The defaults of `serve`.
 const TIMING: Timing = Timing {
-    heartbeat_interval_ms: 50,
+    heartbeat_interval_ms: 100,
     election_timeout_min_ms: 300,
     election_timeout_max_ms: 600,
 };
