@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Options;
@@ -10,6 +11,10 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::protocol::client::Request;
 use crate::types::{Address, Uuid};
+
+/// Accounts that are made or removed at a time. A server computes so many hashes
+/// at once as it has processors; more would wait there.
+const HASHES_AT_ONCE: usize = 4;
 
 /// One of them.
 struct Account {
@@ -43,26 +48,35 @@ impl Accounts {
         }
     }
 
-    /// Makes them, one after the other: each costs the servers a password hash.
+    /// Makes them, some at a time: each costs a server a password hash.
     pub(super) async fn register(&mut self, count: usize, tell: &mut dyn FnMut(u64)) -> Result<()> {
         let mut client = Client::new(self.host.clone(), self.servers.clone(), self.timeout)?;
         self.cluster = Some(client.cluster().await?);
-        for number in 1..=count {
-            let account = Account {
-                name: format!("{}-{number}", self.prefix),
-                token: random_hex(&self.host),
-            };
-            let request = Request::Register {
-                operation: self.host.uuid(),
-                name: account.name.clone(),
-                password: self.password.expose_secret().to_owned(),
-                token: account.token.expose_secret().to_owned(),
-            };
-            client.request(request).await?;
-            self.accounts.push(account);
-            tell(number as u64);
+        // Before they are made: whatever goes wrong, those that were are removed.
+        self.accounts.extend((1..=count).map(|number| Account {
+            name: format!("{}-{number}", self.prefix),
+            token: random_hex(&self.host),
+        }));
+        let making = self.accounts.iter().map(|account| self.make(account));
+        let mut making = std::pin::pin!(stream::iter(making).buffer_unordered(HASHES_AT_ONCE));
+        let mut made = 0;
+        while let Some(result) = making.next().await {
+            result?;
+            made += 1;
+            tell(made);
         }
         Ok(())
+    }
+
+    async fn make(&self, account: &Account) -> Result<()> {
+        let mut client = Client::new(self.host.clone(), self.servers.clone(), self.timeout)?;
+        let request = Request::Register {
+            operation: self.host.uuid(),
+            name: account.name.clone(),
+            password: self.password.expose_secret().to_owned(),
+            token: account.token.expose_secret().to_owned(),
+        };
+        client.request(request).await.map(drop)
     }
 
     /// Puts so many messages into the inbox of each.
@@ -105,25 +119,30 @@ impl Accounts {
 
     /// Removes them. One that is gone already is as good.
     pub(super) async fn delete(&self) -> Result<()> {
-        for number in 0..self.accounts.len() {
-            let mut client = self.client(number, self.servers.clone())?;
-            let request = Request::DeleteAccount {
-                operation: self.host.uuid(),
-                password: self.password.expose_secret().to_owned(),
-            };
-            match client.request(request).await {
-                Ok(_) => {}
-                Err(error) if error.code == ErrorCode::SessionExpired => {}
-                Err(error) => {
-                    let message = format!(
-                        "accounts whose names begin with {} are left behind: {}",
-                        self.prefix, error.message
-                    );
-                    return Err(Error { message, ..error });
-                }
-            }
+        let removing = (0..self.accounts.len()).map(|number| self.remove(number));
+        let mut removing = std::pin::pin!(stream::iter(removing).buffer_unordered(HASHES_AT_ONCE));
+        while let Some(result) = removing.next().await {
+            result.map_err(|error| {
+                let message = format!(
+                    "accounts whose names begin with {} are left behind: {}",
+                    self.prefix, error.message
+                );
+                Error { message, ..error }
+            })?;
         }
         Ok(())
+    }
+
+    async fn remove(&self, number: usize) -> Result<()> {
+        let mut client = self.client(number, self.servers.clone())?;
+        let request = Request::DeleteAccount {
+            operation: self.host.uuid(),
+            password: self.password.expose_secret().to_owned(),
+        };
+        match client.request(request).await {
+            Err(error) if error.code != ErrorCode::SessionExpired => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
