@@ -1,13 +1,10 @@
 //! One password hash: Argon2id, in memory that the system has back at once.
 //!
 //! A hash needs 19 MiB for a few hundredths of a second, on whichever thread is
-//! free. glibc would keep them. It gives a large block a mapping of its own, which
-//! ends with the block, but learns from the first one that is freed, and puts
-//! blocks of up to that size into the arenas of its threads from then on
-//! (`mallopt(3)`, `M_MMAP_THRESHOLD`), where freed memory may stay: a hundred
-//! logins left 650 MiB in a server, with never more than two hashes under way. What
-//! it learns ends at 32 MiB. So the memory of a hash is asked for as a larger block,
-//! of which no more is written than the hash needs; the rest is address space.
+//! free. jemalloc, which the program uses, gives blocks of more than 8 MiB back as
+//! soon as they are freed (`opt.oversize_threshold` of its manual). glibc kept them
+//! in the arenas of its threads: a hundred logins left 650 MiB in a server, with
+//! never more than two hashes under way.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -17,9 +14,6 @@ pub(super) const SALT_BYTES: usize = 16;
 
 /// Bytes of hash, as RFC 9106 recommends.
 pub(super) const HASH_BYTES: usize = 32;
-
-/// More than the 32 MiB up to which glibc may keep a block that was freed.
-const MAPPED_MIN_BYTES: usize = 33 * 1024 * 1024;
 
 /// The hash of a password with a salt, in PHC form.
 ///
@@ -70,9 +64,7 @@ fn compute(
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
     let (count, mut hash) = (params.block_count(), vec![0; hash_bytes]);
     let mut memory = Vec::new();
-    memory
-        .try_reserve_exact(count.max(MAPPED_MIN_BYTES / Block::SIZE))
-        .map_err(|_| argon2::Error::OutOfMemory)?;
+    memory.try_reserve_exact(count).map_err(|_| argon2::Error::OutOfMemory)?;
     memory.resize(count, Block::new());
     argon2.hash_password_into_with_memory(password, salt, &mut hash, &mut memory)?;
     Ok(hash)
