@@ -282,7 +282,7 @@ impl Dialer {
             }
         };
         let (reader, mut writer) = split(stream);
-        let mut reader = BufReader::with_capacity(64 * 1024, reader);
+        let mut reader = BufReader::with_capacity(16 * 1024, reader);
         let answerer =
             handshake::call(&self.host, &self.credentials, self.peer.id, &mut reader, &mut writer)
                 .await

@@ -326,7 +326,7 @@ impl Replica {
         let inner = self.0.clone();
         let mut stopped = self.0.phase.subscribe();
         let (reader, writer) = tokio::io::split(stream);
-        let reader = BufReader::with_capacity(64 * 1024, reader);
+        let reader = BufReader::with_capacity(32 * 1024, reader);
         let service = |caller: Introduction, location| {
             // Whoever does not ask does not bound it.
             let _ = proved.map(|proved| proved.send(()));
