@@ -79,9 +79,9 @@ impl Redialer {
 
     /// From now on, a first server that names another as the leader is left for
     /// that one. For whoever has many changes to make: what a follower is asked
-    /// it passes on to the leader, which costs all three a third of the
-    /// processor time that a message takes. After a failure whoever serves is
-    /// good enough, so servers that know no better cannot send anybody round.
+    /// it passes on to the leader and waits for, one more way there and back.
+    /// After a failure whoever serves is good enough, so servers that know no
+    /// better cannot send anybody round.
     pub(super) fn toward_leader(mut self) -> Redialer {
         self.toward_leader = true;
         self

@@ -8,8 +8,8 @@
 //! An array: first what the request says of itself, then a record line for each
 //! entry, as it is, or will be, on disk. A record tells its own length, so a
 //! follower goes from one to the next without looking for their ends, and what
-//! it parses is parsed once. When serde took the request apart first, looking three
-//! times at every message, seven in a hundred messages fewer came through.
+//! it parses is parsed once. Were serde to take the request apart first, it would look
+//! three times at every message before the time that counts.
 
 use bytes::Bytes;
 use openraft::raft::AppendEntriesRequest;
