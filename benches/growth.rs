@@ -24,6 +24,11 @@ use ftchat::limits::DATA_FORMAT_VERSION;
 use ftchat::storage::{DataDirectory, Holder, Identity, Snapshots};
 use ftchat::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
 
+/// The program's own, which decides about much of what is measured.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const TEXT_BYTES: usize = 100;
 const ACCOUNTS: u64 = 100;
 const PER_ENTRY: u64 = 100;

@@ -127,7 +127,7 @@ impl State {
         check_count(ids.len())?;
         let mut seqs = Vec::with_capacity(ids.len());
         for id in ids {
-            let seq = self.message_ids.get(id).copied().filter(|seq| {
+            let seq = self.message_ids.get(id).filter(|seq| {
                 let account = self.data.accounts.get(owner);
                 account.is_some_and(|account| account.inbox.get(*seq).is_some())
             });

@@ -43,6 +43,7 @@ mod chunks;
 mod effects;
 mod glob;
 mod hash;
+mod ids;
 mod items;
 mod lines;
 mod mail;

@@ -213,8 +213,8 @@ impl State {
             if tried == patience {
                 return Ok(self.find_in_inbox(account, lowest, highest));
             }
-            if account.inbox.get(*seq).is_some() {
-                found.push(*id);
+            if account.inbox.get(seq).is_some() {
+                found.push(id);
                 if found.len() == 2 {
                     break;
                 }

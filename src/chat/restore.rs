@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chunks::{Chunks, Item};
+use super::ids::Ids;
 use super::items::{
     Account, AccountNumber, COUNTER_MAX, Data, InboxEntry, Label, Message, Recipients, Remembered,
     SentEntry, Session,
@@ -107,8 +108,8 @@ impl Restore {
         if ids.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return corrupted("two messages of the snapshot have the same id");
         }
-        self.state.message_ids = ids.into_iter().collect();
-        if self.state.window_ids.keys().any(|id| self.state.message_ids.contains_key(id)) {
+        self.state.message_ids = Ids::from_ascending(&ids);
+        if self.state.window_ids.iter().any(|(id, _)| self.state.message_ids.contains(&id)) {
             return corrupted("an id of the snapshot is remembered twice");
         }
         Ok(())
@@ -263,7 +264,7 @@ impl Restore {
         if self.backup {
             // Spread over the lines, which come one log entry after the other.
             let twice = self.state.message_ids.insert(id, seq).is_some();
-            if twice || self.state.window_ids.contains_key(&id) {
+            if twice || self.state.window_ids.contains(&id) {
                 return corrupted(format!("the id {id} is there twice"));
             }
         }
@@ -335,7 +336,7 @@ impl Restore {
     fn remembered(&mut self, line: RememberedLine) -> Result<()> {
         let RememberedLine { id, index, actor, fingerprint, outcome } = line;
         // Of a snapshot the ids of messages are not known yet.
-        if self.state.window_ids.contains_key(&id) || self.state.message_ids.contains_key(&id) {
+        if self.state.window_ids.contains(&id) || self.state.message_ids.contains(&id) {
             return corrupted(format!("operation {id} is there twice"));
         }
         self.state.remember(Remembered {

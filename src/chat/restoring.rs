@@ -305,7 +305,7 @@ impl State {
         // The window is in the order of the log: theirs stands at its beginning.
         for remembered in window.iter() {
             let id = &remembered.id;
-            if !restored.window_ids.contains_key(id) && !restored.message_ids.contains_key(id) {
+            if !restored.window_ids.contains(id) && !restored.message_ids.contains(id) {
                 restored.remember(Remembered::clone(remembered));
             }
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::effects::Effects;
 use super::hash::StateHash;
+use super::ids::Ids;
 use super::items::{Account, AccountNumber, Data, Label, Remembered, Session};
 use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
 use super::restore::Restore;
@@ -34,8 +35,8 @@ pub struct State {
     /// look-up takes tells nothing about any token.
     pub(super) tokens: BTreeMap<Digest, SessionNumber>,
     pub(super) expiries: BTreeSet<(Timestamp, SessionNumber)>,
-    pub(super) message_ids: BTreeMap<Uuid, u64>,
-    pub(super) window_ids: BTreeMap<Uuid, u64>,
+    pub(super) message_ids: Ids,
+    pub(super) window_ids: Ids,
     pub(super) last_serial: u64,
     /// Made from the staged lines.
     pub(super) restore: Option<Box<Restore>>,
@@ -86,8 +87,8 @@ impl State {
             gone: BTreeSet::new(),
             tokens: BTreeMap::new(),
             expiries: BTreeSet::new(),
-            message_ids: BTreeMap::new(),
-            window_ids: BTreeMap::new(),
+            message_ids: Ids::default(),
+            window_ids: Ids::default(),
             last_serial: 0,
             restore: None,
             listed: Mutex::new(None),

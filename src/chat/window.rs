@@ -87,11 +87,11 @@ impl State {
     /// session; a late copy of it is still answered "done".)
     pub(super) fn recall(&self, operation: &Operation, actor: &Actor) -> Option<Outcome> {
         let (same_content, by, outcome) = if let Some(serial) = self.window_ids.get(&operation.id) {
-            let remembered = self.data.window.get(*serial)?;
+            let remembered = self.data.window.get(serial)?;
             let same = remembered.fingerprint == fingerprint(&operation.action);
             (same, remembered.actor, remembered.outcome.clone())
         } else {
-            let message = self.data.messages.get(*self.message_ids.get(&operation.id)?)?;
+            let message = self.data.messages.get(self.message_ids.get(&operation.id)?)?;
             let same = is_content_of(&operation.action, message);
             (same, Some(message.from.account), message.outcome())
         };

@@ -214,16 +214,16 @@ fn the_histories_reach_every_outcome() {
                 note("expired by itself");
             }
             let outcomes = state.apply(*index, batch, &mut Effects::default());
-            if remembered.keys().any(|id| !state.window_ids.contains_key(id)) {
+            if remembered.iter().any(|(id, _)| !state.window_ids.contains(&id)) {
                 note("forgotten");
             }
-            if stored.keys().any(|id| state.window_ids.contains_key(id)) {
+            if stored.iter().any(|(id, _)| state.window_ids.contains(&id)) {
                 note("tombstone");
             }
             for (operation, outcome) in batch.operations.iter().zip(&outcomes) {
                 match outcome {
                     Outcome::Refused(body) => note(body.code.as_str()),
-                    Outcome::Sent { .. } if stored.contains_key(&operation.id) => note("resent"),
+                    Outcome::Sent { .. } if stored.contains(&operation.id) => note("resent"),
                     Outcome::Sent { .. } => note("sent"),
                     Outcome::Marked { count } => note(if *count > 0 { "marked" } else { "none" }),
                     Outcome::Deleted { count } => note(if *count > 0 { "deleted" } else { "none" }),
