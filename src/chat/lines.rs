@@ -23,21 +23,18 @@ pub(super) const ENTRIES_PER_ITEM: usize = 1_024;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Line<'a> {
+pub(super) enum Line {
     Header(Vec<Header>),
     Incarnations(Vec<(ReplicaId, u32)>),
-    #[serde(borrow)]
-    Accounts(Vec<AccountLine<'a>>),
+    Accounts(Vec<AccountLine<'static>>),
     Sessions(Vec<SessionLine>),
     Labels(Vec<LabelLine>),
-    #[serde(borrow)]
-    Messages(Vec<MessageLine<'a>>),
+    Messages(Vec<MessageLine<'static>>),
     Inboxes(Vec<InboxLine>),
     Sent(Vec<SentLine>),
     Remembered(Vec<RememberedLine>),
     Restoring(Vec<Uuid>),
-    #[serde(borrow)]
-    Staged(Vec<StagedLine<'a>>),
+    Staged(Vec<StagedLine<'static>>),
     End(Vec<End>),
 }
 
@@ -57,7 +54,6 @@ pub(super) struct AccountLine<'a> {
     pub(super) number: AccountNumber,
     pub(super) account: Uuid,
     pub(super) name: AccountName,
-    #[serde(borrow)]
     pub(super) password_hash: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) gone: bool,
@@ -86,7 +82,6 @@ pub(super) struct MessageLine<'a> {
     pub(super) at: Timestamp,
     pub(super) from: AccountNumber,
     pub(super) to: Vec<AccountNumber>,
-    #[serde(borrow)]
     pub(super) text: Cow<'a, str>,
 }
 
@@ -120,7 +115,6 @@ pub(super) struct RememberedLine {
 #[derive(Serialize, Deserialize)]
 pub(super) struct StagedLine<'a> {
     pub(super) number: u64,
-    #[serde(borrow)]
     pub(super) line: Cow<'a, str>,
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chunks::{Chunks, Item};
+use super::holders::Holders;
 use super::ids::Ids;
 use super::items::{
     Account, AccountNumber, COUNTER_MAX, Data, InboxEntry, Label, Message, Recipients, Remembered,
@@ -23,6 +24,22 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::planted::{self, Bug};
 use crate::types::{ReplicaId, Uuid};
 
+/// A line that has been read, and not yet compared with those before it: what can
+/// be done with each line alone, perhaps by another thread.
+pub struct ParsedLine(Line);
+
+impl ParsedLine {
+    /// Reads a line, without its newline.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`] says what is wrong with it.
+    pub fn parse(line: &[u8]) -> Result<ParsedLine> {
+        serde_json::from_slice(line)
+            .map(ParsedLine)
+            .or_else(|error| corrupted(format!("it does not read as expected: {error}")))
+    }
+}
+
 /// Takes lines in the order in which [`super::View::lines`] gave them.
 pub struct Restore {
     state: State,
@@ -31,6 +48,7 @@ pub struct Restore {
     end: Option<End>,
     labels: BTreeMap<AccountNumber, Arc<Label>>,
     alone: BTreeMap<AccountNumber, Arc<Recipients>>,
+    holders: Holders,
     /// Of a backup: nothing that belongs to one cluster alone.
     backup: bool,
 }
@@ -46,6 +64,7 @@ impl Restore {
             end: None,
             labels: BTreeMap::new(),
             alone: BTreeMap::new(),
+            holders: Holders::default(),
             backup: false,
         }
     }
@@ -61,6 +80,14 @@ impl Restore {
     /// [`ErrorCode::Corrupted`] that names the line and what is wrong with it;
     /// [`ErrorCode::NewerFormat`] when a newer program wrote the snapshot.
     pub fn line(&mut self, line: &[u8]) -> Result<()> {
+        self.parsed(ParsedLine::parse(line))
+    }
+
+    /// Takes what has become of reading a line.
+    ///
+    /// # Errors
+    /// As [`Restore::line`].
+    pub fn parsed(&mut self, line: Result<ParsedLine>) -> Result<()> {
         self.lines += 1;
         let number = self.lines;
         let whole = if self.backup { "backup" } else { "snapshot" };
@@ -81,9 +108,14 @@ impl Restore {
         if !self.backup {
             self.index_ids()?;
         }
-        if self.state.data.messages.iter().any(|message| message.holders == 0) {
+        let counts = self.holders.counts();
+        if counts.contains(&0) {
             return corrupted("a message of the snapshot is in no list");
         }
+        let mut counts = counts.iter();
+        self.state.data.messages.update_all(|message| {
+            message.holders = counts.next().copied().unwrap_or_default();
+        });
         let hash = self.state.hash();
         if hash != end.hash {
             return corrupted(format!(
@@ -115,12 +147,11 @@ impl Restore {
         Ok(())
     }
 
-    fn take(&mut self, line: &[u8]) -> Result<()> {
+    fn take(&mut self, line: Result<ParsedLine>) -> Result<()> {
         if self.end.is_some() {
             return corrupted("something follows the end");
         }
-        let line: Line<'_> = serde_json::from_slice(line)
-            .or_else(|error| corrupted(format!("it does not read as expected: {error}")))?;
+        let ParsedLine(line) = line?;
         if !self.header && !matches!(line, Line::Header(_)) {
             return corrupted("the header is missing");
         }
@@ -261,6 +292,7 @@ impl Restore {
         let message = Message { seq, id, at, from, to, text: Box::from(text), holders: 0 };
         self.state.data.sum.add(message.digest());
         self.state.data.messages.push(message);
+        self.holders.add(seq);
         if self.backup {
             // Spread over the lines, which come one log entry after the other.
             let twice = self.state.message_ids.insert(id, seq).is_some();
@@ -324,10 +356,7 @@ impl Restore {
 
     /// One list more holds a message.
     fn hold(&mut self, seq: u64) -> Result<()> {
-        let held = self.state.data.messages.update(seq, |message| {
-            message.holders = message.holders.saturating_add(1);
-        });
-        match held {
+        match self.holders.hold(seq) {
             Some(()) => Ok(()),
             None => corrupted(format!("a list names message {seq}, which is not there")),
         }

@@ -5,6 +5,7 @@
 //! never across an await. A snapshot is built from an immutable view that is
 //! taken in microseconds, by a worker, while writes go on.
 
+mod loading;
 #[cfg(feature = "planted-bugs")]
 mod twice;
 
@@ -20,11 +21,10 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::{oneshot, watch};
 
 use super::faults::Faults;
-use super::progress::Loading;
 use super::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
 };
-use crate::chat::{Effects, Restore, State, View};
+use crate::chat::{Effects, State, View};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::storage::{SnapshotReader, SnapshotWriter, Snapshots};
@@ -262,7 +262,7 @@ impl Machine {
     ///
     /// # Errors
     /// What reading it found.
-    pub(super) async fn restore(&self, mut reader: SnapshotReader) -> Result<()> {
+    pub(super) async fn restore(&self, reader: SnapshotReader) -> Result<()> {
         let meta = Machine::parse_meta(reader.meta())?;
         let bytes = reader.file_bytes();
         *self.0.snapshot_bytes.lock().expect("no panic while held") = bytes;
@@ -273,36 +273,9 @@ impl Machine {
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
             return Ok(());
         }
-        let window = self.0.window;
-        let (send, receive) = oneshot::channel();
-        // Parsing a large snapshot takes seconds; the runtime's threads have
-        // heartbeats to answer.
-        let job = async move {
-            let restored = async {
-                let mut restore = Restore::new(window);
-                let mut progress = Loading::begin();
-                while let Some(line) = reader.next().await? {
-                    // The job holds a share of the directory's lock. A server
-                    // that was stopped while it loaded millions of messages
-                    // once kept it for seconds, and was killed for that.
-                    if send.is_closed() {
-                        return Err(Error::unavailable("this replica is stopping"));
-                    }
-                    restore.line(&line)?;
-                    progress.line(&reader);
-                }
-                restore.finish()
-            };
-            let restored = restored.await;
-            // Closed before anybody hears of it: a damaged directory is set
-            // aside at once, which is refused while one of its files is open.
-            drop(reader);
-            // The receiver is gone when the replica was stopped meanwhile.
-            let _ = send.send(restored);
-        };
-        self.0.host.workers.spawn("snapshot-load", Box::pin(job));
+        let loading = loading::load(&self.0.host, reader, self.0.window);
         let state =
-            receive.await.map_err(|_| Error::internal("loading a snapshot was cut off"))??;
+            loading.await.map_err(|_| Error::internal("loading a snapshot was cut off"))??;
         let replaced = {
             let mut current = self.0.state.write().expect("the state machine does not panic");
             let replaced = std::mem::replace(&mut *current, state);

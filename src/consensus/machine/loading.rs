@@ -1,0 +1,85 @@
+//! Loading a snapshot, by two workers: one reads and parses its lines, the other
+//! makes the state of them. Each takes about half of the time, which is a second
+//! for a million messages, and the runtime's threads have heartbeats to answer.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::chat::{ParsedLine, Restore, State};
+use crate::consensus::progress::Loading;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::storage::SnapshotReader;
+
+/// Lines, of 64 KiB each, that wait between the two.
+const LINES_WAITING: usize = 16;
+
+/// What became of reading a line. `None` comes last, when all were verified.
+type Next = Result<Option<Result<ParsedLine>>>;
+
+/// Starts loading. Dropping the receiver ends it soon.
+pub(super) fn load(
+    host: &Host,
+    reader: SnapshotReader,
+    window: u64,
+) -> oneshot::Receiver<Result<State>> {
+    let (send_line, lines) = mpsc::channel(LINES_WAITING);
+    let (send, receive) = oneshot::channel();
+    host.workers.spawn("snapshot-read", Box::pin(parse(reader, send_line)));
+    host.workers.spawn("snapshot-load", Box::pin(build(window, lines, send)));
+    receive
+}
+
+async fn parse(mut reader: SnapshotReader, lines: mpsc::Sender<Next>) {
+    let mut progress = Loading::begin();
+    let last = loop {
+        match reader.next().await {
+            Ok(Some(line)) => {
+                let sent = lines.send(Ok(Some(ParsedLine::parse(&line)))).await;
+                if sent.is_err() {
+                    break None;
+                }
+                progress.line(&reader);
+            }
+            Ok(None) => break Some(Ok(None)),
+            Err(error) => break Some(Err(error)),
+        }
+    };
+    // Closed before anybody hears of it: a damaged directory is set aside at
+    // once, which is refused while one of its files is open.
+    drop(reader);
+    if let Some(last) = last {
+        // Nobody listens any more when a line before was wrong.
+        let _ = lines.send(last).await;
+    }
+}
+
+async fn build(
+    window: u64,
+    mut lines: mpsc::Receiver<Next>,
+    mut send: oneshot::Sender<Result<State>>,
+) {
+    let restored = tokio::select! {
+        biased;
+        // The workers hold a share of the directory's lock. A server that was
+        // stopped while it loaded millions of messages once kept it for seconds,
+        // and was killed for that.
+        () = send.closed() => Err(Error::unavailable("this replica is stopping")),
+        restored = take(window, &mut lines) => restored,
+    };
+    // The other worker ends as well, and has closed the file.
+    lines.close();
+    while lines.recv().await.is_some() {}
+    // The receiver is gone when the replica was stopped meanwhile.
+    let _ = send.send(restored);
+}
+
+async fn take(window: u64, lines: &mut mpsc::Receiver<Next>) -> Result<State> {
+    let mut restore = Restore::new(window);
+    loop {
+        let cut_off = || Error::internal("reading a snapshot was cut off");
+        match lines.recv().await.ok_or_else(cut_off)?? {
+            Some(line) => restore.parsed(line)?,
+            None => return restore.finish(),
+        }
+    }
+}
