@@ -402,7 +402,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             // The receiver is gone when the replica was stopped meanwhile.
             let _ = send.send(written);
         };
-        self.machine.0.host.workers.spawn("snapshot-write", Box::pin(job));
+        self.machine.0.host.workers.spawn_patient("snapshot-write", Box::pin(job));
         let reader = receive
             .await
             .map_err(|_| io::Error::other("writing a snapshot was cut off"))?

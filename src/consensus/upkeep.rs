@@ -11,6 +11,9 @@ use crate::types::{NodeId, ReplicaId};
 /// How often housekeeping looks whether a snapshot is due.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);
 
+/// See [`Consensus::housekeeping`].
+const REPLICAS_IN_TURN: u64 = 3;
+
 /// How long a leader that stops waits for its successor.
 const HANDOVER_MAX: Duration = Duration::from_secs(2);
 
@@ -128,6 +131,10 @@ impl Consensus {
     /// consensus stops.
     pub(super) async fn housekeeping(self, snapshot_log_min_bytes: u64) {
         let mut grown = 0;
+        // Replicas have the same log, and would write their snapshots at the same
+        // time, all of them slow at once. So the first ones are taken in turn, and
+        // with them those that follow; a majority has none to write.
+        let mut ahead = u64::from(self.0.node.replica().0) % REPLICAS_IN_TURN;
         loop {
             tokio::time::sleep(HOUSEKEEPING_INTERVAL).await;
             if self.metrics().running_state.is_err() {
@@ -139,8 +146,8 @@ impl Consensus {
             }
             grown += self.0.store.take_appended_bytes();
             let due = snapshot_log_min_bytes.max(self.0.machine.snapshot_bytes());
-            if grown >= due {
-                grown = 0;
+            if grown >= due - due / REPLICAS_IN_TURN * ahead {
+                (grown, ahead) = (0, 0);
                 if let Err(error) = self.0.raft.trigger().snapshot().await {
                     tracing::warn!(%error, "no snapshot was taken");
                 }

@@ -19,6 +19,7 @@ mod file_systems;
 mod outlive;
 mod private;
 mod real;
+mod threads;
 
 use std::future::Future;
 use std::io;
@@ -220,6 +221,11 @@ pub trait Workers: Send + Sync {
     /// its own on the real host, a task in a simulation. It may await channels
     /// and `tokio::time`.
     fn spawn(&self, name: &str, job: BoxFuture<'static, ()>);
+    /// The same for a job that nobody waits for, such as writing a snapshot: on
+    /// the real host it takes little of a processor that others want.
+    fn spawn_patient(&self, name: &str, job: BoxFuture<'static, ()>) {
+        self.spawn(name, job);
+    }
     /// Runs a short computation off the runtime's threads.
     fn compute(&self, computation: Box<dyn FnOnce() + Send>);
 }

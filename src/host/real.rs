@@ -10,17 +10,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
 
 use super::private::{make_private, make_private_folders};
+use super::threads::Threads;
 use super::{
     BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
-    Random, Stream, Workers,
+    Random, Stream,
 };
 use crate::types::{Address, Timestamp};
 
@@ -305,44 +305,6 @@ impl DiskFile for OpenFile {
     }
 }
 
-struct Threads;
-
-impl Workers for Threads {
-    /// # Panics
-    /// Outside of a tokio runtime, whose channels and timers the job may use.
-    /// The runtime must outlive the job's timers.
-    fn spawn(&self, name: &str, job: BoxFuture<'static, ()>) {
-        let handle = Handle::current();
-        // The job can be taken back when the system refuses the thread.
-        let job = Arc::new(Mutex::new(Some(job)));
-        let run = {
-            let (handle, job) = (handle.clone(), job.clone());
-            move || {
-                let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(job) = job {
-                    handle.block_on(job);
-                }
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name(name.to_string()).spawn(run) {
-            // Correct all the same, only slower: its disk calls now delay
-            // other tasks of the runtime.
-            tracing::warn!("no thread for {name} ({error}); running it among the other tasks");
-            if let Some(job) = job.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                handle.spawn(job);
-            }
-        }
-    }
-
-    /// # Panics
-    /// Outside of a tokio runtime.
-    fn compute(&self, computation: Box<dyn FnOnce() + Send>) {
-        // Dropping the handle lets the computation run on; whoever wants its
-        // result waits on a channel.
-        drop(tokio::task::spawn_blocking(computation));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
@@ -443,23 +405,5 @@ mod tests {
         assert_eq!((fs::metadata(&path)?.ino(), disk.read(&path).await?), (inode, b"short".into()));
         drop(again);
         Ok(())
-    }
-
-    #[tokio::test]
-    async fn a_worker_is_a_named_thread_with_channels_and_timers() {
-        let (ask, mut asked) = tokio::sync::mpsc::unbounded_channel::<u32>();
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        host().workers.spawn(
-            "doubler",
-            Box::pin(async move {
-                let number = asked.recv().await.expect("is asked");
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-                let name = std::thread::current().name().map(str::to_string);
-                answer.send((number * 2, name)).expect("is awaited");
-            }),
-        );
-        ask.send(21).expect("is there");
-        assert_eq!(answered.await.expect("answers"), (42, Some("doubler".to_string())));
-        assert_eq!(host().compute(|| 6 * 7).await, 42);
     }
 }
