@@ -46,7 +46,7 @@ impl ReadAhead {
         let Some(directory) = DirectoryAhead::look(host, path).await? else { return Ok(None) };
         let machine = Machine::new(host.clone(), window);
         if let Some(snapshot) = directory.snapshot().await? {
-            machine.restore(snapshot).await?;
+            machine.restore(snapshot, false).await?;
         }
         let mut ahead = ReadAhead { directory, machine };
         ahead.read_on().await?;

@@ -258,11 +258,12 @@ impl Machine {
         })
     }
 
-    /// Replaces the state by that of a snapshot.
+    /// Replaces the state by that of a snapshot. `patient`: others work meanwhile,
+    /// who are not to be held up.
     ///
     /// # Errors
     /// What reading it found.
-    pub(super) async fn restore(&self, reader: SnapshotReader) -> Result<()> {
+    pub(super) async fn restore(&self, reader: SnapshotReader, patient: bool) -> Result<()> {
         let meta = Machine::parse_meta(reader.meta())?;
         let bytes = reader.file_bytes();
         *self.0.snapshot_bytes.lock().expect("no panic while held") = bytes;
@@ -273,7 +274,7 @@ impl Machine {
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
             return Ok(());
         }
-        let loading = loading::load(&self.0.host, reader, self.0.window);
+        let loading = loading::load(&self.0.host, reader, self.0.window, patient);
         let state =
             loading.await.map_err(|_| Error::internal("loading a snapshot was cut off"))??;
         let replaced = {
@@ -337,16 +338,17 @@ impl RaftStateMachine<TypeConfig> for Machine {
         _meta: &SnapshotMeta,
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
-        let reader = match snapshot {
-            SnapshotData::Stored(reader) => reader,
+        let (reader, patient) = match snapshot {
+            SnapshotData::Stored(reader) => (reader, false),
             SnapshotData::Received(writer) => {
                 writer.finish().await.map_err(|error| self.0.faults.note(error))?;
                 let snapshots = self.snapshots().map_err(|error| self.0.faults.note(error))?;
                 let latest = snapshots.latest().await.map_err(|error| self.0.faults.note(error))?;
-                latest.ok_or_else(|| io::Error::other("the snapshot just installed is gone"))?
+                let gone = || io::Error::other("the snapshot just installed is gone");
+                (latest.ok_or_else(gone)?, true)
             }
         };
-        self.restore(reader).await.map_err(|error| self.0.faults.note(error))
+        self.restore(reader, patient).await.map_err(|error| self.0.faults.note(error))
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
