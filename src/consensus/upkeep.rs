@@ -145,7 +145,7 @@ impl Consensus {
                 continue;
             }
             grown += self.0.store.take_appended_bytes();
-            let due = snapshot_log_min_bytes.max(self.0.machine.snapshot_bytes());
+            let due = snapshot_log_min_bytes.max(self.0.machine.snapshot_bytes() / 4 * 3);
             if grown >= due - due / REPLICAS_IN_TURN * ahead {
                 (grown, ahead) = (0, 0);
                 if let Err(error) = self.0.raft.trigger().snapshot().await {
