@@ -48,6 +48,16 @@ impl Dialer {
                 format!("belongs to another cluster, {cluster}"),
             )));
         }
+        self.authenticate(connection, patience)
+    }
+
+    /// Has a connection that speaks for nobody yet speak for the session, if
+    /// there is one. What becomes of that is waited for later.
+    pub(super) fn authenticate(
+        &self,
+        connection: Connection,
+        patience: Duration,
+    ) -> Result<(Connection, Option<Pending>), Failure> {
         let authenticated = match &self.token {
             None => None,
             Some(token) => {

@@ -61,6 +61,42 @@ async fn the_server_that_answered_is_asked_again_on_the_same_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_spoke_for_nobody_learns_the_session() {
+    let network = FakeNetwork::new(|_, _| session());
+    // Connections that were opened, and tokens that were shown.
+    let opened_and_shown = || {
+        let asked = network.asked.lock().expect("not poisoned");
+        let shown = asked.iter().filter(|(_, r)| matches!(r, Request::Authenticate { .. })).count();
+        (network.connects.load(Ordering::Relaxed), shown)
+    };
+    let mut client = client(&network);
+    client.cluster().await.expect("answered");
+    client.set_session(SecretString::from("t"), CLUSTER);
+    for _ in 0..2 {
+        client.request(Request::Whoami {}).await.expect("answered");
+        assert_eq!(opened_and_shown(), (1, 1));
+    }
+    // One that speaks for somebody does not change sides.
+    client.set_session(SecretString::from("u"), CLUSTER);
+    client.request(Request::Whoami {}).await.expect("answered");
+    assert_eq!(opened_and_shown(), (2, 2));
+    client.clear_session();
+    client.request(Request::Ping {}).await.expect("answered");
+    assert_eq!(opened_and_shown(), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_server_is_asked_without_waiting_for_a_timer() {
+    let network = FakeNetwork::new(|_, _| done());
+    let mut client = client(&network);
+    // Timers have milliseconds; only between two of them does one wait.
+    tokio::time::advance(Duration::from_micros(1)).await;
+    let mut request = std::pin::pin!(client.request(change()));
+    assert!(futures::poll!(&mut request).is_pending());
+    assert_eq!(network.connects.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_frozen_server_costs_a_quarter_of_a_second_and_leaves_no_doubt() {
     let network = FakeNetwork::new(|_, _| done());
     network.door(0, Door::Frozen);
@@ -223,12 +259,18 @@ async fn a_token_is_not_shown_to_another_cluster() {
     for server in 0..3 {
         network.door(server, Door::Foreign);
     }
-    let mut client = client(&network);
-    client.set_session(SecretString::from("t"), CLUSTER);
-    let error = client.request(Request::Whoami {}).await.expect_err("nobody of ours");
-    assert_eq!(error.code, ErrorCode::Unavailable);
-    assert!(error.message.contains("belongs to another cluster"), "{}", error.message);
-    assert!(network.asked.lock().expect("not poisoned").is_empty());
+    for connected_before in [false, true] {
+        let mut client = client(&network);
+        if connected_before {
+            client.cluster().await.expect("greeted");
+        }
+        client.set_session(SecretString::from("t"), CLUSTER);
+        let error = client.request(Request::Whoami {}).await.expect_err("nobody of ours");
+        assert_eq!(error.code, ErrorCode::Unavailable);
+        assert!(error.message.contains("belongs to another cluster"), "{}", error.message);
+    }
+    let asked = network.asked.lock().expect("not poisoned");
+    assert!(asked.iter().all(|(_, request)| matches!(request, Request::Ping {})));
 }
 
 #[tokio::test(start_paused = true)]

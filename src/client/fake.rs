@@ -59,6 +59,8 @@ pub struct FakeNetwork {
     /// Whom every server calls the leader.
     leader: Mutex<Option<Address>>,
     script: Box<Script>,
+    /// Connections that were asked for so far.
+    pub connects: AtomicU64,
     /// Requests as they arrived: server and request.
     pub asked: Mutex<Vec<(usize, Request)>>,
 }
@@ -83,6 +85,7 @@ impl FakeNetwork {
             doors: Mutex::default(),
             leader: Mutex::default(),
             script: Box::new(script),
+            connects: AtomicU64::new(0),
             asked: Mutex::default(),
         })
     }
@@ -157,6 +160,7 @@ struct Wires(Arc<FakeNetwork>);
 impl Network for Wires {
     fn connect(&self, to: &Address) -> BoxFuture<'static, io::Result<Stream>> {
         let network = self.0.clone();
+        network.connects.fetch_add(1, Ordering::Relaxed);
         let server = (0..3).find(|server| address(*server) == *to).expect("a known server");
         let doors = network.doors.lock().expect("not poisoned");
         let door = doors.get(&server).copied().unwrap_or(Door::Open);
