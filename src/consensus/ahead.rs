@@ -76,7 +76,7 @@ impl ReadAhead {
                     ));
                 }
                 if index == next {
-                    self.machine.replay(entry);
+                    self.machine.replay(entry)?;
                     replayed += 1;
                 }
             }

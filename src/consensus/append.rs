@@ -1,24 +1,13 @@
 //! Append requests as bytes: the way of every entry from the leader to its
-//! followers.
-//!
-//! ```text
-//! [{"to":…,"vote":…,"previous":…,"committed":…},{"length":61,"crc32":"…","data":{…}},…]
-//! ```
-//!
-//! An array: first what the request says of itself, then a record line for each
-//! entry, as it is, or will be, on disk. A record tells its own length, so a
-//! follower goes from one to the next without looking for their ends, and what
-//! it parses is parsed once. Were serde to take the request apart first, it would look
-//! three times at every message before the time that counts.
+//! followers. A head ([`Head`]) and the entries as [`records`].
 
 use bytes::Bytes;
 use openraft::raft::AppendEntriesRequest;
 use serde::{Deserialize, Serialize};
 
-use super::entry;
 use super::types::{LogId, TypeConfig, Vote};
-use crate::error::{Error, ErrorCode, Result};
-use crate::storage::record;
+use super::{entry, records};
+use crate::error::Result;
 use crate::types::NodeId;
 
 /// What a request says of itself.
@@ -30,58 +19,29 @@ struct Head {
     committed: Option<LogId>,
 }
 
-/// Bytes of a head, about.
-const HEAD_BYTES: usize = 512;
-
 /// The body of an append call to a node.
 pub fn encode(to: NodeId, request: &AppendEntriesRequest<TypeConfig>) -> Bytes {
     let lines: Vec<Bytes> = request.entries.iter().map(entry::encode).collect();
-    // In one piece: a body that grows is copied again and again.
-    let bytes: usize = lines.iter().map(Bytes::len).sum();
-    let mut body = Vec::with_capacity(HEAD_BYTES + bytes);
-    body.push(b'[');
     let head = Head {
         to,
         vote: request.vote,
         previous: request.prev_log_id,
         committed: request.leader_commit,
     };
-    serde_json::to_writer(&mut body, &head).expect("plain data serializes");
-    for line in &lines {
-        body.push(b',');
-        body.extend_from_slice(&line[..line.len() - 1]);
-    }
-    body.push(b']');
-    body.into()
+    records::encode(&head, &lines)
 }
 
 /// Reads what [`encode`] wrote: the node that is meant, and the request.
 ///
 /// # Errors
-/// [`ErrorCode::InvalidRequest`] for a body of another form,
-/// [`ErrorCode::Corrupted`] for a record whose checksum or content is wrong.
+/// Those of [`records::decode`] and of the records, and
+/// [`crate::error::ErrorCode::Corrupted`] for one that is no entry.
 pub fn decode(body: &[u8]) -> Result<(NodeId, AppendEntriesRequest<TypeConfig>)> {
-    let malformed = |why: String| {
-        Error::new(ErrorCode::InvalidRequest, format!("a malformed append request: {why}"))
-    };
-    let rest = body.strip_prefix(b"[").ok_or_else(|| malformed("it is no array".into()))?;
-    let mut heads = serde_json::Deserializer::from_slice(rest).into_iter::<Head>();
-    let head = heads.next().ok_or_else(|| malformed("it is empty".into()))?;
-    let head = head.map_err(|error| malformed(error.to_string()))?;
-    let mut rest = &rest[heads.byte_offset()..];
-    let mut entries = Vec::new();
-    while let Some(records) = rest.strip_prefix(b",") {
-        let (line, behind) = record::leading(records).map_err(entry::broken)?;
-        entries.push(entry::decode_line(line)?);
-        rest = behind;
-    }
-    if rest != b"]" {
-        return Err(malformed("it does not end with its last entry".into()));
-    }
+    let (head, records) = records::decode::<Head>(body)?;
     let request = AppendEntriesRequest {
         vote: head.vote,
         prev_log_id: head.previous,
-        entries,
+        entries: records.map(|line| entry::decode_line(line?)).collect::<Result<_>>()?,
         leader_commit: head.committed,
     };
     Ok((head.to, request))

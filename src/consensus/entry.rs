@@ -93,23 +93,26 @@ fn no_entry(why: impl std::fmt::Display) -> Error {
 /// # Errors
 /// [`ErrorCode::Corrupted`]: the checksum held, but the content is not an entry.
 pub fn decode(data: &Bytes) -> Result<Entry> {
+    let entry = decode_outside(data)?;
+    if let EntryPayload::Normal(proposal) = &entry.payload {
+        proposal.batch()?;
+    }
+    Ok(entry)
+}
+
+/// The same, without looking at the operations.
+fn decode_outside(data: &Bytes) -> Result<Entry> {
     let (log_id, rest) = parts(data).ok_or_else(|| no_entry("it does not have the form of one"))?;
     let payload = if rest.is_empty() {
         EntryPayload::Blank
     } else if let Some(json) = rest.strip_prefix(b",\"batch\":") {
-        let batch = serde_json::from_slice(json).map_err(no_entry)?;
-        EntryPayload::Normal(Proposal::new(batch, data.slice_ref(json)))
+        EntryPayload::Normal(Proposal::unread(data.slice_ref(json)))
     } else if let Some(json) = rest.strip_prefix(b",\"membership\":") {
         EntryPayload::Membership(serde_json::from_slice::<Membership>(json).map_err(no_entry)?)
     } else {
         return Err(no_entry("it has neither operations nor a membership"));
     };
     Ok(Entry { log_id, payload })
-}
-
-/// A record that arrived and is none.
-pub fn broken(damage: record::Damage) -> Error {
-    Error::new(ErrorCode::Corrupted, format!("a log record arrived broken: {damage}"))
 }
 
 /// An entry from a verified record without its newline, as a leader sent it.
@@ -121,10 +124,22 @@ pub fn decode_line(line: &[u8]) -> Result<Entry> {
     let mut whole = Vec::with_capacity(line.len() + 1);
     whole.extend_from_slice(line);
     whole.push(b'\n');
-    let whole = Bytes::from(whole);
-    let entry = decode(&record::payload_of_trusted(&whole))?;
+    let entry = decode_to_pass_on(whole.into())?;
     if let EntryPayload::Normal(proposal) = &entry.payload {
-        proposal.remember_record(entry.log_id, whole);
+        proposal.batch()?;
+    }
+    Ok(entry)
+}
+
+/// An entry from a verified record line, newline included, of which it keeps a
+/// share for [`encode`]. What its operations are is left open.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_to_pass_on(line: Bytes) -> Result<Entry> {
+    let entry = decode_outside(&record::payload_of_trusted(&line))?;
+    if let EntryPayload::Normal(proposal) = &entry.payload {
+        proposal.remember_record(entry.log_id, line);
     }
     Ok(entry)
 }

@@ -220,19 +220,22 @@ impl Machine {
     }
 
     /// Applies the next entry.
-    pub(super) fn replay(&self, entry: Entry) -> Outcomes {
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`] as of [`super::types::Proposal::batch`].
+    pub(super) fn replay(&self, entry: Entry) -> Result<Outcomes> {
         let index = entry.log_id.index();
+        let batch = match &entry.payload {
+            // The replica that has the state applies it as well.
+            EntryPayload::Normal(_) if self.0.adopted => None,
+            EntryPayload::Normal(proposal) => Some(proposal.batch()?),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        };
         let mut effects = Effects::default();
         let outcomes = {
             let mut state = self.0.state.write().expect("the state machine does not panic");
-            let outcomes = match &entry.payload {
-                // The replica that has the state applies it as well.
-                EntryPayload::Normal(_) if self.0.adopted => Vec::new(),
-                EntryPayload::Normal(proposal) => {
-                    state.apply(index, proposal.batch(), &mut effects)
-                }
-                EntryPayload::Blank | EntryPayload::Membership(_) => Vec::new(),
-            };
+            let outcomes =
+                batch.map_or_else(Vec::new, |batch| state.apply(index, batch, &mut effects));
             let mut position = self.0.position.lock().expect("no panic while held");
             position.applied = Some(entry.log_id);
             if let EntryPayload::Membership(membership) = entry.payload {
@@ -242,7 +245,7 @@ impl Machine {
             outcomes
         };
         self.wake(&effects);
-        Outcomes(outcomes)
+        Ok(Outcomes(outcomes))
     }
 
     /// Reads the meta record of a snapshot.
@@ -319,7 +322,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
-            let outcomes = self.replay(entry);
+            let outcomes = self.replay(entry).map_err(|error| self.0.faults.note(error))?;
             if let Some(responder) = responder {
                 responder.send(outcomes);
             }
@@ -427,7 +430,9 @@ impl Builder {
             let copied = async {
                 while let Some(lines) = reader.next_raw(super::network::SNAPSHOT_PART_BYTES).await?
                 {
-                    writer.raw(&lines).await?;
+                    for line in lines {
+                        writer.raw(&line).await?;
+                    }
                 }
                 Ok(())
             };

@@ -44,6 +44,7 @@ mod network;
 mod progress;
 mod proposer;
 mod reader;
+mod records;
 mod route;
 mod runtime;
 mod service;

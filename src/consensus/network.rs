@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,9 +23,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::append;
 use super::machine::SnapshotData;
 use super::types::{SnapshotMeta, TypeConfig, Vote};
+use super::{append, records};
 use crate::peer::{CallError, Link};
 use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
@@ -39,8 +38,10 @@ const APPENDS_IN_FLIGHT_MAX: usize = 32;
 /// to connect, and much shorter than an election.
 const VOTER_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Bytes of snapshot lines in one call.
-pub const SNAPSHOT_PART_BYTES: usize = 1024 * 1024;
+/// Bytes of snapshot lines in one call, apart from one line that is longer
+/// alone. While leader and follower handle one, their messages wait, so parts
+/// are as small as what the disk is given at once.
+pub const SNAPSHOT_PART_BYTES: usize = 256 * 1024;
 
 /// This replica's ways to its peers.
 #[derive(Clone)]
@@ -139,6 +140,13 @@ pub struct SnapshotBegin {
     pub meta: SnapshotMeta,
 }
 
+/// The head of a part of a snapshot; its lines follow as [`records`].
+#[derive(Serialize, Deserialize)]
+pub struct SnapshotPart {
+    /// The node that is meant.
+    pub to: NodeId,
+}
+
 type Fault = RPCError<TypeConfig>;
 
 fn unreachable(why: impl std::fmt::Display) -> Fault {
@@ -232,16 +240,8 @@ impl Network {
         let begin = SnapshotBegin { vote, meta: snapshot.meta };
         let () = self.ask(Call::SnapshotBegin, &begin).await?;
         while let Some(lines) = reader.next_raw(SNAPSHOT_PART_BYTES).await.map_err(unreachable)? {
-            let mut body = Vec::with_capacity(lines.len() + 64);
-            write!(body, "{{\"to\":{},\"message\":[", self.target.0).expect("a vector takes all");
-            // Lines become elements: the newline between two becomes a comma.
-            body.extend(
-                lines[..lines.len() - 1]
-                    .iter()
-                    .map(|byte| if *byte == b'\n' { b',' } else { *byte }),
-            );
-            body.extend_from_slice(b"]}");
-            let () = parse(&self.call(Call::SnapshotLines, body.into()).await?)?;
+            let body = records::encode(&SnapshotPart { to: self.target }, &lines);
+            let () = parse(&self.call(Call::SnapshotLines, body).await?)?;
         }
         // Installing takes as long as loading the state, so the follower says
         // every now and then that it is still at it.

@@ -12,17 +12,15 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     VoteRequest,
 };
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::append;
 use super::contest::Campaign;
-use super::network::{Addressed, SnapshotBegin};
+use super::network::{Addressed, SnapshotBegin, SnapshotPart};
 use super::proposer::{ForwardBody, Gate};
 use super::types::TypeConfig;
-use super::{Consensus, machine::SnapshotData};
+use super::{Consensus, machine::SnapshotData, records};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::BoxFuture;
 use crate::peer::Reply;
@@ -180,17 +178,11 @@ impl PeerService {
 
     /// The lines of a part of a snapshot, as they stand in the file.
     fn lines(&self, body: &[u8]) -> Result<Vec<u8>> {
-        #[derive(Deserialize)]
-        struct Part<'a> {
-            to: NodeId,
-            #[serde(borrow)]
-            message: Vec<&'a RawValue>,
-        }
-        let part: Part<'_> = serde_json::from_slice(body).map_err(malformed)?;
+        let (part, records) = records::decode::<SnapshotPart>(body)?;
         self.check(part.to)?;
         let mut lines = Vec::with_capacity(body.len());
-        for line in part.message {
-            lines.extend_from_slice(line.get().as_bytes());
+        for record in records {
+            lines.extend_from_slice(record?);
             lines.push(b'\n');
         }
         Ok(lines)

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::oneshot;
 
 use crate::chat::{Batch, Outcome};
+use crate::error::{Error, ErrorCode};
 use crate::types::NodeId;
 
 /// Where consensus takes its tasks, timers and random numbers from.
@@ -55,7 +56,8 @@ pub type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;
 pub struct Proposal(Arc<ProposalInner>);
 
 struct ProposalInner {
-    batch: Batch,
+    /// The operations, once somebody has asked for them.
+    batch: OnceLock<Batch>,
     /// The batch as JSON.
     json: Bytes,
     /// The whole record line, once the entry has a place in the log.
@@ -67,6 +69,16 @@ struct ProposalInner {
 impl Proposal {
     /// A batch and its JSON.
     pub fn new(batch: Batch, json: Bytes) -> Self {
+        Self::with(OnceLock::from(batch), json)
+    }
+
+    /// The JSON of a batch. Parsed when the operations are asked for, which
+    /// nobody does with an entry that is only passed on.
+    pub fn unread(json: Bytes) -> Self {
+        Self::with(OnceLock::new(), json)
+    }
+
+    fn with(batch: OnceLock<Batch>, json: Bytes) -> Self {
         Proposal(Arc::new(ProposalInner {
             batch,
             json,
@@ -88,8 +100,18 @@ impl Proposal {
     }
 
     /// The operations.
-    pub fn batch(&self) -> &Batch {
-        &self.0.batch
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`] when they were not parsed so far and are none.
+    pub fn batch(&self) -> Result<&Batch, Error> {
+        if let Some(batch) = self.0.batch.get() {
+            return Ok(batch);
+        }
+        let batch = serde_json::from_slice(&self.0.json).map_err(|error| {
+            let what = format!("a log entry's operations are not readable: {error}");
+            Error::new(ErrorCode::Corrupted, what)
+        })?;
+        Ok(self.0.batch.get_or_init(|| batch))
     }
 
     /// The batch as JSON.
@@ -121,19 +143,19 @@ impl Proposal {
 impl fmt::Debug for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Texts and hashes never reach a log file.
-        write!(f, "Proposal({} operations)", self.0.batch.operations.len())
+        write!(f, "Proposal({} bytes)", self.0.json.len())
     }
 }
 
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} operations", self.0.batch.operations.len())
+        write!(f, "operations of {} bytes", self.0.json.len())
     }
 }
 
 impl Serialize for Proposal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.batch.serialize(serializer)
+        self.batch().map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 

@@ -20,7 +20,7 @@ impl Machine {
         let read = store.clone().try_get_log_entries(index..=index).await;
         for entry in read.map_err(|error| Error::internal(error.to_string()))? {
             if let (EntryPayload::Normal(proposal), false) = (&entry.payload, self.0.adopted) {
-                let mut batch = proposal.batch().clone();
+                let mut batch = proposal.batch()?.clone();
                 for operation in &mut batch.operations {
                     operation.id = Uuid::from_u128(operation.id.as_u128() ^ 1);
                 }

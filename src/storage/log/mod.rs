@@ -223,6 +223,16 @@ impl Log {
     /// [`ErrorCode::Internal`] for entries that the log does not have;
     /// [`ErrorCode::Unavailable`] once it is closed.
     pub async fn read(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<Bytes>> {
+        let lines = self.read_lines(from, to, max_bytes).await?;
+        Ok(lines.iter().map(record::payload_of_trusted).collect())
+    }
+
+    /// The same, as whole record lines, newlines included, for whoever passes
+    /// them on.
+    ///
+    /// # Errors
+    /// As [`Log::read`].
+    pub async fn read_lines(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<Bytes>> {
         if let Some(recent) = self.shared.state.lock().recent(from, to, max_bytes, 1)? {
             return Ok(recent);
         }

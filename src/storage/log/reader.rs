@@ -84,22 +84,22 @@ impl Reader {
     /// under the same generation before and after was there all the time.
     /// Otherwise everything is read again, in the log as it is now.
     async fn read(&mut self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<Bytes>> {
-        let (mut at, mut left, mut payloads) = (from, max_bytes, Vec::new());
+        let (mut at, mut left, mut lines) = (from, max_bytes, Vec::new());
         let mut generation = self.shared.state.lock().generation;
         while at < to {
             // The first entry comes whatever its size.
-            let min = usize::from(payloads.is_empty());
+            let min = usize::from(lines.is_empty());
             let (now, extent) = {
                 let state = self.shared.state.lock();
                 if let Some(recent) = state.recent(at, to, left, min)?
                     && state.generation == generation
                 {
-                    payloads.extend(recent);
-                    return Ok(payloads);
+                    lines.extend(recent);
+                    return Ok(lines);
                 }
                 (state.generation, state.extent(at, to, left.min(CHUNK_BYTES)))
             };
-            if !payloads.is_empty() && extent.len() > left {
+            if !lines.is_empty() && extent.len() > left {
                 break;
             }
             let read = match now == generation {
@@ -109,14 +109,14 @@ impl Reader {
             let now = self.shared.state.lock().generation;
             if now != generation {
                 (generation, at, left) = (now, from, max_bytes);
-                payloads.clear();
+                lines.clear();
                 continue;
             }
-            payloads.extend(read?);
+            lines.extend(read?);
             at = extent.indexes.end;
             left = left.saturating_sub(extent.len());
         }
-        Ok(payloads)
+        Ok(lines)
     }
 
     async fn read_extent(&mut self, generation: u64, extent: &Extent) -> Result<Vec<Bytes>> {
@@ -134,13 +134,13 @@ impl Reader {
         let content = Bytes::from(content.map_err(|e| Error::io("read", &path, &e))?);
         self.open = Some(open);
 
-        let mut payloads = Vec::new();
+        let mut lines = Vec::new();
         let mut at = 0;
         for index in extent.indexes.clone() {
             let line = index - extent.segment + 1;
             match record::frame(&content[at..]) {
-                Ok(Frame::Whole { payload, length }) => {
-                    payloads.push(content.slice(at + payload.start..at + payload.end));
+                Ok(Frame::Whole { length, .. }) => {
+                    lines.push(content.slice(at..at + length));
                     at += length;
                 }
                 Ok(Frame::Short) => return Err(corrupted(&path, line, "it is cut short")),
@@ -151,7 +151,7 @@ impl Reader {
             let line = extent.indexes.end - extent.segment;
             return Err(corrupted(&path, line, "it ends elsewhere than when the log was opened"));
         }
-        Ok(payloads)
+        Ok(lines)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::super::{Paths, record};
+use super::super::Paths;
 use crate::error::{Error, Result};
 
 /// The state behind a lock that is held for moments, never while waiting.
@@ -236,7 +236,7 @@ impl State {
         Err(Error::internal(message))
     }
 
-    /// The entries from memory, as many as fit but at least `min` if there are
+    /// The record lines from memory, as many as fit but at least `min` if there are
     /// so many; `None` when some must be read from disk.
     pub(super) fn recent(
         &self,
@@ -250,16 +250,16 @@ impl State {
             return Ok(None);
         }
         let mut bytes = 0;
-        let mut payloads = Vec::new();
+        let mut lines = Vec::new();
         for index in from..to {
             let line = &self.recent[(index - self.recent_first) as usize];
             bytes += line.len();
-            if bytes > max_bytes && payloads.len() >= min {
+            if bytes > max_bytes && lines.len() >= min {
                 break;
             }
-            payloads.push(record::payload_of_trusted(line));
+            lines.push(line.clone());
         }
-        Ok(Some(payloads))
+        Ok(Some(lines))
     }
 
     /// Where to read the first of `from..to` (not empty, not all recent), and as
@@ -278,6 +278,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::record;
     use super::*;
 
     fn line(index: u64) -> Bytes {
@@ -298,9 +299,12 @@ mod tests {
     }
 
     fn read(state: &State, from: u64, to: u64, max: usize) -> Option<Vec<u64>> {
-        let payloads = state.recent(from, to, max, 1).expect("in range")?;
-        let number = |p: Bytes| String::from_utf8_lossy(&p).parse().expect("a number");
-        Some(payloads.into_iter().map(number).collect())
+        let lines = state.recent(from, to, max, 1).expect("in range")?;
+        let number = |line: &Bytes| {
+            let payload = record::payload_of_trusted(line);
+            String::from_utf8_lossy(&payload).parse().expect("a number")
+        };
+        Some(lines.iter().map(number).collect())
     }
 
     #[test]

@@ -107,24 +107,21 @@ impl SnapshotReader {
     ///
     /// # Errors
     /// As [`SnapshotReader::next`].
-    pub async fn next_raw(&mut self, max_bytes: usize) -> Result<Option<Bytes>> {
-        let mut lines = BytesMut::new();
+    pub async fn next_raw(&mut self, max_bytes: usize) -> Result<Option<Vec<Bytes>>> {
+        let (mut lines, mut bytes) = (Vec::new(), 0);
         while let Some(length) = self.peek_line().await? {
-            if !lines.is_empty() && lines.len() + length > max_bytes {
+            bytes += length;
+            if !lines.is_empty() && bytes > max_bytes {
                 break;
             }
-            let line = self.take_line(length);
+            lines.push(self.take_line(length));
             self.records += 1;
-            match lines.is_empty() {
-                true => lines = BytesMut::from(&line[..]),
-                false => lines.extend_from_slice(&line),
-            }
         }
         if lines.is_empty() {
             self.verify_totals()?;
             return Ok(None);
         }
-        Ok(Some(lines.freeze()))
+        Ok(Some(lines))
     }
 
     async fn next_line(&mut self) -> Result<Option<Bytes>> {
