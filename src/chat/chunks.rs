@@ -19,8 +19,6 @@ pub(super) const CHUNK_ITEMS: usize = 256;
 
 /// Something that knows its place in a sequence.
 pub(super) trait Item: Clone {
-    /// Most items of one chunk; at most [`CHUNK_ITEMS`].
-    const PER_CHUNK: usize = CHUNK_ITEMS;
     /// The place. Never changes while the item is in a sequence.
     fn key(&self) -> u64;
     /// Whether the item counts for [`Chunks::flagged`].
@@ -82,13 +80,13 @@ impl<T: Item> Chunks<T> {
         self.len += 1;
         self.flagged += flagged;
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.items.len() < T::PER_CHUNK => {
+            Some(chunk) if chunk.items.len() < CHUNK_ITEMS => {
                 chunk.flagged += flagged;
                 let items = Arc::make_mut(&mut chunk.items);
                 // A chunk that was just copied has no room to spare, and plain
                 // doubling would then go past the size of a chunk.
                 if items.len() == items.capacity() {
-                    items.reserve_exact(items.len().max(4).min(T::PER_CHUNK - items.len()));
+                    items.reserve_exact(items.len().max(4).min(CHUNK_ITEMS - items.len()));
                 }
                 items.push(item);
             }
@@ -176,7 +174,7 @@ impl<T: Item> Chunks<T> {
         let Some([left, right]) = self.chunks.get(at..at + 2) else {
             return false;
         };
-        if left.items.len() + right.items.len() > T::PER_CHUNK / 2 {
+        if left.items.len() + right.items.len() > CHUNK_ITEMS / 2 {
             return false;
         }
         let right = self.chunks.remove(at + 1);

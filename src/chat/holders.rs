@@ -11,7 +11,7 @@ pub(super) struct Holders {
     /// Stretches of `seq`s without a gap: the first, and its place in `counts`.
     stretches: Vec<(u64, usize)>,
     /// Of all messages, in their order.
-    counts: Vec<u32>,
+    counts: Vec<u16>,
     /// Of the message added last.
     last: u64,
 }
@@ -26,19 +26,20 @@ impl Holders {
         self.last = seq;
     }
 
-    /// One list more holds a message. `None`: there is no such message.
+    /// One list more holds a message. `None`: there is no such message, or
+    /// 65,535 lists hold it already, which no message has recipients for.
     pub(super) fn hold(&mut self, seq: u64) -> Option<()> {
         let at = self.stretches.partition_point(|(first, _)| *first <= seq).checked_sub(1)?;
         let (first, place) = self.stretches[at];
         let end = self.stretches.get(at + 1).map_or(self.counts.len(), |(_, place)| *place);
         let offset = usize::try_from(seq - first).ok()?;
         let count = self.counts[place..end].get_mut(offset)?;
-        *count = count.saturating_add(1);
+        *count = count.checked_add(1)?;
         Some(())
     }
 
     /// The counts of all messages, in their order.
-    pub(super) fn counts(&self) -> &[u32] {
+    pub(super) fn counts(&self) -> &[u16] {
         &self.counts
     }
 }
@@ -61,5 +62,7 @@ mod tests {
             assert_eq!(holders.hold(seq), Some(()), "{seq}");
         }
         assert_eq!(holders.counts(), [1, 0, 1, 1, 0, 2, 1]);
+        assert_eq!((0..u16::MAX - 1).find(|_| holders.hold(3).is_none()), None);
+        assert_eq!((holders.hold(3), holders.counts()[0]), (None, u16::MAX));
     }
 }

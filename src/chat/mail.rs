@@ -45,8 +45,9 @@ impl State {
         self.data.update_account(sender, |account| account.sent.push(entry));
         effects.sent.push((from.account, seq));
         // At most RECIPIENTS_MAX inboxes and one sent list.
-        let holders = to.labels.len() as u32 + 1;
-        let message = Message { seq, id, at, from, to, text: text.into(), holders };
+        let holders = to.labels.len() as u16 + 1;
+        let (at, text) = (at.into(), text.into());
+        let message = Message { seq, id, at, from, to, text, holders };
         let outcome = message.outcome();
         self.data.sum.add(message.digest());
         self.data.messages.push(message);

@@ -377,7 +377,7 @@ impl<'a> Scan<'a> {
             from: message.from.name.clone(),
             to: self.state.names_of(message),
             text: message.text.to_string(),
-            at: message.at,
+            at: message.at.into(),
             seq,
             read,
         });
@@ -387,6 +387,6 @@ impl<'a> Scan<'a> {
     fn matches(&self, message: &Message) -> bool {
         let from = self.query.from.as_deref();
         from.is_none_or(|from| message.from.name.as_str().eq_ignore_ascii_case(from))
-            && self.query.since.is_none_or(|since| message.at >= since)
+            && self.query.since.is_none_or(|since| Timestamp::from(message.at) >= since)
     }
 }

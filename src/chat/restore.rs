@@ -289,7 +289,8 @@ impl Restore {
                 Recipients::many(labels?)
             }
         };
-        let message = Message { seq, id, at, from, to, text: Box::from(text), holders: 0 };
+        let (at, text) = (at.into(), text.into());
+        let message = Message { seq, id, at, from, to, text, holders: 0 };
         self.state.data.sum.add(message.digest());
         self.state.data.messages.push(message);
         self.holders.add(seq);
@@ -358,7 +359,9 @@ impl Restore {
     fn hold(&mut self, seq: u64) -> Result<()> {
         match self.holders.hold(seq) {
             Some(()) => Ok(()),
-            None => corrupted(format!("a list names message {seq}, which is not there")),
+            None => corrupted(format!(
+                "a list names message {seq}, which is not there or in too many lists"
+            )),
         }
     }
 

@@ -132,7 +132,7 @@ fn message_piece(message: &Message) -> Piece {
         &MessageLine {
             seq: message.seq,
             id: message.id,
-            at: message.at,
+            at: message.at.into(),
             from: message.from.number,
             to: message.to.labels.iter().map(|label| label.number).collect(),
             text: Cow::Borrowed(&message.text),

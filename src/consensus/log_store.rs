@@ -31,7 +31,7 @@ use crate::storage::Log;
 /// Bytes of recent entries kept decoded, as they are in the log; in memory they
 /// take three times that. They are wanted while they are replicated and until
 /// they are applied, which is milliseconds; whoever comes later decodes them.
-const CACHE_MAX_BYTES: usize = 1024 * 1024;
+const CACHE_MAX_BYTES: usize = 512 * 1024;
 
 /// Bytes of entries that are read back at once to be applied, apart from one
 /// entry that is larger alone.

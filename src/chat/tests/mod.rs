@@ -52,7 +52,7 @@ fn recompute(data: &Data) -> StateHash {
 fn audit(state: &State) {
     let data = &state.data;
     assert_eq!(state.hash(), recompute(data), "the hash is that of the content");
-    let mut holders: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut holders: BTreeMap<u64, u16> = BTreeMap::new();
     let (mut numbers, mut gone) = (BTreeMap::new(), Vec::new());
     for account in data.accounts.iter() {
         account.inbox.iter().for_each(|entry| *holders.entry(entry.seq()).or_default() += 1);

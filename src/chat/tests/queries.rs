@@ -103,7 +103,7 @@ fn one_unread_message_behind_many_read_ones_is_found_at_once() {
     chat.state.data.messages.push(super::super::items::Message {
         seq: total - 10,
         id: Uuid::nil(),
-        at: chat.at,
+        at: chat.at.into(),
         from: account.label.clone(),
         to: account.alone.clone(),
         text,

@@ -73,7 +73,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        LogOptions { segment_max_bytes: 16 * 1024 * 1024, recent_max_bytes: 2 * 1024 * 1024 }
+        LogOptions { segment_max_bytes: 16 * 1024 * 1024, recent_max_bytes: 1024 * 1024 }
     }
 }
 
