@@ -73,6 +73,13 @@ pub struct BenchArgs {
     keep: bool,
 }
 
+impl BenchArgs {
+    /// Whether it plays those who wait for messages as well.
+    pub fn has_followers(&self) -> bool {
+        self.followers > 0
+    }
+}
+
 /// Measures, and prints what came of it.
 ///
 /// # Errors

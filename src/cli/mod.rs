@@ -128,9 +128,15 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command runs servers: such a command needs all processors.
+    /// Whether the command runs servers.
     fn runs_servers(&self) -> bool {
         matches!(self, Command::Serve(_) | Command::Cluster(_) | Command::Drill(_))
+    }
+
+    /// Whether one processor is not enough: for servers, and for whoever plays
+    /// followers that would each be a process of their own.
+    fn needs_all_processors(&self) -> bool {
+        self.runs_servers() || matches!(self, Command::Bench(args) if args.has_followers())
     }
 
     /// Threads for its tasks; `None`: one a processor.
@@ -213,8 +219,7 @@ fn run(command: &Command, context: &mut Context) -> Result<Exit> {
     if let Command::Serve(_) = command {
         context.early = outlive_descriptors().err();
     }
-    let servers = command.runs_servers();
-    let mut builder = match servers {
+    let mut builder = match command.needs_all_processors() {
         true => tokio::runtime::Builder::new_multi_thread(),
         false => tokio::runtime::Builder::new_current_thread(),
     };
@@ -225,7 +230,7 @@ fn run(command: &Command, context: &mut Context) -> Result<Exit> {
         .enable_all()
         .build()
         .map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))?;
-    if !servers {
+    if !command.runs_servers() {
         log_to_stderr(context.settings.verbose);
     }
     let outcome = runtime.block_on(async {

@@ -55,9 +55,9 @@ where
 /// # Errors
 /// [`ErrorCode::InvalidRequest`] that states the bound.
 pub fn check_depth(line: &[u8]) -> Result<()> {
-    // What opens so few levels in all needs no second look, and counting is
-    // several times as fast as following strings and escapes.
-    if line.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() <= JSON_DEPTH_MAX {
+    // What opens so few levels in all needs no second look, and looking for
+    // those alone is much faster than following strings and escapes.
+    if memchr::memchr2_iter(b'{', b'[', line).nth(JSON_DEPTH_MAX).is_none() {
         return Ok(());
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);

@@ -23,6 +23,19 @@ use crate::limits::ACCOUNT_NAME_MAX_BYTES;
 #[derive(Clone)]
 pub struct AccountName(ArrayString<ACCOUNT_NAME_MAX_BYTES>);
 
+/// Which bytes a name may have. A message to a thousand accounts has a thousand
+/// names, which each of them reads.
+const ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let char = byte as u8;
+        allowed[byte] = char.is_ascii_alphanumeric() || matches!(char, b'.' | b'_' | b'-');
+        byte += 1;
+    }
+    allowed
+};
+
 /// See [`AccountName::folded`].
 pub type FoldedName = ArrayString<ACCOUNT_NAME_MAX_BYTES>;
 
@@ -41,8 +54,7 @@ impl AccountName {
                 ),
             ));
         }
-        let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        if let Some(at) = name.bytes().position(|byte| !allowed(&byte)) {
+        if let Some(at) = name.bytes().position(|byte| !ALLOWED[usize::from(byte)]) {
             // All before it is ASCII, so a character begins there.
             let c = name[at..].chars().next().unwrap_or_default();
             return Err(Error::new(
