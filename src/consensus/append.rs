@@ -49,8 +49,14 @@ pub fn decode(body: &[u8]) -> Result<(NodeId, AppendEntriesRequest<TypeConfig>)>
 
 #[cfg(test)]
 mod tests {
+    use openraft::storage::RaftLogReader;
+
+    use super::super::faults::Faults;
+    use super::super::log_store::LogStore;
     use super::super::types::EntryPayload;
     use super::*;
+    use crate::error::ErrorCode;
+    use crate::storage::{record, testing};
     use crate::types::ReplicaId;
 
     fn request(entries: usize) -> AppendEntriesRequest<TypeConfig> {
@@ -79,6 +85,31 @@ mod tests {
                 request.entries.iter().map(|entry| entry.log_id).collect::<Vec<_>>()
             };
             assert_eq!(ids(&read), ids(&request));
+        }
+    }
+
+    #[tokio::test]
+    async fn old_entries_go_in_small_requests_as_they_stand_on_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = testing::log(folder.path()).await;
+        // No operations at all, which nobody notices who only passes them on.
+        let batch = "x".repeat(30_000);
+        let line = |index: u64| {
+            let entry = format!(r#"{{"index":{index},"term":2,"node":1,"batch":"{batch}"}}"#);
+            record::encode(entry.as_bytes())
+        };
+        log.append(0, (0..10).map(line).collect(), Box::new(|written| written.expect("written")));
+        let mut store = LogStore::open(log, None, Faults::default()).await.expect("opens");
+        let mut next = 0;
+        for count in [4, 4, 2] {
+            let entries = store.limited_get_log_entries(next, 10).await.expect("reads");
+            assert_eq!(entries.len(), count, "from entry {next}");
+            for entry in &entries {
+                assert_eq!(entry::encode(entry), line(next));
+                let EntryPayload::Normal(proposal) = &entry.payload else { panic!("a batch") };
+                assert_eq!(proposal.batch().expect_err("no operations").code, ErrorCode::Corrupted);
+                next += 1;
+            }
         }
     }
 
