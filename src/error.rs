@@ -211,6 +211,13 @@ impl Error {
         Error::new(ErrorCode::Internal, message)
     }
 
+    /// Several failures as one, with the code of the first. `None`: there are none.
+    pub fn of_many(errors: Vec<Error>) -> Option<Error> {
+        let sentences: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+        let message = sentences.join("; ");
+        errors.into_iter().next().map(|first| Error { message, ..first })
+    }
+
     /// A failed call on a file: names the deed, the path and the cause.
     ///
     /// "No space left" becomes [`ErrorCode::DiskFull`], which is retryable.

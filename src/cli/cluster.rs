@@ -10,7 +10,7 @@ use super::{Context, Exit};
 
 use crate::cluster::description::lock;
 use crate::cluster::launch::Program;
-use crate::cluster::{ClusterEvent, Description, LogReader, Supervisor};
+use crate::cluster::{ClusterEvent, Description, Ending, LogReader, Supervisor};
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::{Error, ErrorCode};
 use crate::host::Host;
@@ -210,10 +210,10 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
     let guard = lock(&dir, limit(settings)).await?;
     let mut supervisor = supervisor(cluster, settings, host, &progress)?;
     if chosen.survivor_given {
-        supervisor.choose_survivor(chosen.survivor)?;
+        supervisor.choose_survivor(chosen.survivor).await?;
     }
     if args.detach {
-        let mut launched = supervisor.launch_missing()?;
+        let mut launched = supervisor.launch_missing().await?;
         let status = supervisor.wait_up(&mut launched).await?;
         drop(guard);
         printer.borrow_mut().show(&status)?;
@@ -225,7 +225,7 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
     // still starting.
     let interrupted = interrupted()?;
     tokio::pin!(interrupted);
-    let mut launched = supervisor.launch_missing()?;
+    let mut launched = supervisor.launch_missing().await?;
     let started = tokio::select! {
         biased;
         () = &mut interrupted => Ok(None),
@@ -248,10 +248,10 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
         }
     };
     progress("Stopping.");
-    let replicas = supervisor.stop_launched(&mut launched).await?;
+    let Ending { stopped: replicas, failed } = supervisor.stop_launched(&mut launched).await?;
     watched?;
     printer.borrow_mut().show(&Downed { replicas, purged: false, dir: None })?;
-    Ok(Exit::Done)
+    failed.map_or(Ok(Exit::Done), Err)
 }
 
 /// One-liners that work with this cluster as they stand.
@@ -277,11 +277,15 @@ async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
     let supervisor = supervisor(cluster, settings, host, &progress)?;
-    let replicas = supervisor.down(|_| true).await?;
-    let purged = args.purge && supervisor.cluster.purge()?;
+    let Ending { stopped: replicas, failed } = supervisor.down(|_| true).await;
+    let purged = match (args.purge && failed.is_none()).then_some(supervisor.purge()) {
+        Some(purging) => purging.await?,
+        None => false,
+    };
     drop(guard);
+    let dir = dir.filter(|_| failed.is_none());
     lines.into_inner().show(&Downed { replicas, purged, dir })?;
-    Ok(Exit::Done)
+    failed.map_or(Ok(Exit::Done), Err)
 }
 
 async fn start(args: &StartArgs, context: &mut Context) -> Result<Exit, Error> {

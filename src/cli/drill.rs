@@ -82,7 +82,7 @@ pub async fn run(args: &DrillArgs, context: &mut Context) -> Result<Exit> {
         drilled = drill(&supervisor, &options, context) => drilled,
     };
     // Whatever came of it: no process stays behind. Frozen ones are woken.
-    supervisor.down(|_| true).await?;
+    supervisor.down(|_| true).await.all()?;
     let keep = match &drilled {
         Ok(report) => !report.ok,
         Err(error) => error.code != ErrorCode::Interrupted,
@@ -114,7 +114,7 @@ async fn drill(
     context: &mut Context,
 ) -> Result<Report> {
     let progress = context.printer.progress("starting three servers", None);
-    let mut launched = supervisor.launch_missing()?;
+    let mut launched = supervisor.launch_missing().await?;
     supervisor.wait_up(&mut launched).await?;
     let printer = RefCell::new(&mut context.printer);
     let rounds = options.rounds;

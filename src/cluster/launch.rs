@@ -104,35 +104,53 @@ impl Program {
     }
 }
 
-/// Makes sure that the ports of some replicas are free, before any server is
-/// started: half a cluster would be harder to understand than none.
+/// Why a server could not listen at its port.
+#[derive(Debug)]
+pub enum Taken {
+    /// Somebody else does.
+    InUse,
+    /// The system does not let us.
+    Refused(std::io::Error),
+}
+
+impl Taken {
+    /// As an error. `by`: an ftchat server of another cluster, and its process.
+    pub fn error(
+        &self,
+        LocalReplica { id, address, .. }: &LocalReplica,
+        by: Option<Option<u32>>,
+    ) -> Error {
+        let who = match (self, by) {
+            (Taken::Refused(error), _) => {
+                let sentence = format!("replica {id} cannot listen on {address}: {error}");
+                return Error::new(ErrorCode::Io, sentence);
+            }
+            (Taken::InUse, None) => "another program".to_string(),
+            (Taken::InUse, Some(None)) => "another cluster's server".to_string(),
+            (Taken::InUse, Some(Some(pid))) => format!("another cluster's server (process {pid})"),
+        };
+        Error::new(
+            ErrorCode::AddressInUse,
+            format!(
+                "port {}, which replica {id} needs, is taken by {who}; nothing was started. Stop \
+                 that program, or make a cluster elsewhere with --base-port and --name",
+                address.port()
+            ),
+        )
+    }
+}
+
+/// Looks whether a replica's port is free.
 ///
 /// # Errors
-/// [`ErrorCode::AddressInUse`] that names port and replica.
-pub fn check_ports<'a>(replicas: impl Iterator<Item = &'a LocalReplica>) -> Result<()> {
-    for LocalReplica { id, address, .. } in replicas {
-        match probe((address.host(), address.port())) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                return Err(Error::new(
-                    ErrorCode::AddressInUse,
-                    format!(
-                        "port {}, which replica {id} needs, is taken by another program; nothing \
-                         was started. Stop that program, or make a cluster elsewhere with \
-                         --base-port and --name",
-                        address.port()
-                    ),
-                ));
-            }
-            Err(error) => {
-                return Err(Error::new(
-                    ErrorCode::Io,
-                    format!("replica {id} cannot listen on {address}: {error}"),
-                ));
-            }
-        }
+/// Why it is not.
+pub fn check_port(replica: &LocalReplica) -> Result<(), Taken> {
+    let address = &replica.address;
+    match probe((address.host(), address.port())) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(Taken::InUse),
+        Err(error) => Err(Taken::Refused(error)),
     }
-    Ok(())
 }
 
 /// Proves that nobody listens at an address, by binding to it without listening.
@@ -190,11 +208,14 @@ mod tests {
     fn a_taken_port_is_named_with_its_replica() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = taken.local_addr().expect("bound").port();
-        let error = check_ports([replica(port)].iter()).expect_err("taken");
+        let taken_port = check_port(&replica(port)).expect_err("taken");
+        let error = taken_port.error(&replica(port), None);
         assert_eq!(error.code, ErrorCode::AddressInUse);
         assert!(error.message.contains(&format!("port {port}, which replica 2")), "{error}");
+        let error = taken_port.error(&replica(port), Some(Some(4711)));
+        assert!(error.message.contains("another cluster's server (process 4711)"), "{error}");
         drop(taken);
-        check_ports([replica(port)].iter()).expect("free again");
+        check_port(&replica(port)).expect("free again");
     }
 
     #[test]
@@ -202,9 +223,9 @@ mod tests {
         // Of the system's choice, so that no other test has it.
         let chosen = probe("127.0.0.1:0").expect("a free port");
         let port = chosen.local_addr().expect("bound").port();
-        check_ports([replica(port)].iter()).expect("only looked at");
+        check_port(&replica(port)).expect("only looked at");
         let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("only looked at");
-        check_ports([replica(port)].iter()).expect_err("listened at");
+        check_port(&replica(port)).expect_err("listened at");
         drop((listener, chosen));
     }
 }

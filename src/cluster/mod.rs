@@ -17,11 +17,14 @@
 //! # What it promises
 //! - Starting is idempotent: only what does not run is started, and before
 //!   anything is started every port that is needed is known to be free.
-//! - A process is signalled only if it is this replica's own server: `LOCK` in
-//!   the data directory names it, *and* its command line says `serve` with that
-//!   very data directory. Process ids are reused, and a replica whose server
-//!   died may be hosted by another server, which must not die for it.
-//! - Purging removes the files named above and nothing else.
+//! - Whoever holds the lock of a replica's `LOCK` runs it, by whatever path the
+//!   folder was reached and however the server was started ([`process`]).
+//! - A process is signalled only if it is this replica's own server: it has that
+//!   very file open, and names itself there as that server. Process ids are
+//!   reused, and a replica whose server died may be hosted by another server,
+//!   which must not die for it.
+//! - Purging removes the files named above and nothing else, and only while it
+//!   holds the locks of all replicas itself.
 //!
 //! # How it fails
 //! Two commands at once would start servers twice, so each takes the lock of
@@ -31,7 +34,7 @@
 //! again goes on from there.
 //!
 //! - [`description`]: `cluster.json` and the folder.
-//! - [`process`]: which process is a replica's server; signals.
+//! - [`process`]: which process runs a replica; signals. `sight` looks at processes.
 //! - [`launch`]: ports and starting a server.
 //! - [`supervisor`]: up, start, wait.
 //! - [`stopping`]: down, stop, kill, purge, restart.
@@ -45,6 +48,7 @@ pub mod launch;
 pub mod logs;
 pub mod process;
 mod rotating;
+mod sight;
 pub mod stopping;
 pub mod supervisor;
 pub mod transfer;
@@ -53,6 +57,6 @@ pub use description::{Description, LocalReplica};
 pub use events::{ClusterEvent, events};
 pub use logs::LogReader;
 pub use rotating::RotatingLog;
-pub use stopping::{Ended, Stopped};
+pub use stopping::{Ended, Ending, Stopped};
 pub use supervisor::{Launched, Started, Supervisor};
 pub use transfer::Transferred;

@@ -1,145 +1,242 @@
-//! Which process is a replica's server, and signals to it.
+//! Which process runs a replica, and signals to it.
 //!
-//! The story that this file prevents: a server crashes, its `LOCK` still names
+//! The stories that this file prevents: a server crashes, its `LOCK` still names
 //! process 4711; days later 4711 is somebody's editor, and `cluster down` kills
-//! it. Or: server 1 has adopted replica 2, whose `LOCK` therefore names server
-//! 1, and `cluster kill 2` kills the survivor. So a process id from a file is
-//! only a hint; the process's own command line decides.
+//! it. Or: a cluster is reached by another path than the one that its servers
+//! were started with, its servers count as dead, and their data is removed while
+//! they live. Or: server 1 has adopted replica 2, whose `LOCK` therefore names
+//! server 1, and `cluster kill 2` kills the survivor.
+//!
+//! So nothing depends on how a path is spelled. A replica is run by whoever holds
+//! the lock of its `LOCK`, which names that process; and a process is that of a
+//! replica's server only if it has that very file open, by device and inode. A
+//! server that has no lock yet, as it waits for one, is known by the replica's
+//! log, which its standard output goes to.
 
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
+use super::sight::{self, Sight};
 use crate::error::{Error, ErrorCode, Result};
+use crate::host::FileId;
+use crate::types::ReplicaId;
+
+/// How long a lock may be held by somebody who is not to be seen: a server that
+/// has not written its name yet, and one whose end is not complete.
+const UNSEEN_MAX: Duration = Duration::from_secs(1);
+/// Between two looks at such a lock.
+const UNSEEN_PAUSE: Duration = Duration::from_millis(5);
 
 /// The part of `LOCK`'s first line that matters here.
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct Holder {
     pid: u32,
+    server: ReplicaId,
 }
 
-/// The process that `LOCK` in a data directory names, dead or alive, ours or not.
-fn named_in_lock(data_dir: &Path) -> Option<u32> {
-    // Missing, or being written this very moment: no server of ours that has
-    // got far enough to be signalled.
-    let text = std::fs::read_to_string(data_dir.join("LOCK")).ok()?;
-    let holder: Holder = serde_json::from_str(text.lines().next()?).ok()?;
-    Some(holder.pid)
+/// Who runs a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occupant {
+    /// Nobody.
+    Nobody,
+    /// Its own server.
+    Server(Server),
+    /// The process of another replica's server.
+    Adopter(u32),
+    /// Somebody holds it and is not to be seen from here. With the process that
+    /// `LOCK` names.
+    Unseen(Option<u32>),
 }
 
-/// The process that serves a data directory as its own, if it runs.
-pub fn server_of(data_dir: &Path) -> Option<u32> {
-    named_in_lock(data_dir).filter(|pid| is_server_of(*pid, data_dir))
+impl Occupant {
+    /// The replica's own server, if that is who it is.
+    pub fn server(self) -> Option<Server> {
+        match self {
+            Occupant::Server(server) => Some(server),
+            _ => None,
+        }
+    }
+
+    /// The process, if it is to be seen.
+    pub fn pid(self) -> Option<u32> {
+        match self {
+            Occupant::Server(server) => Some(server.pid),
+            Occupant::Adopter(pid) => Some(pid),
+            Occupant::Nobody | Occupant::Unseen(_) => None,
+        }
+    }
 }
 
-/// The process that holds a data directory although it is another replica's
-/// server: one of `neighbours`, the data directories of the same cluster.
-pub fn adopter_of<'a>(
-    data_dir: &Path,
-    mut neighbours: impl Iterator<Item = &'a Path>,
-) -> Option<u32> {
-    let pid = named_in_lock(data_dir)?;
-    neighbours.any(|other| other != data_dir && is_server_of(pid, other)).then_some(pid)
+/// A process that is a replica's own server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The process.
+    pub pid: u32,
+    /// By which open file it is known: process ids are reused.
+    file: FileId,
 }
 
-/// Whether a process runs `serve` with this data directory. False for one that
-/// has ended, also while its parent has not yet noticed.
-pub fn is_server_of(pid: u32, data_dir: &Path) -> bool {
-    let Some(arguments) = command_line(pid) else { return false };
-    let serves = arguments.iter().any(|argument| argument == "serve");
-    let here =
-        arguments.windows(2).any(|pair| pair[0] == "--data-dir" && Path::new(&pair[1]) == data_dir);
-    serves && here
+impl Server {
+    /// Whether the process still is that server.
+    pub fn runs(self) -> bool {
+        // One that is not to be seen belongs to somebody else, and who may not
+        // look at it may not signal it either.
+        sight::of(self.pid, self.file) != Sight::Without
+    }
+
+    /// Signals the server, if the process still is that. Returns whether it was.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] when the system refuses, as for another user's process.
+    pub fn signal(self, signal: Signal) -> Result<bool> {
+        let pid = self.pid;
+        let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let Some(target) = target.filter(|_| self.runs()) else { return Ok(false) };
+        match kill_process(target, signal) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::SRCH) => Ok(false),
+            Err(error) => Err(Error::new(
+                ErrorCode::Io,
+                format!("cannot signal process {pid}: {}", std::io::Error::from(error)),
+            )),
+        }
+    }
+
+    /// Waits until the server is gone, at most `limit`. Returns whether it is.
+    pub async fn wait_gone(self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut pause = Duration::from_millis(5);
+        while self.runs() || sight::is_ending(self.pid) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+        true
+    }
 }
 
-/// The arguments of a running process; `None` when there is none, or it is
-/// another user's and not to be seen.
-#[cfg(target_os = "linux")]
-fn command_line(pid: u32) -> Option<Vec<String>> {
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let arguments: Vec<String> = text.split_terminator('\0').map(str::to_string).collect();
-    (!arguments.is_empty()).then_some(arguments)
-}
-
-/// Without /proc the system's own tool is asked. It joins arguments with
-/// spaces, so a data directory with a space in its name is not recognized; then
-/// the process counts as not ours and is left alone.
-#[cfg(not(target_os = "linux"))]
-fn command_line(pid: u32) -> Option<Vec<String>> {
-    let output = std::process::Command::new("ps")
-        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let arguments: Vec<String> = text.split_whitespace().map(str::to_string).collect();
-    (!arguments.is_empty()).then_some(arguments)
-}
-
-/// Signals a replica's server, if the process still is that. Returns whether
-/// it was.
+/// Who runs a replica with this data directory, and this log of its server.
 ///
 /// # Errors
-/// [`ErrorCode::Io`] when the system refuses, as for another user's process.
-pub fn signal(pid: u32, data_dir: &Path, signal: Signal) -> Result<bool> {
-    if !is_server_of(pid, data_dir) {
-        return Ok(false);
-    }
-    let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
-    match kill_process(target, signal) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::SRCH) => Ok(false),
-        Err(error) => Err(Error::new(
-            ErrorCode::Io,
-            format!("cannot signal process {pid}: {}", std::io::Error::from(error)),
-        )),
+/// [`ErrorCode::Io`] when `LOCK` cannot be looked at.
+pub async fn occupant(id: ReplicaId, data_dir: &Path, log: &Path) -> Result<Occupant> {
+    let path = data_dir.join("LOCK");
+    let deadline = Instant::now() + UNSEEN_MAX;
+    loop {
+        let Some(file) = held(&path)? else {
+            return Ok(waiting_server(log).map_or(Occupant::Nobody, Occupant::Server));
+        };
+        let named = named_in(&path);
+        if let Some(Holder { pid, server }) = named
+            && sight::of(pid, file) != Sight::Without
+        {
+            if server == id {
+                return Ok(Occupant::Server(Server { pid, file }));
+            }
+            return Ok(waiting_server(log).map_or(Occupant::Adopter(pid), Occupant::Server));
+        }
+        if Instant::now() >= deadline {
+            return Ok(Occupant::Unseen(named.map(|holder| holder.pid)));
+        }
+        sleep(UNSEEN_PAUSE).await;
     }
 }
 
-/// Whether a process has begun to end and is not done: the kernel takes its
-/// memory first, and with it the command line, and closes its files last. A
-/// server started in between would find the port and `LOCK` taken.
-#[cfg(target_os = "linux")]
-fn is_ending(pid: u32) -> bool {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    tasks.flatten().any(|task| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        // The name before the state stands in parentheses and may hold any character.
-        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-        state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
-    }) && command_line(pid).is_none()
+/// That a data directory is held by somebody whom we cannot stop.
+pub fn unseen(data_dir: &Path, pid: Option<u32>) -> Error {
+    let who = pid.map_or("another process".to_string(), |pid| format!("the process {pid}"));
+    Error::new(
+        ErrorCode::DirectoryInUse,
+        format!(
+            "the data directory {} is in use by {who}, which is not to be seen from here; stop it \
+             where it runs",
+            data_dir.display()
+        ),
+    )
 }
 
-/// Elsewhere nothing tells, and the process counts as ended.
-#[cfg(not(target_os = "linux"))]
-fn is_ending(_: u32) -> bool {
-    false
+/// The file that is locked, if it is.
+fn held(lock: &Path) -> Result<Option<FileId>> {
+    let look = || match fs4::FileExt::try_lock_shared(&File::open(lock)?) {
+        // Closing the file lets go of it.
+        Ok(()) => Ok(None),
+        Err(fs4::TryLockError::WouldBlock) => file_id(lock).map(Some),
+        Err(fs4::TryLockError::Error(error)) => Err(error),
+    };
+    match look() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        looked => looked.map_err(|error| Error::io("look at", lock, &error)),
+    }
+}
+
+fn file_id(path: &Path) -> std::io::Result<FileId> {
+    let metadata = fs::metadata(path)?;
+    Ok(FileId { device: metadata.dev(), inode: metadata.ino() })
+}
+
+/// The process that `LOCK` names, dead or alive, ours or not.
+fn named_in(lock: &Path) -> Option<Holder> {
+    // Missing, or being written this very moment.
+    let text = fs::read_to_string(lock).ok()?;
+    serde_json::from_str(text.lines().next()?).ok()
+}
+
+/// A server that was started for a replica and has no lock, whether it waits
+/// for one or is about to take it.
+fn waiting_server(log: &Path) -> Option<Server> {
+    let file = file_id(log).ok()?;
+    let pid = sight::serving_with_output(file)?;
+    Some(Server { pid, file })
 }
 
 /// Waits until whoever `LOCK` names is not just about to end, at most `limit`.
 /// A killed server holds its ports, and those of replicas that it had adopted,
-/// for a moment after it can no longer be recognized.
+/// for a moment after its locks are free.
 pub async fn wait_ended(data_dir: &Path, limit: Duration) {
-    if let Some(pid) = named_in_lock(data_dir).filter(|pid| is_ending(*pid)) {
-        // Should it take longer, the port that is taken is named.
-        wait_gone(pid, data_dir, limit).await;
+    let Some(Holder { pid, .. }) = named_in(&data_dir.join("LOCK")) else { return };
+    let deadline = Instant::now() + limit;
+    // Should it take longer, the port that is taken is named.
+    while sight::is_ending(pid) && Instant::now() < deadline {
+        sleep(UNSEEN_PAUSE).await;
     }
 }
 
-/// Waits until a replica's server is gone, at most `limit`. Returns whether it is.
-pub async fn wait_gone(pid: u32, data_dir: &Path, limit: Duration) -> bool {
-    let deadline = tokio::time::Instant::now() + limit;
-    let mut pause = Duration::from_millis(5);
-    while is_server_of(pid, data_dir) || is_ending(pid) {
-        if tokio::time::Instant::now() >= deadline {
-            return false;
+/// The locks of data directories, held so that no server can begin to run there.
+///
+/// # Errors
+/// [`ErrorCode::DirectoryInUse`] when a server has one; [`ErrorCode::Io`].
+pub async fn keep_out<'a>(data_dirs: impl Iterator<Item = &'a Path>) -> Result<Vec<File>> {
+    let mut kept = Vec::new();
+    for data_dir in data_dirs {
+        let path = data_dir.join("LOCK");
+        let deadline = Instant::now() + UNSEEN_MAX;
+        loop {
+            let locked = File::open(&path).map(|file| (fs4::FileExt::try_lock(&file), file));
+            match locked {
+                Ok((Ok(()), file)) => break kept.push(file),
+                // Who only looks holds it for a moment.
+                Ok((Err(fs4::TryLockError::WouldBlock), _)) if Instant::now() < deadline => {}
+                Ok((Err(fs4::TryLockError::WouldBlock), _)) => {
+                    return Err(unseen(data_dir, named_in(&path).map(|holder| holder.pid)));
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                Ok((Err(fs4::TryLockError::Error(error)), _)) | Err(error) => {
+                    return Err(Error::io("lock", &path, &error));
+                }
+            }
+            sleep(UNSEEN_PAUSE).await;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(100));
     }
-    true
+    Ok(kept)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::description::LocalReplica;
-use super::process::{signal, wait_gone};
+use super::process::{Occupant, Server, keep_out, unseen};
 use super::supervisor::{Launched, Started, Supervisor};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::ReplicaId;
@@ -29,6 +30,25 @@ pub enum Ended {
     Killed,
 }
 
+/// What became of stopping servers.
+#[derive(Debug)]
+pub struct Ending {
+    /// Those that are stopped, or did not run.
+    pub stopped: Vec<Stopped>,
+    /// Why the others are not.
+    pub failed: Option<Error>,
+}
+
+impl Ending {
+    /// What was stopped, where all were.
+    ///
+    /// # Errors
+    /// Why some were not.
+    pub fn all(self) -> Result<Vec<Stopped>> {
+        self.failed.map_or(Ok(self.stopped), Err)
+    }
+}
+
 /// What became of stopping a replica's server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stopped {
@@ -48,11 +68,11 @@ impl Supervisor<'_> {
     ///
     /// # Errors
     /// [`ErrorCode::UnknownReplica`]; [`ErrorCode::Io`] when the system does
-    /// not let us signal.
+    /// not let us signal; [`ErrorCode::DirectoryInUse`] when somebody has the
+    /// replica who is not to be seen from here.
     pub async fn stop(&self, id: ReplicaId) -> Result<Stopped> {
         let replica = self.cluster.replica(id)?;
-        let mut stopped = self.end(&[replica], Signal::TERM).await?;
-        Ok(stopped.remove(0))
+        Ok(self.end(&[replica], Signal::TERM).await.all()?.remove(0))
     }
 
     /// Kills one replica's server and waits until it is gone.
@@ -61,41 +81,49 @@ impl Supervisor<'_> {
     /// As [`Supervisor::stop`].
     pub async fn kill(&self, id: ReplicaId) -> Result<Stopped> {
         let replica = self.cluster.replica(id)?;
-        let mut stopped = self.end(&[replica], Signal::KILL).await?;
-        Ok(stopped.remove(0))
+        Ok(self.end(&[replica], Signal::KILL).await.all()?.remove(0))
     }
 
     /// Freezes one replica's server, as SIGSTOP does. One that does not run is fine.
     ///
     /// # Errors
     /// As [`Supervisor::stop`].
-    pub fn freeze(&self, id: ReplicaId) -> Result<()> {
-        self.signal_server(id, Signal::STOP)
+    pub async fn freeze(&self, id: ReplicaId) -> Result<()> {
+        self.signal_server(id, Signal::STOP).await
     }
 
     /// Lets a frozen server go on.
     ///
     /// # Errors
     /// As [`Supervisor::stop`].
-    pub fn thaw(&self, id: ReplicaId) -> Result<()> {
-        self.signal_server(id, Signal::CONT)
+    pub async fn thaw(&self, id: ReplicaId) -> Result<()> {
+        self.signal_server(id, Signal::CONT).await
     }
 
-    fn signal_server(&self, id: ReplicaId, how: Signal) -> Result<()> {
-        let replica = self.cluster.replica(id)?;
-        if let Some(pid) = self.server(replica) {
+    async fn signal_server(&self, id: ReplicaId, how: Signal) -> Result<()> {
+        if let Occupant::Server(server) = self.occupant(self.cluster.replica(id)?).await? {
             // One that has ended meanwhile needs no signal.
-            signal(pid, &self.cluster.data_dir(replica), how)?;
+            server.signal(how)?;
         }
         Ok(())
     }
 
-    /// Stops some servers of the cluster, all at once, so that none adopts
-    /// another on the way out.
+    /// Removes the cluster, whose servers have been stopped. Returns whether its
+    /// folder is gone.
     ///
     /// # Errors
-    /// As [`Supervisor::stop`].
-    pub async fn down(&self, which: impl Fn(ReplicaId) -> bool) -> Result<Vec<Stopped>> {
+    /// [`ErrorCode::DirectoryInUse`] when a replica is run by somebody; then
+    /// nothing is removed. Those of [`Description::purge`](super::Description::purge).
+    pub async fn purge(&self) -> Result<bool> {
+        let folders: Vec<_> =
+            self.cluster.replicas.iter().map(|it| self.cluster.data_dir(it)).collect();
+        let _locks = keep_out(folders.iter().map(|it| it.as_path())).await?;
+        self.cluster.clone().purge()
+    }
+
+    /// Stops some servers of the cluster, all at once, so that none adopts
+    /// another on the way out. One that cannot be stopped keeps no other from it.
+    pub async fn down(&self, which: impl Fn(ReplicaId) -> bool) -> Ending {
         let replicas: Vec<_> = self.cluster.replicas.iter().filter(|r| which(r.id)).collect();
         self.end(&replicas, Signal::TERM).await
     }
@@ -105,29 +133,30 @@ impl Supervisor<'_> {
     ///
     /// # Errors
     /// As [`Supervisor::stop`].
-    pub async fn stop_launched(&self, launched: &mut [Launched]) -> Result<Vec<Stopped>> {
+    pub async fn stop_launched(&self, launched: &mut [Launched]) -> Result<Ending> {
         // A child that has not written its `LOCK` yet is found by its process
         // id alone. While it is our child and we have not waited for it, that
         // id is nobody else's.
         for server in launched.iter_mut() {
-            let known = self.server(self.cluster.replica(server.id)?) == Some(server.child.id());
+            let occupant = self.occupant(self.cluster.replica(server.id)?).await?;
+            let known = occupant.pid() == Some(server.child.id());
             if !known && server.newly_ended()?.is_none() && server.runs() {
                 signal_child(&server.child, Signal::TERM)?;
                 signal_child(&server.child, Signal::CONT)?;
             }
         }
         let ids: Vec<ReplicaId> = launched.iter().map(|server| server.id).collect();
-        let stopped = self.down(|id| ids.contains(&id)).await?;
-        let deadline = tokio::time::Instant::now() + GRACE;
+        let ending = self.down(|id| ids.contains(&id)).await;
+        let deadline = Instant::now() + GRACE;
         for server in launched.iter_mut() {
             while server.newly_ended()?.is_none() && server.runs() {
-                if tokio::time::Instant::now() >= deadline {
+                if Instant::now() >= deadline {
                     signal_child(&server.child, Signal::KILL)?;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
-        Ok(stopped)
+        Ok(ending)
     }
 
     /// Restarts servers one after the other, each only when writes are taken
@@ -155,59 +184,86 @@ impl Supervisor<'_> {
         Ok(restarted)
     }
 
-    async fn end(&self, replicas: &[&LocalReplica], first: Signal) -> Result<Vec<Stopped>> {
-        let targets: Vec<_> = replicas
-            .iter()
-            .map(|replica| (*replica, self.cluster.data_dir(replica), self.server(replica)))
-            .collect();
-        for (_, data_dir, pid) in &targets {
-            if let Some(pid) = pid {
-                signal(*pid, data_dir, first)?;
-            }
+    async fn end(&self, replicas: &[&LocalReplica], first: Signal) -> Ending {
+        let mut targets = Vec::new();
+        for replica in replicas {
+            targets.push((*replica, self.occupant(replica).await));
         }
-        if first != Signal::KILL {
-            // A frozen process handles no signal but this one and SIGKILL.
-            for (_, data_dir, pid) in &targets {
-                if let Some(pid) = pid {
-                    signal(*pid, data_dir, Signal::CONT)?;
-                }
-            }
-        }
-        let deadline = tokio::time::Instant::now() + GRACE;
-        let mut stopped = Vec::new();
-        for (replica, data_dir, pid) in targets {
-            let mut ended = Ended::NotRunning;
-            if let Some(pid) = pid {
-                let killed = first == Signal::KILL;
-                ended = if killed { Ended::Killed } else { Ended::Stopped };
-                let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-                if !killed && !wait_gone(pid, &data_dir, left).await {
-                    (self.progress)(&format!(
-                        "replica {}: does not stop by itself; killing process {pid}",
-                        replica.id
-                    ));
-                    signal(pid, &data_dir, Signal::KILL)?;
-                    ended = Ended::Killed;
-                }
-                if ended == Ended::Killed && !wait_gone(pid, &data_dir, KILL_LIMIT).await {
-                    return Err(Error::new(
-                        ErrorCode::Io,
-                        format!(
-                            "process {pid} of replica {} does not end although it was killed; \
-                             its disk may hang",
-                            replica.id
-                        ),
-                    ));
-                }
-            }
-            stopped.push(Stopped {
-                id: replica.id,
-                pid,
-                ended,
-                adopted_by_pid: if pid.is_none() { self.adopter(replica) } else { None },
+        let servers = |targets: &[(_, Result<Occupant>)]| -> Vec<Server> {
+            targets.iter().filter_map(|(_, it)| it.as_ref().ok()?.server()).collect()
+        };
+        let mut refused = Vec::new();
+        for server in servers(&targets) {
+            // A frozen process handles no signal but the second and SIGKILL.
+            let told = server.signal(first).and_then(|_| match first {
+                Signal::KILL => Ok(false),
+                _ => server.signal(Signal::CONT),
             });
+            if let Err(error) = told {
+                refused.push((server, error));
+            }
         }
-        Ok(stopped)
+        let deadline = Instant::now() + GRACE;
+        let (mut stopped, mut failures) = (Vec::new(), Vec::new());
+        for (replica, occupant) in targets {
+            let ended = match occupant {
+                Ok(Occupant::Server(server)) => {
+                    match refused.iter().find(|(it, _)| *it == server) {
+                        Some((_, error)) => Err(error.clone()),
+                        None => self.await_end(replica, server, first, deadline).await,
+                    }
+                }
+                Ok(Occupant::Unseen(pid)) => Err(unseen(&self.cluster.data_dir(replica), pid)),
+                Ok(Occupant::Nobody | Occupant::Adopter(_)) => Ok(Ended::NotRunning),
+                Err(ref error) => Err(error.clone()),
+            };
+            let server = occupant.as_ref().ok().and_then(|it| it.server());
+            let adopted_by_pid = match occupant {
+                Ok(Occupant::Adopter(pid)) => Some(pid),
+                _ => None,
+            };
+            match ended {
+                Ok(ended) => stopped.push(Stopped {
+                    id: replica.id,
+                    pid: server.map(|server| server.pid),
+                    ended,
+                    adopted_by_pid,
+                }),
+                Err(error) => failures.push(error),
+            }
+        }
+        Ending { stopped, failed: Error::of_many(failures) }
+    }
+
+    /// Waits for a server's end, and kills it when it does not end in time.
+    async fn await_end(
+        &self,
+        replica: &LocalReplica,
+        server: Server,
+        first: Signal,
+        deadline: Instant,
+    ) -> Result<Ended> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if first != Signal::KILL {
+            if server.wait_gone(left).await {
+                return Ok(Ended::Stopped);
+            }
+            (self.progress)(&format!(
+                "replica {}: does not stop by itself; killing process {}",
+                replica.id, server.pid
+            ));
+            server.signal(Signal::KILL)?;
+        }
+        if server.wait_gone(KILL_LIMIT).await {
+            return Ok(Ended::Killed);
+        }
+        Err(Error::new(
+            ErrorCode::Io,
+            format!(
+                "process {} of replica {} does not end although it was killed; its disk may hang",
+                server.pid, replica.id
+            ),
+        ))
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use super::description::{Description, LocalReplica};
 use super::events::{ClusterEvent, events};
-use super::launch::{Program, check_ports, last_lines};
-use super::process::{adopter_of, server_of, wait_ended};
-use crate::client::survey::{SERVER_LIMIT, survey};
+use super::launch::{Program, Taken, check_port, last_lines};
+use super::process::{Occupant, Server, occupant, unseen, wait_ended};
+use crate::client::survey::{SERVER_LIMIT, ask, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::protocol::client::{ReplicaState, Survivor};
@@ -93,32 +93,43 @@ impl Supervisor<'_> {
         survey(self.host, &self.cluster.addresses(), SERVER_LIMIT).await
     }
 
-    /// The process of a replica's own server, if it runs.
-    pub fn server(&self, replica: &LocalReplica) -> Option<u32> {
-        server_of(&self.cluster.data_dir(replica))
+    /// Who runs a replica.
+    ///
+    /// # Errors
+    /// Those of [`occupant`].
+    pub async fn occupant(&self, replica: &LocalReplica) -> Result<Occupant> {
+        let (data_dir, log) = (self.cluster.data_dir(replica), self.cluster.log_file(replica));
+        occupant(replica.id, &data_dir, &log).await
     }
 
-    /// The server of another replica that runs this one, by process id.
-    pub fn adopter(&self, replica: &LocalReplica) -> Option<u32> {
-        let folders: Vec<_> =
-            self.cluster.replicas.iter().map(|r| self.cluster.data_dir(r)).collect();
-        adopter_of(&self.cluster.data_dir(replica), folders.iter().map(|path| path.as_path()))
+    /// A replica's own server, if it runs.
+    ///
+    /// # Errors
+    /// [`ErrorCode::DirectoryInUse`] when somebody has the replica who is not to
+    /// be seen from here, and those of [`occupant`].
+    pub async fn server(&self, replica: &LocalReplica) -> Result<Option<Server>> {
+        match self.occupant(replica).await? {
+            Occupant::Unseen(pid) => Err(unseen(&self.cluster.data_dir(replica), pid)),
+            other => Ok(other.server()),
+        }
     }
 
     /// Changes the choice for survivors, which every server is started with.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidConfig`] while servers run with another choice.
-    pub fn choose_survivor(&mut self, survivor: Survivor) -> Result<()> {
+    pub async fn choose_survivor(&mut self, survivor: Survivor) -> Result<()> {
         if self.cluster.survivor == survivor {
             return Ok(());
         }
-        if self.cluster.replicas.iter().any(|replica| self.server(replica).is_some()) {
-            return Err(Error::new(
-                ErrorCode::InvalidConfig,
-                "servers of this cluster run with another --survivor; stop them first with: \
-                 ftchat cluster down",
-            ));
+        for replica in &self.cluster.replicas {
+            if self.occupant(replica).await? != Occupant::Nobody {
+                return Err(Error::new(
+                    ErrorCode::InvalidConfig,
+                    "servers of this cluster run with another --survivor; stop them first with: \
+                     ftchat cluster down",
+                ));
+            }
         }
         self.cluster = self.cluster.clone().with_survivor(survivor)?;
         Ok(())
@@ -127,14 +138,17 @@ impl Supervisor<'_> {
     /// Starts every server that does not run, without waiting for them.
     ///
     /// # Errors
-    /// [`ErrorCode::AddressInUse`] before anything is started; [`ErrorCode::Io`].
-    pub fn launch_missing(&self) -> Result<Vec<Launched>> {
-        let (running, missing): (Vec<_>, Vec<_>) =
-            self.cluster.replicas.iter().partition(|replica| self.server(replica).is_some());
-        for replica in running {
-            (self.progress)(&format!("replica {}: runs already", replica.id));
+    /// [`ErrorCode::AddressInUse`] and [`ErrorCode::DirectoryInUse`] before
+    /// anything is started; [`ErrorCode::Io`].
+    pub async fn launch_missing(&self) -> Result<Vec<Launched>> {
+        let mut missing = Vec::new();
+        for replica in &self.cluster.replicas {
+            match self.server(replica).await? {
+                Some(_) => (self.progress)(&format!("replica {}: runs already", replica.id)),
+                None => missing.push(replica),
+            }
         }
-        self.launch(&missing)
+        self.launch(&missing).await
     }
 
     /// Waits until writes are taken, and a little for the last servers.
@@ -156,10 +170,14 @@ impl Supervisor<'_> {
         self.wait(launched, "the cluster takes no writes", done).await
     }
 
-    fn launch(&self, missing: &[&LocalReplica]) -> Result<Vec<Launched>> {
-        // An adopter may hold the port on the replica's behalf, and gives it
-        // back when the owner asks.
-        check_ports(missing.iter().copied().filter(|replica| self.adopter(replica).is_none()))?;
+    async fn launch(&self, missing: &[&LocalReplica]) -> Result<Vec<Launched>> {
+        // Before any server is started: half a cluster would be harder to
+        // understand than none.
+        for replica in missing {
+            if let Some(error) = self.taken_port(replica).await? {
+                return Err(error);
+            }
+        }
         let launch = |replica: &&LocalReplica| {
             let child = self.program.launch(&self.cluster, replica)?;
             (self.progress)(&format!(
@@ -173,14 +191,33 @@ impl Supervisor<'_> {
         missing.iter().map(launch).collect()
     }
 
+    /// Why a replica's server could not listen, if another program has its port.
+    /// A server of this cluster may have it on the replica's behalf, and gives
+    /// it back when the owner asks.
+    async fn taken_port(&self, replica: &LocalReplica) -> Result<Option<Error>> {
+        let Err(taken) = check_port(replica) else { return Ok(None) };
+        let Taken::InUse = taken else { return Ok(Some(taken.error(replica, None))) };
+        if let Occupant::Adopter(_) = self.occupant(replica).await? {
+            return Ok(None);
+        }
+        // What it holds may have been removed meanwhile.
+        let answer = ask(self.host, &replica.address, SERVER_LIMIT).await.ok();
+        let theirs = answer.as_ref().and_then(|status| status.hosted.iter().find_map(|it| it.pid));
+        for other in &self.cluster.replicas {
+            let pid = self.occupant(other).await?.pid();
+            if pid.is_some() && pid == theirs {
+                return Ok(None);
+            }
+        }
+        Ok(Some(taken.error(replica, answer.is_some().then_some(theirs))))
+    }
+
     /// A killed server's threads end one after the other, and its port is free
     /// with the last; its directory, which would name it, may be gone. Whoever
-    /// else has the port is told of by [`check_ports`].
+    /// else has the port is told of by [`Supervisor::taken_port`].
     async fn wait_for_port(&self, replica: &LocalReplica) {
         let deadline = Instant::now() + PORT_MAX;
-        let taken =
-            || self.adopter(replica).is_none() && check_ports([replica].into_iter()).is_err();
-        while taken() && Instant::now() < deadline {
+        while check_port(replica).is_err() && Instant::now() < deadline {
             sleep(PORT_PAUSE).await;
         }
     }
@@ -192,13 +229,15 @@ impl Supervisor<'_> {
     /// As [`Supervisor::wait_up`], [`ErrorCode::AddressInUse`], and [`ErrorCode::UnknownReplica`].
     pub async fn start(&self, id: ReplicaId, caught_up: bool) -> Result<Started> {
         let replica = self.cluster.replica(id)?;
-        let running = self.server(replica);
+        let running = self.server(replica).await?.map(|server| server.pid);
         let mut launched = match running {
             Some(_) => Vec::new(),
             None => {
                 wait_ended(&self.cluster.data_dir(replica), self.limit).await;
-                self.wait_for_port(replica).await;
-                self.launch(&[replica])?
+                if self.occupant(replica).await? == Occupant::Nobody {
+                    self.wait_for_port(replica).await;
+                }
+                self.launch(&[replica]).await?
             }
         };
         let what = if caught_up {

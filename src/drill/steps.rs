@@ -86,7 +86,7 @@ impl Drill<'_> {
                 victims.truncate(if fault == Fault::FreezeTwo { 2 } else { 1 });
                 let frozen = async {
                     for id in &victims {
-                        supervisor.freeze(*id)?;
+                        supervisor.freeze(*id).await?;
                     }
                     if fault == Fault::FreezeOne {
                         self.wait_everybody_sends().await
@@ -99,7 +99,7 @@ impl Drill<'_> {
                 };
                 let frozen: Result<()> = frozen.await;
                 for id in &victims {
-                    supervisor.thaw(*id)?;
+                    supervisor.thaw(*id).await?;
                 }
                 frozen?;
                 self.wait_everybody_sends().await?;

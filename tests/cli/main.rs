@@ -25,6 +25,8 @@ mod local_cluster;
 mod majority;
 mod messages;
 #[cfg(target_os = "linux")]
+mod occupied;
+#[cfg(target_os = "linux")]
 mod secrets;
 mod servers;
 #[cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
-//! Shell scripts stand in for servers: their command lines say `serve` and a
-//! data directory, they write `LOCK`, and they end on SIGTERM or refuse to.
+//! Shell scripts stand in for servers: they take the lock of a data directory,
+//! write `LOCK`, and end on SIGTERM or refuse to.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::process::Child;
 
 use super::super::description::{Description, tests as descriptions};
 use super::super::launch::Program;
-use super::super::process::is_server_of;
+use rustix::process::kill_process;
+
 use super::*;
 use crate::client::survey::tests::{Server, host_with, leader};
 use crate::host::Host;
@@ -32,8 +33,9 @@ impl Scene {
         // it would fail at times: another test's fork may hold it open.
         let text = format!(
             "{first_line}\nwhile [ \"$1\" != --data-dir ]; do shift; done\nlast=$2\nmkdir -p \"$last\"\n\
-             echo \"{{\\\"pid\\\":$$}}\" > \"$last/LOCK\"\n\
-             while :; do sleep 0.02 & wait $!; done\n"
+             exec 9<>\"$last/LOCK\"\nflock 9\n\
+             echo \"{{\\\"pid\\\":$$,\\\"server\\\":${{last##*-}}}}\" > \"$last/LOCK\"\n\
+             while :; do sleep 0.02 9>&- & wait $!; done\n"
         );
         std::fs::write(cluster.dir().join("serve"), text).expect("own folder");
         let at = |id: u32| cluster.replicas[id as usize - 1].address.clone();
@@ -53,18 +55,27 @@ impl Scene {
         }
     }
 
-    /// Starts a pretended server and waits until it has written its `LOCK`.
-    fn launch(&self, id: u32) -> Child {
+    /// Who runs a replica.
+    async fn occupant(&self, id: u32) -> Occupant {
         let replica = self.cluster.replica(ReplicaId(id)).expect("known");
-        let child = self.program.launch(&self.cluster, replica).expect("a shell");
-        while self.supervisor().server(replica) != Some(child.id()) {
-            std::thread::yield_now();
-        }
-        child
+        self.supervisor().occupant(replica).await.expect("looks")
     }
 
-    fn runs(&self, child: &Child, id: u32) -> bool {
-        is_server_of(child.id(), &self.cluster.dir().join(format!("replica-{id}")))
+    /// Whether a replica's server has its lock.
+    fn is_locked(&self, id: u32) -> bool {
+        let lock = self.cluster.dir().join(format!("replica-{id}/LOCK"));
+        let Ok(lock) = std::fs::File::open(lock) else { return false };
+        fs4::FileExt::try_lock_shared(&lock).is_err()
+    }
+
+    /// Starts a pretended server and waits until it has written its `LOCK`.
+    async fn launch(&self, id: u32) -> Child {
+        let replica = self.cluster.replica(ReplicaId(id)).expect("known");
+        let child = self.program.launch(&self.cluster, replica).expect("a shell");
+        while !self.is_locked(id) || self.occupant(id).await.pid() != Some(child.id()) {
+            tokio::task::yield_now().await;
+        }
+        child
     }
 }
 
@@ -80,9 +91,9 @@ fn reap(mut child: Child) -> std::process::ExitStatus {
 #[tokio::test]
 async fn all_are_stopped_at_once_a_frozen_one_too() {
     let scene = Scene::new(1, 3, OBEDIENT, &[]);
-    let (one, two) = (scene.launch(1), scene.launch(2));
-    assert!(signal(two.id(), &scene.cluster.dir().join("replica-2"), Signal::STOP).expect("ours"));
-    let stopped = scene.supervisor().down(|_| true).await.expect("stopped");
+    let (one, two) = (scene.launch(1).await, scene.launch(2).await);
+    scene.supervisor().freeze(ReplicaId(2)).await.expect("ours");
+    let stopped = scene.supervisor().down(|_| true).await.all().expect("stopped");
     let ended: Vec<_> = stopped.iter().map(|s| (s.id.0, s.pid, s.ended)).collect();
     assert_eq!(
         ended,
@@ -98,10 +109,11 @@ async fn all_are_stopped_at_once_a_frozen_one_too() {
 #[tokio::test]
 async fn one_is_killed_and_the_others_go_on() {
     let scene = Scene::new(1, 2, OBEDIENT, &[]);
-    let (one, two) = (scene.launch(1), scene.launch(2));
+    let (one, two) = (scene.launch(1).await, scene.launch(2).await);
     let killed = scene.supervisor().kill(ReplicaId(1)).await.expect("killed");
     assert_eq!((killed.pid, killed.ended), (Some(one.id()), Ended::Killed));
-    assert!(scene.runs(&two, 2) && !scene.runs(&one, 1));
+    assert_eq!(scene.occupant(1).await, Occupant::Nobody);
+    assert_eq!(scene.occupant(2).await.pid(), Some(two.id()));
     let again = scene.supervisor().kill(ReplicaId(1)).await.expect("fine");
     assert_eq!((again.pid, again.ended), (None, Ended::NotRunning));
     assert_eq!(scene.supervisor().stop(ReplicaId(2)).await.expect("ours").ended, Ended::Stopped);
@@ -111,7 +123,7 @@ async fn one_is_killed_and_the_others_go_on() {
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_listen_is_killed_after_the_grace() {
     let scene = Scene::new(1, 1, "trap '' TERM", &[]);
-    let child = scene.launch(1);
+    let child = scene.launch(1).await;
     let started = tokio::time::Instant::now();
     // Grace passes on the paused clock; that it kills, it tells, and from then
     // on the process ends in real time.
@@ -123,19 +135,44 @@ async fn one_that_does_not_listen_is_killed_after_the_grace() {
     assert!(!reap(child).success());
 }
 
+/// A script that takes the locks of both replicas as the server of the first.
+const ADOPTS: &str = "mkdir -p replica-2; exec 8<>replica-2/LOCK; flock 8; \
+                      echo \"{\\\"pid\\\":$$,\\\"server\\\":1}\" > replica-2/LOCK";
+
 #[tokio::test]
 async fn an_adopted_replica_is_not_stopped_by_stopping_its_host() {
-    let scene = Scene::new(1, 2, OBEDIENT, &[]);
-    let one = scene.launch(1);
-    let two = scene.cluster.dir().join("replica-2");
-    std::fs::create_dir_all(&two).expect("own folder");
-    std::fs::copy(scene.cluster.dir().join("replica-1/LOCK"), two.join("LOCK")).expect("copied");
+    let scene = Scene::new(1, 2, ADOPTS, &[]);
+    let one = scene.launch(1).await;
     let stopped = scene.supervisor().kill(ReplicaId(2)).await.expect("left alone");
     assert_eq!(stopped.ended, Ended::NotRunning);
     assert_eq!(stopped.adopted_by_pid, Some(one.id()));
-    assert!(scene.runs(&one, 1));
+    assert_eq!(scene.occupant(1).await.pid(), Some(one.id()));
+    let error = scene.supervisor().purge().await.expect_err("held");
+    assert_eq!(error.code, ErrorCode::DirectoryInUse);
     scene.supervisor().kill(ReplicaId(1)).await.expect("ours");
     reap(one);
+    assert!(scene.supervisor().purge().await.is_ok());
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_stopped_keeps_no_other_from_it() {
+    let scene = Scene::new(1, 3, OBEDIENT, &[]);
+    let servers = [scene.launch(1).await, scene.launch(2).await, scene.launch(3).await];
+    // It says that it is another process, which has nothing of it.
+    let lock = scene.cluster.dir().join("replica-1/LOCK");
+    std::fs::write(&lock, r#"{"pid":1,"server":1}"#).expect("own folder");
+    std::fs::remove_file(scene.cluster.log_file(&scene.cluster.replicas[0])).expect("its log");
+    let Ending { stopped, failed } = scene.supervisor().down(|_| true).await;
+    let ids: Vec<_> = stopped.iter().map(|it| (it.id.0, it.ended)).collect();
+    assert_eq!(ids, [(2, Ended::Stopped), (3, Ended::Stopped)]);
+    let failed = failed.expect("one goes on");
+    assert_eq!(failed.code, ErrorCode::DirectoryInUse);
+    assert!(failed.message.contains("replica-1") && !failed.message.contains("replica-2"));
+    let pid = rustix::process::Pid::from_child(&servers[0]);
+    kill_process(pid, Signal::KILL).expect("own child");
+    for server in servers {
+        reap(server);
+    }
 }
 
 #[tokio::test]
@@ -145,12 +182,12 @@ async fn starting_is_idempotent_and_waits_for_the_answer() {
     let started = supervisor.start(ReplicaId(1), true).await.expect("answers");
     assert!(!started.already_running && started.caught_up);
     let replica = &scene.cluster.replicas[0];
-    while supervisor.server(replica).is_none() {
+    while !scene.is_locked(replica.id.0) {
         tokio::task::yield_now().await;
     }
     let again = supervisor.start(ReplicaId(1), false).await.expect("answers");
     assert!(again.already_running);
-    let mut launched = supervisor.launch_missing().expect("nothing to start");
+    let mut launched = supervisor.launch_missing().await.expect("nothing to start");
     assert!(launched.is_empty());
     assert!(supervisor.wait_up(&mut launched).await.expect("writable").writable);
     assert_eq!(supervisor.stop(ReplicaId(1)).await.expect("ours").ended, Ended::Stopped);
@@ -160,7 +197,7 @@ async fn starting_is_idempotent_and_waits_for_the_answer() {
 async fn a_taken_port_is_told_before_anything_starts() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let scene = Scene::new(taken.local_addr().expect("bound").port(), 1, OBEDIENT, &[]);
-    let error = scene.supervisor().launch_missing().err().expect("taken");
+    let error = scene.supervisor().launch_missing().await.err().expect("taken");
     assert_eq!(error.code, ErrorCode::AddressInUse);
     assert!(!Path::new(&scene.cluster.log_file(&scene.cluster.replicas[0])).exists());
 }
@@ -171,7 +208,7 @@ async fn a_server_that_ends_at_once_is_reported_with_its_log() {
     let told = std::cell::RefCell::new(Vec::new());
     let progress = |line: &str| told.borrow_mut().push(line.to_string());
     let supervisor = Supervisor { progress: &progress, ..scene.supervisor() };
-    let mut launched = supervisor.launch_missing().expect("started");
+    let mut launched = supervisor.launch_missing().await.expect("started");
     let error = supervisor.wait_up(&mut launched).await.expect_err("it ends");
     assert_eq!(error.code, ErrorCode::Unavailable);
     assert!(error.message.contains("replica 1 ended at once (exit status: 3)"), "{error}");
@@ -185,9 +222,6 @@ async fn a_silent_server_is_given_up_in_time() {
     let scene = Scene::new(free_port(), 1, OBEDIENT, &[(1, Server::Frozen)]);
     let error = scene.supervisor().start(ReplicaId(1), false).await.expect_err("silent");
     assert!(error.message.contains("replica 1 does not answer"), "{error}");
-    while scene.supervisor().server(&scene.cluster.replicas[0]).is_none() {
-        std::thread::yield_now();
-    }
     // A process ends in real time; the paused clock would run ahead of it.
     tokio::time::resume();
     assert_eq!(scene.supervisor().kill(ReplicaId(1)).await.expect("ours").ended, Ended::Killed);
@@ -197,9 +231,9 @@ async fn a_silent_server_is_given_up_in_time() {
 async fn what_this_process_started_is_stopped_before_it_has_said_a_word() {
     let scene = Scene::new(free_port(), 1, "sleep 60", &[]);
     let supervisor = scene.supervisor();
-    let mut launched = supervisor.launch_missing().expect("started");
-    assert!(supervisor.server(&scene.cluster.replicas[0]).is_none(), "no LOCK yet");
-    supervisor.stop_launched(&mut launched).await.expect("ours");
+    let mut launched = supervisor.launch_missing().await.expect("started");
+    assert!(!scene.is_locked(1), "no LOCK yet");
+    supervisor.stop_launched(&mut launched).await.expect("ours").all().expect("stopped");
     assert!(launched.iter().all(|server| !server.runs()));
 }
 

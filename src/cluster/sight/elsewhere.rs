@@ -1,0 +1,55 @@
+//! Without `/proc` the system's own tool is asked, which tells command lines
+//! only. A lock that is held by a process that runs `serve` is taken for that
+//! process's.
+
+use super::Sight;
+use crate::host::FileId;
+
+/// Whether a process has this file open, as far as its command line tells.
+pub fn of(pid: u32, _: FileId) -> Sight {
+    let output = std::process::Command::new("ps")
+        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+        .output();
+    let line = output.map(|output| output.stdout).unwrap_or_default();
+    let serves = String::from_utf8_lossy(&line).split_whitespace().any(|word| word == "serve");
+    if serves { Sight::With } else { Sight::Without }
+}
+
+/// Nothing tells where a process's output goes.
+pub fn serving_with_output(_: FileId) -> Option<u32> {
+    None
+}
+
+/// Nothing tells, and the process counts as ended.
+pub fn is_ending(_: u32) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_serves_is_told_from_one_that_does_not() {
+        let file = FileId { device: 0, inode: 0 };
+        let start = |word: &str| {
+            std::process::Command::new("sh")
+                .args(["-c", "read line", word])
+                .stdin(std::process::Stdio::piped())
+                .spawn()
+                .expect("a shell")
+        };
+        for (word, sight) in [("serve", Sight::With), ("observe", Sight::Without)] {
+            let mut child = start(word);
+            // Until the new process has its own command line instead of ours.
+            while of(child.id(), file) != sight {
+                std::thread::yield_now();
+            }
+            assert_eq!(serving_with_output(file), None);
+            assert!(!is_ending(child.id()));
+            drop(child.stdin.take());
+            child.wait().expect("own child");
+            assert_eq!(of(child.id(), file), Sight::Without, "it has ended");
+        }
+    }
+}
