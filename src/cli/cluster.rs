@@ -1,6 +1,7 @@
 //! `ftchat cluster`: a local cluster.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Context, Exit};
 
-use crate::cluster::description::lock;
 use crate::cluster::launch::Program;
 use crate::cluster::{ClusterEvent, Description, Ending, LogReader, Supervisor};
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
@@ -177,6 +177,12 @@ fn existing(flags: &ClusterFlags, context: &Context) -> Result<Description, Erro
     Description::existing(&ClusterSettings::resolve(&context.settings, &flags.given())?)
 }
 
+/// The cluster, and the lock that keeps other commands from it meanwhile.
+async fn locked(flags: &ClusterFlags, context: &Context) -> Result<(Description, File), Error> {
+    let settings = ClusterSettings::resolve(&context.settings, &flags.given())?;
+    Description::lock_existing(&settings, limit(&context.settings)).await
+}
+
 /// What starting and stopping may take.
 fn limit(settings: &Settings) -> Duration {
     if settings.values.is_set("timeout") { settings.timeout } else { START_LIMIT }
@@ -205,9 +211,8 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
     let Context { settings, printer, host, .. } = context;
     let printer = RefCell::new(printer);
     let progress = |line: &str| printer.borrow_mut().notice(line);
-    let cluster = Description::existing_or_new(&chosen, &*host.random)?;
-    let dir = cluster.dir().to_path_buf();
-    let guard = lock(&dir, limit(settings)).await?;
+    let (cluster, guard) =
+        Description::lock_existing_or_new(&chosen, &*host.random, limit(settings)).await?;
     let mut supervisor = supervisor(cluster, settings, host, &progress)?;
     if chosen.survivor_given {
         supervisor.choose_survivor(chosen.survivor).await?;
@@ -270,9 +275,8 @@ fn next_steps(args: &UpArgs, settings: &Settings, cluster: &Description) -> Vec<
 }
 
 async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
-    let cluster = existing(&args.cluster, context)?;
+    let (cluster, guard) = locked(&args.cluster, context).await?;
     let Context { settings, printer, host, .. } = context;
-    let guard = lock(cluster.dir(), limit(settings)).await?;
     let dir = args.purge.then(|| cluster.dir().to_path_buf());
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
@@ -289,9 +293,8 @@ async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
 }
 
 async fn start(args: &StartArgs, context: &mut Context) -> Result<Exit, Error> {
-    let cluster = existing(&args.cluster, context)?;
+    let (cluster, _guard) = locked(&args.cluster, context).await?;
     let Context { settings, printer, host, .. } = context;
-    let _guard = lock(cluster.dir(), limit(settings)).await?;
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
     let started = supervisor(cluster, settings, host, &progress)?.start(args.id, args.wait).await?;
@@ -300,9 +303,8 @@ async fn start(args: &StartArgs, context: &mut Context) -> Result<Exit, Error> {
 }
 
 async fn end(args: &OneArgs, context: &mut Context, kill: bool) -> Result<Exit, Error> {
-    let cluster = existing(&args.cluster, context)?;
+    let (cluster, _guard) = locked(&args.cluster, context).await?;
     let Context { settings, printer, host, .. } = context;
-    let _guard = lock(cluster.dir(), limit(settings)).await?;
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
     let supervisor = supervisor(cluster, settings, host, &progress)?;
@@ -313,9 +315,8 @@ async fn end(args: &OneArgs, context: &mut Context, kill: bool) -> Result<Exit, 
 }
 
 async fn restart(args: &RestartArgs, context: &mut Context) -> Result<Exit, Error> {
-    let cluster = existing(&args.cluster, context)?;
+    let (cluster, _guard) = locked(&args.cluster, context).await?;
     let Context { settings, printer, host, .. } = context;
-    let _guard = lock(cluster.dir(), limit(settings)).await?;
     let all = cluster.replicas.iter().map(|replica| replica.id).collect();
     let ids: Vec<ReplicaId> = args.id.map_or(all, |id| vec![id]);
     let lines = RefCell::new(printer);

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,8 @@ const FORMAT: u32 = 1;
 const DESCRIPTION_FILE: &str = "cluster.json";
 const KEY_FILE: &str = "cluster.key";
 const LOCK_FILE: &str = "cluster.lock";
+/// Between two attempts to take that lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What `cluster.json` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +111,42 @@ impl Description {
                 ),
             )
         })
+    }
+
+    /// Reads the cluster that a command is about, and keeps other commands from
+    /// it until the lock is dropped.
+    ///
+    /// # Errors
+    /// Those of [`Description::existing`]; [`ErrorCode::Unavailable`] when another
+    /// command keeps the lock for `limit`.
+    pub async fn lock_existing(
+        settings: &ClusterSettings,
+        limit: Duration,
+    ) -> Result<(Description, fs::File)> {
+        // Nothing is made in a folder that holds no cluster.
+        Description::existing(settings)?;
+        let lock = lock(&settings.dir, limit, || Description::existing(settings).map(drop)).await?;
+        // Whoever had it may have removed the cluster.
+        Ok((Description::existing(settings)?, lock))
+    }
+
+    /// The same for the cluster of `up`, which is made if there is none. Of two
+    /// commands that find none the second one finds what the first one made.
+    ///
+    /// # Errors
+    /// Those of [`Description::existing_or_new`]; [`ErrorCode::Unavailable`].
+    pub async fn lock_existing_or_new(
+        settings: &ClusterSettings,
+        random: &dyn Random,
+        limit: Duration,
+    ) -> Result<(Description, fs::File)> {
+        let prepare = || match Description::load(&settings.dir)? {
+            Some(_) => Ok(()),
+            None => make_folder(&settings.dir),
+        };
+        prepare()?;
+        let lock = lock(&settings.dir, limit, prepare).await?;
+        Ok((Description::existing_or_new(settings, random)?, lock))
     }
 
     /// Reads the cluster of `up`, or makes its folder, key and description.
@@ -251,7 +291,7 @@ impl Description {
     ///
     /// # Errors
     /// [`ErrorCode::Io`]; what is left can be removed by the same call again,
-    /// since the description goes last.
+    /// since the description goes after all that it tells of.
     pub fn purge(self) -> Result<bool> {
         for replica in &self.replicas {
             let data_dir = self.data_dir(replica);
@@ -260,7 +300,8 @@ impl Description {
                 gone(&log, fs::remove_file(&log))?;
             }
         }
-        for name in [KEY_FILE, LOCK_FILE, "cluster.json.tmp", DESCRIPTION_FILE] {
+        // The lock after all that it protects.
+        for name in [KEY_FILE, "cluster.json.tmp", DESCRIPTION_FILE, LOCK_FILE] {
             let path = self.dir.join(name);
             gone(&path, fs::remove_file(&path))?;
         }
@@ -305,20 +346,31 @@ fn make_folder(dir: &Path) -> Result<()> {
 }
 
 /// Takes the lock of a cluster's folder for one command, waiting at most
-/// `limit` for another command to end.
+/// `limit` for another command to end. `missing` is called when the folder is
+/// gone, and decides whether there is any use in going on.
 ///
 /// # Errors
-/// [`ErrorCode::Unavailable`] when another keeps it; [`ErrorCode::Io`].
-pub async fn lock(dir: &Path, limit: std::time::Duration) -> Result<fs::File> {
+/// [`ErrorCode::Unavailable`] when another keeps it; [`ErrorCode::Io`]; those of
+/// `missing`.
+async fn lock(dir: &Path, limit: Duration, missing: impl Fn() -> Result<()>) -> Result<fs::File> {
     let path = dir.join(LOCK_FILE);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    let file =
-        open_private(&mut options, &path).map_err(|error| Error::io("open", &path, &error))?;
     let deadline = tokio::time::Instant::now() + limit;
     loop {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let file = match open_private(&mut options, &path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                missing()?;
+                continue;
+            }
+            Err(error) => return Err(Error::io("open", &path, &error)),
+        };
         match fs4::FileExt::try_lock(&file) {
-            Ok(()) => return Ok(file),
+            // A command that removed the cluster has removed this file as well,
+            // and the next one may have made another.
+            Ok(()) if same_file(&file, &path) => return Ok(file),
+            Ok(()) => continue,
             Err(fs4::TryLockError::WouldBlock) => {}
             Err(fs4::TryLockError::Error(error)) => return Err(Error::io("lock", &path, &error)),
         }
@@ -328,7 +380,15 @@ pub async fn lock(dir: &Path, limit: std::time::Duration) -> Result<fs::File> {
                 dir.display()
             )));
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+}
+
+fn same_file(file: &fs::File, path: &Path) -> bool {
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(file), Ok(path)) => id(file) == id(path),
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod accounts;
+mod at_once;
 #[cfg(target_os = "linux")]
 mod attack;
 mod backup;

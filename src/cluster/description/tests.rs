@@ -137,15 +137,62 @@ fn purging_removes_the_cluster_and_nothing_else() {
     assert!(!dir.exists());
 }
 
+const BRIEF: Duration = Duration::from_millis(20);
+
 #[tokio::test]
 async fn a_second_command_waits_for_the_first_and_gives_up_in_time() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let brief = std::time::Duration::from_millis(20);
-    let first = lock(folder.path(), brief).await.expect("free");
-    let error = lock(folder.path(), brief).await.expect_err("held");
+    let settings = settings(folder.path());
+    let error = Description::lock_existing(&settings, BRIEF).await.expect_err("no cluster");
+    assert_eq!(error.code, ErrorCode::UnknownCluster);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0, "nothing is made");
+    let first = Description::lock_existing_or_new(&settings, &Ones, BRIEF).await.expect("free");
+    let error = Description::lock_existing(&settings, BRIEF).await.expect_err("held");
     assert_eq!(error.code, ErrorCode::Unavailable);
     drop(first);
-    lock(folder.path(), brief).await.expect("free again");
+    Description::lock_existing(&settings, BRIEF).await.expect("free again");
+}
+
+#[tokio::test]
+async fn of_two_first_commands_the_second_finds_what_the_first_made() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let dir = folder.path().join("cluster");
+    let with_port = |base_port| ClusterSettings { base_port, ..settings(&dir) };
+    let (one, other) = (with_port(8000), with_port(9000));
+    let patient = Duration::from_secs(20);
+    let (made, lock) = Description::lock_existing_or_new(&one, &Ones, BRIEF).await.expect("new");
+    let second = Description::lock_existing_or_new(&other, &Ones, patient);
+    tokio::pin!(second);
+    assert!(tokio::time::timeout(BRIEF, &mut second).await.is_err(), "the first one has it");
+    drop(lock);
+    assert_eq!(second.await.expect("there").0, made);
+}
+
+#[tokio::test]
+async fn a_lock_that_was_removed_with_its_cluster_protects_nothing() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let dir = folder.path().join("cluster");
+    let settings = settings(&dir);
+    let patient = Duration::from_secs(20);
+    for up in [true, false] {
+        let first = Description::lock_existing_or_new(&settings, &Ones, BRIEF);
+        let (made, lock) = first.await.expect("new");
+        let waiting = async {
+            match up {
+                true => Description::lock_existing_or_new(&settings, &Ones, patient).await,
+                false => Description::lock_existing(&settings, patient).await,
+            }
+        };
+        tokio::pin!(waiting);
+        assert!(tokio::time::timeout(BRIEF, &mut waiting).await.is_err(), "the first one has it");
+        assert!(made.purge().expect("purged"));
+        drop(lock);
+        match waiting.await {
+            Ok((_, lock)) => assert!(up && same_file(&lock, &dir.join(LOCK_FILE))),
+            Err(error) => assert_eq!((up, error.code), (false, ErrorCode::UnknownCluster)),
+        }
+        assert_eq!(dir.exists(), up);
+    }
 }
 
 #[test]
