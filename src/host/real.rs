@@ -8,13 +8,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::private::{make_private, make_private_folders};
 use super::threads::Threads;
@@ -26,12 +27,26 @@ use crate::types::{Address, Timestamp};
 
 const FILE_MODE: u32 = 0o600;
 
+/// Connections that may wait until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// Other machines could reach an address that is for this one only.
+#[derive(Debug, thiserror::Error)]
+#[error("other machines can reach {0}")]
+struct BeyondThisMachine(IpAddr);
+
+/// The address that other machines could reach, if an attempt to listen failed
+/// by that.
+pub fn beyond_this_machine(error: &io::Error) -> Option<IpAddr> {
+    error.get_ref()?.downcast_ref().map(|BeyondThisMachine(address)| *address)
+}
+
 /// See [`Host::real`].
 pub fn host() -> Host {
     Host {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-        network: Arc::new(Tcp),
+        network: Arc::new(Tcp(Reach::Everybody)),
         disk: Arc::new(LocalDisk),
         workers: Arc::new(Threads),
     }
@@ -58,7 +73,19 @@ impl Random for SystemRandom {
     }
 }
 
-struct Tcp;
+/// See [`Host::within_this_machine`].
+pub fn loopback_only() -> Arc<dyn Network> {
+    Arc::new(Tcp(Reach::ThisMachine))
+}
+
+struct Tcp(Reach);
+
+/// Who may reach the addresses that are listened on.
+#[derive(Clone, Copy)]
+enum Reach {
+    Everybody,
+    ThisMachine,
+}
 
 impl Network for Tcp {
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
@@ -73,15 +100,40 @@ impl Network for Tcp {
 
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
         let address = address.clone();
+        let reach = self.0;
         Box::pin(async move {
-            // tokio sets SO_REUSEADDR, so connections of a dead predecessor in
-            // TIME_WAIT do not keep its successor from the address.
-            let listener = TcpListener::bind((address.host(), address.port())).await?;
+            let found = tokio::net::lookup_host((address.host(), address.port())).await?;
+            let listener = listen_at_one_of(found, reach)?;
             let port = listener.local_addr()?.port();
             let address = with_port(&address, port);
             Ok(Box::new(TcpAcceptor { listener, address }) as Box<dyn Listener>)
         })
     }
+}
+
+/// Listens at the first of a name's addresses that can be had.
+fn listen_at_one_of(
+    addresses: impl Iterator<Item = SocketAddr>,
+    reach: Reach,
+) -> io::Result<TcpListener> {
+    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that connections of a dead predecessor in TIME_WAIT do not keep its
+        // successor from the address.
+        socket.set_reuseaddr(true)?;
+        if let Err(error) = socket.bind(address) {
+            refused = error;
+            continue;
+        }
+        // What a name stands for is known now, and nobody could connect yet.
+        let bound = socket.local_addr()?.ip().to_canonical();
+        if matches!(reach, Reach::ThisMachine) && !bound.is_loopback() {
+            return Err(io::Error::other(BeyondThisMachine(bound)));
+        }
+        return socket.listen(BACKLOG);
+    }
+    Err(refused)
 }
 
 fn with_port(address: &Address, port: u16) -> Address {
@@ -353,6 +405,36 @@ mod tests {
             let taken = host.network.listen(&address).await;
             assert_eq!(taken.err().map(|e| e.kind()), Some(io::ErrorKind::AddrInUse));
         }
+    }
+
+    #[tokio::test]
+    async fn the_bound_address_decides_who_can_reach_a_server() {
+        let listen = |addresses: &[&str], reach| {
+            let addresses: Vec<SocketAddr> =
+                addresses.iter().map(|text| text.parse().expect("valid")).collect();
+            listen_at_one_of(addresses.into_iter(), reach)
+        };
+        for beyond in [&["0.0.0.0:0"][..], &["[::]:0"], &["0.0.0.0:0", "127.0.0.1:0"]] {
+            let refused = match listen(beyond, Reach::ThisMachine) {
+                Ok(listener) => panic!("it listens: {listener:?}"),
+                // Not every machine has IPv6.
+                Err(error) if beyond[0].starts_with('[') && error.raw_os_error().is_some() => {
+                    continue;
+                }
+                Err(error) => error,
+            };
+            assert!(beyond_this_machine(&refused).is_some(), "{refused}");
+            assert!(listen(beyond, Reach::Everybody).is_ok());
+        }
+        assert!(listen(&["127.0.0.1:0"], Reach::ThisMachine).is_ok());
+        // One that somebody else has is passed over.
+        let taken = listen(&["127.0.0.1:0"], Reach::ThisMachine).expect("free");
+        let taken = taken.local_addr().expect("bound").to_string();
+        assert!(listen(&[&taken, "127.0.0.1:0"], Reach::ThisMachine).is_ok());
+        let error = listen(&[&taken], Reach::ThisMachine).map(drop).expect_err("taken");
+        assert_eq!((error.kind(), beyond_this_machine(&error)), (io::ErrorKind::AddrInUse, None));
+        let shouted: Address = "LOCALHOST:0".parse().expect("valid");
+        loopback_only().listen(&shouted).await.expect("the same as in small letters");
     }
 
     #[tokio::test]

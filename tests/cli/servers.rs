@@ -29,8 +29,13 @@ fn serve_one(place: &Place, port: u16, data_dir: &Path) -> Run {
 /// A command that runs another one with a small file system of its own at
 /// `folder`; `None`, said aloud, where the system does not let us mount.
 fn with_file_system(folder: &Path, options: &str) -> Option<Vec<String>> {
-    let script =
-        format!(r#"mount -t tmpfs -o "{options}" ftchat-test "{}" && exec "$@""#, folder.display());
+    with_mount(&format!(r#"mount -t tmpfs -o "{options}" ftchat-test "{}""#, folder.display()))
+}
+
+/// A command that runs another one after this one has mounted something for
+/// both alone.
+fn with_mount(mount: &str) -> Option<Vec<String>> {
+    let script = format!(r#"{mount} && exec "$@""#);
     let words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"];
     let words: Vec<String> = words.map(str::to_string).to_vec();
     let tried = Command::new(&words[0]).args(&words[1..]).arg("true").output();
@@ -70,6 +75,34 @@ fn a_port_that_is_taken_is_named_and_nothing_is_touched() {
     serve_one(&place, port, &data).end().fails(1, &[&address, "taken", "--listen"]);
     serve_one(&place, port, &data).and(&["--json"]).end().refused(1, "address_in_use");
     assert!(!data.exists());
+}
+
+#[test]
+fn the_bound_address_decides_whether_plain_text_is_refused() {
+    let mut place = Place::new();
+    let port = free_ports(1);
+    place.set("FTCHAT_SERVERS", format!("127.0.0.1:{port}"));
+    let serve = |host: &str| {
+        let listen = format!("{host}:{port}");
+        serve_one(&place, port, &place.path().join("data")).and(&["--listen", &listen])
+    };
+    let works = |run: Run| {
+        let server = run.start();
+        wait_for("an answer", || (place.run(&["status"]).end().code == Some(0)).then_some(()));
+        server.signal(Signal::TERM);
+        server.end().ok();
+    };
+    works(serve("LOCALHOST"));
+    serve("0.0.0.0").end().fails(2, &["0.0.0.0", "plain text", "--insecure"]);
+    let hosts = place.write("hosts", "0.0.0.0 localhost\n127.0.0.1 vm\n");
+    let Some(mount) = with_mount(&format!("mount --bind '{}' /etc/hosts", hosts.display())) else {
+        return;
+    };
+    let refused = serve("localhost").under(&mount).end();
+    refused.fails(2, &["localhost", "which is 0.0.0.0", "plain text", "--insecure"]);
+    serve("localhost").under(&mount).and(&["--json"]).end().refused(2, "invalid_config");
+    works(serve("vm").under(&mount));
+    works(serve("localhost").under(&mount).and(&["--insecure"]));
 }
 
 #[test]
