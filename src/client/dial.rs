@@ -177,10 +177,16 @@ impl Redialer {
             };
             let error = match failure {
                 Failure::Refused(error) if !error.retryable() => return Err(Some(error)),
-                Failure::Refused(error) | Failure::Broken(error) => error,
+                Failure::Refused(error) => {
+                    reasons.note_word(self.server(), error.message.as_str());
+                    error
+                }
+                Failure::Broken(error) => {
+                    reasons.note(self.server(), error.message.as_str());
+                    error
+                }
             };
             tracing::debug!(server = %self.server(), reason = ?error.message);
-            reasons.note(self.server(), error.message);
             self.failed();
         }
     }

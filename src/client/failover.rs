@@ -216,15 +216,16 @@ impl Client {
                 }
                 Err(Failure::Refused(error)) => {
                     doubt |= error.code == ErrorCode::OutcomeUnknown;
+                    reasons.note_word(&self.dialer.servers[ended.server], error.message.as_str());
                     error
                 }
                 Err(Failure::Broken(error)) => {
                     doubt |= asked && changes;
+                    reasons.note(&self.dialer.servers[ended.server], error.message.as_str());
                     error
                 }
             };
             tracing::debug!(server = %self.dialer.servers[ended.server], reason = ?error.message);
-            reasons.note(&self.dialer.servers[ended.server], error.message);
             failed += 1;
             hedging = false;
             launch_at = Instant::now();
@@ -240,7 +241,7 @@ impl Client {
         Err(match doubt {
             true => {
                 let within = duration::format(self.timeout);
-                unknown(&race.request, &format!("no answer within {within}; {}", reasons.list()))
+                unknown(&race.request, &format!("no answer within {within}: {}", reasons.list()))
             }
             false => reasons.unavailable(self.timeout),
         })

@@ -63,32 +63,89 @@ impl Backoff {
 
 /// The last thing that went wrong with each server.
 #[derive(Default)]
-pub(super) struct Reasons(BTreeMap<Address, String>);
+pub(super) struct Reasons(BTreeMap<Address, Reason>);
+
+enum Reason {
+    /// The server said so. It knows who is missing.
+    Word(String),
+    /// It did not get so far.
+    Failure(String),
+}
 
 impl Reasons {
     pub(super) fn note(&mut self, server: &Address, reason: impl Into<String>) {
-        self.0.insert(server.clone(), reason.into());
+        self.0.insert(server.clone(), Reason::Failure(reason.into()));
+    }
+
+    /// What a server said.
+    pub(super) fn note_word(&mut self, server: &Address, word: impl Into<String>) {
+        self.0.insert(server.clone(), Reason::Word(word.into()));
     }
 
     /// That a server has not answered by the end. What it said before tells
     /// more, such as that it cannot confirm a read.
     pub(super) fn note_silence(&mut self, server: &Address) {
-        self.0.entry(server.clone()).or_insert_with(|| "did not answer".to_string());
+        let silence = || Reason::Failure("did not answer".to_string());
+        self.0.entry(server.clone()).or_insert_with(silence);
     }
 
-    /// `127.0.0.1:8091: connection refused; 127.0.0.1:8092: did not answer`
+    /// What servers said, each thing once; if none said anything, each server
+    /// with what is wrong:
+    /// `127.0.0.1:8091, 127.0.0.1:8092: connection refused; 127.0.0.1:8093: did not answer`
     pub(super) fn list(&self) -> String {
-        let each: Vec<String> =
-            self.0.iter().map(|(server, reason)| format!("{server}: {reason}")).collect();
-        each.join("; ")
+        let mut words: Vec<&str> = Vec::new();
+        let mut failures: Vec<(&str, Vec<String>)> = Vec::new();
+        for (server, reason) in &self.0 {
+            match reason {
+                Reason::Word(word) if words.contains(&word.as_str()) => {}
+                Reason::Word(word) => words.push(word),
+                Reason::Failure(why) => match failures.iter_mut().find(|(it, _)| it == why) {
+                    Some((_, servers)) => servers.push(server.to_string()),
+                    None => failures.push((why, vec![server.to_string()])),
+                },
+            }
+        }
+        if !words.is_empty() {
+            return words.join("; ");
+        }
+        let each = failures.iter().map(|(why, servers)| format!("{}: {why}", servers.join(", ")));
+        each.collect::<Vec<_>>().join("; ")
     }
 
     /// Nothing was done within `timeout`, and why.
     pub(super) fn unavailable(&self, timeout: Duration) -> Error {
-        Error::unavailable(format!(
-            "no server could do it within {}, and nothing was done ({})",
-            duration::format(timeout),
-            self.list()
-        ))
+        let within = duration::format(timeout);
+        Error::unavailable(format!("nothing was done within {within}: {}", self.list()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: u16) -> Address {
+        format!("127.0.0.1:{number}").parse().expect("valid")
+    }
+
+    #[test]
+    fn no_server_is_named_twice_and_what_servers_say_comes_alone() {
+        let mut reasons = Reasons::default();
+        reasons.note(&address(1), "connection refused");
+        reasons.note(&address(2), "connection refused");
+        reasons.note_silence(&address(3));
+        assert_eq!(
+            reasons.list(),
+            "127.0.0.1:1, 127.0.0.1:2: connection refused; 127.0.0.1:3: did not answer"
+        );
+        let missing = "1 of 3 replicas are no majority; replicas 1 and 2: each does not answer \
+                       (Connection refused); start or wake them";
+        reasons.note_word(&address(3), missing);
+        reasons.note_silence(&address(3));
+        assert_eq!(reasons.list(), missing);
+        let told = reasons.unavailable(Duration::from_secs(10)).message;
+        assert!(told.len() <= 160, "more than two lines: {told}");
+        reasons.note_word(&address(2), missing);
+        reasons.note_word(&address(1), "this server is stopping");
+        assert_eq!(reasons.list(), format!("this server is stopping; {missing}"));
     }
 }

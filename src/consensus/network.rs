@@ -92,6 +92,11 @@ impl Links {
         }
     }
 
+    /// What was noted of one.
+    pub fn obstacle(&self, replica: ReplicaId) -> Option<String> {
+        self.0.obstacles.lock().expect("no panic while held").get(&replica).cloned()
+    }
+
     /// All that was noted.
     pub fn obstacles(&self) -> Vec<String> {
         self.0.obstacles.lock().expect("no panic while held").values().cloned().collect()

@@ -77,7 +77,7 @@ impl Reader {
             Ok(Some(())) => Ok(()),
             Ok(None) | Err(_) => Err(Error::new(
                 ErrorCode::ReadNotConfirmed,
-                format!("the read could not be confirmed by a majority: {}", self.router.absence()),
+                format!("the read could not be confirmed: {}", self.router.absence()),
             )),
         }
     }

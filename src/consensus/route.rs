@@ -142,8 +142,16 @@ impl Router {
         }
         // A frozen peer is noticed on the connection that carries heartbeats.
         let unreachable = |pair: &Pair| pair.consensus.peer().and(pair.service.peer()).err();
-        let missing: Vec<String> =
-            self.0.links.iter().filter_map(|(_, pair)| unreachable(pair)).collect();
+        let missing: Vec<(ReplicaId, String)> = self
+            .0
+            .links
+            .iter()
+            .filter_map(|(id, pair)| {
+                let why = unreachable(pair)?;
+                // What stands in the way of helping it says more.
+                Some((id, self.0.links.obstacle(id).unwrap_or_else(|| silence(id, &why))))
+            })
+            .collect();
         let total = self.0.links.iter().count() + 1;
         if missing.is_empty() {
             return match self.route() {
@@ -152,15 +160,47 @@ impl Router {
             };
         }
         let here = total - missing.len();
-        let verdict = if here * 2 > total {
-            "a majority is up, but no leader took it".to_string()
-        } else {
-            format!("{here} of {total} replicas are no majority")
-        };
-        let mut reasons = missing;
-        reasons.extend(self.0.links.obstacles());
-        format!("{verdict}; not reachable: {}", reasons.join("; "))
+        if here * 2 > total {
+            return format!("a majority is up, but no leader took it; {}", together(&missing));
+        }
+        format!(
+            "{here} of {total} replicas are no majority; {}; start or wake them",
+            together(&missing)
+        )
     }
+}
+
+/// That a replica does not answer, without what everybody knows of it.
+fn silence(id: ReplicaId, why: &str) -> String {
+    let why = why.split_once(&format!("replica {id} at ")).map_or(why, |(_, rest)| rest);
+    let why = why.split_once(": ").map_or(why, |(_, why)| why);
+    let why = why.split_once(" (os error").map_or(why, |(why, _)| why);
+    format!("replica {id} does not answer ({why})")
+}
+
+/// Sentences about replicas as one, in which no replica is named twice and no
+/// two are said to be the same in the same words.
+fn together(sentences: &[(ReplicaId, String)]) -> String {
+    let mut groups: Vec<(&str, &str, Vec<ReplicaId>)> = Vec::new();
+    for (id, sentence) in sentences {
+        let split = |kind| Some((kind, sentence.strip_prefix(&format!("{kind} {id} "))?));
+        let (kind, rest) =
+            ["replica", "server"].into_iter().find_map(split).unwrap_or(("", sentence));
+        match groups.iter_mut().find(|(k, r, _)| (*k, *r) == (kind, rest) && !k.is_empty()) {
+            Some((_, _, ids)) => ids.push(*id),
+            None => groups.push((kind, rest, vec![*id])),
+        }
+    }
+    let say = |(kind, rest, ids): &(&str, &str, Vec<ReplicaId>)| match ids.as_slice() {
+        _ if kind.is_empty() => rest.to_string(),
+        [id] => format!("{kind} {id} {rest}"),
+        [first @ .., last] => {
+            let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+            format!("{kind}s {} and {last}: each {rest}", first.join(", "))
+        }
+        [] => String::new(),
+    };
+    groups.iter().map(say).collect::<Vec<_>>().join("; ")
 }
 
 fn current(raft: &Raft) -> Option<Route> {
@@ -172,4 +212,32 @@ fn current(raft: &Raft) -> Option<Route> {
             .then(|| Route::Here(openraft::vote::RaftLeaderId::to_committed(vote.leader_id())));
     }
     Some(Route::There(leader, metrics.vote.leader_id().term))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_once() {
+        let refused = |id| {
+            let why = format!("replica {id} at [::1]:8091: Connection refused (os error 111)");
+            (ReplicaId(id), silence(ReplicaId(id), &why))
+        };
+        let frozen = |id| {
+            (ReplicaId(id), format!("server {id} does not answer but holds its lock: frozen?"))
+        };
+        assert_eq!(together(&[refused(2)]), "replica 2 does not answer (Connection refused)");
+        assert_eq!(
+            together(&[refused(2), refused(3), refused(5)]),
+            "replicas 2, 3 and 5: each does not answer (Connection refused)"
+        );
+        assert_eq!(
+            together(&[frozen(1), refused(2), frozen(3)]),
+            "servers 1 and 3: each does not answer but holds its lock: frozen?; replica 2 does not \
+             answer (Connection refused)"
+        );
+        let other = (ReplicaId(1), "server 3 runs replica 1 and does not answer".to_string());
+        assert_eq!(together(&[other]), "server 3 runs replica 1 and does not answer");
+    }
 }

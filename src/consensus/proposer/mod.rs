@@ -135,7 +135,7 @@ impl Proposer {
                 Ok(Err(_)) | Err(_) => {}
             }
             Err(if !queued || waiting.abandon() {
-                Error::unavailable(format!("no write was made: {}", router.absence()))
+                Error::unavailable(router.absence())
             } else {
                 Error::outcome_unknown(format!(
                     "it is not known whether operation {id} was accepted: {}; repeating it with the same id is safe",

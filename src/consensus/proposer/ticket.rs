@@ -127,7 +127,7 @@ impl Ticket {
         let error = if self.suspect {
             Error::outcome_unknown("the leader changed while the operation was under way")
         } else {
-            Error::unavailable(format!("this server cannot take it: {}", router.absence()))
+            Error::unavailable(router.absence())
         };
         // The connection that forwarded it may be gone.
         let _ = self.reply.send(Err(error));
