@@ -50,7 +50,7 @@ pub use sessions::{Session, Sessions};
 
 use crate::config::{ColorChoice, GlobalArgs, Settings, process_environment};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Host, outlive_descriptors};
+use crate::host::{FILE_SIZE_LIMIT_REACHED, Host, close_inherited, outlive_descriptors};
 use crate::output::log::{LogForm, LogWriter};
 use crate::output::{Printer, sanitize};
 
@@ -216,7 +216,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: &Command, context: &mut Context) -> Result<Exit> {
-    if let Command::Serve(_) = command {
+    // Before anything is opened here.
+    if let Command::Serve(args) = command {
+        close_inherited(serve::key_file(args, &context.settings).as_deref());
         context.early = outlive_descriptors().err();
     }
     let mut builder = match command.needs_all_processors() {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -58,6 +59,11 @@ pub(super) fn threads(args: &ServeArgs, settings: &Settings) -> usize {
         settings.members.iter().filter(here).count()
     });
     (processors / sharing.max(1)).max(1)
+}
+
+/// The file with the cluster's key, as far as that is known before the command runs.
+pub(super) fn key_file(args: &ServeArgs, settings: &Settings) -> Option<PathBuf> {
+    ServeSettings::resolve(settings, &args.flags).ok()?.cluster_key
 }
 
 /// Runs the command until it is asked to stop.

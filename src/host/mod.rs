@@ -31,7 +31,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use self::descriptors::allow_descriptors;
+pub use self::descriptors::{allow_descriptors, close_inherited};
 pub use self::outlive::outlive_descriptors;
 pub use self::private::{make_private_folders, open_private};
 

@@ -26,6 +26,8 @@ mod local_cluster;
 mod majority;
 mod messages;
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+mod limits;
 mod occupied;
 #[cfg(target_os = "linux")]
 mod secrets;
