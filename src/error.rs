@@ -220,12 +220,13 @@ impl Error {
 
     /// A failed call on a file: names the deed, the path and the cause.
     ///
-    /// "No space left" becomes [`ErrorCode::DiskFull`], which is retryable.
+    /// "No space left" becomes [`ErrorCode::DiskFull`], which is retryable, and so
+    /// does a file that may not grow, as by `ulimit -f`.
     pub fn io(deed: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let code = match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                ErrorCode::DiskFull
-            }
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => ErrorCode::DiskFull,
             _ => ErrorCode::Io,
         };
         Error::new(code, format!("cannot {deed} {}: {error}", path.display()))
@@ -283,6 +284,19 @@ mod tests {
         let line = serde_json::to_string(&body).expect("plain data");
         assert_eq!(line, r#"{"code":"name_taken","message":"taken","retryable":false}"#);
         assert_eq!(ErrorCode::NameTaken.as_str(), "name_taken");
+    }
+
+    #[test]
+    fn whatever_lets_a_file_not_grow_is_a_full_disk() {
+        let code = |number| {
+            let error = std::io::Error::from_raw_os_error(number);
+            Error::io("write", std::path::Path::new("f"), &error).code
+        };
+        use rustix::io::Errno;
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+            assert_eq!(code(errno.raw_os_error()), ErrorCode::DiskFull, "{errno}");
+        }
+        assert_eq!(code(Errno::IO.raw_os_error()), ErrorCode::Io);
     }
 
     #[test]

@@ -380,11 +380,7 @@ async fn logs(args: &LogsArgs, context: &mut Context) -> Result<Exit, Error> {
 /// # Errors
 /// [`ErrorCode::Io`] when the system does not let us listen.
 pub(super) fn interrupted() -> Result<impl Future<Output = ()>, Error> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| {
-            Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
-        })
-    };
+    let listen = |kind| signal(kind).map_err(cannot_listen);
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     Ok(async move {
@@ -394,4 +390,8 @@ pub(super) fn interrupted() -> Result<impl Future<Output = ()>, Error> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+pub(super) fn cannot_listen(error: std::io::Error) -> Error {
+    Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
 }

@@ -43,6 +43,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use exit::Exit;
 pub use session::Context;
@@ -236,6 +237,10 @@ fn run(command: &Command, context: &mut Context) -> Result<Exit> {
         log_to_stderr(context.settings.verbose);
     }
     let outcome = runtime.block_on(async {
+        // From here on it does not end this process any more; the write that
+        // brought it fails, and tells.
+        let file_size = SignalKind::from_raw(FILE_SIZE_LIMIT_REACHED);
+        let _listening = signal(file_size).map_err(cluster::cannot_listen)?;
         if command.handles_signals() {
             return command.run(context).await;
         }

@@ -19,6 +19,7 @@ mod file_systems;
 mod outlive;
 mod private;
 mod real;
+mod signals;
 mod threads;
 
 use std::future::Future;
@@ -34,9 +35,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use self::descriptors::{allow_descriptors, close_inherited};
 pub use self::outlive::outlive_descriptors;
 pub use self::private::{make_private_folders, open_private};
-
 pub use self::real::beyond_this_machine;
 pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
+
 use crate::types::{Address, Timestamp, Uuid};
 
 /// A future on the heap: traits of this room must work behind a pointer.
@@ -63,13 +64,13 @@ impl Host {
         real::host()
     }
 
-    /// Sixteen random bytes as a version 4 UUID.
     /// The operating system, on which nothing listens where other machines could
     /// reach it, by whatever name: see [`beyond_this_machine`].
     pub fn within_this_machine() -> Host {
         Host { network: real::loopback_only(), ..real::host() }
     }
 
+    /// Sixteen random bytes as a version 4 UUID.
     pub fn uuid(&self) -> Uuid {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes);

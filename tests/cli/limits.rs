@@ -1,6 +1,7 @@
-//! What the system limits: descriptors that are left to servers.
+//! What the system limits: descriptors that are left to servers, and sizes of files.
 
-use crate::harness::{ByHand, Cluster};
+use crate::harness::cluster::PASSWORD;
+use crate::harness::{ByHand, Cluster, wait_for};
 
 /// A shell that holds the lock of a file on descriptor 9, then becomes the command.
 fn holding(lock: &std::path::Path) -> Vec<String> {
@@ -49,4 +50,47 @@ fn a_server_that_is_started_by_hand_keeps_nothing_but_its_three_streams() {
         .under(&["sh", "-c", &wrapper, "sh"])
         .start();
     cluster.await_whole();
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_disk() {
+    // In blocks of 512 bytes.
+    let cluster = Cluster::under(&["sh", "-c", "ulimit -f 256; exec \"$@\"", "sh"]);
+    let pids = [1, 2, 3].map(|id| cluster.pid(id));
+    let alice = cluster.person("alice");
+    let text = "x".repeat(8_000);
+    let mut taken = Vec::new();
+    let refused = wait_for("a message that does not fit", || {
+        let sent = alice.does(&["send", &alice.name, &text, "--timeout", "3s"]);
+        match sent.code {
+            Some(0) => taken.push(sent.stdout.trim_end().to_string()),
+            _ => return Some(sent),
+        }
+        None
+    });
+    assert!(matches!(refused.code, Some(3 | 6)), "{refused:?}");
+    assert!(refused.stderr.contains("full"), "{refused:?}");
+    assert!(taken.len() > 3, "{taken:?}");
+    assert_eq!([1, 2, 3].map(|id| cluster.server(id)), pids.map(Some));
+    // With room all goes on, and nothing is lost.
+    cluster.admin(&["down"]).end().ok();
+    cluster.admin(&["up", "-d"]).end().ok();
+    alice.run(&["login", &alice.name, "--password-stdin"]).stdin(PASSWORD).end().ok();
+    taken.push(alice.send(&alice, "goes on"));
+    let ids = alice.ids();
+    assert!(taken.iter().all(|id| ids.contains(id)), "{taken:?} and {ids:?}");
+}
+
+#[test]
+fn a_command_whose_output_may_not_grow_tells_so_and_is_not_ended_by_it() {
+    let cluster = Cluster::shared();
+    let alice = cluster.person("alice");
+    let out = cluster.place.path().join("out").display().to_string();
+    let wrapper = format!("ulimit -f 1; exec \"$@\" > '{out}'");
+    for id in 0..4 {
+        alice.send(&alice, &format!("{id} {}", "x".repeat(500)));
+    }
+    let read = alice.run(&["inbox", "--peek", "--json"]).under(&["sh", "-c", &wrapper, "sh"]).end();
+    let told = read.code(1);
+    assert!(told.stderr.contains("File too large"), "{told:?}");
 }
