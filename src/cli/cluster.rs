@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Context, Exit};
 
 use crate::cluster::launch::Program;
-use crate::cluster::{ClusterEvent, Description, Ending, LogReader, Supervisor};
+use crate::cluster::{ClusterEvent, Description, Ending, Limit, LogReader, Supervisor};
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::{Error, ErrorCode};
 use crate::host::Host;
@@ -178,24 +178,32 @@ fn existing(flags: &ClusterFlags, context: &Context) -> Result<Description, Erro
 }
 
 /// The cluster, and the lock that keeps other commands from it meanwhile.
-async fn locked(flags: &ClusterFlags, context: &Context) -> Result<(Description, File), Error> {
+async fn locked(
+    flags: &ClusterFlags,
+    context: &Context,
+    limit: Limit,
+) -> Result<(Description, File), Error> {
     let settings = ClusterSettings::resolve(&context.settings, &flags.given())?;
-    Description::lock_existing(&settings, limit(&context.settings)).await
+    Description::lock_existing(&settings, limit.left()).await
 }
 
-/// What starting and stopping may take.
-fn limit(settings: &Settings) -> Duration {
-    if settings.values.is_set("timeout") { settings.timeout } else { START_LIMIT }
+/// What starting and stopping may take, from now on.
+fn limit(settings: &Settings) -> Limit {
+    match settings.values.is_set("timeout") {
+        true => Limit::together(settings.timeout),
+        false => Limit::Each(START_LIMIT),
+    }
 }
 
 fn supervisor<'a>(
     cluster: Description,
     settings: &Settings,
     host: &'a Host,
+    limit: Limit,
     progress: &'a dyn Fn(&str),
 ) -> Result<Supervisor<'a>, Error> {
     let program = Program::current(settings.values.file.as_deref(), settings.verbose)?;
-    Ok(Supervisor { cluster, host, program, limit: limit(settings), progress })
+    Ok(Supervisor { cluster, host, program, limit, progress })
 }
 
 async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
@@ -211,9 +219,10 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
     let Context { settings, printer, host, .. } = context;
     let printer = RefCell::new(printer);
     let progress = |line: &str| printer.borrow_mut().notice(line);
+    let limit = limit(settings);
     let (cluster, guard) =
-        Description::lock_existing_or_new(&chosen, &*host.random, limit(settings)).await?;
-    let mut supervisor = supervisor(cluster, settings, host, &progress)?;
+        Description::lock_existing_or_new(&chosen, &*host.random, limit.left()).await?;
+    let mut supervisor = supervisor(cluster, settings, host, limit, &progress)?;
     if chosen.survivor_given {
         supervisor.choose_survivor(chosen.survivor).await?;
     }
@@ -275,12 +284,13 @@ fn next_steps(args: &UpArgs, settings: &Settings, cluster: &Description) -> Vec<
 }
 
 async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
-    let (cluster, guard) = locked(&args.cluster, context).await?;
+    let limit = limit(&context.settings);
+    let (cluster, guard) = locked(&args.cluster, context, limit).await?;
     let Context { settings, printer, host, .. } = context;
     let dir = args.purge.then(|| cluster.dir().to_path_buf());
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
-    let supervisor = supervisor(cluster, settings, host, &progress)?;
+    let supervisor = supervisor(cluster, settings, host, limit, &progress)?;
     let Ending { stopped: replicas, failed } = supervisor.down(|_| true).await;
     let purged = match (args.purge && failed.is_none()).then_some(supervisor.purge()) {
         Some(purging) => purging.await?,
@@ -293,21 +303,24 @@ async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
 }
 
 async fn start(args: &StartArgs, context: &mut Context) -> Result<Exit, Error> {
-    let (cluster, _guard) = locked(&args.cluster, context).await?;
+    let limit = limit(&context.settings);
+    let (cluster, _guard) = locked(&args.cluster, context, limit).await?;
     let Context { settings, printer, host, .. } = context;
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
-    let started = supervisor(cluster, settings, host, &progress)?.start(args.id, args.wait).await?;
+    let started =
+        supervisor(cluster, settings, host, limit, &progress)?.start(args.id, args.wait).await?;
     lines.into_inner().show(&started)?;
     Ok(Exit::Done)
 }
 
 async fn end(args: &OneArgs, context: &mut Context, kill: bool) -> Result<Exit, Error> {
-    let (cluster, _guard) = locked(&args.cluster, context).await?;
+    let limit = limit(&context.settings);
+    let (cluster, _guard) = locked(&args.cluster, context, limit).await?;
     let Context { settings, printer, host, .. } = context;
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
-    let supervisor = supervisor(cluster, settings, host, &progress)?;
+    let supervisor = supervisor(cluster, settings, host, limit, &progress)?;
     let stopped =
         if kill { supervisor.kill(args.id).await? } else { supervisor.stop(args.id).await? };
     lines.into_inner().show(&stopped)?;
@@ -315,13 +328,14 @@ async fn end(args: &OneArgs, context: &mut Context, kill: bool) -> Result<Exit, 
 }
 
 async fn restart(args: &RestartArgs, context: &mut Context) -> Result<Exit, Error> {
-    let (cluster, _guard) = locked(&args.cluster, context).await?;
+    let limit = limit(&context.settings);
+    let (cluster, _guard) = locked(&args.cluster, context, limit).await?;
     let Context { settings, printer, host, .. } = context;
     let all = cluster.replicas.iter().map(|replica| replica.id).collect();
     let ids: Vec<ReplicaId> = args.id.map_or(all, |id| vec![id]);
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
-    let replicas = supervisor(cluster, settings, host, &progress)?.restart(&ids).await?;
+    let replicas = supervisor(cluster, settings, host, limit, &progress)?.restart(&ids).await?;
     lines.into_inner().show(&Restarted { replicas })?;
     Ok(Exit::Done)
 }
@@ -330,9 +344,9 @@ async fn transfer(args: &OneArgs, context: &mut Context) -> Result<Exit, Error> 
     let cluster = existing(&args.cluster, context)?;
     let Context { settings, printer, host, .. } = context;
     let silent = |_: &str| {};
-    let supervisor = supervisor(cluster, settings, host, &silent)?;
-    let limit = settings.timeout;
-    let transferred = Supervisor { limit, ..supervisor }.transfer(args.id).await?;
+    let limit = Limit::together(settings.timeout);
+    let transferred =
+        supervisor(cluster, settings, host, limit, &silent)?.transfer(args.id).await?;
     printer.show(&transferred)?;
     Ok(Exit::Done)
 }

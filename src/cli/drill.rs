@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Context, Exit};
 use crate::cluster::launch::{self, Program};
-use crate::cluster::{Description, Supervisor};
-use crate::config::ClusterSettings;
+use crate::cluster::{Description, Limit, Supervisor};
+use crate::config::{ClusterSettings, CommandLines};
 use crate::drill::{self, Fault, News, Options, Report};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -14,7 +14,7 @@ use crate::output::drill::Announced;
 use crate::protocol::client::Survivor;
 
 /// How long starting or stopping a server may take.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Limit = Limit::Each(Duration::from_secs(30));
 
 /// Attempts to find three free ports in a row.
 const PORT_ATTEMPTS: u32 = 100;

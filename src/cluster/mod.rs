@@ -36,7 +36,7 @@
 //! - [`description`]: `cluster.json` and the folder.
 //! - [`process`]: which process runs a replica; signals. `sight` looks at processes.
 //! - [`launch`]: ports and starting a server.
-//! - [`supervisor`]: up, start, wait.
+//! - [`supervisor`]: up, start, wait; `limit`: how long.
 //! - [`stopping`]: down, stop, kill, purge, restart.
 //! - [`transfer`]: moving leadership.
 //! - [`events`](mod@events): what changed between two looks at a cluster.
@@ -45,6 +45,7 @@
 pub mod description;
 pub mod events;
 pub mod launch;
+mod limit;
 pub mod logs;
 pub mod process;
 mod rotating;
@@ -55,6 +56,7 @@ pub mod transfer;
 
 pub use description::{Description, LocalReplica};
 pub use events::{ClusterEvent, events};
+pub use limit::Limit;
 pub use logs::LogReader;
 pub use rotating::RotatingLog;
 pub use stopping::{Ended, Ending, Stopped};

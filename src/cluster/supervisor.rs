@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::description::{Description, LocalReplica};
 use super::events::{ClusterEvent, events};
 use super::launch::{Program, Taken, check_port, last_lines};
+use super::limit::{LOOK_PAUSE, Limit, Wait};
 use super::process::{Occupant, Server, occupant, unseen, wait_ended};
 use crate::client::survey::{SERVER_LIMIT, ask, survey};
 use crate::error::{Error, ErrorCode, Result};
@@ -18,8 +19,6 @@ use crate::protocol::client::{ReplicaState, Survivor};
 use crate::protocol::status::ClusterStatus;
 use crate::types::ReplicaId;
 
-/// Between two looks while something is waited for.
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// Between two looks while a cluster is watched.
 const WATCH_PAUSE: Duration = Duration::from_millis(500);
 /// How long `up` waits for the last servers once writes are taken.
@@ -70,9 +69,6 @@ impl Launched {
     }
 }
 
-/// How long a server may take to load, whatever it logs meanwhile.
-const LOADING_MAX: Duration = Duration::from_secs(600);
-
 /// Works on one local cluster.
 pub struct Supervisor<'a> {
     /// The cluster.
@@ -81,8 +77,8 @@ pub struct Supervisor<'a> {
     pub host: &'a Host,
     /// What servers are started with.
     pub program: Program,
-    /// How long to wait for anything, counted anew while servers log.
-    pub limit: Duration,
+    /// How long to wait.
+    pub limit: Limit,
     /// Takes a line of progress for people.
     pub progress: &'a dyn Fn(&str),
 }
@@ -90,7 +86,13 @@ pub struct Supervisor<'a> {
 impl Supervisor<'_> {
     /// Asks all servers how they are.
     pub async fn look(&self) -> ClusterStatus {
-        survey(self.host, &self.cluster.addresses(), SERVER_LIMIT).await
+        self.look_within(SERVER_LIMIT).await
+    }
+
+    async fn look_within(&self, server_limit: Duration) -> ClusterStatus {
+        let mut status = survey(self.host, &self.cluster.addresses(), server_limit).await;
+        status.number(self.cluster.replicas.iter().map(|it| (it.id, &it.address)));
+        status
     }
 
     /// Who runs a replica.
@@ -216,7 +218,7 @@ impl Supervisor<'_> {
     /// with the last; its directory, which would name it, may be gone. Whoever
     /// else has the port is told of by [`Supervisor::taken_port`].
     async fn wait_for_port(&self, replica: &LocalReplica) {
-        let deadline = Instant::now() + PORT_MAX;
+        let deadline = Instant::now() + PORT_MAX.min(self.limit.left());
         while check_port(replica).is_err() && Instant::now() < deadline {
             sleep(PORT_PAUSE).await;
         }
@@ -233,7 +235,7 @@ impl Supervisor<'_> {
         let mut launched = match running {
             Some(_) => Vec::new(),
             None => {
-                wait_ended(&self.cluster.data_dir(replica), self.limit).await;
+                wait_ended(&self.cluster.data_dir(replica), self.limit.left()).await;
                 if self.occupant(replica).await? == Occupant::Nobody {
                     self.wait_for_port(replica).await;
                 }
@@ -272,8 +274,7 @@ impl Supervisor<'_> {
         what: &str,
         mut done: impl FnMut(&ClusterStatus) -> bool,
     ) -> Result<ClusterStatus> {
-        let (mut deadline, last) = (Instant::now() + self.limit, Instant::now() + LOADING_MAX);
-        let mut written = self.logged(launched);
+        let mut wait = Wait::new(self.limit, self.logged(launched));
         let mut answered: Vec<ReplicaId> = Vec::new();
         loop {
             for server in launched.iter_mut() {
@@ -281,7 +282,7 @@ impl Supervisor<'_> {
                     return Err(self.failed(server.id, &format!("ended at once ({how})")));
                 }
             }
-            let status = self.look().await;
+            let status = self.look_within(wait.look_limit()).await;
             for server in launched.iter() {
                 if in_place(&status, server.id) && !answered.contains(&server.id) {
                     answered.push(server.id);
@@ -293,17 +294,15 @@ impl Supervisor<'_> {
             }
             // A server that loads millions of messages does not answer before it
             // has its replica, and tells its log how far it is.
-            let now_written = self.logged(launched);
-            if now_written != written {
-                (written, deadline) = (now_written, last.min(Instant::now() + self.limit));
-            }
-            if Instant::now() >= deadline {
+            let loading = launched.iter().any(|server| !answered.contains(&server.id));
+            if wait.is_over(loading, self.logged(launched)) {
                 let silent = launched.iter().find(|server| !answered.contains(&server.id));
                 return Err(match silent {
                     Some(server) => self.failed(server.id, "does not answer"),
                     None => Error::unavailable(format!(
-                        "{what} after {}; see: ftchat status",
-                        crate::config::duration::format(self.limit)
+                        "{what} after {}: {}",
+                        crate::config::duration::format(self.limit.whole()),
+                        missing(&status)
                     )),
                 });
             }

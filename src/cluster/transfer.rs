@@ -42,7 +42,7 @@ impl Supervisor<'_> {
     pub async fn transfer(&self, id: ReplicaId) -> Result<Transferred> {
         self.cluster.replica(id)?;
         let key = ClusterKey::new(*key_file::read(&self.cluster.key_file())?);
-        let deadline = Instant::now() + self.limit;
+        let deadline = Instant::now() + self.limit.left();
         let mut previous = None;
         let mut why = "no server leads".to_string();
         loop {

@@ -1,4 +1,5 @@
-//! What the system limits: descriptors that are left to servers, and sizes of files.
+//! What the system limits: descriptors that are left to servers, sizes of files,
+//! and time.
 
 use crate::harness::cluster::PASSWORD;
 use crate::harness::{ByHand, Cluster, wait_for};
@@ -93,4 +94,16 @@ fn a_command_whose_output_may_not_grow_tells_so_and_is_not_ended_by_it() {
     let read = alice.run(&["inbox", "--peek", "--json"]).under(&["sh", "-c", &wrapper, "sh"]).end();
     let told = read.code(1);
     assert!(told.stderr.contains("File too large"), "{told:?}");
+}
+
+#[test]
+fn a_time_limit_counts_although_servers_have_much_to_tell() {
+    let cluster = Cluster::with(&[("FTCHAT_LOG", "trace")]);
+    cluster.admin(&["down"]).end().ok();
+    for _ in 0..2 {
+        let start = cluster.admin(&["start", "1", "--wait", "-v", "--timeout", "2s"]).end();
+        start.fails(3, &["replica 1 has not caught up after 2s"]);
+    }
+    cluster.admin(&["start", "2", "--timeout", "20s"]).end().ok();
+    cluster.admin(&["start", "1", "--wait"]).end().ok();
 }

@@ -9,6 +9,7 @@ use super::super::description::{Description, tests as descriptions};
 use super::super::launch::Program;
 use rustix::process::kill_process;
 
+use super::super::Limit;
 use super::*;
 use crate::client::survey::tests::{Server, host_with, leader};
 use crate::host::Host;
@@ -50,7 +51,7 @@ impl Scene {
             cluster: self.cluster.clone(),
             host: &self.host,
             program: self.program.clone(),
-            limit: Duration::from_secs(20),
+            limit: Limit::Each(Duration::from_secs(20)),
             progress: &|_| {},
         }
     }
