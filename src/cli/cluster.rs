@@ -13,9 +13,10 @@ use crate::cluster::launch::Program;
 use crate::cluster::{ClusterEvent, Description, Ending, Limit, LogReader, Supervisor};
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::{Error, ErrorCode};
-use crate::host::Host;
-use crate::output;
-use crate::output::cluster::{Downed, Environment, LogLine, Restarted, shell_word};
+use crate::host::{Host, hangup_is_ignored};
+use crate::output::cluster::{Downed, Environment, LogLine, Restarted};
+use crate::output::status::Shown;
+use crate::output::{self, Printer, Show};
 use crate::types::ReplicaId;
 
 /// How long `up`, `start` and `restart` wait when `--timeout` is not given:
@@ -245,37 +246,42 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
         () = &mut interrupted => Ok(None),
         status = supervisor.wait_up(&mut launched) => status.map(Some),
     };
+    let mut told = Told { printer: &printer, failed: None };
     let watched = match started {
         Ok(None) => Ok(()),
         Err(error) => Err(error),
         Ok(Some(status)) => {
             drop(guard);
-            printer.borrow_mut().show(&status)?;
-            printer.borrow_mut().flush()?;
-            next_steps(args, settings, &supervisor.cluster).iter().for_each(|line| progress(line));
+            told.show(&Shown::new(&status, Some(supervisor.cluster.command_lines())));
+            next_steps(settings, &supervisor.cluster).iter().for_each(|line| progress(line));
             progress("Ctrl-C stops the servers that this command has started.");
-            let mut tell = |event: ClusterEvent| {
-                printer.borrow_mut().show(&event)?;
-                printer.borrow_mut().flush()
-            };
+            let mut tell = |event: ClusterEvent| told.show(&event);
             supervisor.watch(&mut launched, status, &mut tell, interrupted).await
         }
     };
     progress("Stopping.");
     let Ending { stopped: replicas, failed } = supervisor.stop_launched(&mut launched).await?;
     watched?;
-    printer.borrow_mut().show(&Downed { replicas, purged: false, dir: None })?;
-    failed.map_or(Ok(Exit::Done), Err)
+    told.show(&Downed { replicas, purged: false, dir: None });
+    failed.or(told.failed).map_or(Ok(Exit::Done), Err)
 }
 
-/// One-liners that work with this cluster as they stand.
-fn next_steps(args: &UpArgs, settings: &Settings, cluster: &Description) -> Vec<String> {
-    let mut flags = String::new();
-    if let Some(name) = &args.cluster.name {
-        flags.push_str(&format!(" --name {name}"));
-    }
-    if args.cluster.dir.is_some() {
-        flags.push_str(&format!(" --dir {}", shell_word(cluster.dir())));
+/// Results of a command that goes on whether anybody reads them or not: its
+/// servers are what was asked for.
+struct Told<'a, 'b> {
+    printer: &'a RefCell<&'b mut Printer>,
+    /// Why something could not be written, if not for want of a reader.
+    failed: Option<Error>,
+}
+
+impl Told<'_, '_> {
+    fn show(&mut self, value: &impl Show) {
+        let mut printer = self.printer.borrow_mut();
+        let Err(error) = printer.show(value).and_then(|()| printer.flush()) else { return };
+        if !printer.pipe_closed() && self.failed.is_none() {
+            printer.notice(&format!("{}; the servers go on", error.message));
+            self.failed = Some(error);
+        }
     }
     let addresses = cluster.addresses();
     let mut lines = vec!["Try:".to_string()];
@@ -388,8 +394,9 @@ async fn logs(args: &LogsArgs, context: &mut Context) -> Result<Exit, Error> {
     }
 }
 
-/// Done when the process is asked to end, by Ctrl-C or SIGTERM. From the call
-/// on, neither ends the process by itself.
+/// Done when the process is asked to end: by Ctrl-C, by SIGTERM, or because its
+/// terminal is gone, unless it was started to outlive that. From the call on,
+/// none of them ends the process by itself.
 ///
 /// # Errors
 /// [`ErrorCode::Io`] when the system does not let us listen.
@@ -397,11 +404,23 @@ pub(super) fn interrupted() -> Result<impl Future<Output = ()>, Error> {
     let listen = |kind| signal(kind).map_err(cannot_listen);
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
+    // Listening would end its being ignored.
+    let mut hangup = match hangup_is_ignored() {
+        true => None,
+        false => Some(listen(SignalKind::hangup())?),
+    };
     Ok(async move {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hung_up => {}
         }
     })
 }

@@ -74,18 +74,23 @@ pub async fn run(args: &DrillArgs, context: &mut Context) -> Result<Exit> {
     let cluster = Description::existing_or_new(&settings, &*host.random)?;
     let silent = |_: &str| {};
     let supervisor = Supervisor { cluster, host: &host, program, limit: LIMIT, progress: &silent };
-    context.printer.show(&Announced { seed, rounds: options.rounds, dir: dir.clone() })?;
-    context.printer.flush()?;
+    let announced = Announced { seed, rounds: options.rounds, dir: dir.clone() };
+    let drilled = async {
+        context.printer.show(&announced)?;
+        context.printer.flush()?;
+        drill(&supervisor, &options, context).await
+    };
     let drilled = tokio::select! {
         biased;
         () = &mut interrupted => Err(Error::new(ErrorCode::Interrupted, "interrupted")),
-        drilled = drill(&supervisor, &options, context) => drilled,
+        drilled = drilled => drilled,
     };
     // Whatever came of it: no process stays behind. Frozen ones are woken.
     supervisor.down(|_| true).await.all()?;
     let keep = match &drilled {
         Ok(report) => !report.ok,
-        Err(error) => error.code != ErrorCode::Interrupted,
+        // A reader that has seen enough is no reason to look for what went wrong.
+        Err(error) => error.code != ErrorCode::Interrupted && !context.printer.pipe_closed(),
     };
     if !keep {
         std::fs::remove_dir_all(&dir).map_err(|error| Error::io("remove", &dir, &error))?;

@@ -37,7 +37,7 @@ const FAILED_STOP_MAX: Duration = Duration::from_secs(2);
 #[command(after_help = "Example:\n  \
     ftchat serve --id 1 --data-dir /var/lib/ftchat --cluster-key-file /etc/ftchat/cluster.key \\\n    \
     --peers 1=127.0.0.1:8091,2=127.0.0.1:8092,3=127.0.0.1:8093\n\n\
-    SIGTERM and Ctrl-C hand leadership over, finish what was taken, and end with exit code 0. The\n\
+    SIGTERM, SIGHUP and Ctrl-C hand leadership over, finish what was taken, and end with exit code 0. The\n\
     log goes to standard error. Everything can stand in the configuration file as well: see\n\
     ftchat.toml(5).")]
 pub struct ServeArgs {

@@ -333,12 +333,12 @@ impl Supervisor<'_> {
     /// Watches the cluster and tells of every change, until `until` is done.
     ///
     /// # Errors
-    /// Those of `tell`.
+    /// [`ErrorCode::Io`] when the system does not tell of a process that was started.
     pub async fn watch(
         &self,
         launched: &mut [Launched],
         mut status: ClusterStatus,
-        tell: &mut dyn FnMut(ClusterEvent) -> Result<()>,
+        tell: &mut dyn FnMut(ClusterEvent),
         until: impl Future<Output = ()>,
     ) -> Result<()> {
         tokio::pin!(until);
@@ -351,7 +351,7 @@ impl Supervisor<'_> {
             for server in launched.iter_mut() {
                 if let Some(how) = server.newly_ended()? {
                     let text = format!("the server of replica {} has ended ({how})", server.id);
-                    tell(ClusterEvent::new(self.host, "server_ended", Some(server.id), text))?;
+                    tell(ClusterEvent::new(self.host, "server_ended", Some(server.id), text));
                 }
             }
             let now = tokio::select! {
@@ -360,7 +360,7 @@ impl Supervisor<'_> {
                 now = self.look() => now,
             };
             for event in events(self.host, &status, &now) {
-                tell(event)?;
+                tell(event);
             }
             status = now;
         }

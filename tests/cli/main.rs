@@ -19,6 +19,8 @@ mod drill;
 mod failover;
 #[cfg(target_os = "linux")]
 mod flips;
+#[cfg(target_os = "linux")]
+mod hangup;
 mod harness;
 mod hostile;
 mod input;
