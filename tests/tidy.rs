@@ -179,6 +179,54 @@ fn nothing_is_left_half_done() {
     }
 }
 
+/// The program's text without comments, tests, and the examples of its help.
+fn printed(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut text = code.collect::<Vec<_>>().join("\n");
+    for help in ["after_help = \"", "long_about = \""] {
+        while let Some(start) = text.find(help) {
+            let body = start + help.len();
+            let mut escaped = false;
+            let end = text[body..].find(|c: char| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            text.replace_range(start..body + end.expect("a literal ends"), "");
+        }
+    }
+    // Literals that go on in the next line.
+    let lines: Vec<&str> = text.split("\\\n").collect();
+    lines.iter().map(|line| line.trim_start()).collect()
+}
+
+#[test]
+fn command_lines_for_people_are_made_in_one_place() {
+    let command = <ftchat::cli::Cli as clap::CommandFactory>::command();
+    let verbs: Vec<&str> = command.get_subcommands().map(|verb| verb.get_name()).collect();
+    let mut wrong = Vec::new();
+    for path in sources(&root().join("src")) {
+        let name = path.strip_prefix(root()).expect("below the root").display().to_string();
+        let tests = ["/tests", "tests.rs", "fuzz.rs", "fake.rs", "config/command_line.rs"];
+        if tests.iter().any(|part| name.contains(part)) {
+            continue;
+        }
+        let text = printed(&read(&path));
+        for (at, _) in text.match_indices("ftchat ") {
+            let rest = &text[at + "ftchat ".len()..];
+            let word = rest.split(|c: char| c != '-' && !c.is_ascii_lowercase()).next();
+            let word = word.unwrap_or_default();
+            // That a verb has help is true wherever it is said.
+            if verbs.contains(&word) && !rest[word.len()..].starts_with(" --help") {
+                let line = rest.lines().next().unwrap_or_default();
+                wrong.push(format!("{name}: ftchat {line}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "use config::CommandLines:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn changed_dependencies_are_in_use() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("a text file");

@@ -231,9 +231,10 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
         let mut launched = supervisor.launch_missing().await?;
         let status = supervisor.wait_up(&mut launched).await?;
         drop(guard);
-        printer.borrow_mut().show(&status)?;
+        let shown = Shown::new(&status, Some(supervisor.cluster.command_lines()));
+        printer.borrow_mut().show(&shown)?;
         printer.borrow_mut().flush()?;
-        next_steps(args, settings, &supervisor.cluster).iter().for_each(|line| progress(line));
+        next_steps(settings, &supervisor.cluster).iter().for_each(|line| progress(line));
         return Ok(Exit::Done);
     }
     // From here on Ctrl-C means "stop what you have started", also while it is
@@ -283,9 +284,15 @@ impl Told<'_, '_> {
             self.failed = Some(error);
         }
     }
+}
+
+/// One-liners that work with this cluster as they stand.
+fn next_steps(settings: &Settings, cluster: &Description) -> Vec<String> {
     let addresses = cluster.addresses();
+    // Flags of this command do not hold for the next one.
+    let reached = settings.servers == addresses && settings.command_lines().are_plain();
     let mut lines = vec!["Try:".to_string()];
-    lines.extend(output::cluster::next_steps(&addresses, settings.servers == addresses, &flags));
+    lines.extend(output::cluster::next_steps(&addresses, reached, cluster.command_lines()));
     lines
 }
 

@@ -67,6 +67,7 @@ pub async fn run(args: &DrillArgs, context: &mut Context) -> Result<Exit> {
         base_port_given: true,
         survivor: Survivor::Auto,
         survivor_given: true,
+        command_lines: CommandLines::of_folder(&dir),
     };
     let interrupted = super::cluster::interrupted()?;
     tokio::pin!(interrupted);

@@ -207,6 +207,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(_) if context.printer.pipe_closed() => Exit::Done.into(),
         Err(error) => {
+            let error = advised(error, &context.settings);
             // Whoever pressed Ctrl-C knows; a script is told like of all else.
             if error.code != ErrorCode::Interrupted || context.printer.json() {
                 context.printer.error(&error);
@@ -214,6 +215,17 @@ pub fn main() -> ExitCode {
             Exit::of(&error).into()
         }
     }
+}
+
+/// A server's word that a session is over, with what to type. The server does
+/// not know from where it is asked.
+fn advised(error: Error, settings: &Settings) -> Error {
+    if error.code != ErrorCode::SessionExpired {
+        return error;
+    }
+    let name = settings.user.as_ref().map_or("NAME", |name| name.as_str());
+    let login = settings.command_lines().line("login", &[name]);
+    Error { message: format!("{}: {login}", error.message), ..error }
 }
 
 fn run(command: &Command, context: &mut Context) -> Result<Exit> {
@@ -310,6 +322,7 @@ fn usage_sentence(error: &clap::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CommandLines;
     use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -348,6 +361,37 @@ mod tests {
             let sentence = usage_sentence(&error);
             assert!(sentence.contains(word) && !sentence.contains('\n'), "{line}: {sentence}");
             assert!(!sentence.contains("Usage:"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn command_lines_that_are_printed_are_command_lines_of_this_program() {
+        let folder = CommandLines::of_folder(std::path::Path::new("/a b/-c's"));
+        for (verb, arguments) in [
+            ("login", &["-rf"][..]),
+            ("login", &["NAME"]),
+            ("register", &["NAME"]),
+            ("send", &["alice", "hello, future me"]),
+            ("inbox", &[]),
+            ("cluster up", &[]),
+            ("cluster env", &[]),
+            ("cluster down", &[]),
+            ("cluster down --purge", &[]),
+            ("cluster start", &["2"]),
+            ("cluster kill", &["1"]),
+            ("cluster logs", &["3"]),
+        ] {
+            let lines =
+                if verb.starts_with("cluster") { &folder } else { &CommandLines::default() };
+            let line = lines.line(verb, arguments);
+            let script = format!("printf '%s\\0' {line}");
+            let words = std::process::Command::new("sh").args(["-c", &script]).output();
+            let words = String::from_utf8(words.expect("a shell").stdout).expect("text");
+            let words: Vec<&str> = words.split_terminator('\0').collect();
+            let parsed = Cli::try_parse_from(&words);
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+            let told = words.windows(2).any(|pair| pair == ["--dir", "/a b/-c's"]);
+            assert_eq!(told, verb.starts_with("cluster"), "{line}");
         }
     }
 

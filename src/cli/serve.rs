@@ -91,7 +91,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         return Err(Error::new(
             ErrorCode::InvalidConfig,
             "a server needs the cluster's key: name its file with --cluster-key-file; \
-             `ftchat cluster up` makes one for a local cluster",
+             `cluster up` makes one for a local cluster",
         ));
     };
     let cluster_key = ClusterKey::new(*key_file::read(key_path)?);

@@ -37,7 +37,8 @@ impl Context {
     /// # Errors
     /// Those of [`Sessions::new`].
     pub fn sessions(&self, cluster: Uuid) -> Result<Sessions> {
-        Sessions::new(&self.settings.sessions_dir, cluster)
+        let sessions = Sessions::new(&self.settings.sessions_dir, cluster)?;
+        Ok(sessions.with_command_lines(self.settings.command_lines()))
     }
 
     /// A client that speaks for `FTCHAT_TOKEN`'s session, else for the kept one

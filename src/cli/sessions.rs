@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::CommandLines;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{make_private_folders, open_private};
 use crate::types::{AccountName, Timestamp, Uuid};
@@ -41,6 +42,8 @@ impl std::fmt::Debug for Session {
 /// The sessions with one cluster.
 pub struct Sessions {
     folder: PathBuf,
+    /// Command lines that reach the same servers.
+    lines: CommandLines,
 }
 
 impl Sessions {
@@ -56,7 +59,13 @@ impl Sessions {
                  FTCHAT_TOKEN to a session's token",
             ));
         }
-        Ok(Sessions { folder: sessions_dir.join(cluster.to_string()) })
+        let (folder, lines) = (sessions_dir.join(cluster.to_string()), CommandLines::default());
+        Ok(Sessions { folder, lines })
+    }
+
+    /// The same, with other command lines to be printed for people to type.
+    pub fn with_command_lines(self, lines: CommandLines) -> Sessions {
+        Sessions { lines, ..self }
     }
 
     /// Makes the folders, so that nothing is asked of a server whose answer
@@ -107,7 +116,10 @@ impl Sessions {
             Some(content) => serde_json::from_slice(&content).map_err(|_| broken(&file)),
             None => Err(Error::new(
                 ErrorCode::NotLoggedIn,
-                format!("{name} is not logged in to this cluster: ftchat login {name}"),
+                format!(
+                    "{name} is not logged in to this cluster: {}",
+                    self.lines.line("login", &[name.as_str()])
+                ),
             )),
         }
     }
@@ -146,7 +158,11 @@ impl Sessions {
         }
         names.sort();
         let advice = match names.as_slice() {
-            [] => "ftchat login NAME, or ftchat register NAME".to_string(),
+            [] => format!(
+                "{}, or {}",
+                self.lines.line("login", &["NAME"]),
+                self.lines.line("register", &["NAME"])
+            ),
             names => format!("choose with --user one of {}", names.join(", ")),
         };
         Ok(Error::new(

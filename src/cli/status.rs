@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::{Context, Exit};
 
 use crate::client::survey::{SERVER_LIMIT, survey};
+use crate::cluster::Description;
+use crate::config::ClusterSettings;
 use crate::error::Error;
-use crate::output::status::Frame;
+use crate::output::status::{Frame, Shown};
 use crate::protocol::status::{ClusterStatus, Health};
 
 /// Between two looks with `--watch`.
@@ -21,7 +23,9 @@ const WATCH_PAUSE: Duration = Duration::from_secs(1);
     ftchat status --json | jq .tolerates\n\n\
     Answers in any state of the cluster: every configured replica is listed, also one that does\n\
     not answer, with the reason. Without --check the exit code is 0 if any server answered, and 3\n\
-    if none did. LAG counts the committed entries that a replica has not applied yet.")]
+    if none did. LAG counts the committed entries that a replica has not applied yet. A replica has\n\
+    no number where no server answered that could tell it. In a pipe: one line a replica, with the\n\
+    reason at its end, one a notice, and last whether messages are taken.")]
 pub struct StatusArgs {
     /// Show it again every second until Ctrl-C
     #[arg(long, short)]
@@ -40,21 +44,32 @@ pub async fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Error
     if args.watch {
         return watch(context).await;
     }
-    let status = look(context).await;
-    context.printer.show(&status)?;
+    let (status, local) = look(context).await;
+    let lines = local.as_ref().map(Description::command_lines);
+    context.printer.show(&Shown::new(&status, lines))?;
     Ok(exit(&status, args.check))
 }
 
-async fn look(context: &Context) -> ClusterStatus {
-    let limit = SERVER_LIMIT.min(context.settings.timeout);
-    survey(&context.host, &context.settings.servers, limit).await
+/// The status, and the local cluster that it is about, if it is one that is known.
+async fn look(context: &Context) -> (ClusterStatus, Option<Description>) {
+    let settings = &context.settings;
+    let limit = SERVER_LIMIT.min(settings.timeout);
+    let mut status = survey(&context.host, &settings.servers, limit).await;
+    // A status is shown whatever is wrong with what is configured beside it.
+    let known = ClusterSettings::known(settings).unwrap_or_default();
+    let local = Description::of(&status, &known);
+    if let Some(local) = &local {
+        status.number(local.replicas.iter().map(|it| (it.id, &it.address)));
+    }
+    (status, local)
 }
 
 /// Ends when the whole command is interrupted.
 async fn watch(context: &mut Context) -> Result<Exit, Error> {
     loop {
-        let status = look(context).await;
-        context.printer.show(&Frame(&status))?;
+        let (status, local) = look(context).await;
+        let lines = local.as_ref().map(Description::command_lines);
+        context.printer.show(&Frame(Shown::new(&status, lines)))?;
         context.printer.flush()?;
         tokio::time::sleep(WATCH_PAUSE).await;
     }

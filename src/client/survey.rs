@@ -19,7 +19,7 @@ use super::Connection;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::protocol::client::{
-    Answer, Member, ReplicaState, ReplicaStatus, Request, ServerStatus, Survivor,
+    Answer, Member, ReplicaState, ReplicaStatus, Request, ServerStatus, Survivor, UNKNOWN,
 };
 use crate::protocol::status::ClusterStatus;
 use crate::types::{Address, ReplicaId};
@@ -159,18 +159,16 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
     }
 }
 
-/// The configured replicas. When nobody answers only addresses are known, and
-/// the order of the list stands in for the numbers.
+/// The configured replicas. When nobody answers only addresses are known: in
+/// which order they are listed says nothing about the numbers.
 fn members(listed: &[Address], statuses: &[&ServerStatus]) -> Vec<Member> {
     let mut members: BTreeMap<ReplicaId, Member> = BTreeMap::new();
     for member in statuses.iter().flat_map(|status| &status.members) {
         members.entry(member.id).or_insert_with(|| member.clone());
     }
     if members.is_empty() {
-        return (1..)
-            .zip(listed)
-            .map(|(id, address)| Member { id: ReplicaId(id), address: address.clone() })
-            .collect();
+        let unnumbered = |address: &Address| Member { id: UNKNOWN, address: address.clone() };
+        return listed.iter().map(unnumbered).collect();
     }
     members.into_values().collect()
 }

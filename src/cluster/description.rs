@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::process::is_named;
 use super::rotating::{older_log, unfinished_copy};
-use crate::config::{ClusterSettings, key_file};
+use crate::config::{ClusterSettings, CommandLines, key_file};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Random, make_private_folders, open_private};
-use crate::protocol::client::Survivor;
+use crate::protocol::client::{ReplicaStatus, Survivor};
+use crate::protocol::status::ClusterStatus;
 use crate::types::{Address, ReplicaId};
 
 /// Version of `cluster.json`.
@@ -37,6 +39,9 @@ pub struct Description {
     /// The folder; not in the file, so that it may be moved.
     #[serde(skip)]
     dir: PathBuf,
+    /// Command lines about it; not in the file, as they depend on how it was found.
+    #[serde(skip)]
+    command_lines: CommandLines,
 }
 
 /// One replica of a local cluster.
@@ -71,7 +76,7 @@ impl Description {
         let broken = |why: String| {
             Error::new(
                 ErrorCode::InvalidConfig,
-                format!("{} does not describe an ftchat cluster: {why}", path.display()),
+                format!("{} does not describe a cluster: {why}", path.display()),
             )
         };
         let mut description: Description =
@@ -102,15 +107,50 @@ impl Description {
     /// # Errors
     /// [`ErrorCode::UnknownCluster`] when there is none; else as [`Description::load`].
     pub fn existing(settings: &ClusterSettings) -> Result<Description> {
-        Description::load(&settings.dir)?.ok_or_else(|| {
+        Description::found(settings)?.ok_or_else(|| {
             Error::new(
                 ErrorCode::UnknownCluster,
                 format!(
-                    "there is no local cluster in {}; make one with: ftchat cluster up",
-                    settings.dir.display()
+                    "there is no local cluster in {}; make one with: {}",
+                    settings.dir.display(),
+                    settings.command_lines.line("cluster up", &[])
                 ),
             )
         })
+    }
+
+    fn found(settings: &ClusterSettings) -> Result<Option<Description>> {
+        let command_lines = settings.command_lines.clone();
+        let found = Description::load(&settings.dir)?;
+        Ok(found.map(|description| Description { command_lines, ..description }))
+    }
+
+    /// The local cluster that a status is about, if it is one of these: it has
+    /// the same addresses, and where servers answered they are its own.
+    pub fn of(status: &ClusterStatus, known: &[ClusterSettings]) -> Option<Description> {
+        known.iter().find_map(|settings| {
+            // A folder beside it that is none of ours is no cluster that is asked for.
+            let cluster = Description::found(settings).ok().flatten()?;
+            let of_it = |replica: &ReplicaStatus| {
+                let own = cluster.replicas.iter().find(|own| own.address == replica.address);
+                let Some(own) = own else { return false };
+                match (replica.hosted_by == Some(own.id), replica.pid) {
+                    (true, Some(pid)) => is_named(&cluster.data_dir(own), pid),
+                    _ => true,
+                }
+            };
+            status.replicas.iter().all(of_it).then_some(cluster)
+        })
+    }
+
+    /// A command line about this cluster.
+    pub fn line(&self, verb: &str, arguments: &[&str]) -> String {
+        self.command_lines.line(&format!("cluster {verb}"), arguments)
+    }
+
+    /// Command lines about this cluster.
+    pub fn command_lines(&self) -> &CommandLines {
+        &self.command_lines
     }
 
     /// Reads the cluster that a command is about, and keeps other commands from
@@ -155,7 +195,7 @@ impl Description {
     /// [`ErrorCode::InvalidConfig`] when the cluster there is another than the
     /// one asked for, or the folder holds something else.
     pub fn existing_or_new(settings: &ClusterSettings, random: &dyn Random) -> Result<Description> {
-        if let Some(description) = Description::load(&settings.dir)? {
+        if let Some(description) = Description::found(settings)? {
             description.check_against(settings)?;
             return Ok(description);
         }
@@ -183,6 +223,7 @@ impl Description {
             survivor: settings.survivor,
             replicas,
             dir: dir.clone(),
+            command_lines: settings.command_lines.clone(),
         };
         description.write()?;
         Ok(description)
@@ -196,8 +237,9 @@ impl Description {
                 ErrorCode::InvalidConfig,
                 format!(
                     "the cluster in {} {what}; leave the flag out, or make another cluster \
-                     with --name, or remove this one with: ftchat cluster down --purge",
-                    self.dir.display()
+                     with --name, or remove this one with: {}",
+                    self.dir.display(),
+                    self.line("down --purge", &[])
                 ),
             ))
         };
@@ -376,7 +418,7 @@ async fn lock(dir: &Path, limit: Duration, missing: impl Fn() -> Result<()>) -> 
         }
         if tokio::time::Instant::now() >= deadline {
             return Err(Error::unavailable(format!(
-                "another `ftchat cluster` command is at work in {}; try again when it has ended",
+                "another command is at work on the cluster in {}; try again when it has ended",
                 dir.display()
             )));
         }

@@ -190,6 +190,11 @@ fn named_in(lock: &Path) -> Option<Holder> {
     serde_json::from_str(text.lines().next()?).ok()
 }
 
+/// Whether `LOCK` in a data directory names this process.
+pub fn is_named(data_dir: &Path, pid: u32) -> bool {
+    named_in(&data_dir.join("LOCK")).is_some_and(|holder| holder.pid == pid)
+}
+
 /// A server that was started for a replica and has no lock, whether it waits
 /// for one or is about to take it.
 fn waiting_server(log: &Path) -> Option<Server> {

@@ -128,8 +128,11 @@ impl Supervisor<'_> {
             if self.occupant(replica).await? != Occupant::Nobody {
                 return Err(Error::new(
                     ErrorCode::InvalidConfig,
-                    "servers of this cluster run with another --survivor; stop them first with: \
-                     ftchat cluster down",
+                    format!(
+                        "servers of this cluster run with another --survivor; stop them first \
+                         with: {}",
+                        self.cluster.line("down", &[])
+                    ),
                 ));
             }
         }
@@ -326,7 +329,8 @@ impl Supervisor<'_> {
             (self.progress)(&format!("replica-{id} | {line}"));
         }
         Error::unavailable(format!(
-            "the server of replica {id} {how}; its log says why: ftchat cluster logs {id}"
+            "the server of replica {id} {how}; its log says why: {}",
+            self.cluster.line("logs", &[&id.to_string()])
         ))
     }
 
@@ -364,6 +368,21 @@ impl Supervisor<'_> {
             }
             status = now;
         }
+    }
+}
+
+/// What a status says is wrong, in a few words.
+fn missing(status: &ClusterStatus) -> String {
+    let down: Vec<String> = status
+        .replicas
+        .iter()
+        .filter(|replica| replica.state == ReplicaState::Unreachable)
+        .map(|replica| replica.id.to_string())
+        .collect();
+    match (down.as_slice(), status.leader) {
+        ([], None) => "there is no leader".to_string(),
+        ([], Some(_)) => "it takes longer than that".to_string(),
+        (_, _) => format!("no answer from replica {}", down.join(", ")),
     }
 }
 

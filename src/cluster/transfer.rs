@@ -54,6 +54,13 @@ impl Supervisor<'_> {
                 }
                 match self.ask_leader(&key, &status, leader, id).await {
                     Ok(()) => continue,
+                    Err(CallError::Refused(error)) if error.code == ErrorCode::NotConfirmed => {
+                        let start = self.cluster.line("start", &[&id.to_string()]);
+                        return Err(Error {
+                            message: format!("{}: {start}", error.message),
+                            ..error
+                        });
+                    }
                     Err(CallError::Refused(error)) if error.code != ErrorCode::Unavailable => {
                         return Err(error);
                     }

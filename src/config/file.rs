@@ -160,7 +160,7 @@ fn unknown_key(name: &str) -> String {
         .filter(|(distance, _)| *distance <= 3);
     match nearest {
         Some((_, nearest)) => format!("there is no key {name:?}; perhaps {nearest} is meant"),
-        None => format!("there is no key {name:?}; `ftchat config show` lists all of them"),
+        None => format!("there is no key {name:?}; ftchat.toml(5) tells of all"),
     }
 }
 

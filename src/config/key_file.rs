@@ -45,7 +45,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
         return refuse(format!(
             "has mode {mode:04o}, so others can read the cluster's secret; \
              run: chmod 600 {}",
-            path.display()
+            super::shell_word(path.as_os_str())
         ));
     }
     // Longer than any key with its line end: enough to see that it is none.

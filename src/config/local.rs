@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::command_line::CommandLines;
 use super::keys::help;
 use super::serve::survivor;
 use super::settings::Settings;
@@ -48,6 +49,8 @@ pub struct ClusterSettings {
     pub survivor: Survivor,
     /// Whether somebody asked for that.
     pub survivor_given: bool,
+    /// Command lines about this cluster.
+    pub command_lines: CommandLines,
 }
 
 impl ClusterSettings {
@@ -62,6 +65,31 @@ impl ClusterSettings {
         flags: &[(&'static str, String)],
     ) -> Result<ClusterSettings> {
         ClusterSettings::from_values(&settings.values.with(flags)?)
+    }
+
+    /// The clusters that a command may be about which was told of servers only:
+    /// the one that needs no flag, then all others in the platform's directory.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`].
+    pub fn known(settings: &Settings) -> Result<Vec<ClusterSettings>> {
+        let usual = ClusterSettings::resolve(settings, &[])?;
+        let mut known = vec![usual];
+        let folder = directories::ProjectDirs::from("", "", "ftchat");
+        // Where there is no such directory there are no clusters in it.
+        let entries = folder.and_then(|folder| std::fs::read_dir(folder.data_local_dir()).ok());
+        for entry in entries.into_iter().flatten().flatten() {
+            let dir = entry.path();
+            if known[0].dir == dir || !dir.is_dir() {
+                continue;
+            }
+            let mut other = known[0].clone();
+            other.command_lines.add_path("--dir", &dir);
+            other.dir = dir;
+            known.push(other);
+        }
+        known[1..].sort_by(|a, b| a.dir.cmp(&b.dir));
+        Ok(known)
     }
 
     fn from_values(values: &Values) -> Result<ClusterSettings> {
@@ -101,6 +129,7 @@ impl ClusterSettings {
             base_port_given: values.is_set("cluster.base_port"),
             survivor: survivor(values, "cluster.survivor")?,
             survivor_given: values.is_set("cluster.survivor"),
+            command_lines: CommandLines::new(values, &["cluster.name", "cluster.dir"]),
         })
     }
 }

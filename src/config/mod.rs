@@ -23,10 +23,12 @@
 //! - [`serve`]: what a server needs.
 //! - [`local`]: what a local cluster needs.
 //! - [`key_file`]: the cluster's secret key.
+//! - [`command_line`]: command lines that are printed for people to type.
 //! - [`duration`]: durations as people write them.
 //!
 //! [`InvalidConfig`]: crate::error::ErrorCode::InvalidConfig
 
+pub mod command_line;
 pub mod duration;
 pub mod file;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub mod serve;
 pub mod settings;
 pub mod values;
 
+pub use command_line::{CommandLines, shell_word};
 pub use keys::{KEYS, Key, Kind};
 pub use local::{ClusterFlags, ClusterSettings};
 pub use serve::{PasswordCost, ServeFlags, ServeSettings, Timing};

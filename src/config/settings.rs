@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::command_line::CommandLines;
 use super::keys::help;
 use super::values::Values;
 use crate::error::Result;
@@ -116,6 +117,11 @@ impl Settings {
             .map(|directories| directories.config_dir().join("config.toml"));
         let values = Values::collect(&arguments.given(), environment, default_file.as_deref())?;
         Settings::from_values(values)
+    }
+
+    /// Command lines that reach the same servers.
+    pub fn command_lines(&self) -> CommandLines {
+        CommandLines::new(&self.values, &["servers"])
     }
 
     fn from_values(values: Values) -> Result<Settings> {

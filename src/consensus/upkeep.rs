@@ -81,7 +81,7 @@ impl Consensus {
                     ErrorCode::NotConfirmed,
                     format!(
                         "replica {replica} runs in server {} until its own server is back, and \
-                         cannot lead there; start its server with: ftchat cluster start {replica}",
+                         cannot lead there; start its server first",
                         self.0.node.replica()
                     ),
                 ));

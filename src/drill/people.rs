@@ -164,15 +164,15 @@ impl Person {
             match output(command).await {
                 Ok((Some(0), out, _)) if sends => match out.trim().parse() {
                     Ok(id) => all.record.acknowledge(id, (number, recipient), text, false),
-                    Err(_) => all.record.fail(format!("ftchat send printed {out:?} and no id")),
+                    Err(_) => all.record.fail(format!("`send` printed {out:?} and no id")),
                 },
                 Ok((Some(0), _, _)) => {}
                 Ok((code, _, error)) => {
                     let verb = if sends { "send" } else { "inbox" };
                     let code = code.map_or("a signal".to_string(), |code| code.to_string());
-                    all.record.fail(format!("ftchat {verb} ended with {code}: {}", error.trim()));
+                    all.record.fail(format!("`{verb}` ended with {code}: {}", error.trim()));
                 }
-                Err(error) => all.record.fail(format!("ftchat could not be run: {error}")),
+                Err(error) => all.record.fail(format!("the program could not be run: {error}")),
             }
             sleep(COMMAND_PAUSE).await;
         }

@@ -1,12 +1,13 @@
 //! What the commands for a local cluster print.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::{Show, Style, Tone, local_time, sanitize};
 use crate::cluster::{ClusterEvent, Ended, Started, Stopped, Transferred};
+use crate::config::CommandLines;
 use crate::types::{Address, ReplicaId};
 
 impl Show for Started {
@@ -191,26 +192,23 @@ impl Show for Environment {
     }
 }
 
-/// What to try next with a cluster that was just started. `flags` are those by
-/// which it is found again.
-pub fn next_steps(addresses: &[Address], default_servers: bool, flags: &str) -> Vec<String> {
+/// What to try next with a cluster that was just started. `reached`: the next
+/// command talks to its servers without being told.
+pub fn next_steps(addresses: &[Address], reached: bool, cluster: &CommandLines) -> Vec<String> {
     let mut lines = Vec::new();
-    if !default_servers {
-        lines.push(format!("  eval \"$(ftchat cluster env{flags})\""));
+    if !reached {
+        lines.push(format!("  eval \"$({})\"", cluster.line("cluster env", &[])));
     }
-    lines.push("  ftchat register alice".to_string());
-    lines.push("  ftchat send alice 'hello, future me'".to_string());
-    lines.push("  ftchat inbox".to_string());
+    let servers = CommandLines::default();
+    lines.push(format!("  {}", servers.line("register", &["alice"])));
+    lines.push(format!("  {}", servers.line("send", &["alice", "hello, future me"])));
+    lines.push(format!("  {}", servers.line("inbox", &[])));
     if addresses.len() > 1 {
-        lines.push(format!("  ftchat cluster kill 1{flags}    # nobody will notice"));
+        let kill = cluster.line("cluster kill", &["1"]);
+        lines.push(format!("  {kill}    # nobody will notice"));
     }
-    lines.push(format!("  ftchat cluster down{flags}"));
+    lines.push(format!("  {}", cluster.line("cluster down", &[])));
     lines
-}
-
-/// A folder as a word for a POSIX shell.
-pub fn shell_word(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 fn number(value: Option<impl ToString>) -> String {
@@ -283,10 +281,12 @@ mod tests {
     #[test]
     fn what_to_try_next_fits_the_cluster() {
         let addresses = ["h:1".parse().expect("valid"), "h:2".parse().expect("valid")];
-        let lines = next_steps(&addresses, false, " --name dev").join("\n");
-        assert!(lines.contains("eval \"$(ftchat cluster env --name dev)\""), "{lines}");
-        assert!(lines.contains("cluster kill 1 --name dev"), "{lines}");
-        let lines = next_steps(&addresses[..1], true, "").join("\n");
+        let there = CommandLines::of_folder(std::path::Path::new("/a b"));
+        let lines = next_steps(&addresses, false, &there).join("\n");
+        assert!(lines.contains("eval \"$(ftchat cluster env --dir '/a b')\""), "{lines}");
+        assert!(lines.contains("ftchat cluster kill 1 --dir '/a b'  "), "{lines}");
+        assert!(lines.contains("ftchat send alice 'hello, future me'"), "{lines}");
+        let lines = next_steps(&addresses[..1], true, &CommandLines::default()).join("\n");
         assert!(!lines.contains("eval") && !lines.contains("kill"), "{lines}");
     }
 }

@@ -9,32 +9,52 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::{Show, Style, Tone, sanitize};
-use crate::protocol::client::{ReplicaState, ReplicaStatus};
+use crate::config::CommandLines;
+use crate::protocol::client::{ReplicaState, ReplicaStatus, UNKNOWN};
 use crate::protocol::status::{ClusterStatus, Health};
 use crate::types::ReplicaId;
 
-impl Show for ClusterStatus {
+/// A status, and what is known of the cluster beside it.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct Shown<'a> {
+    status: &'a ClusterStatus,
+    /// Command lines about the local cluster that this is. `None`: it is none,
+    /// or nobody knows which; then no command line would be right.
+    #[serde(skip)]
+    lines: Option<&'a CommandLines>,
+}
+
+impl<'a> Shown<'a> {
+    /// Of a cluster, which is a local one where there are command lines about it.
+    pub fn new(status: &'a ClusterStatus, lines: Option<&'a CommandLines>) -> Shown<'a> {
+        Shown { status, lines }
+    }
+}
+
+impl Show for Shown<'_> {
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
-        writeln!(out, "{}", table(&self.replicas))?;
-        let tone = match self.health() {
+        writeln!(out, "{}", table(&self.status.replicas, terminal_width()))?;
+        let tone = match self.status.health() {
             Health::Healthy => Tone::Good,
             Health::Degraded => Tone::Warning,
             Health::Unavailable => Tone::Bad,
         };
-        writeln!(out, "{}", style.paint(tone, &sentence(self)))?;
-        for hint in hints(self) {
+        writeln!(out, "{}", style.paint(tone, &sentence(self.status)))?;
+        for hint in self.hints() {
             writeln!(out, "- {}", sanitize(&hint))?;
         }
         Ok(())
     }
 
     /// One line a replica: id, address, state, term, applied, lag, hosted by,
-    /// uptime in seconds, version. Last a line `writes`, then `taken` or
+    /// uptime in seconds, version, what is wrong. Then a line for each notice:
+    /// `notice` and the sentence. Last a line `writes`, then `taken` or
     /// `refused`, then how many more servers may fail.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
-        for replica in &self.replicas {
+        for replica in &self.status.replicas {
             let columns = [
-                replica.id.to_string(),
+                text(number(replica)),
                 replica.address.to_string(),
                 replica.state.to_string(),
                 replica.term.to_string(),
@@ -43,19 +63,23 @@ impl Show for ClusterStatus {
                 text(replica.hosted_by),
                 text(replica.uptime_s),
                 text(replica.version.as_deref()),
+                text(replica.error.as_deref()),
             ];
             let columns = columns.map(|column| sanitize(&column).into_owned());
             writeln!(out, "{}", columns.join("\t"))?;
         }
-        let writes = if self.writable { "taken" } else { "refused" };
-        writeln!(out, "writes\t{writes}\t{}", self.tolerates)
+        for notice in &self.status.notices {
+            writeln!(out, "notice\t{}", sanitize(notice))?;
+        }
+        let writes = if self.status.writable { "taken" } else { "refused" };
+        writeln!(out, "writes\t{writes}\t{}", self.status.tolerates)
     }
 }
 
 /// A status that replaces the one before it on a terminal.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub struct Frame<'a>(pub &'a ClusterStatus);
+pub struct Frame<'a>(pub Shown<'a>);
 
 impl Show for Frame<'_> {
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
@@ -70,42 +94,84 @@ impl Show for Frame<'_> {
     }
 }
 
-fn table(replicas: &[ReplicaStatus]) -> Table {
+fn number(replica: &ReplicaStatus) -> Option<ReplicaId> {
+    Some(replica.id).filter(|id| *id != UNKNOWN)
+}
+
+/// Columns of the terminal, where the system tells.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+/// What is left out of the table, one after the other, until it fits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Without {
+    Nothing,
+    Process,
+    Version,
+    Uptime,
+    Term,
+}
+
+fn table(replicas: &[ReplicaStatus], width: Option<usize>) -> String {
+    use Without::*;
+    let mut text = String::new();
+    for without in [Nothing, Process, Version, Uptime, Term] {
+        text = columns(replicas, without).to_string();
+        let widest = text.lines().map(|line| line.trim_end().chars().count()).max();
+        if width.is_none_or(|width| widest.is_none_or(|widest| widest <= width)) {
+            break;
+        }
+    }
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+fn columns(replicas: &[ReplicaStatus], without: Without) -> Table {
+    let header = [
+        ("ID", Without::Nothing),
+        ("ADDRESS", Without::Nothing),
+        ("STATE", Without::Nothing),
+        ("TERM", Without::Term),
+        ("APPLIED", Without::Nothing),
+        ("LAG", Without::Nothing),
+        ("HOSTED BY", Without::Nothing),
+        ("UPTIME", Without::Uptime),
+        ("VERSION", Without::Version),
+    ];
+    let shown = |column: &usize| {
+        let goes_with = header[*column].1;
+        goes_with == Without::Nothing || without < goes_with
+    };
+    let kept: Vec<usize> = (0..header.len()).filter(shown).collect();
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header([
-        "ID",
-        "ADDRESS",
-        "STATE",
-        "TERM",
-        "APPLIED",
-        "LAG",
-        "HOSTED BY",
-        "UPTIME",
-        "VERSION",
-    ]);
+    table.set_header(kept.iter().map(|column| header[*column].0));
     for replica in replicas {
         let answers = replica.state != ReplicaState::Unreachable && replica.hosted_by.is_some();
-        let number = |n: u64| if answers { n.to_string() } else { "-".to_string() };
+        let count = |n: u64| if answers { n.to_string() } else { "-".to_string() };
         let hosted_by = match (replica.hosted_by, replica.pid) {
-            (Some(host), Some(pid)) => format!("{host} (pid {pid})"),
-            (Some(host), None) => host.to_string(),
+            (Some(host), Some(pid)) if without < Without::Process => format!("{host} (pid {pid})"),
+            (Some(host), _) => host.to_string(),
             (None, _) => "-".to_string(),
         };
-        table.add_row([
-            replica.id.to_string(),
+        let row = [
+            text(number(replica)),
             sanitize(&replica.address.to_string()).into_owned(),
             replica.state.to_string(),
-            number(replica.term),
-            number(replica.applied),
-            number(replica.lag),
+            count(replica.term),
+            count(replica.applied),
+            count(replica.lag),
             hosted_by,
             replica.uptime_s.map_or("-".to_string(), uptime),
             sanitize(replica.version.as_deref().unwrap_or("-")).into_owned(),
-        ]);
+        ];
+        table.add_row(kept.iter().map(|column| row[*column].clone()));
     }
-    for column in [3, 4, 5] {
-        if let Some(column) = table.column_mut(column) {
+    for (place, column) in kept.iter().enumerate() {
+        if let 3..=5 = column
+            && let Some(column) = table.column_mut(place)
+        {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -132,63 +198,71 @@ fn sentence(status: &ClusterStatus) -> String {
     }
 }
 
-/// What is wrong, a line each, and what to type where that helps.
-fn hints(status: &ClusterStatus) -> Vec<String> {
-    let mut hints = status.notices.clone();
-    hints.extend(hosts(status));
-    for replica in &status.replicas {
-        let (id, local) = (replica.id, replica.address.is_loopback());
-        let reason = replica.error.as_deref().unwrap_or("it does not say why");
-        match (replica.state, replica.hosted_by) {
-            (ReplicaState::Unreachable, _) if local => {
-                hints.push(format!("replica {id} is down ({reason}): ftchat cluster start {id}"));
-            }
-            (ReplicaState::Unreachable, _) => {
-                hints.push(format!(
-                    "replica {id} is down ({reason}): start its server at {}",
-                    replica.address
-                ));
-            }
-            // Said below, once for each server.
-            (_, Some(host)) if host != id => {}
-            _ => {
-                if let Some(error) = &replica.error {
-                    hints.push(format!("replica {id}: {error}"));
+impl Shown<'_> {
+    /// What is wrong, a line each, and what to type where that helps.
+    fn hints(&self) -> Vec<String> {
+        let mut hints = self.status.notices.clone();
+        hints.extend(self.hosts());
+        for replica in &self.status.replicas {
+            let who = match number(replica) {
+                Some(id) => format!("replica {id}"),
+                None => format!("the replica at {}", replica.address),
+            };
+            let reason = replica.error.as_deref().unwrap_or("it does not say why");
+            match (replica.state, replica.hosted_by) {
+                (ReplicaState::Unreachable, _) => {
+                    hints.push(format!("{who} is down ({reason}): {}", self.start(replica)));
+                }
+                // Said below, once for each server.
+                (_, Some(host)) if host != replica.id => {}
+                _ => {
+                    if let Some(error) = &replica.error {
+                        hints.push(format!("{who}: {error}"));
+                    }
                 }
             }
         }
+        hints
     }
-    hints
-}
 
-/// A line for each server that runs other replicas than its own.
-fn hosts(status: &ClusterStatus) -> Vec<String> {
-    let mut lines = Vec::new();
-    for own in &status.replicas {
-        let runs: Vec<ReplicaId> = status
-            .replicas
-            .iter()
-            .filter(|it| it.hosted_by == Some(own.id))
-            .map(|it| it.id)
-            .collect();
-        let Some(missing) = runs.iter().find(|id| **id != own.id) else { continue };
-        let list = match runs.as_slice() {
-            [first @ .., last] if !first.is_empty() => {
-                let first: Vec<String> = first.iter().map(ToString::to_string).collect();
-                format!("replicas {} and {last}", first.join(", "))
-            }
-            _ => format!("replica {missing}"),
-        };
-        let left = match (status.writable, status.tolerates) {
-            (false, _) => "and takes no writes".to_string(),
-            (true, 0) => "one failure away from stopping".to_string(),
-            (true, 1) => "one more server may fail".to_string(),
-            (true, n) => format!("{n} more servers may fail"),
-        };
-        lines
-            .push(format!("server {} runs {list}; {left}: ftchat cluster start {missing}", own.id));
+    /// How a replica's server is started.
+    fn start(&self, replica: &ReplicaStatus) -> String {
+        match (self.lines, number(replica)) {
+            (Some(lines), Some(id)) => lines.line("cluster start", &[&id.to_string()]),
+            (_, Some(_)) => format!("start its server at {}", replica.address),
+            (_, None) => "start its server".to_string(),
+        }
     }
-    lines
+
+    /// A line for each server that runs other replicas than its own.
+    fn hosts(&self) -> Vec<String> {
+        let status = self.status;
+        let mut lines = Vec::new();
+        for own in &status.replicas {
+            let runs: Vec<&ReplicaStatus> =
+                status.replicas.iter().filter(|it| it.hosted_by == Some(own.id)).collect();
+            let Some(missing) = runs.iter().find(|it| it.id != own.id) else { continue };
+            let list = match runs.as_slice() {
+                [first @ .., last] if !first.is_empty() => {
+                    let first: Vec<String> = first.iter().map(|it| it.id.to_string()).collect();
+                    format!("replicas {} and {}", first.join(", "), last.id)
+                }
+                _ => format!("replica {}", missing.id),
+            };
+            let left = match (status.writable, status.tolerates) {
+                (false, _) => "and takes no writes".to_string(),
+                (true, 0) => "one failure away from stopping".to_string(),
+                (true, 1) => "one more server may fail".to_string(),
+                (true, n) => format!("{n} more servers may fail"),
+            };
+            let start = match self.lines {
+                Some(_) => self.start(missing),
+                None => format!("start server {} again", missing.id),
+            };
+            lines.push(format!("server {} runs {list}; {left}: {start}", own.id));
+        }
+        lines
+    }
 }
 
 fn text(value: Option<impl ToString>) -> String {
@@ -208,7 +282,6 @@ fn uptime(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ReplicaId;
 
     fn replica(id: u32, state: ReplicaState, host: Option<u32>) -> ReplicaStatus {
         ReplicaStatus {
@@ -249,6 +322,13 @@ mod tests {
         }
     }
 
+    /// As the cluster shows it that needs no flag.
+    fn shown(status: &ClusterStatus) -> Shown<'_> {
+        static PLAIN: std::sync::LazyLock<CommandLines> =
+            std::sync::LazyLock::new(CommandLines::default);
+        Shown::new(status, Some(&PLAIN))
+    }
+
     fn written(show: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
         let mut out = Vec::new();
         show(&mut out).expect("a vector takes everything");
@@ -257,25 +337,25 @@ mod tests {
 
     #[test]
     fn lines_for_scripts_are_tab_separated_and_never_empty() {
-        let text = written(|out| status().plain(out));
+        let text = written(|out| shown(&status()).plain(out));
         assert_eq!(
             text,
-            "1\t127.0.0.1:8091\tleader\t3\t9\t0\t1\t75\t0.1.0\n\
-             2\t127.0.0.1:8092\tunreachable\t3\t9\t0\t-\t-\t-\n\
-             3\t127.0.0.1:8093\tfollower\t3\t9\t0\t1\t75\t0.1.0\n\
+            "1\t127.0.0.1:8091\tleader\t3\t9\t0\t1\t75\t0.1.0\t-\n\
+             2\t127.0.0.1:8092\tunreachable\t3\t9\t0\t-\t-\t-\tconnection refused\n\
+             3\t127.0.0.1:8093\tfollower\t3\t9\t0\t1\t75\t0.1.0\t-\n\
              writes\ttaken\t0\n"
         );
     }
 
     #[test]
     fn the_terminal_says_what_fails_and_what_to_type() {
-        let text = written(|out| status().terminal(out, Style { color: false }));
+        let text = written(|out| shown(&status()).terminal(out, Style { color: false }));
         assert!(text.contains("HOSTED BY"), "{text}");
         assert!(text.contains("Writes are taken. No further server may fail."), "{text}");
         assert!(text.contains("replica 2 is down (connection refused): ftchat cluster start 2"));
         assert!(text.contains("server 1 runs"));
         assert!(!text.contains('\x1b'));
-        let colored = written(|out| status().terminal(out, Style { color: true }));
+        let colored = written(|out| shown(&status()).terminal(out, Style { color: true }));
         assert!(colored.contains("\x1b[33mWrites are taken."), "{colored:?}");
     }
 
@@ -302,17 +382,67 @@ mod tests {
         let mut status = status();
         status.notices.push("\x1b[2J\u{202e}evil".to_string());
         status.replicas[0].version = Some("\x07".to_string());
-        let text = written(|out| status.terminal(out, Style { color: false }));
+        let text = written(|out| shown(&status).terminal(out, Style { color: false }));
         assert!(!text.contains(['\x1b', '\x07', '\u{202e}']), "{text:?}");
+    }
+
+    #[test]
+    fn in_a_pipe_reasons_and_notices_are_told_as_well() {
+        let mut status = status();
+        status.notices.push("server 1: no\tmajority".to_string());
+        let text = written(|out| shown(&status).plain(out));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].ends_with("\tconnection refused"), "{text}");
+        assert_eq!(lines[3..], ["notice\tserver 1: no\\tmajority", "writes\ttaken\t0"]);
+    }
+
+    #[test]
+    fn where_the_local_cluster_is_not_known_no_command_line_is_shown() {
+        let mut status = status();
+        status.replicas[1].id = UNKNOWN;
+        let terminal = |lines| {
+            let shown = Shown::new(&status, lines);
+            written(|out| shown.terminal(out, Style { color: false }))
+        };
+        let text = terminal(None);
+        assert!(!text.contains("ftchat"), "{text}");
+        assert!(text.contains("the replica at 127.0.0.1:8092 is down (connection refused)"));
+        assert!(text.contains("server 1 runs replicas 1 and 3; one failure away from stopping"));
+        assert!(written(|out| Shown::new(&status, None).plain(out)).contains("-\t127.0.0.1:8092"));
+        // A number that nobody knows cannot be typed either.
+        let text = terminal(Some(&CommandLines::default()));
+        assert!(text.contains("8092 is down (connection refused): start its server"), "{text}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_fewer_columns_and_no_line_that_wraps() {
+        let status = status();
+        let widths = |width| {
+            let table = table(&status.replicas, width);
+            let widest = table.lines().map(|line| line.chars().count()).max().expect("a header");
+            (widest, table)
+        };
+        let (whole, _) = widths(None);
+        for width in (57..=whole).rev() {
+            let (widest, table) = widths(Some(width));
+            assert!(widest <= width, "{widest} columns of {width}:\n{table}");
+            for column in ["ID", "ADDRESS", "STATE", "LAG", "HOSTED BY"] {
+                assert!(table.contains(column), "{table}");
+            }
+        }
+        assert!(widths(Some(80)).1.contains("VERSION"));
     }
 
     #[test]
     fn a_frame_redraws_on_a_terminal_only() {
         let frame = |status: &ClusterStatus| {
-            written(|out| Frame(status).terminal(out, Style { color: false }))
+            written(|out| Frame(shown(status)).terminal(out, Style { color: false }))
         };
         assert!(frame(&status()).starts_with("\x1b[H\x1b[J"));
-        assert_eq!(written(|out| Frame(&status()).plain(out)), written(|out| status().plain(out)));
+        assert_eq!(
+            written(|out| Frame(shown(&status())).plain(out)),
+            written(|out| shown(&status()).plain(out))
+        );
     }
 
     #[test]

@@ -439,10 +439,27 @@ impl std::fmt::Display for ReplicaState {
     }
 }
 
+/// Stands for the number of a replica that nobody has told.
+pub const UNKNOWN: ReplicaId = ReplicaId(0);
+
+/// `null` in JSON where a number is [`UNKNOWN`].
+mod number {
+    use super::{Deserialize, ReplicaId, Serialize, UNKNOWN};
+
+    pub fn serialize<S: serde::Serializer>(id: &ReplicaId, s: S) -> Result<S::Ok, S::Error> {
+        Some(*id).filter(|id| *id != UNKNOWN).serialize(s)
+    }
+
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<ReplicaId, D::Error> {
+        Ok(Option::deserialize(d)?.unwrap_or(UNKNOWN))
+    }
+}
+
 /// One replica as `status` shows it. The fields are a contract with scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaStatus {
-    /// Its number.
+    /// Its number; [`UNKNOWN`] where no server answered that could tell.
+    #[serde(with = "number")]
     pub id: ReplicaId,
     /// Where it listens.
     pub address: Address,

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::client::{ReplicaState, ReplicaStatus, Survivor};
-use crate::types::{ReplicaId, Uuid};
+use super::client::{ReplicaState, ReplicaStatus, Survivor, UNKNOWN};
+use crate::types::{Address, ReplicaId, Uuid};
 
 /// A cluster as seen from one client at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,7 @@ pub struct ClusterStatus {
     /// writes still taken.
     pub tolerates: u32,
     /// Every configured replica, sorted by number, also those that do not answer.
+    /// Without a number where no server told it: then the order of the list.
     pub replicas: Vec<ReplicaStatus>,
     /// Whether survivors adopt dead neighbours; `None` when no server answered.
     pub survivor: Option<Survivor>,
@@ -62,6 +63,17 @@ impl ClusterStatus {
                 && replica.error.is_none()
         };
         if self.replicas.iter().all(in_place) { Health::Healthy } else { Health::Degraded }
+    }
+
+    /// Fills in the numbers of replicas whose servers did not tell them.
+    pub fn number<'a>(&mut self, members: impl Iterator<Item = (ReplicaId, &'a Address)>) {
+        for (id, address) in members {
+            let unnumbered = |it: &&mut ReplicaStatus| it.id == UNKNOWN && it.address == *address;
+            if let Some(replica) = self.replicas.iter_mut().find(unnumbered) {
+                replica.id = id;
+            }
+        }
+        self.replicas.sort_by_key(|replica| replica.id);
     }
 
     /// The replica of that number.

@@ -298,7 +298,8 @@ impl Startup {
                 self.wait_for(
                     "its directory was damaged and set aside (the folder damaged-1 or later in it), and \
                      no replica answers that has the cluster's data; if none is left, found a new \
-                     cluster in a new directory and bring a backup back with: ftchat restore",
+                     cluster in a new directory and bring a backup back, as `ftchat restore --help` \
+                     tells",
                 );
             } else if !missing.is_empty() {
                 self.wait_for(format!(

@@ -34,21 +34,16 @@ pub(super) struct Credentials {
 pub(super) fn not_logged_in() -> Error {
     Error::new(
         ErrorCode::NotLoggedIn,
-        "this needs a session and the connection has none; log in with `ftchat login NAME`",
+        "this needs a session and the connection has none; log in first",
     )
 }
 
 /// The session's time is over.
 pub(super) fn session_expired(session: &SessionView) -> Error {
-    session_ended(Error::new(
+    Error::new(
         ErrorCode::SessionExpired,
         format!("the session expired on {}; log in again", session.expires),
-    ))
-}
-
-/// The session is over; the state says why.
-fn session_ended(error: Error) -> Error {
-    Error { message: format!("{}: `ftchat login NAME`", error.message), ..error }
+    )
 }
 
 fn login_refused(message: &str) -> Error {
@@ -69,7 +64,7 @@ pub(super) fn still_bound(
     session: &SessionView,
     now: Timestamp,
 ) -> Result<SessionView> {
-    state.session_by_number(session.number, now).map_err(session_ended)
+    state.session_by_number(session.number, now)
 }
 
 /// What the state knows a token by: the sum of its 32 bytes, however they
@@ -109,7 +104,7 @@ impl Caller {
 
     fn session_of(&self, token: &Digest) -> Result<SessionView> {
         let now = self.shared.host.clock.now();
-        self.shared.backend.read(|state| state.session(token, now)).map_err(session_ended)
+        self.shared.backend.read(|state| state.session(token, now))
     }
 
     /// Makes an account and a session.

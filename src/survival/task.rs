@@ -13,6 +13,7 @@ use super::deaths::Deaths;
 use super::evidence::{Evidence, gather, is_dead};
 use super::verified::read_along;
 use super::{Hosting, REST};
+use crate::config::shell_word;
 use crate::consensus::{self, Consensus};
 use crate::error::{Error, ErrorCode};
 use crate::replica::ReleaseRequest;
@@ -389,7 +390,7 @@ impl Task {
                     home.id,
                     path.display(),
                     release.path.display(),
-                    path.display()
+                    shell_word(path.as_os_str())
                 ),
             ));
         }

@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod accounts;
+#[cfg(target_os = "linux")]
+mod advice;
 mod at_once;
 #[cfg(target_os = "linux")]
 mod attack;
@@ -24,12 +26,12 @@ mod hangup;
 mod harness;
 mod hostile;
 mod input;
+#[cfg(target_os = "linux")]
+mod limits;
 mod local_cluster;
 mod majority;
 mod messages;
 #[cfg(target_os = "linux")]
-#[cfg(target_os = "linux")]
-mod limits;
 mod occupied;
 #[cfg(target_os = "linux")]
 mod secrets;

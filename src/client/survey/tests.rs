@@ -269,6 +269,16 @@ async fn when_nobody_answers_every_server_of_the_list_is_shown() {
     assert!(status.replicas.iter().all(|r| r.state == ReplicaState::Unreachable));
     assert!(status.replicas.iter().all(|r| r.error.is_some()));
     assert_eq!(status.health(), Health::Unavailable);
+    // The order of the list says nothing about the numbers.
+    assert!(status.replicas.iter().all(|r| r.id == UNKNOWN));
+    let json = serde_json::to_value(&status).expect("plain data");
+    assert_eq!(json["replicas"][0]["id"], serde_json::Value::Null);
+    assert_eq!(serde_json::from_value::<ClusterStatus>(json).expect("its own"), status);
+    let mut numbered = status.clone();
+    let addresses = [address(3), address(2), address(1)];
+    numbered.number([(ReplicaId(3), &addresses[0]), (ReplicaId(1), &addresses[2])].into_iter());
+    let ids: Vec<_> = numbered.replicas.iter().map(|r| (r.id.0, r.address.clone())).collect();
+    assert_eq!(ids, [(0, address(2)), (1, address(1)), (3, address(3))]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ pub(in crate::cluster) fn settings(dir: &Path) -> ClusterSettings {
         base_port_given: false,
         survivor: Survivor::Auto,
         survivor_given: false,
+        command_lines: CommandLines::default(),
     }
 }
 

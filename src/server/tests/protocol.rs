@@ -115,7 +115,7 @@ async fn every_request_but_a_few_needs_a_session() {
     ] {
         let answer = client.ask(request.clone()).await;
         assert_eq!(code(&answer), "not_logged_in", "{request}");
-        assert!(answer["error"]["message"].to_string().contains("ftchat login NAME"));
+        assert!(answer["error"]["message"].to_string().contains("log in first"));
     }
     assert!(rig.replica.proposed().is_empty(), "nothing was proposed");
     assert_eq!(rig.replica.confirmations(), 0, "nothing was asked of the majority");

@@ -21,7 +21,6 @@ async fn a_session_is_the_same_on_every_connection_until_it_ends() {
     assert_eq!(second.refused(send(2, "alice", "x")).await, "session_expired");
     let ended = rig.client().await.ask(authenticate(&token("Alice"))).await;
     assert_eq!(code(&ended), "session_expired");
-    assert!(ended["error"]["message"].to_string().contains("`ftchat login NAME`"), "{ended}");
     assert_eq!(rig.client().await.refused(authenticate("short")).await, "not_logged_in");
 }
 

@@ -97,6 +97,11 @@ impl Place {
         self.environment.insert(name.to_string(), value.into());
     }
 
+    /// The variables in which everything is run.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// The program with these arguments.
     pub fn run<S: AsRef<str>>(&self, arguments: &[S]) -> Run {
         Run::new(&self.environment, arguments)
