@@ -129,15 +129,24 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
         .filter_map(|status| Some((status, leads(status)?)))
         .max_by_key(|(status, leader)| (status.term, *leader));
     let writable = leading.is_some_and(|(status, _)| status.writable);
+    let commit_before = statuses.iter().filter_map(|status| status.commit_before).max();
     let replicas: Vec<ReplicaStatus> = members
         .iter()
         .map(|member| {
             let mut replica =
                 hosted(&statuses, member.id).unwrap_or_else(|| absent(member, &statuses, &silent));
             replica.lag = commit.saturating_sub(replica.applied);
+            replica.stalled = is_stalled(&replica, commit_before);
             replica
         })
         .collect();
+    for replica in replicas.iter().filter(|replica| replica.stalled) {
+        notices.push(format!(
+            "replica {} lags by {} entries and has gained nothing for 5 s; if it does not get on, \
+             look into the log of its server",
+            replica.id, replica.lag
+        ));
+    }
     let survivor = statuses.iter().map(|status| status.survivor).reduce(|a, b| {
         // One that does not adopt is enough to make adoption no promise.
         if a == b { a } else { Survivor::Never }
@@ -216,6 +225,9 @@ fn absent(
         last_log: 0,
         applied: 0,
         lag: 0,
+        applied_before: None,
+        stalled: false,
+        votes: true,
         hosted_by: None,
         pid: None,
         version: None,
@@ -232,9 +244,17 @@ fn one_host(members: &[Member]) -> bool {
         || members.windows(2).all(|pair| pair[0].address.host() == pair[1].address.host())
 }
 
+/// Whether a replica misses what was committed five seconds ago, and has applied
+/// nothing since then. One that catches up, however far it is behind, has.
+fn is_stalled(replica: &ReplicaStatus, commit_before: Option<u64>) -> bool {
+    replica.applied_before == Some(replica.applied) && Some(replica.applied) < commit_before
+}
+
+/// Whether a replica's vote counts. One that stands still may never be in step
+/// again.
 fn votes(replica: &&ReplicaStatus) -> bool {
     use ReplicaState::*;
-    matches!(replica.state, Leader | Follower | Candidate)
+    matches!(replica.state, Leader | Follower | Candidate) && replica.votes && !replica.stalled
 }
 
 /// Whether a server could adopt every other one that has a vote now. For a

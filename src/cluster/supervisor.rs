@@ -413,6 +413,7 @@ fn has_caught_up(status: &ClusterStatus, id: ReplicaId) -> bool {
     status.replica(id).is_some_and(|replica| {
         matches!(replica.state, ReplicaState::Leader | ReplicaState::Follower)
             && replica.lag == 0
+            && replica.votes
             && status.leader.is_some()
     })
 }

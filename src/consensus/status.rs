@@ -37,6 +37,12 @@ impl Consensus {
         self.0.raft.metrics().borrow_watched().clone()
     }
 
+    /// The last entry in the state, and the highest commit index that is known.
+    pub fn position(&self) -> (u64, u64) {
+        let metrics = self.metrics();
+        (self.0.machine.applied_index(), commit(&metrics))
+    }
+
     /// This node's view.
     pub fn status(&self) -> NodeStatus {
         let metrics = self.metrics();
@@ -55,13 +61,12 @@ impl Consensus {
         // The engine notes acknowledgements of others only; a cluster of one is
         // its own majority.
         let alone = metrics.membership_config.membership().voter_ids().eq([metrics.id]);
-        let index = |log_id: Option<super::types::LogId>| log_id.map_or(0, |log_id| log_id.index());
         NodeStatus {
             state,
             term: metrics.current_term,
             last_log: metrics.last_log_index.unwrap_or(0),
             applied,
-            commit: index(metrics.local_committed).max(index(metrics.cluster_committed)),
+            commit: commit(&metrics),
             state_hash,
             confirmed: metrics.state == ServerState::Leader
                 && (alone
@@ -70,4 +75,9 @@ impl Consensus {
             disk_full: self.0.store.log().disk_full(),
         }
     }
+}
+
+fn commit(metrics: &RaftMetrics<TypeConfig>) -> u64 {
+    let index = |log_id: Option<super::types::LogId>| log_id.map_or(0, |log_id| log_id.index());
+    index(metrics.local_committed).max(index(metrics.cluster_committed))
 }

@@ -376,6 +376,9 @@ pub struct ServerStatus {
     pub writable: bool,
     /// The highest commit index this server knows.
     pub commit: u64,
+    /// `commit` as it was five seconds ago; `null` when the server runs for less.
+    #[serde(default)]
+    pub commit_before: Option<u64>,
     /// `auto` or `never`: whether survivors adopt dead neighbours.
     pub survivor: Survivor,
     /// Replicas that this server could adopt if their processes died: it knows
@@ -386,6 +389,11 @@ pub struct ServerStatus {
     pub hosted: Vec<ReplicaStatus>,
     /// A sentence for people about what is wrong or waited for, if anything.
     pub notice: Option<String>,
+}
+
+/// What servers that say nothing of it mean.
+fn yes() -> bool {
+    true
 }
 
 /// See [`ServerStatus::survivor`].
@@ -473,6 +481,16 @@ pub struct ReplicaStatus {
     pub applied: u64,
     /// The highest commit index seen anywhere, minus `applied`.
     pub lag: u64,
+    /// `applied` as it was five seconds ago; `null` when it runs for less.
+    #[serde(default)]
+    pub applied_before: Option<u64>,
+    /// Whether it lags and has gained nothing for five seconds.
+    #[serde(default)]
+    pub stalled: bool,
+    /// Whether it may vote. One that has lost the end of its log may not before it
+    /// has caught up.
+    #[serde(default = "yes")]
+    pub votes: bool,
     /// The server whose process runs it.
     pub hosted_by: Option<ReplicaId>,
     /// That process.

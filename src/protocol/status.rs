@@ -40,7 +40,8 @@ pub enum Health {
     /// Writes are taken and every replica runs on its own server, caught up
     /// but for what is under way.
     Healthy,
-    /// Writes are taken, but a replica is missing, adopted or not yet in step.
+    /// Writes are taken, but a replica is missing, adopted or not yet in step, or
+    /// stands still, or may not vote.
     Degraded,
     /// Writes are not taken, or nobody answers.
     Unavailable,
@@ -60,6 +61,8 @@ impl ClusterStatus {
         let in_place = |replica: &ReplicaStatus| {
             matches!(replica.state, ReplicaState::Leader | ReplicaState::Follower)
                 && replica.hosted_by == Some(replica.id)
+                && replica.votes
+                && !replica.stalled
                 && replica.error.is_none()
         };
         if self.replicas.iter().all(in_place) { Health::Healthy } else { Health::Degraded }

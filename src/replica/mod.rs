@@ -34,6 +34,7 @@ mod given;
 mod line;
 mod loading;
 mod neighbours;
+mod pace;
 mod service;
 mod startup;
 mod status;
@@ -98,6 +99,7 @@ struct Inner {
     /// aside: then it must never found a cluster in the place of the old one.
     damaged: AtomicBool,
     started: Instant,
+    pace: pace::Pace,
     disk_bytes: watch::Sender<u64>,
     unlocked: Unlocked,
     /// Of the directory that it runs on.
@@ -206,6 +208,7 @@ impl Replica {
             failure: watch::Sender::new(None),
             damaged: AtomicBool::new(false),
             started: Instant::now(),
+            pace: pace::Pace::default(),
             disk_bytes: watch::Sender::new(0),
             unlocked: directory.unlocked(),
             identity: watch::Sender::new(None),
@@ -218,6 +221,7 @@ impl Replica {
             startup::run(replica.0.clone(), directory, log_ahead, found_requests),
         );
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
+        consensus::spawn(&host, pace::watch(Arc::downgrade(&replica.0)));
         // An adopted one is watched by nobody: its neighbour's bad disk must not
         // take this server down.
         if replica.0.host_replica.is_none() {

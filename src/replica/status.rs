@@ -14,6 +14,7 @@ impl Replica {
     pub fn status(&self) -> ServerStatus {
         let inner = &self.0;
         let phase = inner.phase.borrow().clone();
+        let before = inner.pace.before();
         let mut own = ReplicaStatus {
             id: inner.config.id,
             address: inner.config.listen.clone(),
@@ -22,6 +23,9 @@ impl Replica {
             last_log: 0,
             applied: 0,
             lag: 0,
+            applied_before: before.map(|before| before.applied),
+            stalled: false,
+            votes: true,
             hosted_by: Some(inner.hosted_by()),
             pid: Some(inner.config.process.pid),
             version: Some(env!("CARGO_PKG_VERSION").to_string()),
@@ -40,6 +44,7 @@ impl Replica {
                 own.applied = node.applied;
                 own.lag = node.commit.saturating_sub(node.applied);
                 own.state_hash = node.state_hash;
+                own.votes = !consensus.abstains();
                 own.error = node.failure;
                 commit = node.commit;
                 leader = consensus.leader();
@@ -79,6 +84,7 @@ impl Replica {
             term: own.term,
             writable,
             commit,
+            commit_before: before.map(|before| before.commit),
             survivor: inner.config.survivor,
             adoptable: self.adoptable(),
             hosted: vec![own],

@@ -184,6 +184,7 @@ fn status(id: u32, hosted: Vec<ReplicaStatus>) -> ServerStatus {
         term: 4,
         writable: true,
         commit: 20,
+        commit_before: None,
         survivor: Survivor::Never,
         adoptable: vec![],
         hosted,
@@ -227,6 +228,9 @@ async fn a_healthy_cluster_is_one_object_with_every_replica() {
         "last_log",
         "applied",
         "lag",
+        "applied_before",
+        "stalled",
+        "votes",
         "hosted_by",
         "pid",
         "version",
@@ -328,6 +332,37 @@ async fn with_adoption_on_one_host_two_one_and_no_more_crash_is_tolerated() {
     assert_eq!(three.await.tolerates, 1);
     let two = look([(1, auto(1, vec![lead()])), (3, shy())]);
     assert_eq!(two.await.tolerates, 1, "it knows the only one that is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_stands_still_or_may_not_vote_makes_nobody_safe() {
+    use ReplicaState::*;
+    let cluster = |applied: u64, applied_before, votes| {
+        let mut leading = status(1, vec![replica(1, 1, Leader, 20)]);
+        leading.commit_before = Some(18);
+        let behind = ReplicaStatus { applied_before, votes, ..replica(3, 3, Follower, applied) };
+        [
+            (1, Server::Says(leading)),
+            (2, follower(2, 20)),
+            (3, Server::Says(status(3, vec![behind]))),
+        ]
+    };
+    for (applied, before, votes, stalled, tolerates) in [
+        (15, Some(15), true, true, 0),
+        (15, Some(14), true, false, 1),
+        (15, None, true, false, 1),
+        // All that there was five seconds ago.
+        (18, Some(18), true, false, 1),
+        (20, Some(20), true, false, 1),
+        (20, Some(18), false, false, 0),
+    ] {
+        let seen = look(cluster(applied, before, votes)).await;
+        let what = format!("{applied}, before {before:?}, votes: {votes}");
+        assert_eq!((seen.replicas[2].stalled, seen.tolerates), (stalled, tolerates), "{what}");
+        let healthy = votes && !stalled;
+        assert_eq!(seen.health() == Health::Healthy, healthy, "{what}");
+        assert_eq!(seen.notices.iter().any(|it| it.contains("gained nothing")), stalled, "{what}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

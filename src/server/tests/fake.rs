@@ -287,6 +287,7 @@ impl Backend for FakeReplica {
                 term: 7,
                 writable: false,
                 commit: 0,
+                commit_before: None,
                 survivor: Default::default(),
                 adoptable: vec![],
                 hosted: vec![],
