@@ -36,6 +36,8 @@ pub enum Bug {
     ApplyTwiceAfterRestart,
     /// A leader that restarts goes on in its old term.
     RestoreLeaderInOldTerm,
+    /// A replica that has lost the end of its log votes as if it had it.
+    VoteWithoutLogEnd,
 }
 
 /// Whether a bug is planted here.

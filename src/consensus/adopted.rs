@@ -132,7 +132,7 @@ mod tests {
             .map(|log_id| entry::encode(&Entry { log_id: *log_id, payload: EntryPayload::Blank }));
         testing::append_lines(&log, 0, lines.collect()).await.expect("durable");
         if let Some(index) = committed {
-            log.note_committed(serde_json::to_vec(&ids[index]).expect("serializes").into());
+            log.note_committed(0, serde_json::to_vec(&ids[index]).expect("serializes").into());
         }
         let store = LogStore::open(log, None, Default::default()).await.expect("opens");
         (store, folder)

@@ -8,22 +8,27 @@ use serde::{Deserialize, Serialize};
 use super::types::{LogId, TypeConfig, Vote};
 use super::{entry, records};
 use crate::error::Result;
-use crate::types::NodeId;
+use crate::types::{NodeId, Uuid};
 
 /// What a request says of itself.
 #[derive(Serialize, Deserialize)]
 struct Head {
     to: NodeId,
+    /// The run of the process that is meant; see [`super::rejoin`]. Absent for and
+    /// from older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<Uuid>,
     vote: Vote,
     previous: Option<LogId>,
     committed: Option<LogId>,
 }
 
-/// The body of an append call to a node.
-pub fn encode(to: NodeId, request: &AppendEntriesRequest<TypeConfig>) -> Bytes {
+/// The body of an append call to a node, and to a run of it if that is known.
+pub fn encode(to: NodeId, run: Option<Uuid>, request: &AppendEntriesRequest<TypeConfig>) -> Bytes {
     let lines: Vec<Bytes> = request.entries.iter().map(entry::encode).collect();
     let head = Head {
         to,
+        run,
         vote: request.vote,
         previous: request.prev_log_id,
         committed: request.leader_commit,
@@ -31,12 +36,22 @@ pub fn encode(to: NodeId, request: &AppendEntriesRequest<TypeConfig>) -> Bytes {
     records::encode(&head, &lines)
 }
 
-/// Reads what [`encode`] wrote: the node that is meant, and the request.
+/// What an append call says.
+pub struct Append {
+    /// The node that is meant.
+    pub to: NodeId,
+    /// The run of it that is meant, if the caller knows one.
+    pub run: Option<Uuid>,
+    /// What it is asked.
+    pub request: AppendEntriesRequest<TypeConfig>,
+}
+
+/// Reads what [`encode`] wrote.
 ///
 /// # Errors
 /// Those of [`records::decode`] and of the records, and
 /// [`crate::error::ErrorCode::Corrupted`] for one that is no entry.
-pub fn decode(body: &[u8]) -> Result<(NodeId, AppendEntriesRequest<TypeConfig>)> {
+pub fn decode(body: &[u8]) -> Result<Append> {
     let (head, records) = records::decode::<Head>(body)?;
     let request = AppendEntriesRequest {
         vote: head.vote,
@@ -44,7 +59,7 @@ pub fn decode(body: &[u8]) -> Result<(NodeId, AppendEntriesRequest<TypeConfig>)>
         entries: records.map(|line| entry::decode_line(line?)).collect::<Result<_>>()?,
         leader_commit: head.committed,
     };
-    Ok((head.to, request))
+    Ok(Append { to: head.to, run: head.run, request })
 }
 
 #[cfg(test)]
@@ -76,15 +91,18 @@ mod tests {
     fn a_request_reads_back_as_it_was_written() {
         let to = NodeId::new(ReplicaId(2), 3);
         for entries in [0, 1, 5] {
-            let request = request(entries);
-            let (meant, read) = decode(&encode(to, &request)).expect("own form");
-            assert_eq!((meant, read.vote), (to, request.vote));
-            assert_eq!(read.prev_log_id, request.prev_log_id);
-            assert_eq!(read.leader_commit, request.leader_commit);
-            let ids = |request: &AppendEntriesRequest<TypeConfig>| {
-                request.entries.iter().map(|entry| entry.log_id).collect::<Vec<_>>()
-            };
-            assert_eq!(ids(&read), ids(&request));
+            for run in [None, Some(Uuid::from_u128(7))] {
+                let request = request(entries);
+                let Append { to: meant, run: meant_run, request: read } =
+                    decode(&encode(to, run, &request)).expect("own form");
+                assert_eq!((meant, meant_run, read.vote), (to, run, request.vote));
+                assert_eq!(read.prev_log_id, request.prev_log_id);
+                assert_eq!(read.leader_commit, request.leader_commit);
+                let ids = |request: &AppendEntriesRequest<TypeConfig>| {
+                    request.entries.iter().map(|entry| entry.log_id).collect::<Vec<_>>()
+                };
+                assert_eq!(ids(&read), ids(&request));
+            }
         }
     }
 
@@ -115,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_has_more_in_it_is_refused() {
-        let body = encode(NodeId::default(), &request(2));
+        let body = encode(NodeId::default(), None, &request(2));
         for end in 0..body.len() {
             assert!(decode(&body[..end]).is_err(), "{end} bytes");
         }

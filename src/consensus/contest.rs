@@ -51,7 +51,7 @@ use super::network::Addressed;
 use super::types::{LogId, TypeConfig, Vote};
 use super::{Consensus, runtime};
 use crate::protocol::peer::Call;
-use crate::types::NodeId;
+use crate::types::{NodeId, Uuid};
 
 /// How long the others may take to say how far they are. One that is frozen
 /// says nothing.
@@ -83,17 +83,26 @@ const TERMS_MAX: u64 = 8;
 /// How far a node is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Candidacy {
-    node: NodeId,
-    vote: Vote,
+    pub(super) node: NodeId,
+    pub(super) vote: Vote,
     /// Whether it has that vote from its disk, as an earlier process left it.
     found: bool,
-    last: Option<LogId>,
+    pub(super) last: Option<LogId>,
     /// Whether it may lead: it votes, and nothing keeps it from asking for votes.
     eligible: bool,
     /// Whether it runs in the place of a dead process, without a state.
     adopted: bool,
     /// Whether it leads, as far as it knows.
-    leads: bool,
+    pub(super) leads: bool,
+    /// The run of its process; see [`super::rejoin`]. Older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<Uuid>,
+    /// Whether it has lost the end of its log and abstains.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) lost: bool,
+    /// On the leader: up to where it has counted which node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) replicated: Vec<(NodeId, LogId)>,
 }
 
 /// Tells a node to ask for votes.
@@ -105,7 +114,7 @@ pub struct Campaign {
     term: u64,
 }
 
-fn is_majority(count: usize, voters: usize) -> bool {
+pub(super) fn is_majority(count: usize, voters: usize) -> bool {
     count * 2 > voters
 }
 
@@ -124,16 +133,21 @@ impl Consensus {
             raft.with_raft_state(|state| (*state.vote_ref(), state.server_state)).await
         };
         let (vote, state) = runtime::scoped(&self.0.host, state).await.ok()?;
+        let replication = self.metrics().replication.unwrap_or_default();
         Some(Candidacy {
             node: self.0.node,
             vote,
             found: self.0.found_vote.is_some_and(|found| found.leader_id == vote.leader_id),
             last: self.0.store.last_log_id(),
-            eligible: self.is_voter()
-                && self.0.elections.load(Ordering::Acquire)
-                && !self.abstains(),
+            eligible: self.is_voter() && self.elects(),
             adopted: self.0.machine.is_adopted(),
             leads: state == ServerState::Leader,
+            run: Some(self.0.run),
+            lost: self.abstains(),
+            replicated: replication
+                .into_iter()
+                .filter_map(|(node, counted)| Some((node, counted?)))
+                .collect(),
         })
     }
 
@@ -262,6 +276,9 @@ impl Consensus {
     /// Asks for votes at once, unless the node's vote is another one than it
     /// said: all others may find out at the same time, and one campaign will do.
     pub(super) async fn campaign(&self, Campaign { said, term }: Campaign) {
+        if !self.elects() {
+            return;
+        }
         let raft = self.0.raft.clone();
         let campaign = async move {
             let unchanged = raft.with_raft_state(move |state| *state.vote_ref() == said).await?;
@@ -279,7 +296,7 @@ impl Consensus {
         }
     }
 
-    async fn ask_candidacy(&self, node: NodeId) -> Option<Candidacy> {
+    pub(super) async fn ask_candidacy(&self, node: NodeId) -> Option<Candidacy> {
         self.tell::<Option<Candidacy>>(node, Call::Contest, ()).await?
     }
 

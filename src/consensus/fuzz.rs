@@ -58,7 +58,7 @@ fn fuzz_append_frames() {
         append::decode(body).expect("the corpus is of the right form");
     }
     fuzz("append frames", &corpus, |body| {
-        if let Ok((_, request)) = append::decode(body) {
+        if let Ok(append::Append { request, .. }) = append::decode(body) {
             assert!(request.entries.len() <= body.len() / 20);
         }
     });

@@ -60,6 +60,8 @@ struct Memory {
     committed: Option<LogId>,
     purged: Option<LogId>,
     last: Option<LogId>,
+    /// Whether the log was found to end below what was committed.
+    ends_below_commit: bool,
 }
 
 /// A window of decoded entries that ends with the last one of the log.
@@ -171,9 +173,9 @@ impl LogStore {
         };
         // The hint may be ahead of a log whose tail was lost. What is left of
         // that log is a prefix of what was committed.
-        let committed: Option<LogId> = match store.log.read_committed() {
+        let noted: Option<LogId> = match store.log.read_committed() {
             Some(payload) => match serde_json::from_slice::<LogId>(&payload) {
-                Ok(committed) => last.map(|last| last.min(committed)),
+                Ok(noted) => Some(noted),
                 Err(error) => {
                     tracing::warn!(%error, "committed.json is not readable; going on without the hint");
                     None
@@ -181,8 +183,10 @@ impl LogStore {
             },
             None => None,
         };
+        let committed = last.min(noted);
+        let ends_below_commit = noted > last;
         *store.memory.lock().expect("no panic while held") =
-            Memory { vote, committed, purged, last };
+            Memory { vote, committed, purged, last, ends_below_commit };
         Ok(store)
     }
 
@@ -201,11 +205,17 @@ impl LogStore {
         self.memory.lock().expect("no panic while held").committed
     }
 
+    /// Whether the log, when it was opened, ended below what was noted as
+    /// committed: entries that were on the disk are gone.
+    pub fn ends_below_commit(&self) -> bool {
+        self.memory.lock().expect("no panic while held").ends_below_commit
+    }
+
     /// Notes up to where the log is committed; see [`Log::note_committed`].
     pub fn note_committed(&self, committed: LogId) {
         self.memory.lock().expect("no panic while held").committed = Some(committed);
         let hint = serde_json::to_vec(&committed).expect("plain data serializes");
-        self.log.note_committed(hint.into());
+        self.log.note_committed(committed.index(), hint.into());
     }
 
     /// The log id of the entry at `index`; `None` when the log does not have it.

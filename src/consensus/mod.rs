@@ -11,6 +11,7 @@
 //!   in order and with honest failures.
 //! - [`reader`]: linearizable reads from any replica.
 //! - [`contest`]: who is to lead when the leader is known to be dead.
+//! - [`rejoin`]: what happens to a node that has lost the end of its log.
 //!
 //! # What it promises
 //! An operation that was answered is on the disks of a majority and in the
@@ -45,6 +46,7 @@ mod progress;
 mod proposer;
 mod reader;
 mod records;
+mod rejoin;
 mod route;
 mod runtime;
 mod service;
@@ -53,12 +55,13 @@ mod types;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::{ChangeMembers, Config, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use ahead::{ReadAhead, VerifiedLog};
@@ -72,6 +75,7 @@ pub use status::NodeStatus;
 use self::log_store::LogStore;
 use self::proposer::Proposer;
 use self::reader::Reader;
+use self::rejoin::{LogEnd, Runs};
 use self::route::{Route, Router};
 use self::types::{TypeConfig, Vote};
 use crate::chat::{Operation, Outcome};
@@ -82,7 +86,7 @@ use crate::limits::Limits;
 use crate::planted::{self, Bug};
 use crate::protocol::client::Member;
 use crate::storage::{Log, Snapshots};
-use crate::types::{NodeId, ReplicaId};
+use crate::types::{NodeId, ReplicaId, Uuid};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
 
@@ -114,6 +118,8 @@ pub struct Stored {
     pub log: Log,
     /// Its snapshots.
     pub snapshots: Snapshots,
+    /// Whether the end of the log is lost, as a trace in the directory says.
+    pub lost_end: bool,
 }
 
 /// One running node of the cluster. Clones share it.
@@ -130,13 +136,16 @@ struct Inner {
     proposer: Proposer,
     reader: Reader,
     host: Host,
-    abstain_below: AtomicU64,
+    /// Drawn for this process; see [`rejoin`].
+    run: Uuid,
+    runs: Runs,
+    log_end: watch::Sender<LogEnd>,
     /// The vote that an earlier process left on the disk.
     found_vote: Option<Vote>,
     /// How often a contest was begun; the last one goes on.
     contests: AtomicU64,
-    /// Whether the node may ask for votes.
-    elections: AtomicBool,
+    /// Whether the node may ask for votes, once it relies on its log.
+    elections_wanted: AtomicBool,
     /// When a leader was last obeyed, or the node started.
     obeyed: Mutex<Instant>,
 }
@@ -158,18 +167,20 @@ impl Consensus {
         links: Links,
         host_node: Option<&Consensus>,
     ) -> Result<Consensus> {
-        let Stored { log, snapshots } = stored;
+        let Stored { log, snapshots, lost_end } = stored;
         let covered = match snapshots.latest().await? {
             Some(reader) => Machine::parse_meta(reader.meta())?.last_log_id,
             None => None,
         };
         let store = LogStore::open(log, covered, machine.faults().clone()).await?;
+        rejoin::check_vote_is_there(&store, covered.is_some())?;
         let found_vote = store.vote();
         machine.attach(snapshots);
         ahead::check(&machine, &store).await?;
         if let Some(host_node) = host_node {
             adopted::stand_beside(host_node, &store, &machine).await?;
         }
+        let log_end = rejoin::log_end_at_start(node, &store, lost_end, host_node);
         let config = Config {
             cluster_name: "ftchat".into(),
             heartbeat_interval: timing.heartbeat_interval_ms,
@@ -193,7 +204,8 @@ impl Consensus {
         })?;
         let patience =
             Duration::from_millis(2 * timing.election_timeout_max_ms).max(Duration::from_secs(2));
-        let factory = network::Factory { links: links.clone(), patience };
+        let runs = Runs::default();
+        let factory = network::Factory { links: links.clone(), patience, runs: runs.clone() };
         let (open_store, open_machine) = (store.clone(), machine.clone());
         let raft = Raft::new(node, Arc::new(config), factory, open_store, open_machine);
         let last = store.last_log_id().map(|log_id| log_id.index());
@@ -233,13 +245,17 @@ impl Consensus {
             proposer,
             reader,
             host: host.clone(),
-            abstain_below: AtomicU64::new(0),
+            run: host.uuid(),
+            runs,
+            log_end: watch::Sender::new(log_end),
             found_vote,
             contests: AtomicU64::new(0),
-            elections: AtomicBool::new(false),
+            elections_wanted: AtomicBool::new(false),
             obeyed: Mutex::new(Instant::now()),
         }));
         runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
+        runtime::spawn(host, consensus.clone().watch_log_end());
+        consensus.look_at_peers();
         Ok(consensus)
     }
 
@@ -301,19 +317,8 @@ impl Consensus {
         self.0.store.last_log_id().is_none() && self.0.store.vote().is_none()
     }
 
-    /// Lets the node ask for votes.
-    pub fn enable_elections(&self) {
-        self.0.elections.store(true, Ordering::Release);
-        self.0.raft.runtime_config().elect(true);
-    }
-
     fn note_obeyed(&self) {
         *self.0.obeyed.lock().expect("no panic while held") = Instant::now();
-    }
-
-    fn disable_elections(&self) {
-        self.0.elections.store(false, Ordering::Release);
-        self.0.raft.runtime_config().elect(false);
     }
 
     /// How long no majority has been heard of: on the leader since one has
@@ -329,18 +334,6 @@ impl Consensus {
             }
             _ => obeyed,
         }
-    }
-
-    /// Makes the node refuse its vote until its log is past an index again: the
-    /// end of the log was lost, and it may have been acknowledged.
-    pub fn abstain_below(&self, index: u64) {
-        self.0.abstain_below.store(index, Ordering::Release);
-    }
-
-    /// Whether the node refuses its vote; see [`Consensus::abstain_below`].
-    pub fn abstains(&self) -> bool {
-        let index = self.0.abstain_below.load(Ordering::Acquire);
-        index > 0 && self.0.store.log().next() < index
     }
 
     /// On the leader: takes the next step in making a node that has started

@@ -24,12 +24,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::machine::SnapshotData;
+use super::rejoin::Runs;
 use super::types::{SnapshotMeta, TypeConfig, Vote};
 use super::{append, records};
 use crate::peer::{CallError, Link};
 use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
-use crate::types::{NodeId, ReplicaId};
+use crate::types::{NodeId, ReplicaId, Uuid};
 
 /// Append requests on their way to one follower at once.
 const APPENDS_IN_FLIGHT_MAX: usize = 32;
@@ -109,13 +110,16 @@ pub struct Factory {
     pub links: Links,
     /// How long one answer may take before the follower counts as unreachable.
     pub patience: Duration,
+    /// Which processes run the targets.
+    pub runs: Runs,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Factory {
     type Network = Network;
 
     async fn new_client(&mut self, target: NodeId, _node: &openraft::BasicNode) -> Network {
-        Network { links: self.links.clone(), target, patience: self.patience }
+        let (links, runs) = (self.links.clone(), self.runs.clone());
+        Network { links, target, patience: self.patience, runs }
     }
 }
 
@@ -124,6 +128,7 @@ pub struct Network {
     links: Links,
     target: NodeId,
     patience: Duration,
+    runs: Runs,
 }
 
 /// A call's body: which incarnation it is for, and what it says. The receiver
@@ -198,6 +203,25 @@ impl Network {
         self.try_call(call, body).map(|answer| answer.map_err(unreachable))
     }
 
+    /// Sends an append to a run of the target. It is in line when this returns.
+    fn append(
+        &self,
+        run: Option<Uuid>,
+        request: &AppendEntriesRequest<TypeConfig>,
+    ) -> impl Future<Output = Result<Bytes, Fault>> + Send + use<> {
+        let answer = self.try_call(Call::Append, append::encode(self.target, run, request));
+        let (runs, target) = (self.runs.clone(), self.target);
+        async move {
+            answer.await.map_err(|error| {
+                // Perhaps because that run is over.
+                if let CallError::Refused(_) = error {
+                    runs.forget(target, run);
+                }
+                unreachable(error)
+            })
+        }
+    }
+
     fn addressed(&self, message: &impl Serialize) -> Bytes {
         let body = Addressed { to: self.target, message };
         serde_json::to_vec(&body).expect("plain data serializes").into()
@@ -232,6 +256,55 @@ impl Network {
                 (answer, _) => return parse(&answer.map_err(unreachable)?),
             }
         }
+    }
+
+    /// Sends requests as they come, and hands the answers back in that order.
+    fn stream<'s, S>(
+        &'s self,
+        run: Option<Uuid>,
+        input: S,
+    ) -> futures::stream::BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Fault>>
+    where
+        S: futures::Stream<Item = AppendEntriesRequest<TypeConfig>>
+            + OptionalSend
+            + Unpin
+            + 'static,
+    {
+        let answers = input
+            .map(move |request| {
+                let previous = request.prev_log_id;
+                let last = request.entries.last().map(|entry| entry.log_id).or(previous);
+                // The call is in line as soon as this closure has run.
+                let reply = self.append(run, &request);
+                async move {
+                    let response: AppendEntriesResponse<TypeConfig> =
+                        match planted::is(Bug::AcknowledgeBeforeMajority) {
+                            true => AppendEntriesResponse::Success,
+                            false => parse(&reply.await?)?,
+                        };
+                    let whole = match &response {
+                        AppendEntriesResponse::PartialSuccess(partial) => *partial == last,
+                        _ => true,
+                    };
+                    Ok((response.into_stream_result(previous, last), whole))
+                }
+            })
+            .buffered(APPENDS_IN_FLIGHT_MAX)
+            // After a conflict, a higher vote, a partial success or a failure
+            // what follows would answer a question that no longer stands.
+            .scan(true, |going_on, answer: Result<_, Fault>| {
+                if !std::mem::take(going_on) {
+                    return futures::future::ready(None);
+                }
+                futures::future::ready(Some(match answer {
+                    Ok((result, whole)) => {
+                        *going_on = whole && result.is_ok();
+                        Ok(result)
+                    }
+                    Err(fault) => Err(fault),
+                }))
+            });
+        Box::pin(answers)
     }
 
     async fn send_snapshot(
@@ -273,7 +346,8 @@ impl RaftNetworkV2<TypeConfig> for Network {
         rpc: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, Fault> {
-        parse(&self.call(Call::Append, append::encode(self.target, &rpc)).await?)
+        let run = self.runs.of(self.target).await.map_err(unreachable)?;
+        parse(&self.append(run, &rpc).await?)
     }
 
     fn stream_append<'s, S>(
@@ -294,42 +368,10 @@ impl RaftNetworkV2<TypeConfig> for Network {
             + 'static,
     {
         let network: &'s Network = self;
-        let answers = input
-            .map(move |request| {
-                let previous = request.prev_log_id;
-                let last = request.entries.last().map(|entry| entry.log_id).or(previous);
-                // The call is in line as soon as this closure has run.
-                let reply = network.call(Call::Append, append::encode(network.target, &request));
-                async move {
-                    let response: AppendEntriesResponse<TypeConfig> =
-                        match planted::is(Bug::AcknowledgeBeforeMajority) {
-                            true => AppendEntriesResponse::Success,
-                            false => parse(&reply.await?)?,
-                        };
-                    let whole = match &response {
-                        AppendEntriesResponse::PartialSuccess(partial) => *partial == last,
-                        _ => true,
-                    };
-                    Ok((response.into_stream_result(previous, last), whole))
-                }
-            })
-            .buffered(APPENDS_IN_FLIGHT_MAX)
-            // After a conflict, a higher vote, a partial success or a failure
-            // what follows would answer a question that no longer stands.
-            .scan(true, |going_on, answer: Result<_, Fault>| {
-                if !std::mem::take(going_on) {
-                    return futures::future::ready(None);
-                }
-                futures::future::ready(Some(match answer {
-                    Ok((result, whole)) => {
-                        *going_on = whole && result.is_ok();
-                        Ok(result)
-                    }
-                    Err(fault) => Err(fault),
-                }))
-            });
-        let answers: futures::stream::BoxStream<'s, _> = Box::pin(answers);
-        Box::pin(futures::future::ready(Ok(answers)))
+        Box::pin(async move {
+            let run = network.runs.of(network.target).await.map_err(unreachable)?;
+            Ok(network.stream(run, input))
+        })
     }
 
     async fn vote(

@@ -61,9 +61,10 @@ impl PeerService {
     /// Begins a call. Never blocks.
     pub fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
         match call {
-            Call::Append => match append::decode(body).and_then(|(to, request)| {
-                self.check(to)?;
-                Ok(request)
+            Call::Append => match append::decode(body).and_then(|append| {
+                self.check(append.to)?;
+                self.consensus.check_run(append.run)?;
+                Ok(append.request)
             }) {
                 // The task ends only with the connection, which drops the reply.
                 Ok(request) => drop(self.appends.send((request, reply))),
@@ -74,12 +75,15 @@ impl PeerService {
                 Err(error) => reply.error(error),
             },
             Call::TransferLeader => match self.message::<TransferLeaderRequest<TypeConfig>>(body) {
-                Ok(request) => {
+                Ok(request) if self.may_be_led_to(&request) => {
                     let raft = self.consensus.0.raft.clone();
                     self.spawn(async move {
                         reply.result(raft.handle_transfer_leader(request).await.map_err(stopped));
                     });
                 }
+                Ok(_) => reply.error(Error::unavailable(
+                    "this replica takes no leadership until it knows that its log is whole",
+                )),
                 Err(error) => reply.error(error),
             },
             Call::Contest => match self.message::<()>(body) {
@@ -144,10 +148,8 @@ impl PeerService {
     }
 
     fn vote(&self, call: Call, request: VoteRequest<TypeConfig>, reply: Reply) {
-        if self.consensus.abstains() {
-            return reply.error(Error::unavailable(
-                "this replica lost the end of its log and does not vote until it has caught up",
-            ));
+        if let Err(error) = self.consensus.check_vote(request.last_log_id) {
+            return reply.error(error);
         }
         let raft = self.consensus.0.raft.clone();
         self.spawn(async move {
@@ -157,6 +159,12 @@ impl PeerService {
             };
             reply.result(response.map_err(stopped));
         });
+    }
+
+    /// Whether a leader may hand over as it asks: to another node, or to this one
+    /// if it may lead.
+    fn may_be_led_to(&self, request: &TransferLeaderRequest<TypeConfig>) -> bool {
+        *request.to_node_id() != self.consensus.0.node || self.consensus.trusts_its_log()
     }
 
     /// Refuses what was meant for another incarnation of this replica.

@@ -30,7 +30,7 @@ use crate::consensus::{Consensus, Stored};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::DATA_FORMAT_VERSION;
 use crate::protocol::peer::{Admit, Call, Found, Introduction, Joined, Standing};
-use crate::storage::{DataDirectory, DroppedTail, Identity, Log, LogAhead, LogOptions, Snapshots};
+use crate::storage::{DataDirectory, Identity, Log, LogAhead, LogOptions, Snapshots};
 use crate::types::ReplicaId;
 
 /// Pause between two looks at the peers.
@@ -146,7 +146,7 @@ impl Startup {
             Snapshots::open(&self.directory),
         );
         let ((log, recovery), snapshots) = (log?, snapshots?);
-        let stored = Stored { log: log.clone(), snapshots };
+        let stored = Stored { log: log.clone(), snapshots, lost_end: recovery.dropped.is_some() };
         let loading = self.loading.load(&self.inner, &identity, stored);
         let (loaded, counted) = join!(loading, count_if(adopted, &mut self.directory));
         let consensus = match (loaded, counted) {
@@ -165,10 +165,9 @@ impl Startup {
                 file = tail.file,
                 index = tail.index,
                 bytes = tail.bytes,
-                "the last record was cut short and is dropped; this replica does not vote until \
-                 it has that entry again or all others have answered"
+                "the end of the log is lost; this replica does not vote until it has that entry \
+                 again, and all that followed it"
             );
-            consensus.abstain_below(tail.index + 1);
         }
         self.inner.credentials.locate_at(self.directory.location());
         self.inner.remember_neighbours(&self.directory).await?;
@@ -188,7 +187,7 @@ impl Startup {
         if consensus.is_pristine() {
             self.begin_cluster(&consensus, &identity).await?;
         }
-        self.take_part(&consensus, &identity, &log, recovery.dropped).await?;
+        self.take_part(&consensus, &identity).await?;
         // From here on only to see when it ends. Also when that is for damage:
         // what runs cannot be set aside, but the next start can.
         let failure = match self.inner.host_replica {
@@ -404,13 +403,7 @@ impl Startup {
     }
 
     /// Enables elections when it is safe, and sees to it that the node votes.
-    async fn take_part(
-        &mut self,
-        consensus: &Consensus,
-        identity: &Identity,
-        log: &Log,
-        mut tail: Option<DroppedTail>,
-    ) -> Result<()> {
+    async fn take_part(&mut self, consensus: &Consensus, identity: &Identity) -> Result<()> {
         let total = self.inner.config.members.len();
         let mut elections = false;
         loop {
@@ -421,14 +414,9 @@ impl Startup {
                 .iter()
                 .filter(|(_, pair)| pair.consensus.peer().is_ok())
                 .count();
-            if tail.is_some() && (reached == total || !consensus.abstains()) {
-                consensus.abstain_below(0);
-                log.settle_dropped_tail().await?;
-                tail = None;
-            }
             // An adopted replica was taken over because nobody leads.
             let heard = reached * 2 > total || self.inner.host_replica.is_some();
-            if !elections && tail.is_none() && heard {
+            if !elections && heard {
                 consensus.enable_elections();
                 elections = true;
             }

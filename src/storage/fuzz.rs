@@ -89,7 +89,7 @@ async fn written_directory() -> BTreeMap<PathBuf, Vec<u8>> {
     let log = Log::open(&directory, options(), never_fatal(), None).await.expect("opens").0;
     append(&log, 0..ENTRIES).await.expect("written");
     log.write_vote(Bytes::from_static(VOTE)).await.expect("written");
-    log.note_committed(Bytes::from_static(VOTE));
+    log.note_committed(0, Bytes::from_static(VOTE));
     log.close().await.expect("closes");
     let snapshots = Snapshots::open(&directory).await.expect("opens");
     let mut writer = snapshots.begin(Bytes::from_static(META), 9).await.expect("begins");

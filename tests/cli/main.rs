@@ -29,6 +29,7 @@ mod input;
 #[cfg(target_os = "linux")]
 mod limits;
 mod local_cluster;
+mod lost_end;
 mod majority;
 mod messages;
 #[cfg(target_os = "linux")]

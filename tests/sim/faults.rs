@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 pub use self::kinds::Fault;
 use self::scenes::Step;
+use crate::disk::Copy;
 use crate::network::DELAY_US;
 use crate::random::Prng;
 use crate::seat::{MachineId, Moment, ProgramId};
@@ -95,6 +96,8 @@ pub struct Nemesis {
     /// Servers that a scene took down, or is about to.
     down: BTreeSet<usize>,
     leader: Option<usize>,
+    /// Folders of servers as they were.
+    copies: BTreeMap<usize, Copy>,
     /// Faults made so far, every step of a scene that does harm included.
     injected: u64,
     /// When faults began.
@@ -130,6 +133,7 @@ impl Nemesis {
             scene,
             down,
             leader,
+            copies: BTreeMap::new(),
             injected: 0,
             since_ms: world.now_ms(),
             weather_until_ms: None,

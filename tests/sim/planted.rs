@@ -30,6 +30,7 @@ const TABLE: &[(Bug, Recipe, bool)] = &[
     (Bug::DropIdFromSnapshot, recipes::NETWORK, true),
     (Bug::ApplyTwiceAfterRestart, recipes::NETWORK, true),
     (Bug::RestoreLeaderInOldTerm, recipes::NETWORK, true),
+    (Bug::VoteWithoutLogEnd, recipes::LOSSES, false),
 ];
 
 /// Seeds within which a bug that shows soon is found.

@@ -260,6 +260,24 @@ pub const DISKS: Recipe = Recipe {
     ..NETWORK
 };
 
+/// Fifteen seconds in which one disk at a time loses what it had synced. Where that
+/// leaves a trace another server may be killed before the first has caught up.
+pub const LOSSES: Recipe = Recipe {
+    name: "losses",
+    faults: &[
+        (Fault::LoseEnd, 3),
+        (Fault::LoseEndAndKill, 3),
+        (Fault::OldCopy, 2),
+        (Fault::OldCopyAndKill, 2),
+    ],
+    at_once: 1,
+    pause_ms: 200,
+    ..NETWORK
+};
+
+/// The same on one host.
+pub const LOSSES_OF_HOST: Recipe = Recipe { name: "losses-of-host", one_host: true, ..LOSSES };
+
 /// All by name.
 pub const ALL: &[Recipe] = &[
     CRASHES,
@@ -275,6 +293,8 @@ pub const ALL: &[Recipe] = &[
     NETWORK,
     NETWORK_OF_FIVE,
     DISKS,
+    LOSSES,
+    LOSSES_OF_HOST,
 ];
 
 /// Which recipe a seed of the campaign plays: two of five on one host.

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::play;
 use crate::recipes::{
-    self, CRASHES, DAMAGE, HANDBACK, HARD_TIMES, ROLLING, Recipe, SURVIVORS, TOGETHER,
+    self, CRASHES, DAMAGE, HANDBACK, HARD_TIMES, LOSSES, LOSSES_OF_HOST, ROLLING, Recipe,
+    SURVIVORS, TOGETHER,
 };
 use crate::trace::TraceOptions;
 
@@ -92,6 +93,13 @@ fn clusters_survive_crashes_and_partitions() {
 #[test]
 fn clusters_survive_lost_and_rotten_disks() {
     seeds(&DAMAGE, &["acknowledged", "Wipe", "FlipBit"]);
+}
+
+#[test]
+fn clusters_survive_disks_that_lose_what_they_had_synced() {
+    let must_happen = ["acknowledged", "abstained", "LoseEnd", "LoseEndAndKill", "OldCopy"];
+    seeds(&LOSSES, &must_happen);
+    seeds(&LOSSES_OF_HOST, &must_happen);
 }
 
 #[test]

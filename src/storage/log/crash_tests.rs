@@ -20,7 +20,7 @@ async fn directory_with_log(root: &Path) -> Vec<std::path::PathBuf> {
     let (log, _) = open_log(unsynced_host(), root, two_segments()).await.expect("opens");
     append(&log, 0..5).await.expect("durable");
     log.write_vote("7".into()).await.expect("durable");
-    log.note_committed("4".into());
+    log.note_committed(0, "4".into());
     log.close().await.expect("closes");
     let names = fs::read_dir(root.join("log")).expect("lists");
     let mut paths: Vec<_> = names.map(|entry| entry.expect("reads").path()).collect();

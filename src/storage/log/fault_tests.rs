@@ -160,7 +160,7 @@ async fn assert_stops(break_disk: impl Fn(&FaultyDisk), vote: bool) {
     append(&log, log.next()..log.next() + 1).await.expect_err("never again");
     log.write_vote("2".into()).await.expect_err("never again");
     log.truncate_from(0).await.expect_err("never again");
-    log.note_committed("1".into());
+    log.note_committed(0, "1".into());
     assert_eq!(log.close().await, Err(error.clone()));
     assert_eq!(std::fs::read(&segment).expect("reads"), content, "nothing more is written");
     assert!(!path.join("committed.json").exists());

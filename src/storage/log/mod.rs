@@ -77,24 +77,32 @@ impl Default for LogOptions {
     }
 }
 
-/// A record that was found cut short at the end of the log, and dropped.
+/// The end of the log is lost: a record was found cut short, and dropped, or others
+/// know of entries that are not there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedTail {
-    /// The segment's file name.
+    /// The segment's file name; empty when no record was cut.
     pub file: String,
-    /// The index that the record would have had. Others may have followed.
+    /// An entry that is lost. Others may have followed it.
     pub index: u64,
-    /// How many bytes of it there were.
+    /// How many bytes there were of the record that was cut.
     pub bytes: u64,
+}
+
+impl DroppedTail {
+    /// As the line of its file.
+    fn encode(&self) -> Bytes {
+        record::encode(&serde_json::to_vec(self).expect("plain data serializes"))
+    }
 }
 
 /// What opening a log has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogRecovery {
     /// A torn tail, of this start or of an earlier one that has not been
-    /// settled. The lost entry may have been acknowledged, so until the replica
-    /// is past it, or has heard every other voter, it must neither vote nor
-    /// campaign; then [`Log::settle_dropped_tail`].
+    /// settled. What is lost may have been acknowledged, and more than this entry,
+    /// so the replica must neither vote nor campaign until it has made up for it;
+    /// then [`Log::settle_dropped_tail`].
     pub dropped: Option<DroppedTail>,
 }
 
@@ -263,9 +271,10 @@ impl Log {
 
     /// Notes a hint (one JSON value) that may reach the disk later, at most once
     /// a second (but see [`Log::hint_often`]) and when the log is closed. It may
-    /// be lost.
-    pub fn note_committed(&self, payload: Bytes) {
-        self.shared.state.lock().note_committed(payload);
+    /// be lost. It does not go to disk before the entry at `index` has: a log that
+    /// ends below its hint has lost something.
+    pub fn note_committed(&self, index: u64, payload: Bytes) {
+        self.shared.state.lock().note_committed(index, payload);
         self.shared.committed_changed.notify_one();
     }
 
@@ -304,6 +313,15 @@ impl Log {
     /// Once the log has failed or is closed.
     pub async fn reset(&self, next_index: u64) -> Result<()> {
         self.perform(Deed::Reset(next_index)).await
+    }
+
+    /// Notes durably that the end of the log is lost, for [`LogRecovery::dropped`]
+    /// of the next start: others know of entries that are not there.
+    ///
+    /// # Errors
+    /// Once the log has failed or is closed.
+    pub async fn note_dropped_tail(&self, tail: DroppedTail) -> Result<()> {
+        self.perform(Deed::NoteDroppedTail(tail)).await
     }
 
     /// Forgets [`LogRecovery::dropped`]: the replica has made up for it.

@@ -1,10 +1,12 @@
 //! Opening a log: what a crash may have left is put in order, and nothing else.
 
+use std::io;
+
 use bytes::Bytes;
 
 use super::super::damage::corrupted_whole;
 use super::super::files::{self, Durability, Failure, sync_folder};
-use super::super::{Paths, index_of_name, record};
+use super::super::{Paths, index_of_name};
 use super::DroppedTail;
 use super::ahead::LogAhead;
 use super::scan::{Scan, scan};
@@ -34,13 +36,18 @@ pub(super) async fn recover(
     let names = disk.list(&folder).await.map_err(|e| Error::io("list", &folder, &e))?;
     // Zero-padded, so the order of names is the order of indexes.
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| index_of_name(name)).collect();
+    let vote = files::read(disk, &paths.vote()).await?;
+    let has_snapshot = has_snapshot(disk, paths).await?;
     if firsts.is_empty() {
+        // A log has a segment before there is anything to vote about.
+        if vote.is_some() || has_snapshot {
+            return Err(corrupted_whole(&folder, "has no segment, and the replica had a log"));
+        }
         let path = paths.segment(0);
         disk.create(&path).await.map_err(|e| Error::io("make", &path, &e))?;
         firsts.push(0);
     }
 
-    let vote = files::read(disk, &paths.vote()).await?;
     let mut dropped = read_dropped(disk, paths).await?;
     let mut segments: Vec<Segment> = Vec::new();
     let mut active = None;
@@ -93,6 +100,14 @@ pub(super) async fn recover(
     Ok(Recovered { state, active, dropped })
 }
 
+async fn has_snapshot(disk: &dyn Disk, paths: &Paths) -> Result<bool> {
+    match disk.list(&paths.snapshots()).await {
+        Ok(names) => Ok(names.iter().any(|name| index_of_name(name).is_some())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("list", &paths.snapshots(), &error)),
+    }
+}
+
 /// `committed.json` is written without sync, so it may be torn, and is believed
 /// only when it is whole. Without it the leader says soon what is committed.
 async fn read_hint(disk: &dyn Disk, paths: &Paths) -> Option<Bytes> {
@@ -113,7 +128,5 @@ async fn read_dropped(disk: &dyn Disk, paths: &Paths) -> Result<Option<DroppedTa
 }
 
 async fn write_dropped(disk: &dyn Disk, paths: &Paths, dropped: &DroppedTail) -> Result<()> {
-    let payload = serde_json::to_vec(dropped).expect("plain data serializes");
-    let line = record::encode(&payload);
-    Ok(files::replace(disk, &paths.dropped_tail(), line, Durability::Durable).await?)
+    Ok(files::replace(disk, &paths.dropped_tail(), dropped.encode(), Durability::Durable).await?)
 }

@@ -90,6 +90,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<Bytes>,
+    /// The entry up to which `committed` says so.
+    committed_index: u64,
     /// Whether `committed` is newer than its file.
     pub(super) committed_is_new: bool,
 }
@@ -108,6 +110,7 @@ impl State {
             generation: 0,
             vote: None,
             committed: None,
+            committed_index: 0,
             committed_is_new: false,
         }
     }
@@ -211,19 +214,29 @@ impl State {
             generation: self.generation + 1,
             vote: self.vote.take(),
             committed: self.committed.take(),
+            committed_index: self.committed_index,
             committed_is_new: self.committed_is_new,
             ..empty
         };
         removed
     }
 
-    pub(super) fn note_committed(&mut self, payload: Bytes) {
+    pub(super) fn note_committed(&mut self, index: u64, payload: Bytes) {
         self.committed = Some(payload);
+        self.committed_index = index;
         self.committed_is_new = true;
+    }
+
+    /// Whether there is a hint that has to be written, and waits for its entry.
+    pub(super) fn committed_waits(&self) -> bool {
+        self.committed_is_new && self.committed_index >= self.written()
     }
 
     /// The hint, if it has to be written.
     pub(super) fn new_committed(&mut self) -> Option<Bytes> {
+        if self.committed_waits() {
+            return None;
+        }
         std::mem::take(&mut self.committed_is_new).then(|| self.committed.clone()).flatten()
     }
 

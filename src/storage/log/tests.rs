@@ -38,7 +38,7 @@ async fn entries_votes_and_hints_are_there_after_a_restart() {
     );
     append(&log, 0..20).await.expect("durable");
     log.write_vote(Bytes::from("{\"term\":1}")).await.expect("durable");
-    log.note_committed(Bytes::from("17"));
+    log.note_committed(0, Bytes::from("17"));
     assert_entries(&log, 0..20).await;
     log.close().await.expect("closes");
     log.close().await.expect("closes again");
@@ -73,7 +73,7 @@ async fn dropping_every_handle_finishes_what_is_queued() {
     let (send, receive) = oneshot::channel();
     let lines = vec![encode(&entry(0)), encode(&entry(1))];
     log.append(0, lines, Box::new(move |result| send.send(result).expect("the test waits")));
-    log.note_committed("1".into());
+    log.note_committed(0, "1".into());
     drop(log);
     receive.await.expect("done is called").expect("durable");
     let unlocked = async {
@@ -175,8 +175,9 @@ async fn the_hint_reaches_the_disk_by_itself_and_not_for_every_note() {
     let folder = tempfile::tempdir().expect("a folder");
     let (log, _) = open_log(Host::real(), folder.path(), small_segments()).await.expect("opens");
     let path = folder.path().join("committed.json");
+    append(&log, 0..1).await.expect("durable");
     for number in 0..100 {
-        log.note_committed(number.to_string().into());
+        log.note_committed(0, number.to_string().into());
     }
     assert!(!path.exists(), "at most once a second");
     let written = async {
@@ -187,6 +188,22 @@ async fn the_hint_reaches_the_disk_by_itself_and_not_for_every_note() {
     tokio::time::timeout(Duration::from_secs(20), written).await.expect("written in the end");
     let line = std::fs::read(&path).expect("reads");
     assert_eq!(line, encode(&Bytes::from("99")));
+}
+
+#[tokio::test]
+async fn a_hint_is_not_on_the_disk_before_the_entry_that_it_speaks_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("committed.json");
+    let (log, _) = open_log(Host::real(), folder.path(), small_segments()).await.expect("opens");
+    append(&log, 0..3).await.expect("durable");
+    log.note_committed(3, "3".into());
+    log.close().await.expect("closes");
+    assert!(!path.exists(), "a log that ends below its hint counts as one that lost its end");
+    let (log, _) = open_log(Host::real(), folder.path(), small_segments()).await.expect("opens");
+    log.note_committed(3, "3".into());
+    append(&log, 3..4).await.expect("durable");
+    log.close().await.expect("closes");
+    assert_eq!(std::fs::read(&path).expect("reads"), encode(&Bytes::from("3")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::lock::LockShare;
 use super::state::Cut;
-use super::{AppendDone, FatalHandler, Shared, closed, encode};
+use super::{AppendDone, DroppedTail, FatalHandler, Shared, closed, encode};
 use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile};
 use crate::planted::{self, Bug};
@@ -57,6 +57,7 @@ pub(super) enum Deed {
     TruncateFrom(u64),
     PurgeThrough(u64),
     Reset(u64),
+    NoteDroppedTail(DroppedTail),
     SettleDroppedTail,
     Close,
 }
@@ -73,8 +74,8 @@ enum Step {
     Cut { segment: u64, length: u64 },
     /// Removes a file, durably.
     Remove(PathBuf),
-    /// Replaces the vote, durably.
-    Vote(Bytes),
+    /// Replaces a file, durably.
+    Replace(PathBuf, Bytes),
 }
 
 pub(super) struct Writer {
@@ -268,7 +269,8 @@ impl Writer {
         // The state changes first: nobody reads from a file that is going away.
         match deed {
             Deed::Vote(payload) => {
-                self.take(Step::Vote(encode(&payload))).await?;
+                let path = self.shared.paths.vote();
+                self.take(Step::Replace(path, encode(&payload))).await?;
                 self.shared.state.lock().vote = Some(payload);
             }
             Deed::TruncateFrom(index) => {
@@ -285,6 +287,10 @@ impl Writer {
                 let removed = self.shared.state.lock().reset(next);
                 self.remove_segments(removed).await?;
                 self.take(Step::Create(next)).await?;
+            }
+            Deed::NoteDroppedTail(tail) => {
+                let path = self.shared.paths.dropped_tail();
+                self.take(Step::Replace(path, tail.encode())).await?;
             }
             Deed::SettleDroppedTail => {
                 self.take(Step::Remove(self.shared.paths.dropped_tail())).await?;
@@ -358,8 +364,8 @@ impl Writer {
                 synced.map_err(|e| Failure::of_sync(&path, &e))
             }
             Step::Remove(path) => files::remove(disk, path).await,
-            Step::Vote(line) => {
-                files::replace(disk, &paths.vote(), line.clone(), Durability::Durable).await
+            Step::Replace(path, line) => {
+                files::replace(disk, path, line.clone(), Durability::Durable).await
             }
         }
     }
@@ -407,6 +413,9 @@ impl Writer {
     async fn write_committed(&mut self) {
         self.committed_due = None;
         self.committed_written = Some(Instant::now());
+        if self.shared.state.lock().committed_waits() {
+            self.committed_due = Some(Instant::now() + COMMITTED_INTERVAL_OFTEN);
+        }
         let hint = self.shared.state.lock().new_committed();
         let (Some(hint), None) = (hint, &self.failed) else { return };
         let path = self.shared.paths.committed();

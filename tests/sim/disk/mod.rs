@@ -2,16 +2,19 @@
 //!
 //! - [`image`]: files and names, and what of them is not durable.
 //! - [`crash`]: syncs, power cuts, rot.
+//! - [`loss`]: what had been synced is gone.
 //! - [`seam`]: the disk as a process meets it: every call takes time, and a
 //!   process may die before, within and after its effect.
 
 mod crash;
 mod image;
 mod locks_tests;
+mod loss;
 mod seam;
 mod tests;
 
 pub use image::Image;
+pub use loss::{Copy, LostEnd};
 pub use seam::SimDisk;
 
 use crate::random::Prng;

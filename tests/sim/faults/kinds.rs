@@ -69,6 +69,18 @@ pub enum Fault {
     /// Scene: one is killed and its folder emptied; the others stay whole
     /// until it has caught up.
     WipeOne,
+    /// Scene: one is killed and loses the end of its log, which it had synced. The
+    /// others stay whole until it has caught up.
+    LoseEnd,
+    /// Scene: one is killed and loses the end of its log, which leaves a trace;
+    /// another one is killed at about the time when it is back.
+    LoseEndAndKill,
+    /// Scene: one is killed and finds its folder as it was a while ago. The others
+    /// stay whole until it has caught up.
+    OldCopy,
+    /// Scene: one finds its folder as it was before it was started last, and another
+    /// one is killed at about the time when it is back.
+    OldCopyAndKill,
     /// Scene: two are killed, and the third at one of its next calls, when it
     /// is adopting them.
     KillWhileAdopting,

@@ -7,13 +7,18 @@
 
 use std::path::Path;
 
-use super::{Event, Fault, Nemesis, REFILL_MS};
+use super::{Event, Fault, Nemesis, REFILL_MS, Server};
+use crate::disk::LostEnd;
 use crate::random::Prng;
-use crate::world::World;
+use crate::world::{Machine, World};
 
 /// How long a server is alone in scenes that are about that: longer than it may
 /// take until writes go on.
 const ALONE_MS: (u64, u64) = (4_000, 8_000);
+
+/// How long one that has lost something is left in peace: longer than it takes to
+/// catch up, as a new incarnation if need be.
+const CATCH_UP_MS: u64 = 6_000;
 
 /// One step; servers by their place.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +40,12 @@ pub(super) enum Step {
     Unstall(usize),
     /// Kills a server and empties its folder.
     Wipe(usize),
+    /// Copies a server's folder.
+    Copy(usize),
+    /// Kills a server and puts its copied folder back.
+    PutBack(usize),
+    /// Kills a server and takes away the end of its log.
+    LoseEnd(usize, LostEnd),
     PowerCut,
     PowerOn,
     /// Nothing: time for the last steps to have their effects.
@@ -46,8 +57,14 @@ impl Step {
         use Step::*;
         match self {
             Kill(_) | KillAtCall(..) | Terminate(_) | Freeze(_) | Stall(..) | Wipe(_)
-            | PowerCut => true,
-            Resume(_) | Start(_) | StartAndKillHolder(..) | Unstall(_) | PowerOn | Rest => false,
+            | PutBack(_) | LoseEnd(..) | PowerCut => true,
+            Copy(_)
+            | Resume(_)
+            | Start(_)
+            | StartAndKillHolder(..)
+            | Unstall(_)
+            | PowerOn
+            | Rest => false,
         }
     }
 }
@@ -65,11 +82,23 @@ impl Fault {
                 | Fault::CrashStartOne
                 | Fault::FreezeTwo
                 | Fault::WipeOne
+                | Fault::LoseEnd
+                | Fault::LoseEndAndKill
+                | Fault::OldCopy
+                | Fault::OldCopyAndKill
                 | Fault::KillWhileAdopting
                 | Fault::ReturnWhileAdopting
                 | Fault::KillHolder
         )
     }
+}
+
+/// Another server is killed at about the time when a first one is back, and is back
+/// itself a while later.
+fn one_more(server: usize, returns_ms: u64, random: &mut Prng) -> [(u64, Step); 2] {
+    let killed_ms = returns_ms.saturating_sub(100) + random.between(0, 600);
+    let back_ms = killed_ms + random.between(100, 3_000);
+    [(killed_ms, Step::Kill(server)), (back_ms, Step::Start(server))]
 }
 
 /// The steps of a scene, with their milliseconds since its beginning. `[a, b, c]`
@@ -122,6 +151,32 @@ fn steps(fault: Fault, [a, b, c]: [usize; 3], random: &mut Prng) -> Vec<(u64, St
         Fault::WipeOne => {
             let returns = random.between(100, 4_000);
             steps.extend([(0, Wipe(a)), (returns, Start(a)), (returns + REFILL_MS, Rest)]);
+        }
+        Fault::LoseEnd => {
+            let kinds = [LostEnd::Torn, LostEnd::Clean, LostEnd::Emptied];
+            let returns = random.between(1, 2_000);
+            steps.extend([(0, LoseEnd(a, kinds[random.index(3)])), (returns, Start(a))]);
+            steps.push((returns + CATCH_UP_MS, Rest));
+        }
+        Fault::LoseEndAndKill => {
+            let returns = random.between(100, 2_000);
+            steps.extend([(0, LoseEnd(a, LostEnd::Torn)), (returns, Start(a))]);
+            steps.extend(one_more(b, returns, random));
+        }
+        Fault::OldCopy | Fault::OldCopyAndKill => {
+            steps.push((0, Copy(a)));
+            let mut end = random.between(200, 2_000);
+            // Only a copy from before a start can be told from its successor.
+            if fault == Fault::OldCopyAndKill || random.one_in(2) {
+                steps.extend([(end, Kill(a)), (end + 100, Start(a))]);
+                end += random.between(1_500, 3_000);
+            }
+            let returns = end + random.between(1, 1_000);
+            steps.extend([(end, PutBack(a)), (returns, Start(a))]);
+            match fault {
+                Fault::OldCopyAndKill => steps.extend(one_more(b, returns, random)),
+                _ => steps.push((returns + CATCH_UP_MS, Rest)),
+            }
         }
         Fault::KillWhileAdopting => {
             let call = KillAtCall(c, random.between(1, 600));
@@ -257,6 +312,32 @@ impl Nemesis {
                     let disk = &mut state.machines[machine.0].disk;
                     disk.remove_dir_all(&folder).expect("a server that runs has its folder");
                     disk.sync_dir(Path::new("/")).expect("it is always there");
+                });
+            }
+            Step::Copy(it) => {
+                let Server { machine, folder, .. } = server(it);
+                let copy = world.with(|state| state.machines[machine.0].disk.copy(&folder));
+                self.copies.insert(it, copy.expect("a server that runs has its folder"));
+            }
+            Step::PutBack(it) => {
+                let Server { program, machine, folder, .. } = server(it);
+                world.kill(program);
+                self.down.insert(it);
+                let copy = self.copies.remove(&it).expect("it was copied");
+                world.with(|state| {
+                    let disk = &mut state.machines[machine.0].disk;
+                    disk.put_back(&folder, &copy).expect("a server that ran has its folder");
+                    state.event(format_args!("nemesis: an old copy of {}", folder.display()));
+                });
+            }
+            Step::LoseEnd(it, what) => {
+                let Server { program, machine, folder, .. } = server(it);
+                world.kill(program);
+                self.down.insert(it);
+                world.with(|state| {
+                    let Machine { disk, random, .. } = &mut state.machines[machine.0];
+                    let lost = disk.lose_end(&folder.join("log"), what, random);
+                    state.event(format_args!("nemesis: {what:?}: {lost:?}"));
                 });
             }
             Step::PowerCut => {

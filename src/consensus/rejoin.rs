@@ -1,0 +1,427 @@
+//! What a node that comes back does about the end of its log, and what a leader
+//! does about a node that has lost it.
+//!
+//! A follower that acknowledged an entry is counted by its leader, for as long
+//! as the leader leads, and by everyone who argues that two majorities have a
+//! node in common. A disk that loses what it had synced breaks that: the log of
+//! a node that comes back ends below what it acknowledged. Raft has no answer
+//! to it, so this room has three rules.
+//!
+//! # A node that has lost the end of its log does not vote
+//! It knows by a trace: a record cut short at the end, a log that ends below what
+//! `committed.json` says, or a leader that has counted it further than its log
+//! goes. The trace is written down durably, and until it is settled the node
+//! neither asks for votes nor takes leadership when it is offered. It accepts
+//! and acknowledges entries as ever, as those are really there.
+//!
+//! Without its vote the other nodes elect among themselves, and a majority of
+//! them has everything that was committed with its acknowledgement: a commit
+//! needs a majority, an election without this node needs one as well, so they
+//! have a node in common that is not this one. So the log of any leader that
+//! this node follows has all that it had acknowledged. It is settled
+//! when its own log is as far as
+//!
+//! - the log of the leader that it follows, as that leader said after the loss;
+//! - or, where nobody leads, the logs of all other replicas. Then it has the
+//!   best of what is left. Until then it votes for candidates whose logs are
+//!   that far, or nobody could be elected when every node has lost something.
+//!
+//! "As far" compares the last log ids, term first, as elections do (Raft
+//! dissertation, section 3.6.1).
+//!
+//! # A node votes only when it has asked whether its log is whole
+//! A log that was cut between two records shows no trace. So a node that comes
+//! back with a log asks everyone first how far they are, and a leader says how
+//! far it has counted the asking node. It votes when the leader has answered,
+//! or a majority without one. A majority that does not include the leader may
+//! miss the loss: that are two faults, of which the first left no trace.
+//!
+//! # A leader appends only to a process that it has looked at
+//! The engine takes it for a bug of its own when a follower has less than was
+//! counted: it stops sending to that follower for ever, or panics in a debug
+//! build. It must be told before the first append that the follower may have
+//! gone back, once, for that one follower. So each process of a node draws a random
+//! number, its run. Whoever connects asks for it, together with the end of the
+//! log; a leader compares, has the engine count anew what is needed if the other
+//! abstains, and puts the run into every append. A process refuses appends that
+//! are meant for an earlier one. Older programs name no run, and are sent
+//! appends without one.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::contest::{Candidacy, is_majority};
+use super::log_store::LogStore;
+use super::types::LogId;
+use super::{Consensus, runtime};
+use crate::error::{Error, ErrorCode, Result};
+use crate::planted::{self, Bug};
+use crate::storage::DroppedTail;
+use crate::types::{NodeId, ReplicaId, Uuid};
+
+/// Between two looks at a loss that is not settled.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Between two questions to a peer that is loading, or that has to find out first
+/// that it has lost something.
+const PEER_RETRY: Duration = Duration::from_millis(10);
+
+/// How long an append waits until the process that it is for is known.
+const RUN_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// Whether a node may rely on the end of its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogEnd {
+    /// Nobody has said yet whether anything is missing.
+    Unchecked,
+    /// It is lost. Candidates whose logs are as far as `floor` may have the vote;
+    /// `None`: it is not known yet how far the others are.
+    Lost {
+        /// The last log id of the best log that is left.
+        floor: Option<LogId>,
+    },
+    /// Nothing is missing.
+    Whole,
+}
+
+/// Which processes run the peers' nodes, as far as they have been asked.
+/// `None`: an older program, which names no run.
+#[derive(Clone)]
+pub struct Runs(watch::Sender<BTreeMap<NodeId, Option<Uuid>>>);
+
+impl Default for Runs {
+    fn default() -> Self {
+        Runs(watch::Sender::new(BTreeMap::new()))
+    }
+}
+
+impl Runs {
+    /// The run of a node's process.
+    ///
+    /// # Errors
+    /// Why none is known after [`RUN_WAIT_MAX`].
+    pub async fn of(&self, node: NodeId) -> Result<Option<Uuid>> {
+        let mut runs = self.0.subscribe();
+        let known = timeout(RUN_WAIT_MAX, runs.wait_for(|runs| runs.contains_key(&node))).await;
+        match known {
+            Ok(Ok(runs)) => Ok(runs.get(&node).copied().flatten()),
+            // The sender is part of `self`.
+            Ok(Err(_)) | Err(_) => Err(Error::unavailable(format!(
+                "replica {} has not said how far its log goes",
+                node.replica()
+            ))),
+        }
+    }
+
+    /// Forgets a run, which is over; asks the process that runs the node now.
+    pub fn forget(&self, node: NodeId, run: Option<Uuid>) {
+        self.0
+            .send_if_modified(|runs| runs.get(&node) == Some(&run) && runs.remove(&node).is_some());
+    }
+
+    fn forget_replica(&self, replica: ReplicaId) {
+        self.0.send_if_modified(|runs| {
+            let before = runs.len();
+            runs.retain(|node, _| node.replica() != replica);
+            runs.len() != before
+        });
+    }
+
+    fn know(&self, node: NodeId, run: Option<Uuid>) {
+        self.0.send_if_modified(|runs| runs.insert(node, run) != Some(run));
+    }
+
+    fn has(&self, node: NodeId) -> bool {
+        self.0.borrow().contains_key(&node)
+    }
+
+    /// Resolves when nothing is known of a node.
+    async fn forgotten(&self, node: NodeId) {
+        let mut runs = self.0.subscribe();
+        // The sender is part of `self`, so this cannot fail.
+        drop(runs.wait_for(|runs| !runs.contains_key(&node)).await);
+    }
+}
+
+/// Refuses a directory whose vote is gone: it might be given a second time. Only the
+/// entry that founds a cluster is older than the first vote.
+///
+/// # Errors
+/// [`ErrorCode::Corrupted`].
+pub fn check_vote_is_there(store: &LogStore, has_snapshot: bool) -> Result<()> {
+    match store.log().read_vote() {
+        None if store.log().next() > 1 || has_snapshot => Err(Error::new(
+            ErrorCode::Corrupted,
+            "vote.json is missing, and the replica has a log: it may have been removed",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What a node knows of the end of its log when it starts. `lost_end`: there is a
+/// trace in its directory. An adopted one has a host beside it, which may have
+/// counted it.
+pub fn log_end_at_start(
+    node: NodeId,
+    store: &LogStore,
+    lost_end: bool,
+    host_node: Option<&Consensus>,
+) -> LogEnd {
+    let lost = LogEnd::Lost { floor: None };
+    let last = store.last_log_id();
+    if lost_end || store.ends_below_commit() {
+        return lost;
+    }
+    match host_node {
+        Some(host) => {
+            let replication = host.metrics().replication.unwrap_or_default();
+            let counted = replication.get(&node).copied().flatten();
+            if counted > last { lost } else { LogEnd::Whole }
+        }
+        // It has nothing that could have had an end.
+        None if last.is_none() && store.vote().is_none() => LogEnd::Whole,
+        None => LogEnd::Unchecked,
+    }
+}
+
+impl Consensus {
+    /// Whether the node has lost the end of its log and not made up for it.
+    pub fn abstains(&self) -> bool {
+        matches!(*self.0.log_end.borrow(), LogEnd::Lost { .. })
+    }
+
+    /// Whether nothing keeps the node from voting for anybody.
+    pub fn trusts_its_log(&self) -> bool {
+        *self.0.log_end.borrow() == LogEnd::Whole || planted::is(Bug::VoteWithoutLogEnd)
+    }
+
+    /// Lets the node ask for votes, once it may rely on its log.
+    pub fn enable_elections(&self) {
+        self.0.elections_wanted.store(true, Ordering::Release);
+        self.apply_elections();
+    }
+
+    pub(super) fn disable_elections(&self) {
+        self.0.elections_wanted.store(false, Ordering::Release);
+        self.apply_elections();
+    }
+
+    /// Whether the node may ask for votes.
+    pub fn elects(&self) -> bool {
+        self.0.elections_wanted.load(Ordering::Acquire) && self.trusts_its_log()
+    }
+
+    fn apply_elections(&self) {
+        self.0.raft.runtime_config().elect(self.elects());
+    }
+
+    fn set_log_end(&self, end: LogEnd) {
+        self.0.log_end.send_replace(end);
+        self.apply_elections();
+    }
+
+    /// Whether a candidate with that log may have the vote.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`] says why not.
+    pub(super) fn check_vote(&self, candidate: Option<LogId>) -> Result<()> {
+        match *self.0.log_end.borrow() {
+            _ if self.trusts_its_log() => Ok(()),
+            LogEnd::Whole => Ok(()),
+            LogEnd::Lost { floor: Some(floor) } if candidate >= Some(floor) => Ok(()),
+            LogEnd::Lost { .. } => Err(Error::unavailable(
+                "this replica lost the end of its log and does not vote until it has caught up",
+            )),
+            LogEnd::Unchecked => Err(Error::unavailable(
+                "this replica does not vote until the others have said how far their logs are",
+            )),
+        }
+    }
+
+    /// Whether an append is for this process, and not for an earlier one.
+    ///
+    /// # Errors
+    /// [`ErrorCode::WrongCluster`].
+    pub(super) fn check_run(&self, run: Option<Uuid>) -> Result<()> {
+        match run {
+            Some(run) if run != self.0.run => Err(Error::new(
+                ErrorCode::WrongCluster,
+                format!("replica {} has been started anew", self.0.node.replica()),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Settles whether the end of the log is there, now and whenever it turns
+    /// out later that it is not. Ends when consensus stops.
+    pub(super) async fn watch_log_end(self) {
+        let mut end = self.0.log_end.subscribe();
+        while end.wait_for(|end| *end != LogEnd::Whole).await.is_ok() {
+            if self.metrics().running_state.is_err() {
+                return;
+            }
+            if let Err(error) = self.look_at_log_end().await {
+                // The log has failed, which ends the node.
+                tracing::error!(%error, "whether the log is whole cannot be noted");
+                return;
+            }
+            if *end.borrow() != LogEnd::Whole {
+                sleep(LOOK_INTERVAL).await;
+            }
+        }
+    }
+
+    async fn look_at_log_end(&self) -> Result<()> {
+        let Some(own) = self.candidacy().await else { return Ok(()) };
+        let peers = self.0.links.iter().filter_map(|(_, pair)| pair.consensus.peer().ok()?.node());
+        let asked = join_all(peers.map(|node| self.ask_candidacy(node))).await;
+        let answers: Vec<Candidacy> = asked.into_iter().flatten().collect();
+        let leader =
+            answers.iter().find(|it| it.leads && it.vote.leader_id() >= own.vote.leader_id());
+        if let Some(leader) = leader {
+            self.note_loss_known_to(leader, own.last).await?;
+        }
+        let all_answered = answers.len() == self.0.links.iter().count();
+        let end = *self.0.log_end.borrow();
+        match end {
+            LogEnd::Whole => Ok(()),
+            LogEnd::Unchecked => {
+                let replicas = self.0.links.iter().count() + 1;
+                if leader.is_some() || is_majority(answers.len() + 1, replicas) {
+                    self.set_log_end(LogEnd::Whole);
+                }
+                Ok(())
+            }
+            LogEnd::Lost { .. } => {
+                let floor = match leader {
+                    Some(leader) => leader.last,
+                    None if all_answered => answers.iter().filter_map(|it| it.last).max(),
+                    None => return Ok(()),
+                };
+                if own.last >= floor {
+                    // Behind everything that was appended, so that is durable as well.
+                    self.0.store.log().settle_dropped_tail().await?;
+                    tracing::info!("the log is as far as it was; this replica votes again");
+                    self.set_log_end(LogEnd::Whole);
+                } else {
+                    self.set_log_end(LogEnd::Lost { floor });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that the end of the log is lost, if a leader has counted this node
+    /// further than its log goes.
+    async fn note_loss_known_to(&self, leader: &Candidacy, last: Option<LogId>) -> Result<()> {
+        let counted = leader.replicated.iter().find(|(node, _)| *node == self.0.node);
+        let Some((_, counted)) = counted.filter(|(_, counted)| Some(*counted) > last) else {
+            return Ok(());
+        };
+        if self.abstains() {
+            return Ok(());
+        }
+        let next = last.map_or(0, |last| last.index() + 1);
+        tracing::warn!(
+            from = next,
+            to = counted.index(),
+            "entries that this replica had acknowledged are gone from its log; it does not vote \
+             until it has them again"
+        );
+        self.set_log_end(LogEnd::Lost { floor: None });
+        let tail = DroppedTail { file: String::new(), index: counted.index(), bytes: 0 };
+        self.0.store.log().note_dropped_tail(tail).await
+    }
+
+    /// Looks at every process that runs a peer's node, as soon as it is reached,
+    /// and again when an append was refused. Ends when consensus stops.
+    pub(super) fn look_at_peers(&self) {
+        for (peer, _) in self.0.links.iter() {
+            runtime::spawn(&self.0.host, self.clone().look_at_peer(peer));
+        }
+    }
+
+    async fn look_at_peer(self, peer: ReplicaId) {
+        let Some(pair) = self.0.links.get(peer) else { return };
+        let mut changes = pair.consensus.watch();
+        loop {
+            if self.metrics().running_state.is_err() {
+                return;
+            }
+            let node = pair.consensus.peer().ok().and_then(|peer| peer.node());
+            let Some(node) = node else {
+                self.0.runs.forget_replica(peer);
+                changes.changed().await;
+                continue;
+            };
+            if !self.0.runs.has(node) && !self.look_at(node).await {
+                drop(timeout(PEER_RETRY, changes.changed()).await);
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = changes.changed() => self.0.runs.forget_replica(peer),
+                () = self.0.runs.forgotten(node) => {}
+            }
+        }
+    }
+
+    /// Asks a peer's process how far its log is. Returns whether appends may be
+    /// sent to it.
+    async fn look_at(&self, node: NodeId) -> bool {
+        let Some(theirs) = self.ask_candidacy(node).await else { return false };
+        let Some(own) = self.candidacy().await else { return false };
+        if theirs.leads && theirs.vote.leader_id() >= own.vote.leader_id() {
+            if let Err(error) = self.note_loss_known_to(&theirs, own.last).await {
+                tracing::error!(%error, "that the end of the log is lost was not written down");
+                return false;
+            }
+        }
+        if own.leads && !self.count_anew(&theirs).await {
+            return false;
+        }
+        self.0.runs.know(node, theirs.run);
+        true
+    }
+
+    /// On the leader: has the engine count a follower anew that has less than it
+    /// had acknowledged. `false`: it must not be sent anything yet.
+    async fn count_anew(&self, follower: &Candidacy) -> bool {
+        let replication = self.metrics().replication.unwrap_or_default();
+        let counted = replication.get(&follower.node).copied().flatten();
+        if counted <= follower.last {
+            return true;
+        }
+        if !follower.lost {
+            tracing::warn!(
+                replica = %follower.node.replica(),
+                "it has less in its log than it had acknowledged, and has not noticed yet"
+            );
+            return false;
+        }
+        let (raft, node) = (self.0.raft.clone(), follower.node);
+        let allowed = async move { raft.trigger().allow_next_revert(&node, true).await };
+        match runtime::scoped(&self.0.host, allowed).await {
+            Ok(Ok(())) => {
+                tracing::warn!(
+                    replica = %node.replica(),
+                    "it has lost the end of its log; sending it what is missing"
+                );
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "leads no more");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%error, "consensus has stopped");
+                false
+            }
+        }
+    }
+}
