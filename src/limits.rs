@@ -57,6 +57,11 @@ pub const BATCH_MAX_OPERATIONS: usize = 1_024;
 /// operation that is larger alone (its line is bounded by the protocol).
 pub const BATCH_MAX_BYTES: usize = 1024 * 1024;
 
+/// Most steps of applying one log entry, apart from a single operation that takes
+/// more alone: a few milliseconds, in which nobody reads. A full entry of messages
+/// to one account each stays below it. See `Action::steps`.
+pub const BATCH_MAX_STEPS: usize = 32 * 1024;
+
 /// Messages in one page of an inbox at most, whatever the client asked for.
 pub const PAGE_MAX_MESSAGES: usize = 1_000;
 
@@ -65,9 +70,10 @@ pub const PAGE_MAX_MESSAGES: usize = 1_000;
 /// [`SERVER_LINE_MAX_BYTES`].
 pub const PAGE_MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// Entries of a list that one query looks at, whatever it finds: a reader shares
-/// a lock with the writers, and this many take about a millisecond.
-pub const QUERY_SCAN_MAX: usize = 4_096;
+/// Steps that a query makes while it holds the lock that it shares with whoever
+/// applies the log. A step is about a quarter of a microsecond; see
+/// `chat/budget.rs`.
+pub const QUERY_STEPS_MAX: usize = 1_024;
 
 /// Fewest hexadecimal digits of a message id's beginning that a search takes.
 pub const ID_PREFIX_MIN_DIGITS: usize = 4;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Rooms in order: each may import those before it. `config`, `client` and
-/// everything after them are further restricted below.
+/// Rooms in order: each may import those before it. Some are further restricted
+/// by [`NARROW`].
 const ROOMS: &[&str] = &[
     "limits",
     "error",
@@ -128,6 +128,18 @@ fn only_consensus_names_the_engine() {
             assert!(!line.contains("openraft"), "{}: {line}", path.display());
         }
     }
+}
+
+#[test]
+fn the_state_is_read_through_a_bounded_look_only() {
+    let mut locked = Vec::new();
+    for path in sources(&root().join("src")) {
+        let text = read(&path);
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        locked.extend(code.filter(|line| line.contains("state.read()")).map(str::to_string));
+    }
+    // The one in `Machine::look`. Whoever needs the state asks there, in steps.
+    assert_eq!(locked.len(), 1, "{}", locked.join("\n"));
 }
 
 #[test]

@@ -13,6 +13,8 @@
 
 use std::sync::Arc;
 
+use super::meter;
+
 /// Most items of one chunk. Copying a shared chunk of messages costs about ten
 /// microseconds, and five million messages make 20,000 chunks.
 pub(super) const CHUNK_ITEMS: usize = 256;
@@ -98,6 +100,7 @@ impl<T: Item> Chunks<T> {
 
     /// Where a key is: number of the chunk and place in it.
     fn find(&self, key: u64) -> Option<(usize, usize)> {
+        meter::work(1);
         let chunk = self.chunks.partition_point(|chunk| chunk.first <= key).checked_sub(1)?;
         let Chunk { first, items, .. } = &self.chunks[chunk];
         // Keys ascend, so the item is at most this far from the first one, and
@@ -186,7 +189,7 @@ impl<T: Item> Chunks<T> {
 
     /// All items.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flat_map(|chunk| chunk.items.iter())
+        self.chunks.iter().flat_map(|chunk| chunk.items.iter()).inspect(|_| meter::work(1))
     }
 
     /// Runs of items with keys above `after`, and whether any of a run may be
@@ -201,6 +204,7 @@ impl<T: Item> Chunks<T> {
                 chunk.items.partition_point(|item| item.key() <= after)
             };
             let run = &chunk.items[skip..];
+            meter::work(1);
             (!run.is_empty()).then_some((run, chunk.flagged > 0))
         })
     }

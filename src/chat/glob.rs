@@ -33,14 +33,20 @@ impl Glob {
 
     /// Whether the whole name matches.
     pub fn matches(&self, name: &str) -> bool {
+        self.compare(name).0
+    }
+
+    /// Whether the whole name matches, and how many comparisons that took.
+    pub(super) fn compare(&self, name: &str) -> (bool, usize) {
         let Some(pattern) = &self.pattern else {
-            return false;
+            return (false, 0);
         };
-        let name = name.as_bytes();
+        let (name, mut comparisons) = (name.as_bytes(), 0);
         let (mut p, mut n) = (0, 0);
         // Behind the last star, and where in the name the star's run ends.
         let mut star: Option<(usize, usize)> = None;
         while n < name.len() {
+            comparisons += 1;
             match pattern.get(p) {
                 Some(b'*') => {
                     p += 1;
@@ -55,11 +61,11 @@ impl Glob {
                         *run_end += 1;
                         (p, n) = (*behind, *run_end);
                     }
-                    None => return false,
+                    None => return (false, comparisons),
                 },
             }
         }
-        pattern[p..].iter().all(|byte| *byte == b'*')
+        (pattern[p..].iter().all(|byte| *byte == b'*'), comparisons)
     }
 }
 

@@ -20,6 +20,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use super::meter;
 use crate::error::{Error, ErrorCode};
 use crate::types::deserialize_text;
 
@@ -108,6 +109,9 @@ pub(super) struct Encoder {
 /// Two blocks of SHA-256: all of most items, but for a message's text.
 const GATHERED_MAX: usize = 128;
 
+/// Bytes that are hashed in what `budget.rs` calls a step.
+const HASHED_PER_STEP: usize = 128;
+
 impl Encoder {
     pub(super) fn new(kind: Kind) -> Encoder {
         let encoder = Encoder { hasher: Sha256::new(), gathered: [0; GATHERED_MAX], length: 0 };
@@ -126,6 +130,7 @@ impl Encoder {
                 self.length += bytes.len();
             }
             None => {
+                meter::work((self.length + bytes.len()) / HASHED_PER_STEP);
                 self.hasher.update(&self.gathered[..self.length]);
                 self.length = 0;
                 self.hasher.update(bytes);
@@ -140,6 +145,7 @@ impl Encoder {
 
     /// The first 128 bits.
     pub(super) fn finish(mut self) -> u128 {
+        meter::work(1);
         self.hasher.update(&self.gathered[..self.length]);
         let digest: [u8; 32] = self.hasher.finalize().into();
         let (head, _) = digest.split_at(16);

@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeInclusive};
 
+use super::meter;
 use crate::types::Uuid;
 
 /// Most entries of a leaf: six kilobytes.
@@ -28,6 +29,11 @@ const LEAF_LOADED: usize = 212;
 /// By so many entries a full leaf grows. From 128, which is what a split leaves,
 /// 170, 212 and 254 fill the allocator's blocks.
 const LEAF_GROWTH: usize = 42;
+
+/// Entries of a leaf that are looked through, and that are sorted, in what
+/// [`super::budget`] calls a step.
+const SCANNED_PER_STEP: usize = 64;
+const SORTED_PER_STEP: usize = 16;
 
 /// An id and what it leads to.
 type Entry = (Uuid, u64);
@@ -47,6 +53,16 @@ struct Leaf {
     /// The last byte of the id of each entry.
     tags: Vec<u8>,
     entries: Vec<Entry>,
+}
+
+/// Part of what is in a range of ids.
+pub(super) struct Portion {
+    /// In the order of the ids.
+    pub(super) entries: Vec<Entry>,
+    /// Where the range goes on; `None` at its end.
+    pub(super) next: Option<Uuid>,
+    /// What it cost to look for them.
+    pub(super) steps: usize,
 }
 
 impl Default for Ids {
@@ -73,6 +89,7 @@ impl Ids {
     }
 
     pub(super) fn get(&self, id: &Uuid) -> Option<u64> {
+        meter::work(1);
         let (_, leaf) = self.leaves.range(..=id).next_back()?;
         leaf.place(id).map(|at| leaf.entries[at].1)
     }
@@ -109,16 +126,18 @@ impl Ids {
         Some(number)
     }
 
-    /// Entries with ids in a range, in their order.
-    pub(super) fn range(&self, ids: RangeInclusive<Uuid>) -> impl Iterator<Item = Entry> {
-        let (lowest, highest) = ids.into_inner();
-        let first = self.leaves.range(..=lowest).next_back();
-        let others = self.leaves.range((Bound::Excluded(lowest), Bound::Unbounded));
-        let leaves = first.into_iter().chain(others).map(|(_, leaf)| leaf);
-        leaves
-            .flat_map(Leaf::ascending)
-            .skip_while(move |entry| entry.0 < lowest)
-            .take_while(move |entry| entry.0 <= highest)
+    /// The first entries with ids in a range, in their order: those of one leaf.
+    pub(super) fn portion(&self, ids: RangeInclusive<Uuid>) -> Portion {
+        let leaf = self.leaves.range(..=ids.start()).next_back().map(|(_, leaf)| leaf);
+        let mut others = self.leaves.range((Bound::Excluded(*ids.start()), Bound::Unbounded));
+        let next = others.next().map(|(lowest, _)| *lowest).filter(|it| ids.contains(it));
+        let all = leaf.map_or(&[][..], |leaf| &leaf.entries);
+        let mut entries: Vec<Entry> =
+            all.iter().filter(|it| ids.contains(&it.0)).copied().collect();
+        entries.sort_unstable();
+        let steps = all.len() / SCANNED_PER_STEP + entries.len() / SORTED_PER_STEP;
+        meter::work(1 + steps);
+        Portion { entries, next, steps }
     }
 
     /// All entries, in the order of the ids.
@@ -237,7 +256,13 @@ mod tests {
             for (from, to) in [(0, 1), (3, 900), (7, 7), (1_999, 3)] {
                 let range = id(from).min(id(to))..=id(from).max(id(to));
                 let theirs = model.range(range.clone()).map(|(id, number)| (*id, *number));
-                prop_assert!(ids.range(range).eq(theirs));
+                let (mut ours, mut next) = (Vec::new(), Some(*range.start()));
+                while let Some(from) = next {
+                    let portion = ids.portion(from..=*range.end());
+                    ours.extend(portion.entries);
+                    next = portion.next;
+                }
+                prop_assert!(ours.into_iter().eq(theirs));
             }
             for key in model.keys() {
                 ids.remove(key);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::chunks::{Chunks, Item};
 use super::hash::{Encoder, Kind, StateHash};
+use super::meter::{self, NAMES_PER_STEP};
 use super::operation::{Outcome, SessionNumber};
 use super::restoring::{self, Staged};
 use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
@@ -57,7 +58,10 @@ impl Recipients {
     pub(super) fn names(&self) -> Names {
         match &self.alone {
             Some(name) => name.clone(),
-            None => self.labels.iter().map(|label| label.name.clone()).collect(),
+            None => {
+                meter::work(self.labels.len() / NAMES_PER_STEP);
+                self.labels.iter().map(|label| label.name.clone()).collect()
+            }
         }
     }
 }

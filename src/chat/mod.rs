@@ -24,8 +24,10 @@
 //!   names as they were; a later owner of a name sees nothing of the former one.
 //! - **No entry takes long.** Work that could be large (emptying a deleted
 //!   account's lists, ending expired sessions) is spread over the entries that
-//!   follow, the same portion on every replica. Queries look at a bounded
-//!   number of entries and tell where to go on.
+//!   follow, the same portion on every replica.
+//! - **No question takes long.** The state is seen through a [`Look`] only, which
+//!   makes a bounded number of steps; what is longer goes on in another one.
+//!   (`budget.rs`)
 //! - **A snapshot stops nobody.** [`State::view`] copies a pointer for every 256
 //!   items; writing its lines happens elsewhere, later. (`chunks.rs`)
 //! - **A backup comes back whole or not at all**, into a state that was never
@@ -39,6 +41,7 @@
 //!
 //! [`ErrorCode::Corrupted`]: crate::error::ErrorCode::Corrupted
 
+mod budget;
 mod chunks;
 mod effects;
 mod glob;
@@ -48,16 +51,19 @@ mod ids;
 mod items;
 mod lines;
 mod mail;
+pub(crate) mod meter;
 mod operation;
 mod query;
 mod restore;
 mod restoring;
+mod search;
 mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
 mod window;
 
+pub use budget::{Look, Step};
 pub use effects::Effects;
 pub use glob::Glob;
 pub use hash::StateHash;
@@ -65,5 +71,6 @@ pub use operation::{Action, Batch, Operation, Outcome, SessionNumber};
 pub use query::{AccountView, Counts, Page, SessionView};
 pub use restore::{ParsedLine, Restore};
 pub use restoring::RestoreStep;
+pub use search::{IdSearch, NameSearch};
 pub use snapshot::View;
 pub use state::State;

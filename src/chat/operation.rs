@@ -97,6 +97,40 @@ pub enum Action {
     Restore(RestoreStep),
 }
 
+impl Batch {
+    /// About how many steps applying it takes; see [`Action::steps`].
+    pub fn steps(&self) -> usize {
+        self.operations.iter().map(|operation| operation.action.steps()).sum()
+    }
+}
+
+impl Action {
+    /// About how many steps applying it takes at most, in the unit of
+    /// [`QUERY_STEPS_MAX`](crate::limits::QUERY_STEPS_MAX): it is applied in one
+    /// piece, under the lock that all readers wait for. Bounded for every action,
+    /// as the numbers of recipients, of ids and of bytes are.
+    pub fn steps(&self) -> usize {
+        /// Of every action: who asks, whether it was done before, remembering it.
+        const BASE: usize = 16;
+        BASE + match self {
+            Action::Send { to, text, .. } => 8 * to.len() + text.len() / 64,
+            Action::MarkRead { seqs, .. } => 6 * seqs.len(),
+            Action::Delete { ids, .. } => 24 * ids.len(),
+            // Each may hold hundreds of items.
+            Action::Restore(RestoreStep::Lines { lines, .. }) => {
+                lines.iter().map(|line| 8 + line.len() / 16).sum()
+            }
+            // Up to sixty-four sessions.
+            Action::DeleteAccount { .. } => 512,
+            Action::Register { .. }
+            | Action::OpenSession { .. }
+            | Action::CloseSession { .. }
+            | Action::AllocateIncarnation { .. }
+            | Action::Restore(_) => 8,
+        }
+    }
+}
+
 /// What became of an operation. Kept with its id, so that the same id gets the
 /// same answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,18 +1,16 @@
-//! Questions to the state. All are quick: they run under the lock that writers
-//! need, so each looks at a bounded number of entries.
+//! Questions to the state: look-ups, and pages of messages. They run under the
+//! lock that writers need, within a [`Budget`].
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::chunks::Item;
-use super::glob::Glob;
 use super::items::{Account, InboxEntry, Message, SentEntry};
+use super::meter::NAMES_PER_STEP;
 use super::operation::SessionNumber;
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{ID_PREFIX_MIN_DIGITS, QUERY_SCAN_MAX};
 use crate::protocol::client::{self, InboxQuery, Which};
 use crate::types::{AccountName, Digest, Names, Timestamp, Uuid};
 
@@ -55,10 +53,12 @@ impl fmt::Debug for AccountView {
 pub struct Page {
     /// In ascending `seq`.
     pub messages: Vec<client::Message>,
-    /// Whether there may be more after [`Page::scanned_to`]. `false` is
-    /// certain. `true` on a full page is certain as well, unless the search for
-    /// the next match came to the bound of what one call looks at.
+    /// Whether there is more after [`Page::scanned_to`]; only perhaps if the
+    /// page is [`Page::interrupted`].
     pub more: bool,
+    /// Whether it ends here because the look did, and not because it is full or
+    /// nothing is left.
+    pub interrupted: bool,
     /// Everything up to this `seq` was looked at: the `after` with which to go
     /// on. When nothing is left, the end of the total order as of now.
     pub scanned_to: u64,
@@ -90,13 +90,17 @@ impl State {
     /// # Errors
     /// [`ErrorCode::SessionExpired`]: it expired, or it is unknown, hence
     /// logged out, pushed out by newer ones, or gone with its account.
-    pub fn session(&self, token_hash: &Digest, now: Timestamp) -> Result<SessionView> {
+    pub(super) fn session(&self, token_hash: &Digest, now: Timestamp) -> Result<SessionView> {
         let number = self.tokens.get(token_hash).ok_or_else(|| ended("has ended"))?;
         self.session_by_number(*number, now)
     }
 
     /// The session of a number. Errors as [`State::session`].
-    pub fn session_by_number(&self, number: SessionNumber, now: Timestamp) -> Result<SessionView> {
+    pub(super) fn session_by_number(
+        &self,
+        number: SessionNumber,
+        now: Timestamp,
+    ) -> Result<SessionView> {
         let session = self.data.sessions.get(number).ok_or_else(|| ended("has ended"))?;
         if session.expires <= now {
             return Err(ended(&format!("expired on {}", session.expires)));
@@ -111,59 +115,28 @@ impl State {
     }
 
     /// The account that has a name, in any case.
-    pub fn account_by_name(&self, name: &AccountName) -> Option<AccountView> {
+    pub(super) fn account_by_name(&self, name: &AccountName) -> Option<AccountView> {
         let label = self.names.get(name.folded().as_str())?;
         self.data.accounts.get(label.number).map(|account| view_of(account))
     }
 
     /// The account of an identity.
-    pub fn account(&self, account: Uuid) -> Option<AccountView> {
+    pub(super) fn account(&self, account: Uuid) -> Option<AccountView> {
         self.find_account(account).map(view_of)
     }
 
-    fn find_account(&self, account: Uuid) -> Option<&Account> {
+    pub(super) fn find_account(&self, account: Uuid) -> Option<&Account> {
         self.data.accounts.get(*self.numbers.get(&account)?).map(Arc::as_ref)
     }
 
-    /// Names that match, in the order of their lower case, at most `limit` of
-    /// those after `after`, and whether there are more. A pattern that begins
-    /// with a letter looks only at names that begin so; one that begins with a
-    /// wild card looks at all.
-    pub fn accounts(
-        &self,
-        glob: Option<&Glob>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> (Vec<AccountName>, bool) {
-        let prefix = glob.map_or("", Glob::literal_prefix);
-        let after = after.map(str::to_ascii_lowercase);
-        let start = match &after {
-            Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
-            _ => Bound::Included(prefix),
-        };
-        let mut names: Vec<AccountName> = self
-            .names
-            .range::<str, _>((start, Bound::Unbounded))
-            .take_while(|(folded, _)| folded.starts_with(prefix))
-            .filter(|(folded, _)| glob.is_none_or(|glob| glob.matches(folded)))
-            .map(|(_, label)| label.name.clone())
-            .take(limit.saturating_add(1))
-            .collect();
-        let more = names.len() > limit;
-        names.truncate(limit);
-        (names, more)
-    }
-
-    /// Messages of an account that match, oldest first: at most `limit`, and
-    /// at most `max_text_bytes` of texts unless the first alone is longer.
-    /// [`InboxQuery::limit`] is for the caller to turn into `limit`: a follow
-    /// ignores it. An account that is gone has none.
-    pub fn messages(
+    /// See [`Look::messages`](super::Look::messages).
+    pub(super) fn messages(
         &self,
         account: Uuid,
         query: &InboxQuery,
         limit: usize,
         max_text_bytes: usize,
+        budget: &mut Budget,
     ) -> Page {
         let after = query.after.unwrap_or(0);
         let Some(account) = self.find_account(account) else {
@@ -174,7 +147,7 @@ impl State {
             query,
             limit,
             text_bytes_left: max_text_bytes,
-            entries_left: QUERY_SCAN_MAX,
+            budget,
             page: Page { scanned_to: after, ..Page::default() },
         };
         let cut = match query.which {
@@ -193,56 +166,10 @@ impl State {
         page
     }
 
-    /// At most two ids of messages in the account's inbox that begin so; two
-    /// mean that the beginning is ambiguous. Hyphens and case do not matter.
-    ///
-    /// # Errors
-    /// [`ErrorCode::InvalidRequest`]: fewer than four hexadecimal digits, more
-    /// than 32, or something else among them.
-    pub fn find(&self, account: Uuid, prefix: &str) -> Result<Vec<Uuid>> {
-        let (lowest, highest) = prefix_range(prefix)?;
-        let Some(account) = self.find_account(account) else {
-            return Ok(Vec::new());
-        };
-        // Ids are made by clients, so anyone may have made a million that begin
-        // alike. When those outnumber this inbox, looking through the inbox is
-        // less work; either way it is at most twice the inbox.
-        let patience = account.inbox.len() + 1;
-        let mut found = Vec::new();
-        for (tried, (id, seq)) in self.message_ids.range(lowest..=highest).enumerate() {
-            if tried == patience {
-                return Ok(self.find_in_inbox(account, lowest, highest));
-            }
-            if account.inbox.get(seq).is_some() {
-                found.push(id);
-                if found.len() == 2 {
-                    break;
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    fn find_in_inbox(&self, account: &Account, lowest: Uuid, highest: Uuid) -> Vec<Uuid> {
-        let mut found = BTreeSet::new();
-        for entry in account.inbox.iter() {
-            if let Some(message) = self.data.messages.get(entry.seq())
-                && (lowest..=highest).contains(&message.id)
-            {
-                // The lowest two, which the other way of searching finds as well.
-                found.insert(message.id);
-                if found.len() > 2 {
-                    found.pop_last();
-                }
-            }
-        }
-        found.into_iter().collect()
-    }
-
     /// To whom a message went. A message to a thousand accounts that follow is
     /// asked for a thousand times within a moment, so its list is kept until
     /// another such message is asked for.
-    fn names_of(&self, message: &Message) -> Names {
+    fn names_of(&self, message: &Message, budget: &mut Budget) -> Names {
         if message.to.labels.len() == 1 {
             return message.to.names();
         }
@@ -250,6 +177,7 @@ impl State {
         match &*listed {
             Some((seq, names)) if *seq == message.seq => names.clone(),
             _ => {
+                budget.spend(message.to.labels.len() / NAMES_PER_STEP);
                 let names = message.to.names();
                 *listed = Some((message.seq, names.clone()));
                 names
@@ -282,38 +210,13 @@ fn view_of(account: &Account) -> AccountView {
     }
 }
 
-/// The lowest and the highest id that begin so.
-fn prefix_range(prefix: &str) -> Result<(Uuid, Uuid)> {
-    let wrong = |why: String| Error::new(ErrorCode::InvalidRequest, why);
-    let (mut bits, mut digits) = (0u128, 0usize);
-    for c in prefix.chars().filter(|c| *c != '-') {
-        let digit = c.to_digit(16).ok_or_else(|| {
-            wrong(format!("{prefix:?} is no beginning of an id: {c:?} is no hexadecimal digit"))
-        })?;
-        digits += 1;
-        if digits > 32 {
-            return Err(wrong("an id has 32 hexadecimal digits, and this is longer".to_string()));
-        }
-        bits = bits << 4 | u128::from(digit);
-    }
-    if digits < ID_PREFIX_MIN_DIGITS {
-        return Err(wrong(format!(
-            "{prefix:?} is too short: at least {ID_PREFIX_MIN_DIGITS} digits of an id are needed"
-        )));
-    }
-    let free = 128 - 4 * digits as u32;
-    let lowest = bits << free;
-    let highest = lowest | u128::MAX.checked_shr(4 * digits as u32).unwrap_or(0);
-    Ok((Uuid::from_u128(lowest), Uuid::from_u128(highest)))
-}
-
 /// One pass over a list.
 struct Scan<'a> {
     state: &'a State,
     query: &'a InboxQuery,
     limit: usize,
     text_bytes_left: usize,
-    entries_left: usize,
+    budget: &'a mut Budget,
     page: Page,
 }
 
@@ -329,15 +232,18 @@ impl<'a> Scan<'a> {
             // A million read messages are passed over 256 at a time, which
             // costs no more than looking at one of them.
             if unread_only && !any_unread {
-                if self.is_used_up() {
+                if !self.goes_on() {
                     return true;
                 }
                 self.page.scanned_to = run.last().map_or(self.page.scanned_to, Item::key);
                 continue;
             }
             for entry in run {
+                if !self.goes_on() {
+                    return true;
+                }
                 let (seq, read) = seq_and_read(entry);
-                if self.is_used_up() || !self.take(seq, read) {
+                if !self.take(seq, read) {
                     return true;
                 }
                 self.page.scanned_to = seq;
@@ -346,12 +252,10 @@ impl<'a> Scan<'a> {
         false
     }
 
-    fn is_used_up(&mut self) -> bool {
-        self.entries_left = match self.entries_left.checked_sub(1) {
-            Some(left) => left,
-            None => return true,
-        };
-        false
+    fn goes_on(&mut self) -> bool {
+        self.page.interrupted = !self.budget.lasts();
+        self.budget.spend(1);
+        !self.page.interrupted
     }
 
     /// Takes a message into the page if it matches. `false`: it matches, and
@@ -372,10 +276,11 @@ impl<'a> Scan<'a> {
             return false;
         }
         self.text_bytes_left = self.text_bytes_left.saturating_sub(message.text.len());
+        let to = self.state.names_of(message, self.budget);
         self.page.messages.push(client::Message {
             id: message.id,
             from: message.from.name.clone(),
-            to: self.state.names_of(message),
+            to,
             text: message.text.to_string(),
             at: message.at.into(),
             seq,

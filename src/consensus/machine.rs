@@ -1,9 +1,9 @@
 //! The state machine as openraft wants it: the chat state, in memory, with its
 //! place in the log and its snapshots.
 //!
-//! The state is guarded by a lock that is held for one entry at a time and
-//! never across an await. A snapshot is built from an immutable view that is
-//! taken in microseconds, by a worker, while writes go on.
+//! The state is guarded by a lock that is held for one entry or one [`Look`] at a
+//! time and never across an await. A snapshot is built from an immutable view
+//! that is taken in microseconds, by a worker, while writes go on.
 
 mod loading;
 #[cfg(feature = "planted-bugs")]
@@ -24,9 +24,10 @@ use super::faults::Faults;
 use super::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
 };
-use crate::chat::{Effects, State, View};
+use crate::chat::{Effects, Look, State, View};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
+use crate::limits::QUERY_STEPS_MAX;
 use crate::storage::{SnapshotReader, SnapshotWriter, Snapshots};
 use crate::types::Uuid;
 
@@ -130,10 +131,19 @@ impl Machine {
 
     /// Forgets everything: the directory that the state came from was set aside.
     pub fn reset(&self) {
-        let mut state = self.0.state.write().expect("the state machine does not panic");
-        *state = State::new(self.0.window);
-        *self.0.position.lock().expect("no panic while held") = Position::default();
-        self.0.applied.send_replace(0);
+        let replaced = {
+            let mut state = self.0.state.write().expect("the state machine does not panic");
+            *self.0.position.lock().expect("no panic while held") = Position::default();
+            self.0.applied.send_replace(0);
+            std::mem::replace(&mut *state, State::new(self.0.window))
+        };
+        self.free(replaced);
+    }
+
+    /// Frees a state where nobody waits for it: a million messages take half a
+    /// second.
+    fn free(&self, state: State) {
+        self.0.host.workers.spawn("state-drop", Box::pin(async move { drop(state) }));
     }
 
     /// Where snapshots are kept, once the directory is open.
@@ -159,9 +169,10 @@ impl Machine {
             .ok_or_else(|| Error::unavailable("this replica is stopping"))
     }
 
-    /// Runs a quick query on the state.
-    pub fn read<T>(&self, query: impl FnOnce(&State) -> T) -> T {
-        query(&self.0.state.read().expect("the state machine does not panic"))
+    /// Lets a question look at the state, with the lock held: the only way to
+    /// read it. `applied` and the position change only under the same lock.
+    pub fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
+        self.0.state.read().expect("the state machine does not panic").look(question)
     }
 
     /// The index of the last entry that the state contains.
@@ -171,17 +182,14 @@ impl Machine {
 
     /// State fingerprint and the index to which it belongs, taken together.
     pub fn fingerprint(&self) -> (u64, Option<String>) {
-        let state = self.0.state.read().expect("the state machine does not panic");
-        // `applied` changes only under the write lock.
-        (*self.0.applied.borrow(), (!self.0.adopted).then(|| state.hash().to_string()))
+        let (applied, hash) = self.look(|look| (self.applied_index(), look.hash()));
+        (applied, (!self.0.adopted).then(|| hash.to_string()))
     }
 
     /// The state as it is now, for reading at leisure, and the index of the last
     /// entry that it contains.
     pub fn view(&self) -> (u64, View) {
-        let state = self.0.state.read().expect("the state machine does not panic");
-        // `applied` changes only under the write lock.
-        (*self.0.applied.borrow(), state.view())
+        self.look(|look| (self.applied_index(), look.view()))
     }
 
     /// Resolves once the state contains the entry at `index`.
@@ -216,6 +224,16 @@ impl Machine {
                     watcher.send_modify(|count| *count += 1);
                 }
             }
+        }
+    }
+
+    /// Whether applying an entry takes so long that others should run after it.
+    fn takes_long(&self, entry: &Entry) -> bool {
+        match &entry.payload {
+            EntryPayload::Normal(proposal) if !self.0.adopted => {
+                proposal.batch().is_ok_and(|batch| batch.steps() > 4 * QUERY_STEPS_MAX)
+            }
+            EntryPayload::Normal(_) | EntryPayload::Blank | EntryPayload::Membership(_) => false,
         }
     }
 
@@ -289,8 +307,7 @@ impl Machine {
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
             replaced
         };
-        // A million messages take half a second to free.
-        self.0.host.workers.spawn("state-drop", Box::pin(async move { drop(replaced) }));
+        self.free(replaced);
         // Everybody may have got something.
         for watcher in self.0.watchers.lock().expect("no panic while held").values() {
             watcher.send_modify(|count| *count += 1);
@@ -322,18 +339,26 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
+            let long = self.takes_long(&entry);
             let outcomes = self.replay(entry).map_err(|error| self.0.faults.note(error))?;
             if let Some(responder) = responder {
                 responder.send(outcomes);
+            }
+            if long {
+                // Readers that waited for the lock have their turn, and whatever
+                // else waits for this thread.
+                tokio::task::yield_now().await;
             }
         }
         Ok(())
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        let state = self.0.state.read().expect("the state machine does not panic");
-        let position = self.0.position.lock().expect("no panic while held").clone();
-        Builder { machine: self.clone(), view: Some(state.view()), position }
+        let (view, position) = self.look(|look| {
+            let position = self.0.position.lock().expect("no panic while held").clone();
+            (look.view(), position)
+        });
+        Builder { machine: self.clone(), view: Some(view), position }
     }
 
     async fn install_snapshot(

@@ -46,7 +46,7 @@ impl Inner {
         }
         let cluster = self.credentials.introduction().cluster;
         let cluster = cluster.ok_or_else(|| Error::unavailable("there is no cluster yet"))?;
-        self.machine.read(|state| state.usable())?;
+        self.machine.look(|look| look.usable())?;
         let (index, view) = self.machine.view();
         let (tell, told) = oneshot::channel();
         let (send, receive) = mpsc::channel(PARTS_AHEAD);

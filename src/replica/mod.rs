@@ -60,7 +60,7 @@ pub use self::given::{Ahead, Opened, ProcessInfo, ReplicaConfig};
 
 use self::line::Line;
 use self::service::MemberService;
-use crate::chat::{Operation, State};
+use crate::chat::{Look, Operation};
 use crate::consensus::{self, Consensus, Links, Machine, Pair};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
@@ -300,10 +300,10 @@ impl Replica {
         }
     }
 
-    /// Runs a quick query on the state. While the replica starts, the state is
+    /// Lets a question look at the state. While the replica starts, the state is
     /// empty or old; [`Replica::confirm`] tells.
-    pub fn read<T>(&self, query: impl FnOnce(&State) -> T) -> T {
-        self.0.machine.read(query)
+    pub fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
+        self.0.machine.look(question)
     }
 
     /// A number that changes whenever something is delivered to the account or

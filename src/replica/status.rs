@@ -62,7 +62,7 @@ impl Replica {
                 } else if leader.is_none() || (leader == Some(own.id) && !node.confirmed) {
                     notice = Some(consensus.absence());
                 } else if leader == Some(own.id)
-                    && let Some(lines) = self.read(|state| state.restored_lines())
+                    && let Some(lines) = self.look(|look| look.restored_lines())
                 {
                     notice = Some(format!(
                         "a backup is being restored, {lines} lines so far; until its end nobody \

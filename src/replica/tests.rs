@@ -1,7 +1,8 @@
 //! Replicas over the real host: founding, failover, a wiped disk.
 
+mod backup;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -19,14 +20,35 @@ use crate::types::{AccountName, Address, Digest, Timestamp};
 /// Longer than anything here may take on a loaded machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// The real host, whose log writers stand still while `held`.
-fn host_with_a_disk_that_hangs(held: &Arc<AtomicBool>) -> Host {
-    struct Held(Arc<dyn crate::host::Workers>, Arc<AtomicBool>);
+/// Whether the disk hangs, and who waits for it.
+#[derive(Default)]
+struct Hanging(std::sync::Mutex<(bool, Option<std::task::Waker>)>);
+
+impl Hanging {
+    fn hang(&self) {
+        self.0.lock().expect("no panic while held").0 = true;
+    }
+
+    fn go_on(&self) {
+        let (_, waiting) = std::mem::take(&mut *self.0.lock().expect("no panic while held"));
+        waiting.inspect(std::task::Waker::wake_by_ref);
+    }
+
+    fn holds(&self, context: &std::task::Context<'_>) -> bool {
+        let (hangs, waiting) = &mut *self.0.lock().expect("no panic while held");
+        *waiting = hangs.then(|| context.waker().clone());
+        *hangs
+    }
+}
+
+/// The real host, whose log writers stand still while the disk hangs.
+fn host_with_a_disk_that_hangs(hanging: &Arc<Hanging>) -> Host {
+    struct Held(Arc<dyn crate::host::Workers>, Arc<Hanging>);
     impl crate::host::Workers for Held {
         fn spawn(&self, name: &str, mut job: crate::host::BoxFuture<'static, ()>) {
-            let held = (name == "log-writer").then(|| self.1.clone());
+            let hanging = (name == "log-writer").then(|| self.1.clone());
             let job = std::future::poll_fn(move |context| {
-                match held.as_ref().is_some_and(|held| held.load(Ordering::SeqCst)) {
+                match hanging.as_ref().is_some_and(|hanging| hanging.holds(context)) {
                     true => std::task::Poll::Pending,
                     false => job.as_mut().poll(context),
                 }
@@ -38,7 +60,7 @@ fn host_with_a_disk_that_hangs(held: &Arc<AtomicBool>) -> Host {
         }
     }
     let host = Host::real();
-    Host { workers: Arc::new(Held(host.workers.clone(), held.clone())), ..host }
+    Host { workers: Arc::new(Held(host.workers.clone(), hanging.clone())), ..host }
 }
 
 struct Cluster {
@@ -205,7 +227,7 @@ fn register(name: &str) -> Operation {
 async fn knows(replica: &Replica, name: &str) -> bool {
     replica.confirm(Instant::now() + LONG).await.expect("confirmed");
     let name = AccountName::new(name).expect("a name");
-    replica.read(|state| state.account_by_name(&name).is_some())
+    replica.look(|look| look.account_by_name(&name).is_some())
 }
 
 fn entries(folder: &Path) -> Vec<String> {
@@ -224,6 +246,13 @@ async fn three_empty_replicas_found_a_cluster_that_survives_its_leader() {
         cluster.start(id).await;
     }
     let leader = cluster.leader().await;
+    let knows_another = |id| {
+        move |it: &crate::protocol::client::ServerStatus| {
+            it.leader.is_some_and(|leader| leader != ReplicaId(id)) && !it.writable
+        }
+    };
+    let follower = leader % 3 + 1;
+    cluster.until(follower, knows_another(follower)).await;
     // Through every replica, followers forward.
     for id in 1..=3 {
         let applied = cluster.add(id, &format!("before-{id}")).await;
@@ -446,15 +475,15 @@ async fn a_damaged_directory_never_founds_a_cluster_in_the_place_of_the_old_one(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_whose_consensus_is_stuck_says_so() {
-    let held = Arc::new(AtomicBool::new(false));
+    let disk = Arc::<Hanging>::default();
     let mut cluster = Cluster::new().await;
     for id in 1..=2 {
         cluster.start(id).await;
     }
-    cluster.start_on(3, host_with_a_disk_that_hangs(&held)).await;
+    cluster.start_on(3, host_with_a_disk_that_hangs(&disk)).await;
     cluster.leader().await;
     cluster.until(3, |status| status.hosted[0].applied > 0).await;
-    held.store(true, Ordering::SeqCst);
+    disk.hang();
     // Whoever is asked for a vote, or asks for one, must write it down first.
     for id in [1, 2] {
         cluster.stop(id).await;

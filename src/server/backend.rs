@@ -8,7 +8,7 @@ use tokio::io::BufReader;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::chat::{Operation, State};
+use crate::chat::{Look, Operation};
 use crate::error::Result;
 use crate::host::{BoxFuture, Stream};
 use crate::protocol::client::ServerStatus;
@@ -34,8 +34,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Applied>>;
     /// Waits until the local state contains every write acknowledged so far.
     fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>>;
-    /// Runs a quick query on the local state, once.
-    fn query(&self, query: &mut dyn FnMut(&State));
+    /// Lets a question look at the local state, once.
+    fn question(&self, question: &mut dyn FnMut(&mut Look<'_>));
     /// Changes whenever something happens to an account.
     fn watch(&self, account: Uuid) -> watch::Receiver<u64>;
     /// What this server knows of itself and the cluster.
@@ -54,11 +54,11 @@ pub(super) trait Backend: Send + Sync + 'static {
 }
 
 impl dyn Backend {
-    /// Runs a quick query on the local state.
-    pub(super) fn read<T>(&self, query: impl FnOnce(&State) -> T) -> T {
-        let (mut query, mut answer) = (Some(query), None);
-        self.query(&mut |state| answer = query.take().map(|query| query(state)));
-        answer.expect("a backend runs a query once")
+    /// Lets a question look at the local state.
+    pub(super) fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
+        let (mut question, mut answer) = (Some(question), None);
+        self.question(&mut |look| answer = question.take().map(|question| question(look)));
+        answer.expect("a backend asks a question once")
     }
 }
 
@@ -84,8 +84,8 @@ impl Backend for Hosting {
         let replica = self.home().clone();
         Box::pin(async move { replica.confirm(deadline).await })
     }
-    fn query(&self, query: &mut dyn FnMut(&State)) {
-        self.home().read(query);
+    fn question(&self, question: &mut dyn FnMut(&mut Look<'_>)) {
+        self.home().look(question);
     }
     fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
         self.home().watch(account)

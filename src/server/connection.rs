@@ -74,6 +74,8 @@ pub(super) struct Connection {
     /// Of the line that was taken last.
     pub(super) line_bytes: usize,
     share: Share,
+    /// See [`super::reads`].
+    pub(super) long_reads: Arc<tokio::sync::Mutex<()>>,
     follows: FuturesUnordered<BoxFuture<'static, (u64, Option<Error>)>>,
     following: BTreeMap<u64, AbortHandle>,
     /// Whether a request is in progress that the next ones wait for.
@@ -121,6 +123,7 @@ pub(super) async fn serve(
         pending_bytes: 0,
         line_bytes: 0,
         share: Share::new(memory),
+        long_reads: Arc::default(),
         follows: FuturesUnordered::new(),
         following: BTreeMap::new(),
         barrier: false,

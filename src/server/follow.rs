@@ -22,7 +22,7 @@ use super::Shared;
 use super::backend::Backend;
 use super::outgoing::Outgoing;
 use super::sessions::still_bound;
-use super::wire::{fitting, push_event};
+use super::wire::{Room, push_event};
 use crate::chat::SessionView;
 use crate::error::{Error, Result};
 use crate::host::BoxFuture;
@@ -84,7 +84,7 @@ impl Follow {
         // Before the first look at the state, so that no change falls between.
         let mut changes = backend.watch(self.session.account);
         backend.confirm(deadline).await?;
-        self.backlog_end = backend.read(|state| state.last_seq());
+        self.backlog_end = backend.look(|look| look.last_seq());
         let (mut confirmed, mut next) = (true, next_confirmation(&backend));
         loop {
             changes.mark_unchanged();
@@ -114,11 +114,11 @@ impl Follow {
             };
             let query = InboxQuery { which, after: Some(self.cursor), ..self.query.clone() };
             let now = self.shared.host.clock.now();
-            let (page, last_seq) = self.shared.backend.read(|state| {
-                still_bound(state, &self.session, now)?;
+            let (page, last_seq) = self.shared.backend.look(|look| {
+                still_bound(look, &self.session, now)?;
                 let account = self.session.account;
-                let page = state.messages(account, &query, PAGE_MESSAGES, PAGE_MAX_TEXT_BYTES);
-                Ok::<_, Error>((page, state.last_seq()))
+                let page = look.messages(account, &query, PAGE_MESSAGES, PAGE_MAX_TEXT_BYTES);
+                Ok::<_, Error>((page, look.last_seq()))
             })?;
             let (mut messages, mut more) = (page.messages, page.more);
             let mut reached = if more { page.scanned_to } else { last_seq };
@@ -128,7 +128,8 @@ impl Follow {
                 messages.retain(|message| message.seq <= self.backlog_end);
                 (reached, more) = (self.backlog_end, true);
             }
-            let fitting = fitting(&messages);
+            let mut room = Room::default();
+            let fitting = messages.iter().take_while(|message| room.take(message)).count();
             if fitting < messages.len() {
                 messages.truncate(fitting);
                 (reached, more) = (messages.last().map_or(self.cursor, |last| last.seq), true);

@@ -141,8 +141,8 @@ impl Connection {
                 self.read(id, reader.accounts(glob, after));
             }
             Request::Inbox(query) => {
-                let (reader, outgoing) = (self.reader(deadline)?, Arc::clone(&self.outgoing));
-                self.read(id, reader.inbox(query, outgoing));
+                let reader = self.reader(deadline)?;
+                self.read(id, reader.inbox(query));
             }
             Request::Find { prefixes } => {
                 let reader = self.reader(deadline)?;
@@ -186,7 +186,9 @@ impl Connection {
 
     fn reader(&self, deadline: Instant) -> Result<Reader> {
         let session = Arc::clone(self.session()?);
-        Ok(Reader { shared: Arc::clone(&self.shared), session, deadline })
+        let (shared, outgoing) = (Arc::clone(&self.shared), Arc::clone(&self.outgoing));
+        let long_reads = Arc::clone(&self.long_reads);
+        Ok(Reader { shared, session, deadline, outgoing, long_reads })
     }
 
     fn propose(
@@ -215,6 +217,9 @@ impl Connection {
 
     fn read(&mut self, id: u64, answer: impl Future<Output = Result<Answer>> + Send + 'static) {
         self.start(Work::Other(Box::pin(async move {
+            // Answered at once, a thousand of them would be answered without
+            // anybody else running in between.
+            tokio::task::coop::consume_budget().await;
             let result = answer.await;
             Finished {
                 id,

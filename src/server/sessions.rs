@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Shared;
 use super::work::{done, refusal};
-use crate::chat::{Action, Operation, Outcome, SessionView, State};
+use crate::chat::{Action, Look, Operation, Outcome, SessionView};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES};
 use crate::protocol::client::{Answer, SessionInfo};
@@ -60,11 +60,11 @@ pub(super) fn session_info(view: &SessionView) -> SessionInfo {
 /// # Errors
 /// [`ErrorCode::SessionExpired`].
 pub(super) fn still_bound(
-    state: &State,
+    look: &mut Look<'_>,
     session: &SessionView,
     now: Timestamp,
 ) -> Result<SessionView> {
-    state.session_by_number(session.number, now)
+    look.session_by_number(session.number, now)
 }
 
 /// What the state knows a token by: the sum of its 32 bytes, however they
@@ -104,7 +104,7 @@ impl Caller {
 
     fn session_of(&self, token: &Digest) -> Result<SessionView> {
         let now = self.shared.host.clock.now();
-        self.shared.backend.read(|state| state.session(token, now))
+        self.shared.backend.look(|look| look.session(token, now))
     }
 
     /// Makes an account and a session.
@@ -148,8 +148,10 @@ impl Caller {
         let token_hash = token_hash(&asked.token)?;
         // The account may have been made a moment ago at another server.
         self.shared.backend.confirm(self.deadline).await?;
-        self.shared.backend.read(|state| state.usable())?;
-        let account = self.shared.backend.read(|state| state.account_by_name(&name));
+        let account = self.shared.backend.look(|look| {
+            look.usable()?;
+            Ok::<_, Error>(look.account_by_name(&name))
+        })?;
         let stored = account.as_ref().map(|account| Arc::clone(&account.password_hash));
         if !self.password_is_right(&name, asked.password, stored).await? {
             return Err(refused());
@@ -177,9 +179,9 @@ impl Caller {
     ) -> Result<Answer> {
         self.shared.backend.confirm(self.deadline).await?;
         let now = self.shared.host.clock.now();
-        let account = self.shared.backend.read(|state| {
-            let bound = state.session_by_number(session.number, now).ok()?;
-            state.account(bound.account)
+        let account = self.shared.backend.look(|look| {
+            let bound = look.session_by_number(session.number, now).ok()?;
+            look.account(bound.account)
         });
         // Without the session there is nothing to protect: the operation can
         // only be one that was done before, whose answer was lost, and which

@@ -13,7 +13,7 @@ use crate::protocol::codec;
 
 /// Every operation that a client may ask for, to tell an unknown one from a
 /// malformed one.
-const OPERATIONS: [&str; 16] = [
+pub(super) const OPERATIONS: [&str; 16] = [
     "authenticate",
     "register",
     "login",
@@ -125,24 +125,38 @@ fn push<T: Serialize>(buffer: &mut Vec<u8>, id: Option<u64>, kind: &str, body: &
     buffer.extend_from_slice(b"}\n");
 }
 
-/// How many of the messages fit into one line to a client; at least one.
+/// What is left of a line to a client that is to hold messages.
 ///
 /// A page is cut by the bytes of its texts, but JSON may write one byte as
 /// six, and a message may carry a thousand recipients.
-pub(super) fn fitting(messages: &[Message]) -> usize {
-    // What stands around the messages, and around the fields of one.
-    const FRAME_BYTES: usize = 128;
-    const FIELDS_BYTES: usize = 256;
-    let mut room = SERVER_LINE_MAX_BYTES - FRAME_BYTES;
-    for (count, message) in messages.iter().enumerate() {
+pub(super) struct Room {
+    bytes: usize,
+    empty: bool,
+}
+
+impl Default for Room {
+    /// Of a line that holds no message yet.
+    fn default() -> Room {
+        Room { bytes: SERVER_LINE_MAX_BYTES - FRAME_BYTES, empty: true }
+    }
+}
+
+/// What stands around the messages, and around the fields of one.
+const FRAME_BYTES: usize = 128;
+const FIELDS_BYTES: usize = 256;
+
+impl Room {
+    /// Takes the room of a message, if it is there; the first one always fits.
+    pub(super) fn take(&mut self, message: &Message) -> bool {
         let recipients: usize = message.to.iter().map(|name| name.as_str().len() + 3).sum();
         let bytes = FIELDS_BYTES + recipients + encoded_bytes(&message.text);
-        if bytes > room && count > 0 {
-            return count;
+        let fits = self.empty || bytes <= self.bytes;
+        if fits {
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.empty = false;
         }
-        room = room.saturating_sub(bytes);
+        fits
     }
-    messages.len()
 }
 
 /// Bytes of a text as JSON, without its quotes.

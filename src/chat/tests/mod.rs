@@ -8,6 +8,7 @@ mod properties;
 mod queries;
 mod restoring;
 mod snapshots;
+mod steps;
 mod window;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,36 @@ fn audit(state: &State) {
 
 fn lines(state: &State) -> Vec<Vec<u8>> {
     state.view().lines().collect()
+}
+
+/// All looks that a piece of work takes; how many those were.
+fn looks<T>(state: &State, mut step: impl FnMut(&mut Look<'_>) -> Step<T>) -> (T, usize) {
+    let mut count = 0;
+    loop {
+        count += 1;
+        if let Step::Done(answer) = state.look(&mut step) {
+            return (answer, count);
+        }
+    }
+}
+
+/// The ids of an account's messages that begin so.
+fn find(state: &State, account: Uuid, prefix: &str) -> crate::error::Result<Vec<Uuid>> {
+    let mut search = IdSearch::new(account, &[prefix.to_string()])?;
+    let ((), _) = looks(state, |look| look.ids(&mut search));
+    Ok(search.matches().remove(0))
+}
+
+/// A page of names.
+fn list_names(
+    state: &State,
+    glob: Option<&str>,
+    after: Option<&str>,
+    limit: usize,
+) -> (Vec<AccountName>, bool) {
+    let mut search = NameSearch::new(glob.map(Glob::new), after, limit);
+    let ((), _) = looks(state, |look| look.names(&mut search));
+    search.into_page(true)
 }
 
 fn restore(window: u64, lines: &[Vec<u8>]) -> crate::error::Result<State> {
@@ -191,7 +222,7 @@ impl Chat {
     }
 
     fn page(&self, person: Person, query: &InboxQuery) -> Page {
-        self.state.messages(person.account, query, 1_000, usize::MAX)
+        self.state.look(|look| look.messages(person.account, query, 1_000, usize::MAX))
     }
 
     /// Texts of a person's messages.

@@ -118,7 +118,7 @@ fn run(state: &mut State, history: &[(u64, Batch)]) -> Vec<Vec<Outcome>> {
 fn all_pages(state: &State, account: Uuid, query: &InboxQuery) -> Vec<client::Message> {
     let (mut query, mut messages) = (query.clone(), Vec::new());
     loop {
-        let page = state.messages(account, &query, 2, 3);
+        let page = state.look(|look| look.messages(account, &query, 2, 3));
         messages.extend(page.messages);
         if !page.more {
             return messages;
@@ -141,7 +141,7 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
     }
     let mut listed: Vec<&AccountName> = model.accounts.iter().map(|a| &a.name).collect();
     listed.sort_by_key(|name| name.folded());
-    let (ours, more) = state.accounts(Some(&Glob::new("*")), None, 100);
+    let (ours, more) = list_names(state, Some("*"), None, 100);
     assert!(!more && ours.iter().eq(listed), "{ours:?}");
     for uuid in (0..9).map(Uuid::from_u128) {
         let account = model.account(uuid).cloned();
@@ -192,7 +192,7 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                 .collect();
             theirs.sort_unstable();
             theirs.truncate(2);
-            assert_eq!(state.find(uuid, prefix).expect("valid"), theirs);
+            assert_eq!(find(state, uuid, prefix).expect("valid"), theirs);
         }
     }
 }

@@ -18,6 +18,12 @@ impl Sequence {
         *self.broken()
     }
 
+    /// Lets an operation of it fail, in a test without a proposer.
+    #[cfg(test)]
+    pub(crate) fn break_off(&self) {
+        *self.broken() = true;
+    }
+
     /// Holds the moment: nothing breaks it and nothing follows meanwhile.
     pub(super) fn broken(&self) -> MutexGuard<'_, bool> {
         self.0.lock().expect("no panic while held")

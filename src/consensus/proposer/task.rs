@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::forward::{ForwardBodyOf, ForwardReply, ForwardResult};
-use super::ticket::{Landed, Landing, Ticket, weight};
+use super::ticket::{Landed, Landing, Load, Ticket};
 use crate::chat::Batch;
 use crate::consensus::network::Links;
 use crate::consensus::route::{Route, Router};
@@ -17,7 +17,7 @@ use crate::consensus::types::{CommittedLeaderId, Outcomes, Proposal, TypeConfig}
 use crate::consensus::{Applied, Raft};
 use crate::error::ErrorCode;
 use crate::host::{BoxFuture, Host};
-use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS};
+use crate::limits::BATCH_MAX_OPERATIONS;
 use crate::peer::CallError;
 use crate::protocol::peer::Call;
 use crate::types::{ReplicaId, Timestamp};
@@ -180,14 +180,9 @@ impl Task {
         let local = matches!(route, Route::Here(_));
         let term = route.term();
         let now = Instant::now();
-        let (mut tickets, mut bytes) = (Vec::new(), 0);
+        let (mut tickets, mut load) = (Vec::new(), Load::default());
         while let Some(ticket) = self.queue.front() {
-            let size = weight(&ticket.operation);
-            if tickets.len() == BATCH_MAX_OPERATIONS
-                || (bytes + size > BATCH_MAX_BYTES && !tickets.is_empty())
-            {
-                break;
-            }
+            let Some(more) = load.with(&ticket.operation) else { break };
             let ticket = self.queue.pop_front().expect("looked at it");
             if let Some(origin) = &ticket.forwarded
                 && (!local || origin.term != term || origin.gate.refuses(origin.epoch))
@@ -208,9 +203,10 @@ impl Task {
                 }
                 continue;
             }
-            bytes += size;
+            load = more;
             tickets.push(ticket);
         }
+        let bytes = load.bytes;
         if tickets.is_empty() {
             return true;
         }

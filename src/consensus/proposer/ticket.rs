@@ -11,6 +11,7 @@ use crate::chat::{Action, Operation, RestoreStep};
 use crate::consensus::Applied;
 use crate::consensus::route::Router;
 use crate::error::{Error, Result};
+use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS, BATCH_MAX_STEPS};
 
 /// Where a forwarded operation came from.
 pub(super) struct Origin {
@@ -149,8 +150,32 @@ pub(super) struct Landed {
     pub(super) landings: Vec<Landing>,
 }
 
+/// How much is in a batch.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Load {
+    operations: usize,
+    pub(super) bytes: usize,
+    steps: usize,
+}
+
+impl Load {
+    /// With one operation more; `None` if the batch is too full for it. The first
+    /// one always fits.
+    pub(super) fn with(self, operation: &Operation) -> Option<Load> {
+        let load = Load {
+            operations: self.operations + 1,
+            bytes: self.bytes + weight(operation),
+            steps: self.steps + operation.action.steps(),
+        };
+        let fits = load.operations <= BATCH_MAX_OPERATIONS
+            && load.bytes <= BATCH_MAX_BYTES
+            && load.steps <= BATCH_MAX_STEPS;
+        (fits || self.operations == 0).then_some(load)
+    }
+}
+
 /// About how many bytes an operation takes in a batch.
-pub(super) fn weight(operation: &Operation) -> usize {
+fn weight(operation: &Operation) -> usize {
     let content = match &operation.action {
         // JSON writes a control character as six bytes.
         Action::Send { to, text, .. } => text.len() + 36 * to.len(),
@@ -167,4 +192,44 @@ pub(super) fn weight(operation: &Operation) -> usize {
         | Action::Restore(_) => 256,
     };
     content + 96
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::RECIPIENTS_MAX;
+    use crate::types::{AccountName, Uuid};
+
+    /// How many of them a batch takes, and in how many steps those are applied.
+    fn taken(action: Action) -> (usize, usize) {
+        let operation = Operation { id: Uuid::nil(), action };
+        let (mut load, mut count) = (Load::default(), 0);
+        while let Some(more) = load.with(&operation) {
+            (load, count) = (more, count + 1);
+        }
+        (count, load.steps)
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_the_work_of_applying_it_as_well() {
+        let send = |count: usize, text: usize| Action::Send {
+            session: 1,
+            to: vec![AccountName::new("bob").expect("valid"); count],
+            text: "x".repeat(text),
+        };
+        assert_eq!(taken(send(1, 100)).0, BATCH_MAX_OPERATIONS, "what is usual is not held up");
+        assert!(taken(send(1, 8_000)).0 > 100);
+        for action in [
+            send(RECIPIENTS_MAX, 1),
+            Action::MarkRead { session: 1, seqs: vec![1; 1_000] },
+            Action::Delete { session: 1, ids: vec![Uuid::nil(); 1_000] },
+            Action::DeleteAccount { session: 1 },
+        ] {
+            let (count, steps) = taken(action);
+            assert!(count > 0 && steps <= BATCH_MAX_STEPS, "{count} of {steps} steps");
+        }
+        let lines = vec!["x".repeat(BATCH_MAX_BYTES)];
+        let step = RestoreStep::Lines { backup: Uuid::nil(), first: 1, lines };
+        assert_eq!(taken(Action::Restore(step)).0, 1, "one alone always fits");
+    }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::chat::{Batch, Effects, Operation, Outcome, State};
+use crate::chat::{Batch, Effects, Look, Operation, Outcome, State, meter};
 use crate::error::{Error, Result};
 use crate::host::*;
 use crate::protocol::client::ServerStatus;
@@ -154,6 +154,22 @@ struct Inner {
     refuse: Option<Error>,
     confirmations: usize,
     watches: BTreeMap<Uuid, watch::Sender<u64>>,
+    looks: Vec<Meter>,
+    applied: Meter,
+    /// What waits for a majority, while there is none.
+    queue: Option<Vec<Queued>>,
+}
+
+/// A proposal that waits.
+type Queued = (Operation, Sequence, oneshot::Sender<Result<Outcome>>);
+
+/// What one look at the state cost, or applying one operation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Meter {
+    /// As it counted itself.
+    pub(crate) spent: usize,
+    /// As it was counted where the work is done.
+    pub(crate) worked: usize,
 }
 
 impl Inner {
@@ -185,6 +201,9 @@ impl FakeReplica {
             refuse: None,
             confirmations: 0,
             watches: BTreeMap::new(),
+            looks: Vec::new(),
+            applied: Meter::default(),
+            queue: None,
         };
         let (answers, majority) = (watch::channel(true).0, watch::channel(true).0);
         Arc::new(FakeReplica { host, inner: Mutex::new(inner), answers, majority })
@@ -200,6 +219,25 @@ impl FakeReplica {
         self.inner().lags = true;
     }
 
+    /// Lets proposals wait as they do without a majority: each until its deadline,
+    /// which breaks its sequence.
+    pub(crate) fn lose_majority(&self) {
+        self.inner().queue = Some(Vec::new());
+    }
+
+    /// Takes what has waited, but for what a failure before it took along.
+    pub(crate) fn find_majority(&self) {
+        let queue = self.inner().queue.take();
+        for (operation, sequence, answer) in queue.into_iter().flatten() {
+            let outcome = match sequence.is_broken() {
+                true => Err(Error::unavailable("one before it failed")),
+                false => self.append(operation),
+            };
+            // Whoever asked has perhaps given up.
+            drop(answer.send(outcome));
+        }
+    }
+
     /// Lets every proposal fail.
     pub(crate) fn refuse(&self, error: Option<Error>) {
         self.inner().refuse = error;
@@ -208,6 +246,27 @@ impl FakeReplica {
     /// How often something was confirmed.
     pub(crate) fn confirmations(&self) -> usize {
         self.inner().confirmations
+    }
+
+    /// What the looks since the last call have cost.
+    pub(crate) fn looks(&self) -> Vec<Meter> {
+        std::mem::take(&mut self.inner().looks)
+    }
+
+    /// What applying the last operation that came from the server has cost.
+    pub(crate) fn applied(&self) -> Meter {
+        self.inner().applied
+    }
+
+    /// Applies operations past the server, in one entry.
+    pub(crate) fn apply(&self, operations: Vec<Operation>) -> Vec<Outcome> {
+        let mut inner = self.inner();
+        inner.index += 1;
+        let (index, batch) = (inner.index, Batch { at: self.host.clock.now(), operations });
+        let outcomes = inner.leader.apply(index, &batch, &mut Effects::default());
+        inner.backlog.push((index, batch));
+        inner.catch_up();
+        outcomes
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -223,7 +282,9 @@ impl FakeReplica {
         inner.proposed.push(operation.id);
         let batch = Batch { at: self.host.clock.now(), operations: vec![operation] };
         let index = inner.index;
+        meter::taken();
         let mut outcomes = inner.leader.apply(index, &batch, &mut Effects::default());
+        inner.applied = Meter { spent: batch.steps(), worked: meter::taken() };
         inner.backlog.push((index, batch));
         if !inner.lags {
             inner.catch_up();
@@ -245,9 +306,22 @@ impl Backend for FakeReplica {
     fn propose(
         &self,
         operation: Operation,
-        _: Instant,
-        _: &Sequence,
+        deadline: Instant,
+        sequence: &Sequence,
     ) -> BoxFuture<'static, Result<Applied>> {
+        if let Some(queue) = &mut self.inner().queue {
+            let ((send, receive), sequence) = (oneshot::channel(), sequence.clone());
+            queue.push((operation, sequence.clone(), send));
+            return Box::pin(async move {
+                let answer =
+                    tokio::time::timeout_at(deadline, receive).await.unwrap_or_else(|_| {
+                        sequence.break_off();
+                        Ok(Err(Error::unavailable("nobody leads")))
+                    });
+                let outcome = answer.map_err(|_| Error::internal("gone"))??;
+                Ok(Applied { outcome, copies: 2, replicas: 3 })
+            });
+        }
         let (outcome, mut open) = (self.append(operation), self.answers.subscribe());
         Box::pin(async move {
             let _open = open.wait_for(|open| *open).await.map_err(|_| Error::internal("gone"))?;
@@ -271,8 +345,14 @@ impl Backend for FakeReplica {
             }
         })
     }
-    fn query(&self, query: &mut dyn FnMut(&State)) {
-        query(&self.inner().local);
+    fn question(&self, question: &mut dyn FnMut(&mut Look<'_>)) {
+        let mut inner = self.inner();
+        meter::taken();
+        let spent = inner.local.look(|look| {
+            question(look);
+            look.spent()
+        });
+        inner.looks.push(Meter { spent, worked: meter::taken() });
     }
     fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
         self.inner().watches.entry(account).or_insert_with(|| watch::channel(0).0).subscribe()

@@ -197,3 +197,22 @@ async fn a_slow_follower_lags_and_is_not_dropped() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(until_caught_up(&mut bob, follow, 300).await, (1..=300).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_of_long_lists_of_recipients_has_no_gaps() {
+    let rig = Rig::start();
+    let mut alice = rig.registered("alice").await;
+    let mut bob = rig.registered("bob").await;
+    let others: Vec<String> = (0..60).map(|number| format!("{number:032}")).collect();
+    for name in &others {
+        rig.registered(name).await;
+    }
+    let to: Vec<&str> = others.iter().map(String::as_str).chain(["bob"]).collect();
+    for number in 0..600 {
+        let send =
+            json!({"send": {"operation": id(number), "to": to, "text": "\u{1}".repeat(100)}});
+        assert!(alice.ask(send).await["result"]["sent"].is_object());
+    }
+    let follow = bob.request(json!({"follow": {}})).await;
+    assert_eq!(until_caught_up(&mut bob, follow, 600).await, (1..=600).collect::<Vec<_>>());
+}

@@ -4,6 +4,7 @@
 pub(crate) mod fake;
 
 mod abuse;
+mod bounds;
 mod following;
 mod fuzz;
 mod order;

@@ -143,3 +143,31 @@ async fn wrong_messages_are_refused_before_they_reach_the_log() {
     assert_eq!(rig.replica.proposed(), [id_of("alice")]);
     assert_eq!(alice.refused(send(2, "nobody", "x")).await, "unknown_account");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_failed_change_fails_until_all_that_failed_is_answered() {
+    let rig = Rig::start();
+    let mut alice = rig.registered("alice").await;
+    let mut within = async |ms: u64, id: u64| {
+        let request = send(u128::from(id), "alice", &id.to_string());
+        let line = json!({"id": id, "timeout_ms": ms, "request": request}).to_string();
+        alice.say(&line).await;
+    };
+    rig.replica.lose_majority();
+    within(800, 11).await;
+    within(9_000, 12).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Its failure is on its way, and whoever sent this one may not know of it.
+    within(9_000, 13).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    rig.replica.find_majority();
+    for id in 11..=13 {
+        let answer = alice.hear().await;
+        assert_eq!((&answer["id"], code(&answer).as_str()), (&json!(id), "unavailable"));
+    }
+    // All is answered, so what comes now was sent in the knowledge of it.
+    for id in 11..=14u64 {
+        let answer = alice.ask(send(u128::from(id), "alice", &id.to_string())).await;
+        assert_eq!(answer["result"]["sent"]["seq"], id - 10, "{answer}");
+    }
+}

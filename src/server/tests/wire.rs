@@ -87,12 +87,12 @@ fn a_page_is_cut_to_fit_a_line() {
         message(1, "é".into()),
     ] {
         let mut page = vec![message; 5_000];
-        page.truncate(fitting(&page));
+        let mut room = Room::default();
+        page.truncate(page.iter().take_while(|message| room.take(message)).count());
         let mut line = Vec::new();
         push_event(&mut line, u64::MAX, &Event::Messages(page.clone()));
         assert!(line.len() <= SERVER_LINE_MAX_BYTES, "{} bytes", line.len());
         let each = line.len() / page.len();
         assert!(line.len() + 2 * each + 256 * page.len() > SERVER_LINE_MAX_BYTES, "room is used");
     }
-    assert_eq!(fitting(&[]), 0);
 }

@@ -1,0 +1,233 @@
+//! Work in steps: what is found does not depend on where one step ends, and no
+//! operation takes more of them than it says.
+
+use proptest::prelude::*;
+
+use super::super::budget::Budget;
+use super::*;
+use crate::limits::{
+    IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES,
+};
+
+/// An id of four-digit groups of few kinds, so that many begin alike.
+fn any_id() -> impl Strategy<Value = Uuid> {
+    let digits = prop::collection::vec(prop::sample::select(&b"ab"[..]), 6);
+    (digits, 0u128..40).prop_map(|(digits, rest)| {
+        let head = String::from_utf8(digits).expect("ASCII");
+        format!("{head}{rest:026x}").parse().expect("an id")
+    })
+}
+
+fn any_prefix() -> impl Strategy<Value = String> {
+    (any_id(), 4usize..12).prop_map(|(id, length)| id.simple().to_string()[..length].to_string())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn ids_are_found_wherever_the_steps_end(
+        // Few of many: then it is less work to look through the inbox.
+        ids in prop::collection::btree_map(any_id(), prop::bool::weighted(0.12), 1..120),
+        prefixes in prop::collection::vec(any_prefix(), 0..30),
+        steps in 1usize..9,
+    ) {
+        let mut chat = Chat::new();
+        let [alice, bob] = ["alice", "bob"].map(|who| chat.register(who));
+        for (id, to_bob) in &ids {
+            chat.apply_as(*id, send(alice, &[if *to_bob { "bob" } else { "alice" }], "x"));
+        }
+        let mut search = IdSearch::new(bob.account, &prefixes).expect("valid");
+        let mut count = 0;
+        while chat.state.search_ids(&mut search, &mut Budget::new(steps)) == Step::More {
+            count += 1;
+            prop_assert!(count < 3 * ids.len() + 50 * prefixes.len(), "it leads nowhere");
+        }
+        let theirs: Vec<Vec<Uuid>> = prefixes
+            .iter()
+            .map(|prefix| {
+                let mine = ids.iter().filter(|(_, to_bob)| **to_bob).map(|(id, _)| *id);
+                mine.filter(|id| id.simple().to_string().starts_with(prefix)).take(2).collect()
+            })
+            .collect();
+        prop_assert_eq!(search.matches(), theirs);
+    }
+}
+
+#[test]
+fn what_comes_and_goes_between_two_steps_hides_nothing_and_doubles_nothing() {
+    let mut chat = Chat::new();
+    let alice = chat.register("alice");
+    let [early, late] = ["aaa-early", "zzz-late"].map(|who| chat.register(who));
+    let stay: Vec<String> = (0..40).map(|number| format!("m{number:02}")).collect();
+    let people: Vec<Person> = stay.iter().map(|who| chat.register(who)).collect();
+    let ids: Vec<Uuid> = (0..40u128).map(|n| Uuid::from_u128(0xabcd << 112 | 2 * n)).collect();
+    for id in &ids {
+        chat.apply_as(*id, send(alice, &["alice"], "x"));
+    }
+    let mut names = NameSearch::new(Some(Glob::new("*m*")), None, 1_000);
+    let prefixes = ["abcd".to_string(), format!("abcd{}", "0".repeat(26))];
+    let mut found = IdSearch::new(alice.account, &prefixes).expect("valid");
+    let mut query = InboxQuery { which: Which::All, ..InboxQuery::default() };
+    let mut seen = Vec::new();
+    let (mut more_names, mut more_messages, mut round) = (true, true, 0u128);
+    while more_names || more_messages {
+        round += 1;
+        assert!(round < 200, "it leads nowhere");
+        let budget = || Budget::new(3);
+        if more_names {
+            more_names = chat.state.search_names(&mut names, &mut budget()) == Step::More;
+        }
+        if more_messages {
+            let page = chat.state.messages(alice.account, &query, 2, usize::MAX, &mut budget());
+            seen.extend(page.messages.iter().map(|message| message.id));
+            query.after = Some(page.scanned_to);
+            more_messages = page.more;
+        }
+        // Before and behind every place, there comes something and goes something.
+        match round {
+            1 => drop(chat.apply(Action::DeleteAccount { session: early.session })),
+            2 => drop(chat.apply(Action::DeleteAccount { session: late.session })),
+            3 => drop(chat.apply(Action::DeleteAccount { session: people[20].session })),
+            4 => drop(chat.apply(Action::Delete { session: alice.session, ids: vec![ids[20]] })),
+            5..15 => {
+                let [low, high] = [format!("a{round}"), format!("zm{round}")];
+                chat.register(&low);
+                chat.register(&high);
+                let id = Uuid::from_u128(0xabcd << 112 | (2 * round + 1));
+                chat.apply_as(id, send(alice, &["alice"], "new"));
+            }
+            _ => {}
+        }
+    }
+    let (listed, more) = names.into_page(true);
+    let listed: Vec<String> = listed.iter().map(ToString::to_string).collect();
+    assert!(!more && listed.is_sorted_by(|a, b| a < b), "{listed:?}");
+    for name in stay.iter().filter(|name| *name != "m20") {
+        assert!(listed.contains(name), "{name}");
+    }
+    assert!(seen.len() >= 39 + 10, "{} messages", seen.len());
+    for id in ids.iter().filter(|id| **id != ids[20]) {
+        assert_eq!(seen.iter().filter(|other| *other == id).count(), 1, "{id}");
+    }
+    while chat.state.search_ids(&mut found, &mut Budget::new(1)) == Step::More {}
+    assert_eq!(found.matches()[0][0], ids[0]);
+    assert_eq!(found.matches()[0].len(), 2);
+    assert_eq!(found.matches()[1].len(), 2, "all but the last byte of these are alike");
+}
+
+/// Which action it is. Whoever adds one adds the worst of it below.
+fn kind(action: &Action) -> usize {
+    match action {
+        Action::Register { .. } => 0,
+        Action::OpenSession { .. } => 1,
+        Action::CloseSession { .. } => 2,
+        Action::Send { .. } => 3,
+        Action::MarkRead { .. } => 4,
+        Action::Delete { .. } => 5,
+        Action::DeleteAccount { .. } => 6,
+        Action::AllocateIncarnation { .. } => 7,
+        Action::Restore(_) => 8,
+    }
+}
+
+const KINDS: usize = 9;
+
+/// What an entry may take beside its operations, in steps.
+const BESIDE_MAX: usize = 16 * ORPHANS_REMOVED_PER_ENTRY_MAX;
+
+#[test]
+fn no_operation_takes_more_steps_than_it_says() {
+    let mut chat = Chat::new();
+    let alice = chat.register("alice");
+    let everybody: Vec<String> = (0..RECIPIENTS_MAX).map(|n| format!("{n:032}")).collect();
+    for who in &everybody {
+        let action = chat.register_action(who);
+        let id = chat.id();
+        chat.apply_as(id, action);
+    }
+    let ids: Vec<Uuid> = (0..IDS_PER_REQUEST_MAX).map(|_| chat.id()).collect();
+    for id in &ids {
+        chat.apply_as(*id, send(alice, &["alice"], "x"));
+    }
+    let lines =
+        lines(&chat.state).iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    let backup = Uuid::from_u128(1);
+    let session = alice.session;
+    let everybody = everybody.iter().map(|who| name(who)).collect();
+    let worst = vec![
+        chat.register_action("carol"),
+        Action::OpenSession {
+            account: alice.account,
+            token_hash: Digest::of(b"another"),
+            expires: Timestamp::MAX,
+        },
+        Action::CloseSession { session: session + 1 },
+        Action::Send { session, to: everybody, text: "x".repeat(TEXT_MAX_BYTES) },
+        Action::MarkRead { session, seqs: (1..=IDS_PER_REQUEST_MAX as u64).collect() },
+        Action::Delete { session, ids },
+        Action::AllocateIncarnation { replica: crate::types::ReplicaId(1) },
+        Action::Restore(RestoreStep::Begin { backup }),
+        Action::Restore(RestoreStep::Lines { backup, first: 1, lines }),
+        Action::DeleteAccount { session },
+    ];
+    let kinds: std::collections::BTreeSet<_> = worst.iter().map(kind).collect();
+    assert!(kinds.iter().copied().eq(0..KINDS), "of every kind there is one");
+    for action in worst {
+        // A restore begins in an empty state.
+        let mut empty = Chat::new();
+        let chat = match &action {
+            Action::Restore(step) => {
+                if matches!(step, RestoreStep::Lines { .. }) {
+                    empty.apply(Action::Restore(RestoreStep::Begin { backup }));
+                }
+                &mut empty
+            }
+            _ => &mut chat,
+        };
+        let id = chat.id();
+        // Emptying its lists begins in the same entry.
+        let beside = match action {
+            Action::DeleteAccount { .. } => BESIDE_MAX,
+            _ => 0,
+        };
+        let steps = action.steps() + beside;
+        meter::taken();
+        let outcome = chat.apply_as(id, action.clone());
+        let worked = meter::taken();
+        let refused = matches!(outcome, Outcome::Refused(_));
+        assert!(!refused || kind(&action) == 8, "{outcome:?}");
+        assert!(worked <= steps, "{worked} steps instead of {steps}: {:?}", kind(&action));
+        // Nor does it say so much that an entry would hold less than it could.
+        assert!(
+            steps <= 12 * worked + 600,
+            "{steps} steps instead of {worked}: {:?}",
+            kind(&action)
+        );
+    }
+}
+
+#[test]
+fn what_every_entry_does_beside_its_operations_is_bounded() {
+    let mut chat = Chat::with_window(1);
+    let alice = chat.register("alice");
+    let bob = chat.register("bob");
+    let batch = |chat: &mut Chat, actions: Vec<Action>| {
+        let operations =
+            actions.into_iter().map(|action| Operation { id: chat.id(), action }).collect();
+        chat.index += 1;
+        let batch = Batch { at: chat.at, operations };
+        meter::taken();
+        chat.state.apply(chat.index, &batch, &mut chat.effects);
+        meter::taken()
+    };
+    let sends = (0..5_000).map(|_| send(alice, &["bob"], "x")).collect();
+    batch(&mut chat, sends);
+    let gone = [alice, bob].map(|it| Action::DeleteAccount { session: it.session });
+    batch(&mut chat, gone.into());
+    let mut worst = 0;
+    for _ in 0..30 {
+        worst = worst.max(batch(&mut chat, Vec::new()));
+    }
+    assert_eq!((chat.state.counts().gone, chat.state.counts().messages), (0, 0));
+    assert!(worst > BESIDE_MAX / 4 && worst < BESIDE_MAX, "{worst} steps");
+}
