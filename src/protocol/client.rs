@@ -371,8 +371,10 @@ pub struct ServerStatus {
     pub leader: Option<ReplicaId>,
     /// The highest term this server knows.
     pub term: u64,
-    /// Whether this server is the leader and a majority has confirmed it
-    /// lately, or knows a leader that said so.
+    /// Whether this server runs the leader, a majority has confirmed it lately,
+    /// and its disk has room. Never true of a server that knows a leader
+    /// elsewhere: only the leader knows whether it is one still. A cluster takes
+    /// writes if any of its servers says so, and all of them take them then.
     pub writable: bool,
     /// The highest commit index this server knows.
     pub commit: u64,
