@@ -93,6 +93,34 @@ struct Tables {
     known: BTreeMap<Pair, Instant>,
 }
 
+impl Tables {
+    /// See [`FailedLogins::check`].
+    fn check(&self, pair: &Pair, now: Instant) -> Result<()> {
+        let exempt = self.known.contains_key(pair);
+        let whole = if exempt { Duration::ZERO } else { self.accounts.wait(&pair.0, now) };
+        for (wait, whose) in [
+            (self.pairs.wait(pair, now), "for this account from this address"),
+            (self.addresses.wait(&pair.1, now), "from this address"),
+            (whole, "for this account"),
+        ] {
+            if wait > Duration::ZERO {
+                return Err(limited(&format!("too many failed logins {whose}"), wait));
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`FailedLogins::attempt`]. Checks and takes with the tables held, so
+    /// that attempts made at once do not share one token.
+    fn attempt(&mut self, pair: &Pair, now: Instant) -> Result<()> {
+        self.check(pair, now)?;
+        self.pairs.take(pair, now);
+        self.addresses.take(&pair.1, now);
+        self.accounts.take(&pair.0, now);
+        Ok(())
+    }
+}
+
 impl FailedLogins {
     pub(super) fn new(limits: &Limits) -> Self {
         let (burst, refill) =
@@ -111,20 +139,7 @@ impl FailedLogins {
     /// # Errors
     /// [`ErrorCode::RateLimited`] with the time to wait.
     pub(super) fn check(&self, account: &str, address: &str) -> Result<()> {
-        let (pair, now) = ((account.to_string(), address.to_string()), Instant::now());
-        let tables = self.tables();
-        let exempt = tables.known.contains_key(&pair);
-        let whole = if exempt { Duration::ZERO } else { tables.accounts.wait(&pair.0, now) };
-        for (wait, whose) in [
-            (tables.pairs.wait(&pair, now), "for this account from this address"),
-            (tables.addresses.wait(&pair.1, now), "from this address"),
-            (whole, "for this account"),
-        ] {
-            if wait > Duration::ZERO {
-                return Err(limited(&format!("too many failed logins {whose}"), wait));
-            }
-        }
-        Ok(())
+        self.tables().check(&(account.to_string(), address.to_string()), Instant::now())
     }
 
     /// Spends an attempt before the password is checked, so that attempts made
@@ -133,13 +148,7 @@ impl FailedLogins {
     /// # Errors
     /// As [`FailedLogins::check`].
     pub(super) fn attempt(&self, account: &str, address: &str) -> Result<()> {
-        self.check(account, address)?;
-        let (pair, now) = ((account.to_string(), address.to_string()), Instant::now());
-        let mut tables = self.tables();
-        tables.pairs.take(&pair, now);
-        tables.addresses.take(&pair.1, now);
-        tables.accounts.take(&pair.0, now);
-        Ok(())
+        self.tables().attempt(&(account.to_string(), address.to_string()), Instant::now())
     }
 
     /// The password was right: gives the attempt back.
