@@ -6,7 +6,7 @@
 //! → {"proof":"…","location":{…}}
 //! ← {"welcome":true,"location":{…}}
 //! → {"id":1,"call":"read_index","body":{}}
-//! ← {"id":1,"ok":{"index":17}}
+//! ← {"id":1,"ok":17}
 //! ```
 //!
 //! Each side proves that it holds the cluster's key by an HMAC over both fresh

@@ -245,7 +245,8 @@ impl Startup {
         })
     }
 
-    /// Where every peer stands; `Err` names those that did not say.
+    /// Where the peers stand, as far as they said, and a sentence about each that
+    /// is waited for.
     async fn look_around(&self) -> (Vec<Standing>, Vec<String>) {
         let (mut standings, mut missing) = (Vec::new(), Vec::new());
         let peers: Vec<ReplicaId> = self.inner.links.iter().map(|(peer, _)| peer).collect();
