@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::key::ClusterKey;
+use super::openings::Openings;
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::Host;
 use crate::limits::PROTOCOL_VERSION;
@@ -38,13 +39,15 @@ pub struct Credentials {
     own: Arc<watch::Sender<Introduction>>,
     location: Arc<Mutex<Option<Location>>>,
     window: Option<u64>,
+    openings: Openings,
 }
 
 impl Credentials {
     /// Credentials of a replica with the given key.
     pub fn new(key: ClusterKey, own: Introduction) -> Self {
         let own = Arc::new(watch::Sender::new(own));
-        Credentials { key, own, location: Arc::default(), window: None }
+        let (location, window, openings) = (Arc::default(), None, Openings::default());
+        Credentials { key, own, location, window, openings }
     }
 
     /// The same of a replica that remembers operation ids for so many log
@@ -56,6 +59,11 @@ impl Credentials {
     /// Where this replica's data is, as callers are told from now on.
     pub fn locate_at(&self, location: Option<Location>) {
         *self.location.lock().expect("no panic while held") = location;
+    }
+
+    /// What this replica and its peers remember of each other's directories.
+    pub fn openings(&self) -> &Openings {
+        &self.openings
     }
 
     /// Who this replica is at the moment.
@@ -106,7 +114,9 @@ fn canonical(introduction: &Introduction) -> Vec<u8> {
 /// # Errors
 /// [`ErrorCode::PermissionDenied`] when the other side cannot prove that it
 /// holds the key, or says that we cannot; [`ErrorCode::WrongCluster`] when it
-/// is another replica than expected, or of another cluster or lineage.
+/// is another replica than expected, or of another cluster or lineage;
+/// [`ErrorCode::Corrupted`] when the other side remembers a later state of this
+/// replica's directory.
 pub(super) async fn call<R, W>(
     host: &Host,
     credentials: &Credentials,
@@ -157,9 +167,11 @@ where
         ));
     }
     same_history(&own, &challenge.from)?;
+    credentials.openings.check(challenge.remembers, expected)?;
     let proof = credentials.key.prove("caller", &parts);
+    let remembers = credentials.openings.of(expected);
     let (location, window) = (credentials.location(), credentials.window);
-    send(writer, &PeerProof { proof, location, window }).await?;
+    send(writer, &PeerProof { proof, remembers, location, window }).await?;
     match receive(reader).await? {
         Answered::With(PeerWelcome { location, window, .. }) => {
             same_window((own.replica, credentials.window), (challenge.from.replica, window))?;
@@ -219,7 +231,9 @@ where
     let (caller, callee) = (canonical(&hello.from), canonical(&own));
     let parts = parts(&caller, &hello.nonce, &callee, &nonce);
     let proof = credentials.key.prove("callee", &parts);
-    send(writer, &PeerChallenge { ftchat: PROTOCOL_VERSION, nonce, proof, from: own.clone() })
+    let remembers = credentials.openings.of(hello.from.replica);
+    let from = own.clone();
+    send(writer, &PeerChallenge { ftchat: PROTOCOL_VERSION, nonce, proof, remembers, from })
         .await?;
     let line = receive_line(reader).await?;
     let answer: PeerProof = parse(&line)?;
@@ -230,6 +244,7 @@ where
         ));
     }
     same_history(&own, &hello.from)?;
+    credentials.openings.check(answer.remembers, hello.from.replica)?;
     same_window((hello.from.replica, answer.window), (own.replica, credentials.window))?;
     let (location, window) = (credentials.location(), credentials.window);
     send(writer, &PeerWelcome { welcome: true, location, window }).await?;

@@ -24,6 +24,7 @@ mod fuzz;
 mod handshake;
 mod key;
 mod link;
+mod openings;
 mod service;
 mod switchboard;
 
@@ -31,5 +32,6 @@ pub use ask::{Conversation, ask};
 pub use handshake::Credentials;
 pub use key::ClusterKey;
 pub use link::{CallError, Link, LinkTiming, LinkWatch};
+pub use openings::Openings;
 pub use service::{Reply, Service, accept};
 pub use switchboard::{Extension, Switchboard};

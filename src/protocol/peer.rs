@@ -62,6 +62,35 @@ pub struct Location {
     pub lock: FileId,
     /// How often the directory had been opened to run the replica.
     pub opens: u64,
+    /// The random id of the last of those openings. Older programs make none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Uuid>,
+}
+
+impl Location {
+    /// The opening of the directory that said so.
+    pub fn opening(&self) -> Opening {
+        Opening { number: self.opens, id: self.opening }
+    }
+}
+
+/// One opening of a data directory to run its replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The how-manieth it was.
+    pub number: u64,
+    /// Its random id; older programs make none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+}
+
+/// What a replica remembers of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Which incarnation of it.
+    pub incarnation: u32,
+    /// The last opening of its directory that was heard of.
+    pub opening: Opening,
 }
 
 /// First line of a peer's connection.
@@ -87,6 +116,10 @@ pub struct PeerChallenge {
     pub nonce: Digest,
     /// That the callee holds the key.
     pub proof: Digest,
+    /// What the callee remembers of the caller, for the caller to find out that its
+    /// directory is an old copy before it says anything of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembers: Option<Remembered>,
     /// Who answers.
     #[serde(flatten)]
     pub from: Introduction,
@@ -97,6 +130,9 @@ pub struct PeerChallenge {
 pub struct PeerProof {
     /// That the caller holds the key.
     pub proof: Digest,
+    /// What the caller remembers of the callee, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembers: Option<Remembered>,
     /// Where the caller's data is. The callee has proved itself by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,

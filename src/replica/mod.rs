@@ -170,6 +170,10 @@ impl Replica {
         let credentials = Credentials::new(config.cluster_key.clone(), own)
             .with_window(config.limits.deduplication_window_entries);
         credentials.locate_at(directory.location());
+        if let Ok(Some(identity)) = directory.identity() {
+            credentials.openings().run_on(identity.clone());
+            neighbours::recall(credentials.openings(), &directory).await?;
+        }
         let links = connect(&host, &config, &credentials, &switchboard);
         let (of, machine, log_ahead) = match ahead {
             Ahead::Nothing => (None, None, None),

@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use super::{Inner, Phase, Replica};
 use crate::consensus::{self, Consensus};
-use crate::peer::LinkWatch;
-use crate::protocol::peer::{Introduction, Location};
+use crate::peer::{LinkWatch, Openings};
+use crate::protocol::peer::{Introduction, Location, Remembered};
 use crate::storage::{DataDirectory, Neighbour, Neighbours, is_adoptable};
 use crate::types::{NodeId, ReplicaId};
 
@@ -63,6 +63,18 @@ impl Replica {
     }
 }
 
+/// Reads what a directory remembers of the others, for them to be told.
+pub(super) async fn recall(
+    openings: &Openings,
+    directory: &DataDirectory,
+) -> crate::error::Result<()> {
+    for neighbour in Neighbours::open(directory).await?.all() {
+        let (incarnation, opening) = (neighbour.incarnation, neighbour.location.opening());
+        openings.remember(neighbour.replica, Remembered { incarnation, opening });
+    }
+    Ok(())
+}
+
 impl Inner {
     /// Reads what is remembered and keeps it up to date from now on.
     pub(super) async fn remember_neighbours(
@@ -88,6 +100,8 @@ impl Inner {
         }
         if let Some(neighbours) = &mut *self.neighbours.lock().await {
             let replica = peer.replica;
+            let opening = location.opening();
+            self.credentials.openings().remember(replica, Remembered { incarnation, opening });
             let neighbour = Neighbour { replica, incarnation, location };
             if let Err(error) = neighbours.remember(neighbour).await {
                 tracing::warn!(%replica, %error, "where a neighbour lives was not written down");

@@ -39,6 +39,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Longest wait for one peer's answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// How long a start waits for peers that neither answer nor refuse. A server that is
+/// there answers within milliseconds.
+const OPENING_HEARD_MAX: Duration = Duration::from_millis(500);
+
 /// A peer tells this replica which cluster it is part of.
 pub struct FoundRequest {
     /// The cluster.
@@ -104,6 +108,7 @@ impl Startup {
                     );
                     self.inner.damaged.store(true, Ordering::Release);
                     self.inner.machine.reset();
+                    self.inner.credentials.openings().begin_anew();
                     let replica = self.inner.config.id;
                     self.inner.credentials.introduce_as(Introduction {
                         replica,
@@ -127,6 +132,7 @@ impl Startup {
             _ => self.directory.count_open().await?,
         };
         self.counted = true;
+        self.inner.credentials.openings().run_on(identity.clone());
         self.inner.credentials.locate_at(self.directory.location());
         self.introduce(&identity);
         self.inner.identity.send_replace(Some(identity.clone()));
@@ -148,8 +154,10 @@ impl Startup {
         let ((log, recovery), snapshots) = (log?, snapshots?);
         let stored = Stored { log: log.clone(), snapshots, lost_end: recovery.dropped.is_some() };
         let loading = self.loading.load(&self.inner, &identity, stored);
-        let (loaded, counted) = join!(loading, count_if(adopted, &mut self.directory));
-        let consensus = match (loaded, counted) {
+        let heard = self.inner.hear_of_opening();
+        let (loaded, counted, heard) =
+            join!(loading, count_if(adopted, &mut self.directory), heard);
+        let consensus = match (loaded, counted.and(heard)) {
             (Ok(consensus), Ok(())) => consensus,
             (loaded, counted) => {
                 let failed = loaded.err().or(counted.err());
@@ -168,6 +176,9 @@ impl Startup {
                 "the end of the log is lost; this replica does not vote until it has that entry \
                  again, and all that followed it"
             );
+        }
+        if let Ok(Some(identity)) = self.directory.identity() {
+            self.inner.credentials.openings().run_on(identity.clone());
         }
         self.inner.credentials.locate_at(self.directory.location());
         self.inner.remember_neighbours(&self.directory).await?;
@@ -191,7 +202,12 @@ impl Startup {
         // From here on only to see when it ends. Also when that is for damage:
         // what runs cannot be set aside, but the next start can.
         let failure = match self.inner.host_replica {
-            None => consensus.failed().await,
+            None => tokio::select! {
+                biased;
+                failure = consensus.failed() => failure,
+                // Somebody who was not there at the start. The next start sees to it.
+                old = self.inner.credentials.openings().found_old() => old,
+            },
             Some(_) => tokio::select! {
                 biased;
                 failure = consensus.failed() => failure,
@@ -287,6 +303,7 @@ impl Startup {
                             replica: own,
                             incarnation: joined.incarnation,
                             opens: 0,
+                            openings: Vec::new(),
                         };
                         return self.directory.write_identity(identity).await;
                     }
@@ -358,6 +375,7 @@ impl Startup {
             replica: self.inner.config.id,
             incarnation: 1,
             opens: 1,
+            openings: vec![self.inner.host.uuid()],
         };
         self.directory.write_identity(identity.clone()).await?;
         self.counted = true;
@@ -467,6 +485,28 @@ impl Startup {
             }
         }
         Ok(())
+    }
+}
+
+impl Inner {
+    /// Waits until every peer was tried once, at most for [`OPENING_HEARD_MAX`]: who is
+    /// there says what it remembers of this replica's directory. An adopted one was
+    /// compared before it was opened.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`]: the directory is an old copy.
+    async fn hear_of_opening(&self) -> Result<()> {
+        if self.host_replica.is_some() {
+            return Ok(());
+        }
+        let tried = self.links.iter().map(|(_, pair)| async {
+            // It counts what happened since the link was made.
+            pair.service.watch().changed().await;
+        });
+        let tried = futures::future::join_all(tried);
+        // Who has not answered by then may say it later.
+        drop(timeout(OPENING_HEARD_MAX, tried).await);
+        self.credentials.openings().verdict()
     }
 }
 

@@ -157,12 +157,14 @@ fn check_identity(
         let what = format!("it holds {}, and not {}", found.node(), neighbour.node());
         return Err(not_it(path, &what));
     }
-    if found.opens < neighbour.location.opens {
+    let remembered = neighbour.location.opening();
+    if !found.continues(&remembered) {
         return Err(not_it(
             path,
             &format!(
-                "it is an old copy: opened {} times, where its server had opened it {} times",
-                found.opens, neighbour.location.opens
+                "it is an old copy, which was opened {} times and not in the same way as what its \
+                 server had opened {} times",
+                found.opens, remembered.number
             ),
         ));
     }

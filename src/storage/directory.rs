@@ -72,7 +72,7 @@ impl DataDirectory {
     /// no identity that could have been opened.
     pub fn location(&self) -> Option<Location> {
         let identity = self.identity.as_ref().ok()?.as_ref()?;
-        Some(self.place.location(identity.opens))
+        Some(self.place.location(identity.opening()))
     }
 
     /// Tells when the directory is free again.
@@ -137,7 +137,7 @@ impl DataDirectory {
     /// empty directory.
     pub async fn count_open(&mut self) -> Result<Identity> {
         let mut identity = self.require_identity()?.clone();
-        identity.opens += 1;
+        identity.count_opening(self.host.uuid());
         self.write_identity(identity.clone()).await?;
         Ok(identity)
     }

@@ -9,7 +9,12 @@ use super::damage::corrupted;
 use super::record;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::DATA_FORMAT_VERSION;
+use crate::protocol::peer::Opening;
 use crate::types::{NodeId, ReplicaId, Uuid};
+
+/// So many ids of openings are kept. A peer that has not been met for longer cannot
+/// tell a copy from the original.
+const OPENINGS_KEPT_MAX: usize = 256;
 
 /// The content of `identity.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +33,46 @@ pub struct Identity {
     /// How often the directory was opened to run it. A copy of an old state
     /// shows by a smaller number than its peers remember.
     pub opens: u64,
+    /// Random ids of the latest openings, at most [`OPENINGS_KEPT_MAX`], the last one
+    /// last. A copy that was opened as often as the original shows by another id
+    /// than its peers remember. Programs that know no such ids drop them; then it
+    /// begins anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub openings: Vec<Uuid>,
 }
 
 impl Identity {
     /// The number by which consensus knows this replica.
     pub fn node(&self) -> NodeId {
         NodeId::new(self.replica, self.incarnation)
+    }
+
+    /// Counts an opening, whose id is `id`.
+    pub(super) fn count_opening(&mut self, id: Uuid) {
+        self.opens += 1;
+        self.openings.push(id);
+        let surplus = self.openings.len().saturating_sub(OPENINGS_KEPT_MAX);
+        self.openings.drain(..surplus);
+    }
+
+    /// The opening that goes on, for others to remember.
+    pub fn opening(&self) -> Opening {
+        Opening { number: self.opens, id: self.openings.last().copied() }
+    }
+
+    /// Whether the directory has gone through an opening that somebody remembers of
+    /// this node. An old copy has not: what was written after it was made, votes
+    /// among it, is gone.
+    ///
+    /// An opening that is further back than ids are kept cannot be compared, and
+    /// counts as gone through.
+    pub fn continues(&self, remembered: &Opening) -> bool {
+        let Some(since) = self.opens.checked_sub(remembered.number) else { return false };
+        let place = self.openings.len().checked_sub(1 + since as usize);
+        match (remembered.id, place.map(|place| self.openings[place])) {
+            (Some(theirs), Some(own)) => theirs == own,
+            (None, _) | (_, None) => true,
+        }
     }
 
     pub(super) fn encode(&self) -> Bytes {
@@ -99,7 +138,47 @@ mod tests {
             replica: ReplicaId(2),
             incarnation: 3,
             opens: 4,
+            openings: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_copy_is_told_from_the_original_by_the_ids_of_its_openings() {
+        let id = Uuid::from_u128;
+        let open = |identity: &Identity, number| {
+            let mut next = identity.clone();
+            next.count_opening(id(number));
+            next
+        };
+        let remembered = |identity: &Identity| identity.opening();
+        let fifth = open(&identity(), 5);
+        let sixth = open(&fifth, 6);
+        let copy = fifth.clone();
+        // The original goes on.
+        let seventh = open(&sixth, 7);
+        for opening in [remembered(&identity()), remembered(&fifth), remembered(&sixth)] {
+            assert!(seventh.continues(&opening), "{opening:?}");
+        }
+        // The copy has been opened less often, as often, and more often than the
+        // others remember of the original.
+        let mut copy = copy;
+        for number in [60, 70, 80] {
+            assert!(!copy.continues(&remembered(&seventh)), "after {} opens", copy.opens);
+            copy = open(&copy, number);
+        }
+        assert!(!copy.continues(&remembered(&seventh)));
+        assert!(copy.continues(&remembered(&fifth)), "what it was made from");
+
+        // Whoever does not know the ids goes by the numbers.
+        let unnamed = |number| Opening { number, id: None };
+        assert!(seventh.continues(&unnamed(7)) && !seventh.continues(&unnamed(8)));
+        let dropped = Identity { openings: Vec::new(), ..sixth.clone() };
+        assert!(open(&dropped, 7).continues(&remembered(&sixth)), "an older program ran it");
+        // What is too far back cannot be compared.
+        let far = (0..OPENINGS_KEPT_MAX as u128).fold(sixth.clone(), |it, n| open(&it, 100 + n));
+        assert_eq!(far.openings.len(), OPENINGS_KEPT_MAX);
+        assert!(far.continues(&Opening { number: 6, id: Some(id(9)) }));
+        assert!(!far.continues(&Opening { number: 7, id: Some(id(9)) }));
     }
 
     #[test]

@@ -120,6 +120,7 @@ mod tests {
             path: "/d".into(),
             lock: FileId { device: 1, inode: 2 },
             opens,
+            opening: None,
         };
         Neighbour { replica: ReplicaId(2), incarnation: 1, location }
     }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::lock::boot_id;
 use crate::host::{Disk, FileId};
-use crate::protocol::peer::Location;
+use crate::protocol::peer::{Location, Opening};
 
 /// Where Linux names the machine, the same after every restart.
 const MACHINE_ID_PATH: &str = "/etc/machine-id";
 
-/// Everything of a [`Location`] but the number of opens.
+/// Everything of a [`Location`] but the opening.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     boot: String,
@@ -28,13 +28,14 @@ impl Place {
         }
     }
 
-    pub(super) fn location(&self, opens: u64) -> Location {
+    pub(super) fn location(&self, opening: Opening) -> Location {
         Location {
             boot: self.boot.clone(),
             machine: self.machine.clone(),
             path: self.path.clone(),
             lock: self.lock,
-            opens,
+            opens: opening.number,
+            opening: opening.id,
         }
     }
 }

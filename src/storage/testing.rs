@@ -232,6 +232,7 @@ pub(super) fn identity() -> Identity {
         replica: ReplicaId(1),
         incarnation: 1,
         opens: 0,
+        openings: Vec::new(),
     }
 }
 

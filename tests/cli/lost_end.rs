@@ -1,7 +1,7 @@
 //! Replicas that come back with less log than they had acknowledged.
 
 use std::fs::{self, OpenOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::harness::{Cluster, wait_for};
 
@@ -41,13 +41,18 @@ fn cluster() -> (Cluster, Sent) {
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     let ids = (0..5).map(|number| alice.send(&bob, &number.to_string())).collect();
     let sent = Sent { alice: alice.name.clone(), bob: bob.name.clone(), ids };
+    in_step(&cluster);
+    cluster.crash(1);
+    wait_for("the end of server 1", || cluster.server(1).is_none().then_some(()));
+    (cluster, sent)
+}
+
+/// Waits until every replica has applied the same.
+fn in_step(cluster: &Cluster) {
     cluster.await_status("three replicas in step", |status| {
         let applied = |id: usize| status["replicas"][id]["applied"].as_u64();
         applied(0) == applied(2) && applied(1) == applied(2)
     });
-    cluster.crash(1);
-    wait_for("the end of server 1", || cluster.server(1).is_none().then_some(()));
-    (cluster, sent)
 }
 
 /// Replica 1 comes back, catches up, and is worth a vote: with it a second server
@@ -101,4 +106,31 @@ fn a_follower_without_its_vote_or_its_segments_comes_back_as_a_new_incarnation()
         comes_back(&cluster, sent);
         assert!(cluster.data_dir(1).join("damaged-1").is_dir(), "without {gone}");
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("makes a folder");
+    for entry in fs::read_dir(from).expect("lists") {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("reads");
+        match path.is_dir() {
+            true => copy(&path, &to.join(name)),
+            false => drop(fs::copy(&path, to.join(name)).expect("copies")),
+        }
+    }
+}
+
+#[test]
+fn an_older_copy_of_a_directory_comes_back_as_a_new_incarnation() {
+    let (cluster, mut sent) = cluster();
+    let (folder, kept) = (cluster.data_dir(1), cluster.place.path().join("kept"));
+    copy(&folder, &kept);
+    cluster.start(1);
+    sent.ids.push(cluster.known(&sent.alice).send(&cluster.known(&sent.bob), "since"));
+    in_step(&cluster);
+    cluster.crash(1);
+    wait_for("the end of server 1", || cluster.server(1).is_none().then_some(()));
+    fs::remove_dir_all(&folder).expect("removes");
+    copy(&kept, &folder);
+    comes_back(&cluster, sent);
+    assert!(folder.join("damaged-1").is_dir(), "it votes as if it were what it was");
 }

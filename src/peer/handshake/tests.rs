@@ -1,4 +1,6 @@
 use super::*;
+use crate::protocol::peer::{Opening, Remembered};
+use crate::storage::Identity;
 use crate::types::Uuid;
 use tokio::io::{BufReader, split};
 
@@ -92,6 +94,54 @@ async fn replicas_that_remember_ids_for_different_times_do_not_speak() {
 }
 
 #[tokio::test]
+async fn an_old_copy_of_a_directory_is_told_what_the_other_remembers_before_it_says_where_it_is() {
+    let opening = |number, id: u128| Opening { number, id: Some(Uuid::from_u128(id)) };
+    let copy = |replica| {
+        let own = introduction(replica, Some(9));
+        let credentials = Credentials::new(ClusterKey::new([1; 32]), own);
+        credentials.openings().run_on(Identity {
+            format: 1,
+            cluster: Uuid::from_u128(9),
+            lineage: Uuid::from_u128(9),
+            replica: ReplicaId(replica),
+            incarnation: 1,
+            opens: 5,
+            openings: [40, 50].map(Uuid::from_u128).to_vec(),
+        });
+        credentials
+    };
+    for (incarnation, remembered, old) in [
+        (1, opening(4, 40), false),
+        (1, opening(5, 50), false),
+        (1, opening(3, 99), false),
+        (1, opening(5, 51), true),
+        (1, opening(6, 60), true),
+        (2, opening(1, 10), true),
+    ] {
+        let other = |replica, about| {
+            let own = introduction(replica, Some(9));
+            let other = Credentials::new(ClusterKey::new([1; 32]), own);
+            let remembered = Remembered { incarnation, opening: remembered };
+            other.openings().remember(ReplicaId(about), remembered);
+            other
+        };
+        let (caller, callee) = (copy(1), copy(2));
+        let (called, answered) = shake(caller.clone(), 2, other(2, 1)).await;
+        assert_eq!((called.is_err(), answered.is_err()), (old, old), "calls: {remembered:?}");
+        let (called, answered) = shake(other(1, 2), 2, callee.clone()).await;
+        assert_eq!((called.is_err(), answered.is_err()), (old, old), "answers: {remembered:?}");
+        for (replica, copy) in [(1, caller), (2, callee)] {
+            let verdict = copy.openings().verdict();
+            assert_eq!(verdict.is_err(), old, "{replica}: {remembered:?}");
+            let corrupted = |error: Error| error.code == ErrorCode::Corrupted;
+            assert!(verdict.err().is_none_or(corrupted));
+            copy.openings().begin_anew();
+            assert_eq!(copy.openings().verdict(), Ok(()));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_recorded_handshake_is_worth_nothing() {
     let (host, key) = (Host::real(), ClusterKey::new([1; 32]));
     let callee = Credentials::new(key.clone(), introduction(2, Some(9)));
@@ -112,7 +162,10 @@ async fn a_recorded_handshake_is_worth_nothing() {
         ),
     );
     let mut replay = Vec::new();
-    push_line(&mut replay, &PeerProof { proof: old, location: None, window: None });
+    push_line(
+        &mut replay,
+        &PeerProof { proof: old, remembers: None, location: None, window: None },
+    );
     let first = serde_json::to_vec(&hello).expect("plain data");
     let mut sink = Vec::new();
     let error = answer(&host, &callee, &first, &mut replay.as_slice(), &mut sink)
