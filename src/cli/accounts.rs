@@ -29,7 +29,7 @@ pub async fn run(args: &AccountsArgs, context: &mut Context) -> Result<Exit> {
         };
         after = names.last().map(ToString::to_string);
         for name in names {
-            context.printer.show(&AccountListed { name })?;
+            context.printer.list(&AccountListed { name })?;
         }
         if !more || after.is_none() {
             return Ok(Exit::Done);

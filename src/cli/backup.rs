@@ -51,7 +51,7 @@ pub async fn run(args: &BackupArgs, context: &mut Context) -> Result<Exit, Error
             "{} accounts, {} messages, {} bytes",
             taken.head.accounts, taken.head.messages, taken.bytes
         )),
-        false => context.printer.show(&taken)?,
+        false => context.printer.show(&taken),
     }
     Ok(Exit::Done)
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorCode};
 use crate::host::{Host, hangup_is_ignored};
 use crate::output::cluster::{Downed, Environment, LogLine, Restarted};
 use crate::output::status::Shown;
-use crate::output::{self, Printer, Show};
+use crate::output;
 use crate::types::ReplicaId;
 
 /// How long `up`, `start` and `restart` wait when `--timeout` is not given:
@@ -168,7 +168,7 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
         Action::Logs(args) => logs(args, context).await,
         Action::Env(args) => {
             let cluster = existing(&args.cluster, context)?;
-            context.printer.show(&Environment::of(&cluster.addresses()))?;
+            context.printer.show(&Environment::of(&cluster.addresses()));
             Ok(Exit::Done)
         }
     }
@@ -232,8 +232,7 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
         let status = supervisor.wait_up(&mut launched).await?;
         drop(guard);
         let shown = Shown::new(&status, Some(supervisor.cluster.command_lines()));
-        printer.borrow_mut().show(&shown)?;
-        printer.borrow_mut().flush()?;
+        printer.borrow_mut().show_now(&shown);
         next_steps(settings, &supervisor.cluster).iter().for_each(|line| progress(line));
         return Ok(Exit::Done);
     }
@@ -247,43 +246,30 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
         () = &mut interrupted => Ok(None),
         status = supervisor.wait_up(&mut launched) => status.map(Some),
     };
-    let mut told = Told { printer: &printer, failed: None };
     let watched = match started {
         Ok(None) => Ok(()),
         Err(error) => Err(error),
         Ok(Some(status)) => {
             drop(guard);
-            told.show(&Shown::new(&status, Some(supervisor.cluster.command_lines())));
+            let shown = Shown::new(&status, Some(supervisor.cluster.command_lines()));
+            printer.borrow_mut().show_now(&shown);
+            let written = printer.borrow_mut().flush();
+            if let Err(error) = written
+                && !printer.borrow().pipe_closed()
+            {
+                progress(&format!("{}; the servers go on", error.message));
+            }
             next_steps(settings, &supervisor.cluster).iter().for_each(|line| progress(line));
             progress("Ctrl-C stops the servers that this command has started.");
-            let mut tell = |event: ClusterEvent| told.show(&event);
+            let mut tell = |event: ClusterEvent| printer.borrow_mut().show_now(&event);
             supervisor.watch(&mut launched, status, &mut tell, interrupted).await
         }
     };
     progress("Stopping.");
     let Ending { stopped: replicas, failed } = supervisor.stop_launched(&mut launched).await?;
     watched?;
-    told.show(&Downed { replicas, purged: false, dir: None });
-    failed.or(told.failed).map_or(Ok(Exit::Done), Err)
-}
-
-/// Results of a command that goes on whether anybody reads them or not: its
-/// servers are what was asked for.
-struct Told<'a, 'b> {
-    printer: &'a RefCell<&'b mut Printer>,
-    /// Why something could not be written, if not for want of a reader.
-    failed: Option<Error>,
-}
-
-impl Told<'_, '_> {
-    fn show(&mut self, value: &impl Show) {
-        let mut printer = self.printer.borrow_mut();
-        let Err(error) = printer.show(value).and_then(|()| printer.flush()) else { return };
-        if !printer.pipe_closed() && self.failed.is_none() {
-            printer.notice(&format!("{}; the servers go on", error.message));
-            self.failed = Some(error);
-        }
-    }
+    printer.borrow_mut().show(&Downed { replicas, purged: false, dir: None });
+    failed.map_or(Ok(Exit::Done), Err)
 }
 
 /// One-liners that work with this cluster as they stand.
@@ -311,7 +297,7 @@ async fn down(args: &DownArgs, context: &mut Context) -> Result<Exit, Error> {
     };
     drop(guard);
     let dir = dir.filter(|_| failed.is_none());
-    lines.into_inner().show(&Downed { replicas, purged, dir })?;
+    lines.into_inner().show(&Downed { replicas, purged, dir });
     failed.map_or(Ok(Exit::Done), Err)
 }
 
@@ -323,7 +309,7 @@ async fn start(args: &StartArgs, context: &mut Context) -> Result<Exit, Error> {
     let progress = |line: &str| lines.borrow_mut().notice(line);
     let started =
         supervisor(cluster, settings, host, limit, &progress)?.start(args.id, args.wait).await?;
-    lines.into_inner().show(&started)?;
+    lines.into_inner().show(&started);
     Ok(Exit::Done)
 }
 
@@ -336,7 +322,7 @@ async fn end(args: &OneArgs, context: &mut Context, kill: bool) -> Result<Exit, 
     let supervisor = supervisor(cluster, settings, host, limit, &progress)?;
     let stopped =
         if kill { supervisor.kill(args.id).await? } else { supervisor.stop(args.id).await? };
-    lines.into_inner().show(&stopped)?;
+    lines.into_inner().show(&stopped);
     Ok(Exit::Done)
 }
 
@@ -349,7 +335,7 @@ async fn restart(args: &RestartArgs, context: &mut Context) -> Result<Exit, Erro
     let lines = RefCell::new(printer);
     let progress = |line: &str| lines.borrow_mut().notice(line);
     let replicas = supervisor(cluster, settings, host, limit, &progress)?.restart(&ids).await?;
-    lines.into_inner().show(&Restarted { replicas })?;
+    lines.into_inner().show(&Restarted { replicas });
     Ok(Exit::Done)
 }
 
@@ -360,7 +346,7 @@ async fn transfer(args: &OneArgs, context: &mut Context) -> Result<Exit, Error> 
     let limit = Limit::together(settings.timeout);
     let transferred =
         supervisor(cluster, settings, host, limit, &silent)?.transfer(args.id).await?;
-    printer.show(&transferred)?;
+    printer.show(&transferred);
     Ok(Exit::Done)
 }
 
@@ -377,10 +363,11 @@ async fn logs(args: &LogsArgs, context: &mut Context) -> Result<Exit, Error> {
     let interrupted = interrupted()?;
     tokio::pin!(interrupted);
     let mut first = true;
+    let output = printer.reader();
     loop {
         for reader in &mut readers {
             let replica = reader.id;
-            let mut print = |line: &str| printer.show(&LogLine { replica, line, among_others });
+            let mut print = |line: &str| printer.list(&LogLine { replica, line, among_others });
             match args.lines.filter(|_| first) {
                 Some(count) => {
                     reader.last(count)?.iter().try_for_each(|line| print(line))?;
@@ -396,6 +383,7 @@ async fn logs(args: &LogsArgs, context: &mut Context) -> Result<Exit, Error> {
         tokio::select! {
             biased;
             () = &mut interrupted => return Ok(Exit::Interrupted),
+            () = output.left() => printer.reader_left(),
             () = tokio::time::sleep(FOLLOW_PAUSE) => {}
         }
     }

@@ -48,7 +48,7 @@ pub async fn run(args: &CompletionsArgs, context: &mut Context) -> Result<Exit, 
     if let Some(dir) = &args.dir {
         write_files(dir, files(), context)?;
     } else if let Some(shell) = args.shell {
-        context.printer.raw(&script(shell))?;
+        context.printer.raw(&script(shell));
     }
     Ok(Exit::Done)
 }

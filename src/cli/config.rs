@@ -34,7 +34,7 @@ enum Action {
 pub async fn run(args: &ConfigArgs, context: &mut Context) -> Result<Exit, Error> {
     let Action::Show = args.action;
     for row in rows(&context.settings.values) {
-        context.printer.show(&row)?;
+        context.printer.list(&row)?;
     }
     if context.settings.values.file.is_none() {
         context.printer.notice("No configuration file was read.");

@@ -48,7 +48,7 @@ pub async fn run(args: &DeleteArgs, context: &mut Context) -> Result<Exit> {
     let Answer::Deleted { count } = client.request(request).await? else {
         return Err(unexpected("the number of removed messages"));
     };
-    context.printer.show(&Deleted { deleted: count, ids })?;
+    context.printer.show(&Deleted { deleted: count, ids });
     Ok(Exit::Done)
 }
 

@@ -75,30 +75,24 @@ pub async fn run(args: &DrillArgs, context: &mut Context) -> Result<Exit> {
     let cluster = Description::existing_or_new(&settings, &*host.random)?;
     let silent = |_: &str| {};
     let supervisor = Supervisor { cluster, host: &host, program, limit: LIMIT, progress: &silent };
-    let announced = Announced { seed, rounds: options.rounds, dir: dir.clone() };
-    let drilled = async {
-        context.printer.show(&announced)?;
-        context.printer.flush()?;
-        drill(&supervisor, &options, context).await
-    };
+    context.printer.show_now(&Announced { seed, rounds: options.rounds, dir: dir.clone() });
     let drilled = tokio::select! {
         biased;
         () = &mut interrupted => Err(Error::new(ErrorCode::Interrupted, "interrupted")),
-        drilled = drilled => drilled,
+        drilled = drill(&supervisor, &options, context) => drilled,
     };
     // Whatever came of it: no process stays behind. Frozen ones are woken.
     supervisor.down(|_| true).await.all()?;
     let keep = match &drilled {
         Ok(report) => !report.ok,
-        // A reader that has seen enough is no reason to look for what went wrong.
-        Err(error) => error.code != ErrorCode::Interrupted && !context.printer.pipe_closed(),
+        Err(error) => error.code != ErrorCode::Interrupted,
     };
     if !keep {
         std::fs::remove_dir_all(&dir).map_err(|error| Error::io("remove", &dir, &error))?;
     }
     let mut report = drilled.map_err(|error| with_place(error, &dir, seed))?;
     report.dir = keep.then_some(dir);
-    context.printer.show(&report)?;
+    context.printer.show(&report);
     Ok(if report.ok { Exit::Done } else { Exit::Refused })
 }
 
@@ -137,10 +131,10 @@ async fn drill(
             progress.say("looking for every message on every server; acknowledged");
             Ok(())
         }
-        News::Done(step) => progress.aside(|| {
-            let mut printer = printer.borrow_mut();
-            printer.show(step).and_then(|()| printer.flush())
-        }),
+        News::Done(step) => {
+            progress.aside(|| printer.borrow_mut().show_now(step));
+            Ok(())
+        }
     };
     drill::run(supervisor, options, &mut tell).await
 }

@@ -1,15 +1,20 @@
 //! `ftchat inbox`.
 //!
 //! A message is marked as read only after it was printed and the print was
-//! handed to the operating system (and its command succeeded, with `--exec`).
-//! Whatever breaks in between, it is shown again rather than lost from sight.
+//! handed to the operating system. Whatever breaks in between, it is shown again
+//! rather than lost from sight. With `--exec` its command must have succeeded as
+//! well, and it is marked before the next command begins; a signal lets the
+//! command that runs come to its end. So only the death of this process or of
+//! all servers between the two makes a command run again that had succeeded.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::session::unexpected;
+use super::signals::{Signals, interrupted};
 use super::when::parse_when;
 use super::{Context, Exit};
 use crate::client::{Client, Follow, FollowNotice};
@@ -33,9 +38,10 @@ const MARK_AGAIN: Duration = Duration::from_secs(2);
     text, separated by tabs. Newlines, tabs and control characters of the text are shown as \\n,\n\
     \\t and \\u{...}; --json keeps the text exactly.\n\n\
     --exec runs CMD with 'sh -c' for each message after printing it, one after the other, with\n\
-    FTCHAT_ID, FTCHAT_FROM, FTCHAT_TEXT and FTCHAT_AT in its environment. A message whose CMD\n\
-    fails stays unread, and the exit code is then 1. (A NUL character, which no environment can\n\
-    hold, is passed as U+FFFD.)")]
+    FTCHAT_ID, FTCHAT_FROM, FTCHAT_TEXT and FTCHAT_AT in its environment. A message is marked as\n\
+    read when its CMD has succeeded, before the next begins; one whose CMD fails stays unread, and\n\
+    the exit code is then 1. A signal waits for the CMD that runs, a second one does not. (A NUL\n\
+    character, which no environment can hold, is passed as U+FFFD.)")]
 pub struct InboxArgs {
     /// Mark nothing as read
     #[arg(long)]
@@ -63,6 +69,13 @@ pub struct InboxArgs {
     exec: Option<String>,
 }
 
+impl InboxArgs {
+    /// Whether it runs commands for messages.
+    pub fn runs_commands(&self) -> bool {
+        self.exec.is_some()
+    }
+}
+
 /// Prints messages, and marks them as read.
 ///
 /// # Errors
@@ -88,26 +101,71 @@ pub async fn run(args: &InboxArgs, context: &mut Context) -> Result<Exit> {
         since,
         limit: None,
     };
+    let ending = Ending::default();
+    if args.exec.is_none() {
+        return read(args, query, context, &ending).await;
+    }
+    let mut signals = Signals::listen()?;
+    let mut reading = std::pin::pin!(read(args, query, context, &ending));
+    tokio::select! {
+        biased;
+        () = signals.next() => {}
+        outcome = &mut reading => return outcome,
+    }
+    if !ending.busy.get() {
+        return Err(interrupted());
+    }
+    // The command goes on to its end, and what it did is remembered; whoever has
+    // no time for that says so again.
+    ending.asked.set(true);
+    tokio::select! {
+        biased;
+        () = signals.next() => Err(interrupted()),
+        outcome = &mut reading => outcome,
+    }
+}
+
+async fn read(
+    args: &InboxArgs,
+    query: InboxQuery,
+    context: &mut Context,
+    ending: &Ending,
+) -> Result<Exit> {
     let (client, _) = context.logged_in().await?;
-    let reader = Reader {
+    let mut reader = Reader {
         args,
         client,
         printer: &mut context.printer,
+        ending,
         left: args.limit.unwrap_or(u64::MAX),
         unmarked: Vec::new(),
         failed: 0,
         shown: 0,
     };
-    match args.follow {
+    let outcome = match args.follow {
         true => reader.follow(query).await,
         false => reader.list(query).await,
+    };
+    match outcome {
+        Err(error) if !reader.printer.is_closed_pipe(&error) => Err(error),
+        _ => Ok(reader.end()),
     }
+}
+
+/// What a signal finds.
+#[derive(Default)]
+struct Ending {
+    /// A command runs, or what it did is being remembered.
+    busy: Cell<bool>,
+    /// The end is asked for: no other command begins.
+    asked: Cell<bool>,
 }
 
 struct Reader<'a> {
     args: &'a InboxArgs,
     client: Client,
     printer: &'a mut Printer,
+    ending: &'a Ending,
     /// How many more messages to show.
     left: u64,
     /// Shown and not yet marked as read, by `seq`.
@@ -118,7 +176,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn list(mut self, mut query: InboxQuery) -> Result<Exit> {
+    async fn list(&mut self, mut query: InboxQuery) -> Result<()> {
         while self.left > 0 {
             query.limit = Some(self.left.min(PAGE_MAX_MESSAGES as u64));
             let request = Request::Inbox(query.clone());
@@ -141,19 +199,26 @@ impl Reader<'_> {
             let kind = if self.args.all || self.args.sent { "" } else { "unread " };
             self.printer.notice(&format!("No {kind}messages."));
         }
-        Ok(self.end())
+        Ok(())
     }
 
-    async fn follow(mut self, query: InboxQuery) -> Result<Exit> {
+    async fn follow(&mut self, query: InboxQuery) -> Result<()> {
         let mut follow = Follow::new(&self.client, query);
+        let output = self.printer.reader();
         while self.left > 0 {
             let printer = &mut *self.printer;
             let mut notice = |notice: FollowNotice| printer.notice(&sentence(&notice));
             let next = follow.next(&mut notice);
-            let messages = match self.unmarked.is_empty() {
-                true => next.await?,
-                // Giving up the wait for messages loses none.
-                false => timeout(MARK_AGAIN, next).await.unwrap_or_else(|_| Ok(Vec::new()))?,
+            // Giving up the wait for messages loses none.
+            let patience = if self.unmarked.is_empty() { Duration::MAX } else { MARK_AGAIN };
+            let messages = tokio::select! {
+                biased;
+                next = timeout(patience, next) => Some(next.unwrap_or_else(|_| Ok(Vec::new()))?),
+                () = output.left() => None,
+            };
+            let Some(messages) = messages else {
+                self.printer.reader_left();
+                return self.printer.flush();
             };
             let known = self.unmarked.len();
             self.show(&messages).await?;
@@ -168,10 +233,7 @@ impl Reader<'_> {
                 Err(error) => return Err(error),
             }
         }
-        if !self.unmarked.is_empty() {
-            self.mark().await?;
-        }
-        Ok(self.end())
+        self.mark().await
     }
 
     fn end(self) -> Exit {
@@ -186,23 +248,60 @@ impl Reader<'_> {
     }
 
     /// Prints messages, at most as many as are left, and notes which are read.
+    /// With `--exec`, runs the command for each of them and marks it.
     async fn show(&mut self, messages: &[Message]) -> Result<()> {
         let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(messages.len());
         for message in &messages[..count] {
-            self.printer.show(&Listed::new(message, self.args.sent))?;
-            let mut read = true;
-            if let Some(command) = &self.args.exec {
-                self.printer.flush()?;
-                read = execute(command, message, self.printer).await?;
-                self.failed += u64::from(!read);
-            }
-            if read && !message.read && !self.args.peek && !self.args.sent {
-                self.unmarked.push(message.seq);
-            }
+            self.printer.list(&Listed::new(message, self.args.sent))?;
             self.left -= 1;
             self.shown += 1;
+            if let Some(command) = &self.args.exec {
+                self.printer.flush()?;
+                self.ending.busy.set(true);
+                self.execute(command, message).await?;
+                self.ending.busy.set(false);
+                if self.ending.asked.get() {
+                    return Err(interrupted());
+                }
+            } else {
+                self.note_read(message);
+            }
         }
         self.printer.flush()
+    }
+
+    fn note_read(&mut self, message: &Message) {
+        if !message.read && !self.args.peek && !self.args.sent {
+            self.unmarked.push(message.seq);
+        }
+    }
+
+    /// Runs the user's command for one message and, if it succeeded, marks the
+    /// message before anything else is begun: what was done is never done again.
+    async fn execute(&mut self, command: &str, message: &Message) -> Result<()> {
+        if !execute(command, message, self.printer).await? {
+            self.failed += 1;
+            return Ok(());
+        }
+        self.note_read(message);
+        let mut told = false;
+        loop {
+            match self.mark().await {
+                // Whoever follows has time.
+                Err(error) if error.retryable() && self.args.follow && !self.ending.asked.get() => {
+                    if !std::mem::replace(&mut told, true) {
+                        self.printer.notice(&format!("cannot mark as read yet: {}", error.message));
+                    }
+                    tokio::time::sleep(MARK_AGAIN).await;
+                }
+                Err(error) => {
+                    let id = message.id;
+                    let told = format!("the command succeeded for {id}, which is not marked yet");
+                    return Err(Error { message: format!("{told}: {}", error.message), ..error });
+                }
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     async fn mark(&mut self) -> Result<()> {

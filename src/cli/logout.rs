@@ -42,6 +42,6 @@ pub async fn run(_: &LogoutArgs, context: &mut Context) -> Result<Exit> {
     if session.is_some() {
         context.sessions(client.cluster().await?)?.forget(&name)?;
     }
-    context.printer.show(&LoggedOut { name, deleted: false })?;
+    context.printer.show(&LoggedOut { name, deleted: false });
     Ok(Exit::Done)
 }

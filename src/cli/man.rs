@@ -49,7 +49,7 @@ pub(super) fn write_files(
     for (name, text) in files {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(|error| Error::io("write", &path, &error))?;
-        context.printer.show(&Written { file: path.display().to_string() })?;
+        context.printer.show(&Written { file: path.display().to_string() });
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ mod send;
 mod serve;
 mod session;
 mod sessions;
+mod signals;
 mod status;
 mod stuck;
 mod text;
@@ -151,7 +152,11 @@ impl Command {
     /// Whether the command ends in its own way on a signal, because there is
     /// something to be put in order first.
     fn handles_signals(&self) -> bool {
-        self.runs_servers() || matches!(self, Command::Bench(_))
+        match self {
+            Command::Bench(_) => true,
+            Command::Inbox(args) => args.runs_commands(),
+            _ => self.runs_servers(),
+        }
     }
 
     async fn run(&self, context: &mut Context) -> Result<Exit> {
@@ -201,20 +206,30 @@ pub fn main() -> ExitCode {
     let printer = Printer::new(settings.json, settings.quiet, settings.color);
     let mut context = Context { settings, printer, host: Host::real(), early: None };
     let outcome = run(&cli.command, &mut context);
-    // What is still in a buffer may meet a closed pipe as well.
-    let outcome = outcome.and_then(|exit| context.printer.flush().map(|()| exit));
-    match outcome {
-        Ok(exit) => exit.into(),
-        Err(_) if context.printer.pipe_closed() => Exit::Done.into(),
-        Err(error) => {
-            let error = advised(error, &context.settings);
-            // Whoever pressed Ctrl-C knows; a script is told like of all else.
-            if error.code != ErrorCode::Interrupted || context.printer.json() {
-                context.printer.error(&error);
-            }
-            Exit::of(&error).into()
+    let outcome = outcome.map_err(|error| advised(error, &context.settings));
+    end(outcome, &mut context.printer).into()
+}
+
+/// How the program ends, after what there is to say is said.
+fn end(outcome: Result<Exit>, printer: &mut Printer) -> Exit {
+    // What is still in a buffer may be lost as well.
+    let written = printer.flush();
+    let error = match (outcome, written) {
+        (Ok(exit), Ok(())) => return exit,
+        // What was asked for may have another result than its output.
+        (Ok(exit), Err(_)) if printer.pipe_closed() => return exit,
+        (Ok(exit), Err(error)) if exit != Exit::Done => {
+            printer.error(&error);
+            return exit;
         }
+        (Err(error), _) if printer.is_closed_pipe(&error) => return Exit::Done,
+        (Ok(_), Err(error)) | (Err(error), _) => error,
+    };
+    // Whoever pressed Ctrl-C knows; a script is told like of all else.
+    if error.code != ErrorCode::Interrupted || printer.json() {
+        printer.error(&error);
     }
+    Exit::of(&error)
 }
 
 /// A server's word that a session is over, with what to type. The server does
@@ -300,15 +315,28 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> Exit {
     let hostile = |argument: &OsString| {
         matches!(sanitize(&argument.to_string_lossy()), std::borrow::Cow::Owned(_))
     };
-    // A reader that is gone misses nothing.
-    if !help && arguments.iter().any(hostile) {
+    if help {
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        return match printed {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                let error = format!("cannot write to standard output: {error}");
+                let error = Error::new(ErrorCode::Io, error);
+                Printer::new(json, false, ColorChoice::Auto).error(&error);
+                Exit::of(&error)
+            }
+            // A reader that is gone misses nothing.
+            _ => Exit::Done,
+        };
+    }
+    // Who hears nothing misses nothing.
+    if arguments.iter().any(hostile) {
         for line in error.render().to_string().lines() {
             let _ = writeln!(std::io::stderr(), "{}", sanitize(line));
         }
     } else {
         let _ = error.print();
     }
-    if help { Exit::Done } else { Exit::Usage }
+    Exit::Usage
 }
 
 /// The parser's message without its decoration.
@@ -323,6 +351,7 @@ fn usage_sentence(error: &clap::Error) -> String {
 mod tests {
     use super::*;
     use crate::config::CommandLines;
+    use crate::output::{Buffer, Closed, Full, Streams};
     use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -346,6 +375,42 @@ mod tests {
                 assert_eq!(global.servers.as_deref(), Some("h:1"), "{line}");
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_reads_changes_no_exit_code_and_hides_no_other_error() {
+        let full = |exit| if exit == Exit::Done { Exit::Refused } else { exit };
+        for exit in [Exit::Done, Exit::Refused, Exit::Unavailable] {
+            assert_eq!(end(Ok(exit), &mut lost(Box::new(Closed)).0), exit);
+            assert_eq!(end(Ok(exit), &mut lost(Box::new(Full)).0), full(exit));
+        }
+        for (out, closed) in
+            [(Box::new(Closed) as Box<dyn Write + Send>, true), (Box::new(Full), false)]
+        {
+            let (mut printer, said) = lost(out);
+            let error = printer.flush().expect_err("lost");
+            let expected = if closed { Exit::Done } else { Exit::Refused };
+            assert_eq!((end(Err(error), &mut printer), said.text().is_empty()), (expected, closed));
+            let another = Error::unavailable("no server answers");
+            assert_eq!(end(Err(another), &mut printer), Exit::Unavailable);
+            assert!(said.text().ends_with("ftchat: no server answers\n"));
+        }
+    }
+
+    /// A printer whose output is lost.
+    fn lost(out: Box<dyn Write + Send>) -> (Printer, Buffer) {
+        let err = Buffer::default();
+        let streams = Streams {
+            out,
+            err: Box::new(err.clone()),
+            out_is_terminal: false,
+            err_is_terminal: false,
+            out_color: false,
+            err_color: false,
+        };
+        let mut printer = Printer::with_streams(false, false, streams);
+        printer.raw("x");
+        (printer, err)
     }
 
     #[test]

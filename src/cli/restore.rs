@@ -40,7 +40,7 @@ pub struct RestoreArgs {
 pub async fn run(args: &RestoreArgs, context: &mut Context) -> Result<Exit, Error> {
     let Some(file) = &args.file else {
         let cluster = backup::abandon(&args.key.administrator(context)?).await?;
-        context.printer.show(&backup::Abandoned { cluster })?;
+        context.printer.show(&backup::Abandoned { cluster });
         return Ok(Exit::Done);
     };
     // Who cannot restore need not wait for the file to be read.
@@ -61,6 +61,6 @@ pub async fn run(args: &RestoreArgs, context: &mut Context) -> Result<Exit, Erro
             restored?
         }
     };
-    context.printer.show(&restored)?;
+    context.printer.show(&restored);
     Ok(Exit::Done)
 }

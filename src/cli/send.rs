@@ -10,6 +10,7 @@ use super::{Context, Exit};
 use crate::client::Pipeline;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::RECIPIENTS_MAX;
+use crate::output::SentLine;
 use crate::protocol::client::{Answer, Request, Sent};
 use crate::types::{AccountName, Uuid};
 
@@ -74,7 +75,7 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     let Answer::Sent(sent) = client.request(request).await? else {
         return Err(unexpected("an accepted message"));
     };
-    context.printer.show(&sent)?;
+    context.printer.show(&sent);
     Ok(Exit::Done)
 }
 
@@ -85,13 +86,26 @@ async fn send_lines(to: Vec<String>, base: Uuid, context: &mut Context) -> Resul
     let report = |sent: &Sent| {
         progress.step();
         // At once: with input that goes on for ever, as of `tail -f`, whoever
-        // reads the ids would otherwise wait for a buffer to fill.
-        progress.aside(|| printer.show(sent).and_then(|()| printer.flush()))
+        // reads the ids would otherwise wait for a buffer to fill. Nobody need
+        // read them: the lines are sent all the same.
+        progress.aside(|| printer.show_now(&SentLine(sent)));
+        Ok(())
     };
     let input = BufReader::new(tokio::io::stdin());
     let summary = Pipeline::new(&client, to, base, input, report).run().await;
     drop(progress);
     let summary = summary?;
+    if let Err(error) = context.printer.flush()
+        && !context.printer.pipe_closed()
+    {
+        let accepted = lines_are(summary.sent);
+        let message = format!(
+            "{accepted} accepted, but their ids are lost: {}; the same lines with --id {base} \
+             print them and send nothing twice",
+            error.message
+        );
+        return Err(Error { message, ..error });
+    }
     if summary.out_of_order > 0 {
         context.printer.notice(&format!(
             "{} of {} lines were delivered before the line above them, because a server failed \
@@ -100,6 +114,13 @@ async fn send_lines(to: Vec<String>, base: Uuid, context: &mut Context) -> Resul
         ));
     }
     Ok(Exit::Done)
+}
+
+fn lines_are(count: u64) -> String {
+    match count {
+        1 => "1 line is".to_string(),
+        _ => format!("{count} lines are"),
+    }
 }
 
 fn recipients(list: &str) -> Result<Vec<String>> {

@@ -89,7 +89,8 @@ impl Context {
                 Error { message, ..error }
             },
         )?;
-        self.printer.show(&LoggedIn { name, account, expires, registered })
+        self.printer.show(&LoggedIn { name, account, expires, registered });
+        Ok(())
     }
 }
 

@@ -46,7 +46,7 @@ pub async fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Error
     }
     let (status, local) = look(context).await;
     let lines = local.as_ref().map(Description::command_lines);
-    context.printer.show(&Shown::new(&status, lines))?;
+    context.printer.show(&Shown::new(&status, lines));
     Ok(exit(&status, args.check))
 }
 
@@ -66,12 +66,16 @@ async fn look(context: &Context) -> (ClusterStatus, Option<Description>) {
 
 /// Ends when the whole command is interrupted.
 async fn watch(context: &mut Context) -> Result<Exit, Error> {
+    let output = context.printer.reader();
     loop {
         let (status, local) = look(context).await;
         let lines = local.as_ref().map(Description::command_lines);
-        context.printer.show(&Frame(Shown::new(&status, lines)))?;
+        context.printer.show(&Frame(Shown::new(&status, lines)));
         context.printer.flush()?;
-        tokio::time::sleep(WATCH_PAUSE).await;
+        tokio::select! {
+            () = output.left() => context.printer.reader_left(),
+            () = tokio::time::sleep(WATCH_PAUSE) => {}
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Cli, Context, Exit, Session, Sessions};
 use crate::client::fake::{self, CLUSTER, FakeNetwork, Reaction};
 use crate::config::Settings;
 use crate::error::{Error, ErrorCode, Result};
-use crate::output::{Buffer, Closed, Printer, Streams};
+use crate::output::{Buffer, Closed, Full, Printer, Streams};
 use crate::protocol::client::{
     Answer, Event, InboxQuery, Message, Request, Sent, SessionInfo, Which,
 };
@@ -217,9 +217,15 @@ async fn the_inbox_is_shown_once_and_then_read() {
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_printed_stays_unread() {
     let user = User::logged_in();
-    let (result, _, closed) = user.run_into(&["inbox"], Box::new(Closed)).await;
-    assert!(result.is_err() && closed);
-    assert!(user.read().is_empty());
+    let following = ["inbox", "--follow", "--limit", "3"];
+    let running = ["inbox", "--exec", "true"];
+    for line in [&["inbox"][..], &following, &running, &["inbox", "--json"]] {
+        let (result, _, closed) = user.run_into(line, Box::new(Closed)).await;
+        assert!(result.is_ok() && closed, "{line:?}: nobody read it, which is no error");
+        let (result, _, closed) = user.run_into(line, Box::new(Full)).await;
+        assert!(result.is_err() && !closed, "{line:?}");
+        assert!(user.read().is_empty(), "{line:?}");
+    }
 }
 
 #[tokio::test]
@@ -236,6 +242,30 @@ async fn a_message_whose_command_fails_stays_unread() {
     let log = std::fs::read_to_string(log).expect("the command ran");
     assert_eq!(log.lines().next(), Some("bob text 1 1970-01-01T00:00:00.001Z"));
     assert_eq!(log.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn a_message_is_marked_before_the_next_command_begins() {
+    let user = User::logged_in();
+    // What the servers know of when a command runs is what they were asked before.
+    let marked = |n: usize| {
+        let requests = user.network.requests();
+        let marks = requests.iter().filter_map(|(_, request)| match request {
+            Request::MarkRead { seqs, .. } => Some(seqs.clone()),
+            _ => None,
+        });
+        let marks: Vec<Vec<u64>> = marks.collect();
+        assert_eq!(marks, (1..=n as u64).map(|seq| vec![seq]).collect::<Vec<_>>());
+    };
+    for line in [&["inbox", "--limit", "3", "--exec", "true"][..]] {
+        assert_eq!(user.run(line).await.0.expect("done"), Exit::Done);
+        marked(3);
+    }
+    // One that fails is not marked, and what was before it stays so.
+    let command = "test \"$FTCHAT_TEXT\" = 'text 4'";
+    let (result, ..) = user.run(&["inbox", "-f", "--limit", "2", "--exec", command]).await;
+    assert_eq!(result.expect("goes on"), Exit::Refused);
+    marked(4);
 }
 
 #[tokio::test(start_paused = true)]

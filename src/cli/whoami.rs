@@ -20,6 +20,6 @@ pub async fn run(_: &WhoamiArgs, context: &mut Context) -> Result<Exit> {
     let Answer::Session(session) = client.request(Request::Whoami {}).await? else {
         return Err(unexpected("a session"));
     };
-    context.printer.show(&Whoami(session))?;
+    context.printer.show(&Whoami(session));
     Ok(Exit::Done)
 }

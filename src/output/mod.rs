@@ -14,8 +14,10 @@
 //! - One message is one line of plain output, whatever is in it.
 //!
 //! # How it fails
-//! When whoever reads our output has gone, the first write that notices fails
-//! the command, and [`Printer::pipe_closed`] tells that this is no error.
+//! What cannot be written stops no work: a command goes on with what it was asked
+//! for, and only one that works for its output alone asks [`Printer::flush`] on
+//! the way, and ends. At the end the loss is an error, but for a reader who has
+//! gone ([`Printer::pipe_closed`]): then the command ends as it would have.
 
 mod backup;
 mod bench;
@@ -31,10 +33,10 @@ pub mod status;
 
 pub use bench::Measured;
 pub use inbox::{Listed, local_time};
-pub use people::{AccountListed, Deleted, LoggedIn, LoggedOut, Whoami};
+pub use people::{AccountListed, Deleted, LoggedIn, LoggedOut, SentLine, Whoami};
 #[cfg(test)]
-pub(crate) use printer::tests::{Buffer, Closed};
-pub use printer::{Printer, Show, Streams};
+pub(crate) use printer::tests::{Buffer, Closed, Full};
+pub use printer::{Printer, Reader, Show, Streams};
 pub use progress::Progress;
 pub use sanitize::{sanitize, sanitize_bytes};
 

@@ -33,6 +33,10 @@ impl Show for LoggedIn {
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.name)
     }
+    fn deed(&self) -> Option<String> {
+        let deed = if self.registered { "registered and logged in" } else { "logged in" };
+        Some(format!("{} is {deed}", self.name))
+    }
 }
 
 /// Of `logout` and `delete-account`.
@@ -53,6 +57,10 @@ impl Show for LoggedOut {
     }
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.name)
+    }
+    fn deed(&self) -> Option<String> {
+        let deed = if self.deleted { "deleted" } else { "logged out" };
+        Some(format!("{} is {deed}", self.name))
     }
 }
 
@@ -93,6 +101,23 @@ impl Show for Sent {
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.id)
     }
+    fn deed(&self) -> Option<String> {
+        Some(format!("the message is accepted with the id {}", self.id))
+    }
+}
+
+/// Of `send --lines`: one of many, of which the command itself says what it did.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct SentLine<'a>(pub &'a Sent);
+
+impl Show for SentLine<'_> {
+    fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+        self.0.terminal(out, style)
+    }
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.0.plain(out)
+    }
 }
 
 /// Of `delete`.
@@ -113,5 +138,9 @@ impl Show for Deleted {
     }
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         self.ids.iter().try_for_each(|id| writeln!(out, "{id}"))
+    }
+    fn deed(&self) -> Option<String> {
+        let messages = if self.deleted == 1 { "message is" } else { "messages are" };
+        Some(format!("{} {messages} deleted", self.deleted))
     }
 }

@@ -1,9 +1,12 @@
 //! One value in three forms, and everything that goes to standard error.
 
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use anstream::AutoStream;
 use serde::Serialize;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use super::{Progress, Style, Tone, sanitize};
 use crate::config::ColorChoice;
@@ -23,6 +26,13 @@ pub trait Show: Serialize {
     /// # Errors
     /// Those of the stream.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// What has been done already, as the beginning of a sentence, if the value
+    /// reports a deed. It is told when the value itself cannot be written, lest
+    /// the command is taken for one that did nothing.
+    fn deed(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Where output goes. Tests put buffers in place of the process's streams.
@@ -47,7 +57,18 @@ pub struct Printer {
     quiet: bool,
     streams: Streams,
     operation: Option<Uuid>,
+    /// What the value that was printed last has to say; see [`Show::deed`].
+    deed: Option<String>,
+    /// Why standard output takes nothing more.
+    lost: Option<Lost>,
+    /// Whether the streams are those of the process.
+    own_streams: bool,
+}
+
+struct Lost {
+    /// Whoever read it is gone.
     pipe_closed: bool,
+    error: Error,
 }
 
 impl Printer {
@@ -62,23 +83,28 @@ impl Printer {
         let wanted = |found: anstream::ColorChoice| {
             choice.unwrap_or(!matches!(found, anstream::ColorChoice::Never))
         };
-        Printer::with_streams(
-            json,
-            quiet,
-            Streams {
-                out_is_terminal: io::stdout().is_terminal(),
-                err_is_terminal: io::stderr().is_terminal(),
-                out_color: wanted(AutoStream::choice(&io::stdout())),
-                err_color: wanted(AutoStream::choice(&io::stderr())),
-                out: Box::new(BufWriter::new(io::stdout())),
-                err: Box::new(io::stderr()),
-            },
-        )
+        let streams = Streams {
+            out_is_terminal: io::stdout().is_terminal(),
+            err_is_terminal: io::stderr().is_terminal(),
+            out_color: wanted(AutoStream::choice(&io::stdout())),
+            err_color: wanted(AutoStream::choice(&io::stderr())),
+            out: Box::new(BufWriter::new(io::stdout())),
+            err: Box::new(io::stderr()),
+        };
+        Printer { own_streams: true, ..Printer::with_streams(json, quiet, streams) }
     }
 
     /// A printer on other streams.
     pub fn with_streams(json: bool, quiet: bool, streams: Streams) -> Printer {
-        Printer { json, quiet, streams, operation: None, pipe_closed: false }
+        Printer {
+            json,
+            quiet,
+            streams,
+            operation: None,
+            deed: None,
+            lost: None,
+            own_streams: false,
+        }
     }
 
     /// Whether results are JSON.
@@ -100,9 +126,14 @@ impl Printer {
     /// Prints one result. Off a terminal it may stay in a buffer until
     /// [`Printer::flush`].
     ///
-    /// # Errors
-    /// [`ErrorCode::Io`]; see [`Printer::pipe_closed`].
-    pub fn show(&mut self, value: &impl Show) -> Result<()> {
+    /// What cannot be written is no reason to leave undone what was asked for,
+    /// so this never fails: the rest of the output is passed over, and `flush`
+    /// says so to whoever works for the output alone, and at the end.
+    pub fn show(&mut self, value: &impl Show) {
+        self.deed = value.deed();
+        if self.lost.is_some() {
+            return;
+        }
         let out = &mut *self.streams.out;
         let written = if self.json {
             serde_json::to_writer(&mut *out, value)
@@ -113,43 +144,100 @@ impl Printer {
         } else {
             value.plain(out)
         };
-        self.check(written)
+        self.note(written);
+    }
+
+    /// The same, and hands it to the operating system at once.
+    pub fn show_now(&mut self, value: &impl Show) {
+        self.show(value);
+        // Whoever needs to know asks for it.
+        let _ = self.flush();
+    }
+
+    /// The same for one of many by a command that does nothing but list them.
+    ///
+    /// # Errors
+    /// Those of [`Printer::flush`], as soon as they are known: then the rest of
+    /// the list is of no use.
+    pub fn list(&mut self, value: &impl Show) -> Result<()> {
+        self.show(value);
+        match &self.lost {
+            None => Ok(()),
+            Some(lost) => Err(lost.error.clone()),
+        }
     }
 
     /// Prints text that is a result by itself and is made by this program, such
-    /// as a completion script.
-    ///
-    /// # Errors
-    /// As [`Printer::show`].
-    pub fn raw(&mut self, text: &str) -> Result<()> {
-        let written = self.streams.out.write_all(text.as_bytes());
-        self.check(written)
+    /// as a completion script. Never fails, as [`Printer::show`].
+    pub fn raw(&mut self, text: &str) {
+        if self.lost.is_none() {
+            let written = self.streams.out.write_all(text.as_bytes());
+            self.note(written);
+        }
     }
 
     /// Hands everything printed to the operating system.
     ///
     /// # Errors
-    /// As [`Printer::show`].
+    /// [`ErrorCode::Io`] if anything that was printed until now is lost; see
+    /// [`Printer::pipe_closed`].
     pub fn flush(&mut self) -> Result<()> {
-        let written = self.streams.out.flush();
-        self.check(written)
+        if self.lost.is_none() {
+            let written = self.streams.out.flush();
+            self.note(written);
+        }
+        match &self.lost {
+            None => Ok(()),
+            Some(lost) => Err(lost.error.clone()),
+        }
     }
 
-    fn check(&mut self, written: io::Result<()>) -> Result<()> {
-        written.map_err(|error| {
-            self.pipe_closed |= error.kind() == ErrorKind::BrokenPipe;
-            Error::new(ErrorCode::Io, format!("cannot write to standard output: {error}"))
-        })
+    fn note(&mut self, written: io::Result<()>) {
+        let Err(error) = written else { return };
+        let message = match &self.deed {
+            Some(deed) => format!("{deed}, but that cannot be written: {error}"),
+            None => format!("cannot write to standard output: {error}"),
+        };
+        self.lost = Some(Lost {
+            pipe_closed: error.kind() == ErrorKind::BrokenPipe,
+            error: Error::new(ErrorCode::Io, message),
+        });
     }
 
-    /// Whether an error came from a reader of our output that is gone.
+    /// Whether the reader of our output is gone.
     ///
     /// `ftchat inbox | head -1` is no mistake of anybody's, so it must neither
     /// complain nor look like a failure to a script with `pipefail`: like
-    /// ripgrep, the program ends quietly with 0. (Rust ignores SIGPIPE, which
-    /// would otherwise have ended it without a word in the middle of a request.)
+    /// ripgrep, the program ends quietly, and as it would have ended otherwise.
+    /// (Rust ignores SIGPIPE, which would have ended it without a word in the
+    /// middle of a request.)
     pub fn pipe_closed(&self) -> bool {
-        self.pipe_closed
+        self.lost.as_ref().is_some_and(|lost| lost.pipe_closed)
+    }
+
+    /// Whether an error is that of [`Printer::flush`] after the reader of our
+    /// output has gone.
+    pub fn is_closed_pipe(&self, error: &Error) -> bool {
+        self.lost.as_ref().is_some_and(|lost| lost.pipe_closed && lost.error == *error)
+    }
+
+    /// Something that tells when the reader of our output goes, also while there
+    /// is nothing to write, from which one would learn it.
+    pub fn reader(&self) -> Reader {
+        let watch = || {
+            let pipe = io::stdout().as_fd().try_clone_to_owned().ok()?;
+            // Nothing is written here, so it may be one that blocks. A file has no
+            // reader that could go, and cannot be watched.
+            Sender::from_owned_fd_unchecked(pipe).ok()
+        };
+        Reader(self.own_streams.then(watch).flatten())
+    }
+
+    /// Notes that [`Reader::left`] has told of the end.
+    pub fn reader_left(&mut self) {
+        if self.lost.is_none() {
+            self.note(Err(ErrorKind::BrokenPipe.into()));
+        }
     }
 
     /// Tells a person something beside the result, unless `--quiet`.
@@ -173,9 +261,9 @@ impl Printer {
     }
 
     fn say(&mut self, line: &str) {
-        // Results come before what is said about them. A stream that is gone
-        // is reported by the next result, and who hears nothing misses nothing.
-        let _ = self.streams.out.flush();
+        // Results come before what is said about them. What is lost is told at
+        // the end, and who hears nothing misses nothing.
+        let _ = self.flush();
         let _ = writeln!(self.streams.err, "{line}");
     }
 
@@ -184,6 +272,22 @@ impl Printer {
     pub fn progress(&self, what: &str, total: Option<u64>) -> Progress {
         let visible = self.streams.err_is_terminal && !self.quiet && !self.json;
         Progress::new(visible, what, total)
+    }
+}
+
+/// Whoever reads our output; see [`Printer::reader`].
+pub struct Reader(Option<Sender>);
+
+impl Reader {
+    /// Returns once the reading end of the pipe is closed. Where there is none,
+    /// never. May be dropped and called again.
+    pub async fn left(&self) {
+        if let Some(pipe) = &self.0
+            && pipe.ready(Interest::ERROR).await.is_ok_and(|ready| ready.is_error())
+        {
+            return;
+        }
+        std::future::pending().await
     }
 }
 
@@ -273,7 +377,8 @@ pub(super) mod tests {
             (true, true, "{\"word\":\"a\u{202e}\\n\"}\n"),
         ] {
             let (mut printer, out, err) = printer(json, false, terminal);
-            printer.show(&word).expect("room");
+            printer.show(&word);
+            printer.flush().expect("room");
             assert_eq!((out.text().as_str(), err.text().as_str()), (expected, ""));
         }
     }
@@ -306,12 +411,34 @@ pub(super) mod tests {
         assert_eq!((err.text(), out.text()), (expected, String::new()));
     }
 
+    /// A stream on a full disk.
+    pub struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
-    fn a_closed_pipe_fails_the_command_and_is_known_as_such() {
-        let (mut printer, _, _) = printer(false, false, false);
-        printer.streams.out = Box::new(Closed);
-        assert!(!printer.pipe_closed());
-        assert!(printer.show(&Word { word: "w" }).is_err());
-        assert!(printer.pipe_closed());
+    fn what_cannot_be_written_stops_no_work_and_is_told_at_the_end() {
+        for (out, closed) in
+            [(Box::new(Closed) as Box<dyn Write + Send>, true), (Box::new(Full), false)]
+        {
+            let (mut printer, _, _) = printer(false, false, false);
+            printer.streams.out = out;
+            assert!(!printer.pipe_closed());
+            printer.show(&Word { word: "w" });
+            // What comes after a gap would be taken for the whole.
+            let later = Buffer::default();
+            printer.streams.out = Box::new(later.clone());
+            printer.show(&Word { word: "x" });
+            let error = printer.flush().expect_err("lost");
+            assert_eq!((error.code, later.text().as_str()), (ErrorCode::Io, ""));
+            assert_eq!((printer.pipe_closed(), printer.is_closed_pipe(&error)), (closed, closed));
+            assert!(!printer.is_closed_pipe(&Error::new(ErrorCode::Io, "another")));
+        }
     }
 }

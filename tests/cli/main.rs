@@ -32,6 +32,7 @@ mod local_cluster;
 mod lost_end;
 mod majority;
 mod messages;
+mod outputs;
 #[cfg(target_os = "linux")]
 mod occupied;
 #[cfg(target_os = "linux")]

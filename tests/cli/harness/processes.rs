@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
+
 /// The process that runs `serve` with this data directory. A process that ends
 /// loses its command line first, so that it does not count any more.
 #[cfg(target_os = "linux")]
@@ -28,4 +30,15 @@ pub fn serving(data_dir: &Path) -> Option<u32> {
     let lock = std::fs::read_to_string(data_dir.join("LOCK")).ok()?;
     let holder: serde_json::Value = serde_json::from_str(lock.lines().next()?).ok()?;
     u32::try_from(holder["pid"].as_u64()?).ok()
+}
+
+/// The signals that ask a command to end. That of a lost terminal is not among
+/// them where this very test is to outlive its own, as with `nohup`.
+pub fn ending_signals() -> Vec<Signal> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let mut signals = vec![Signal::TERM, Signal::HUP, Signal::INT];
+    signals.retain(|signal| mask & (1 << (signal.as_raw() - 1)) == 0);
+    signals
 }
