@@ -231,6 +231,12 @@ impl Error {
         };
         Error::new(code, format!("cannot {deed} {}: {error}", path.display()))
     }
+
+    /// The same for a file of whoever gave the command. That their disk is full
+    /// says nothing about servers and about what they have done.
+    pub fn own_file(deed: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        Error { code: ErrorCode::Io, ..Error::io(deed, path, error) }
+    }
 }
 
 /// How an [`Error`] looks in a line of the protocol and on stderr with `--json`.

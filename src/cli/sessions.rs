@@ -4,21 +4,26 @@
 //! names the account logged in last. Several commands run at once, and none may
 //! lose what another writes; since no two facts share a file there is nothing
 //! to merge, so there is no lock that could be left behind or waited for. Files
-//! have mode 0600 and folders 0700, and are replaced by renaming, so a reader
-//! sees the old or the new content.
+//! have mode 0600 and are replaced by renaming, so a reader sees the old or the
+//! new content. Folders that are made have mode 0700; one that is there keeps its
+//! mode, for it may be anybody's, but sessions are kept in none that others may
+//! change: they could slip in theirs.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::CommandLines;
+use crate::config::{CommandLines, shell_word};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{make_private_folders, open_private};
+use crate::host::{make_private_folders, read_bounded, replace_private};
 use crate::types::{AccountName, Timestamp, Uuid};
+
+/// Longest file that is read: one of ours has some 200 bytes.
+const FILE_MAX_BYTES: u64 = 16 * 1024;
 
 /// A session that is kept.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,18 +77,36 @@ impl Sessions {
     /// could not be kept.
     ///
     /// # Errors
-    /// [`ErrorCode::Io`] that names the folder.
+    /// [`ErrorCode::Io`] that names the folder; [`ErrorCode::InvalidConfig`] when
+    /// others may change what is in it.
     pub fn prepare(&self) -> Result<()> {
-        let failed = |error| Error::io("make the folder for sessions", &self.folder, &error);
+        let failed = |error| Error::own_file("make the folder for sessions", &self.folder, &error);
         make_private_folders(&self.folder).map_err(failed)?;
-        // Folders that were there before may be open to others.
-        for folder in [Some(self.folder.as_path()), self.folder.parent()].into_iter().flatten() {
-            let mode = fs::metadata(folder).map_err(failed)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)?;
-            }
-        }
-        Ok(())
+        self.check_folder()
+    }
+
+    /// Refuses a folder that was there before if others may change it.
+    fn check_folder(&self) -> Result<()> {
+        let metadata = match fs::metadata(&self.folder) {
+            Ok(metadata) => metadata,
+            Err(error) if is_missing(&error) => return Ok(()),
+            Err(error) => return Err(Error::own_file("look at", &self.folder, &error)),
+        };
+        let own = rustix::process::geteuid().as_raw();
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+        let why = if owner != own && owner != 0 {
+            format!("belongs to another user, number {owner}: remove it")
+        } else if mode & 0o022 != 0 {
+            let folder = shell_word(self.folder.as_os_str());
+            format!("has mode {mode:04o}, so others may change it: chmod go-w {folder}")
+        } else {
+            return Ok(());
+        };
+        let folder = self.folder.display();
+        Err(Error::new(
+            ErrorCode::InvalidConfig,
+            format!("the folder for sessions {folder} {why}, or set FTCHAT_SESSIONS_DIR"),
+        ))
     }
 
     /// Keeps a session as the last one.
@@ -101,8 +124,10 @@ impl Sessions {
     ///
     /// # Errors
     /// [`ErrorCode::NotLoggedIn`], with what to type; [`ErrorCode::Io`];
-    /// [`ErrorCode::Corrupted`].
+    /// [`ErrorCode::Corrupted`]; [`ErrorCode::InvalidConfig`] when others may
+    /// change what is kept.
     pub fn load(&self, user: Option<&AccountName>) -> Result<Session> {
+        self.check_folder()?;
         let name = match user {
             Some(name) => name.clone(),
             None => match read(&self.last())? {
@@ -131,7 +156,7 @@ impl Sessions {
     pub fn forget(&self, name: &AccountName) -> Result<()> {
         let remove = |path: &Path| match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Error::io("remove", path, &error))
+                Err(Error::own_file("remove", path, &error))
             }
             _ => Ok(()),
         };
@@ -146,11 +171,12 @@ impl Sessions {
     fn nobody(&self) -> Result<Error> {
         let mut names = Vec::new();
         match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("list", &self.folder, &error)),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(Error::own_file("list", &self.folder, &error)),
             Ok(entries) => {
                 for entry in entries {
-                    let entry = entry.map_err(|error| Error::io("list", &self.folder, &error))?;
+                    let entry =
+                        entry.map_err(|error| Error::own_file("list", &self.folder, &error))?;
                     let name = entry.file_name().to_string_lossy().into_owned();
                     names.extend(name.strip_suffix(".json").map(str::to_string));
                 }
@@ -186,9 +212,8 @@ impl Sessions {
         // Unique on this machine, so that two commands never share a draft.
         let draft = self.folder.join(format!("{}-{count}.tmp", std::process::id()));
         let write = || -> std::io::Result<()> {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            let mut file = open_private(&mut options, &draft)?;
+            // One of that name is left by a process that died.
+            let mut file = replace_private(OpenOptions::new().write(true), &draft)?;
             file.write_all(content)?;
             file.sync_all()?;
             fs::rename(&draft, path)
@@ -196,16 +221,21 @@ impl Sessions {
         write().map_err(|error| {
             // What is left of the draft is of no use; the first error counts.
             let _ = fs::remove_file(&draft);
-            Error::io("write", path, &error)
+            Error::own_file("write", path, &error)
         })
     }
 }
 
+/// Nothing is at that path, nor could it be, as below `/dev/null`.
+fn is_missing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match read_bounded(path, FILE_MAX_BYTES) {
         Ok(content) => Ok(Some(content)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, &error)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(Error::own_file("read", path, &error)),
     }
 }
 
@@ -263,13 +293,71 @@ mod tests {
         assert!(error.message.ends_with("--user one of alice"), "{}", error.message);
     }
 
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("own folder");
+    }
+
+    #[test]
+    fn a_folder_that_is_there_keeps_its_mode_or_is_refused() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let sessions = sessions(&folder, 1);
+        let all = sessions.folder.parent().expect("below").to_path_buf();
+        fs::create_dir_all(&all).expect("own folder");
+        set_mode(&all, 0o1777);
+        sessions.save(&session("alice")).expect("kept");
+        assert_eq!((mode(&all), mode(&sessions.folder)), (0o1777, 0o700));
+        set_mode(&sessions.folder, 0o755);
+        sessions.save(&session("alice")).expect("others can read no file");
+        assert_eq!(mode(&sessions.folder), 0o755);
+        for open in [0o775, 0o757, 0o777] {
+            set_mode(&sessions.folder, open);
+            for refused in [
+                sessions.save(&session("alice")).expect_err("open to others"),
+                sessions.load(None).expect_err("open to others"),
+            ] {
+                assert_eq!(refused.code, ErrorCode::InvalidConfig);
+                assert!(refused.message.contains(&format!("{open:04o}")), "{refused}");
+            }
+            assert_eq!(mode(&sessions.folder), open);
+        }
+    }
+
+    #[test]
+    fn a_draft_that_a_dead_process_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let sessions = sessions(&folder, 1);
+        sessions.prepare().expect("made");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::write(&elsewhere, "as it was").expect("own folder");
+        for count in 0..1_000 {
+            let draft = sessions.folder.join(format!("{}-{count}.tmp", std::process::id()));
+            std::os::unix::fs::symlink(&elsewhere, draft).expect("own folder");
+        }
+        sessions.save(&session("alice")).expect("kept");
+        assert_eq!(fs::read_to_string(&elsewhere).expect("there"), "as it was");
+        assert_eq!(mode(&sessions.file(&name("alice"))), 0o600);
+    }
+
+    #[test]
+    fn a_file_that_never_ends_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let sessions = sessions(&folder, 1);
+        sessions.prepare().expect("made");
+        std::os::unix::fs::symlink("/dev/zero", sessions.last()).expect("own folder");
+        let error = sessions.load(None).expect_err("no session");
+        assert!(error.message.contains("last") && error.code == ErrorCode::Io, "{error}");
+    }
+
     #[test]
     fn nobody_else_may_read_them() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let sessions = sessions(&folder, 1);
-        fs::create_dir_all(&sessions.folder).expect("made by the user, open to all");
         sessions.save(&session("alice")).expect("kept");
-        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&sessions.folder), 0o700);
         assert_eq!(mode(sessions.folder.parent().expect("below")), 0o700);
         for entry in fs::read_dir(&sessions.folder).expect("there") {

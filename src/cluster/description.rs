@@ -12,10 +12,13 @@ use super::process::is_named;
 use super::rotating::{older_log, unfinished_copy};
 use crate::config::{ClusterSettings, CommandLines, key_file};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Random, make_private_folders, open_private};
+use crate::host::{Random, make_private_folders, open_private, read_bounded, replace_private};
 use crate::protocol::client::{ReplicaStatus, Survivor};
 use crate::protocol::status::ClusterStatus;
 use crate::types::{Address, ReplicaId};
+
+/// Longest description that is read: nine replicas have some kilobytes.
+const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Version of `cluster.json`.
 const FORMAT: u32 = 1;
@@ -68,7 +71,7 @@ impl Description {
     /// [`ErrorCode::Io`] when it cannot be read.
     pub fn load(dir: &Path) -> Result<Option<Description>> {
         let path = dir.join(DESCRIPTION_FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_bounded(&path, FILE_MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &path, &error)),
@@ -270,9 +273,7 @@ impl Description {
         let mut json = serde_json::to_vec_pretty(self).expect("plain data serializes");
         json.push(b'\n');
         let write = || {
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            let mut file = open_private(&mut options, &temporary)?;
+            let mut file = replace_private(fs::OpenOptions::new().write(true), &temporary)?;
             file.write_all(&json)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;

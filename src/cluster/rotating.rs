@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::host::open_private;
+use crate::host::{open_private, replace_private};
 
 /// See the head of this file. Clones write to the same file.
 #[derive(Clone)]
@@ -55,11 +55,10 @@ impl Log {
         if self.file.metadata()?.len() < self.max_bytes {
             return Ok(());
         }
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
         let older = older_log(&self.path);
         let copy = unfinished_copy(&older);
-        io::copy(&mut File::open(&self.path)?, &mut open_private(&mut options, &copy)?)?;
+        let mut new = replace_private(OpenOptions::new().write(true), &copy)?;
+        io::copy(&mut File::open(&self.path)?, &mut new)?;
         std::fs::rename(&copy, &older)?;
         self.file.set_len(0)
     }

@@ -14,6 +14,7 @@
 //! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing:
 //! whoever spawned a worker stops it through the worker's own channel.
 
+mod bounded;
 mod descriptors;
 mod file_systems;
 mod outlive;
@@ -32,9 +33,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::bounded::read_bounded;
 pub use self::descriptors::{allow_descriptors, close_inherited};
 pub use self::outlive::outlive_descriptors;
-pub use self::private::{make_private_folders, open_private};
+pub use self::private::{make_private_folders, open_private, replace_private};
 pub use self::real::beyond_this_machine;
 pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
 

@@ -2,6 +2,7 @@
 //!
 //! Files are made private (0600, folders 0700) whatever the umask says: a umask
 //! of 0 would publish password hashes, one of 0777 would lock their owner out.
+//! What is there already keeps its mode.
 //! Every file is close-on-exec (the standard library's default), so no child
 //! process inherits a lock and keeps it beyond our death.
 #![allow(clippy::disallowed_methods, reason = "this is the one room that may call the system")]
@@ -9,7 +10,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,7 +18,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::private::{make_private, make_private_folders};
+use super::bounded::read_bounded;
+use super::private::{make_private_folders, open_private, replace_private};
 use super::threads::Threads;
 use super::{
     BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
@@ -25,7 +27,9 @@ use super::{
 };
 use crate::types::{Address, Timestamp};
 
-const FILE_MODE: u32 = 0o600;
+/// Longest file that is read as a whole. Ours have some kilobytes; snapshots and
+/// logs are read piece by piece.
+const FILE_READ_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Connections that may wait until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -222,12 +226,7 @@ impl Disk for LocalDisk {
 
     fn create(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
         call(path, |path| {
-            let mut options = OpenOptions::new();
-            let file = options.read(true).append(true).create(true).mode(FILE_MODE).open(path)?;
-            make_private(&file)?;
-            // Not an open option: the standard library refuses truncation
-            // together with append.
-            file.set_len(0)?;
+            let file = replace_private(OpenOptions::new().read(true).append(true), path)?;
             Ok(Box::new(OpenFile(file)) as Box<dyn DiskFile>)
         })
     }
@@ -240,7 +239,7 @@ impl Disk for LocalDisk {
     }
 
     fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {
-        call(path, |path| fs::read(path))
+        call(path, |path| read_bounded(path, FILE_READ_MAX_BYTES))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> BoxFuture<'static, io::Result<()>> {
@@ -263,8 +262,8 @@ impl Disk for LocalDisk {
     fn try_lock(&self, path: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
         call(path, |path| {
             let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
-            let file = options.open(path)?;
+            options.read(true).write(true).create(true).truncate(false);
+            let file = open_private(&mut options, path)?;
             // Named in full: the standard library's own `File::try_lock` does
             // not promise to be an flock, and a POSIX fcntl lock would be lost
             // as soon as anything in this process closed the file.
@@ -273,7 +272,6 @@ impl Disk for LocalDisk {
                 Err(fs4::TryLockError::WouldBlock) => return Ok(None),
                 Err(fs4::TryLockError::Error(error)) => return Err(error),
             }
-            make_private(&file)?;
             Ok(Some(Box::new(HeldLock(file)) as Box<dyn FileLock>))
         })
     }
@@ -457,7 +455,7 @@ mod tests {
         assert_eq!(file.read_at(99, 1).await?, b"");
         assert_eq!(disk.used_bytes(folder.path()).await?, 6);
 
-        // An old file's mode is put right, and its content gone.
+        // An old file is gone, and so is its mode.
         fs::set_permissions(&path, Permissions::from_mode(0o644))?;
         assert_eq!(disk.create(&path).await?.len().await?, 0);
         assert_eq!(mode(&path), 0o600);

@@ -52,6 +52,52 @@ fn files_are_private_whatever_the_umask_says() {
     }
 }
 
+#[test]
+fn what_others_made_keeps_its_mode() {
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+    let make = |path: &Path, mode: u32| {
+        if path.extension().is_some() {
+            fs::write(path, "").expect("own folder");
+        } else {
+            fs::create_dir_all(path).expect("own folder");
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own");
+    };
+    let mut place = Place::new();
+    let cluster = place.path().join("cluster");
+    let [shared, state] = ["shared", "home/state/ftchat/sessions"].map(|it| place.path().join(it));
+    let theirs =
+        [(&cluster, 0o755), (&shared, 0o1777), (&state, 0o755)].map(|(path, m)| (path.clone(), m));
+    theirs.iter().for_each(|(path, mode)| make(path, *mode));
+    let port = crate::harness::place::free_ports(1);
+    let dir = cluster.display().to_string();
+    let (port_word, one) = (port.to_string(), ["--replicas", "1"]);
+    let up = ["cluster", "up", "-d", "--dir", &dir, "--base-port", &port_word];
+    place.run(&up).and(&one).end().ok();
+    place.set("FTCHAT_SERVERS", format!("127.0.0.1:{port}"));
+    let register = ["register", "alice", "--password-stdin"];
+    place.run(&register).stdin("correct horse").end().ok();
+    let login = place.run(&["login", "alice", "--password-stdin"]).stdin("correct horse");
+    login.env("FTCHAT_SESSIONS_DIR", &shared.display().to_string()).end().ok();
+    // A log and a data directory that somebody opened to a group stay open to it.
+    place.run(&["cluster", "down", "--dir", &dir]).end().ok();
+    let (log, data) = (cluster.join("replica-1.log"), cluster.join("replica-1"));
+    let opened = [(log, 0o640), (data.join("LOCK"), 0o644), (data, 0o750)];
+    for (path, mode) in &opened {
+        fs::set_permissions(path, fs::Permissions::from_mode(*mode)).expect("our own");
+    }
+    place.run(&up).end().ok();
+    for (path, wanted) in theirs.iter().chain(&opened) {
+        assert_eq!(mode(path), *wanted, "{}", path.display());
+    }
+    for folder in [&shared, &state] {
+        let made = fs::read_dir(folder).expect("there").next().expect("made").expect("ours").path();
+        assert_eq!(mode(&made), 0o700, "{}", made.display());
+        assert_eq!(mode(&made.join("alice.json")), 0o600);
+    }
+    place.run(&["cluster", "down", "--dir", &dir]).end().ok();
+}
+
 /// Where a secret was found, of the places where it must not be.
 fn traces(place: &Place, secrets: &[(&str, String)], texts: &[(&str, String)]) -> Vec<String> {
     let mut found = Vec::new();
