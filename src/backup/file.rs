@@ -1,12 +1,12 @@
 //! Writing and reading the file.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::source::{Kept, Source};
 use super::{FORMAT, Head};
 use crate::chat::Restore;
 use crate::error::{Error, ErrorCode, Result};
@@ -67,6 +67,11 @@ impl<W: Write> BackupWriter<W> {
         self.out.write_all(&record)
     }
 
+    /// What is written.
+    pub(super) fn written(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Writes the end. What it says, and the bytes of the whole.
     pub(super) fn finish(mut self) -> std::io::Result<(W, Totals, u64)> {
         let sha256 = Digest(self.hasher.clone().finalize().into());
@@ -82,7 +87,7 @@ impl<W: Write> BackupWriter<W> {
 /// the totals after the last.
 pub(super) struct BackupReader {
     path: PathBuf,
-    file: BufReader<File>,
+    file: BufReader<Box<dyn Read>>,
     /// The number of the line that was read last.
     line: u64,
     hasher: Sha256,
@@ -91,11 +96,11 @@ pub(super) struct BackupReader {
 }
 
 impl BackupReader {
-    pub(super) fn open(path: &Path) -> Result<(BackupReader, Head)> {
-        let file = File::open(path).map_err(|error| Error::io("open", path, &error))?;
+    /// Begins to read `bytes`, which are those of `path`.
+    pub(super) fn begin(path: &Path, bytes: Box<dyn Read>) -> Result<(BackupReader, Head)> {
         let mut reader = BackupReader {
             path: path.to_path_buf(),
-            file: BufReader::with_capacity(256 * 1024, file),
+            file: BufReader::with_capacity(256 * 1024, bytes),
             line: 0,
             hasher: Sha256::new(),
             bytes: 0,
@@ -114,7 +119,7 @@ impl BackupReader {
                     ErrorCode::NewerFormat,
                     format!(
                         "{} was written by a newer ftchat, in format {newer}; use that one",
-                        path.display()
+                        name(path)
                     ),
                 ));
             }
@@ -137,8 +142,8 @@ impl BackupReader {
                 ErrorCode::Corrupted,
                 format!(
                     "{} ends after line {} and is not the whole backup: it was interrupted or cut \
-                     off. Nothing was changed",
-                    self.path.display(),
+                     off",
+                    name(&self.path),
                     self.line
                 ),
             ));
@@ -168,7 +173,7 @@ impl BackupReader {
         let mut limited = (&mut self.file).take(LINE_MAX_BYTES);
         limited
             .read_until(b'\n', &mut line)
-            .map_err(|error| Error::io("read", &self.path, &error))?;
+            .map_err(|error| Error::own_file("read", Path::new(&name(&self.path)), &error))?;
         if line.is_empty() {
             return Ok(None);
         }
@@ -184,24 +189,39 @@ impl BackupReader {
         }
     }
 
+    /// Whether what was read to its end is the backup that was verified.
+    pub(super) fn read_all_of(&self, verified: &Verified) -> bool {
+        self.totals.as_ref().is_some_and(|totals| totals.sha256 == verified.sha256)
+    }
+
     /// An error about the line that was read last.
     pub(super) fn damaged(&self, what: &str) -> Error {
         Error::new(
             ErrorCode::Corrupted,
             format!(
-                "{} is damaged, or no backup, at line {}: {what}. Nothing was changed",
-                self.path.display(),
+                "{} is damaged, or no backup, at line {}: {what}",
+                name(&self.path),
                 self.line.max(1)
             ),
         )
     }
 }
 
+/// A path as people are told of it.
+pub(super) fn name(path: &Path) -> String {
+    match path.as_os_str() == "-" {
+        true => "standard input".to_string(),
+        false => path.display().to_string(),
+    }
+}
+
 /// A backup that was read to its end and found to be whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Verified {
-    /// The file.
+    /// The file; `-` for standard input.
     pub path: PathBuf,
+    /// The very bytes that were verified, to be read again.
+    pub(super) content: Option<Kept>,
     /// What its first line says.
     pub head: Head,
     /// Lines of the state.
@@ -226,9 +246,18 @@ impl Verified {
 ///
 /// # Errors
 /// [`ErrorCode::Corrupted`] names file and line; [`ErrorCode::NewerFormat`];
-/// [`ErrorCode::Io`].
-pub fn verify(path: &Path, progress: &dyn Fn(u64)) -> Result<Verified> {
-    let (mut reader, head) = BackupReader::open(path)?;
+/// [`ErrorCode::Io`]. Nothing was changed then, and the error says so.
+pub fn verify(source: Source, progress: &dyn Fn(u64)) -> Result<Verified> {
+    let verified = read_to_the_end(source, progress);
+    verified.map_err(|error| {
+        let message = format!("{}. Nothing was changed", error.message);
+        Error { message, ..error }
+    })
+}
+
+fn read_to_the_end(source: Source, progress: &dyn Fn(u64)) -> Result<Verified> {
+    let Source { path, bytes, kept } = source;
+    let (mut reader, head) = BackupReader::begin(&path, bytes)?;
     // What is remembered is not forgotten while nothing is applied.
     let mut restore = Restore::of_backup(1);
     while let Some(line) = reader.next()? {
@@ -248,5 +277,5 @@ pub fn verify(path: &Path, progress: &dyn Fn(u64)) -> Result<Verified> {
     let Some(Totals { lines, sha256, .. }) = reader.totals.clone() else {
         return Err(Error::internal("a backup was read to its end and has none"));
     };
-    Ok(Verified { path: path.to_path_buf(), head, lines, bytes: reader.bytes, sha256 })
+    Ok(Verified { path, content: kept, head, lines, bytes: reader.bytes, sha256 })
 }

@@ -20,7 +20,8 @@
 //! - **Everything acknowledged before it was asked for is in it**, unless the
 //!   user gives that up because no majority is left.
 //! - **Nothing changes before all of it has been read and verified**, and then
-//!   only a cluster that was never used. It comes back through the log: all
+//!   only a cluster that was never used. What is restored are the bytes that were
+//!   verified, also where they come from a pipe (`source.rs`). It comes back through the log: all
 //!   replicas restore the same in the same order, and until the last operation,
 //!   which carries the count and makes every replica check the state's hash,
 //!   the cluster is empty for everybody and says that it is being restored.
@@ -45,17 +46,19 @@
 mod administrator;
 mod file;
 mod restore;
+mod source;
 mod take;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use administrator::Administrator;
 pub use file::{Verified, verify};
 pub use restore::{abandon, report, restore};
+pub use source::Source;
 pub use take::{Target, take};
 
 use crate::types::{Timestamp, Uuid};
@@ -90,6 +93,7 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Taken {
     /// The file; `None` for standard output.
+    #[serde(serialize_with = "some_path_as_text")]
     pub file: Option<PathBuf>,
     /// What it is of.
     #[serde(flatten)]
@@ -105,7 +109,8 @@ pub struct Taken {
 /// A backup that was verified or restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Restored {
-    /// The file.
+    /// The file; `-` for standard input.
+    #[serde(serialize_with = "path_as_text")]
     pub file: PathBuf,
     /// The cluster that has it now; `None` when it was only verified.
     pub restored_into: Option<Uuid>,
@@ -120,6 +125,21 @@ pub struct Restored {
     pub bytes: u64,
     /// SHA-256 of all bytes before the last line.
     pub sha256: String,
+}
+
+/// A path may be no text, as JSON must.
+fn path_as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn some_path_as_text<S: serde::Serializer>(
+    path: &Option<PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => path_as_text(path, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// A restore that was given up.

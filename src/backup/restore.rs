@@ -2,7 +2,8 @@
 
 use super::Restored;
 use super::administrator::{Administrator, Attempts, Failed, Server, parse};
-use super::file::{BackupReader, Verified};
+use super::file::{BackupReader, Verified, name};
+use super::source::Kept;
 use crate::chat::RestoreStep;
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::peer::{Call, RestoreProgress};
@@ -17,20 +18,23 @@ const STEP_BYTES: usize = 256 * 1024;
 ///
 /// # Errors
 /// [`ErrorCode::NotEmpty`]; [`ErrorCode::Unavailable`] when no server gets any
-/// further in time; [`ErrorCode::OutcomeUnknown`] when that was the last step;
+/// further in time; [`ErrorCode::Internal`] for a backup that was only verified; [`ErrorCode::OutcomeUnknown`] when that was the last step;
 /// [`ErrorCode::Corrupted`] when the file has changed since it was verified.
 pub async fn restore(
     administrator: &Administrator<'_>,
     verified: &Verified,
     progress: &dyn Fn(u64),
 ) -> Result<Restored> {
+    let Some(content) = &verified.content else {
+        return Err(Error::internal("a backup that was read once is to be restored"));
+    };
     let mut attempts = Attempts::new();
     let mut ending = false;
     loop {
         let restored = async {
             let mut server = administrator.connect(&mut attempts).await?;
             let cluster = server.cluster;
-            bring(&mut server, verified, &mut attempts, &mut ending, progress)
+            bring(&mut server, (verified, content), &mut attempts, &mut ending, progress)
                 .await
                 .map(|already| (cluster, already))
         };
@@ -52,7 +56,7 @@ pub async fn restore(
 
 /// What is told of a backup that was verified, and restored or not.
 pub fn report(verified: &Verified, restored_into: Option<Uuid>, already: bool) -> Restored {
-    let Verified { path, head, lines, bytes, sha256 } = verified.clone();
+    let Verified { path, head, lines, bytes, sha256, .. } = verified.clone();
     Restored { file: path, restored_into, already, head, lines, bytes, sha256: sha256.to_string() }
 }
 
@@ -82,7 +86,7 @@ pub async fn abandon(administrator: &Administrator<'_>) -> Result<Uuid> {
 /// Goes on at one server. Whether the cluster had the backup already.
 async fn bring(
     server: &mut Server,
-    verified: &Verified,
+    (verified, content): (&Verified, &Kept),
     attempts: &mut Attempts,
     ending: &mut bool,
     progress: &dyn Fn(u64),
@@ -95,20 +99,23 @@ async fn bring(
     }
     *ending = false;
     attempts.went_on();
-    let (mut reader, _) = BackupReader::open(&verified.path)?;
+    let changed = |why: &Error| changed(verified, &why.message);
+    let begun_again = BackupReader::begin(&verified.path, content.reader());
+    let (mut reader, _) = begun_again.map_err(|error| changed(&error))?;
     let (mut number, mut there) = (0, begun.lines);
     let mut more = true;
     while more {
         let (mut lines, mut bytes) = (Vec::new(), 0);
         while bytes < STEP_BYTES {
-            let Some(line) = reader.next()? else {
+            let Some(line) = reader.next().map_err(|error| changed(&error))? else {
                 more = false;
                 break;
             };
             number += 1;
             if number > there {
                 bytes += line.len();
-                lines.push(String::from_utf8(line).map_err(|_| changed(verified))?);
+                let line = String::from_utf8(line);
+                lines.push(line.map_err(|_| changed(&reader.damaged("it is no text")))?);
             }
         }
         if lines.is_empty() {
@@ -119,8 +126,8 @@ async fn bring(
         attempts.went_on();
         progress(number);
     }
-    if number != verified.lines {
-        return Err(changed(verified).into());
+    if number != verified.lines || !reader.read_all_of(verified) {
+        return Err(changed(&reader.damaged("it is another backup")).into());
     }
     *ending = true;
     step(server, &RestoreStep::End { backup, lines: number }).await?;
@@ -131,7 +138,13 @@ async fn step(server: &mut Server, step: &RestoreStep) -> Result<RestoreProgress
     parse(&server.call(Call::Restore, step).await?)
 }
 
-fn changed(verified: &Verified) -> Error {
-    let path = verified.path.display();
-    Error::new(ErrorCode::Corrupted, format!("{path} was changed while it was restored"))
+fn changed(verified: &Verified, why: &str) -> Error {
+    let name = name(&verified.path);
+    Error::new(
+        ErrorCode::Corrupted,
+        format!(
+            "{name} was changed while it was restored, and the cluster waits for the rest: restore \
+             the backup as it was, or give up with --abandon ({why})"
+        ),
+    )
 }

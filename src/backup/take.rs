@@ -1,17 +1,26 @@
 //! Taking a backup.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bytes::Bytes;
+use futures::FutureExt;
 use serde_json::value::RawValue;
 
 use super::administrator::{Administrator, Attempts, Failed, Server, parse};
 use super::file::BackupWriter;
 use super::{FORMAT, Head, Taken};
 use crate::error::{Error, ErrorCode, Result};
+use crate::host::{Disk, DiskFile};
 use crate::protocol::peer::{Backup, BackupHead, Call};
+
+/// Bytes that are gathered before they are written.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// Most links from one to the next that are followed, as the system does.
+const LINKS_MAX: usize = 40;
 
 /// Where a backup goes.
 pub enum Target {
@@ -27,8 +36,8 @@ pub enum Target {
 /// # Errors
 /// [`ErrorCode::Unavailable`] when no server gives one in time,
 /// [`ErrorCode::Restoring`], [`ErrorCode::WrongUsage`] for a target that is no
-/// file, [`ErrorCode::Io`] and [`ErrorCode::DiskFull`]. Then there is no new
-/// file, and an old one is as it was.
+/// file, [`ErrorCode::Io`], also for a full disk. Then there is no new file, and
+/// an old one is as it was.
 pub async fn take(
     administrator: &Administrator<'_>,
     target: Target,
@@ -37,31 +46,64 @@ pub async fn take(
 ) -> Result<Taken> {
     match target {
         Target::File(path) => {
-            let mut file = NewFile::beside(&path, administrator.host.random_u64())?;
-            let mut open = || file.restart();
-            let taken = fetch(administrator, &mut open, true, confirmed, progress).await?;
-            file.put_in_place()?;
+            let (disk, random) = (&administrator.host.disk, administrator.host.random_u64());
+            let new = NewFile::beside(disk, &path, random).await?;
+            let mut goal = Goal::File(&new);
+            let (taken, out) = fetch(administrator, &mut goal, confirmed, progress).await?;
+            let Out::File { file, .. } = out else {
+                return Err(Error::internal("a backup went elsewhere"));
+            };
+            new.put_in_place(file).await?;
             Ok(Taken { file: Some(path), ..taken })
         }
         Target::Stream(stream) => {
-            let mut stream = Some(stream);
-            let mut open = || {
-                let broke_off = "the backup broke off, and what was written is not the whole";
-                stream.take().ok_or_else(|| Error::unavailable(broke_off))
-            };
-            fetch(administrator, &mut open, false, confirmed, progress).await
+            let mut goal = Goal::Stream(Some(stream));
+            Ok(fetch(administrator, &mut goal, confirmed, progress).await?.0)
         }
     }
 }
 
-/// Fetches until one server has given all of it. `open` begins the target anew.
-async fn fetch<W: Write>(
+/// What is begun anew with every attempt.
+enum Goal<'a> {
+    File(&'a NewFile),
+    /// Only the first attempt can be written.
+    Stream(Option<Box<dyn Write>>),
+}
+
+impl Goal<'_> {
+    async fn open(&mut self) -> Result<Out> {
+        match self {
+            Goal::File(new) => new.begin().await,
+            Goal::Stream(stream) => stream.take().map(Out::Stream).ok_or_else(|| {
+                Error::unavailable("the backup broke off, and what was written is not the whole")
+            }),
+        }
+    }
+}
+
+/// Where one attempt is written.
+enum Out {
+    File { path: PathBuf, file: Box<dyn DiskFile> },
+    Stream(Box<dyn Write>),
+}
+
+impl Out {
+    async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
+        let (path, written) = match self {
+            Out::File { path, file } => (path.as_path(), file.append(Bytes::from(bytes)).await),
+            Out::Stream(stream) => (Path::new("the backup"), stream.write_all(&bytes)),
+        };
+        written.map_err(|error| Error::own_file("write", path, &error))
+    }
+}
+
+/// Fetches until one server has given all of it.
+async fn fetch(
     administrator: &Administrator<'_>,
-    open: &mut dyn FnMut() -> Result<W>,
-    again: bool,
+    goal: &mut Goal<'_>,
     confirmed: bool,
     progress: &dyn Fn(u64),
-) -> Result<Taken> {
+) -> Result<(Taken, Out)> {
     let mut attempts = Attempts::new();
     loop {
         let mut begun = false;
@@ -69,12 +111,16 @@ async fn fetch<W: Write>(
             let mut server = administrator.connect(&mut attempts).await?;
             let head = begin(&mut server, confirmed).await?;
             begun = true;
-            fetch_from(&mut server, head, open()?, &mut attempts, progress).await
+            let mut out = goal.open().await?;
+            let taken = fetch_from(&mut server, head, &mut out, &mut attempts, progress).await?;
+            Ok((taken, out))
         };
         match fetched.await {
-            Ok(taken) => return Ok(taken),
+            Ok(fetched) => return Ok(fetched),
             Err(Failed::Final(error)) => return Err(error),
-            Err(Failed::Passing(error)) if begun && !again => return Err(error),
+            Err(Failed::Passing(error)) if begun && matches!(goal, Goal::Stream(_)) => {
+                return Err(error);
+            }
             Err(Failed::Passing(error)) => {
                 let message = format!("no backup was taken: {}", error.message);
                 administrator.pause(&attempts, Error { message, ..error }).await?;
@@ -99,18 +145,15 @@ async fn begin(server: &mut Server, confirmed: bool) -> Result<Head, Failed> {
     })
 }
 
-async fn fetch_from<W: Write>(
+async fn fetch_from(
     server: &mut Server,
     head: Head,
-    out: W,
+    out: &mut Out,
     attempts: &mut Attempts,
     progress: &dyn Fn(u64),
 ) -> Result<Taken, Failed> {
-    let failed = |error: io::Error| {
-        // Asking another server makes no room.
-        Failed::Final(Error::io("write", Path::new("the backup"), &error))
-    };
-    let mut writer = BackupWriter::begin(out, &head).map_err(failed)?;
+    let in_memory = |error: io::Error| Failed::Final(Error::internal(error.to_string()));
+    let mut writer = BackupWriter::begin(Vec::new(), &head).map_err(in_memory)?;
     let mut lines = 0;
     loop {
         let part = server.call(Call::BackupPart, &()).await?;
@@ -122,33 +165,40 @@ async fn fetch_from<W: Write>(
             break;
         }
         for line in part {
-            writer.line(line.get().as_bytes()).map_err(failed)?;
+            writer.line(line.get().as_bytes()).map_err(in_memory)?;
             lines += 1;
+        }
+        if writer.written().len() >= WRITE_BYTES {
+            // Asking another server makes no room.
+            out.write(std::mem::take(writer.written())).await.map_err(Failed::Final)?;
         }
         attempts.went_on();
         progress(lines);
     }
-    let (_, totals, bytes) = writer.finish().map_err(failed)?;
+    let (rest, totals, bytes) = writer.finish().map_err(in_memory)?;
+    out.write(rest).await.map_err(Failed::Final)?;
+    if let Out::Stream(stream) = out {
+        let flushed = stream.flush();
+        let failed = |error| Error::own_file("write", Path::new("the backup"), &error);
+        flushed.map_err(|error| Failed::Final(failed(error)))?;
+    }
     Ok(Taken { file: None, head, lines, bytes, sha256: totals.sha256.to_string() })
 }
 
 /// A file that is not under its name yet. Dropped, it is removed.
-struct NewFile {
+pub(super) struct NewFile {
+    disk: Arc<dyn Disk>,
     /// Where it is to be, with links followed.
     path: PathBuf,
     temporary: PathBuf,
-    file: Option<File>,
+    placed: bool,
 }
 
 impl NewFile {
-    fn beside(path: &Path, random: u64) -> Result<NewFile> {
-        let path = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
-            Err(error) => return Err(Error::io("look at", path, &error)),
-            Ok(there) if there.is_file() => {
-                path.canonicalize().map_err(|error| Error::io("find", path, &error))?
-            }
-            Ok(_) => {
+    pub(super) async fn beside(disk: &Arc<dyn Disk>, path: &Path, random: u64) -> Result<NewFile> {
+        let path = follow_links(path)?;
+        match fs::metadata(&path) {
+            Ok(there) if !there.is_file() => {
                 return Err(Error::new(
                     ErrorCode::WrongUsage,
                     format!(
@@ -157,57 +207,74 @@ impl NewFile {
                     ),
                 ));
             }
-        };
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::own_file("look at", &path, &error));
+            }
+            _ => {}
+        }
+        if path.file_name().is_none() {
             return Err(Error::new(
                 ErrorCode::WrongUsage,
                 format!("{} is no name for a file", path.display()),
             ));
-        };
-        let temporary = path.with_file_name(format!(".{name}.{random:016x}.tmp"));
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
-        let file = made.map_err(|error| Error::io("make", &temporary, &error))?;
-        // Made first, so that it is removed when anything fails.
-        let new = NewFile { path, temporary, file: Some(file) };
-        let closed = new.file()?.set_permissions(Permissions::from_mode(0o600));
-        closed.map_err(|error| Error::io("set the mode of", &new.temporary, &error))?;
+        }
+        // No longer than any name, however long the file's is.
+        let temporary = path.with_file_name(format!(".ftchat-{random:016x}.tmp"));
+        let new = NewFile { disk: disk.clone(), path, temporary, placed: false };
+        // Who cannot write there need not wait for the servers.
+        new.begin().await?;
         Ok(new)
     }
 
-    fn file(&self) -> Result<&File> {
-        self.file.as_ref().ok_or_else(|| Error::internal("a backup's file was closed too early"))
-    }
-
-    /// Empties it for another attempt.
-    fn restart(&mut self) -> Result<BufWriter<File>> {
-        let fresh = OpenOptions::new().write(true).truncate(true).open(&self.temporary);
-        let fresh = fresh.map_err(|error| Error::io("open", &self.temporary, &error))?;
-        Ok(BufWriter::with_capacity(256 * 1024, fresh))
+    /// Begins it anew, empty.
+    async fn begin(&self) -> Result<Out> {
+        let made = self.disk.create(&self.temporary).await;
+        let file = made.map_err(|error| Error::own_file("make", &self.temporary, &error))?;
+        Ok(Out::File { path: self.path.clone(), file })
     }
 
     /// Makes it durable under its name.
-    fn put_in_place(mut self) -> Result<()> {
+    pub(super) async fn put_in_place(mut self, mut file: Box<dyn DiskFile>) -> Result<()> {
         let failed = |deed, path: &Path| {
             let path = path.to_path_buf();
-            move |error: io::Error| Error::io(deed, &path, &error)
+            move |error: io::Error| Error::own_file(deed, &path, &error)
         };
-        self.file()?.sync_all().map_err(failed("sync", &self.temporary))?;
-        fs::rename(&self.temporary, &self.path).map_err(failed("replace", &self.path))?;
-        self.file = None;
+        file.sync_data().await.map_err(failed("sync", &self.path))?;
+        drop(file);
+        let renamed = self.disk.rename(&self.temporary, &self.path).await;
+        renamed.map_err(failed("replace", &self.path))?;
+        self.placed = true;
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(failed("sync", folder))
+        self.disk.sync_dir(folder).await.map_err(failed("sync", folder))
     }
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if self.file.is_some() {
-            // Nobody reads it; what cannot be removed is left.
-            let _ = fs::remove_file(&self.temporary);
+        if !self.placed {
+            // Nobody reads it; what cannot be removed is left. On a real host
+            // this is done when it is first asked for.
+            let _ = self.disk.remove_file(&self.temporary).now_or_never();
         }
     }
+}
+
+/// Where a path leads to, whether or not there is a file: a link is not replaced
+/// by the backup, but what it names is written.
+fn follow_links(path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            // No link: it names itself.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(Error::new(
+        ErrorCode::WrongUsage,
+        format!("{} is a link that leads in a circle", path.display()),
+    ))
 }

@@ -1,13 +1,18 @@
 //! The file: what was written is read, and nothing else is.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::file::{BackupWriter, verify};
-use super::{FORMAT, Head};
+use super::file::{self, BackupWriter, Verified};
+use super::take::NewFile;
+use super::{FORMAT, Head, Source};
 use crate::chat::{Action, Batch, Effects, Operation, State};
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, Result};
+use crate::host::{Disk, DiskFile};
+use crate::storage::testing::FaultyDisk;
 use crate::types::{AccountName, Digest, Timestamp, Uuid};
 
 fn state(people: u64, messages: u64) -> State {
@@ -83,6 +88,10 @@ impl Folder {
     }
 }
 
+fn verify(path: &Path, progress: &dyn Fn(u64)) -> Result<Verified> {
+    file::verify(Source::once(path)?, progress)
+}
+
 fn name(path: &Path) -> &str {
     path.to_str().expect("ours")
 }
@@ -149,6 +158,81 @@ fn a_backup_of_a_newer_program_is_not_taken_for_a_broken_one() {
     let newer = crate::storage::record::encode(b"{\"backup\":{\"format\":2,\"new\":true}}");
     let error = verify(&folder.file(&newer), &|_| {}).expect_err("newer");
     assert_eq!(error.code, ErrorCode::NewerFormat);
+}
+
+/// A file that is not under its name yet, with something in it.
+async fn unfinished(disk: &Arc<dyn Disk>, path: &Path) -> Result<(NewFile, Box<dyn DiskFile>)> {
+    let new = NewFile::beside(disk, path, 7).await?;
+    let temporary = path.parent().expect("a folder").join(format!(".ftchat-{:016x}.tmp", 7));
+    let mut file = disk.create(&temporary).await.expect("own folder");
+    file.append("new".into()).await.expect("room");
+    Ok((new, file))
+}
+
+#[tokio::test]
+async fn what_is_not_on_the_disk_does_not_get_the_name() {
+    let folder = Folder::new();
+    let faulty = FaultyDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(faulty.clone());
+    let path = folder.file(b"old");
+    let (new, file) = unfinished(&disk, &path).await.expect("begun");
+    faulty.fail_syncs(true);
+    new.put_in_place(file).await.expect_err("it is not durable");
+    assert_eq!(std::fs::read(&path).expect("there"), b"old");
+    assert_eq!(std::fs::read_dir(folder.0.path()).expect("there").count(), 1, "nothing is left");
+    faulty.fail_syncs(false);
+    let (new, file) = unfinished(&disk, &path).await.expect("begun");
+    new.put_in_place(file).await.expect("in place");
+    assert_eq!(std::fs::read(&path).expect("there"), b"new");
+    assert_eq!(std::fs::read_dir(folder.0.path()).expect("there").count(), 1);
+    let (new, file) = unfinished(&disk, &path).await.expect("begun");
+    drop((new, file));
+    assert_eq!(std::fs::read_dir(folder.0.path()).expect("there").count(), 1, "nothing is left");
+}
+
+#[tokio::test]
+async fn every_name_that_a_file_may_have_is_one_for_a_backup() {
+    use std::os::unix::ffi::OsStringExt;
+    use std::os::unix::fs::symlink;
+    let disk = crate::host::Host::real().disk;
+    let folder = Folder::new();
+    let at = |name: Vec<u8>| folder.0.path().join(std::ffi::OsString::from_vec(name));
+    for name in [vec![b'x'; 255], b"caf\xe9".to_vec(), b"-".to_vec(), b" \n".to_vec()] {
+        let (new, file) = unfinished(&disk, &at(name.clone())).await.expect("begun");
+        new.put_in_place(file).await.expect("in place");
+        assert_eq!(std::fs::read(at(name)).expect("there"), b"new");
+    }
+    // What links lead to is written, also where nothing is yet; they stay links.
+    let (first, second) = (at(b"first".to_vec()), at(b"second".to_vec()));
+    symlink("second", &first).expect("own folder");
+    symlink("target", &second).expect("own folder");
+    for _ in 0..2 {
+        let (new, file) = unfinished(&disk, &first).await.expect("begun");
+        new.put_in_place(file).await.expect("in place");
+        assert_eq!(std::fs::read(at(b"target".to_vec())).expect("there"), b"new");
+        assert!(std::fs::symlink_metadata(&first).expect("there").is_symlink());
+    }
+    let circle = at(b"circle".to_vec());
+    symlink("circle", &circle).expect("own folder");
+    for wrong in [circle, folder.0.path().to_path_buf(), PathBuf::from("/dev/null")] {
+        let error = NewFile::beside(&disk, &wrong, 7).await.err().expect("no file");
+        assert_eq!(error.code, ErrorCode::WrongUsage, "{error}");
+    }
+}
+
+#[test]
+fn what_is_read_once_is_kept_and_the_same_when_it_is_read_again() {
+    let folder = Folder::new();
+    let bytes = written(&state(3, 40));
+    let path = folder.file(&bytes);
+    let source = Source::again(&path, Path::new("/nonexistent"), 1).expect("a file");
+    let verified = file::verify(source, &|_| {}).expect("as written");
+    // Whatever has the name now: these are the bytes that were verified.
+    std::fs::remove_file(&path).expect("own file");
+    folder.file(b"another");
+    let mut again = Vec::new();
+    verified.content.expect("kept").reader().read_to_end(&mut again).expect("readable");
+    assert_eq!(again, bytes);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::administrator::KeyFlags;
+use super::signals::{Signals, interrupted};
 use super::{Context, Exit};
 use crate::backup::{self, Target};
 use crate::error::Error;
@@ -43,8 +44,15 @@ pub async fn run(args: &BackupArgs, context: &mut Context) -> Result<Exit, Error
     };
     let bar = context.printer.progress("lines copied", None);
     let progress = |lines| bar.set(lines);
-    let taken = backup::take(&administrator, target, !args.unconfirmed, &progress).await?;
+    // However it ends, no unfinished file is left.
+    let mut signals = Signals::listen()?;
+    let taken = tokio::select! {
+        biased;
+        () = signals.next() => Err(interrupted()),
+        taken = backup::take(&administrator, target, !args.unconfirmed, &progress) => taken,
+    };
     drop(bar);
+    let taken = taken?;
     match to_stdout {
         // Standard output has the backup and nothing else.
         true => context.printer.notice(&format!(

@@ -153,7 +153,7 @@ impl Command {
     /// something to be put in order first.
     fn handles_signals(&self) -> bool {
         match self {
-            Command::Bench(_) => true,
+            Command::Bench(_) | Command::Backup(_) => true,
             Command::Inbox(args) => args.runs_commands(),
             _ => self.runs_servers(),
         }

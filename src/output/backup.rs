@@ -27,12 +27,20 @@ impl Show for Taken {
         let file = self.file.as_deref().map(name).unwrap_or_default();
         writeln!(out, "{file}\t{}\t{}\t{}\t{bytes}", head.accounts, head.messages, head.index)
     }
+
+    fn deed(&self) -> Option<String> {
+        Some(format!("the backup {} is whole", self.file.as_deref().map(name)?))
+    }
 }
 
 impl Show for Restored {
     fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
         let (accounts, messages) = (self.head.accounts, self.head.messages);
-        let taken = format!("{} (taken {})", name(&self.file), super::local_time(self.head.at));
+        let file = match self.file.as_os_str() == "-" {
+            true => "The backup".to_string(),
+            false => name(&self.file),
+        };
+        let taken = format!("{file} (taken {})", super::local_time(self.head.at));
         match self.restored_into {
             None => writeln!(out, "{taken} is whole: {accounts} accounts, {messages} messages."),
             Some(_) if self.already => writeln!(out, "{taken} was restored already."),
@@ -56,6 +64,11 @@ impl Show for Restored {
         let (accounts, messages, index) = (head.accounts, head.messages, head.index);
         writeln!(out, "{file}\t{accounts}\t{messages}\t{index}\t{bytes}\t{what}")
     }
+
+    fn deed(&self) -> Option<String> {
+        let deed = if self.restored_into.is_some() { "restored" } else { "verified" };
+        Some(format!("{} is {deed}", name(&self.file)))
+    }
 }
 
 impl Show for Abandoned {
@@ -66,5 +79,9 @@ impl Show for Abandoned {
     /// cluster, `abandoned`.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}\tabandoned", self.cluster)
+    }
+
+    fn deed(&self) -> Option<String> {
+        Some("no backup is being restored any more".to_string())
     }
 }

@@ -16,7 +16,7 @@ use crate::types::{ReplicaId, Timestamp, Uuid};
 
 /// The real disk, with faults that a test switches on and off.
 #[derive(Clone)]
-pub(super) struct FaultyDisk(Arc<Faults>);
+pub(crate) struct FaultyDisk(Arc<Faults>);
 
 struct Faults {
     disk: Arc<dyn Disk>,
@@ -33,7 +33,7 @@ struct Faults {
 }
 
 impl FaultyDisk {
-    pub(super) fn new() -> FaultyDisk {
+    pub(crate) fn new() -> FaultyDisk {
         FaultyDisk(Arc::new(Faults {
             disk: Host::real().disk,
             room: Mutex::new(None),
@@ -57,12 +57,12 @@ impl FaultyDisk {
     }
 
     /// Whether every sync fails.
-    pub(super) fn fail_syncs(&self, fail: bool) {
+    pub(crate) fn fail_syncs(&self, fail: bool) {
         self.0.fail_syncs.store(fail, Ordering::SeqCst);
     }
 
     /// Whether every write fails with an I/O error.
-    pub(super) fn fail_writes(&self, fail: bool) {
+    pub(crate) fn fail_writes(&self, fail: bool) {
         self.0.fail_writes.store(fail, Ordering::SeqCst);
     }
 

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::cluster::PASSWORD;
+use crate::harness::processes::ending_signals;
 use crate::harness::{Cluster, Person, Run, Running, wait_for};
 
 fn backup(cluster: &Cluster, file: &Path) -> Run {
@@ -229,7 +230,8 @@ fn restore_through_failures(people: &[Person<'_>], before: &[Vec<Value>], file: 
     let refused = early();
     assert!(matches!(refused.code, Some(3 | 6)), "{refused:?}");
     let login = ["login", &people[0].name, "--password-stdin", "--timeout", "1s", "--json"];
-    new.known(&people[0].name).run(&login).stdin(PASSWORD).end().code(3);
+    let refused = new.known(&people[0].name).run(&login).stdin(PASSWORD).end();
+    assert!(matches!(refused.code, Some(3 | 6)), "{refused:?}");
     let unfinished = new.place.path().join("unfinished.jsonl");
     backup(&new, &unfinished).and(&["--timeout", "1s"]).end().refused(3, "restoring");
 
@@ -281,4 +283,80 @@ fn a_restore_that_was_begun_can_be_abandoned() {
     new.person("carol");
     restore(&new, &file).end().refused(1, "not_empty");
     drop((alice, bob));
+}
+
+#[test]
+fn a_backup_that_is_ended_leaves_nothing_behind() {
+    let cluster = Cluster::shared();
+    let people = talkative(&cluster);
+    let folder = cluster.place.path().join("ended");
+    std::fs::create_dir(&folder).expect("a new folder");
+    let file = folder.join("backup.jsonl");
+    let left = || std::fs::read_dir(&folder).expect("a folder").count();
+    for signal in ending_signals() {
+        wait_for("a backup that is ended in the middle", || {
+            let frozen = freeze(backup(&cluster, &file).start(), || unfinished(&file).is_some());
+            let ended = frozen.map(|frozen| {
+                frozen.signal(signal);
+                frozen.signal(Signal::CONT);
+                frozen.end()
+            });
+            // It may have been too fast; then it has done all of it.
+            if ended.as_ref().is_none_or(|ended| ended.code == Some(0)) {
+                std::fs::remove_file(&file).expect("it was whole");
+                return None;
+            }
+            Some(ended.expect("just looked at").code(130))
+        });
+        assert_eq!(left(), 0, "{signal:?}");
+    }
+    // A file that may not grow is a disk that is full: no server's fault.
+    let small = ["sh", "-c", r#"ulimit -f 100; exec "$@""#, "sh"];
+    let error = backup(&cluster, &file).under(&small).end().refused(1, "io");
+    let message = error["message"].as_str().expect("a text");
+    assert!(message.contains("ended/backup.jsonl") && message.contains("large"), "{error}");
+    assert_eq!(left(), 0);
+    // Nobody takes the half of one for the whole.
+    let head = ["sh", "-c", r#"{ "$@"; echo "ended with $?" >&2; } | head -c 100"#, "sh"];
+    let cut = cluster.run(&["backup", "-", "--dir", &cluster.dir()]).under(&head).end();
+    assert!(cut.stderr.ends_with("ended with 1\n"), "{cut:?}");
+    drop(people);
+}
+
+#[test]
+fn what_comes_from_a_pipe_is_restored_and_what_does_not_end_well_changes_nothing() {
+    let (old, new) = (Cluster::surviving(), Cluster::surviving());
+    let [alice, bob] = [old.person("alice"), old.person("bob")];
+    for n in 0..20 {
+        alice.send(&bob, &format!("{n} {}", "x".repeat(5_000)));
+    }
+    let file = old.place.path().join("backup.jsonl");
+    let taken = backup(&old, &file).end().json();
+    let whole = std::fs::read(&file).expect("the backup");
+    let dir = new.dir();
+    let from = |name: &str, bytes: &[u8]| {
+        new.run(&["restore", name, "--json", "--dir", &dir]).stdin(bytes).end()
+    };
+    // `-` and a path that leads to a pipe.
+    for name in ["-", "/dev/stdin"] {
+        let error = from(name, &whole[..whole.len() - 100]).refused(1, "corrupted");
+        let message = error["message"].as_str().expect("a text").to_string();
+        assert!(message.ends_with("Nothing was changed"), "{message}");
+        let check = new.run(&["restore", "--check", name, "--json"]).stdin(&whole).end().json();
+        assert_eq!((&check["sha256"], &check["file"]), (&taken["sha256"], &name.into()));
+    }
+    from("-", b"").refused(1, "corrupted");
+    // Nothing was begun: whoever comes may register, somewhere else as here.
+    assert!(!new.status()["notices"].to_string().contains("restored"));
+    let nowhere = ["restore", "-", "--json", "--dir", &dir];
+    let error = new.run(&nowhere).env("TMPDIR", "/nonexistent").stdin(&whole).end();
+    error.refused(1, "io");
+    let restored = from("/dev/stdin", &whole).json();
+    assert_eq!((&restored["messages"], &restored["already"]), (&20.into(), &false.into()));
+    let bob_again = again(&new, &bob);
+    assert_eq!(everything(&bob_again), everything(&bob));
+    assert_eq!(from("-", &whole).json()["already"], true);
+    let left = std::fs::read_dir(new.place.path().join("home")).expect("a folder");
+    let names = left.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    assert!(!names.into_iter().any(|name| name.contains("tmp")), "nothing is left in TMPDIR");
 }
