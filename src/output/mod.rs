@@ -24,6 +24,7 @@ mod bench;
 pub mod cluster;
 pub mod drill;
 mod inbox;
+mod joiners;
 pub mod log;
 mod people;
 mod printer;

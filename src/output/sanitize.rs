@@ -9,26 +9,39 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::joiners::needed;
+
 /// The text with everything that controls, reorders or hides made visible:
 /// `\u{202e}`, `\u{1b}`; newline, tab and carriage return as `\n`, `\t`, `\r`.
-/// The result is one line. A backslash stays as it is: this is for eyes, and
-/// programs that need the exact text read JSON.
+/// What a script or an emoji needs stays ([`super::joiners`]). The result is one
+/// line. A backslash stays as it is: this is for eyes, and programs that need the
+/// exact text read JSON.
 pub fn sanitize(text: &str) -> Cow<'_, str> {
-    let Some(first) = text.find(is_hidden) else { return Cow::Borrowed(text) };
-    let mut safe = String::with_capacity(text.len() + 16);
-    safe.push_str(&text[..first]);
-    for c in text[first..].chars() {
+    let mut safe: Option<String> = None;
+    // Up to where the text is in `safe`, and up to where it is known to be needed.
+    let (mut copied, mut known) = (0, 0);
+    for (at, c) in text.char_indices() {
+        if at < known || !is_hidden(c) {
+            continue;
+        }
+        if let Some(length) = needed(text, at) {
+            known = at + length;
+            continue;
+        }
+        let safe = safe.get_or_insert_with(|| String::with_capacity(text.len() + 16));
+        safe.push_str(&text[copied..at]);
+        copied = at + c.len_utf8();
         match c {
             '\n' => safe.push_str("\\n"),
             '\t' => safe.push_str("\\t"),
             '\r' => safe.push_str("\\r"),
-            c if is_hidden(c) => {
-                write!(safe, "\\u{{{:x}}}", u32::from(c)).expect("a string takes everything");
-            }
-            c => safe.push(c),
+            c => write!(safe, "\\u{{{:x}}}", u32::from(c)).expect("a string takes everything"),
         }
     }
-    Cow::Owned(safe)
+    match safe {
+        None => Cow::Borrowed(text),
+        Some(safe) => Cow::Owned(safe + &text[copied..]),
+    }
 }
 
 /// As [`sanitize`], of bytes that may be no UTF-8; those are shown as `\xff`.
@@ -123,13 +136,30 @@ mod tests {
         #[test]
         fn nothing_hidden_comes_through(text in any::<String>()) {
             let safe = sanitize(&text);
-            prop_assert!(!safe.chars().any(forbidden));
+            let needed = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
+            prop_assert!(!safe.chars().any(|c| forbidden(c) && !needed(c)));
             prop_assert_eq!(sanitize(&safe), safe.as_ref(), "what is safe stays");
         }
 
         #[test]
+        fn joiners_stand_between_what_joins(text in "[ab\u{200c}\u{200d}بدء\u{64e}क्ि👩\u{fe0f}🏽🏴\u{e0067}]{0,12}") {
+            let safe = sanitize(&text);
+            prop_assert_eq!(sanitize(&safe), safe.as_ref(), "what is safe stays");
+            let seen = |c: char| "बदب👩🏽\u{fe0f}\u{64e}्".contains(c);
+            let characters: Vec<char> = safe.chars().collect();
+            for (n, c) in characters.iter().enumerate().filter(|(_, c)| forbidden(**c)) {
+                let before = n.checked_sub(1).map(|n| characters[n]);
+                prop_assert!(before.is_some_and(seen), "{safe:?} has {c:?} behind {before:?}");
+            }
+            let visible: String = text.chars().filter(|c| !is_hidden(*c)).collect();
+            let shown = safe.replace(|c| matches!(c, '\u{200c}' | '\u{200d}'), "");
+            prop_assert!(shown.len() >= visible.len(), "nothing that is seen is lost");
+        }
+
+        #[test]
         fn no_bytes_come_through_hidden(bytes in any::<Vec<u8>>()) {
-            prop_assert!(!sanitize_bytes(&bytes).chars().any(forbidden));
+            let needed = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
+            prop_assert!(!sanitize_bytes(&bytes).chars().any(|c| forbidden(c) && !needed(c)));
         }
     }
 }
