@@ -14,9 +14,9 @@ use crate::cluster::{ClusterEvent, Description, Ending, Limit, LogReader, Superv
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::{Error, ErrorCode};
 use crate::host::{Host, hangup_is_ignored};
+use crate::output;
 use crate::output::cluster::{Downed, Environment, LogLine, Restarted};
 use crate::output::status::Shown;
-use crate::output;
 use crate::types::ReplicaId;
 
 /// How long `up`, `start` and `restart` wait when `--timeout` is not given:

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::wrap::wrap;
 use super::{Show, Style, Tone, sanitize};
 use crate::protocol::client::Message;
 use crate::types::Timestamp;
@@ -11,6 +12,13 @@ use crate::types::Timestamp;
 /// Digits of an id on a terminal: enough to be unique in any inbox of a person,
 /// and `delete` takes any unique beginning.
 const SHORT_ID_DIGITS: usize = 8;
+
+/// What stands before each line of a text.
+const INDENT: &str = "    ";
+
+/// Fewest columns that a text gets: a terminal that is narrower breaks its lines
+/// itself.
+const COLUMNS_MIN: usize = 8;
 
 /// One message of `inbox`.
 #[derive(Debug, Serialize)]
@@ -36,7 +44,8 @@ impl<'a> Listed<'a> {
 
 impl Show for Listed<'_> {
     /// A line about the message, then its text indented, so that no text can
-    /// pass for the beginning of another message.
+    /// pass for the beginning of another message; what is too long for the
+    /// terminal goes on in the next line, behind the same indent.
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let message = self.message;
         let who = match (self.sent, message.to.len()) {
@@ -54,7 +63,14 @@ impl Show for Listed<'_> {
         )?;
         for line in message.text.split('\n') {
             // Tabs are for layout, which indenting keeps.
-            writeln!(out, "    {}", sanitize(&line.replace('\t', "    ")))?;
+            let line = line.replace('\t', "    ");
+            let line = sanitize(&line);
+            let columns = style.columns.map_or(usize::MAX, |columns| {
+                columns.saturating_sub(INDENT.len()).max(COLUMNS_MIN)
+            });
+            for part in wrap(&line, columns) {
+                writeln!(out, "{INDENT}{part}")?;
+            }
         }
         Ok(())
     }
@@ -118,6 +134,21 @@ mod tests {
         let lines: Vec<&str> = terminal.lines().collect();
         assert!(lines[0].starts_with("alice  20") && lines[0].ends_with("  abcdef01"));
         assert_eq!(lines[1..], ["    a", "    alice    b\\u{1b}[2J\\u{202e}\\u{2028}"]);
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_indent_in_every_line() {
+        let long =
+            message(&format!("alice  12:00  {}\n{}", "word ".repeat(8), "x".repeat(30)), &["bob"]);
+        let mut shown = Vec::new();
+        let style = Style { columns: Some(24), ..Style::default() };
+        Listed::new(&long, false).terminal(&mut shown, style).expect("room");
+        let shown = String::from_utf8(shown).expect("UTF-8");
+        let text: Vec<&str> = shown.lines().skip(1).collect();
+        let (twenty, ten) = ("x".repeat(20), "x".repeat(10));
+        let expected =
+            ["alice  12:00  word", "word word word word", "word word word", &twenty, &ten];
+        assert_eq!(text, expected.map(|line| format!("    {line}")));
     }
 
     #[test]

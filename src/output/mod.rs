@@ -31,6 +31,7 @@ mod printer;
 mod progress;
 mod sanitize;
 pub mod status;
+mod wrap;
 
 pub use bench::Measured;
 pub use inbox::{Listed, local_time};
@@ -46,6 +47,8 @@ pub use sanitize::{sanitize, sanitize_bytes};
 pub struct Style {
     /// Whether to write escape sequences at all.
     pub color: bool,
+    /// Columns of the terminal, where they are known.
+    pub columns: Option<usize>,
 }
 
 /// What a piece of text is, from which follows how it looks.

@@ -140,7 +140,9 @@ impl Printer {
                 .map_err(io::Error::from)
                 .and_then(|()| out.write_all(b"\n"))
         } else if self.streams.out_is_terminal {
-            value.terminal(out, Style { color: self.streams.out_color }).and_then(|()| out.flush())
+            let columns = self.own_streams.then(columns).flatten();
+            let style = Style { color: self.streams.out_color, columns };
+            value.terminal(out, style).and_then(|()| out.flush())
         } else {
             value.plain(out)
         };
@@ -255,7 +257,7 @@ impl Printer {
             let line = serde_json::to_string(&object).expect("plain data serializes");
             return self.say(&line);
         }
-        let style = Style { color: self.streams.err_color };
+        let style = Style { color: self.streams.err_color, columns: None };
         let name = style.paint(Tone::Bad, "ftchat:");
         self.say(&format!("{name} {}", sanitize(&error.message)));
     }
@@ -273,6 +275,12 @@ impl Printer {
         let visible = self.streams.err_is_terminal && !self.quiet && !self.json;
         Progress::new(visible, what, total)
     }
+}
+
+/// How wide the terminal is now; its window may change at any time.
+fn columns() -> Option<usize> {
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).ok()?.ws_col;
+    (columns > 0).then_some(usize::from(columns))
 }
 
 /// Whoever reads our output; see [`Printer::reader`].

@@ -34,7 +34,7 @@ impl<'a> Shown<'a> {
 
 impl Show for Shown<'_> {
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
-        writeln!(out, "{}", table(&self.status.replicas, terminal_width()))?;
+        writeln!(out, "{}", table(&self.status.replicas, style.columns))?;
         let tone = match self.status.health() {
             Health::Healthy => Tone::Good,
             Health::Degraded => Tone::Warning,
@@ -96,12 +96,6 @@ impl Show for Frame<'_> {
 
 fn number(replica: &ReplicaStatus) -> Option<ReplicaId> {
     Some(replica.id).filter(|id| *id != UNKNOWN)
-}
-
-/// Columns of the terminal, where the system tells.
-fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 /// What is left out of the table, one after the other, until it fits.
@@ -352,13 +346,17 @@ mod tests {
 
     #[test]
     fn the_terminal_says_what_fails_and_what_to_type() {
-        let text = written(|out| shown(&status()).terminal(out, Style { color: false }));
+        let text = written(|out| {
+            shown(&status()).terminal(out, Style { color: false, ..Style::default() })
+        });
         assert!(text.contains("HOSTED BY"), "{text}");
         assert!(text.contains("Writes are taken. No further server may fail."), "{text}");
         assert!(text.contains("replica 2 is down (connection refused): ftchat cluster start 2"));
         assert!(text.contains("server 1 runs"));
         assert!(!text.contains('\x1b'));
-        let colored = written(|out| shown(&status()).terminal(out, Style { color: true }));
+        let colored = written(|out| {
+            shown(&status()).terminal(out, Style { color: true, ..Style::default() })
+        });
         assert!(colored.contains("\x1b[33mWrites are taken."), "{colored:?}");
     }
 
@@ -385,7 +383,8 @@ mod tests {
         let mut status = status();
         status.notices.push("\x1b[2J\u{202e}evil".to_string());
         status.replicas[0].version = Some("\x07".to_string());
-        let text = written(|out| shown(&status).terminal(out, Style { color: false }));
+        let text =
+            written(|out| shown(&status).terminal(out, Style { color: false, ..Style::default() }));
         assert!(!text.contains(['\x1b', '\x07', '\u{202e}']), "{text:?}");
     }
 
@@ -405,7 +404,7 @@ mod tests {
         status.replicas[1].id = UNKNOWN;
         let terminal = |lines| {
             let shown = Shown::new(&status, lines);
-            written(|out| shown.terminal(out, Style { color: false }))
+            written(|out| shown.terminal(out, Style { color: false, ..Style::default() }))
         };
         let text = terminal(None);
         assert!(!text.contains("ftchat"), "{text}");
@@ -439,7 +438,9 @@ mod tests {
     #[test]
     fn a_frame_redraws_on_a_terminal_only() {
         let frame = |status: &ClusterStatus| {
-            written(|out| Frame(shown(status)).terminal(out, Style { color: false }))
+            written(|out| {
+                Frame(shown(status)).terminal(out, Style { color: false, ..Style::default() })
+            })
         };
         assert!(frame(&status()).starts_with("\x1b[H\x1b[J"));
         assert_eq!(

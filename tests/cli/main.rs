@@ -32,9 +32,9 @@ mod local_cluster;
 mod lost_end;
 mod majority;
 mod messages;
-mod outputs;
 #[cfg(target_os = "linux")]
 mod occupied;
+mod outputs;
 #[cfg(target_os = "linux")]
 mod secrets;
 mod servers;

@@ -69,7 +69,10 @@ fn what_could_not_be_written_is_neither_read_nor_called_done() {
         &["--version"],
     ] {
         let printed = full(bob.run(line)).code(1);
-        assert!(printed.stderr.contains("cannot write to standard output"), "{line:?}: {printed:?}");
+        assert!(
+            printed.stderr.contains("cannot write to standard output"),
+            "{line:?}: {printed:?}"
+        );
         let quiet = unread(bob.run(line).env("FTCHAT_QUIET", "true"));
         assert_eq!(quiet.stderr, "ended with 0\n", "{line:?}");
     }

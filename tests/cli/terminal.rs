@@ -210,3 +210,17 @@ fn colour_can_be_forced_into_a_pipe() {
     let forced = nobody.does(&["whoami", "--color", "always"]).code(4);
     assert!(forced.stderr.starts_with("\u{1b}["), "{forced:?}");
 }
+
+#[test]
+fn a_long_text_keeps_its_indent_in_every_line() {
+    let cluster = Cluster::shared();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    alice.send(&bob, &"word ".repeat(60));
+    let (code, shown) = bob.types(&["inbox", "--peek"]).end();
+    assert_eq!(code, Some(0), "{shown}");
+    let text: Vec<&str> = shown.lines().skip(1).collect();
+    assert!(text.len() >= 3, "{shown}");
+    for line in text {
+        assert!(line.starts_with("    word") && line.trim_end().len() <= 120, "{line:?}");
+    }
+}
