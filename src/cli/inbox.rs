@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::session::unexpected;
 use super::signals::{Signals, interrupted};
-use super::when::parse_when;
+use super::when::{local_zone, parse_when};
 use super::{Context, Exit};
 use crate::client::{Client, Follow, FollowNotice};
 use crate::error::{Error, ErrorCode, Result};
@@ -55,7 +55,8 @@ pub struct InboxArgs {
     /// Only from this account
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
-    /// Only since: 2026-11-23, 2026-11-23T18:46:00Z, or how long ago, as 2h or 3d
+    /// Only since: 2026-11-23, 2026-11-23T18:46:00Z, 2026-11-23T18:46[Europe/Paris], or how long
+    /// ago, as 2h or 3d
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// At most so many, the oldest first; with --follow, end after so many
@@ -83,10 +84,7 @@ impl InboxArgs {
 pub async fn run(args: &InboxArgs, context: &mut Context) -> Result<Exit> {
     let since = match &args.since {
         None => None,
-        Some(text) => {
-            let zone = jiff::tz::TimeZone::system();
-            Some(parse_when(text, context.host.clock.now(), &zone)?)
-        }
+        Some(text) => Some(parse_when(text, context.host.clock.now(), local_zone)?),
     };
     let from = args.from.as_deref().map(AccountName::new).transpose()?;
     let which = match (args.sent, args.all) {

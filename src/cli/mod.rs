@@ -50,7 +50,7 @@ pub use exit::Exit;
 pub use session::Context;
 pub use sessions::{Session, Sessions};
 
-use crate::config::{ColorChoice, GlobalArgs, Settings, process_environment};
+use crate::config::{ColorChoice, GlobalArgs, Settings, check_environment, process_environment};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{FILE_SIZE_LIMIT_REACHED, Host, close_inherited, outlive_descriptors};
 use crate::output::log::{LogForm, LogWriter};
@@ -141,6 +141,12 @@ impl Command {
         self.runs_servers() || matches!(self, Command::Bench(args) if args.has_followers())
     }
 
+    /// Whether times are among what it shows to people.
+    fn shows_times(&self) -> bool {
+        use Command::{Cluster, Inbox, Login, Register, Restore};
+        matches!(self, Inbox(_) | Login(_) | Register(_) | Restore(_) | Cluster(_))
+    }
+
     /// Threads for its tasks; `None`: one a processor.
     fn threads(&self, settings: &Settings) -> Option<usize> {
         match self {
@@ -196,7 +202,8 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, &arguments).into(),
     };
-    let settings = match Settings::resolve(&cli.global, &process_environment) {
+    let resolve = || Settings::resolve(&cli.global, &process_environment);
+    let settings = match check_environment().and_then(|()| resolve()) {
         Ok(settings) => settings,
         Err(error) => {
             Printer::new(cli.global.json, false, ColorChoice::Auto).error(&error);
@@ -205,6 +212,12 @@ pub fn main() -> ExitCode {
     };
     let printer = Printer::new(settings.json, settings.quiet, settings.color);
     let mut context = Context { settings, printer, host: Host::real(), early: None };
+    if context.printer.on_terminal()
+        && cli.command.shows_times()
+        && let Err(error) = when::local_zone()
+    {
+        context.printer.notice(&format!("{}; times are shown in UTC", error.message));
+    }
     let outcome = run(&cli.command, &mut context);
     let outcome = outcome.map_err(|error| advised(error, &context.settings));
     end(outcome, &mut context.printer).into()

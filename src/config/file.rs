@@ -1,6 +1,7 @@
 //! The configuration file: TOML, checked key by key, with line numbers.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key, Kind};
 use crate::error::{Error, ErrorCode, Result};
+use crate::host::read_bounded;
 
 /// Most bytes of a configuration file; every key together needs about four
 /// thousand.
@@ -23,28 +25,40 @@ pub struct ConfigFile {
     pub values: BTreeMap<&'static str, (String, usize)>,
 }
 
+/// Reads a configuration file that need not be there: a command that needs no
+/// home works also where the home is none, as `/dev/null`, or is somebody else's.
+///
+/// # Errors
+/// Those of [`read`]; also when the file is there and must not be read.
+pub fn read_default(path: &Path) -> Result<Option<ConfigFile>> {
+    let out_of_sight = || match std::fs::symlink_metadata(path) {
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+        Ok(_) => false,
+    };
+    match read(path) {
+        Err(error) if error.code == ErrorCode::Io && out_of_sight() => Ok(None),
+        read => read,
+    }
+}
+
 /// Reads a configuration file. `None`: there is none.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidConfig`] with file, line, key and what is allowed;
 /// [`ErrorCode::Io`] when it is there and cannot be read.
 pub fn read(path: &Path) -> Result<Option<ConfigFile>> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.len() > FILE_MAX_BYTES => {
-            return Err(Error::new(
-                ErrorCode::InvalidConfig,
-                format!(
-                    "{} is no configuration file: it has {} bytes, more than {FILE_MAX_BYTES}",
-                    path.display(),
-                    metadata.len()
-                ),
-            ));
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", path, &error)),
-    }
-    let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+    let bytes = match read_bounded(path, FILE_MAX_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => return Ok(None),
+            ErrorKind::FileTooLarge => {
+                let path = path.display();
+                let message = format!("{path} is no configuration file: {error}");
+                return Err(Error::new(ErrorCode::InvalidConfig, message));
+            }
+            _ => return Err(Error::own_file("read", path, &error)),
+        },
+    };
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = line_of_bytes(error.as_bytes(), error.utf8_error().valid_up_to());
         at(path, line, "this is not UTF-8 text")
@@ -109,7 +123,11 @@ fn insert(
 /// A relative path in a file is relative to the file, so that a folder with a
 /// configuration and a data directory in it works from wherever it is started.
 fn resolve_path(key: &Key, file: &Path, text: String) -> String {
-    let Kind::Path = key.kind else { return text };
+    // A home is nobody's folder but its owner's.
+    let below_file = matches!(key.kind, Kind::Path) && !text.starts_with('~');
+    if !below_file {
+        return text;
+    }
     let folder = file.parent().unwrap_or(Path::new(""));
     folder.join(&text).to_str().map(str::to_string).unwrap_or(text)
 }
@@ -260,5 +278,13 @@ mod tests {
         std::fs::write(&path, b"timeout = '5s'\n# \xff\n").expect("write");
         let error = read(&path).expect_err("no UTF-8");
         assert!(error.message.contains(":2: this is not UTF-8"), "{}", error.message);
+        // Below what is no folder there is nothing; what never ends is no file.
+        let below = Path::new("/dev/null/.config/ftchat/config.toml");
+        assert_eq!(read(below).expect("no error"), None);
+        assert_eq!(read_default(below).expect("no error"), None);
+        let error = read(Path::new("/dev/zero")).expect_err("endless");
+        assert_eq!(error.code, ErrorCode::InvalidConfig);
+        assert!(error.message.contains("more than 1048576 bytes"), "{}", error.message);
+        assert_eq!(read_default(folder.path()).expect_err("a folder").code, ErrorCode::Io);
     }
 }

@@ -52,7 +52,9 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A duration as in [`duration`], from 1 ms to the given bound.
     Duration(Duration),
-    /// A path; in the file, a relative one is relative to the file's folder.
+    /// A path; in the file, a relative one is relative to the file's folder. `~`
+    /// and what begins with `~/` is in the home; other names that begin so are
+    /// refused, as they may mean another's home.
     Path,
     /// One `HOST:PORT`.
     Address,
@@ -82,7 +84,8 @@ impl Kind {
             }
             Kind::Choice(words) => words.contains(&text),
             Kind::Duration(max) => duration::parse(text).is_some_and(|d| !d.is_zero() && d <= max),
-            Kind::Path | Kind::Secret => !text.is_empty(),
+            Kind::Path => !text.is_empty() && (!text.starts_with('~') || is_home(text)),
+            Kind::Secret => !text.is_empty(),
             Kind::Address => text.parse::<Address>().is_ok(),
             Kind::Addresses => parse_addresses(text).is_some(),
             Kind::Members => parse_members(text).is_some(),
@@ -104,7 +107,7 @@ impl Kind {
             Kind::Duration(max) => {
                 format!("a duration such as 500ms, 10s or 1m30s, at most {}", duration::format(max))
             }
-            Kind::Path => "a path".to_string(),
+            Kind::Path => "a path (~/ at its beginning is the home, and ./~ no home)".to_string(),
             Kind::Address => "an address of the form HOST:PORT, such as 127.0.0.1:8091".to_string(),
             Kind::Addresses => "one or more addresses HOST:PORT with commas between, none twice, \
                 such as 127.0.0.1:8091,127.0.0.1:8092"
@@ -168,6 +171,10 @@ pub(super) fn parse_members(text: &str) -> Option<Vec<Member>> {
     }
     members.sort_by_key(|member| member.id);
     Some(members)
+}
+
+fn is_home(path: &str) -> bool {
+    path == "~" || path.starts_with("~/")
 }
 
 fn is_cluster_name(text: &str) -> bool {

@@ -44,5 +44,5 @@ pub use command_line::{CommandLines, shell_word};
 pub use keys::{KEYS, Key, Kind};
 pub use local::{ClusterFlags, ClusterSettings};
 pub use serve::{PasswordCost, ServeFlags, ServeSettings, Timing};
-pub use settings::{ColorChoice, GlobalArgs, Settings, process_environment};
+pub use settings::{ColorChoice, GlobalArgs, Settings, check_environment, process_environment};
 pub use values::{Origin, Sourced, Values};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::command_line::CommandLines;
-use super::keys::help;
+use super::keys::{KEYS, Key, help};
 use super::values::Values;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::types::{AccountName, Address};
 
 /// Flags that every command takes, before its name or after it.
@@ -107,8 +107,7 @@ impl Settings {
     /// Resolves flags, environment, the configuration file and defaults.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidConfig`](crate::error::ErrorCode::InvalidConfig)
-    /// that names the place and what is allowed there.
+    /// [`ErrorCode::InvalidConfig`] that names the place and what is allowed there.
     pub fn resolve(
         arguments: &GlobalArgs,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -158,10 +157,26 @@ fn default_sessions_dir() -> Option<PathBuf> {
     })
 }
 
-/// A variable of this process's environment; one that is not UTF-8 reads with
-/// replacement characters, so that the check of its value refuses it by name.
+/// Refuses a variable that sets something and is no text: what it would become as
+/// one is another value than was meant, such as another folder.
+///
+/// # Errors
+/// [`ErrorCode::InvalidConfig`] that names the variable.
+pub fn check_environment() -> Result<()> {
+    let no_text =
+        |key: &&Key| std::env::var_os(key.environment).is_some_and(|it| it.to_str().is_none());
+    match KEYS.iter().find(no_text) {
+        None => Ok(()),
+        Some(key) => Err(Error::new(
+            ErrorCode::InvalidConfig,
+            format!("{} is not UTF-8 text, as every value must be", key.environment),
+        )),
+    }
+}
+
+/// A variable of this process's environment, if it is text ([`check_environment`]).
 pub fn process_environment(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    std::env::var(name).ok()
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Values {
         }
         let mut values = Values { values, file: None }.with(flags)?;
         values.check()?;
-        let named = values.text("config").map(PathBuf::from);
+        let named = values.path("config");
         let file = match (&named, default_file) {
             (Some(path), _) => match file::read(path)? {
                 Some(file) => Some(file),
@@ -119,7 +119,7 @@ impl Values {
                     ));
                 }
             },
-            (None, Some(path)) => file::read(path)?,
+            (None, Some(path)) => file::read_default(path)?,
             (None, None) => None,
         };
         if let Some(file) = file {
@@ -258,9 +258,17 @@ impl Values {
         self.required(name, duration::parse)
     }
 
-    /// A value of the kind [`keys::Kind::Path`].
+    /// A value of the kind [`keys::Kind::Path`]. `~` at its beginning is the home:
+    /// no shell has replaced it in a file, nor behind the `=` of a flag.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
-        self.text(name).map(PathBuf::from)
+        let text = self.text(name)?;
+        let below =
+            text.strip_prefix('~').filter(|below| below.is_empty() || below.starts_with('/'));
+        let home = below.and_then(|below| Some((std::env::home_dir()?, below)));
+        Some(match home {
+            Some((home, below)) => home.join(below.trim_start_matches('/')),
+            None => PathBuf::from(text),
+        })
     }
 
     /// A value of the kind [`keys::Kind::Addresses`].
@@ -339,6 +347,31 @@ mod tests {
         let named = [("config", missing.display().to_string())];
         let error = Values::collect(&named, &|_| None, None).expect_err("missing");
         assert!(error.message.contains("flag --config names"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_tilde_at_the_beginning_of_a_path_is_the_home() {
+        let home = std::env::home_dir().expect("whoever tests has one");
+        for (text, expected) in [
+            ("~", home.clone()),
+            ("~/kept", home.join("kept")),
+            ("~//kept/", home.join("kept")),
+            ("/a/~/b", PathBuf::from("/a/~/b")),
+            ("./~", PathBuf::from("./~")),
+        ] {
+            let variable = [("FTCHAT_SESSIONS_DIR", text)];
+            let path = |values: Values| values.path("sessions_dir").expect("set");
+            assert_eq!(path(collect(&[], &variable, "").expect("valid")), expected);
+            if text.starts_with('~') {
+                let file = format!("sessions_dir = '{text}'");
+                assert_eq!(path(collect(&[], &[], &file).expect("valid")), expected);
+            }
+        }
+        // Whose home that is only a shell knows; a folder of that name is not meant.
+        for text in ["~bob", "~bob/kept", "~~"] {
+            collect(&[], &[("FTCHAT_SESSIONS_DIR", text)], "").expect_err(text);
+            collect(&[], &[], &format!("sessions_dir = '{text}'")).expect_err(text);
+        }
     }
 
     #[test]

@@ -207,3 +207,66 @@ fn each_value_in_force_is_shown_with_its_origin() {
     let plain = place.run(&["config", "show"]).end().ok();
     assert!(plain.lines().all(|line| line.split('\t').count() == 3), "{plain}");
 }
+
+#[test]
+fn what_is_needed_for_nothing_may_be_missing_or_without_an_end() {
+    let cluster = Cluster::shared();
+    let place = &cluster.place;
+    // No home, and one that cannot be looked into.
+    for home in ["/dev/null", "/proc/1/nowhere"] {
+        let homeless = |line: &[&str]| {
+            let run = place.run(line).env("HOME", home);
+            let below = |name: &str| format!("{home}/{name}");
+            run.env("XDG_CONFIG_HOME", &below("config"))
+                .env("XDG_STATE_HOME", &below("state"))
+                .end()
+        };
+        homeless(&["status"]).ok();
+        homeless(&["config", "show"]).ok();
+        homeless(&["cluster", "env", "--dir", &cluster.dir()]).ok();
+        homeless(&["whoami", "--json"]).refused(4, "not_logged_in");
+    }
+    // No more of a file is read than it may have.
+    let zero = "/dev/zero";
+    place.run(&["status", "--config", zero]).end().fails(2, &[zero, "more than"]);
+    let login = ["login", "alice", "--password-file", zero];
+    place.run(&login).end().fails(1, &[zero, "longer than"]);
+    let key = ["backup", "-", "--cluster-key-file", zero];
+    place.run(&key).end().fails(2, &[zero]);
+    place.run(&["restore", "--check", zero]).end().fails(1, &[zero, "line 1"]);
+}
+
+#[test]
+fn a_value_that_is_no_text_is_refused_and_a_home_is_found() {
+    let cluster = Cluster::shared();
+    let alice = cluster.person("alice");
+    // A folder of another name would be made, and the sessions not be found again.
+    let script = r#"FTCHAT_SESSIONS_DIR=$(printf '%s/caf\351' "$HOME") exec "$@""#;
+    let odd = cluster.run(&["whoami"]).under(&["sh", "-c", script, "sh"]).end();
+    odd.fails(2, &["FTCHAT_SESSIONS_DIR", "UTF-8"]);
+    let home = cluster.place.path().join("home");
+    let below = alice.sessions_dir().strip_prefix(&home).expect("below").display().to_string();
+    let file = cluster.place.write("home.toml", format!("sessions_dir = '~/{below}'\n"));
+    let whoami = ["whoami", "--config", file.to_str().expect("ours")];
+    assert_eq!(cluster.run(&whoami).end().ok().trim(), alice.name);
+    let file = cluster.place.write("other.toml", "sessions_dir = '~bob/x'\n");
+    let other = ["whoami", "--config", file.to_str().expect("ours")];
+    cluster.run(&other).end().fails(2, &["other.toml:1", "~bob/x"]);
+}
+
+#[test]
+fn a_zone_that_is_none_is_told_where_it_matters() {
+    let cluster = Cluster::shared();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    alice.send(&bob, "now");
+    let since =
+        |when: &str| bob.run(&["inbox", "--peek", "--since", when]).env("TZ", "nowhere").end();
+    since("2026-01-01").fails(2, &["TZ", "nowhere"]);
+    assert!(since("1h").ok().ends_with("now\n"));
+    assert!(since("2026-01-01T00:00:00Z").ok().ends_with("now\n"));
+    bob.does(&["inbox", "--since", "2026-01-01T00:00[Nowhere/Land]"]).fails(2, &["Nowhere/Land"]);
+    let run = bob.run(&["inbox", "--peek"]).env("TZ", "nowhere");
+    let (code, shown) = crate::harness::Terminal::start(run).end();
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("times are shown in UTC") && shown.contains("+00:00"), "{shown}");
+}
