@@ -122,5 +122,11 @@ fn ask_name() -> Result<String> {
         .map_err(failed)?;
     let mut name = String::new();
     std::io::stdin().read_line(&mut name).map_err(failed)?;
-    Ok(name.trim().to_string())
+    let name = name.trim();
+    if name.is_empty() {
+        // Ctrl-D, or Enter: whoever does not want to need no password.
+        let why = "no name was typed: nothing was deleted";
+        return Err(Error::new(ErrorCode::NotConfirmed, why));
+    }
+    Ok(name.to_string())
 }

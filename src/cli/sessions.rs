@@ -189,7 +189,7 @@ impl Sessions {
                 self.lines.line("login", &["NAME"]),
                 self.lines.line("register", &["NAME"])
             ),
-            names => format!("choose with --user one of {}", names.join(", ")),
+            names => format!("choose one with --user=NAME: {}", names.join(", ")),
         };
         Ok(Error::new(
             ErrorCode::NotLoggedIn,
@@ -275,7 +275,9 @@ mod tests {
         assert_eq!(one.load(Some(&name("aLICE"))).expect("any case"), session("Alice"));
         let error = two.load(Some(&name("bob"))).expect_err("another cluster");
         assert_eq!(error.code, ErrorCode::NotLoggedIn);
-        assert!(error.message.contains("ftchat login bob"), "{}", error.message);
+        assert!(error.message.ends_with("ftchat login bob"), "{}", error.message);
+        let error = two.load(Some(&name("-b"))).expect_err("another cluster");
+        assert!(error.message.ends_with("ftchat login -- -b"), "{}", error.message);
     }
 
     #[test]
@@ -290,7 +292,7 @@ mod tests {
         sessions.forget(&name("BOB")).expect("gone");
         sessions.forget(&name("bob")).expect("no error");
         let error = sessions.load(None).expect_err("nobody by default");
-        assert!(error.message.ends_with("--user one of alice"), "{}", error.message);
+        assert!(error.message.ends_with("--user=NAME: alice"), "{}", error.message);
     }
 
     fn mode(path: &Path) -> u32 {

@@ -224,3 +224,19 @@ fn a_long_text_keeps_its_indent_in_every_line() {
         assert!(line.starts_with("    word") && line.trim_end().len() <= 120, "{line:?}");
     }
 }
+
+#[test]
+fn whoever_types_no_name_deletes_no_account_and_is_asked_for_no_password() {
+    let cluster = Cluster::shared();
+    let alice = cluster.person("alice");
+    for keys in [END_OF_FILE, "\n"] {
+        let mut terminal = alice.types(&["delete-account"]);
+        terminal.await_text("Type its name");
+        terminal.keys(keys);
+        let (code, shown) = terminal.end();
+        assert_eq!(code, Some(1), "{shown}");
+        assert!(shown.contains("nothing was deleted"), "{shown}");
+        assert!(!shown.contains("password"), "{shown}");
+    }
+    assert_eq!(alice.does(&["whoami"]).ok().trim(), alice.name);
+}
