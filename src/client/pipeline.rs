@@ -326,7 +326,8 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             return error;
         }
         let accepted = self.summary.sent;
-        let message = format!("{} ({accepted} lines were accepted before it ended)", error.message);
+        let lines = lines_were(accepted);
+        let message = format!("{} ({lines} accepted before it ended)", error.message);
         Error { message, ..error }
     }
 
@@ -335,6 +336,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         let accepted = self.summary.sent;
         // Lines are reported without gaps, so the next one was not acknowledged.
         let next = self.window.front().map_or(accepted + 1, |slot| slot.number);
+        let lines = lines_were(accepted);
         let behind = match self.report_rest() {
             Ok(behind) => behind,
             Err(error) => return error,
@@ -348,12 +350,16 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         );
         if doubt {
             return Error::outcome_unknown(format!(
-                "{accepted} lines were accepted, and from line {next} some may have been: {why}; \
-                 {again}"
+                "{lines} accepted, and from line {next} some may have been: {why}; {again}"
             ));
         }
-        Error::unavailable(format!(
-            "{accepted} lines were accepted, and none from line {next}: {why}; {again}"
-        ))
+        Error::unavailable(format!("{lines} accepted, and none from line {next}: {why}; {again}"))
+    }
+}
+
+fn lines_were(count: u64) -> String {
+    match count {
+        1 => "1 line was".to_string(),
+        _ => format!("{count} lines were"),
     }
 }

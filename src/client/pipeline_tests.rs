@@ -262,3 +262,45 @@ async fn without_progress_it_ends_and_tells_whether_there_is_doubt() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_left_in_silence_may_have_taken_what_it_was_sent() {
+    // It answers pings and takes long, or is frozen. Either way nobody else can
+    // serve until the time is up, and it does not come back.
+    for pings in [true, false] {
+        let shut = Arc::new(Mutex::new(None::<Arc<FakeNetwork>>));
+        let doors = shut.clone();
+        let (network, _) = cluster(move |count, request, _| match request {
+            Request::Ping {} if pings => Some(Reaction::Answer(Answer::Done {})),
+            Request::Ping {} => Some(Reaction::Silence),
+            _ if count > 5 => {
+                let network = doors.lock().expect("not poisoned");
+                let network = network.as_ref().expect("set before anything is sent");
+                (0..3).for_each(|server| network.door(server, Door::Refuse));
+                Some(Reaction::Silence)
+            }
+            _ => None,
+        });
+        *shut.lock().expect("not poisoned") = Some(network.clone());
+        let (result, reported) = send(&network, &lines(9)).await;
+        let error = result.expect_err("nobody serves");
+        assert_eq!((error.code, reported.len()), (ErrorCode::OutcomeUnknown, 5), "{error}");
+        assert!(error.message.starts_with("5 lines were accepted, and from line 6 some may"));
+        // The fake network and its script know each other.
+        shut.lock().expect("not poisoned").take();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_line_is_not_called_lines() {
+    for (fault, code) in [
+        (Error::unavailable("no leader"), ErrorCode::Unavailable),
+        (Error::new(ErrorCode::IdConflict, "used before"), ErrorCode::IdConflict),
+    ] {
+        let (network, _) =
+            cluster(move |count, _, _| (count > 1).then(|| Reaction::Error(fault.clone())));
+        let error = send(&network, &lines(3)).await.0.expect_err("line 2 fails");
+        assert_eq!(error.code, code);
+        assert!(error.message.contains("1 line was accepted"), "{}", error.message);
+    }
+}
