@@ -314,7 +314,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand send" -s v -l verbose -d '
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l from -d 'Only from this account' -r -f -a "(__fish_complete_users)"
-complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l since -d 'Only since: 2026-11-23, 2026-11-23T18:46:00Z, or how long ago, as 2h or 3d' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l since -d 'Only since: 2026-11-23, 2026-11-23T18:46:00Z, 2026-11-23T18:46[Europe/Paris], or how long ago, as 2h or 3d' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l limit -d 'At most so many, the oldest first; with --follow, end after so many' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l exec -d 'Run a command for each message' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F

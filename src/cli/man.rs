@@ -7,8 +7,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use clap::{Arg, ArgAction};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, roman};
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use serde::Serialize;
 
 use super::{Context, Exit};
@@ -17,6 +18,9 @@ use crate::config::{KEYS, Key};
 use crate::error::Error;
 use crate::limits::*;
 use crate::output::{Show, Style, sanitize};
+
+/// The day of the last change to the pages, as their readers are told.
+const PAGES_DATE: &str = "2026-11-29";
 
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
@@ -92,12 +96,18 @@ fn command_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
     }
     // The generator would flow the examples together, so they are set here.
     let notes = command.get_after_help().map(ToString::to_string);
-    let man = Man::new(command.clone().after_help(None::<&str>))
+    let man = Man::new(command.clone().after_help(None::<&str>));
+    let name = man.get_filename();
+    let title = name.trim_end_matches(".1").to_uppercase();
+    let man = man
+        .title(title)
+        .date(PAGES_DATE)
         .manual("ftchat manual")
         .source(concat!("ftchat ", env!("CARGO_PKG_VERSION")));
     let mut page = Vec::new();
     man.render(&mut page).expect("a vector takes everything");
-    let mut page = String::from_utf8(page).expect("pages are made of the parser's own text");
+    let page = String::from_utf8(page).expect("pages are made of the parser's own text");
+    let mut page = with_synopsis(&page, command);
     if let Some(notes) = notes {
         let mut roff = Roff::new();
         roff.control("SH", ["NOTES"]).control("nf", []);
@@ -111,7 +121,66 @@ fn command_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
         ".SH \"SEE ALSO\"\n.BR ftchat (1),\n.BR ftchat.toml (5),\n.BR ftchat\\-data (5),\n\
          .BR ftchat\\-operations (7),\n.BR ftchat\\-protocol (7)\n",
     );
-    pages.push((man.get_filename(), page));
+    pages.push((name, page));
+}
+
+/// The page with a synopsis that shows which flags take a value, and in place of
+/// those that every command takes, where they are told.
+fn with_synopsis(page: &str, command: &clap::Command) -> String {
+    let mut line = vec![bold(command.get_bin_name().unwrap_or(command.get_name()))];
+    let own = |arg: &&Arg| {
+        let helps = matches!(arg.get_action(), ArgAction::Help | ArgAction::Version);
+        !arg.is_hide_set() && !arg.is_global_set() && !helps
+    };
+    for flag in command.get_arguments().filter(own).filter(|arg| !arg.is_positional()) {
+        line.extend(synopsis_of(flag));
+    }
+    line.extend([roman(" ["), italic("GLOBAL OPTIONS"), roman("]")]);
+    for operand in command.get_positionals().filter(own) {
+        line.extend(synopsis_of(operand));
+    }
+    if command.has_subcommands() {
+        line.extend([roman(" "), italic("COMMAND")]);
+    }
+    let mut synopsis = Roff::new();
+    synopsis.control("SH", ["SYNOPSIS"]).text(line);
+    let synopsis = synopsis.render();
+    let (head, rest) = page.split_once(".SH SYNOPSIS\n").expect("every page has one");
+    let (_, tail) = rest.split_once(".SH ").expect("a description follows");
+    format!("{head}{synopsis}.SH {tail}")
+}
+
+fn synopsis_of(arg: &Arg) -> Vec<Inline> {
+    let mut inlines = Vec::new();
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    for (n, spelling) in short.into_iter().chain(long).enumerate() {
+        if n > 0 {
+            inlines.push(roman(" | "));
+        }
+        inlines.push(bold(spelling));
+    }
+    if arg.is_positional() || arg.get_action().takes_values() {
+        if !arg.is_positional() {
+            inlines.push(roman(" "));
+        }
+        let names = arg.get_value_names().unwrap_or_default();
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        inlines.push(italic(names.join(" ")));
+    }
+    let repeated = matches!(arg.get_action(), ArgAction::Append | ArgAction::Count)
+        && arg.get_value_delimiter().is_none();
+    if repeated {
+        inlines.push(roman("..."));
+    }
+    match arg.is_required_set() {
+        true => inlines.insert(0, roman(" ")),
+        false => {
+            inlines.insert(0, roman(" ["));
+            inlines.push(roman("]"));
+        }
+    }
+    inlines
 }
 
 fn configuration_page() -> String {
@@ -163,6 +232,7 @@ fn sentences(key: &Key) -> Vec<String> {
 fn with_numbers(text: &str) -> String {
     let numbers = [
         ("@VERSION@", env!("CARGO_PKG_VERSION").to_string()),
+        ("@DATE@", PAGES_DATE.to_string()),
         ("@FORMAT@", DATA_FORMAT_VERSION.to_string()),
         ("@PROTOCOL@", PROTOCOL_VERSION.to_string()),
         ("@FIRST_LINE@", FIRST_LINE_MAX_BYTES.to_string()),
@@ -261,6 +331,44 @@ mod tests {
             "ping",
         ] {
             assert!(text.contains(&format!("\"request\":{{\"{operation}\":")), "{operation}");
+        }
+    }
+
+    #[test]
+    fn every_page_has_a_date_and_a_synopsis_that_can_be_typed() {
+        PAGES_DATE.parse::<jiff::civil::Date>().expect("a date");
+        let pages = pages();
+        for (name, text) in &pages {
+            let title = text.lines().find_map(|line| line.strip_prefix(".TH ")).expect(name);
+            assert!(title.contains(PAGES_DATE), "{name}: {title}");
+            assert_eq!(
+                title.split(' ').next(),
+                Some(title.split(' ').next().unwrap_or("").to_uppercase().as_str())
+            );
+            let trailing = text.lines().find(|line| line.ends_with(' '));
+            assert_eq!(trailing, None, "{name} has white space at the end of a line");
+        }
+        let synopsis = |page: &str| {
+            let (_, text) = pages.iter().find(|(name, _)| name == page).expect(page);
+            let (_, rest) = text.split_once(".SH SYNOPSIS\n").expect("a synopsis");
+            let (line, _) = rest.split_once("\n.SH").expect("a description");
+            ["\\fB", "\\fI", "\\fR"]
+                .iter()
+                .fold(line.replace("\\-", "-"), |line, font| line.replace(font, ""))
+        };
+        for (page, line) in [
+            ("ftchat.1", "ftchat [GLOBAL OPTIONS] COMMAND"),
+            (
+                "ftchat-send.1",
+                "ftchat send [--lines] [--id UUID] [GLOBAL OPTIONS] TO[,TO...] [TEXT]",
+            ),
+            ("ftchat-delete.1", "ftchat delete [GLOBAL OPTIONS] ID..."),
+            (
+                "ftchat-cluster-logs.1",
+                "ftchat cluster logs [--name NAME] [--dir DIR] [-f | --follow] [-n | --lines N] [GLOBAL OPTIONS] [ID]",
+            ),
+        ] {
+            assert_eq!(synopsis(page), line);
         }
     }
 
