@@ -217,6 +217,7 @@ async fn open(folder: &Path) -> Snapshots {
             replica: ReplicaId(1),
             incarnation: 1,
             opens: 0,
+            openings: Vec::new(),
         };
         directory.write_identity(identity).await.expect("room");
     }

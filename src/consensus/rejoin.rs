@@ -376,11 +376,12 @@ impl Consensus {
     async fn look_at(&self, node: NodeId) -> bool {
         let Some(theirs) = self.ask_candidacy(node).await else { return false };
         let Some(own) = self.candidacy().await else { return false };
-        if theirs.leads && theirs.vote.leader_id() >= own.vote.leader_id() {
-            if let Err(error) = self.note_loss_known_to(&theirs, own.last).await {
-                tracing::error!(%error, "that the end of the log is lost was not written down");
-                return false;
-            }
+        if theirs.leads
+            && theirs.vote.leader_id() >= own.vote.leader_id()
+            && let Err(error) = self.note_loss_known_to(&theirs, own.last).await
+        {
+            tracing::error!(%error, "that the end of the log is lost was not written down");
+            return false;
         }
         if own.leads && !self.count_anew(&theirs).await {
             return false;

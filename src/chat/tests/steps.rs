@@ -60,7 +60,7 @@ fn what_comes_and_goes_between_two_steps_hides_nothing_and_doubles_nothing() {
     let [early, late] = ["aaa-early", "zzz-late"].map(|who| chat.register(who));
     let stay: Vec<String> = (0..40).map(|number| format!("m{number:02}")).collect();
     let people: Vec<Person> = stay.iter().map(|who| chat.register(who)).collect();
-    let ids: Vec<Uuid> = (0..40u128).map(|n| Uuid::from_u128(0xabcd << 112 | 2 * n)).collect();
+    let ids: Vec<Uuid> = (0..40u128).map(|n| Uuid::from_u128((0xabcd << 112) | (2 * n))).collect();
     for id in &ids {
         chat.apply_as(*id, send(alice, &["alice"], "x"));
     }
