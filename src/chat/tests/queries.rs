@@ -150,8 +150,9 @@ fn ids_that_somebody_made_alike_do_not_slow_down_a_search() {
     for n in 0..100 {
         chat.apply_as(Uuid::from_u128(0xabcd << 112 | n), send(alice, &["alice"], "noise"));
     }
-    let mine = [0xabcd << 112 | 1_000, 0xabcd << 112 | 2_000].map(Uuid::from_u128);
-    for id in mine {
+    let [first, second, third] = [1_000, 2_000, 3_000].map(|n| Uuid::from_u128(0xabcd << 112 | n));
+    let mine = [first, second];
+    for id in [third, first, second] {
         chat.apply_as(id, send(alice, &["bob"], "x"));
     }
     assert_eq!(find(&chat.state, bob.account, "abcd").expect("valid"), mine);

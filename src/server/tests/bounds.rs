@@ -312,3 +312,48 @@ async fn a_page_that_is_cut_to_fit_its_line_says_that_there_is_more() {
     }
     assert!(cut > 2, "only {cut} pages were cut");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_takes_several_looks_is_as_long_as_one_that_takes_one() {
+    let rig = Rig::start();
+    let mut alice = rig.registered("alice").await;
+    rig.registered("bob").await;
+    let message = |number: u128, session, text: &str| Operation {
+        id: id(number),
+        action: Action::Send {
+            session,
+            to: vec![AccountName::new("alice").expect("valid")],
+            text: text.into(),
+        },
+    };
+    let long = "x".repeat(8_000);
+    for round in 0..12u128 {
+        let others = (1..400).map(|number| message(round * 1_000 + number, 2, "x"));
+        let mine = message(round * 1_000, 1, &long);
+        rig.replica.apply(std::iter::once(mine).chain(others).collect());
+    }
+    for (after, length, more) in [(0, 8, true), (7 * 400 + 1, 4, false), (11 * 400, 1, false)] {
+        rig.replica.looks();
+        let query = json!({"which": "all", "from": "alice", "after": after});
+        let answer = alice.ask(json!({"inbox": query})).await["result"]["messages"].take();
+        assert_eq!(answer["messages"].as_array().map(Vec::len), Some(length), "after {after}");
+        assert_eq!(answer["more"], more, "after {after}");
+        assert!(length == 1 || rig.replica.looks().len() > 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_questions_that_are_answered_at_once_let_others_in_between() {
+    let rig = Rig::start();
+    let (mut hostile, mut honest) = (rig.client().await, rig.client().await);
+    let lines: String = (0..1_000)
+        .map(|id| format!("{}\n", json!({"id": id, "request": {"status": {}}})))
+        .collect();
+    hostile.say_bytes(lines.as_bytes()).await;
+    honest.ask(json!({"ping": {}})).await;
+    let before = rig.replica.statuses.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(before < 800, "{before} answers before");
+    for _ in 0..1_000 {
+        assert!(hostile.hear().await["result"]["status"].is_object());
+    }
+}

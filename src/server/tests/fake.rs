@@ -139,6 +139,8 @@ pub(crate) struct FakeReplica {
     pub(crate) answers: watch::Sender<bool>,
     /// While `false`, nothing is confirmed, as without a majority.
     pub(crate) majority: watch::Sender<bool>,
+    /// How often the status was asked for.
+    pub(crate) statuses: AtomicU64,
 }
 
 struct Inner {
@@ -206,7 +208,8 @@ impl FakeReplica {
             queue: None,
         };
         let (answers, majority) = (watch::channel(true).0, watch::channel(true).0);
-        Arc::new(FakeReplica { host, inner: Mutex::new(inner), answers, majority })
+        let (inner, statuses) = (Mutex::new(inner), AtomicU64::new(0));
+        Arc::new(FakeReplica { host, inner, answers, majority, statuses })
     }
 
     /// Operation ids in the order of the log.
@@ -358,6 +361,7 @@ impl Backend for FakeReplica {
         self.inner().watches.entry(account).or_insert_with(|| watch::channel(0).0).subscribe()
     }
     fn status(&self) -> BoxFuture<'static, ServerStatus> {
+        self.statuses.fetch_add(1, Ordering::Relaxed);
         Box::pin(async {
             ServerStatus {
                 cluster: None,

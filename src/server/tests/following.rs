@@ -203,16 +203,49 @@ async fn a_backlog_of_long_lists_of_recipients_has_no_gaps() {
     let rig = Rig::start();
     let mut alice = rig.registered("alice").await;
     let mut bob = rig.registered("bob").await;
-    let others: Vec<String> = (0..60).map(|number| format!("{number:032}")).collect();
+    // As many recipients and as much text as one look at the state finds for a
+    // whole event: more than a line holds.
+    let others: Vec<String> = (0..10).map(|number| format!("{number:032}")).collect();
     for name in &others {
         rig.registered(name).await;
     }
     let to: Vec<&str> = others.iter().map(String::as_str).chain(["bob"]).collect();
     for number in 0..600 {
-        let send =
-            json!({"send": {"operation": id(number), "to": to, "text": "\u{1}".repeat(100)}});
+        let text = "\u{1}".repeat(256);
+        let send = json!({"send": {"operation": id(number), "to": to, "text": text}});
         assert!(alice.ask(send).await["result"]["sent"].is_object());
     }
     let follow = bob.request(json!({"follow": {}})).await;
     assert_eq!(until_caught_up(&mut bob, follow, 600).await, (1..=600).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unread_follow_that_lags_shows_what_came_meanwhile_once() {
+    let rig = Rig::with(Limits { write_queue_max_bytes: 16 * 1024, ..Limits::default() });
+    let mut alice = rig.registered("alice").await;
+    let mut bob = rig.registered("bob").await;
+    let long = "x".repeat(7_000);
+    for number in 0..100 {
+        alice.ask(send(number, "bob", &long)).await;
+    }
+    let follow = bob.request(json!({"follow": {"which": "unread"}})).await;
+    // It waits until bob reads, in the midst of what was there.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for number in 100..105 {
+        alice.ask(send(number, "bob", &long)).await;
+    }
+    assert_eq!(until_caught_up(&mut bob, follow, 105).await, (1..=105).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn follows_that_ended_leave_room_for_others() {
+    let rig = Rig::start();
+    let mut bob = rig.registered("bob").await;
+    rig.replica.majority.send_replace(false);
+    for _ in 0..20 {
+        assert_eq!(bob.refused(json!({"follow": {}})).await, "read_not_confirmed");
+    }
+    rig.replica.majority.send_replace(true);
+    let follow = bob.request(json!({"follow": {}})).await;
+    assert_eq!(until_caught_up(&mut bob, follow, 0).await, [0; 0]);
 }

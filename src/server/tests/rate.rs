@@ -113,3 +113,16 @@ async fn a_flood_is_logged_once_a_second() {
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(seldom.allow(), Some(2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_the_addresses_that_an_account_was_used_from_the_oldest_are_forgotten() {
+    let logins = logins();
+    let address = |number: usize| format!("home-{number}");
+    for number in 0..=TABLE_MAX {
+        logins.remember("alice", &address(number));
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    let known =
+        |number| logins.tables().known.contains_key(&("alice".to_string(), address(number)));
+    assert_eq!([0, 1, TABLE_MAX].map(known), [false, true, true]);
+}

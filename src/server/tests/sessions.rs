@@ -18,6 +18,9 @@ async fn a_session_is_the_same_on_every_connection_until_it_ends() {
     assert_eq!(first.refused(json!({"whoami": {}})).await, "not_logged_in");
     assert_eq!(second.refused(json!({"whoami": {}})).await, "session_expired");
     assert_eq!(second.refused(json!({"follow": {}})).await, "session_expired");
+    assert_eq!(second.refused(json!({"inbox": {}})).await, "session_expired");
+    assert_eq!(second.refused(json!({"accounts": {}})).await, "session_expired");
+    assert_eq!(second.refused(json!({"find": {"prefixes": ["abcd"]}})).await, "session_expired");
     assert_eq!(second.refused(send(2, "alice", "x")).await, "session_expired");
     let ended = rig.client().await.ask(authenticate(&token("Alice"))).await;
     assert_eq!(code(&ended), "session_expired");
@@ -188,4 +191,32 @@ async fn an_account_is_deleted_with_its_password_only() {
         "password": PASSWORD, "token": token("new")}}))
         .await;
     assert_eq!(again["result"]["session"]["name"], "alice", "the name is free: {again}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_repeated_does_not_get_the_session_of_a_later_one() {
+    let rig = Rig::start();
+    rig.registered("alice").await;
+    let mut alice = rig.client().await;
+    let again = |number: u128| {
+        let mut login = login(number, "alice", PASSWORD);
+        login["login"]["token"] = json!(token("of both"));
+        login
+    };
+    alice.ask(again(1)).await["result"]["session"].as_object().expect("logged in");
+    alice.ask(json!({"logout": {"operation": id(2)}})).await;
+    alice.ask(again(3)).await["result"]["session"].as_object().expect("logged in");
+    assert_eq!(rig.client().await.refused(again(1)).await, "id_conflict");
+    rig.client().await.ask(again(3)).await["result"]["session"].as_object().expect("the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_logs_in_while_a_backup_is_restored_and_all_are_told_why() {
+    use crate::chat::{Action, Operation, RestoreStep};
+    let rig = Rig::start();
+    let step = RestoreStep::Begin { backup: id(1) };
+    rig.replica.apply(vec![Operation { id: id(2), action: Action::Restore(step) }]);
+    let mut alice = rig.client().await;
+    assert_eq!(alice.refused(login(3, "alice", PASSWORD)).await, "restoring");
+    assert_eq!(alice.refused(register("alice")).await, "restoring");
 }
