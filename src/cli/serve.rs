@@ -21,13 +21,26 @@ use crate::limits::Limits;
 use crate::output::log::{LogForm, LogWriter};
 use crate::protocol::client::Member;
 use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
-use crate::server::{PasswordCost, Server};
+use crate::server::{FAREWELLS_MAX, PasswordCost, Server};
 use crate::survival::Hosting;
 
 /// Descriptors that a server needs beside its connections, and generously: for
 /// its own and adopted replicas' files and links, and for connections that are
 /// being told that there is no room.
 const DESCRIPTORS_RESERVED: usize = 512;
+
+/// Of those, what it cannot do without. Alone with two adopted replicas it has
+/// about 25 open, and up to nine more of each while logs begin new files,
+/// snapshots are written and votes are cast.
+const DESCRIPTORS_FOR_FILES: usize = 48;
+
+/// With fewer than these there would be no connections for peers and people.
+const DESCRIPTORS_MIN: usize = 64;
+
+/// Connections that replicas and people are sure of where there are few: two
+/// connections from each of two replicas, and as many again while old ones are
+/// timing out, and the same number for people.
+const CONNECTIONS_RESERVED_MIN: usize = 16;
 
 /// How long a server that failed may take to close what it can.
 const FAILED_STOP_MAX: Duration = Duration::from_secs(2);
@@ -103,7 +116,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         true => context.host.clone(),
         false => Host::within_this_machine(),
     };
-    let limits = fit_connections(settings.limits, allow_descriptors);
+    let limits = fit_connections(settings.limits, allow_descriptors)?;
     let config = ReplicaConfig {
         id: settings.id,
         listen: settings.listen,
@@ -154,23 +167,41 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
 
 /// As many connections as there can be without running out of descriptors:
 /// `allow` raises the process's limit and tells what it became.
-fn fit_connections(limits: Limits, allow: impl FnOnce(u64) -> u64) -> Limits {
+///
+/// # Errors
+/// [`ErrorCode::InvalidConfig`] when there are too few for any.
+fn fit_connections(limits: Limits, allow: impl FnOnce(u64) -> u64) -> Result<Limits, Error> {
     let wanted = limits.connections_max + DESCRIPTORS_RESERVED;
     let allowed = usize::try_from(allow(wanted as u64)).unwrap_or(usize::MAX);
     if allowed >= wanted {
-        return limits;
+        return Ok(limits);
+    }
+    if allowed < DESCRIPTORS_MIN {
+        return Err(Error::new(
+            ErrorCode::InvalidConfig,
+            format!(
+                "the system lets this process hold {allowed} files and connections, and a server \
+                 needs {DESCRIPTORS_MIN}; raise the limit with ulimit -n, or LimitNOFILE= of its \
+                 systemd unit, to {wanted}"
+            ),
+        ));
     }
     // A part for both where there is little: such a server serves few, and stays up.
-    let connections_max = allowed.saturating_sub(DESCRIPTORS_RESERVED).max(allowed / 4).max(1);
+    let farewells = (allowed - DESCRIPTORS_FOR_FILES).div_ceil(4);
+    let reserved = DESCRIPTORS_RESERVED
+        .min(allowed / 2)
+        .max(DESCRIPTORS_FOR_FILES + farewells.min(FAREWELLS_MAX));
+    let connections_max = (allowed - reserved).min(limits.connections_max);
     tracing::warn!(
         "the system lets this process hold {allowed} files and connections: of {} connections \
          (limits.connections_max) it takes {connections_max}. Raise the limit with ulimit -Hn, or \
          LimitNOFILE= of its systemd unit, to {wanted}",
         limits.connections_max,
     );
-    let connections_reserved =
-        limits.connections_reserved * connections_max / limits.connections_max.max(1);
-    Limits { connections_max, connections_reserved, ..limits }
+    let connections_reserved = (limits.connections_reserved * connections_max
+        / limits.connections_max.max(1))
+    .max(CONNECTIONS_RESERVED_MIN.min(connections_max - connections_max / 3));
+    Ok(Limits { connections_max, connections_reserved, ..limits })
 }
 
 /// Sends the log to standard error, one line an event.
@@ -239,13 +270,24 @@ mod tests {
                 assert_eq!(wanted, 1_512);
                 allowed
             });
-            (fitted.connections_max, fitted.connections_reserved)
+            fitted.map(|fitted| (fitted.connections_max, fitted.connections_reserved))
         };
-        assert_eq!(fits(1_512), (1_000, 100));
-        assert_eq!(fits(u64::MAX), (1_000, 100));
-        assert_eq!(fits(1_012), (500, 50));
-        assert_eq!(fits(256), (64, 6), "a part for both");
-        assert_eq!(fits(0), (1, 0));
+        assert_eq!(fits(1_512), Ok((1_000, 100)));
+        assert_eq!(fits(u64::MAX), Ok((1_000, 100)));
+        assert_eq!(fits(1_012), Ok((506, 50)));
+        assert_eq!(fits(256), Ok((128, 16)), "a part for both");
+        assert_eq!(fits(64), Ok((12, 8)), "two for each of the peers, two for people's");
+        for allowed in [0, 63] {
+            let error = fits(allowed).expect_err("too few");
+            assert_eq!(error.code, ErrorCode::InvalidConfig);
+            assert!(error.message.contains("to 1512"), "{error}");
+        }
+        // Files, connections and those that are being refused never exceed it.
+        for allowed in 64..3_000 {
+            let (connections, _) = fits(allowed).expect("enough");
+            let refused = crate::server::farewells(connections);
+            assert!(connections + refused + DESCRIPTORS_FOR_FILES <= allowed as usize, "{allowed}");
+        }
     }
 
     #[test]

@@ -31,8 +31,9 @@ use crate::limits::QUERY_STEPS_MAX;
 use crate::storage::{SnapshotReader, SnapshotWriter, Snapshots};
 use crate::types::Uuid;
 
-/// Pause before a snapshot is tried again for which there was no room.
-const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
+/// Pause before a snapshot is tried again for which there was no room, or no
+/// descriptor.
+const SHORTAGE_RETRY: Duration = Duration::from_secs(1);
 
 /// What openraft passes around as a snapshot.
 pub enum SnapshotData {
@@ -422,9 +423,9 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
                 match write(&snapshots, &payload, index, &view).await {
                     // For openraft a failed snapshot is the end of the node. A
                     // full disk is not: the log is there, and room comes back.
-                    Err(error) if error.code == ErrorCode::DiskFull && !send.is_closed() => {
-                        tracing::warn!(%error, "no room for a snapshot; trying again");
-                        tokio::time::sleep(DISK_FULL_RETRY).await;
+                    Err(error) if error.retryable() && !send.is_closed() => {
+                        tracing::warn!(%error, "a snapshot cannot be written now; trying again");
+                        tokio::time::sleep(SHORTAGE_RETRY).await;
                     }
                     written => break written,
                 }

@@ -224,7 +224,7 @@ impl Consensus {
             machine.apply_again(&store).await?;
         }
         let router =
-            Router::start(host, raft.clone(), links.clone(), store.log().watch_disk_full());
+            Router::start(host, raft.clone(), links.clone(), store.log().watch_shortage());
         let proposer = Proposer::start(host, raft.clone(), router.clone(), links.clone());
         let question = Duration::from_millis(timing.election_timeout_max_ms);
         let reader = Reader::start(

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::Raft;
 use super::network::{Links, Pair};
 use super::types::CommittedLeaderId;
+use crate::storage::Shortage;
 use crate::types::{NodeId, ReplicaId};
 
 /// Where operations go.
@@ -39,7 +40,7 @@ struct Inner {
     raft: Raft,
     links: Links,
     route: watch::Receiver<Option<Route>>,
-    disk_full: watch::Receiver<bool>,
+    shortage: watch::Receiver<Option<Shortage>>,
 }
 
 impl Router {
@@ -48,7 +49,7 @@ impl Router {
         host: &crate::host::Host,
         raft: Raft,
         links: Links,
-        disk_full: watch::Receiver<bool>,
+        shortage: watch::Receiver<Option<Shortage>>,
     ) -> Router {
         let (send, route) = watch::channel(current(&raft));
         let watched = raft.clone();
@@ -69,7 +70,7 @@ impl Router {
                 }
             }
         });
-        Router(Arc::new(Inner { raft, links, route, disk_full }))
+        Router(Arc::new(Inner { raft, links, route, shortage }))
     }
 
     /// Where operations go now; `None` while no leader is known.
@@ -136,9 +137,8 @@ impl Router {
 
     /// What is missing, as the end of a sentence that explains a failure.
     pub fn absence(&self) -> String {
-        if *self.0.disk_full.borrow() {
-            return "the disk of this server is full; it goes on by itself when there is room"
-                .into();
+        if let Some(shortage) = *self.0.shortage.borrow() {
+            return shortage.sentence().into();
         }
         // A frozen peer is noticed on the connection that carries heartbeats.
         let unreachable = |pair: &Pair| pair.consensus.peer().and(pair.service.peer()).err();

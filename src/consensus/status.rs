@@ -6,6 +6,7 @@ use openraft::{Instant, RaftMetrics, ServerState};
 use super::Consensus;
 use super::types::TypeConfig;
 use crate::protocol::client::ReplicaState;
+use crate::storage::Shortage;
 
 /// One node's view.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ pub struct NodeStatus {
     pub confirmed: bool,
     /// Why the node has stopped taking part, if it has.
     pub failure: Option<String>,
-    /// Whether its disk is full.
-    pub disk_full: bool,
+    /// What its log waits for, such as room on the disk.
+    pub shortage: Option<Shortage>,
 }
 
 impl Consensus {
@@ -72,7 +73,7 @@ impl Consensus {
                 && (alone
                     || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < lease)),
             failure: metrics.running_state.err().map(|fatal| fatal.to_string()),
-            disk_full: self.0.store.log().disk_full(),
+            shortage: self.0.store.log().shortage(),
         }
     }
 }

@@ -23,6 +23,7 @@ mod real;
 mod signals;
 mod threads;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -164,7 +165,8 @@ pub trait Disk: Send + Sync {
     fn remove_file(&self, path: &Path) -> BoxFuture<'static, io::Result<()>>;
     /// Removes a folder and everything in it.
     fn remove_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>>;
-    /// Makes the entries of a folder (creations, renames, removals) durable.
+    /// Makes the entries of a folder (creations, renames, removals) durable. An
+    /// error of opening it is a [`NotOpened`].
     fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>>;
     /// Takes the exclusive lock of a file without waiting, making the file if
     /// it is missing. `None`: somebody else holds it.
@@ -183,6 +185,26 @@ pub trait Disk: Send + Sync {
     /// Bytes in the files below a path, for `status`.
     fn used_bytes(&self, path: &Path) -> BoxFuture<'static, io::Result<u64>>;
 }
+
+/// What is in an error of [`Disk::sync_dir`] when the folder could not be opened:
+/// then nothing was synced, and nothing was lost by it either.
+#[derive(Debug)]
+pub struct NotOpened(pub io::Error);
+
+impl NotOpened {
+    /// The error that says so.
+    pub fn error(error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), NotOpened(error))
+    }
+}
+
+impl fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for NotOpened {}
 
 /// A file, whatever its name: unique on one machine until it restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

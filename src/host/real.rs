@@ -23,7 +23,7 @@ use super::private::{make_private_folders, open_private, replace_private};
 use super::threads::Threads;
 use super::{
     BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
-    Random, Stream,
+    NotOpened, Random, Stream,
 };
 use crate::types::{Address, Timestamp};
 
@@ -256,7 +256,7 @@ impl Disk for LocalDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
-        call(path, |path| File::open(path)?.sync_all())
+        call(path, |path| File::open(path).map_err(NotOpened::error)?.sync_all())
     }
 
     fn try_lock(&self, path: &Path) -> BoxFuture<'static, io::Result<Option<Box<dyn FileLock>>>> {
@@ -374,6 +374,35 @@ mod tests {
         assert!(seconds <= 2, "{seconds} s apart");
         assert_ne!(host().uuid(), host().uuid());
         assert_ne!(host().random_u64(), host().random_u64());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_does_not_open_is_told_from_one_that_does_not_sync() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let missing = host().disk.sync_dir(&folder.path().join("missing")).await;
+        let error = missing.expect_err("it is not there");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.get_ref().is_some_and(|inner| inner.is::<NotOpened>()), "{error:?}");
+        host().disk.sync_dir(folder.path()).await.expect("syncs");
+    }
+
+    #[tokio::test]
+    async fn hundreds_of_connections_wait_until_they_are_accepted() {
+        const WAITING: usize = 400;
+        crate::host::allow_descriptors(4_096);
+        let allowed = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        if allowed.trim().parse().is_ok_and(|allowed: usize| allowed < WAITING) {
+            return;
+        }
+        let network = host().network;
+        let listener = network.listen(&"127.0.0.1:0".parse().expect("valid")).await;
+        let listener = listener.expect("listens");
+        let connecting = (0..WAITING).map(|_| network.connect(&listener.local_address()));
+        // One for which there is no room asks again after a second, and then after
+        // two, as long as nobody is accepted.
+        let limit = std::time::Duration::from_secs(20);
+        let connected = tokio::time::timeout(limit, futures::future::try_join_all(connecting));
+        connected.await.expect("all at once").expect("all connect");
     }
 
     #[tokio::test]

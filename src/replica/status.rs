@@ -48,11 +48,9 @@ impl Replica {
                 own.error = node.failure;
                 commit = node.commit;
                 leader = consensus.leader();
-                writable = node.confirmed && !node.disk_full;
-                if node.disk_full {
-                    own.error.get_or_insert_with(|| {
-                        "the disk is full: nothing is acknowledged until there is room".into()
-                    });
+                writable = node.confirmed && node.shortage.is_none();
+                if let Some(shortage) = node.shortage {
+                    own.error.get_or_insert_with(|| shortage.notice().into());
                 }
                 if consensus.abstains() {
                     notice = Some(

@@ -58,7 +58,7 @@ async fn ask(replica: &Weak<Inner>) -> Heard {
     };
     drop(inner);
     // A full disk is waited for, and `status` says so.
-    match consensus.answers(ANSWER_MAX).await || consensus.status().disk_full {
+    match consensus.answers(ANSWER_MAX).await || consensus.status().shortage.is_some() {
         true => Heard::Answer,
         false => Heard::Nothing,
     }

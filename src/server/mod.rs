@@ -80,7 +80,10 @@ use crate::types::ReplicaId;
 
 /// Refused connections that are told why at the same time. Beyond that they
 /// are closed without a word, so that refusing costs less than connecting.
-const FAREWELLS_MAX: usize = 64;
+pub const FAREWELLS_MAX: usize = 64;
+
+/// The same where few connections fit, for as few descriptors are there.
+const FAREWELLS_MIN: usize = 4;
 
 /// Pause after a failed accept. The usual reason is that the process is out of
 /// file descriptors, which passes when a connection closes.
@@ -89,6 +92,12 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long stopping takes at most: the connections' own time to finish,
 /// write their queues and linger, and a little more.
 const STOP_MAX: Duration = Duration::from_secs(12);
+
+/// How many refused connections a server of so many connections tells why at the
+/// same time.
+pub fn farewells(connections_max: usize) -> usize {
+    (connections_max / 3).clamp(FAREWELLS_MIN, FAREWELLS_MAX)
+}
 
 /// Serves clients with one replica. Cheap to clone; all clones share the same
 /// bounds.
@@ -173,7 +182,8 @@ impl Server {
             backend,
             limits,
         };
-        Ok(Server { shared: Arc::new(shared), farewells: Arc::new(Semaphore::new(FAREWELLS_MAX)) })
+        let farewells = farewells(shared.limits.connections_max);
+        Ok(Server { shared: Arc::new(shared), farewells: Arc::new(Semaphore::new(farewells)) })
     }
 
     /// Serves the server's own address until `stop` says `true`, and those of

@@ -93,7 +93,7 @@ pub async fn is_adoptable(disk: &dyn Disk, location: &Location) -> bool {
 /// that the neighbour named during this boot is there, and nobody holds it.
 /// `None` when that cannot be known.
 pub async fn is_free(disk: &dyn Disk, location: &Location) -> Option<bool> {
-    if location.boot.is_empty() || boot_id(disk).await? != location.boot {
+    if location.boot.is_empty() || boot_id(disk).await.ok()?? != location.boot {
         return None;
     }
     let path = location.path.join("LOCK");
@@ -129,7 +129,8 @@ async fn check_file_system(disk: &dyn Disk, directory: &Path) -> Result<()> {
 }
 
 async fn check_place(disk: &dyn Disk, said: &Location, found: FileId) -> Result<()> {
-    let same_boot = !said.boot.is_empty() && boot_id(disk).await.as_ref() == Some(&said.boot);
+    let boot = boot_id(disk).await.ok().flatten();
+    let same_boot = !said.boot.is_empty() && boot.as_ref() == Some(&said.boot);
     if same_boot {
         return match found == said.lock {
             true => Ok(()),

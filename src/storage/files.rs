@@ -7,25 +7,37 @@ use bytes::Bytes;
 
 use super::damage::corrupted;
 use super::record;
+use super::shortage::{Shortage, Verdict, verdict};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::Disk;
+use crate::host::{Disk, NotOpened};
 
 /// Why a write did not happen, which decides what may be done next.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// There is no room. What was to be written can be tried again.
-    Full(Error),
-    /// Anything else, above all a failed fsync: nothing may be written again.
+    /// It passes. What was to be written can be tried again.
+    Passing(Shortage, Error),
+    /// The system does not let us, which says nothing about the disk.
+    Refused(Error),
+    /// Above all a failed fsync: nothing may be written again, and nothing
+    /// believed that was.
     Broken(Error),
 }
 
 impl Failure {
     /// Of any call except an fsync.
     pub(super) fn of_call(deed: &str, path: &Path, error: &io::Error) -> Failure {
-        let error = Error::io(deed, path, error);
-        match error.code {
-            ErrorCode::DiskFull => Failure::Full(error),
-            _ => Failure::Broken(error),
+        let told = failed_call(deed, path, error);
+        match verdict(error) {
+            Verdict::Short(shortage) => Failure::Passing(shortage, told),
+            Verdict::Refused => Failure::Refused(Error {
+                message: format!(
+                    "{}; what was written before is not in doubt: put that right, and start this \
+                     server again",
+                    told.message
+                ),
+                ..told
+            }),
+            Verdict::Damage => Failure::Broken(told),
         }
     }
 
@@ -39,13 +51,32 @@ impl Failure {
         );
         Failure::Broken(Error::new(ErrorCode::Io, message))
     }
+
+    /// Of a folder's fsync, for which it is opened first.
+    pub(super) fn of_folder_sync(folder: &Path, error: &io::Error) -> Failure {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<NotOpened>()) {
+            Some(NotOpened(error)) => Failure::of_call("open", folder, error),
+            None => Failure::of_sync(folder, error),
+        }
+    }
 }
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
         match failure {
-            Failure::Full(error) | Failure::Broken(error) => error,
+            Failure::Passing(_, error) | Failure::Refused(error) | Failure::Broken(error) => error,
         }
+    }
+}
+
+/// A failed call other than an fsync. One that may be tried again says so by its
+/// code: [`ErrorCode::DiskFull`] or [`ErrorCode::Unavailable`].
+pub(super) fn failed_call(deed: &str, path: &Path, error: &io::Error) -> Error {
+    let told = Error::io(deed, path, error);
+    match verdict(error) {
+        Verdict::Short(Shortage::Room) => Error { code: ErrorCode::DiskFull, ..told },
+        Verdict::Short(Shortage::Resources) => Error { code: ErrorCode::Unavailable, ..told },
+        Verdict::Refused | Verdict::Damage => told,
     }
 }
 
@@ -95,7 +126,7 @@ pub(super) fn temporary_of(path: &Path) -> PathBuf {
 
 /// Makes the folder's entries durable.
 pub(super) async fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<(), Failure> {
-    disk.sync_dir(folder).await.map_err(|error| Failure::of_sync(folder, &error))
+    disk.sync_dir(folder).await.map_err(|error| Failure::of_folder_sync(folder, &error))
 }
 
 /// Makes the entry of this path durable.
@@ -138,6 +169,8 @@ pub(super) async fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Bytes>> 
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
     use crate::host::Host;
     use crate::storage::testing::{FaultyDisk, flip_every_bit};
@@ -170,6 +203,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_folder_that_did_not_open_lost_nothing_and_one_that_did_not_sync_may_have() {
+        let number = |number: Errno| io::Error::from_raw_os_error(number.raw_os_error());
+        let of = |error| Failure::of_folder_sync(Path::new("log"), &error);
+        for error in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            let failure = of(NotOpened::error(number(error)));
+            assert!(matches!(failure, Failure::Passing(Shortage::Resources, _)), "{failure:?}");
+        }
+        let failure = of(NotOpened::error(number(Errno::ACCESS)));
+        assert!(matches!(failure, Failure::Refused(_)), "{failure:?}");
+        for error in [Errno::IO, Errno::NOSPC, Errno::NOMEM, Errno::ACCESS] {
+            let failure = of(number(error));
+            assert!(matches!(failure, Failure::Broken(_)), "{failure:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_full_disk_and_a_failed_sync_are_told_apart() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -177,7 +226,7 @@ mod tests {
         let line = || record::encode(b"1");
         disk.set_room(Some(3));
         let failure = replace(&disk, &path, line(), Durability::Durable).await;
-        assert!(matches!(failure, Err(Failure::Full(e)) if e.code == ErrorCode::DiskFull));
+        assert!(matches!(failure, Err(Failure::Passing(_, e)) if e.code == ErrorCode::DiskFull));
         disk.set_room(None);
         disk.fail_syncs(true);
         let failure = replace(&disk, &path, line(), Durability::Durable).await;

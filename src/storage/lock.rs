@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 
+use super::shortage::{Verdict, verdict};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Disk, FileId, FileLock};
 use crate::types::{Address, ReplicaId, Timestamp};
@@ -148,7 +149,10 @@ impl LockShare {
             tokio::time::sleep(PROBE_PAUSE).await;
         };
         let mark = read_lock(disk, directory).await?.poisoned;
+        // A boot that cannot be told now is not another one: taken for unknown,
+        // it would make an old mark hold, and a new one hold for ever.
         let boot = boot_id(disk).await;
+        let boot = boot.map_err(|e| Error::io("read", Path::new(BOOT_ID_PATH), &e))?;
         let poisoned = mark
             .filter(|mark| mark == UNKNOWN_BOOT || boot.as_ref().is_none_or(|boot| boot == mark));
         Ok(Untold { guard, poisoned, boot })
@@ -208,11 +212,18 @@ impl LockShare {
     }
 }
 
-/// The current boot, where the system names it.
-pub(super) async fn boot_id(disk: &dyn Disk) -> Option<String> {
-    let bytes = disk.read(Path::new(BOOT_ID_PATH)).await.ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    Some(text.trim().to_string()).filter(|id| !id.is_empty())
+/// The current boot; `None` where the system does not name it.
+///
+/// # Errors
+/// It may name it, but cannot be asked at the moment.
+pub(super) async fn boot_id(disk: &dyn Disk) -> io::Result<Option<String>> {
+    let bytes = match disk.read(Path::new(BOOT_ID_PATH)).await {
+        Ok(bytes) => bytes,
+        Err(error) if verdict(&error) == Verdict::Refused => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8(bytes).ok().map(|text| text.trim().to_string());
+    Ok(text.filter(|id| !id.is_empty()))
 }
 
 /// That a directory is in use, and by whom.
@@ -246,6 +257,10 @@ mod tests {
         assert_eq!(LockContent::parse(text.as_bytes()), content);
         assert_eq!(LockContent::parse(b"{\"pid\":12,"), LockContent::default());
         assert_eq!(LockContent::parse(&[0xff, b'\n']), LockContent::default());
+    }
+
+    async fn known_boot(host: &Host) -> Option<String> {
+        boot_id(&*host.disk).await.expect("can be asked")
     }
 
     async fn take(host: &Host, folder: &Path) -> Result<(LockShare, bool)> {
@@ -302,7 +317,7 @@ mod tests {
         }
         let content = read_lock(&*host.disk, folder.path()).await.expect("reads");
         assert_eq!(content.holder, Some(holder()));
-        assert_eq!(content.poisoned, boot_id(&*host.disk).await.or(Some("unknown".to_string())));
+        assert_eq!(content.poisoned, known_boot(&host).await.or(Some("unknown".to_string())));
 
         let (lock, _) = take().await.expect("free");
         lock.lift_poison().await.expect("lifts");
@@ -311,7 +326,7 @@ mod tests {
 
         let old = LockContent::text(&holder(), Some("a boot of the past"));
         std::fs::write(folder.path().join("LOCK"), old).expect("writes");
-        let known = boot_id(&*host.disk).await.is_some();
+        let known = known_boot(&host).await.is_some();
         assert_eq!(take().await.expect("free").1, !known);
     }
 }

@@ -32,11 +32,12 @@
 //! - **Any other broken record** is [`ErrorCode::Corrupted`]: nothing is
 //!   repaired by guessing. [`DataDirectory::set_aside`] makes room for a new
 //!   incarnation.
-//! - **A full disk**: appends and votes wait until there is room
-//!   ([`Log::disk_full`]); reading goes on.
-//! - **Any other failed write or fsync**: the log writes a poison mark into
-//!   `LOCK`, fails everything that waits, tells the owner's fatal handler and
-//!   never writes again. After a failed fsync the page cache may show bytes
+//! - **A full disk**, or no file descriptor left: appends and votes wait until
+//!   there is one ([`Log::shortage`]); reading goes on.
+//! - **A broken disk** (a failed fsync, an I/O error): the log writes a poison mark
+//!   into `LOCK`, fails everything that waits, tells the owner's fatal handler and
+//!   never writes again. Which errors prove that much stands in `shortage`; any
+//!   other ends the server and marks nothing. After a failed fsync the page cache may show bytes
 //!   that the disk never got, so that even a new process cannot trust what it
 //!   reads until the machine restarts (Rebello et al., "Can Applications
 //!   Recover from fsync Failures?", USENIX ATC 2020).
@@ -56,6 +57,7 @@ mod log;
 mod neighbours;
 mod place;
 pub mod record;
+mod shortage;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -70,6 +72,7 @@ pub use identity::Identity;
 pub use lock::{Holder, LockContent, Unlocked, in_use, read_lock};
 pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogAhead, LogOptions, LogRecovery};
 pub use neighbours::{Neighbour, Neighbours};
+pub use shortage::Shortage;
 pub use snapshot::{SnapshotReader, SnapshotWriter, Snapshots};
 
 #[cfg(doc)]

@@ -21,7 +21,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) async fn of(disk: &dyn Disk, directory: &Path, lock: FileId) -> Place {
         Place {
-            boot: boot_id(disk).await.unwrap_or_default(),
+            boot: boot_id(disk).await.ok().flatten().unwrap_or_default(),
             machine: machine_id(disk).await.unwrap_or_default(),
             path: directory.to_path_buf(),
             lock,

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
-use super::{DataDirectory, FatalHandler, Holder, Identity, Log, LogOptions, LogRecovery};
+use super::{
+    DataDirectory, FatalHandler, Holder, Identity, Log, LogOptions, LogRecovery, Snapshots,
+};
 use crate::error::Result;
-use crate::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem, Host};
+use crate::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem, Host, NotOpened};
 use crate::limits::DATA_FORMAT_VERSION;
 use crate::types::{ReplicaId, Timestamp, Uuid};
 
@@ -26,6 +29,13 @@ struct Faults {
     skip_syncs: AtomicBool,
     fail_writes: AtomicBool,
     read_only: AtomicBool,
+    /// With which error number files and folders do not open.
+    unopened: Mutex<Option<i32>>,
+    /// With which error number files outside of data directories are not read.
+    unread: Mutex<Option<i32>>,
+    refusals: AtomicUsize,
+    /// With which error number writes end in the middle, and files are not cut.
+    half_written: Mutex<Option<i32>>,
     syncs: AtomicUsize,
     /// Taken by every sync of a file while the gate is closed.
     gate: Semaphore,
@@ -41,6 +51,10 @@ impl FaultyDisk {
             skip_syncs: AtomicBool::new(false),
             fail_writes: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
+            unopened: Mutex::new(None),
+            unread: Mutex::new(None),
+            refusals: AtomicUsize::new(0),
+            half_written: Mutex::new(None),
             syncs: AtomicUsize::new(0),
             gate: Semaphore::new(0),
             gated: AtomicBool::new(false),
@@ -71,6 +85,26 @@ impl FaultyDisk {
         self.0.read_only.store(read_only, Ordering::SeqCst);
     }
 
+    /// With which error files and folders do not open.
+    pub(super) fn refuse_to_open(&self, error: Option<Errno>) {
+        *self.0.unopened.lock().expect("no panic") = error.map(Errno::raw_os_error);
+    }
+
+    /// With which error the system's own files are not read.
+    pub(super) fn refuse_to_read_system_files(&self, error: Option<Errno>) {
+        *self.0.unread.lock().expect("no panic") = error.map(Errno::raw_os_error);
+    }
+
+    /// How often something did not open.
+    pub(super) fn refusals(&self) -> usize {
+        self.0.refusals.load(Ordering::SeqCst)
+    }
+
+    /// With which error writes end in the middle, and files are not cut.
+    pub(super) fn write_halves(&self, error: Option<Errno>) {
+        *self.0.half_written.lock().expect("no panic") = error.map(Errno::raw_os_error);
+    }
+
     /// Syncs of files so far, the waiting ones included.
     pub(super) fn syncs(&self) -> usize {
         self.0.syncs.load(Ordering::SeqCst)
@@ -88,10 +122,19 @@ impl FaultyDisk {
     }
 
     fn refused<T: 'static + Send>(&self) -> Option<BoxFuture<'static, io::Result<T>>> {
-        self.0.read_only.load(Ordering::SeqCst).then(|| {
-            let refusal = Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem));
-            Box::pin(std::future::ready(refusal)) as BoxFuture<'static, io::Result<T>>
-        })
+        let read_only = self.0.read_only.load(Ordering::SeqCst);
+        let read_only = read_only.then(|| io::Error::from(io::ErrorKind::ReadOnlyFilesystem));
+        read_only.map(failing).or_else(|| self.unopened())
+    }
+
+    fn unopened<T: 'static + Send>(&self) -> Option<BoxFuture<'static, io::Result<T>>> {
+        self.unopened_error().map(failing)
+    }
+
+    fn unopened_error(&self) -> Option<io::Error> {
+        let refused = self.0.unopened.lock().expect("no panic").map(io::Error::from_raw_os_error);
+        self.0.refusals.fetch_add(usize::from(refused.is_some()), Ordering::SeqCst);
+        refused
     }
 
     fn wrap(
@@ -105,6 +148,10 @@ impl FaultyDisk {
     }
 }
 
+fn failing<T: 'static + Send>(error: io::Error) -> BoxFuture<'static, io::Result<T>> {
+    Box::pin(std::future::ready(Err(error)))
+}
+
 impl Disk for FaultyDisk {
     fn create_dir_all(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
         self.refused().unwrap_or_else(|| self.0.disk.create_dir_all(path))
@@ -116,10 +163,15 @@ impl Disk for FaultyDisk {
         self.refused().unwrap_or_else(|| self.wrap(self.0.disk.create(path)))
     }
     fn open(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
-        self.wrap(self.0.disk.open(path))
+        self.unopened().unwrap_or_else(|| self.wrap(self.0.disk.open(path)))
     }
     fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {
-        self.0.disk.read(path)
+        let of_system = !path.starts_with(std::env::temp_dir());
+        let unread = *self.0.unread.lock().expect("no panic");
+        match unread.filter(|_| of_system) {
+            Some(number) => failing(io::Error::from_raw_os_error(number)),
+            None => self.unopened().unwrap_or_else(|| self.0.disk.read(path)),
+        }
     }
     fn rename(&self, from: &Path, to: &Path) -> BoxFuture<'static, io::Result<()>> {
         self.0.disk.rename(from, to)
@@ -131,6 +183,9 @@ impl Disk for FaultyDisk {
         self.0.disk.remove_dir_all(path)
     }
     fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
+        if let Some(error) = self.unopened_error() {
+            return failing(NotOpened::error(error));
+        }
         match self.0.skip_syncs.load(Ordering::SeqCst) {
             true => Box::pin(std::future::ready(Ok(()))),
             false => self.0.disk.sync_dir(path),
@@ -169,13 +224,17 @@ impl DiskFile for FaultyFile {
         if faults.fail_writes.load(Ordering::SeqCst) {
             return Box::pin(std::future::ready(Err(io::Error::other("injected write error"))));
         }
+        let half_written = *faults.half_written.lock().expect("no panic");
         let mut room = faults.room.lock().expect("no panic");
         let fitting = room.map_or(bytes.len(), |room| room.min(bytes.len()));
         *room = room.map(|room| room - fitting);
         drop(room);
-        let part = bytes.slice(..fitting);
+        let part = bytes.slice(..half_written.map_or(fitting, |_| fitting / 2));
         Box::pin(async move {
             self.file.append(part).await?;
+            if let Some(number) = half_written {
+                return Err(io::Error::from_raw_os_error(number));
+            }
             match fitting == bytes.len() {
                 true => Ok(()),
                 false => Err(io::Error::from(io::ErrorKind::StorageFull)),
@@ -188,7 +247,10 @@ impl DiskFile for FaultyFile {
     }
 
     fn truncate(&mut self, length: u64) -> BoxFuture<'_, io::Result<()>> {
-        self.file.truncate(length)
+        match *self.disk.0.half_written.lock().expect("no panic") {
+            Some(number) => failing(io::Error::from_raw_os_error(number)),
+            None => self.file.truncate(length),
+        }
     }
 
     fn sync_data(&mut self) -> BoxFuture<'_, io::Result<()>> {
@@ -279,9 +341,15 @@ pub(crate) async fn append_lines(log: &Log, first: u64, lines: Vec<Bytes>) -> Re
 
 /// A log on the real disk, in a new data directory.
 pub(crate) async fn log(path: &Path) -> Log {
+    log_and_snapshots(path).await.0
+}
+
+/// The same, and the snapshots beside it.
+pub(crate) async fn log_and_snapshots(path: &Path) -> (Log, Snapshots) {
     let directory = directory(&Host::real(), path).await;
     let opened = Log::open(&directory, LogOptions::default(), never_fatal(), None).await;
-    opened.expect("opens").0
+    let snapshots = Snapshots::open(&directory).await.expect("opens");
+    (opened.expect("opens").0, snapshots)
 }
 
 /// All entries of a log, which must be those of [`entry`].

@@ -241,3 +241,18 @@ fn what_the_third_of_three_knows_can_be_saved_when_two_are_wiped() {
     bob.run(&["login", &bob.name, "--password-stdin"]).stdin(PASSWORD).end().ok();
     assert_eq!(bob.ids(), expected);
 }
+
+#[test]
+fn a_server_that_may_hold_too_few_files_says_so_and_touches_nothing() {
+    let place = Place::new();
+    let key = place.path().join("key");
+    write_key(&key, 0o600);
+    let port = free_ports(1);
+    let limited = ["sh", "-c", r#"ulimit -n 63; exec "$@""#, "sh"];
+    let data_dir = place.path().join("data");
+    let arguments = ["serve", "--id", "1", "--peers", &format!("1=127.0.0.1:{port}")];
+    let run = place.run(&arguments).and(&["--data-dir", &data_dir.display().to_string()]);
+    let run = run.and(&["--cluster-key-file", &key.display().to_string()]);
+    run.under(&limited).end().fails(2, &["63 files and connections", "needs 64", "ulimit -n"]);
+    assert!(!data_dir.exists());
+}

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::*;
 use crate::host::Host;
 use crate::storage::testing::{self, FaultyDisk, append, assert_entries, entry, open_log};
@@ -67,8 +69,8 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
     let path = folder.path();
     let (log, fatal) = open_noting_fatal(&disk, path).await;
     append(&log, 0..3).await.expect("room enough");
-    let mut full = log.watch_disk_full();
-    assert!(!log.disk_full());
+    let mut full = log.watch_shortage();
+    assert_eq!(log.shortage(), None);
     // A record and a half.
     disk.set_room(Some(encode(&entry(3)).len() * 3 / 2));
     let outcomes = Outcomes::default();
@@ -77,7 +79,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
     let done = move |result| noted.lock().expect("no panic").push((3, result));
     log.append(3, lines, Box::new(done));
     append_noting(&log, 5, &outcomes);
-    full.wait_for(|full| *full).await.expect("the log is open");
+    full.wait_for(Option::is_some).await.expect("the log is open");
     assert_eq!(*outcomes.lock().expect("no panic"), [], "neither done nor failed");
     assert_entries(&log, 0..6).await;
     let segment = path.join("log/00000000000000000000.jsonl");
@@ -91,7 +93,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
         tokio::spawn(async move { log.write_vote("9".into()).await })
     };
     disk.set_room(None);
-    full.wait_for(|full| !*full).await.expect("the log is open");
+    full.wait_for(Option::is_none).await.expect("the log is open");
     vote.await.expect("no panic").expect("written in the end");
     assert_eq!(*outcomes.lock().expect("no panic"), [(3, Ok(())), (5, Ok(()))]);
 
@@ -101,7 +103,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
         let log = log.clone();
         tokio::spawn(async move { log.write_vote("10".into()).await })
     };
-    full.wait_for(|full| *full).await.expect("the log is open");
+    full.wait_for(Option::is_some).await.expect("the log is open");
     assert_eq!(log.read_vote(), Some("9".into()));
     disk.set_room(None);
     vote.await.expect("no panic").expect("written in the end");
@@ -122,7 +124,7 @@ async fn closing_does_not_wait_for_a_full_disk() {
     disk.set_room(Some(5));
     let outcomes = Outcomes::default();
     append_noting(&log, 3, &outcomes);
-    log.watch_disk_full().wait_for(|full| *full).await.expect("the log is open");
+    log.watch_shortage().wait_for(Option::is_some).await.expect("the log is open");
     append_noting(&log, 4, &outcomes);
     assert_eq!(log.close().await.expect_err("given up").code, ErrorCode::DiskFull);
     let codes: Vec<_> = outcomes
@@ -213,4 +215,128 @@ async fn everything_behind_a_failed_sync_fails_in_order() {
     let outcomes = outcomes.lock().expect("no panic").clone();
     assert!(outcomes.iter().all(|(_, result)| result.is_err()));
     assert!(outcomes.iter().map(|(index, _)| *index).eq(0..10), "{outcomes:?}");
+}
+
+/// Errors that pass: the process or the machine is short of something.
+const PASSING: [Errno; 6] =
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOLCK, Errno::AGAIN, Errno::INTR];
+
+async fn is_poisoned(path: &Path) -> bool {
+    read_lock(&*Host::real().disk, path).await.expect("reads").poisoned.is_some()
+}
+
+#[tokio::test]
+async fn no_descriptor_and_no_memory_are_waited_for_and_nothing_is_marked() {
+    for error in PASSING {
+        let (disk, folder) = (FaultyDisk::new(), tempfile::tempdir().expect("a folder"));
+        // Every entry begins a file.
+        let options = LogOptions { segment_max_bytes: 1, recent_max_bytes: 0 };
+        let (log, _) = open_log(disk.host(), folder.path(), options).await.expect("opens");
+        append(&log, 0..3).await.expect("durable");
+        disk.refuse_to_open(Some(error));
+        let outcomes = Outcomes::default();
+        append_noting(&log, 3, &outcomes);
+        until("it is waited for", || log.shortage() == Some(Shortage::Resources)).await;
+        let [vote, purge, read] = ["vote", "purge", "read"].map(|deed| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                match deed {
+                    "vote" => log.write_vote("9".into()).await,
+                    "purge" => log.purge_through(0).await,
+                    _ => log.read(1, 2, usize::MAX).await.map(drop),
+                }
+            })
+        });
+        log.note_committed(0, "2".into());
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        assert!(!vote.is_finished() && !purge.is_finished(), "{error}");
+        assert!(!read.is_finished(), "{error}");
+        assert_eq!(*outcomes.lock().expect("no panic"), [], "neither done nor failed");
+        disk.refuse_to_open(None);
+        for deed in [vote, purge, read] {
+            deed.await.expect("no panic").expect("done in the end");
+        }
+        assert_eq!(*outcomes.lock().expect("no panic"), [(3, Ok(()))]);
+        assert_eq!(log.shortage(), None);
+        log.close().await.expect("closes");
+        assert!(!is_poisoned(folder.path()).await, "{error}");
+        let (log, recovery) =
+            open_log(Host::real(), folder.path(), LogOptions::default()).await.expect("opens");
+        assert_eq!((recovery, log.read_vote()), (LogRecovery::default(), Some("9".into())));
+        assert_entries(&log, 1..4).await;
+    }
+}
+
+#[tokio::test]
+async fn half_a_write_is_cut_off_when_that_can_be_done() {
+    let (disk, folder) = (FaultyDisk::new(), tempfile::tempdir().expect("a folder"));
+    let (log, fatal) = open_noting_fatal(&disk, folder.path()).await;
+    append(&log, 0..3).await.expect("durable");
+    let outcomes = Outcomes::default();
+    disk.write_halves(Some(Errno::NOMEM));
+    append_noting(&log, 3, &outcomes);
+    until("it is waited for", || log.shortage() == Some(Shortage::Resources)).await;
+    disk.write_halves(None);
+    until("written in the end", || !outcomes.lock().expect("no panic").is_empty()).await;
+    append(&log, 4..6).await.expect("durable");
+    log.close().await.expect("closes");
+    assert_eq!(*fatal.lock().expect("no panic"), []);
+    let (log, recovery) =
+        open_log(Host::real(), folder.path(), LogOptions::default()).await.expect("opens");
+    assert_eq!(recovery, LogRecovery::default(), "no half record is left");
+    assert_entries(&log, 0..6).await;
+}
+
+#[tokio::test]
+async fn what_the_system_does_not_allow_ends_the_log_and_marks_nothing() {
+    for error in [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::NOENT, Errno::NOTDIR] {
+        let (disk, folder) = (FaultyDisk::new(), tempfile::tempdir().expect("a folder"));
+        let (log, fatal) = open_noting_fatal(&disk, folder.path()).await;
+        append(&log, 0..3).await.expect("durable");
+        disk.refuse_to_open(Some(error));
+        let refused = log.write_vote("9".into()).await.expect_err("not allowed");
+        assert!(refused.message.contains("put that right"), "{refused}");
+        until("the owner is told", || !fatal.lock().expect("no panic").is_empty()).await;
+        disk.refuse_to_open(None);
+        append(&log, 3..4).await.expect_err("never again");
+        assert_eq!(log.close().await, Err(refused));
+        assert!(!is_poisoned(folder.path()).await, "{error}");
+        let (log, _) =
+            open_log(Host::real(), folder.path(), LogOptions::default()).await.expect("opens");
+        assert_entries(&log, 0..3).await;
+    }
+}
+
+#[tokio::test]
+async fn a_hint_that_cannot_be_written_is_passed_over() {
+    for error in [Errno::IO, Errno::ACCESS, Errno::MFILE] {
+        let (disk, folder) = (FaultyDisk::new(), tempfile::tempdir().expect("a folder"));
+        let (log, fatal) = open_noting_fatal(&disk, folder.path()).await;
+        append(&log, 0..3).await.expect("durable");
+        disk.refuse_to_open(Some(error));
+        log.note_committed(0, "2".into());
+        until("the hint is tried", || disk.refusals() > 0).await;
+        append(&log, 3..4).await.expect("its file is open");
+        disk.refuse_to_open(None);
+        log.write_vote("9".into()).await.expect("goes on");
+        log.close().await.expect("closes");
+        assert_eq!(*fatal.lock().expect("no panic"), []);
+        assert!(!is_poisoned(folder.path()).await, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_mark_of_an_earlier_boot_does_not_hold_because_the_boot_cannot_be_told() {
+    let (disk, folder) = (FaultyDisk::new(), tempfile::tempdir().expect("a folder"));
+    testing::directory(&disk.host(), folder.path()).await;
+    let lock = folder.path().join("LOCK");
+    let held = std::fs::read_to_string(&lock).expect("reads");
+    std::fs::write(&lock, format!("{held}poisoned a boot of the past\n")).expect("writes");
+    disk.refuse_to_read_system_files(Some(Errno::MFILE));
+    let host = disk.host();
+    let open = || DataDirectory::open(&host, folder.path(), testing::holder());
+    assert_eq!(open().await.err().map(|error| error.code), Some(ErrorCode::Io));
+    disk.refuse_to_read_system_files(None);
+    let directory = open().await.expect("opens");
+    assert!(directory.identity().is_ok(), "another boot is known, so the mark holds no more");
 }

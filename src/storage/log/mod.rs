@@ -50,7 +50,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use self::reader::{ReadCommand, ReadRequest, Reader};
 use self::writer::{Command, Deed, Writer};
-use super::{DataDirectory, Paths, on_worker, record};
+use super::{DataDirectory, Paths, Shortage, on_worker, record};
 use crate::error::{Error, ErrorCode, Result};
 
 /// Called once, from the log's worker, with the outcome of an append.
@@ -111,8 +111,8 @@ struct Shared {
     paths: Paths,
     options: LogOptions,
     state: state::Guarded,
-    /// Whether the writer waits for room on the disk.
-    full: watch::Sender<bool>,
+    /// What the writer waits for.
+    shortage: watch::Sender<Option<Shortage>>,
     /// Set when the log is to be closed, so that nobody waits for room any more.
     closing: watch::Sender<bool>,
     /// There is a new hint for `committed.json`.
@@ -161,7 +161,7 @@ impl Log {
             paths: directory.paths.clone(),
             options,
             state: state::Guarded::new(recovered.state),
-            full: watch::Sender::new(false),
+            shortage: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             committed_changed: Notify::new(),
             hints_often: AtomicBool::new(false),
@@ -194,7 +194,7 @@ impl Log {
     /// passed [`record::decode`] and ends with its newline. `done` is called from the worker when
     /// they are durable, in the order of the appends.
     ///
-    /// While the disk is full ([`Log::disk_full`]) the queue keeps them, so the
+    /// While the disk is full ([`Log::shortage`]) the queue keeps them, so the
     /// owner should stop taking more. A log that is closed, or a `first_index`
     /// other than [`Log::next`], fails `done` at once, on the caller's thread.
     pub fn append(&self, first_index: u64, lines: Vec<Bytes>, done: AppendDone) {
@@ -332,14 +332,14 @@ impl Log {
         self.perform(Deed::SettleDroppedTail).await
     }
 
-    /// Whether the writer waits for room on the disk.
-    pub fn disk_full(&self) -> bool {
-        *self.shared.full.borrow()
+    /// What the writer waits for, such as room on the disk.
+    pub fn shortage(&self) -> Option<Shortage> {
+        *self.shared.shortage.borrow()
     }
 
-    /// Follows [`Log::disk_full`].
-    pub fn watch_disk_full(&self) -> watch::Receiver<bool> {
-        self.shared.full.subscribe()
+    /// Follows [`Log::shortage`].
+    pub fn watch_shortage(&self) -> watch::Receiver<Option<Shortage>> {
+        self.shared.shortage.subscribe()
     }
 
     /// Finishes what is queued, ends the workers and drops their shares of the

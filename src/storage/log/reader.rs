@@ -1,15 +1,20 @@
 //! The worker that reads old entries from disk.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 use super::super::damage::corrupted;
+use super::super::files::failed_call;
 use super::super::lock::LockShare;
 use super::super::record::{self, Frame};
+use super::super::shortage::{Verdict, verdict};
 use super::Shared;
 use super::state::Extent;
+use super::writer::SHORTAGE_RETRY;
 use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile};
 
@@ -124,11 +129,7 @@ impl Reader {
         let (first, length) = (extent.segment, extent.len());
         let open = match self.open.take() {
             Some(open) if open.generation == generation && open.first == first => open,
-            _ => {
-                let file = self.disk.open(&path).await;
-                let file = file.map_err(|e| Error::io("open", &path, &e))?;
-                OpenSegment { generation, first, file }
-            }
+            _ => OpenSegment { generation, first, file: self.open_segment(&path).await? },
         };
         let content = open.file.read_at(extent.bytes.start, length).await;
         let content = Bytes::from(content.map_err(|e| Error::io("read", &path, &e))?);
@@ -152,6 +153,28 @@ impl Reader {
             return Err(corrupted(&path, line, "it ends elsewhere than when the log was opened"));
         }
         Ok(lines)
+    }
+
+    /// Opens a segment, when there is a descriptor for it, if need be later. Who
+    /// reads here is consensus, which ends when it cannot.
+    async fn open_segment(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
+        let mut closing = self.shared.closing.subscribe();
+        loop {
+            let error = match self.disk.open(path).await {
+                Ok(file) => return Ok(file),
+                Err(error) => error,
+            };
+            let short = matches!(verdict(&error), Verdict::Short(_));
+            if !short || *closing.borrow_and_update() {
+                return Err(failed_call("open", path, &error));
+            }
+            tracing::warn!("cannot open {}: {error}; trying again", path.display());
+            tokio::select! {
+                biased;
+                _ = closing.wait_for(|closing| *closing) => {}
+                () = sleep(SHORTAGE_RETRY) => {}
+            }
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 //! arrival.
 //!
 //! Everything it does to the disk is a [`Step`]. A step that finds the disk
-//! full leaves nothing half done and is tried again until there is room. A step
-//! that fails in any other way is the last one: the directory is marked, all
-//! who wait are told, and the worker goes on only to refuse.
+//! full, or no descriptor left, leaves nothing half done and is tried again until
+//! it can be done. A step that fails in any other way is the last one: all who
+//! wait are told, the directory is marked if the disk is broken, and the worker
+//! goes on only to refuse.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,14 +18,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::lock::LockShare;
+use super::super::shortage::Shortage;
 use super::state::Cut;
 use super::{AppendDone, DroppedTail, FatalHandler, Shared, closed, encode};
 use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile};
 use crate::planted::{self, Bug};
 
-/// How often a full disk is tried again.
-const FULL_RETRY: Duration = Duration::from_millis(200);
+/// How often it is tried again while something is short.
+pub(super) const SHORTAGE_RETRY: Duration = Duration::from_millis(200);
 
 /// How often the committed hint is written at most.
 const COMMITTED_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,6 +64,20 @@ pub(super) enum Deed {
     Close,
 }
 
+/// Why a step was not done.
+enum Stopped {
+    /// A failure that nothing may follow.
+    Failed(Failure),
+    /// Nobody wants to wait any more, or there was a failure before.
+    GivenUp(Error),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Stopped {
+        Stopped::Failed(failure)
+    }
+}
+
 /// One change on disk that can be tried again when there was no room for it.
 enum Step {
     /// Writes to the end of the last segment: records of these lengths.
@@ -86,6 +102,8 @@ pub(super) struct Writer {
     fatal: FatalHandler,
     /// The last segment's file.
     active: Box<dyn DiskFile>,
+    /// Whether it may end in a part of a record that was not written to its end.
+    half_written: bool,
     committed_due: Option<Instant>,
     committed_written: Option<Instant>,
     opened: Instant,
@@ -110,6 +128,7 @@ impl Writer {
             lock,
             fatal,
             active,
+            half_written: false,
             committed_due,
             committed_written,
             opened: Instant::now(),
@@ -217,7 +236,7 @@ impl Writer {
         other
     }
 
-    async fn write(&mut self, lines: Vec<Bytes>) -> Result<(), Failure> {
+    async fn write(&mut self, lines: Vec<Bytes>) -> Result<(), Stopped> {
         let segment_max_bytes = u64::from(self.shared.options.segment_max_bytes);
         let mut length = self.shared.state.lock().active_length();
         // In one piece: a chunk that grows is copied again and again.
@@ -265,7 +284,7 @@ impl Writer {
         }
     }
 
-    async fn change(&mut self, deed: Deed) -> Result<(), Failure> {
+    async fn change(&mut self, deed: Deed) -> Result<(), Stopped> {
         // The state changes first: nobody reads from a file that is going away.
         match deed {
             Deed::Vote(payload) => {
@@ -300,7 +319,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn remove_segments(&mut self, firsts: Vec<u64>) -> Result<(), Failure> {
+    async fn remove_segments(&mut self, firsts: Vec<u64>) -> Result<(), Stopped> {
         for first in firsts {
             self.take(Step::Remove(self.shared.paths.segment(first))).await?;
         }
@@ -308,19 +327,18 @@ impl Writer {
     }
 
     /// Takes a step, as often as it needs.
-    async fn take(&mut self, step: Step) -> Result<(), Failure> {
+    async fn take(&mut self, step: Step) -> Result<(), Stopped> {
         if let Some(error) = &self.failed {
-            // Reported already; nothing new is broken.
-            return Err(Failure::Full(error.clone()));
+            return Err(Stopped::GivenUp(error.clone()));
         }
         loop {
             match self.try_step(&step).await {
-                Err(Failure::Full(error)) => self.wait_for_room(error).await?,
+                Err(Failure::Passing(shortage, error)) => self.wait_for(shortage, error).await?,
                 result => {
-                    if self.shared.full.send_if_modified(std::mem::take) {
-                        tracing::info!("there is room again for {}", self.root());
+                    if self.shared.shortage.send_replace(None).is_some() {
+                        tracing::info!("writing goes on in {}", self.root());
                     }
-                    return result;
+                    return Ok(result?);
                 }
             }
         }
@@ -332,11 +350,12 @@ impl Writer {
             Step::Write { chunk, .. } if chunk.is_empty() => Ok(()),
             Step::Write { chunk, lengths } => {
                 let (path, length) = self.shared.state.lock().active(paths);
+                self.cut_half_written(&path, length).await?;
                 if let Err(error) = self.active.append(chunk.clone()).await {
                     // What was written of it goes, or the next try would stand
                     // behind half a record.
-                    let cut = self.active.truncate(length).await;
-                    cut.map_err(|error| Failure::of_sync(&path, &error))?;
+                    self.half_written = true;
+                    self.cut_half_written(&path, length).await?;
                     return Err(Failure::of_call("write", &path, &error));
                 }
                 let recent_max_bytes = self.shared.options.recent_max_bytes;
@@ -370,46 +389,57 @@ impl Writer {
         }
     }
 
+    /// Cuts off what is left of a write that did not come to its end.
+    async fn cut_half_written(&mut self, path: &Path, length: u64) -> Result<(), Failure> {
+        if self.half_written {
+            let cut = self.active.truncate(length).await;
+            cut.map_err(|error| Failure::of_call("cut", path, &error))?;
+            self.half_written = false;
+        }
+        Ok(())
+    }
+
     /// Waits a moment; fails when nobody wants to wait any more.
-    async fn wait_for_room(&mut self, error: Error) -> Result<(), Failure> {
-        if !self.shared.full.send_replace(true) {
-            tracing::warn!("{error}; nothing is acknowledged until there is room");
+    async fn wait_for(&mut self, shortage: Shortage, error: Error) -> Result<(), Stopped> {
+        if self.shared.shortage.send_replace(Some(shortage)) != Some(shortage) {
+            tracing::warn!("{error}; nothing is acknowledged until that has passed");
         }
         let mut closing = self.shared.closing.subscribe();
         if self.queue.is_closed() {
-            return Err(Failure::Full(error));
+            return Err(Stopped::GivenUp(error));
         }
         tokio::select! {
             biased;
-            _ = closing.wait_for(|closing| *closing) => Err(Failure::Full(error)),
-            () = sleep(FULL_RETRY) => Ok(()),
+            _ = closing.wait_for(|closing| *closing) => Err(Stopped::GivenUp(error)),
+            () = sleep(SHORTAGE_RETRY) => Ok(()),
         }
     }
 
-    /// Reports a result. After a failure, marks the directory first, so that no
-    /// process of this boot believes it, and tells the owner last, who may end
-    /// this process at once.
-    async fn settle(&mut self, result: Result<(), Failure>, report: impl FnOnce(Result<()>)) {
-        let (error, broken) = match result {
+    /// Reports a result. After a failure that proves damage, marks the directory
+    /// first, so that no process of this boot believes it, and tells the owner
+    /// last, who may end this process at once.
+    async fn settle(&mut self, result: Result<(), Stopped>, report: impl FnOnce(Result<()>)) {
+        let (error, damaged, given_up) = match result {
             Ok(()) => return report(Ok(())),
-            Err(Failure::Full(error)) => (error, false),
-            Err(Failure::Broken(error)) => (error, true),
+            Err(Stopped::GivenUp(error)) => (error, false, true),
+            Err(Stopped::Failed(Failure::Broken(error))) => (error, true, false),
+            Err(Stopped::Failed(failure)) => (failure.into(), false, false),
         };
-        // Also after giving up on a full disk  what comes behind an entry that
+        // Also after giving up on a full disk: what comes behind an entry that
         // was not written cannot be written either.
         self.failed = Some(error.clone());
-        if broken && let Err(mark) = self.lock.poison().await {
+        if damaged && let Err(mark) = self.lock.poison().await {
             tracing::error!("cannot mark {} as poisoned: {mark}", self.root());
         }
         report(Err(error.clone()));
-        if broken {
+        if !given_up {
             tracing::error!("{error}");
             (self.fatal)(error);
         }
     }
 
-    /// Writes the hint, if there is room. It may get lost, but an error that is
-    /// not about room says that the disk is broken.
+    /// Writes the hint, if that can be done. It may get lost; were the disk
+    /// broken, the next write that matters would say so.
     async fn write_committed(&mut self) {
         self.committed_due = None;
         self.committed_written = Some(Instant::now());
@@ -419,10 +449,9 @@ impl Writer {
         let hint = self.shared.state.lock().new_committed();
         let (Some(hint), None) = (hint, &self.failed) else { return };
         let path = self.shared.paths.committed();
-        match files::replace(&*self.disk, &path, encode(&hint), Durability::Lazy).await {
-            Ok(()) => {}
-            Err(Failure::Full(error)) => tracing::debug!("passed over: {error}"),
-            Err(broken) => self.settle(Err(broken), |_| {}).await,
+        let written = files::replace(&*self.disk, &path, encode(&hint), Durability::Lazy).await;
+        if let Err(error) = written.map_err(Error::from) {
+            tracing::debug!("passed over: {error}");
         }
     }
 

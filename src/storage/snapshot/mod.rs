@@ -35,10 +35,10 @@ use serde::{Deserialize, Serialize};
 pub use self::reader::SnapshotReader;
 pub use self::writer::SnapshotWriter;
 
-use super::files::sync_folder;
+use super::files::{failed_call, sync_folder};
 use super::lock::LockShare;
 use super::{DataDirectory, Paths, index_of_name, on_worker};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::Host;
 
 /// Bytes per write and per read.
@@ -102,7 +102,7 @@ impl Snapshots {
         on_worker(&directory.host, "open-snapshots", async move {
             let (disk, folder) = (&*job.host.disk, job.paths.snapshots());
             let made = disk.create_dir_all(&folder).await;
-            made.map_err(|e| Error::io("make the folder", &folder, &e))?;
+            made.map_err(|e| failed_call("make the folder", &folder, &e))?;
             for name in job.names().await?.iter().filter(|name| name.ends_with(".tmp")) {
                 job.remove(folder.join(name)).await?;
             }
@@ -159,7 +159,7 @@ async fn latest(inner: Arc<Inner>) -> Result<Option<SnapshotReader>> {
 impl Inner {
     async fn names(&self) -> Result<Vec<String>> {
         let folder = self.paths.snapshots();
-        self.host.disk.list(&folder).await.map_err(|e| Error::io("list", &folder, &e))
+        self.host.disk.list(&folder).await.map_err(|e| failed_call("list", &folder, &e))
     }
 
     /// The last indexes of finished snapshots, ascending.
@@ -170,7 +170,7 @@ impl Inner {
     async fn remove(&self, path: PathBuf) -> Result<()> {
         match self.host.disk.remove_file(&path).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &path, &error))
+                Err(failed_call("remove", &path, &error))
             }
             _ => Ok(()),
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::super::damage::{corrupted, corrupted_whole};
+use super::super::files::failed_call;
 use super::super::on_worker;
 use super::super::record::{self, Frame};
 use super::{CHUNK_BYTES, End, Inner, Totals};
@@ -44,7 +45,7 @@ impl SnapshotReader {
         let file = match inner.host.disk.open(&path).await {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path, &error)),
+            Err(error) => return Err(failed_call("open", &path, &error)),
         };
         let totals = read_end(&*file, &path).await?;
         let mut reader = SnapshotReader {
@@ -164,7 +165,7 @@ impl SnapshotReader {
         let inner = self.inner.clone();
         let (file, chunk) = on_worker(&self.inner.host, "read-snapshot", async move {
             let chunk = file.read_at(position, length).await;
-            let chunk = chunk.map_err(|e| Error::io("read", &path, &e))?;
+            let chunk = chunk.map_err(|e| failed_call("read", &path, &e))?;
             if chunk.is_empty() {
                 return Err(corrupted_whole(&path, "became shorter while it was read"));
             }
@@ -188,7 +189,7 @@ impl SnapshotReader {
 
 /// Reads and verifies the end record.
 async fn read_end(file: &dyn DiskFile, path: &std::path::Path) -> Result<Totals> {
-    let read_failed = |error: io::Error| Error::io("read", path, &error);
+    let read_failed = |error: io::Error| failed_call("read", path, &error);
     let broken = |what: &str| corrupted_whole(path, &format!("has no valid end: {what}"));
     let size = file.len().await.map_err(read_failed)?;
     let from = size.saturating_sub(END_MAX_BYTES);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::super::files::{Failure, sync_folder};
+use super::super::files::{Failure, failed_call, sync_folder};
 use super::super::on_worker;
 use super::super::record::{self, Frame};
 use super::{CHUNK_BYTES, End, Inner, Totals};
@@ -39,7 +39,7 @@ impl SnapshotWriter {
         let (job, job_path) = (inner.clone(), path.clone());
         let file = on_worker(&inner.host, "begin-snapshot", async move {
             let file = job.host.disk.create(&job_path).await;
-            file.map_err(|e| Error::io("make", &job_path, &e))
+            file.map_err(|e| failed_call("make", &job_path, &e))
         })
         .await?;
         let mut writer = SnapshotWriter {
@@ -113,7 +113,7 @@ impl SnapshotWriter {
         on_worker(&inner.host.clone(), "finish-snapshot", async move {
             let (disk, target) = (&*inner.host.disk, inner.paths.snapshot(last_index));
             let renamed = disk.rename(&path, &target).await;
-            renamed.map_err(|e| Error::io("replace", &target, &e))?;
+            renamed.map_err(|e| failed_call("replace", &target, &e))?;
             sync_folder(disk, &inner.paths.snapshots()).await?;
             // The newest stays, which another writer may have finished by now.
             let mut older = inner.indexes().await?;
@@ -164,7 +164,7 @@ impl SnapshotWriter {
         let inner = self.inner.clone();
         let file = on_worker(&self.inner.host, "write-snapshot", async move {
             let written = file.append(chunk).await;
-            written.map_err(|e| Error::io("write", &path, &e))?;
+            written.map_err(|e| failed_call("write", &path, &e))?;
             if sync {
                 let synced = file.sync_data().await;
                 synced.map_err(|e| Error::from(Failure::of_sync(&path, &e)))?;

@@ -145,11 +145,20 @@ fn servers_live_through_every_kind_of_attack() {
 
 #[test]
 fn a_flood_of_connections_leaves_a_server_its_files() {
+    flood_with_descriptors(256);
+}
+
+#[test]
+fn a_flood_of_connections_leaves_a_server_of_the_fewest_descriptors_its_files() {
+    flood_with_descriptors(64);
+}
+
+fn flood_with_descriptors(count: u32) {
     let mut by_hand = ByHand::with(&[]);
     by_hand.kill(1);
     // So few descriptors that strangers have them soon, and so small files that
     // the server needs new ones all the time.
-    let limited = ["sh", "-c", r#"ulimit -n 256; exec "$@""#, "sh"];
+    let limited = ["sh", "-c", &format!(r#"ulimit -n {count}; exec "$@""#), "sh"];
     let run = by_hand.serve(1).env("FTCHAT_LIMITS_LOG_SEGMENT_MAX_BYTES", "4096");
     let server = run.under(&limited).start();
     by_hand.cluster.await_whole();
@@ -162,7 +171,12 @@ fn a_flood_of_connections_leaves_a_server_its_files() {
     assert_eq!(one["pid"], server.pid(), "the server that was flooded lives: {status}");
     assert!(one["error"].is_null(), "{status}");
     drop(strangers);
-    drop(server);
+    server.signal(rustix::process::Signal::TERM);
+    server.end().code(0);
+    let folder = by_hand.cluster.data_dir(1);
+    let lock = std::fs::read_to_string(folder.join("LOCK")).expect("reads");
+    assert!(!lock.contains("poisoned"), "no descriptor left is no damage: {lock}");
+    assert!(!folder.join("damaged-1").exists());
 }
 
 /// Memory that a few hashes at a time need must not add up. An allocator that kept
