@@ -10,6 +10,9 @@
 //! `enable_leader_restore: false` ensures: restored in the same term, it once
 //! gave that log id to another entry.
 
+#[cfg(test)]
+mod suite_tests;
+
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
@@ -292,7 +295,10 @@ impl RaftLogReader<TypeConfig> for LogStore {
             Bound::Excluded(end) => *end,
             Bound::Unbounded => u64::MAX,
         };
-        let (mut from, to) = (start.max(self.log.first()), end.min(self.log.next()));
+        // Whole files are purged, so more may be there than counts.
+        let purged = self.memory.lock().expect("no panic while held").purged;
+        let first = purged.map_or(0, |log_id| log_id.index() + 1).max(self.log.first());
+        let (mut from, to) = (start.max(first), end.min(self.log.next()));
         let mut entries = Vec::new();
         while from < to {
             let part = self
@@ -418,6 +424,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let index = last_log_id.map_or(0, |log_id| log_id.index() + 1);
+        if index >= self.log.next() {
+            return Ok(());
+        }
         self.recent.lock().expect("no panic while held").truncate_from(index);
         self.log.truncate_from(index).await.map_err(|error| self.faults.note(error))?;
         self.memory.lock().expect("no panic while held").last = last_log_id;
