@@ -51,6 +51,7 @@ mod route;
 mod runtime;
 mod service;
 mod status;
+mod surroundings;
 mod types;
 mod upkeep;
 
@@ -223,18 +224,10 @@ impl Consensus {
         if planted::is(Bug::ApplyTwiceAfterRestart) {
             machine.apply_again(&store).await?;
         }
-        let router =
-            Router::start(host, raft.clone(), links.clone(), store.log().watch_shortage());
-        let proposer = Proposer::start(host, raft.clone(), router.clone(), links.clone());
+        let router = Router::start(host, raft.clone(), links.clone(), store.log().watch_shortage());
+        let proposer = Proposer::start(host, router.clone());
         let question = Duration::from_millis(timing.election_timeout_max_ms);
-        let reader = Reader::start(
-            host,
-            raft.clone(),
-            router.clone(),
-            links.clone(),
-            machine.clone(),
-            question,
-        );
+        let reader = Reader::start(host, router.clone(), machine.clone(), question);
         let consensus = Consensus(Arc::new(Inner {
             node,
             raft,

@@ -9,6 +9,9 @@
 //! Reads that arrive while a question is under way share the next one, which
 //! is asked after they arrived.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use openraft::ReadPolicy;
@@ -18,8 +21,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Raft;
 use super::machine::Machine;
-use super::network::Links;
 use super::route::{Route, Router};
+use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::planted::{self, Bug};
@@ -37,26 +40,19 @@ type Waiting = oneshot::Sender<u64>;
 
 /// The queue's end that reads are put in. Clones share the queue.
 #[derive(Clone)]
-pub struct Reader {
+pub struct Reader<S = Router> {
     queue: mpsc::UnboundedSender<Waiting>,
     machine: Machine,
-    router: Router,
+    around: S,
 }
 
-impl Reader {
+impl<S: Surroundings> Reader<S> {
     /// Starts the task. `patience` bounds one question to the leader.
-    pub fn start(
-        host: &Host,
-        raft: Raft,
-        router: Router,
-        links: Links,
-        machine: Machine,
-        patience: Duration,
-    ) -> Reader {
+    pub fn start(host: &Host, around: S, machine: Machine, patience: Duration) -> Reader<S> {
         let (queue, waiting) = mpsc::unbounded_channel();
-        let task = Task { raft, router: router.clone(), links, patience };
+        let task = Task { around: around.clone(), patience };
         super::runtime::spawn(host, task.run(waiting));
-        Reader { queue, machine, router }
+        Reader { queue, machine, around }
     }
 
     /// Returns once the state contains every write acknowledged before the call.
@@ -77,7 +73,7 @@ impl Reader {
             Ok(Some(())) => Ok(()),
             Ok(None) | Err(_) => Err(Error::new(
                 ErrorCode::ReadNotConfirmed,
-                format!("the read could not be confirmed: {}", self.router.absence()),
+                format!("the read could not be confirmed: {}", self.around.absence()),
             )),
         }
     }
@@ -98,14 +94,12 @@ pub async fn read_index(raft: &Raft) -> Result<u64> {
     }
 }
 
-struct Task {
-    raft: Raft,
-    router: Router,
-    links: Links,
+struct Task<S> {
+    around: S,
     patience: Duration,
 }
 
-impl Task {
+impl<S: Surroundings> Task<S> {
     async fn run(self, mut queue: mpsc::UnboundedReceiver<Waiting>) {
         let mut waiting: Vec<Waiting> = Vec::new();
         let mut pause = RETRY_MIN;
@@ -132,22 +126,23 @@ impl Task {
             }
             tokio::select! {
                 biased;
-                () = self.router.changed() => {}
+                () = self.around.changed() => {}
                 () = tokio::time::sleep(pause) => pause = (2 * pause).min(RETRY_MAX),
             }
         }
     }
 
     async fn ask(&self) -> Option<u64> {
-        match self.router.route()? {
-            Route::Here(_) => read_index(&self.raft).await.ok(),
+        match self.around.route()? {
+            Route::Here(_) => self.around.read_index().await.ok(),
             Route::There(node, term) => {
-                let pair = self.links.get(node.replica())?;
+                let body = b"{}".as_slice().into();
+                let answer = self.around.call(node.replica(), Call::ReadIndex, body)?;
                 // A frozen leader never answers, and another leads by then.
                 let reply = tokio::select! {
                     biased;
-                    reply = pair.service.call(Call::ReadIndex, b"{}".as_slice().into()) => reply.ok()?,
-                    () = self.router.superseded(term) => return None,
+                    reply = answer => reply.ok()?,
+                    () = self.around.superseded(term) => return None,
                 };
                 serde_json::from_slice(&reply).ok()
             }

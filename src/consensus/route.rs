@@ -73,6 +73,16 @@ impl Router {
         Router(Arc::new(Inner { raft, links, route, shortage }))
     }
 
+    /// The engine.
+    pub(super) fn raft(&self) -> &Raft {
+        &self.0.raft
+    }
+
+    /// The ways to the peers.
+    pub(super) fn links(&self) -> &Links {
+        &self.0.links
+    }
+
     /// Where operations go now; `None` while no leader is known.
     pub fn route(&self) -> Option<Route> {
         *self.0.route.borrow()

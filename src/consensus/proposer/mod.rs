@@ -49,6 +49,8 @@ mod forward;
 mod gate;
 mod sequence;
 mod task;
+#[cfg(test)]
+mod tests;
 mod ticket;
 
 use std::sync::Arc;
@@ -64,9 +66,9 @@ pub use sequence::Sequence;
 use self::forward::ForwardResult;
 use self::task::Task;
 use self::ticket::{Abandon, Origin, Progress, Ticket};
-use super::network::Links;
 use super::route::Router;
-use super::{Applied, Raft, runtime};
+use super::surroundings::Surroundings;
+use super::{Applied, runtime};
 use crate::chat::Operation;
 #[cfg(doc)]
 use crate::error::ErrorCode;
@@ -76,18 +78,17 @@ use crate::limits::TIMEOUT_MAX;
 
 /// The queue's end that operations are put in. Clones share the queue.
 #[derive(Clone)]
-pub struct Proposer {
+pub struct Proposer<S = Router> {
     queue: mpsc::UnboundedSender<Ticket>,
-    router: Router,
+    around: S,
 }
 
-impl Proposer {
+impl<S: Surroundings> Proposer<S> {
     /// Starts the task.
-    pub fn start(host: &Host, raft: Raft, router: Router, links: Links) -> Proposer {
+    pub fn start(host: &Host, around: S) -> Proposer<S> {
         let (queue, tickets) = mpsc::unbounded_channel();
-        let task = Task::new(host, raft, router.clone(), links, tickets);
-        runtime::spawn(host, task.run());
-        Proposer { queue, router }
+        runtime::spawn(host, Task::new(host, around.clone(), tickets).run());
+        Proposer { queue, around }
     }
 
     /// Puts an operation in line, at once; the future is its outcome.
@@ -100,7 +101,7 @@ impl Proposer {
         operation: Operation,
         deadline: Instant,
         sequence: &Sequence,
-    ) -> impl Future<Output = Result<Applied>> + Send + use<> {
+    ) -> impl Future<Output = Result<Applied>> + Send + use<S> {
         self.submit(operation, deadline, sequence, None)
     }
 
@@ -110,7 +111,7 @@ impl Proposer {
         deadline: Instant,
         sequence: &Sequence,
         forwarded: Option<Origin>,
-    ) -> impl Future<Output = Result<Applied>> + Send + use<> {
+    ) -> impl Future<Output = Result<Applied>> + Send + use<S> {
         let progress = Progress::new(sequence.clone());
         let (reply, answer) = oneshot::channel();
         let id = operation.id;
@@ -123,7 +124,7 @@ impl Proposer {
             reply,
         };
         let queued = self.queue.send(ticket).is_ok();
-        let router = self.router.clone();
+        let around = self.around.clone();
         let waiting = Abandon::unless_done(progress);
         async move {
             match timeout_at(deadline, answer).await {
@@ -135,11 +136,11 @@ impl Proposer {
                 Ok(Err(_)) | Err(_) => {}
             }
             Err(if !queued || waiting.abandon() {
-                Error::unavailable(router.absence())
+                Error::unavailable(around.absence())
             } else {
                 Error::outcome_unknown(format!(
                     "it is not known whether operation {id} was accepted: {}; repeating it with the same id is safe",
-                    router.absence()
+                    around.absence()
                 ))
             })
         }
@@ -150,7 +151,7 @@ impl Proposer {
         &self,
         body: ForwardBody,
         gate: &Arc<Gate>,
-    ) -> impl Future<Output = ForwardReply> + Send + use<> {
+    ) -> impl Future<Output = ForwardReply> + Send + use<S> {
         if !gate.admit(body.epoch, body.number) {
             // Found out by the proposer, in line with what came before.
             gate.refuse(body.epoch);

@@ -4,17 +4,16 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use openraft::impls::ProgressResponder;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::forward::{ForwardBodyOf, ForwardReply, ForwardResult};
 use super::ticket::{Landed, Landing, Load, Ticket};
 use crate::chat::Batch;
-use crate::consensus::network::Links;
-use crate::consensus::route::{Route, Router};
-use crate::consensus::types::{CommittedLeaderId, Outcomes, Proposal, TypeConfig};
-use crate::consensus::{Applied, Raft};
+use crate::consensus::Applied;
+use crate::consensus::route::Route;
+use crate::consensus::surroundings::{Surroundings, Written};
+use crate::consensus::types::{CommittedLeaderId, Outcomes, Proposal};
 use crate::error::ErrorCode;
 use crate::host::{BoxFuture, Host};
 use crate::limits::BATCH_MAX_OPERATIONS;
@@ -30,11 +29,9 @@ const FLIGHTS_MAX: usize = 4;
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// See the head of the room.
-pub(super) struct Task {
+pub(super) struct Task<S> {
     host: Host,
-    raft: Raft,
-    router: Router,
-    links: Links,
+    around: S,
     tickets: mpsc::UnboundedReceiver<Ticket>,
     queue: VecDeque<Ticket>,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
@@ -46,20 +43,12 @@ pub(super) struct Task {
     last_at: Timestamp,
 }
 
-impl Task {
+impl<S: Surroundings> Task<S> {
     /// A task that takes operations from `tickets`.
-    pub(super) fn new(
-        host: &Host,
-        raft: Raft,
-        router: Router,
-        links: Links,
-        tickets: mpsc::UnboundedReceiver<Ticket>,
-    ) -> Task {
+    pub(super) fn new(host: &Host, around: S, tickets: mpsc::UnboundedReceiver<Ticket>) -> Task<S> {
         Task {
             host: host.clone(),
-            raft,
-            router,
-            links,
+            around,
             tickets,
             queue: VecDeque::new(),
             flights: FuturesUnordered::new(),
@@ -93,8 +82,8 @@ impl Task {
                 }
             }
             while !draining && !self.queue.is_empty() && self.flights.len() < FLIGHTS_MAX {
-                match self.router.route() {
-                    Some(Route::Here(_)) if !self.router.is_confirmed() => break,
+                match self.around.route() {
+                    Some(Route::Here(_)) if !self.around.is_confirmed() => break,
                     Some(route) if self.may_go(route) => draining = !self.take_off(route).await,
                     Some(_) | None => break,
                 }
@@ -147,10 +136,9 @@ impl Task {
     async fn pause_or_close(&mut self, arrived: &mut Vec<Ticket>) -> bool {
         tokio::select! {
             biased;
-            () = self.router.changed() => true,
+            () = self.around.changed() => true,
             () = tokio::time::sleep(RETRY_PAUSE) => {
-                // Operations that nobody waits for any more need no memory.
-                self.queue.retain(|ticket| !ticket.reply.is_closed());
+                self.forget();
                 true
             }
             count = self.tickets.recv_many(arrived, BATCH_MAX_OPERATIONS) => {
@@ -160,6 +148,18 @@ impl Task {
         }
     }
 
+    /// Drops operations that nobody waits for any more, which need no memory. What
+    /// was forwarded behind one of them was to follow it.
+    fn forget(&mut self) {
+        self.queue.retain(|ticket| {
+            let forgotten = ticket.reply.is_closed();
+            if let Some(origin) = ticket.forwarded.as_ref().filter(|_| forgotten) {
+                origin.refuse();
+            }
+            !forgotten
+        });
+    }
+
     fn refuse_forwarded(&mut self) {
         let queue = std::mem::take(&mut self.queue);
         for ticket in queue {
@@ -167,7 +167,7 @@ impl Task {
                 Some(origin) => {
                     origin.refuse();
                     ticket.progress.leave();
-                    ticket.refuse(&self.router);
+                    ticket.refuse(&self.around);
                 }
                 None => self.queue.push_back(ticket),
             }
@@ -188,7 +188,7 @@ impl Task {
                 && (!local || origin.term != term || origin.gate.refuses(origin.epoch))
             {
                 origin.refuse();
-                ticket.refuse(&self.router);
+                ticket.refuse(&self.around);
                 continue;
             }
             if ticket.deadline <= now {
@@ -232,33 +232,30 @@ impl Task {
         self.last_at = self.host.clock.now().max(self.last_at);
         let operations = tickets.iter().map(|ticket| ticket.operation.clone()).collect();
         let (proposal, accepted) = Proposal::propose(Batch { at: self.last_at, operations }, bytes);
-        let (responder, answer) = ProgressResponder::<TypeConfig, _>::complete_only();
-        let sent = self.raft.write(proposal).responder(responder).with_leader(leader).await;
+        let answer = self.around.write(proposal, leader).await;
         // Rule 1: wait until the log has taken it or will not. The proposal is
         // dropped, and this ends, in either case.
-        let accepted = sent.is_ok() && accepted.await.is_ok();
-        let router = self.router.clone();
+        let accepted = answer.is_some() && accepted.await.is_ok();
+        let around = self.around.clone();
         let landing = async move {
-            let answer: Option<openraft::raft::ClientWriteResult<TypeConfig>> = match sent {
-                Ok(()) => answer.await.ok(),
-                Err(_) => None,
+            let written = match answer {
+                Some(answer) => answer.await,
+                None => None,
             };
-            let landings = match answer {
-                Some(Ok(response)) => {
-                    let replicas = router.replicas();
+            match written {
+                Some(Written::Applied { index, outcomes: Outcomes(outcomes) }) => {
+                    let replicas = around.replicas();
                     // Progress is reported a moment later than the commit that it led to.
-                    let copies = router.copies(response.log_id.index()).max(replicas / 2 + 1);
-                    let Outcomes(outcomes) = response.data;
-                    outcomes
-                        .into_iter()
-                        .map(|outcome| Landing::Done(Applied { outcome, copies, replicas }))
-                        .collect()
+                    let copies = around.copies(index).max(replicas / 2 + 1);
+                    let done = |outcome| Landing::Done(Applied { outcome, copies, replicas });
+                    Landed::each(flight, tickets, outcomes.into_iter().map(done).collect())
                 }
-                Some(Err(_)) if !accepted => tickets.iter().map(|_| Landing::Refused).collect(),
+                Some(Written::Failed) if !accepted => {
+                    Landed::all(flight, tickets, || Landing::Refused)
+                }
                 // Taken by the log of a leader that then lost its office, or stopped.
-                Some(Err(_)) | None => tickets.iter().map(|_| Landing::Lost).collect(),
-            };
-            Landed { flight, tickets, landings }
+                Some(Written::Failed) | None => Landed::all(flight, tickets, || Landing::Lost),
+            }
         };
         self.flights.push(Box::pin(landing));
         accepted
@@ -284,40 +281,32 @@ impl Task {
         self.next_number += 1;
         let mut line = Vec::with_capacity(bytes);
         serde_json::to_writer(&mut line, &body).expect("plain data serializes");
-        let Some(pair) = self.links.get(leader) else {
-            let landings = tickets.iter().map(|_| Landing::Refused).collect();
-            self.flights.push(Box::pin(futures::future::ready(Landed {
-                flight,
-                tickets,
-                landings,
-            })));
+        let Some(answer) = self.around.call(leader, Call::Propose, line.into()) else {
+            let landed = Landed::all(flight, tickets, || Landing::Refused);
+            self.flights.push(Box::pin(futures::future::ready(landed)));
             return;
         };
-        let answer = pair.service.call(Call::Propose, line.into());
-        let router = self.router.clone();
+        let around = self.around.clone();
         let landing = async move {
             // Rule 5: nobody waits for a frozen leader once there is another.
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,
-                () = router.superseded(term) => Err(CallError::Lost("another leads".into())),
+                () = around.superseded(term) => Err(CallError::Lost("another leads".into())),
             };
-            let landings = match answer {
-                Ok(reply) => match serde_json::from_slice::<ForwardReply>(&reply) {
-                    Ok(reply) if reply.results.len() == tickets.len() => {
-                        reply.results.into_iter().map(ForwardResult::landing).collect()
-                    }
-                    Ok(_) | Err(_) => tickets.iter().map(|_| Landing::Lost).collect(),
-                },
-                Err(CallError::NotSent(_)) => tickets.iter().map(|_| Landing::Refused).collect(),
+            match answer.map(|reply| serde_json::from_slice::<ForwardReply>(&reply)) {
+                Ok(Ok(ForwardReply { results })) => {
+                    let landings = results.into_iter().map(ForwardResult::landing).collect();
+                    Landed::each(flight, tickets, landings)
+                }
+                Err(CallError::NotSent(_)) => Landed::all(flight, tickets, || Landing::Refused),
                 Err(CallError::Refused(error)) if error.code == ErrorCode::Unavailable => {
-                    tickets.iter().map(|_| Landing::Refused).collect()
+                    Landed::all(flight, tickets, || Landing::Refused)
                 }
-                Err(CallError::Lost(_) | CallError::Refused(_)) => {
-                    tickets.iter().map(|_| Landing::Lost).collect()
+                Ok(Err(_)) | Err(CallError::Lost(_) | CallError::Refused(_)) => {
+                    Landed::all(flight, tickets, || Landing::Lost)
                 }
-            };
-            Landed { flight, tickets, landings }
+            }
         };
         self.flights.push(Box::pin(landing));
     }
@@ -326,7 +315,7 @@ impl Task {
     /// again here, which may be nothing.
     fn land(&mut self, landed: Landed) -> Option<Vec<Ticket>> {
         let (mut again, mut failed) = (Vec::new(), false);
-        for (mut ticket, landing) in landed.tickets.into_iter().zip(landed.landings) {
+        for (mut ticket, landing) in landed.tickets {
             match landing {
                 Landing::Done(applied) => {
                     // Its proposer may have stopped waiting.
@@ -343,7 +332,7 @@ impl Task {
                 // Whoever forwarded it tries again, elsewhere perhaps.
                 Some(origin) => {
                     origin.refuse();
-                    ticket.refuse(&self.router);
+                    ticket.refuse(&self.around);
                 }
             }
         }

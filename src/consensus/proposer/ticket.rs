@@ -9,7 +9,7 @@ use super::gate::Gate;
 use super::sequence::Sequence;
 use crate::chat::{Action, Operation, RestoreStep};
 use crate::consensus::Applied;
-use crate::consensus::route::Router;
+use crate::consensus::surroundings::Surroundings;
 use crate::error::{Error, Result};
 use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS, BATCH_MAX_STEPS};
 
@@ -124,11 +124,11 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// Answers that it was not done, or may have been.
-    pub(super) fn refuse(self, router: &Router) {
+    pub(super) fn refuse(self, around: &impl Surroundings) {
         let error = if self.suspect {
             Error::outcome_unknown("the leader changed while the operation was under way")
         } else {
-            Error::unavailable(router.absence())
+            Error::unavailable(around.absence())
         };
         // The connection that forwarded it may be gone.
         let _ = self.reply.send(Err(error));
@@ -144,10 +144,32 @@ pub(super) enum Landing {
     Lost,
 }
 
+/// A flight that is over.
 pub(super) struct Landed {
     pub(super) flight: u64,
-    pub(super) tickets: Vec<Ticket>,
-    pub(super) landings: Vec<Landing>,
+    pub(super) tickets: Vec<(Ticket, Landing)>,
+}
+
+impl Landed {
+    /// All came back in the same way.
+    pub(super) fn all(flight: u64, tickets: Vec<Ticket>, how: fn() -> Landing) -> Landed {
+        let tickets = tickets.into_iter().map(|ticket| (ticket, how())).collect();
+        Landed { flight, tickets }
+    }
+
+    /// Each came back in its own way. An answer that does not have one for each
+    /// says nothing: whose the ones are that it has is not known.
+    pub(super) fn each(flight: u64, tickets: Vec<Ticket>, landings: Vec<Landing>) -> Landed {
+        if tickets.len() != landings.len() {
+            tracing::error!(
+                operations = tickets.len(),
+                outcomes = landings.len(),
+                "a batch was answered with another number of outcomes than it has operations"
+            );
+            return Landed::all(flight, tickets, || Landing::Lost);
+        }
+        Landed { flight, tickets: tickets.into_iter().zip(landings).collect() }
+    }
 }
 
 /// How much is in a batch.
