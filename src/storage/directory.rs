@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::damage::corrupted_whole;
-use super::files::{self, Durability, sync_folder, sync_folder_of};
+use super::files::{self, Durability, Failure, sync_folder};
 use super::identity::Identity;
 use super::lock::{Holder, LockShare, Unlocked};
 use super::place::Place;
@@ -57,7 +57,7 @@ impl DataDirectory {
                 identity => Ok(identity?),
             };
             if let Ok(None) = identity {
-                sync_folder_of(disk, &paths.root).await?;
+                sync_ways_to(disk, &paths.root).await?;
             }
             // A process may have died between a rename and its sync. What is
             // relied on from here must survive this machine as well.
@@ -150,6 +150,24 @@ impl DataDirectory {
             Error::internal(format!("{path} has no identity, which must be written first"))
         })
     }
+}
+
+/// Makes the name of a folder durable, and those of the folders above it, which
+/// may have been made with it.
+async fn sync_ways_to(disk: &dyn Disk, root: &Path) -> Result<()> {
+    for folder in root.ancestors().skip(1) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let synced = disk.sync_dir(folder).await;
+        match synced.map_err(|error| (error.kind(), Failure::of_folder_sync(folder, &error))) {
+            // Of one that is not ours to open nothing was made either, and some
+            // file systems have nothing to sync.
+            Ok(())
+            | Err((_, Failure::Refused(_)))
+            | Err((io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported, _)) => {}
+            Err((_, failure)) => return Err(failure.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Removes what a crash left in the middle of replacing a file.

@@ -56,6 +56,10 @@ mod lock;
 mod log;
 mod neighbours;
 mod place;
+#[cfg(test)]
+mod power;
+#[cfg(test)]
+mod power_tests;
 pub mod record;
 mod shortage;
 mod snapshot;
