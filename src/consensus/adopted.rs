@@ -17,8 +17,8 @@ use openraft::ServerState;
 
 use super::log_store::LogStore;
 use super::types::LogId;
-use super::{Consensus, Machine, runtime};
-use crate::error::{Error, Result};
+use super::{Consensus, Machine};
+use crate::error::Result;
 use crate::types::NodeId;
 
 /// Puts an adopted replica where its host is, as far as their logs agree; if
@@ -73,12 +73,11 @@ impl Consensus {
         let replication = metrics.replication.unwrap_or_default();
         let matched = replication.get(&host).and_then(|log_id| *log_id);
         let has_all = matched.map(|log_id| log_id.index()) >= metrics.last_log_index;
-        if voters.contains(&host) && has_all {
-            let raft = self.0.raft.clone();
-            let transfer = async move { raft.trigger().transfer_leader(host).await };
-            if let Err(error) = runtime::scoped(&self.0.host, transfer).await {
-                tracing::warn!(%error, "an adopted replica did not give leadership to its host");
-            }
+        if voters.contains(&host)
+            && has_all
+            && let Err(error) = self.transfer(host).await
+        {
+            tracing::warn!(%error, "an adopted replica did not give leadership to its host");
         }
         true
     }
@@ -103,8 +102,7 @@ impl Consensus {
             return Ok(());
         }
         self.0.machine.offer(theirs);
-        let triggered = self.0.raft.trigger().snapshot().await;
-        triggered.map_err(|error| Error::internal(error.to_string()))
+        self.snapshot().await
     }
 }
 

@@ -475,7 +475,9 @@ impl Consensus {
     /// Stops. What was proposed and not answered ends as unknown.
     pub async fn stop(&self) {
         // The core ends either way; a panic of it has been logged by then.
-        if let Err(error) = self.0.raft.shutdown().await {
+        let raft = self.0.raft.clone();
+        let ended = runtime::scoped(&self.0.host, async move { raft.shutdown().await });
+        if let Err(error) = ended.await {
             tracing::error!(%error, "consensus did not stop cleanly");
         }
         self.0.machine.detach();

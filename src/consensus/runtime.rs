@@ -9,7 +9,8 @@ use super::types::Runtime;
 use crate::host::Host;
 
 /// Gives a future, and every task that consensus spawns below it, random
-/// numbers from the host. Every call into consensus runs inside of one.
+/// numbers from the host. Whatever makes the engine do something runs inside of
+/// one; its metrics and settings are read and set from anywhere.
 pub fn scoped<F: Future>(host: &Host, future: F) -> impl Future<Output = F::Output> + use<F> {
     Runtime::scope(host.random_u64(), future)
 }

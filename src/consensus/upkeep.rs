@@ -41,7 +41,7 @@ impl Consensus {
             while self.leads() {
                 let Some(successor) = self.successor() else { return };
                 tracing::info!(to = %successor.replica(), "handing leadership over");
-                if let Err(error) = self.0.raft.trigger().transfer_leader(successor).await {
+                if let Err(error) = self.transfer(successor).await {
                     tracing::warn!(%error, "leadership was not handed over");
                     return;
                 }
@@ -89,8 +89,7 @@ impl Consensus {
         }
         let transferring = async {
             while self.leads() {
-                let transfer = self.0.raft.trigger().transfer_leader(target).await;
-                transfer.map_err(|error| Error::internal(error.to_string()))?;
+                self.transfer(target).await?;
                 // Asked again if it was not ready.
                 let _ = tokio::time::timeout(HANDOVER_RETRY, self.0.router.changed()).await;
             }
@@ -106,6 +105,22 @@ impl Consensus {
             Some(leader) if leader == replica => Ok(()),
             _ => Err(too_long()),
         }
+    }
+
+    /// Asks the engine to give leadership to a node.
+    pub(super) async fn transfer(&self, to: NodeId) -> Result<()> {
+        let raft = self.0.raft.clone();
+        let transfer = async move { raft.trigger().transfer_leader(to).await };
+        let asked = runtime::scoped(&self.0.host, transfer).await;
+        asked.map_err(|error| Error::internal(error.to_string()))
+    }
+
+    /// Asks the engine to take a snapshot.
+    pub(super) async fn snapshot(&self) -> Result<()> {
+        let raft = self.0.raft.clone();
+        let snapshot = async move { raft.trigger().snapshot().await };
+        let asked = runtime::scoped(&self.0.host, snapshot).await;
+        asked.map_err(|error| Error::internal(error.to_string()))
     }
 
     /// The reachable voter with the longest log, apart from this node. One that
@@ -148,7 +163,7 @@ impl Consensus {
             let due = snapshot_log_min_bytes.max(self.0.machine.snapshot_bytes() / 4 * 3);
             if grown >= due - due / REPLICAS_IN_TURN * ahead {
                 (grown, ahead) = (0, 0);
-                if let Err(error) = self.0.raft.trigger().snapshot().await {
+                if let Err(error) = self.snapshot().await {
                     tracing::warn!(%error, "no snapshot was taken");
                 }
             }

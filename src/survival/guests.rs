@@ -115,19 +115,21 @@ impl Hosting {
             };
         replica.loaded().await;
         let guest = Guest { replica, path, lock, door: None };
+        let path = guest.path.clone();
         let refused = match guest.replica.failure() {
-            Some(failure) => Some(failure),
-            None if !self.adopts() => Some(Error::unavailable("this server is stopping")),
-            None => None,
+            Some(failure) => Some((guest, failure)),
+            None => {
+                let stopping = || Error::unavailable("this server is stopping");
+                self.state().take_in(peer, guest).map(|guest| (guest, stopping()))
+            }
         };
-        if let Some(error) = refused {
+        if let Some((guest, error)) = refused {
             board.unplug(peer);
             guest.stop().await;
             return Err(error);
         }
-        tracing::info!(replica = %peer, path = %guest.path.display(), "adopted a dead neighbour");
+        tracing::info!(replica = %peer, path = %path.display(), "adopted a dead neighbour");
         self.0.home.note_obstacle(peer, None);
-        self.state().guests.insert(peer, guest);
         Ok(())
     }
 

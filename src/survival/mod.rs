@@ -94,11 +94,35 @@ struct Inner {
     stopped: watch::Sender<bool>,
 }
 
-#[derive(Default)]
-struct State {
-    guests: BTreeMap<ReplicaId, Guest>,
+struct State<G = Guest> {
+    guests: BTreeMap<ReplicaId, G>,
     /// Whether nobody is adopted any more: the server stops.
     forbidden: bool,
+}
+
+impl<G> Default for State<G> {
+    fn default() -> Self {
+        State { guests: BTreeMap::new(), forbidden: false }
+    }
+}
+
+impl<G> State<G> {
+    /// Takes a guest in, or gives it back when nobody is adopted any more. In one
+    /// step: who is in when the server stops is stopped with it, and nobody comes
+    /// in after that.
+    fn take_in(&mut self, id: ReplicaId, guest: G) -> Option<G> {
+        if self.forbidden {
+            return Some(guest);
+        }
+        self.guests.insert(id, guest);
+        None
+    }
+
+    /// Lets nobody in any more, and everybody out.
+    fn clear(&mut self) -> BTreeMap<ReplicaId, G> {
+        self.forbidden = true;
+        std::mem::take(&mut self.guests)
+    }
 }
 
 /// The address of an adopted replica, bound in its place, to be served like the
@@ -228,11 +252,7 @@ impl Hosting {
     /// Stops all replicas, closes and unlocks their directories.
     pub async fn stop(&self) {
         self.0.stopped.send_replace(true);
-        let guests = {
-            let mut state = self.state();
-            state.forbidden = true;
-            std::mem::take(&mut state.guests)
-        };
+        let guests = self.state().clear();
         for (id, guest) in guests {
             self.0.switchboard.unplug(id);
             guest.stop().await;
@@ -276,4 +296,18 @@ async fn on_worker<T: Send + 'static>(
     };
     host.workers.spawn("neighbour", Box::pin(job));
     receive.await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_when_the_server_stops_is_given_back_and_not_forgotten() {
+        let mut state: State<&str> = State::default();
+        assert_eq!(state.take_in(ReplicaId(2), "early"), None);
+        assert_eq!(state.clear(), BTreeMap::from([(ReplicaId(2), "early")]));
+        assert_eq!(state.take_in(ReplicaId(3), "late"), Some("late"));
+        assert!(state.guests.is_empty());
+    }
 }
