@@ -319,6 +319,10 @@ impl Nemesis {
             }
             let server = free[self.random.index(free.len())];
             self.count_fault(fault);
+            if self.leader == Some(server) {
+                // A leader in the minority is another case than a follower there.
+                *self.counts.entry(format!("{fault:?} of the leader")).or_default() += 1;
+            }
             self.apply(world, server, fault);
             self.active.push(Active { server, fault, until_ms });
         }
