@@ -7,6 +7,7 @@
 //! wait are told, the directory is marked if the disk is broken, and the worker
 //! goes on only to refuse.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -88,6 +89,8 @@ enum Step {
     Create(u64),
     /// Cuts a segment, durably, and makes it the last one.
     Cut { segment: u64, length: u64 },
+    /// Gives a segment another name, durably, and makes it the last one.
+    Rename { from: u64, to: u64 },
     /// Removes a file, durably.
     Remove(PathBuf),
     /// Replaces a file, durably.
@@ -303,9 +306,17 @@ impl Writer {
                 self.remove_segments(removed).await?;
             }
             Deed::Reset(next) => {
-                let removed = self.shared.state.lock().reset(next);
+                // A log without any segment counts as lost, so the first one is
+                // emptied and takes the name of the new one.
+                let mut removed = self.shared.state.lock().reset(next);
+                let first = removed.pop();
                 self.remove_segments(removed).await?;
-                self.take(Step::Create(next)).await?;
+                if let Some(first) = first {
+                    self.take(Step::Cut { segment: first, length: 0 }).await?;
+                    if first != next {
+                        self.take(Step::Rename { from: first, to: next }).await?;
+                    }
+                }
             }
             Deed::NoteDroppedTail(tail) => {
                 let path = self.shared.paths.dropped_tail();
@@ -381,6 +392,20 @@ impl Writer {
                 cut.map_err(|e| Failure::of_call("cut", &path, &e))?;
                 let synced = self.active.sync_data().await;
                 synced.map_err(|e| Failure::of_sync(&path, &e))
+            }
+            Step::Rename { from, to } => {
+                let (from, to) = (paths.segment(*from), paths.segment(*to));
+                match disk.rename(&from, &to).await {
+                    // Done the time before, and then not made durable.
+                    Err(error)
+                        if error.kind() == io::ErrorKind::NotFound
+                            && disk.file_id(&to).await.is_ok() => {}
+                    renamed => renamed.map_err(|e| Failure::of_call("rename", &from, &e))?,
+                }
+                sync_folder(disk, &paths.log()).await?;
+                let file = disk.open(&to).await;
+                self.active = file.map_err(|e| Failure::of_call("open", &to, &e))?;
+                Ok(())
             }
             Step::Remove(path) => files::remove(disk, path).await,
             Step::Replace(path, line) => {
