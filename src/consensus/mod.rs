@@ -141,6 +141,8 @@ struct Inner {
     run: Uuid,
     runs: Runs,
     log_end: watch::Sender<LogEnd>,
+    /// Ends what goes on beside the engine.
+    stopped: watch::Sender<bool>,
     /// The vote that an earlier process left on the disk.
     found_vote: Option<Vote>,
     /// How often a contest was begun; the last one goes on.
@@ -241,14 +243,14 @@ impl Consensus {
             run: host.uuid(),
             runs,
             log_end: watch::Sender::new(log_end),
+            stopped: watch::Sender::new(false),
             found_vote,
             contests: AtomicU64::new(0),
             elections_wanted: AtomicBool::new(false),
             obeyed: Mutex::new(Instant::now()),
         }));
         runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
-        runtime::spawn(host, consensus.clone().watch_log_end());
-        consensus.look_at_peers();
+        consensus.look_at_log_ends();
         Ok(consensus)
     }
 
@@ -474,6 +476,7 @@ impl Consensus {
 
     /// Stops. What was proposed and not answered ends as unknown.
     pub async fn stop(&self) {
+        self.0.stopped.send_replace(true);
         // The core ends either way; a panic of it has been logged by then.
         let raft = self.0.raft.clone();
         let ended = runtime::scoped(&self.0.host, async move { raft.shutdown().await });

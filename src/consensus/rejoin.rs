@@ -67,9 +67,9 @@ use crate::types::{NodeId, ReplicaId, Uuid};
 /// Between two looks at a loss that is not settled.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Between two questions to a peer that is loading, or that has to find out first
-/// that it has lost something.
-const PEER_RETRY: Duration = Duration::from_millis(10);
+/// First and longest pause between two questions to a peer that is loading, or that
+/// has to find out first that it has lost something.
+const PEER_RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
 
 /// How long an append waits until the process that it is for is known.
 const RUN_WAIT_MAX: Duration = Duration::from_millis(500);
@@ -257,20 +257,37 @@ impl Consensus {
         }
     }
 
+    /// Looks after the end of the log of this node, and of those of its peers, until
+    /// consensus is stopped.
+    pub(super) fn look_at_log_ends(&self) {
+        self.spawn_until_stopped(self.clone().watch_log_end());
+        for (peer, _) in self.0.links.iter() {
+            self.spawn_until_stopped(self.clone().look_at_peer(peer));
+        }
+    }
+
+    fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut stopped = self.0.stopped.subscribe();
+        runtime::spawn(&self.0.host, async move {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = task => {}
+            }
+        });
+    }
+
     /// Settles whether the end of the log is there, now and whenever it turns
-    /// out later that it is not. Ends when consensus stops.
-    pub(super) async fn watch_log_end(self) {
+    /// out later that it is not.
+    async fn watch_log_end(self) {
         let mut end = self.0.log_end.subscribe();
         while end.wait_for(|end| *end != LogEnd::Whole).await.is_ok() {
-            if self.metrics().running_state.is_err() {
-                return;
-            }
             if let Err(error) = self.look_at_log_end().await {
                 // The log has failed, which ends the node.
                 tracing::error!(%error, "whether the log is whole cannot be noted");
                 return;
             }
-            if *end.borrow() != LogEnd::Whole {
+            if *self.0.log_end.borrow() != LogEnd::Whole {
                 sleep(LOOK_INTERVAL).await;
             }
         }
@@ -339,20 +356,12 @@ impl Consensus {
     }
 
     /// Looks at every process that runs a peer's node, as soon as it is reached,
-    /// and again when an append was refused. Ends when consensus stops.
-    pub(super) fn look_at_peers(&self) {
-        for (peer, _) in self.0.links.iter() {
-            runtime::spawn(&self.0.host, self.clone().look_at_peer(peer));
-        }
-    }
-
+    /// and again when an append was refused.
     async fn look_at_peer(self, peer: ReplicaId) {
         let Some(pair) = self.0.links.get(peer) else { return };
         let mut changes = pair.consensus.watch();
+        let mut pause = PEER_RETRY.0;
         loop {
-            if self.metrics().running_state.is_err() {
-                return;
-            }
             let node = pair.consensus.peer().ok().and_then(|peer| peer.node());
             let Some(node) = node else {
                 self.0.runs.forget_replica(peer);
@@ -360,9 +369,11 @@ impl Consensus {
                 continue;
             };
             if !self.0.runs.has(node) && !self.look_at(node).await {
-                drop(timeout(PEER_RETRY, changes.changed()).await);
+                drop(timeout(pause, changes.changed()).await);
+                pause = (2 * pause).min(PEER_RETRY.1);
                 continue;
             }
+            pause = PEER_RETRY.0;
             tokio::select! {
                 biased;
                 () = changes.changed() => self.0.runs.forget_replica(peer),
@@ -399,7 +410,7 @@ impl Consensus {
             return true;
         }
         if !follower.lost {
-            tracing::warn!(
+            tracing::debug!(
                 replica = %follower.node.replica(),
                 "it has less in its log than it had acknowledged, and has not noticed yet"
             );
