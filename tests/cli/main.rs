@@ -42,3 +42,5 @@ mod servers;
 mod survival;
 mod terminal;
 mod transfer;
+#[cfg(target_os = "linux")]
+mod upgrade;

@@ -65,12 +65,30 @@ impl Cluster {
         Cluster::up_under(&[], &["--survivor", "never"], wrapper)
     }
 
+    /// A surviving one of another version of the program, which runs all commands
+    /// until [`Place::use_program`] names another.
+    pub fn by(program: &str) -> Cluster {
+        let place = Place::new();
+        place.use_program(program);
+        let cluster = Cluster::up_in(place, &[], &[], &[]);
+        cluster.await_whole();
+        cluster
+    }
+
     fn up(variables: &[(&str, &str)], flags: &[&str]) -> Cluster {
         Cluster::up_under(variables, flags, &[])
     }
 
     fn up_under(variables: &[(&str, &str)], flags: &[&str], wrapper: &[&str]) -> Cluster {
-        let mut place = Place::new();
+        Cluster::up_in(Place::new(), variables, flags, wrapper)
+    }
+
+    fn up_in(
+        mut place: Place,
+        variables: &[(&str, &str)],
+        flags: &[&str],
+        wrapper: &[&str],
+    ) -> Cluster {
         for (name, value) in variables {
             place.set(name, *value);
         }

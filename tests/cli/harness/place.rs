@@ -40,6 +40,7 @@ rm -rf -- "$1"
 pub struct Place {
     path: PathBuf,
     environment: BTreeMap<String, String>,
+    program: Mutex<String>,
     guard: Child,
     /// Closing it is what sets the guard to work.
     lifeline: Option<ChildStdin>,
@@ -84,7 +85,8 @@ impl Place {
         ];
         let environment =
             environment.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-        Place { path, environment, guard, lifeline }
+        let program = Mutex::new(PROGRAM.to_string());
+        Place { path, environment, program, guard, lifeline }
     }
 
     /// The directory.
@@ -102,9 +104,15 @@ impl Place {
         &self.environment
     }
 
+    /// Runs another version of the program from now on.
+    pub fn use_program(&self, program: &str) {
+        *self.program.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = program.to_string();
+    }
+
     /// The program with these arguments.
     pub fn run<S: AsRef<str>>(&self, arguments: &[S]) -> Run {
-        Run::new(&self.environment, arguments)
+        let program = self.program.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Run::new(&self.environment, arguments).by(&program)
     }
 
     /// Writes a file and returns its path.

@@ -20,6 +20,7 @@ pub struct Run {
     pub(super) arguments: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) wrapper: Vec<String>,
+    program: String,
     stdin: Vec<u8>,
     limit: Duration,
 }
@@ -31,6 +32,7 @@ impl Run {
             arguments: arguments.iter().map(|argument| argument.as_ref().to_string()).collect(),
             environment: environment.clone(),
             wrapper: Vec::new(),
+            program: PROGRAM.to_string(),
             stdin: Vec::new(),
             limit: PATIENCE,
         }
@@ -60,9 +62,15 @@ impl Run {
         self
     }
 
+    /// By another version of the program.
+    pub fn by(mut self, program: &str) -> Run {
+        self.program = program.to_string();
+        self
+    }
+
     pub(super) fn words(&self) -> Vec<String> {
         let mut words = self.wrapper.clone();
-        words.push(PROGRAM.to_string());
+        words.push(self.program.clone());
         words.extend(self.arguments.iter().cloned());
         words
     }
