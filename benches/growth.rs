@@ -218,6 +218,7 @@ async fn open(folder: &Path) -> Snapshots {
             incarnation: 1,
             opens: 0,
             openings: Vec::new(),
+            knows_level: 0,
         };
         directory.write_identity(identity).await.expect("room");
     }

@@ -9,8 +9,33 @@ use std::time::Duration;
 /// Version of the line protocol, sent in the first line of every connection.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// Version of the data directory's format, written into `identity.json`.
-pub const DATA_FORMAT_VERSION: u32 = 1;
+/// The newest feature level that this program knows; see [`crate::replica`],
+/// `level.rs`, for what a level is and how it is raised.
+pub const FEATURE_LEVEL_KNOWN: u32 = 1;
+
+/// Format of a data directory of a cluster at feature level 0, written into
+/// `identity.json`.
+pub const DATA_FORMAT_FIRST: u32 = 1;
+
+/// The newest format of a data directory that this program knows: each feature
+/// level has the next one, so that an older program refuses the directory
+/// before it reads what it does not know.
+pub const DATA_FORMAT_VERSION: u32 = data_format(FEATURE_LEVEL_KNOWN);
+
+/// The format of a data directory in which there may be what a feature level
+/// brought.
+pub const fn data_format(level: u32) -> u32 {
+    DATA_FORMAT_FIRST + level
+}
+
+/// The feature level of a directory of this format.
+pub const fn feature_level(data_format: u32) -> u32 {
+    data_format.saturating_sub(DATA_FORMAT_FIRST)
+}
+
+/// Pause between two looks whether the feature level can be raised. Nobody waits
+/// for it, and a look costs microseconds.
+pub const FEATURE_LEVEL_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Longest account name in bytes. Names are ASCII, so bytes are characters.
 pub const ACCOUNT_NAME_MAX_BYTES: usize = 32;

@@ -38,6 +38,9 @@ pub enum Bug {
     RestoreLeaderInOldTerm,
     /// A replica that has lost the end of its log votes as if it had it.
     VoteWithoutLogEnd,
+    /// What an entry means follows the level that the program knows, and not the
+    /// feature level of the state.
+    FollowsProgramVersion,
 }
 
 /// Whether a bug is planted here.

@@ -18,3 +18,12 @@ pub struct Effects {
     /// Accounts that were deleted.
     pub ended_accounts: Vec<Uuid>,
 }
+
+impl Effects {
+    /// Accounts that something happened to which their watchers must see.
+    pub fn accounts(&self) -> impl Iterator<Item = Uuid> {
+        let mail = self.delivered.iter().chain(&self.sent).map(|(account, _)| *account);
+        let sessions = self.ended_sessions.iter().map(|(account, _)| *account);
+        mail.chain(sessions).chain(self.ended_accounts.iter().copied())
+    }
+}

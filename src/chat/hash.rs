@@ -93,6 +93,7 @@ pub(super) enum Kind {
     Content,
     Staged,
     Restoring,
+    Level,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

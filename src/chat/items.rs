@@ -340,6 +340,8 @@ pub(super) struct Data {
     pub(super) staged: Chunks<Arc<Staged>>,
     /// Sum of the digests of the staged lines, which go all at once.
     pub(super) staged_sum: StateHash,
+    /// The feature level.
+    pub(super) level: u32,
     /// Sum of the digests of all items; without the counters and the names of
     /// backups, whose digests are made when they are asked for.
     pub(super) sum: StateHash,
@@ -347,7 +349,16 @@ pub(super) struct Data {
 
 impl Data {
     pub(super) fn hash(&self) -> StateHash {
+        self.hash_at(self.level)
+    }
+
+    /// The hash of the same data at a feature level.
+    pub(super) fn hash_at(&self, level: u32) -> StateHash {
         let mut hash = self.sum;
+        if level > 0 {
+            // Nothing at level 0, which programs have that know no levels.
+            hash.add(Encoder::new(Kind::Level).number(u64::from(level)).finish());
+        }
         hash.add(self.counters.digest());
         hash.add(self.staged_sum.0);
         hash.add(restoring::digest(self.restored, self.restoring));

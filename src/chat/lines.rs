@@ -15,8 +15,9 @@ use super::items::AccountNumber;
 use super::operation::{Outcome, SessionNumber};
 use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
 
-/// Version of these lines.
-pub(super) const FORMAT: u32 = 1;
+/// Version of these lines at feature level 0; each level has the next one, so
+/// that the header tells the level as well.
+pub(super) const FORMAT_FIRST: u32 = 1;
 
 /// Entries of a list in one item of a line: at most 20 digits each.
 pub(super) const ENTRIES_PER_ITEM: usize = 1_024;

@@ -95,9 +95,24 @@ pub enum Action {
     },
     /// Put a backup in the place of an empty state, step by step.
     Restore(RestoreStep),
+    /// Raise the feature level: from here on entries mean what the level says.
+    /// Only a leader makes it, after all replicas have said that they know it.
+    RaiseLevel {
+        /// The new level.
+        level: u32,
+    },
 }
 
 impl Batch {
+    /// The feature level that this entry raises the state to; 0 when it raises none.
+    pub fn raises_level_to(&self) -> u32 {
+        let levels = self.operations.iter().map(|operation| match operation.action {
+            Action::RaiseLevel { level } => level,
+            _ => 0,
+        });
+        levels.max().unwrap_or(0)
+    }
+
     /// About how many steps applying it takes; see [`Action::steps`].
     pub fn steps(&self) -> usize {
         self.operations.iter().map(|operation| operation.action.steps()).sum()
@@ -126,6 +141,7 @@ impl Action {
             | Action::OpenSession { .. }
             | Action::CloseSession { .. }
             | Action::AllocateIncarnation { .. }
+            | Action::RaiseLevel { .. }
             | Action::Restore(_) => 8,
         }
     }
@@ -143,7 +159,7 @@ pub enum Outcome {
         /// Its account.
         account: Uuid,
     },
-    /// Of `CloseSession`, `DeleteAccount`, and `Restore` that abandons.
+    /// Of `CloseSession`, `DeleteAccount`, `RaiseLevel`, and `Restore` that abandons.
     Done,
     /// Of `Send`.
     Sent {

@@ -16,11 +16,12 @@ use super::items::{
     SentEntry, Session,
 };
 use super::lines::{
-    AccountLine, End, FORMAT, Header, InboxLine, LabelLine, Line, MessageLine, RememberedLine,
-    SentLine, SessionLine, StagedLine,
+    AccountLine, End, FORMAT_FIRST, Header, InboxLine, LabelLine, Line, MessageLine,
+    RememberedLine, SentLine, SessionLine, StagedLine,
 };
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
+use crate::limits::FEATURE_LEVEL_KNOWN;
 use crate::planted::{self, Bug};
 use crate::types::{ReplicaId, Uuid};
 
@@ -96,6 +97,11 @@ impl Restore {
         })
     }
 
+    /// The feature level at which the lines were written, once the first is in.
+    pub(super) fn level(&self) -> u32 {
+        self.state.data.level
+    }
+
     /// The state, once all lines are in.
     ///
     /// # Errors
@@ -116,7 +122,7 @@ impl Restore {
         self.state.data.messages.update_all(|message| {
             message.holders = counts.next().copied().unwrap_or_default();
         });
-        let hash = self.state.hash();
+        let hash = self.state.data.hash();
         if hash != end.hash {
             return corrupted(format!(
                 "the snapshot's state has the hash {hash}, and {} was written",
@@ -183,23 +189,25 @@ impl Restore {
     }
 
     fn header(&mut self, header: Header) -> Result<()> {
-        if header.format > FORMAT {
+        const FORMAT_KNOWN: u32 = FORMAT_FIRST + FEATURE_LEVEL_KNOWN;
+        if header.format > FORMAT_KNOWN {
             return Err(Error::new(
                 ErrorCode::NewerFormat,
                 format!(
-                    "a newer program wrote format {}, and this one knows {FORMAT}; update it",
+                    "a newer program wrote format {}, and this one knows {FORMAT_KNOWN}; update it",
                     header.format
                 ),
             ));
         }
         let Header { format, last_seq, last_session, last_account, restored } = header;
-        if format != FORMAT || self.header {
+        if format < FORMAT_FIRST || self.header {
             return corrupted("the header is wrong");
         }
         if last_seq.max(last_session).max(last_account) >= COUNTER_MAX {
             return corrupted("a counter is impossibly high");
         }
         self.header = true;
+        self.state.data.level = format - FORMAT_FIRST;
         let counters = &mut self.state.data.counters;
         counters.last_seq = last_seq;
         counters.last_session = last_session;

@@ -16,7 +16,8 @@
 //!
 //! What does not come back: sessions (people log in again; a backup that lies
 //! around opens nobody's account), what is remembered of logins, and the
-//! incarnations of replicas, which are those of the new cluster.
+//! incarnations of replicas and the feature level, which are those of the new
+//! cluster. A backup of a higher level than the cluster's is refused.
 //!
 //! Operation ids that the backup remembers count from the beginning of the new
 //! cluster's log, so they are remembered for nearly a window more.
@@ -258,6 +259,16 @@ impl State {
             return Err(Error::new(ErrorCode::Corrupted, "a line of a backup that never began"));
         };
         restore.line(line.as_bytes())?;
+        let (theirs, own) = (restore.level(), self.data.level);
+        if theirs > own {
+            return Err(Error::new(
+                ErrorCode::NewerFormat,
+                format!(
+                    "the backup was taken at feature level {theirs}, and this cluster is at level \
+                     {own}"
+                ),
+            ));
+        }
         let staged = Staged { number: self.data.staged.len() as u64 + 1, line };
         self.data.staged_sum.add(staged.digest());
         self.data.staged.push(Arc::new(staged));
@@ -299,8 +310,12 @@ impl State {
     }
 
     fn become_restored(&mut self, backup: Uuid, mut restored: State) {
-        let Data { window, counters, .. } = std::mem::take(&mut self.data);
+        let Data { window, counters, level, .. } = std::mem::take(&mut self.data);
         restored.data.counters.incarnations = counters.incarnations;
+        // At least that of the backup: what it brings is known here.
+        restored.data.level = level;
+        #[cfg(feature = "planted-bugs")]
+        restored.is_applied_by(self.level_known);
         restored.data.restored = Some(backup);
         // The window is in the order of the log: theirs stands at its beginning.
         for remembered in window.iter() {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::hash::StateHash;
 use super::items::{Account, Data, InboxEntry, Label, Message, Remembered, SentEntry, Session};
 use super::lines::{
-    AccountLine, ENTRIES_PER_ITEM, End, FORMAT, Header, InboxLine, LabelLine, MessageLine,
+    AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, Header, InboxLine, LabelLine, MessageLine,
     RememberedLine, SentLine, SessionLine, StagedLine,
 };
 use super::restoring::Staged;
@@ -53,7 +53,7 @@ impl View {
         let data = &self.data;
         let counters = &data.counters;
         let header = Header {
-            format: FORMAT,
+            format: FORMAT_FIRST + data.level,
             last_seq: counters.last_seq,
             last_session: counters.last_session,
             last_account: counters.last_account,

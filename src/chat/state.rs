@@ -42,6 +42,9 @@ pub struct State {
     pub(super) restore: Option<Box<Restore>>,
     /// See [`State::names_of`].
     pub(super) listed: Mutex<Option<(u64, Names)>>,
+    /// See [`State::is_applied_by`].
+    #[cfg(feature = "planted-bugs")]
+    pub(super) level_known: u32,
 }
 
 /// On whose authority an operation is applied.
@@ -92,7 +95,26 @@ impl State {
             last_serial: 0,
             restore: None,
             listed: Mutex::new(None),
+            #[cfg(feature = "planted-bugs")]
+            level_known: crate::limits::FEATURE_LEVEL_KNOWN,
         }
+    }
+
+    /// The feature level: what entries mean from here on. Everything in this room
+    /// that has not always been so asks for it, and nothing here asks what this
+    /// program knows.
+    pub fn level(&self) -> u32 {
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Bug::FollowsProgramVersion) {
+            return self.level_known;
+        }
+        self.data.level
+    }
+
+    /// Which level the program knows that applies, for a planted bug.
+    #[cfg(feature = "planted-bugs")]
+    pub fn is_applied_by(&mut self, level_known: u32) {
+        self.level_known = level_known;
     }
 
     /// Applies one log entry. Returns one outcome for each operation, in order;
@@ -113,7 +135,7 @@ impl State {
 
     /// Fingerprint of the state. Costs one short SHA-256, whatever the size.
     pub fn hash(&self) -> StateHash {
-        self.data.hash()
+        self.data.hash_at(self.level())
     }
 
     /// The state as it is now, unmoved by later changes. Costs a pointer for
@@ -160,9 +182,15 @@ impl State {
             }
             Action::AllocateIncarnation { replica } => self.allocate_incarnation(*replica),
             Action::Restore(step) => self.restore_step(step),
+            Action::RaiseLevel { level } => {
+                self.data.level = self.data.level.max(*level);
+                Ok(Outcome::Done)
+            }
         };
         let outcome = result.unwrap_or_else(Outcome::refused);
-        if remembered_in_window(&outcome) {
+        // Raising a level twice is raising it once, and says nothing of anybody.
+        let raises = matches!(operation.action, Action::RaiseLevel { .. });
+        if remembered_in_window(&outcome) && !raises {
             let by = match actor {
                 Actor::Account(caller) => Some(caller.uuid),
                 Actor::NotNeeded | Actor::Gone => None,
@@ -192,7 +220,8 @@ impl State {
             Action::Register { .. }
             | Action::OpenSession { .. }
             | Action::AllocateIncarnation { .. }
-            | Action::Restore(_) => return Actor::NotNeeded,
+            | Action::Restore(_)
+            | Action::RaiseLevel { .. } => return Actor::NotNeeded,
         };
         if self.data.sessions.get(number).is_some_and(|session| session.expires <= at) {
             self.end_session(number, effects);

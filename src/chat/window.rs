@@ -68,6 +68,7 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         Action::DeleteAccount { session: _ } => encoder.number(7),
         Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),
         Action::Restore(step) => restoring::encode(encoder.number(9), step),
+        Action::RaiseLevel { level } => encoder.number(10).number(u64::from(*level)),
     }
     .finish()
 }

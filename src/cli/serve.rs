@@ -17,7 +17,7 @@ use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
 use crate::consensus;
 use crate::error::{Error, ErrorCode};
 use crate::host::{Host, allow_descriptors};
-use crate::limits::Limits;
+use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
 use crate::output::log::{LogForm, LogWriter};
 use crate::protocol::client::Member;
 use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
@@ -128,6 +128,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         limits: limits.clone(),
         survivor: settings.survivor,
         process: ProcessInfo { pid: std::process::id(), started_at: host.clock.now() },
+        feature_level_known: FEATURE_LEVEL_KNOWN,
     };
     let started = tokio::select! {
         biased;

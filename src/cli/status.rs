@@ -103,6 +103,7 @@ mod tests {
             term: 0,
             commit: 0,
             tolerates: 0,
+            feature_level: Some(1),
             replicas: vec![ReplicaStatus {
                 id: ReplicaId(1),
                 address: "h:1".parse().expect("valid"),

@@ -147,6 +147,8 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
             replica.id, replica.lag
         ));
     }
+    let levels = statuses.iter().map(|status| status.feature_level.unwrap_or(0));
+    let feature_level = levels.max();
     let survivor = statuses.iter().map(|status| status.survivor).reduce(|a, b| {
         // One that does not adopt is enough to make adoption no promise.
         if a == b { a } else { Survivor::Never }
@@ -162,6 +164,7 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
         term,
         commit,
         tolerates,
+        feature_level,
         replicas,
         survivor,
         notices,

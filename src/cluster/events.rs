@@ -122,6 +122,7 @@ mod tests {
             term: 7,
             commit: 1,
             tolerates: 0,
+            feature_level: Some(1),
             replicas,
             survivor: None,
             notices: Vec::new(),

@@ -23,6 +23,16 @@ pub fn log_id(term: u64, node: NodeId, index: u64) -> LogId {
     LogId::new(CommittedLeaderId::new(term, node), index)
 }
 
+/// The highest feature level that some entries raise the state to; 0 when none does.
+/// Entries whose operations nobody has read yet are in the log already.
+pub fn level_of(entries: &[Entry]) -> u32 {
+    let levels = entries.iter().map(|entry| match &entry.payload {
+        EntryPayload::Normal(proposal) => proposal.raises_level_to(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    });
+    levels.max().unwrap_or(0)
+}
+
 /// The record line of an entry, newline included. Made once for an entry with
 /// operations.
 pub fn encode(entry: &Entry) -> Bytes {

@@ -26,6 +26,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use super::entry;
 use super::faults::Faults;
 use super::leaders;
+use super::level::LevelGuard;
 use super::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
 use crate::error::{Error, ErrorCode};
 use crate::planted::{self, Bug};
@@ -55,6 +56,7 @@ pub struct LogStore {
     memory: Arc<Mutex<Memory>>,
     appended_bytes: Arc<AtomicU64>,
     faults: Faults,
+    level: LevelGuard,
 }
 
 #[derive(Default)]
@@ -149,6 +151,7 @@ impl LogStore {
             memory: Arc::default(),
             appended_bytes: Arc::default(),
             faults,
+            level: LevelGuard::default(),
         };
         let (first, next) = (store.log.first(), store.log.next());
         let covered = snapshot.map_or(0, |log_id| log_id.index() + 1);
@@ -191,6 +194,19 @@ impl LogStore {
         *store.memory.lock().expect("no panic while held") =
             Memory { vote, committed, purged, last, ends_below_commit };
         Ok(store)
+    }
+
+    /// The same with another guard of its feature level.
+    pub fn guarded_by(self, level: LevelGuard) -> LogStore {
+        LogStore { level, ..self }
+    }
+
+    /// Makes the directory ready for a feature level; see [`LevelGuard::make_ready`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn make_ready_for_level(&self, level: u32) -> Result<(), Error> {
+        self.level.make_ready(&self.log, level).await
     }
 
     /// The log below.
@@ -390,6 +406,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        // Done before by whoever took them, where a disk that is full or broken
+        // does not hold up everything else. Nothing gets around this one.
+        let ready = self.make_ready_for_level(entry::level_of(&entries)).await;
+        ready.map_err(|error| self.faults.note(error))?;
         let (mut lines, mut first, mut bytes) = (Vec::new(), None, 0);
         {
             let mut recent = self.recent.lock().expect("no panic while held");

@@ -25,7 +25,7 @@ use super::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
 };
 use crate::chat::{Effects, Look, State, View};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::limits::QUERY_STEPS_MAX;
 use crate::storage::{SnapshotReader, SnapshotWriter, Snapshots};
@@ -64,6 +64,9 @@ struct Inner {
     applied: watch::Sender<u64>,
     watchers: Mutex<BTreeMap<Uuid, watch::Sender<u64>>>,
     snapshot_bytes: Mutex<u64>,
+    /// See [`Machine::is_of_program`].
+    #[cfg(feature = "planted-bugs")]
+    level_known: std::sync::atomic::AtomicU32,
 }
 
 #[derive(Clone, Default)]
@@ -98,6 +101,8 @@ impl Machine {
             applied: watch::Sender::new(0),
             watchers: Mutex::default(),
             snapshot_bytes: Mutex::default(),
+            #[cfg(feature = "planted-bugs")]
+            level_known: crate::limits::FEATURE_LEVEL_KNOWN.into(),
         }))
     }
 
@@ -138,6 +143,8 @@ impl Machine {
             self.0.applied.send_replace(0);
             std::mem::replace(&mut *state, State::new(self.0.window))
         };
+        #[cfg(feature = "planted-bugs")]
+        self.tell_state();
         self.free(replaced);
     }
 
@@ -174,6 +181,11 @@ impl Machine {
     /// read it. `applied` and the position change only under the same lock.
     pub fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
         self.0.state.read().expect("the state machine does not panic").look(question)
+    }
+
+    /// The feature level of the state.
+    pub fn level(&self) -> u32 {
+        self.0.state.read().expect("the state machine does not panic").level()
     }
 
     /// The index of the last entry that the state contains.
@@ -217,7 +229,7 @@ impl Machine {
         if watchers.is_empty() {
             return;
         }
-        for account in accounts(effects) {
+        for account in effects.accounts() {
             if let Some(watcher) = watchers.get(&account) {
                 if watcher.receiver_count() == 0 {
                     watchers.remove(&account);
@@ -267,19 +279,6 @@ impl Machine {
         Ok(Outcomes(outcomes))
     }
 
-    /// Reads the meta record of a snapshot.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Corrupted`].
-    pub fn parse_meta(payload: &[u8]) -> Result<SnapshotMeta> {
-        serde_json::from_slice(payload).map_err(|error| {
-            Error::new(
-                ErrorCode::Corrupted,
-                format!("a snapshot's first line is not readable: {error}"),
-            )
-        })
-    }
-
     /// Replaces the state by that of a snapshot. `patient`: others work meanwhile,
     /// who are not to be held up.
     ///
@@ -308,6 +307,8 @@ impl Machine {
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
             replaced
         };
+        #[cfg(feature = "planted-bugs")]
+        self.tell_state();
         self.free(replaced);
         // Everybody may have got something.
         for watcher in self.0.watchers.lock().expect("no panic while held").values() {
@@ -315,13 +316,6 @@ impl Machine {
         }
         Ok(())
     }
-}
-
-/// Accounts that something happened to which their watchers must see.
-fn accounts(effects: &Effects) -> impl Iterator<Item = Uuid> {
-    let mail = effects.delivered.iter().chain(&effects.sent).map(|(account, _)| *account);
-    let sessions = effects.ended_sessions.iter().map(|(account, _)| *account);
-    mail.chain(sessions).chain(effects.ended_accounts.iter().copied())
 }
 
 impl RaftStateMachine<TypeConfig> for Machine {

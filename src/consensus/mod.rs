@@ -39,6 +39,7 @@ mod faults;
 #[cfg(test)]
 mod fuzz;
 mod leaders;
+mod level;
 mod log_store;
 mod machine;
 mod network;
@@ -66,6 +67,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use ahead::{ReadAhead, VerifiedLog};
+pub use level::LevelGuard;
 pub use machine::Machine;
 pub use network::{Links, Pair};
 pub use proposer::{ForwardBody, ForwardReply, Sequence};
@@ -121,6 +123,8 @@ pub struct Stored {
     pub snapshots: Snapshots,
     /// Whether the end of the log is lost, as a trace in the directory says.
     pub lost_end: bool,
+    /// What stands before entries of a new feature level.
+    pub level: LevelGuard,
 }
 
 /// One running node of the cluster. Clones share it.
@@ -170,12 +174,13 @@ impl Consensus {
         links: Links,
         host_node: Option<&Consensus>,
     ) -> Result<Consensus> {
-        let Stored { log, snapshots, lost_end } = stored;
+        let Stored { log, snapshots, level, lost_end } = stored;
         let covered = match snapshots.latest().await? {
             Some(reader) => Machine::parse_meta(reader.meta())?.last_log_id,
             None => None,
         };
         let store = LogStore::open(log, covered, machine.faults().clone()).await?;
+        let store = store.guarded_by(level.clone());
         rejoin::check_vote_is_there(&store, covered.is_some())?;
         let found_vote = store.vote();
         machine.attach(snapshots);
@@ -208,7 +213,8 @@ impl Consensus {
         let patience =
             Duration::from_millis(2 * timing.election_timeout_max_ms).max(Duration::from_secs(2));
         let runs = Runs::default();
-        let factory = network::Factory { links: links.clone(), patience, runs: runs.clone() };
+        let factory =
+            network::Factory { links: links.clone(), patience, runs: runs.clone(), level };
         let (open_store, open_machine) = (store.clone(), machine.clone());
         let raft = Raft::new(node, Arc::new(config), factory, open_store, open_machine);
         let last = store.last_log_id().map(|log_id| log_id.index());
@@ -423,30 +429,6 @@ impl Consensus {
             Some(Route::There(node, _)) => Some(node.replica()),
             None => None,
         }
-    }
-
-    /// Whether this node has a vote.
-    pub fn is_voter(&self) -> bool {
-        self.metrics().membership_config.membership().voter_ids().any(|id| id == self.0.node)
-    }
-
-    /// Whether this node has a vote and the change of membership that gave it
-    /// has come to its end. In between its former self votes as well, and a
-    /// leader that dies there leaves the change to whoever asks for it again.
-    pub fn is_settled(&self) -> bool {
-        let metrics = self.metrics();
-        let membership = metrics.membership_config.membership();
-        let mut replicas: BTreeSet<ReplicaId> = BTreeSet::new();
-        membership.get_joint_config().len() == 1
-            && membership.voter_ids().all(|id| replicas.insert(id.replica()))
-            && self.is_voter()
-    }
-
-    /// Whether an earlier incarnation of this replica still has a vote.
-    pub fn replaces_another(&self) -> bool {
-        let metrics = self.metrics();
-        let mut voters = metrics.membership_config.membership().voter_ids();
-        voters.any(|id| id.replica() == self.0.node.replica() && id != self.0.node)
     }
 
     /// Why writes cannot be taken, as the end of a sentence.

@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::level::LevelGuard;
 use super::machine::SnapshotData;
 use super::rejoin::Runs;
 use super::types::{SnapshotMeta, TypeConfig, Vote};
@@ -112,14 +113,16 @@ pub struct Factory {
     pub patience: Duration,
     /// Which processes run the targets.
     pub runs: Runs,
+    /// What stands before snapshots of a new feature level.
+    pub level: LevelGuard,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Factory {
     type Network = Network;
 
     async fn new_client(&mut self, target: NodeId, _node: &openraft::BasicNode) -> Network {
-        let (links, runs) = (self.links.clone(), self.runs.clone());
-        Network { links, target, patience: self.patience, runs }
+        let (links, runs, level) = (self.links.clone(), self.runs.clone(), self.level.clone());
+        Network { links, target, patience: self.patience, runs, level }
     }
 }
 
@@ -129,6 +132,7 @@ pub struct Network {
     target: NodeId,
     patience: Duration,
     runs: Runs,
+    level: LevelGuard,
 }
 
 /// A call's body: which incarnation it is for, and what it says. The receiver
@@ -148,6 +152,14 @@ pub struct SnapshotBegin {
     pub vote: Vote,
     /// What the snapshot contains.
     pub meta: SnapshotMeta,
+    /// The feature level that the leader's directory is ready for: at least that of
+    /// the snapshot.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub level: u32,
+}
+
+fn is_zero(level: &u32) -> bool {
+    *level == 0
 }
 
 /// The head of a part of a snapshot; its lines follow as [`records`].
@@ -315,7 +327,8 @@ impl Network {
         let SnapshotData::Stored(mut reader) = snapshot.snapshot else {
             return Err(unreachable("a snapshot that is not yet in place cannot be sent"));
         };
-        let begin = SnapshotBegin { vote, meta: snapshot.meta };
+        let level = self.level.ready();
+        let begin = SnapshotBegin { vote, meta: snapshot.meta, level };
         let () = self.ask(Call::SnapshotBegin, &begin).await?;
         while let Some(lines) = reader.next_raw(SNAPSHOT_PART_BYTES).await.map_err(unreachable)? {
             let body = records::encode(&SnapshotPart { to: self.target }, &lines);

@@ -20,7 +20,7 @@ use super::contest::Campaign;
 use super::network::{Addressed, SnapshotBegin, SnapshotPart};
 use super::proposer::{ForwardBody, Gate};
 use super::types::TypeConfig;
-use super::{Consensus, machine::SnapshotData, records};
+use super::{Consensus, entry, machine::SnapshotData, records};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::BoxFuture;
 use crate::peer::Reply;
@@ -224,6 +224,11 @@ async fn append_in_order(
             Some(()) = begun.next() => {}
             request = requests.recv() => {
                 let Some((request, reply)) = request else { return };
+                let level = entry::level_of(&request.entries);
+                if let Err(error) = consensus.0.store.make_ready_for_level(level).await {
+                    reply.error(error);
+                    continue;
+                }
                 let (raft, obeying) = (consensus.0.raft.clone(), consensus.clone());
                 let mut append: BoxFuture<'static, ()> = Box::pin(async move {
                     let response: Result<AppendEntriesResponse<TypeConfig>> =
@@ -298,6 +303,8 @@ async fn receive_snapshots(
 }
 
 async fn begin_snapshot(consensus: &Consensus, begin: &SnapshotBegin) -> Result<SnapshotWriter> {
+    // It may hold what that level brought.
+    consensus.0.store.make_ready_for_level(begin.level).await?;
     let index = begin.meta.last_log_id.map_or(0, |log_id| log_id.index());
     let meta = serde_json::to_vec(&begin.meta).expect("plain data serializes");
     consensus.0.machine.snapshots()?.begin(meta.into(), index).await

@@ -114,6 +114,12 @@ impl Proposal {
         Ok(self.0.batch.get_or_init(|| batch))
     }
 
+    /// The feature level that the operations raise the state to; 0 when they raise
+    /// none, or were not parsed so far.
+    pub fn raises_level_to(&self) -> u32 {
+        self.0.batch.get().map_or(0, Batch::raises_level_to)
+    }
+
     /// The batch as JSON.
     pub fn json(&self) -> &Bytes {
         &self.0.json

@@ -309,6 +309,7 @@ mod tests {
             term: 3,
             commit: 9,
             tolerates: 0,
+            feature_level: Some(1),
             replicas: vec![
                 replica(1, ReplicaState::Leader, Some(1)),
                 dead,

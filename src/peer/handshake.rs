@@ -16,11 +16,11 @@ use super::key::ClusterKey;
 use super::openings::Openings;
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::Host;
-use crate::limits::PROTOCOL_VERSION;
+use crate::limits::{FEATURE_LEVEL_KNOWN, PROTOCOL_VERSION};
 use crate::protocol::client::Role;
 use crate::protocol::codec::{check_depth, push_line, read_line};
 use crate::protocol::peer::{
-    Introduction, Location, PeerChallenge, PeerHello, PeerProof, PeerWelcome,
+    ADMINISTRATOR, Introduction, Location, PeerChallenge, PeerHello, PeerProof, PeerWelcome,
 };
 use crate::types::{Digest, ReplicaId};
 
@@ -40,14 +40,69 @@ pub struct Credentials {
     location: Arc<Mutex<Option<Location>>>,
     window: Option<u64>,
     openings: Openings,
+    /// The highest feature level that this replica knows.
+    level: u32,
+    /// The one that its peers must know.
+    required: Arc<watch::Sender<u32>>,
+}
+
+/// A peer, as it has introduced itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Met {
+    /// Who it is.
+    pub who: Introduction,
+    /// Where its data is.
+    pub location: Option<Location>,
+    /// The highest feature level that it knows.
+    pub level: u32,
 }
 
 impl Credentials {
     /// Credentials of a replica with the given key.
     pub fn new(key: ClusterKey, own: Introduction) -> Self {
         let own = Arc::new(watch::Sender::new(own));
+        let required = Arc::new(watch::Sender::new(0));
         let (location, window, openings) = (Arc::default(), None, Openings::default());
-        Credentials { key, own, location, window, openings }
+        let level = FEATURE_LEVEL_KNOWN;
+        Credentials { key, own, location, window, openings, level, required }
+    }
+
+    /// The same of a replica that knows another feature level than this program.
+    pub fn with_level(self, level: u32) -> Self {
+        Credentials { level, ..self }
+    }
+
+    /// Speaks from now on only with replicas that know this feature level;
+    /// connections to others end.
+    pub fn require_level(&self, level: u32) {
+        self.required.send_if_modified(|required| {
+            let higher = level > *required;
+            *required = level.max(*required);
+            higher
+        });
+    }
+
+    /// Whether a peer knows the feature level that is required.
+    fn check_level(&self, replica: ReplicaId, level: u32) -> Result<()> {
+        let required = *self.required.borrow();
+        if level >= required || replica == ADMINISTRATOR {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::NewerFormat,
+            format!(
+                "this cluster is at feature level {required}, and the program of server {replica} \
+                 knows levels up to {level}: update server {replica}"
+            ),
+        ))
+    }
+
+    /// Resolves when a feature level is required that a peer does not know.
+    pub(super) async fn outgrown(&self, met: &Met) {
+        let mut required = self.required.subscribe();
+        let known = |required: &u32| *required <= met.level || met.who.replica == ADMINISTRATOR;
+        // The sender is part of `self`, so this cannot fail.
+        let _ = required.wait_for(|required| !known(required)).await;
     }
 
     /// The same of a replica that remembers operation ids for so many log
@@ -71,8 +126,11 @@ impl Credentials {
         self.own.borrow().clone()
     }
 
-    fn location(&self) -> Option<Location> {
-        self.location.lock().expect("no panic while held").clone()
+    /// What a peer is told once both sides have proved themselves: where the data
+    /// is, for how long operation ids are remembered, which level is known.
+    fn told(&self) -> (Option<Location>, Option<u64>, u32) {
+        let location = self.location.lock().expect("no panic while held").clone();
+        (location, self.window, self.level)
     }
 
     /// Replaces who this replica is, as when an empty one joins a cluster.
@@ -109,21 +167,22 @@ fn canonical(introduction: &Introduction) -> Vec<u8> {
     serde_json::to_vec(introduction).expect("plain data serializes")
 }
 
-/// The caller's side. Returns who answered, and where its data is.
+/// The caller's side. Returns who answered.
 ///
 /// # Errors
 /// [`ErrorCode::PermissionDenied`] when the other side cannot prove that it
 /// holds the key, or says that we cannot; [`ErrorCode::WrongCluster`] when it
 /// is another replica than expected, or of another cluster or lineage;
 /// [`ErrorCode::Corrupted`] when the other side remembers a later state of this
-/// replica's directory.
+/// replica's directory;
+/// [`ErrorCode::NewerFormat`] when one side does not know the other's feature level.
 pub(super) async fn call<R, W>(
     host: &Host,
     credentials: &Credentials,
     expected: ReplicaId,
     reader: &mut R,
     writer: &mut W,
-) -> Result<(Introduction, Option<Location>)>
+) -> Result<Met>
 where
     R: AsyncBufRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -170,20 +229,20 @@ where
     credentials.openings.check(challenge.remembers, expected)?;
     let proof = credentials.key.prove("caller", &parts);
     let remembers = credentials.openings.of(expected);
-    let (location, window) = (credentials.location(), credentials.window);
-    send(writer, &PeerProof { proof, remembers, location, window }).await?;
+    let (location, window, level) = credentials.told();
+    send(writer, &PeerProof { proof, remembers, location, window, level }).await?;
     match receive(reader).await? {
-        Answered::With(PeerWelcome { location, window, .. }) => {
+        Answered::With(PeerWelcome { location, window, level, .. }) => {
             same_window((own.replica, credentials.window), (challenge.from.replica, window))?;
-            Ok((challenge.from, location))
+            credentials.check_level(challenge.from.replica, level)?;
+            Ok(Met { who: challenge.from, location, level })
         }
         // It has proved itself, so this is to be believed.
         Answered::Refused(refusal) => Err(refusal),
     }
 }
 
-/// The callee's side, after the first line was read. Returns who called, and
-/// where its data is.
+/// The callee's side, after the first line was read. Returns who called.
 ///
 /// # Errors
 /// As [`call`]. The caller has been told.
@@ -193,7 +252,7 @@ pub(super) async fn answer<R, W>(
     first_line: &[u8],
     reader: &mut R,
     writer: &mut W,
-) -> Result<(Introduction, Option<Location>)>
+) -> Result<Met>
 where
     R: AsyncBufRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -214,7 +273,7 @@ async fn answer_inner<R, W>(
     first_line: &[u8],
     reader: &mut R,
     writer: &mut W,
-) -> Result<(Introduction, Option<Location>)>
+) -> Result<Met>
 where
     R: AsyncBufRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -246,9 +305,10 @@ where
     same_history(&own, &hello.from)?;
     credentials.openings.check(answer.remembers, hello.from.replica)?;
     same_window((hello.from.replica, answer.window), (own.replica, credentials.window))?;
-    let (location, window) = (credentials.location(), credentials.window);
-    send(writer, &PeerWelcome { welcome: true, location, window }).await?;
-    Ok((hello.from, answer.location))
+    credentials.check_level(hello.from.replica, answer.level)?;
+    let (location, window, level) = credentials.told();
+    send(writer, &PeerWelcome { welcome: true, location, window, level }).await?;
+    Ok(Met { who: hello.from, location: answer.location, level: answer.level })
 }
 
 /// Two histories that both committed must never meet inside consensus: joined

@@ -12,14 +12,14 @@ use tokio::io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::handshake::{self, Credentials};
+use super::handshake::{self, Credentials, Met};
 use super::switchboard::Switchboard;
 use crate::error::{Error, ErrorCode};
 use crate::host::{Host, Stream};
 use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
-use crate::protocol::peer::{Call, CallLine, Introduction, Location, ReplyLine};
+use crate::protocol::peer::{Call, CallLine, Introduction, ReplyLine};
 use crate::types::ReplicaId;
 
 /// Why a call has no result.
@@ -69,8 +69,8 @@ pub struct Link {
 /// What a link knows about its peer.
 #[derive(Clone, Debug)]
 pub(super) enum Reached {
-    /// Connected; who answered, and where its data is.
-    Yes(Introduction, Option<Location>),
+    /// Connected; who answered.
+    Yes(Met),
     /// Not connected; why, as the end of a sentence.
     No(String),
     /// Nobody listens at its address: its process is gone. Why, likewise.
@@ -91,9 +91,6 @@ enum Failed {
     Refused(String),
     Other(Error),
 }
-
-/// Who answered, and where its data is.
-type Answerer = (Introduction, Option<Location>);
 
 type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>>;
 
@@ -148,7 +145,7 @@ impl Link {
     /// Who answers at the moment, `Err` with the reason when nobody does.
     pub fn peer(&self) -> Result<Introduction, String> {
         match &*self.reached.borrow() {
-            Reached::Yes(introduction, _) => Ok(introduction.clone()),
+            Reached::Yes(met) => Ok(met.who.clone()),
             Reached::No(why) | Reached::Gone(why) | Reached::Stranger(why) => Err(why.clone()),
         }
     }
@@ -158,7 +155,7 @@ impl Link {
     pub fn stranger(&self) -> Option<String> {
         match &*self.reached.borrow() {
             Reached::Stranger(why) => Some(why.clone()),
-            Reached::Yes(..) | Reached::No(_) | Reached::Gone(_) => None,
+            Reached::Yes(_) | Reached::No(_) | Reached::Gone(_) => None,
         }
     }
 
@@ -172,10 +169,10 @@ impl Link {
         self.switchboard.has(self.peer)
     }
 
-    /// Where the peer's data is, as it said when it was reached.
-    pub fn location(&self) -> Option<(Introduction, Location)> {
+    /// What the peer said of itself when it was reached.
+    pub fn met(&self) -> Option<Met> {
         match &*self.reached.borrow() {
-            Reached::Yes(introduction, location) => Some((introduction.clone(), location.clone()?)),
+            Reached::Yes(met) => Some(met.clone()),
             Reached::No(_) | Reached::Gone(_) | Reached::Stranger(_) => None,
         }
     }
@@ -232,11 +229,12 @@ impl Dialer {
                 () = self.refuse(&mut calls) => return,
             };
             let (why, kind): (String, fn(String) -> Reached) = match connected {
-                Ok(Ok(((introduction, location), reader, writer))) => {
+                Ok(Ok((met, reader, writer))) => {
                     pause = self.timing.redial.0;
                     tracing::debug!(peer = %self.peer.id, "connected");
-                    self.reach.send_replace(Reached::Yes(introduction, location));
-                    let Some(why) = self.converse(reader, writer, &told, &mut calls).await else {
+                    self.reach.send_replace(Reached::Yes(met.clone()));
+                    let conversing = self.converse(reader, writer, (&told, &met), &mut calls);
+                    let Some(why) = conversing.await else {
                         return;
                     };
                     tracing::debug!(peer = %self.peer.id, why, "connection lost");
@@ -270,7 +268,7 @@ impl Dialer {
 
     async fn connect(
         &self,
-    ) -> Result<(Answerer, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Failed> {
+    ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Failed> {
         let stream = match self.switchboard.connect(self.peer.id) {
             Some(stream) => stream,
             None => {
@@ -283,11 +281,11 @@ impl Dialer {
         };
         let (reader, mut writer) = split(stream);
         let mut reader = BufReader::with_capacity(16 * 1024, reader);
-        let answerer =
+        let met =
             handshake::call(&self.host, &self.credentials, self.peer.id, &mut reader, &mut writer)
                 .await
                 .map_err(Failed::Other)?;
-        Ok((answerer, reader, writer))
+        Ok((met, reader, writer))
     }
 
     /// Fails calls as not sent, until the link is dropped.
@@ -295,7 +293,7 @@ impl Dialer {
         while let Some(outgoing) = calls.recv().await {
             let why = match &*self.reach.borrow() {
                 Reached::No(why) | Reached::Gone(why) | Reached::Stranger(why) => why.clone(),
-                Reached::Yes(..) => "not connected".to_string(),
+                Reached::Yes(_) => "not connected".to_string(),
             };
             // Whoever no longer waits does not need the answer.
             let _ = outgoing.reply.send(Err(CallError::NotSent(why)));
@@ -307,7 +305,7 @@ impl Dialer {
         &self,
         mut reader: BufReader<ReadHalf<Stream>>,
         mut writer: WriteHalf<Stream>,
-        told: &Introduction,
+        (told, met): (&Introduction, &Met),
         calls: &mut mpsc::UnboundedReceiver<Outgoing>,
     ) -> Option<String> {
         let waiting: Waiting = Arc::default();
@@ -381,6 +379,9 @@ impl Dialer {
             why = write => why,
             why = silence => Some(why),
             () = self.credentials.changed_from(told) => Some("this replica has joined a cluster".into()),
+            () = self.credentials.outgrown(met) => Some(
+                "its program does not know the cluster's new feature level".into()
+            ),
         };
         let lost = std::mem::take(&mut *waiting.lock().expect("no panic while held"));
         for (_, reply) in lost {

@@ -29,7 +29,7 @@ mod service;
 mod switchboard;
 
 pub use ask::{Conversation, ask};
-pub use handshake::Credentials;
+pub use handshake::{Credentials, Met};
 pub use key::ClusterKey;
 pub use link::{CallError, Link, LinkTiming, LinkWatch};
 pub use openings::Openings;

@@ -4,12 +4,12 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 
-use super::handshake::{self, Credentials};
+use super::handshake::{self, Credentials, Met};
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::Host;
 use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::codec::read_line;
-use crate::protocol::peer::{Call, CallLine, Introduction, Location, ReplyLine};
+use crate::protocol::peer::{Call, CallLine, ReplyLine};
 
 /// Takes the calls of one connection.
 pub trait Service: Send {
@@ -83,7 +83,7 @@ pub async fn accept<R, W, S>(
     first_line: &[u8],
     mut reader: BufReader<R>,
     mut writer: W,
-    service: impl FnOnce(Introduction, Option<Location>) -> S,
+    service: impl FnOnce(Met) -> S,
 ) -> Result<()>
 where
     R: AsyncRead + Unpin,
@@ -91,9 +91,8 @@ where
     S: Service,
 {
     let told = credentials.introduction();
-    let (caller, location) =
-        handshake::answer(host, credentials, first_line, &mut reader, &mut writer).await?;
-    let mut service = service(caller, location);
+    let met = handshake::answer(host, credentials, first_line, &mut reader, &mut writer).await?;
+    let mut service = service(met.clone());
     let (lines, mut replies) = mpsc::unbounded_channel::<Vec<u8>>();
     let read = async move {
         let mut line = Vec::new();
@@ -126,6 +125,7 @@ where
         result = read => result,
         result = write => result,
         () = credentials.changed_from(&told) => Ok(()),
+        () = credentials.outgrown(&met) => Ok(()),
     }
 }
 
@@ -142,6 +142,7 @@ mod tests {
     use super::*;
     use crate::host::Listener;
     use crate::protocol::client::Member;
+    use crate::protocol::peer::Introduction;
     use crate::types::ReplicaId;
 
     fn credentials(replica: u32) -> Credentials {
@@ -181,7 +182,7 @@ mod tests {
         let mut reader = BufReader::new(reader);
         let mut first = Vec::new();
         read_line(&mut reader, &mut first, 4096).await?;
-        accept(&Host::real(), &credentials(2), &first, reader, writer, |_, _| service).await
+        accept(&Host::real(), &credentials(2), &first, reader, writer, |_| service).await
     }
 
     type Held = Arc<Mutex<Vec<(Vec<u8>, Reply)>>>;

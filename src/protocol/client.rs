@@ -381,6 +381,9 @@ pub struct ServerStatus {
     /// `commit` as it was five seconds ago; `null` when the server runs for less.
     #[serde(default)]
     pub commit_before: Option<u64>,
+    /// The cluster's feature level; absent of a program that knows no levels: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level: Option<u32>,
     /// `auto` or `never`: whether survivors adopt dead neighbours.
     pub survivor: Survivor,
     /// Replicas that this server could adopt if their processes died: it knows
@@ -434,19 +437,6 @@ pub enum ReplicaState {
     Starting,
     /// Does not answer.
     Unreachable,
-}
-
-impl std::fmt::Display for ReplicaState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            ReplicaState::Leader => "leader",
-            ReplicaState::Follower => "follower",
-            ReplicaState::Candidate => "candidate",
-            ReplicaState::Learner => "learner",
-            ReplicaState::Starting => "starting",
-            ReplicaState::Unreachable => "unreachable",
-        })
-    }
 }
 
 /// Stands for the number of a replica that nobody has told.

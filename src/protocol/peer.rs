@@ -3,8 +3,8 @@
 //! ```text
 //! → {"ftchat":1,"role":"peer","replica":2,"nonce":"…","cluster":"…","lineage":"…","incarnation":1}
 //! ← {"ftchat":1,"replica":1,"nonce":"…","proof":"…","cluster":"…","lineage":"…","incarnation":1}
-//! → {"proof":"…","location":{…}}
-//! ← {"welcome":true,"location":{…}}
+//! → {"proof":"…","location":{…},"level":1}
+//! ← {"welcome":true,"location":{…},"level":1}
 //! → {"id":1,"call":"read_index","body":{}}
 //! ← {"id":1,"ok":17}
 //! ```
@@ -140,6 +140,14 @@ pub struct PeerProof {
     /// who keeps no state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
+    /// The highest feature level that the caller knows. Absent of a program that
+    /// knows no levels, which is level 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub level: u32,
+}
+
+fn is_zero(level: &u32) -> bool {
+    *level == 0
 }
 
 /// The callee's second line: frames may follow.
@@ -154,6 +162,9 @@ pub struct PeerWelcome {
     /// As [`PeerProof::window`], of the callee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
+    /// As [`PeerProof::level`], of the callee.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub level: u32,
 }
 
 /// What is asked of a peer.

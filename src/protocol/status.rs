@@ -25,6 +25,9 @@ pub struct ClusterStatus {
     /// How many more server processes may crash, in the worst order, with
     /// writes still taken.
     pub tolerates: u32,
+    /// The feature level: what belongs to a higher one waits until all servers are
+    /// updated. `None` when no server answered.
+    pub feature_level: Option<u32>,
     /// Every configured replica, sorted by number, also those that do not answer.
     /// Without a number where no server told it: then the order of the list.
     pub replicas: Vec<ReplicaStatus>,
@@ -32,6 +35,19 @@ pub struct ClusterStatus {
     pub survivor: Option<Survivor>,
     /// Sentences for people about what is wrong or waited for.
     pub notices: Vec<String>,
+}
+
+impl std::fmt::Display for ReplicaState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            ReplicaState::Leader => "leader",
+            ReplicaState::Follower => "follower",
+            ReplicaState::Candidate => "candidate",
+            ReplicaState::Learner => "learner",
+            ReplicaState::Starting => "starting",
+            ReplicaState::Unreachable => "unreachable",
+        })
+    }
 }
 
 /// A cluster's health in one word, and the exit code of `status --check`.

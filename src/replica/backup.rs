@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::Inner;
 use crate::chat::{Action, Operation, Outcome, RestoreStep};
 use crate::consensus::Sequence;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::peer::{Backup, BackupHead, RestoreProgress};
 
 /// Bytes of lines in one part, apart from one line that is longer alone.
@@ -90,7 +90,15 @@ impl Inner {
         match applied.outcome {
             Outcome::Restoring { lines, done } => Ok(RestoreProgress { lines, done }),
             Outcome::Done => Ok(RestoreProgress { lines: 0, done: false }),
-            Outcome::Refused(error) => Err(error.into()),
+            Outcome::Refused(error) => {
+                let error = Error::from(error);
+                let own = self.feature_level();
+                if error.code == ErrorCode::NewerFormat && own < self.config.feature_level_known {
+                    // This server could read it, so say who cannot.
+                    self.require_level(own + 1).await?;
+                }
+                Err(error)
+            }
             outcome => Err(Error::internal(format!("a restore got {outcome:?}"))),
         }
     }

@@ -32,6 +32,10 @@ pub struct ReplicaConfig {
     pub survivor: Survivor,
     /// The process that runs it.
     pub process: ProcessInfo,
+    /// The highest feature level that it knows:
+    /// [`crate::limits::FEATURE_LEVEL_KNOWN`], or less where a test plays an older
+    /// program.
+    pub feature_level_known: u32,
 }
 
 impl ReplicaConfig {

@@ -31,6 +31,7 @@
 mod adopted;
 mod backup;
 mod given;
+mod level;
 mod line;
 mod loading;
 mod neighbours;
@@ -42,7 +43,7 @@ mod status;
 mod tests;
 mod watchdog;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -64,8 +65,8 @@ use crate::chat::{Look, Operation};
 use crate::consensus::{self, Consensus, Links, Machine, Pair};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
-use crate::limits::FIRST_LINE_MAX_BYTES;
-use crate::peer::{self, Credentials, Link, LinkTiming};
+use crate::limits::{FIRST_LINE_MAX_BYTES, feature_level};
+use crate::peer::{self, Credentials, Link, LinkTiming, Met};
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::Introduction;
@@ -104,6 +105,8 @@ struct Inner {
     unlocked: Unlocked,
     /// Of the directory that it runs on.
     identity: watch::Sender<Option<Identity>>,
+    /// Replicas that do not know the next feature level, as a leader sees it.
+    older: watch::Sender<BTreeSet<ReplicaId>>,
 }
 
 /// See the head of the room.
@@ -157,18 +160,26 @@ impl Replica {
         // one made as "nobody yet" would carry another cluster's log into this
         // one, and a peer with an empty directory would take this replica for
         // empty as well and found a second cluster.
+        let mut level = config.feature_level_known;
+        let mut ready = 0;
         if let Ok(Some(identity)) = directory.identity() {
             directory.expect(None, config.id)?;
+            ready = feature_level(identity.format);
+            check_known(&config, ready)?;
             own.cluster = Some(identity.cluster);
             own.lineage = Some(identity.lineage);
             own.incarnation = Some(identity.incarnation);
             // An adopted one is counted when it has turned out to be whole.
             if host_replica.is_none() {
-                directory.count_open().await?;
+                directory.count_open(Some(level)).await?;
+            } else {
+                level = level::of_owner(identity, level, ready);
             }
         }
         let credentials = Credentials::new(config.cluster_key.clone(), own)
-            .with_window(config.limits.deduplication_window_entries);
+            .with_window(config.limits.deduplication_window_entries)
+            .with_level(level);
+        credentials.require_level(ready);
         credentials.locate_at(directory.location());
         if let Ok(Some(identity)) = directory.identity() {
             credentials.openings().run_on(identity.clone());
@@ -197,6 +208,8 @@ impl Replica {
             (None, None) => Machine::new(host.clone(), config.limits.deduplication_window_entries),
             (None, Some(_)) => Machine::adopted(host.clone()),
         };
+        #[cfg(feature = "planted-bugs")]
+        machine.is_of_program(config.feature_level_known);
         let (founded, found_requests) = mpsc::unbounded_channel();
         let replica = Replica(Arc::new(Inner {
             credentials,
@@ -216,6 +229,7 @@ impl Replica {
             disk_bytes: watch::Sender::new(0),
             unlocked: directory.unlocked(),
             identity: watch::Sender::new(None),
+            older: watch::Sender::default(),
             host: host.clone(),
             config,
         }));
@@ -227,8 +241,9 @@ impl Replica {
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
         consensus::spawn(&host, pace::watch(Arc::downgrade(&replica.0)));
         // An adopted one is watched by nobody: its neighbour's bad disk must not
-        // take this server down.
+        // take this server down. And it has no state that tells its level.
         if replica.0.host_replica.is_none() {
+            consensus::spawn(&host, level::watch(Arc::downgrade(&replica.0)));
             consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
         }
         Ok(replica)
@@ -335,14 +350,14 @@ impl Replica {
         let mut stopped = self.0.phase.subscribe();
         let (reader, writer) = tokio::io::split(stream);
         let reader = BufReader::with_capacity(32 * 1024, reader);
-        let service = |caller: Introduction, location| {
+        let service = |caller: Met| {
             // Whoever does not ask does not bound it.
             let _ = proved.map(|proved| proved.send(()));
-            if let Some(pair) = inner.links.get(caller.replica) {
+            if let Some(pair) = inner.links.get(caller.who.replica) {
                 pair.consensus.called_in();
                 pair.service.called_in();
             }
-            MemberService::new(inner, caller, location)
+            MemberService::new(inner, caller)
         };
         let serving =
             peer::accept(&self.0.host, &self.0.credentials, &first_line, reader, writer, service);
@@ -426,6 +441,22 @@ impl Inner {
             first
         });
     }
+}
+
+/// Whether this replica knows the feature level that its directory is ready for.
+fn check_known(config: &ReplicaConfig, ready: u32) -> Result<()> {
+    if ready <= config.feature_level_known {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::NewerFormat,
+        format!(
+            "{} is ready for feature level {ready}, and this program knows levels up to {}; run the \
+             newer program that wrote it",
+            config.data_dir.display(),
+            config.feature_level_known
+        ),
+    ))
 }
 
 /// Whether a directory belongs to the very same replica as before.

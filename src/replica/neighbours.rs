@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use super::{Inner, Phase, Replica};
 use crate::consensus::{self, Consensus};
-use crate::peer::{LinkWatch, Openings};
-use crate::protocol::peer::{Introduction, Location, Remembered};
+use crate::peer::{LinkWatch, Met, Openings};
+use crate::protocol::peer::Remembered;
 use crate::storage::{DataDirectory, Neighbour, Neighbours, is_adoptable};
 use crate::types::{NodeId, ReplicaId};
 
@@ -91,9 +91,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes down where a peer lives, as it said in a handshake, whichever
-    /// side began that.
-    pub(super) async fn remember_neighbour(&self, peer: Introduction, location: Location) {
+    /// Writes down where a peer lives and which feature level it knows, as it said
+    /// in a handshake, whichever side began that.
+    pub(super) async fn remember_neighbour(&self, met: Met) {
+        let Met { who: peer, location: Some(location), level: knows_level } = met else { return };
         let Some(incarnation) = peer.incarnation else { return };
         if peer.cluster != self.credentials.introduction().cluster {
             return;
@@ -102,7 +103,7 @@ impl Inner {
             let replica = peer.replica;
             let opening = location.opening();
             self.credentials.openings().remember(replica, Remembered { incarnation, opening });
-            let neighbour = Neighbour { replica, incarnation, location };
+            let neighbour = Neighbour { replica, incarnation, location, knows_level };
             if let Err(error) = neighbours.remember(neighbour).await {
                 tracing::warn!(%replica, %error, "where a neighbour lives was not written down");
             }
@@ -132,9 +133,9 @@ impl Inner {
     async fn follow_neighbour(self: Arc<Inner>, peer: ReplicaId, mut changes: LinkWatch) {
         let mut stopped = self.phase.subscribe();
         loop {
-            let located = self.links.get(peer).and_then(|pair| pair.consensus.location());
-            if let Some((introduction, location)) = located {
-                self.remember_neighbour(introduction, location).await;
+            let met = self.links.get(peer).and_then(|pair| pair.consensus.met());
+            if let Some(met) = met {
+                self.remember_neighbour(met).await;
             }
             tokio::select! {
                 biased;

@@ -14,10 +14,9 @@ use super::{Inner, Phase};
 use crate::chat::{Action, Operation, Outcome, RestoreStep};
 use crate::consensus::{self, PeerService, Sequence};
 use crate::error::{Error, ErrorCode, Result};
-use crate::peer::{Reply, Service};
+use crate::peer::{Met, Reply, Service};
 use crate::protocol::peer::{
-    ADMINISTRATOR, Admit, Backup, Call, Found, Introduction, Joined, Lead, Location, Release,
-    Standing,
+    ADMINISTRATOR, Admit, Backup, Call, Found, Introduction, Joined, Lead, Release, Standing,
 };
 
 /// How long a request for an incarnation may take.
@@ -35,17 +34,10 @@ pub struct MemberService {
 impl MemberService {
     /// A service for a new connection of `caller`, who has proved that it
     /// holds the cluster's key.
-    pub fn new(
-        inner: Arc<Inner>,
-        caller: Introduction,
-        location: Option<Location>,
-    ) -> MemberService {
-        if let Some(location) = location {
-            let (remembering, caller) = (inner.clone(), caller.clone());
-            consensus::spawn(&inner.host, async move {
-                remembering.remember_neighbour(caller, location).await;
-            });
-        }
+    pub fn new(inner: Arc<Inner>, met: Met) -> MemberService {
+        let caller = met.who.clone();
+        let remembering = inner.clone();
+        consensus::spawn(&inner.host, async move { remembering.remember_neighbour(met).await });
         MemberService { inner, caller, consensus: None, parts: Parts::default() }
     }
 }

@@ -66,6 +66,8 @@ impl Replica {
                         "a backup is being restored, {lines} lines so far; until its end nobody \
                          can register or log in"
                     ));
+                } else if leader == Some(own.id) {
+                    notice = inner.level_notice();
                 }
             }
             Phase::Starting(why) => notice = Some(why),
@@ -83,6 +85,7 @@ impl Replica {
             writable,
             commit,
             commit_before: before.map(|before| before.commit),
+            feature_level: Some(inner.feature_level()),
             survivor: inner.config.survivor,
             adoptable: self.adoptable(),
             hosted: vec![own],

@@ -1,6 +1,8 @@
 //! Replicas over the real host: founding, failover, a wiped disk.
 
 mod backup;
+mod hanging;
+mod level;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::*;
 use crate::chat::{Action, Outcome};
 use crate::host::Listener;
-use crate::limits::Limits;
+use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
 use crate::protocol::client::{ReplicaState, Survivor};
 use crate::protocol::codec::read_line;
 use crate::types::{AccountName, Address, Digest, Timestamp};
@@ -20,51 +22,10 @@ use crate::types::{AccountName, Address, Digest, Timestamp};
 /// Longer than anything here may take on a loaded machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Whether the disk hangs, and who waits for it.
-#[derive(Default)]
-struct Hanging(std::sync::Mutex<(bool, Option<std::task::Waker>)>);
-
-impl Hanging {
-    fn hang(&self) {
-        self.0.lock().expect("no panic while held").0 = true;
-    }
-
-    fn go_on(&self) {
-        let (_, waiting) = std::mem::take(&mut *self.0.lock().expect("no panic while held"));
-        waiting.inspect(std::task::Waker::wake_by_ref);
-    }
-
-    fn holds(&self, context: &std::task::Context<'_>) -> bool {
-        let (hangs, waiting) = &mut *self.0.lock().expect("no panic while held");
-        *waiting = hangs.then(|| context.waker().clone());
-        *hangs
-    }
-}
-
-/// The real host, whose log writers stand still while the disk hangs.
-fn host_with_a_disk_that_hangs(hanging: &Arc<Hanging>) -> Host {
-    struct Held(Arc<dyn crate::host::Workers>, Arc<Hanging>);
-    impl crate::host::Workers for Held {
-        fn spawn(&self, name: &str, mut job: crate::host::BoxFuture<'static, ()>) {
-            let hanging = (name == "log-writer").then(|| self.1.clone());
-            let job = std::future::poll_fn(move |context| {
-                match hanging.as_ref().is_some_and(|hanging| hanging.holds(context)) {
-                    true => std::task::Poll::Pending,
-                    false => job.as_mut().poll(context),
-                }
-            });
-            self.0.spawn(name, Box::pin(job));
-        }
-        fn compute(&self, computation: Box<dyn FnOnce() + Send>) {
-            self.0.compute(computation);
-        }
-    }
-    let host = Host::real();
-    Host { workers: Arc::new(Held(host.workers.clone(), hanging.clone())), ..host }
-}
-
 struct Cluster {
     limits: Limits,
+    /// The feature level that each replica's program knows.
+    known: [u32; 3],
     folder: TempDir,
     members: Vec<Member>,
     running: BTreeMap<u32, Running>,
@@ -106,6 +67,7 @@ impl Cluster {
         }
         Cluster {
             limits: Limits::default(),
+            known: [FEATURE_LEVEL_KNOWN; 3],
             folder: TempDir::new().expect("a folder"),
             members,
             running: BTreeMap::new(),
@@ -121,6 +83,14 @@ impl Cluster {
     }
 
     async fn start_on(&mut self, id: u32, host: Host) {
+        self.try_start_on(id, host).await.expect("starts");
+    }
+
+    async fn try_start(&mut self, id: u32) -> Result<()> {
+        self.try_start_on(id, Host::real()).await
+    }
+
+    async fn try_start_on(&mut self, id: u32, host: Host) -> Result<()> {
         let address = self.members[id as usize - 1].address.clone();
         let listener = listen(&address).await;
         let config = ReplicaConfig {
@@ -137,8 +107,9 @@ impl Cluster {
             limits: self.limits.clone(),
             survivor: Survivor::Never,
             process: ProcessInfo { pid: id, started_at: Timestamp(0) },
+            feature_level_known: self.known[id as usize - 1],
         };
-        let replica = Replica::start(host, config).await.expect("starts");
+        let replica = Replica::start(host, config).await?;
         let (serving, mut stopped) = oneshot::channel::<()>();
         let serve = replica.clone();
         tokio::spawn(async move {
@@ -160,6 +131,7 @@ impl Cluster {
             }
         });
         self.running.insert(id, Running { replica, _serving: serving });
+        Ok(())
     }
 
     async fn stop(&mut self, id: u32) {
@@ -471,30 +443,4 @@ async fn a_damaged_directory_never_founds_a_cluster_in_the_place_of_the_old_one(
         cluster.stop(1).await;
     }
     assert_eq!(entries(&cluster.directory(1)), ["LOCK", "damaged-1"]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_whose_consensus_is_stuck_says_so() {
-    let disk = Arc::<Hanging>::default();
-    let mut cluster = Cluster::new().await;
-    for id in 1..=2 {
-        cluster.start(id).await;
-    }
-    cluster.start_on(3, host_with_a_disk_that_hangs(&disk)).await;
-    cluster.leader().await;
-    cluster.until(3, |status| status.hosted[0].applied > 0).await;
-    disk.hang();
-    // Whoever is asked for a vote, or asks for one, must write it down first.
-    for id in [1, 2] {
-        cluster.stop(id).await;
-    }
-    for id in [1, 2] {
-        cluster.start(id).await;
-    }
-    let failure = timeout(LONG, cluster.replica(3).failed()).await.expect("it notices");
-    assert!(failure.message.contains("has not moved for 5 seconds"), "{failure}");
-    assert!(failure.message.contains("replica-3"), "{failure}");
-    for id in [1, 2] {
-        assert_eq!(cluster.replica(id).failure(), None);
-    }
 }

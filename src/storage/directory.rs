@@ -130,14 +130,16 @@ impl DataDirectory {
 
     /// Raises [`Identity::opens`] by one, durably, and returns the new identity.
     /// To be called once whenever a directory is opened to run its replica,
-    /// before the replica speaks to anyone.
+    /// before the replica speaks to anyone. Its owner notes which feature level it
+    /// knows; whoever adopts it leaves that as it is.
     ///
     /// # Errors
     /// As [`DataDirectory::write_identity`]; [`ErrorCode::Internal`] for an
     /// empty directory.
-    pub async fn count_open(&mut self) -> Result<Identity> {
+    pub async fn count_open(&mut self, owner_knows_level: Option<u32>) -> Result<Identity> {
         let mut identity = self.require_identity()?.clone();
         identity.count_opening(self.host.uuid());
+        identity.knows_level = owner_knows_level.unwrap_or(identity.knows_level);
         self.write_identity(identity.clone()).await?;
         Ok(identity)
     }
@@ -237,10 +239,10 @@ mod tests {
         let mut directory = open(&path).await.expect("opens");
         assert_eq!(directory.identity(), Ok(None));
         assert_eq!(directory.expect(None, ReplicaId(9)), Ok(()));
-        assert_eq!(directory.count_open().await.expect_err("empty").code, ErrorCode::Internal);
+        assert_eq!(directory.count_open(None).await.expect_err("empty").code, ErrorCode::Internal);
         directory.write_identity(identity()).await.expect("writes");
         for opens in 1..=2 {
-            assert_eq!(directory.count_open().await.map(|identity| identity.opens), Ok(opens));
+            assert_eq!(directory.count_open(None).await.map(|identity| identity.opens), Ok(opens));
         }
         let error = open(&path).await.err().expect("held");
         assert_eq!(error.code, ErrorCode::DirectoryInUse);

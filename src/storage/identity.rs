@@ -39,6 +39,15 @@ pub struct Identity {
     /// begins anew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub openings: Vec<Uuid>,
+    /// The feature level that the program knows whose replica this is, as it said
+    /// when it opened the directory last. A program that knows no levels leaves
+    /// it out, also where a newer one had written it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub knows_level: u32,
+}
+
+pub(super) fn is_zero(level: &u32) -> bool {
+    *level == 0
 }
 
 impl Identity {
@@ -139,6 +148,7 @@ mod tests {
             incarnation: 3,
             opens: 4,
             openings: Vec::new(),
+            knows_level: 0,
         }
     }
 

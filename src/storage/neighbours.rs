@@ -1,4 +1,5 @@
-//! What a replica remembers of the others: where their data directories are.
+//! What a replica remembers of the others: where their data directories are, and
+//! which feature level they know.
 //!
 //! A survivor can only take over a neighbour whose directory it can find and
 //! tell from a copy, also after all servers and the machine itself went down,
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::damage::corrupted;
 use super::files::{self, Durability};
+use super::identity::is_zero;
 use super::lock::LockShare;
 use super::{DataDirectory, Paths, on_worker, record};
 use crate::error::{Error, Result};
@@ -25,6 +27,10 @@ pub struct Neighbour {
     pub incarnation: u32,
     /// Where its data is.
     pub location: Location,
+    /// The feature level that it knew when it was met last. Programs that know no
+    /// levels neither say it nor keep it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub knows_level: u32,
 }
 
 impl Neighbour {
@@ -122,7 +128,7 @@ mod tests {
             opens,
             opening: None,
         };
-        Neighbour { replica: ReplicaId(2), incarnation: 1, location }
+        Neighbour { replica: ReplicaId(2), incarnation: 1, location, knows_level: 0 }
     }
 
     #[tokio::test]

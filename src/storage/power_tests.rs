@@ -289,7 +289,7 @@ async fn an_identity_that_was_written_is_there_in_folders_that_were_not() {
             let writing = async {
                 let mut directory = open_directory(&disk.host()).await?;
                 directory.write_identity(identity()).await?;
-                directory.count_open().await
+                directory.count_open(None).await
             };
             let counted = writing.await;
             let done = disk.is_on();

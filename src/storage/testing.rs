@@ -14,7 +14,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem, Host, NotOpened};
-use crate::limits::DATA_FORMAT_VERSION;
+use crate::limits::DATA_FORMAT_FIRST;
 use crate::types::{ReplicaId, Timestamp, Uuid};
 
 /// The real disk, with faults that a test switches on and off.
@@ -288,13 +288,14 @@ pub(super) fn holder() -> Holder {
 
 pub(super) fn identity() -> Identity {
     Identity {
-        format: DATA_FORMAT_VERSION,
+        format: DATA_FORMAT_FIRST,
         cluster: Uuid::from_u128(1),
         lineage: Uuid::from_u128(2),
         replica: ReplicaId(1),
         incarnation: 1,
         opens: 0,
         openings: Vec::new(),
+        knows_level: 0,
     }
 }
 

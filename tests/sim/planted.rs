@@ -31,6 +31,7 @@ const TABLE: &[(Bug, Recipe, bool)] = &[
     (Bug::ApplyTwiceAfterRestart, recipes::NETWORK, true),
     (Bug::RestoreLeaderInOldTerm, recipes::NETWORK, true),
     (Bug::VoteWithoutLogEnd, recipes::LOSSES, false),
+    (Bug::FollowsProgramVersion, recipes::UPDATES, true),
 ];
 
 /// Seeds within which a bug that shows soon is found.

@@ -26,6 +26,9 @@ pub struct Recipe {
     pub one_host: bool,
     /// How many servers there are: three or five.
     pub replicas: usize,
+    /// Whether servers begin with an older program, and come back with it or the
+    /// newer one until all have the newer one at the end.
+    pub updates: bool,
 }
 
 /// Servers of one machine die, together and one after the other, are frozen and
@@ -48,6 +51,7 @@ pub const SURVIVORS: Recipe = Recipe {
     seamless: false,
     one_host: true,
     replicas: 3,
+    updates: false,
 };
 
 /// The same with power cuts, a failing disk and lost directories.
@@ -125,6 +129,7 @@ pub const CRASHES: Recipe = Recipe {
     seamless: false,
     one_host: false,
     replicas: 3,
+    updates: false,
 };
 
 /// One disk at a time is lost, rots or fails to sync.
@@ -139,6 +144,7 @@ pub const DAMAGE: Recipe = Recipe {
     seamless: false,
     one_host: false,
     replicas: 3,
+    updates: false,
 };
 
 /// Servers are restarted one after the other, as `cluster restart` does.
@@ -153,6 +159,7 @@ pub const ROLLING: Recipe = Recipe {
     seamless: true,
     one_host: false,
     replicas: 3,
+    updates: false,
 };
 
 /// Faults that cost no server anything.
@@ -183,6 +190,7 @@ pub const HOST: Recipe = Recipe {
     seamless: false,
     one_host: true,
     replicas: 3,
+    updates: false,
 };
 
 /// The same with five servers, of which two may race for the dead.
@@ -233,6 +241,37 @@ pub const NETWORK: Recipe = Recipe {
     seamless: false,
     one_host: false,
     replicas: 3,
+    updates: false,
+};
+
+/// Servers are updated one after the other, and some go back, while others die.
+pub const UPDATES: Recipe = Recipe {
+    name: "updates",
+    faults: &[
+        (Fault::Terminate, 6),
+        (Fault::Kill, 4),
+        (Fault::KillAtCall, 3),
+        (Fault::KillAll, 1),
+        (Fault::Crash, 2),
+        (Fault::Isolate, 2),
+        (Fault::OneWay, 2),
+    ],
+    updates: true,
+    ..NETWORK
+};
+
+/// The same on one host, where programs of both versions run each other's replicas.
+pub const UPDATES_ON_A_HOST: Recipe = Recipe {
+    name: "updates-on-a-host",
+    faults: &[
+        (Fault::Terminate, 6),
+        (Fault::Kill, 4),
+        (Fault::KillAtCall, 3),
+        (Fault::KillMost, 4),
+        (Fault::KillAll, 1),
+    ],
+    updates: true,
+    ..HOST
 };
 
 /// The same with five servers.
@@ -292,6 +331,8 @@ pub const ALL: &[Recipe] = &[
     SCENES,
     NETWORK,
     NETWORK_OF_FIVE,
+    UPDATES,
+    UPDATES_ON_A_HOST,
     DISKS,
     LOSSES,
     LOSSES_OF_HOST,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod fuzz;
+mod level;
 mod messages;
 mod model;
 mod properties;
@@ -35,7 +36,8 @@ fn names(list: &[&str]) -> Vec<AccountName> {
 fn recompute(data: &Data) -> StateHash {
     let counters = data.counters.clone();
     let (restored, restoring) = (data.restored, data.restoring);
-    let mut fresh = Data { counters, restored, restoring, ..Data::default() };
+    let level = data.level;
+    let mut fresh = Data { counters, restored, restoring, level, ..Data::default() };
     for account in data.accounts.iter() {
         fresh.sum.add(account.digest());
         let number = account.label.number;

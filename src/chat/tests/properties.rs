@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::model::{Model, plain};
 use super::*;
+use crate::limits::FEATURE_LEVEL_KNOWN;
 use crate::protocol::client;
 use crate::types::ReplicaId;
 
@@ -67,6 +68,7 @@ fn any_action() -> impl Strategy<Value = Action> {
             .prop_map(|(session, ids)| Action::Delete { session, ids }),
         1 => session().prop_map(|session| Action::DeleteAccount { session }),
         1 => (1u32..4).prop_map(|n| Action::AllocateIncarnation { replica: ReplicaId(n) }),
+        1 => (0..=FEATURE_LEVEL_KNOWN).prop_map(|level| Action::RaiseLevel { level }),
     ]
 }
 
@@ -310,6 +312,9 @@ proptest! {
         run(&mut state, &history);
         let lines = restoring::backup(&state);
         let mut restored = State::new(window);
+        let raise = Action::RaiseLevel { level: state.level() };
+        let operations = vec![Operation { id: Uuid::max(), action: raise }];
+        restored.apply(0, &Batch { at: Timestamp(0), operations }, &mut Effects::default());
         for (n, action) in restoring::steps(&lines, size).into_iter().enumerate() {
             let operations = vec![Operation { id: Uuid::from_u128(n as u128), action }];
             let batch = Batch { at: Timestamp(0), operations };

@@ -86,7 +86,7 @@ fn a_line_that_is_missing_or_doubled_or_moved_is_noticed() {
 
 #[test]
 fn lines_of_a_newer_program_are_not_taken_for_broken_ones() {
-    let line = br#"{"header":[{"format":2,"last_seq":0,"last_session":0,"last_account":0}]}"#;
+    let line = br#"{"header":[{"format":99,"last_seq":0,"last_session":0,"last_account":0}]}"#;
     let error = Restore::new(1).line(line).expect_err("newer");
     assert_eq!(error.code, ErrorCode::NewerFormat);
 }

@@ -127,10 +127,11 @@ fn kind(action: &Action) -> usize {
         Action::DeleteAccount { .. } => 6,
         Action::AllocateIncarnation { .. } => 7,
         Action::Restore(_) => 8,
+        Action::RaiseLevel { .. } => 9,
     }
 }
 
-const KINDS: usize = 9;
+const KINDS: usize = 10;
 
 /// What an entry may take beside its operations, in steps.
 const BESIDE_MAX: usize = 16 * ORPHANS_REMOVED_PER_ENTRY_MAX;
@@ -168,6 +169,7 @@ fn no_operation_takes_more_steps_than_it_says() {
         Action::AllocateIncarnation { replica: crate::types::ReplicaId(1) },
         Action::Restore(RestoreStep::Begin { backup }),
         Action::Restore(RestoreStep::Lines { backup, first: 1, lines }),
+        Action::RaiseLevel { level: 1 },
         Action::DeleteAccount { session },
     ];
     let kinds: std::collections::BTreeSet<_> = worst.iter().map(kind).collect();

@@ -185,6 +185,7 @@ fn status(id: u32, hosted: Vec<ReplicaStatus>) -> ServerStatus {
         writable: true,
         commit: 20,
         commit_before: None,
+        feature_level: None,
         survivor: Survivor::Never,
         adoptable: vec![],
         hosted,

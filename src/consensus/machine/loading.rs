@@ -8,9 +8,11 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::Machine;
 use crate::chat::{ParsedLine, Restore, State};
 use crate::consensus::progress::Loading;
-use crate::error::{Error, Result};
+use crate::consensus::types::SnapshotMeta;
+use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::storage::SnapshotReader;
 
@@ -19,6 +21,21 @@ const LINES_WAITING: usize = 16;
 
 /// What became of reading a line. `None` comes last, when all were verified.
 type Next = Result<Option<Result<ParsedLine>>>;
+
+impl Machine {
+    /// Reads the meta record of a snapshot.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`].
+    pub fn parse_meta(payload: &[u8]) -> Result<SnapshotMeta> {
+        serde_json::from_slice(payload).map_err(|error| {
+            Error::new(
+                ErrorCode::Corrupted,
+                format!("a snapshot's first line is not readable: {error}"),
+            )
+        })
+    }
+}
 
 /// Starts loading; see the head of the file. Dropping the receiver ends it soon.
 pub(super) fn load(

@@ -1,5 +1,8 @@
 //! Only with planted bugs: the last entry is applied once more after a restart,
-//! past the de-duplication that would notice.
+//! past the de-duplication that would notice; and the state is told which program
+//! applies.
+
+use std::sync::atomic::Ordering;
 
 use openraft::storage::RaftLogReader;
 
@@ -11,6 +14,19 @@ use crate::error::{Error, Result};
 use crate::types::Uuid;
 
 impl Machine {
+    /// Its program knows this feature level.
+    pub fn is_of_program(&self, level_known: u32) {
+        self.0.level_known.store(level_known, Ordering::Relaxed);
+        self.tell_state();
+    }
+
+    /// Tells a new state what its program knows.
+    pub(super) fn tell_state(&self) {
+        let level_known = self.0.level_known.load(Ordering::Relaxed);
+        let mut state = self.0.state.write().expect("the state machine does not panic");
+        state.is_applied_by(level_known);
+    }
+
     /// Applies what the state contains last a second time, under other ids.
     ///
     /// # Errors

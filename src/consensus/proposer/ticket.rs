@@ -211,6 +211,7 @@ fn weight(operation: &Operation) -> usize {
         | Action::CloseSession { .. }
         | Action::DeleteAccount { .. }
         | Action::AllocateIncarnation { .. }
+        | Action::RaiseLevel { .. }
         | Action::Restore(_) => 256,
     };
     content + 96

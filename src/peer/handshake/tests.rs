@@ -28,14 +28,14 @@ async fn shake(
         let mut first = Vec::new();
         read_line(&mut right_read, &mut first, 4096).await?;
         let result = answer(&host, &callee, &first, &mut right_read, &mut right_write).await;
-        let result = result.map(|(from, _)| from);
+        let result = result.map(|met| met.who);
         right_write.shutdown().await.expect("a pipe shuts down");
         result
     };
     let caller = async {
         let result =
             call(&host, &caller, ReplicaId(expected), &mut left_read, &mut left_write).await;
-        let result = result.map(|(from, _)| from);
+        let result = result.map(|met| met.who);
         left_write.shutdown().await.expect("a pipe shuts down");
         result
     };
@@ -107,6 +107,7 @@ async fn an_old_copy_of_a_directory_is_told_what_the_other_remembers_before_it_s
             incarnation: 1,
             opens: 5,
             openings: [40, 50].map(Uuid::from_u128).to_vec(),
+            knows_level: 0,
         });
         credentials
     };
@@ -162,10 +163,8 @@ async fn a_recorded_handshake_is_worth_nothing() {
         ),
     );
     let mut replay = Vec::new();
-    push_line(
-        &mut replay,
-        &PeerProof { proof: old, remembers: None, location: None, window: None },
-    );
+    let proof = PeerProof { proof: old, remembers: None, location: None, window: None, level: 0 };
+    push_line(&mut replay, &proof);
     let first = serde_json::to_vec(&hello).expect("plain data");
     let mut sink = Vec::new();
     let error = answer(&host, &callee, &first, &mut replay.as_slice(), &mut sink)

@@ -1,3 +1,4 @@
+use super::hanging::{Hanging, host_with_a_disk_that_hangs};
 use super::*;
 use crate::protocol::peer::Backup;
 use crate::replica::backup::Parts;

@@ -372,6 +372,7 @@ impl Backend for FakeReplica {
                 writable: false,
                 commit: 0,
                 commit_before: None,
+                feature_level: None,
                 survivor: Default::default(),
                 adoptable: vec![],
                 hosted: vec![],

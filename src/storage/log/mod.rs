@@ -332,6 +332,17 @@ impl Log {
         self.perform(Deed::SettleDroppedTail).await
     }
 
+    /// Raises the format that `identity.json` says, durably, if it is lower. What
+    /// only programs know that know this format may be written afterwards. Waits
+    /// while the disk is full.
+    ///
+    /// # Errors
+    /// Once the log has failed or is closed; [`ErrorCode::Corrupted`] when the
+    /// identity is broken.
+    pub async fn raise_format(&self, format: u32) -> Result<()> {
+        self.perform(Deed::RaiseFormat(format)).await
+    }
+
     /// What the writer waits for, such as room on the disk.
     pub fn shortage(&self) -> Option<Shortage> {
         *self.shared.shortage.borrow()

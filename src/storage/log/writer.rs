@@ -17,6 +17,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::super::damage::corrupted_whole;
+use super::super::directory::read_identity;
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::lock::LockShare;
 use super::super::shortage::Shortage;
@@ -62,6 +64,7 @@ pub(super) enum Deed {
     Reset(u64),
     NoteDroppedTail(DroppedTail),
     SettleDroppedTail,
+    RaiseFormat(u32),
     Close,
 }
 
@@ -153,6 +156,9 @@ impl Writer {
                 Some(Command::Perform { deed: Deed::Close, reply }) => {
                     closing = Some(reply);
                     break;
+                }
+                Some(Command::Perform { deed: Deed::RaiseFormat(format), reply }) => {
+                    self.raise_format(format, reply).await;
                 }
                 Some(Command::Perform { deed, reply }) => self.perform(deed, reply).await,
                 Some(Command::Append { first_index, lines, done }) => {
@@ -325,9 +331,25 @@ impl Writer {
             Deed::SettleDroppedTail => {
                 self.take(Step::Remove(self.shared.paths.dropped_tail())).await?;
             }
-            Deed::Close => {}
+            // Done elsewhere: they need more than a step.
+            Deed::RaiseFormat(_) | Deed::Close => {}
         }
         Ok(())
+    }
+
+    /// What cannot be read of the identity is no failure of this log: the next
+    /// start will find it.
+    async fn raise_format(&mut self, format: u32, reply: oneshot::Sender<Result<()>>) {
+        let path = self.shared.paths.identity();
+        let mut identity = match read_identity(&*self.disk, &self.shared.paths).await {
+            Ok(Some(identity)) if identity.format >= format => return answer(reply, Ok(())),
+            Ok(Some(identity)) => identity,
+            Ok(None) => return answer(reply, Err(corrupted_whole(&path, "is gone"))),
+            Err(error) => return answer(reply, Err(error)),
+        };
+        identity.format = format;
+        let result = self.take(Step::Replace(path, identity.encode())).await;
+        self.settle(result, |result| answer(reply, result)).await;
     }
 
     async fn remove_segments(&mut self, firsts: Vec<u64>) -> Result<(), Stopped> {

@@ -14,6 +14,7 @@ mod server;
 pub mod steps;
 mod stopping;
 mod swift;
+mod updating;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use ftchat::types::{Address, ReplicaId, Uuid};
 use tokio::sync::watch;
 
 use self::person::{LIVES, Person, Society};
-use self::server::{Claims, Observed, Place, Witness, serve};
+use self::server::{Claims, Observed, Place, Update, Witness, serve};
 use crate::faults::{Nemesis, Plan, Server};
 use crate::oracle::linearizable;
 use crate::oracle::messages::check;
@@ -75,7 +76,8 @@ impl Cluster {
         let one_host = recipe.one_host;
         let names = &["one", "two", "three", "four", "five"][..recipe.replicas];
         let applied = vec![None; names.len()];
-        let claims = Arc::new(Mutex::new(Observed { applied, ..Observed::default() }));
+        let update = recipe.updates.then(Update::default);
+        let claims = Arc::new(Mutex::new(Observed { applied, update, ..Observed::default() }));
         let shared = one_host.then(|| world.add_machine("host"));
         let address = |(name, id): (&&str, u32)| match one_host {
             true => format!("host:{}", 8090 + id),
@@ -234,7 +236,14 @@ pub fn play(
             }
         }
         report.counts.insert("wrote alone".to_string(), alone.wrote);
-        conclude(world, &mut cluster, &mut nemesis, report, recipe.seamless)
+        if recipe.updates {
+            updating::update_all(world, &cluster, &mut nemesis);
+        }
+        let mut report = conclude(world, &mut cluster, &mut nemesis, report, recipe.seamless);
+        if recipe.updates {
+            updating::judge(&cluster, &mut report);
+        }
+        report
     })
 }
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ftchat::error::Result;
+use ftchat::error::{ErrorCode, Result};
 use ftchat::host::Host;
-use ftchat::limits::Limits;
+use ftchat::limits::{FEATURE_LEVEL_KNOWN, Limits};
 use ftchat::protocol::client::{Member, ReplicaState, Survivor};
 use ftchat::replica::{ClusterKey, ProcessInfo, ReplicaConfig, Timing};
 use ftchat::server::{PasswordCost, Server};
-use ftchat::survival::Hosting;
+use ftchat::survival::{Hosting, Started};
 use ftchat::types::ReplicaId;
 use tokio::sync::watch;
 
@@ -48,6 +48,34 @@ pub struct Observed {
     pub two_adopters: u64,
     /// Processes so far.
     pub runs: u32,
+    /// What the servers' programs know, where they are updated.
+    pub update: Option<Update>,
+    /// Times that a program was too old for its directory.
+    pub too_old: u64,
+    /// By server, from 0: the feature level that it said last.
+    pub levels: BTreeMap<usize, u32>,
+}
+
+/// Servers that are updated one after the other.
+#[derive(Default)]
+pub struct Update {
+    /// By server, from 0: whether its program is the newer one.
+    pub newer: BTreeMap<usize, bool>,
+    /// Whether nobody goes back any more.
+    pub final_round: bool,
+}
+
+impl Update {
+    /// Which feature level the program knows with which a server starts. The first
+    /// time it is the older one; later it may be either.
+    fn choose(&mut self, place: usize, random: u64) -> u32 {
+        let newer = match self.newer.get(&place) {
+            None => false,
+            Some(_) => self.final_round || !random.is_multiple_of(3),
+        };
+        self.newer.insert(place, newer);
+        if newer { FEATURE_LEVEL_KNOWN } else { FEATURE_LEVEL_KNOWN - 1 }
+    }
 }
 
 /// The defaults of `serve`.
@@ -103,12 +131,14 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let id = place.id;
-    let run = {
+    let (run, feature_level_known) = {
         let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
         observed.runs += 1;
         observed.applied[id.0 as usize - 1] = None;
         observed.hosting.remove(&(id.0 as usize - 1));
-        observed.runs
+        let random = host.random_u64();
+        let known = observed.update.as_mut().map(|update| update.choose(id.0 as usize - 1, random));
+        (observed.runs, known.unwrap_or(FEATURE_LEVEL_KNOWN))
     };
     let own = members.iter().find(|member| member.id == id).expect("a member").address.clone();
     // Small, so that snapshots, purges and transfers happen all the time.
@@ -128,11 +158,12 @@ pub async fn serve(
         limits: limits.clone(),
         survivor: place.survivor,
         process: ProcessInfo { pid: run, started_at: host.clock.now() },
+        feature_level_known,
     };
     let started = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
-        started = Hosting::start(host.clone(), config) => started?,
+        started = start(&host, config, &claims) => started?,
     };
     let hosting = started.hosting;
     // The least that Argon2 takes: it is not what is tried here.
@@ -157,6 +188,23 @@ pub async fn serve(
     Ok(())
 }
 
+/// Starts a server. One that is too old for its directory is updated at once.
+async fn start(host: &Host, config: ReplicaConfig, claims: &Claims) -> Result<Started> {
+    match Hosting::start(host.clone(), config.clone()).await {
+        Err(error) if error.code == ErrorCode::NewerFormat => {
+            let place = config.id.0 as usize - 1;
+            let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
+            observed.too_old += 1;
+            if let Some(update) = &mut observed.update {
+                update.newer.insert(place, true);
+            }
+        }
+        started => return started,
+    }
+    let feature_level_known = FEATURE_LEVEL_KNOWN;
+    Hosting::start(host.clone(), ReplicaConfig { feature_level_known, ..config }).await
+}
+
 async fn observe(hosting: Hosting, process: String, claims: Claims, witness: Witness) {
     let place = hosting.status().replica.0 as usize - 1;
     let (mut was_full, mut abstained, mut ran) = (false, false, 1);
@@ -164,6 +212,7 @@ async fn observe(hosting: Hosting, process: String, claims: Claims, witness: Wit
         tokio::time::sleep(LOOK_INTERVAL).await;
         let status = hosting.status();
         let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
+        observed.levels.insert(place, status.feature_level.unwrap_or_default());
         let notice = status.notice.unwrap_or_default();
         let runs = status.hosted.len() as u64;
         observed.adoptions += runs.saturating_sub(ran);
