@@ -223,6 +223,8 @@ fn restore_through_failures(people: &[Person<'_>], before: &[Vec<Value>], file: 
     let killed = freeze(restore(&new, file).start(), restoring).expect("it takes a while");
     killed.signal(Signal::KILL);
     killed.end().code(128 + 9);
+    let told = new.run(&["status"]).end().ok();
+    assert!(told.contains("being restored"), "also in a pipe: {told}");
     let stranger = new.stranger("early");
     let early = ["register", &stranger.name, "--password-stdin", "--timeout", "1s", "--json"];
     let early = || stranger.run(&early).stdin(PASSWORD).end();
