@@ -138,8 +138,10 @@ mod tests {
 
     #[test]
     fn a_long_text_keeps_its_indent_in_every_line() {
-        let long =
-            message(&format!("alice  12:00  {}\n{}", "word ".repeat(8), "x".repeat(30)), &["bob"]);
+        let long = message(
+            &format!("alice  12:00  {}\n{}", "word ".repeat(8).trim_end(), "x".repeat(30)),
+            &["bob"],
+        );
         let mut shown = Vec::new();
         let style = Style { columns: Some(24), ..Style::default() };
         Listed::new(&long, false).terminal(&mut shown, style).expect("room");

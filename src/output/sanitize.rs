@@ -145,7 +145,7 @@ mod tests {
         fn joiners_stand_between_what_joins(text in "[ab\u{200c}\u{200d}بدء\u{64e}क्ि👩\u{fe0f}🏽🏴\u{e0067}]{0,12}") {
             let safe = sanitize(&text);
             prop_assert_eq!(sanitize(&safe), safe.as_ref(), "what is safe stays");
-            let seen = |c: char| "बदب👩🏽\u{fe0f}\u{64e}्".contains(c);
+            let seen = |c: char| "ب👩🏽🏴\u{fe0f}\u{64e}्".contains(c);
             let characters: Vec<char> = safe.chars().collect();
             for (n, c) in characters.iter().enumerate().filter(|(_, c)| forbidden(**c)) {
                 let before = n.checked_sub(1).map(|n| characters[n]);

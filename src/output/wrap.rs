@@ -48,7 +48,7 @@ mod tests {
             ("fits here", &["fits here"]),
             ("see you at six then", &["see you at", "six then"]),
             ("a sentence, broken", &["a", "sentence,", "broken"]),
-            ("   indented by three", &["   indented", "by three"]),
+            ("  indented by two", &["  indented", "by two"]),
             ("abcdefghijklmnopqrstuvwxyz", &["abcdefghij", "klmnopqrst", "uvwxyz"]),
             ("  abcdefghijklm", &["  abcdefgh", "ijklm"]),
             ("abcdefghij   k", &["abcdefghij", "k"]),
