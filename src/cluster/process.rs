@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use super::sight::{self, Sight};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::FileId;
+use crate::host::{FileId, read_bounded};
 use crate::types::ReplicaId;
 
 /// How long a lock may be held by somebody who is not to be seen: a server that
@@ -183,11 +183,14 @@ fn file_id(path: &Path) -> std::io::Result<FileId> {
     Ok(FileId { device: metadata.dev(), inode: metadata.ino() })
 }
 
+/// Longest `LOCK` that is read: ours have some hundred bytes.
+const LOCK_MAX_BYTES: u64 = 64 * 1024;
+
 /// The process that `LOCK` names, dead or alive, ours or not.
 fn named_in(lock: &Path) -> Option<Holder> {
     // Missing, or being written this very moment.
-    let text = fs::read_to_string(lock).ok()?;
-    serde_json::from_str(text.lines().next()?).ok()
+    let text = read_bounded(lock, LOCK_MAX_BYTES).ok()?;
+    serde_json::from_slice(text.split(|byte| *byte == b'\n').next()?).ok()
 }
 
 /// Whether `LOCK` in a data directory names this process.
