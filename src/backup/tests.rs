@@ -160,6 +160,28 @@ fn a_backup_of_a_newer_program_is_not_taken_for_a_broken_one() {
     assert_eq!(error.code, ErrorCode::NewerFormat);
 }
 
+#[test]
+fn totals_that_do_not_fit_are_refused_each_by_itself() {
+    let folder = Folder::new();
+    let bytes = written(&state(2, 3));
+    let end = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("lines") + 1;
+    let last = crate::storage::record::decode(&bytes[end..bytes.len() - 1]).expect("as written");
+    let last: serde_json::Value = serde_json::from_slice(last).expect("JSON");
+    for (field, wrong) in [
+        ("lines", serde_json::json!(last["backup_end"]["lines"].as_u64().expect("a number") + 1)),
+        ("bytes", serde_json::json!(last["backup_end"]["bytes"].as_u64().expect("a number") - 1)),
+        ("sha256", serde_json::json!("0".repeat(64))),
+    ] {
+        let mut other = last.clone();
+        other["backup_end"][field] = wrong;
+        let record = crate::storage::record::encode(other.to_string().as_bytes());
+        let message = folder.refuses(&[&bytes[..end], &record].concat());
+        assert!(message.contains("totals do not fit"), "{field}: {message}");
+    }
+    let same = crate::storage::record::encode(last.to_string().as_bytes());
+    verify(&folder.file(&[&bytes[..end], &same].concat()), &|_| {}).expect("as written");
+}
+
 /// A file that is not under its name yet, with something in it.
 async fn unfinished(disk: &Arc<dyn Disk>, path: &Path) -> Result<(NewFile, Box<dyn DiskFile>)> {
     let new = NewFile::beside(disk, path, 7).await?;

@@ -148,4 +148,12 @@ mod tests {
         reasons.note_word(&address(1), "this server is stopping");
         assert_eq!(reasons.list(), format!("this server is stopping; {missing}"));
     }
+
+    #[test]
+    fn a_server_gives_up_before_we_do_so_that_its_last_word_arrives() {
+        for (left_ms, told_ms) in [(10_000, 9_750), (2_500, 2_250), (1_000, 900), (10, 9), (0, 0)] {
+            let left = Duration::from_millis(left_ms);
+            assert_eq!(told_to_server(left), Duration::from_millis(told_ms));
+        }
+    }
 }
