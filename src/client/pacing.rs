@@ -65,7 +65,8 @@ impl Backoff {
 #[derive(Default)]
 pub(super) struct Reasons(BTreeMap<Address, Reason>);
 
-enum Reason {
+/// What went wrong with a server.
+pub(super) enum Reason {
     /// The server said so. It knows who is missing.
     Word(String),
     /// It did not get so far.
@@ -75,6 +76,10 @@ enum Reason {
 impl Reasons {
     pub(super) fn note(&mut self, server: &Address, reason: impl Into<String>) {
         self.0.insert(server.clone(), Reason::Failure(reason.into()));
+    }
+
+    pub(super) fn note_reason(&mut self, server: &Address, reason: Reason) {
+        self.0.insert(server.clone(), reason);
     }
 
     /// What a server said.
@@ -137,8 +142,8 @@ mod tests {
             reasons.list(),
             "127.0.0.1:1, 127.0.0.1:2: connection refused; 127.0.0.1:3: did not answer"
         );
-        let missing = "1 of 3 replicas are no majority; replicas 1 and 2: each does not answer \
-                       (Connection refused); start or wake them";
+        let missing = "1 of 3 replicas are no majority; replicas 1 (127.0.0.1:1) and 2 \
+                       (127.0.0.1:2): Connection refused; bring them back";
         reasons.note_word(&address(3), missing);
         reasons.note_silence(&address(3));
         assert_eq!(reasons.list(), missing);

@@ -33,7 +33,7 @@ use super::connection::{Connection, Failure};
 use super::dial::Redialer;
 use super::failover::Client;
 use super::lines::Lines;
-use super::pacing::{Reasons, answer_limit, told_to_server};
+use super::pacing::{Reason, Reasons, answer_limit, told_to_server};
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::client::{Answer, Request, Sent};
@@ -126,7 +126,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 Err(None) => return Err(self.gave_up()),
             };
             let Err(reason) = self.use_connection(&connection).await? else { break };
-            self.reasons.note(connection.address(), reason);
+            self.reasons.note_reason(connection.address(), reason);
             if Instant::now() >= self.progress_at + self.timeout {
                 return Err(self.gave_up());
             }
@@ -149,10 +149,10 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
 
     /// Sends over one connection until all is done (`Ok(Ok)`) or it does not
     /// serve (`Ok(Err)` with the reason) and nothing is under way on it.
-    async fn use_connection(&mut self, connection: &Connection) -> Result<Result<(), String>> {
+    async fn use_connection(&mut self, connection: &Connection) -> Result<Result<(), Reason>> {
         let mut under_way = FuturesUnordered::new();
         let mut to_send = self.unacknowledged();
-        let mut failure: Option<String> = None;
+        let mut failure: Option<Reason> = None;
         // An answer, and any sign of life.
         let (mut heard_at, mut alive) = (Instant::now(), Alive::new());
         loop {
@@ -174,7 +174,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 match self.submit(connection, number) {
                     Ok(pending) => under_way.push(async move { (number, pending.answer().await) }),
                     // It was not sent, so there is no doubt about it.
-                    Err(Failure::Broken(error)) => failure = Some(error.message),
+                    Err(Failure::Broken(error)) => failure = Some(Reason::Failure(error.message)),
                     Err(refused) => self.settle(number, Err(refused), &mut failure),
                 }
                 continue;
@@ -196,11 +196,11 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 }
                 () = sleep_until(patience.min(give_up)), if !under_way.is_empty() => {
                     self.doubt_all();
-                    return Ok(Err("did not answer".into()));
+                    return Ok(Err(Reason::Failure("did not answer".into())));
                 }
                 () = alive.lost(connection), if !under_way.is_empty() => {
                     self.doubt_all();
-                    return Ok(Err("is silent: frozen?".into()));
+                    return Ok(Err(Reason::Failure("is silent: frozen?".into())));
                 }
                 line = self.lines.next(), if reading => {
                     if under_way.is_empty() {
@@ -257,7 +257,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         &mut self,
         number: u64,
         result: Result<Answer, Failure>,
-        failure: &mut Option<String>,
+        failure: &mut Option<Reason>,
     ) {
         let index = self.index(number);
         let Some(slot) = index.and_then(|index| self.window.get_mut(index)) else { return };
@@ -268,7 +268,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 self.redialer.served();
                 return;
             }
-            Ok(_) => ("answered another question".to_string(), true),
+            Ok(_) => (Reason::Failure("answered another question".to_string()), true),
             Err(Failure::Refused(error))
                 if !error.retryable() || error.code == ErrorCode::RateLimited =>
             {
@@ -279,9 +279,9 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 return;
             }
             Err(Failure::Refused(error)) => {
-                (error.message, error.code == ErrorCode::OutcomeUnknown)
+                (Reason::Word(error.message), error.code == ErrorCode::OutcomeUnknown)
             }
-            Err(Failure::Broken(error)) => (error.message, true),
+            Err(Failure::Broken(error)) => (Reason::Failure(error.message), true),
         };
         slot.doubt |= doubt;
         failure.get_or_insert(reason);

@@ -152,14 +152,13 @@ impl Router {
         }
         // A frozen peer is noticed on the connection that carries heartbeats.
         let unreachable = |pair: &Pair| pair.consensus.peer().and(pair.service.peer()).err();
-        let missing: Vec<(ReplicaId, String)> = self
+        let missing: Vec<Missing> = self
             .0
             .links
             .iter()
             .filter_map(|(id, pair)| {
-                let why = unreachable(pair)?;
                 // What stands in the way of helping it says more.
-                Some((id, self.0.links.obstacle(id).unwrap_or_else(|| silence(id, &why))))
+                Some(Missing::new(id, &unreachable(pair)?, self.0.links.obstacle(id)))
             })
             .collect();
         let total = self.0.links.iter().count() + 1;
@@ -174,40 +173,59 @@ impl Router {
             return format!("a majority is up, but no leader took it; {}", together(&missing));
         }
         format!(
-            "{here} of {total} replicas are no majority; {}; start or wake them",
+            "{here} of {total} replicas are no majority; {}; bring them back",
             together(&missing)
         )
     }
 }
 
-/// That a replica does not answer, without what everybody knows of it.
-fn silence(id: ReplicaId, why: &str) -> String {
-    let why = why.split_once(&format!("replica {id} at ")).map_or(why, |(_, rest)| rest);
-    let why = why.split_once(": ").map_or(why, |(_, why)| why);
-    let why = why.split_once(" (os error").map_or(why, |(why, _)| why);
-    format!("replica {id} does not answer ({why})")
+/// A replica that is not reached.
+struct Missing {
+    /// `replica` or `server`, or nothing where the sentence is about more.
+    kind: &'static str,
+    /// Its number and its address.
+    who: String,
+    /// What is wrong.
+    why: String,
 }
 
-/// Sentences about replicas as one, in which no replica is named twice and no
-/// two are said to be the same in the same words.
-fn together(sentences: &[(ReplicaId, String)]) -> String {
-    let mut groups: Vec<(&str, &str, Vec<ReplicaId>)> = Vec::new();
-    for (id, sentence) in sentences {
-        let split = |kind| Some((kind, sentence.strip_prefix(&format!("{kind} {id} "))?));
-        let (kind, rest) =
-            ["replica", "server"].into_iter().find_map(split).unwrap_or(("", sentence));
-        match groups.iter_mut().find(|(k, r, _)| (*k, *r) == (kind, rest) && !k.is_empty()) {
-            Some((_, _, ids)) => ids.push(*id),
-            None => groups.push((kind, rest, vec![*id])),
+impl Missing {
+    /// `silence`: what its link says, as `replica 2 at 127.0.0.1:8092: why`.
+    fn new(id: ReplicaId, silence: &str, obstacle: Option<String>) -> Missing {
+        let (name, why) = silence.split_once(": ").unwrap_or(("", silence));
+        let who = match name.split_once(" at ") {
+            Some((_, address)) => format!("{id} ({address})"),
+            None => id.to_string(),
+        };
+        let Some(obstacle) = obstacle else {
+            // Everybody knows that an error of the system has a number.
+            let why = why.split_once(" (os error").map_or(why, |(why, _)| why);
+            return Missing { kind: "replica", who, why: why.to_string() };
+        };
+        for kind in ["replica", "server"] {
+            if let Some(why) = obstacle.strip_prefix(&format!("{kind} {id} ")) {
+                return Missing { kind, who, why: why.to_string() };
+            }
+        }
+        Missing { kind: "", who, why: obstacle }
+    }
+}
+
+/// What is missing as one sentence, in which no replica is named twice and the
+/// same is said once of all it is true of.
+fn together(missing: &[Missing]) -> String {
+    let mut groups: Vec<(&Missing, Vec<&str>)> = Vec::new();
+    for one in missing {
+        let same = |it: &&Missing| (it.kind, &it.why) == (one.kind, &one.why);
+        match groups.iter_mut().find(|(it, _)| same(it)) {
+            Some((_, who)) => who.push(&one.who),
+            None => groups.push((one, vec![&one.who])),
         }
     }
-    let say = |(kind, rest, ids): &(&str, &str, Vec<ReplicaId>)| match ids.as_slice() {
-        _ if kind.is_empty() => rest.to_string(),
-        [id] => format!("{kind} {id} {rest}"),
-        [first @ .., last] => {
-            let first: Vec<String> = first.iter().map(ToString::to_string).collect();
-            format!("{kind}s {} and {last}: each {rest}", first.join(", "))
-        }
+    let say = |(Missing { kind, why, .. }, who): &(&Missing, Vec<&str>)| match who.as_slice() {
+        [who] if kind.is_empty() => format!("{who}: {why}"),
+        [who] => format!("{kind} {who}: {why}"),
+        [first @ .., last] => format!("{kind}s {} and {last}: {why}", first.join(", ")),
         [] => String::new(),
     };
     groups.iter().map(say).collect::<Vec<_>>().join("; ")
@@ -230,24 +248,26 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_once() {
-        let refused = |id| {
-            let why = format!("replica {id} at [::1]:8091: Connection refused (os error 111)");
-            (ReplicaId(id), silence(ReplicaId(id), &why))
-        };
+        let silence =
+            |id| format!("replica {id} at [::1]:809{id}: Connection refused (os error 111)");
+        let refused = |id| Missing::new(ReplicaId(id), &silence(id), None);
         let frozen = |id| {
-            (ReplicaId(id), format!("server {id} does not answer but holds its lock: frozen?"))
+            let obstacle = format!("server {id} does not answer but holds its lock: frozen?");
+            Missing::new(ReplicaId(id), &silence(id), Some(obstacle))
         };
-        assert_eq!(together(&[refused(2)]), "replica 2 does not answer (Connection refused)");
+        assert_eq!(together(&[refused(2)]), "replica 2 ([::1]:8092): Connection refused");
         assert_eq!(
             together(&[refused(2), refused(3), refused(5)]),
-            "replicas 2, 3 and 5: each does not answer (Connection refused)"
+            "replicas 2 ([::1]:8092), 3 ([::1]:8093) and 5 ([::1]:8095): Connection refused"
         );
         assert_eq!(
             together(&[frozen(1), refused(2), frozen(3)]),
-            "servers 1 and 3: each does not answer but holds its lock: frozen?; replica 2 does not \
-             answer (Connection refused)"
+            "servers 1 ([::1]:8091) and 3 ([::1]:8093): does not answer but holds its lock: \
+             frozen?; replica 2 ([::1]:8092): Connection refused"
         );
-        let other = (ReplicaId(1), "server 3 runs replica 1 and does not answer".to_string());
-        assert_eq!(together(&[other]), "server 3 runs replica 1 and does not answer");
+        let other = "server 3 runs replica 1 and does not answer: frozen?".to_string();
+        let other = Missing::new(ReplicaId(1), &silence(1), Some(other));
+        let told = "1 ([::1]:8091): server 3 runs replica 1 and does not answer: frozen?";
+        assert_eq!(together(&[other]), told);
     }
 }
