@@ -6,9 +6,9 @@ mod elsewhere;
 mod linux;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{is_ending, of, serving_with_output};
+pub use elsewhere::{is_ending, listens, of, serving_with_output};
 #[cfg(target_os = "linux")]
-pub use linux::{is_ending, of, serving_with_output};
+pub use linux::{is_ending, listens, of, serving_with_output};
 
 /// Whether a process has a certain file open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use super::events::{ClusterEvent, events};
 use super::launch::{Program, Taken, check_port, last_lines};
 use super::limit::{LOOK_PAUSE, Limit, Wait};
 use super::process::{Occupant, Server, occupant, unseen, wait_ended};
+use super::sight;
 use crate::client::survey::{SERVER_LIMIT, ask, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -206,13 +207,17 @@ impl Supervisor<'_> {
             return Ok(None);
         }
         // What it holds may have been removed meanwhile.
+        let mut ours = Vec::new();
+        for other in &self.cluster.replicas {
+            ours.extend(self.occupant(other).await?.pid());
+        }
+        if ours.iter().any(|pid| sight::listens(*pid, replica.address.port())) {
+            return Ok(None);
+        }
         let answer = ask(self.host, &replica.address, SERVER_LIMIT).await.ok();
         let theirs = answer.as_ref().and_then(|status| status.hosted.iter().find_map(|it| it.pid));
-        for other in &self.cluster.replicas {
-            let pid = self.occupant(other).await?.pid();
-            if pid.is_some() && pid == theirs {
-                return Ok(None);
-            }
+        if theirs.is_some_and(|pid| ours.contains(&pid)) {
+            return Ok(None);
         }
         Ok(Some(taken.error(replica, answer.is_some().then_some(theirs))))
     }

@@ -6,6 +6,7 @@ use super::keys::{help, parse_members};
 use super::settings::Settings;
 use super::values::Values;
 use crate::error::Result;
+use crate::host::is_within;
 use crate::limits::Limits;
 use crate::protocol::client::{Member, Survivor};
 use crate::types::{Address, ReplicaId};
@@ -163,7 +164,8 @@ impl ServeSettings {
         }
         let data_dir = values.required("serve.data_dir", |text| Some(PathBuf::from(text)))?;
         let cluster_key = values.path("serve.cluster_key_file");
-        if cluster_key.as_ref().is_some_and(|file| file.starts_with(&data_dir)) {
+        let inside = |file: &PathBuf| file.starts_with(&data_dir) || is_within(file, &data_dir);
+        if cluster_key.as_ref().is_some_and(inside) {
             return Err(values.error(
                 "serve.cluster_key_file",
                 "keep the key outside of the data directory, so that a replica whose disk was \

@@ -37,7 +37,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use self::bounded::read_bounded;
 pub use self::descriptors::{allow_descriptors, close_inherited};
 pub use self::outlive::outlive_descriptors;
-pub use self::private::{make_private_folders, open_private, replace_private};
+pub use self::private::{is_within, make_private_folders, open_private, replace_private};
 pub use self::real::beyond_this_machine;
 pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
 

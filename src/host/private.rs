@@ -51,6 +51,14 @@ fn made_private(file: File) -> io::Result<File> {
     Ok(file)
 }
 
+/// Whether a file that exists lies in a folder, by whatever paths the two are
+/// reached.
+pub fn is_within(file: &Path, folder: &Path) -> bool {
+    let id = |path: &Path| fs::metadata(path).map(|it| (it.dev(), it.ino())).ok();
+    let (Ok(file), Some(folder)) = (file.canonicalize(), id(folder)) else { return false };
+    file.ancestors().skip(1).any(|above| id(above) == Some(folder))
+}
+
 /// Makes a private folder, and those above it that are missing. Folders that
 /// are there keep their modes.
 ///

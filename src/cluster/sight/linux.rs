@@ -38,6 +38,28 @@ pub fn serving_with_output(file: FileId) -> Option<u32> {
     })
 }
 
+/// Whether a process listens at a port.
+pub fn listens(pid: u32, port: u16) -> bool {
+    /// In the fourth field of a line.
+    const LISTENING: &str = "0A";
+    let table = |name| fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+    let own_port = format!(":{port:04X}");
+    // The tenth field of a line is the number of the socket.
+    let socket = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let listens = fields.get(3) == Some(&LISTENING) && fields.get(1)?.ends_with(&own_port);
+        listens.then(|| fields.get(9).map(|socket| format!("socket:[{socket}]")))?
+    };
+    let sockets: Vec<String> = ["tcp", "tcp6"]
+        .iter()
+        .flat_map(|name| table(name).lines().filter_map(socket).collect::<Vec<_>>())
+        .collect();
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    open.flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .any(|file| sockets.iter().any(|socket| file.as_os_str() == socket.as_str()))
+}
+
 /// The arguments of a process, each with a zero behind it. Nothing of one that
 /// has ended or begun to end: the kernel takes the memory first.
 fn command_line(pid: u32) -> Vec<u8> {
@@ -59,4 +81,22 @@ pub fn is_ending(pid: u32) -> bool {
         let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
         state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
     }) && !runs(pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_at_a_port_is_known_and_who_only_connects_does_not() {
+        let own = std::process::id();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        assert!(listens(own, port));
+        assert!(!listens(1.max(own - 1), port), "another process");
+        let there = std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        assert!(!listens(own, there.local_addr().expect("bound").port()));
+        drop(listener);
+        assert!(!listens(own, port));
+    }
 }

@@ -107,6 +107,20 @@ fn the_key_lives_outside_of_the_data_directory() {
     let message = refused(&[("FTCHAT_SERVE_CLUSTER_KEY_FILE", "/data/two/key")]);
     assert!(message.contains("outside of the data directory"), "{message}");
     assert!(resolve(&[("FTCHAT_SERVE_CLUSTER_KEY_FILE", "/data/key")]).is_ok());
+    // By whatever paths the two are reached.
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("own folder");
+    std::fs::write(data.join("key"), "").expect("own file");
+    std::os::unix::fs::symlink(&data, folder.path().join("link")).expect("a link");
+    std::os::unix::fs::symlink(data.join("key"), folder.path().join("key")).expect("a link");
+    let text = |path: &str| folder.path().join(path).display().to_string();
+    for (key, data) in [("link/key", "data"), ("data/key", "link"), ("key", "link/../data")] {
+        let (key, data) = (text(key), text(data));
+        let message =
+            refused(&[("FTCHAT_SERVE_CLUSTER_KEY_FILE", &key), ("FTCHAT_SERVE_DATA_DIR", &data)]);
+        assert!(message.contains("outside of the data directory"), "{message}");
+    }
 }
 
 #[test]
