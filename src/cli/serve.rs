@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::future::maybe_done;
 use tokio::sync::watch;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -143,7 +144,8 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     };
     let server = Server::new(host, hosting.clone(), limits, cost)?;
     let (stopping, stopped) = watch::channel(false);
-    let serving = server.run_all(started.listener, started.doors, stopped);
+    // It may end by itself and is awaited once more at the end.
+    let serving = maybe_done(server.run_all(started.listener, started.doors, stopped));
     tokio::pin!(serving);
     tokio::select! {
         biased;
