@@ -357,13 +357,18 @@ impl Task {
 
     /// Whether the owner that was served last is back at work, or has failed to
     /// come back in time.
-    fn last_owner_answers(&self, next: ReplicaId) -> bool {
+    fn last_owner_answers(&mut self, next: ReplicaId) -> bool {
         let Some((last, at)) = self.last_release else { return true };
         if last == next || at.elapsed() > OWNER_MAX || self.hosting.has_guest(last) {
             return true;
         }
         let Some(home) = self.home() else { return true };
-        self.hosting.home().reaches(last) && home.is_followed_by(last)
+        let answers = self.hosting.home().reaches(last) && home.is_followed_by(last);
+        if answers {
+            tracing::info!(replica = %last, "the owner of a replica is back at work");
+            self.last_release = None;
+        }
+        answers
     }
 
     async fn release(&mut self, request: &ReleaseRequest) -> Result<(), Error> {

@@ -57,6 +57,31 @@ fn owners_come_back_one_after_the_other_and_nobody_notices() {
 }
 
 #[test]
+fn of_owners_that_come_back_together_the_second_waits_until_the_first_is_at_work() {
+    let mut by_hand = by_hand_alone(1);
+    // Both ask before either is heard.
+    by_hand.server(1).signal(Signal::STOP);
+    for owner in [2, 3] {
+        by_hand.start(owner);
+        by_hand.server(owner).said("reading its data before asking for it");
+    }
+    by_hand.server(1).signal(Signal::CONT);
+    by_hand.cluster.await_whole();
+    let (gone, back) = ("let go of an adopted replica", "the owner of a replica is back at work");
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        let line = by_hand.server(1).said("replica");
+        if let Some(mark) = [gone, back].into_iter().find(|mark| line.contains(mark)) {
+            let id = [2, 3].into_iter().find(|id| line.contains(&format!("replica={id}")));
+            told.push((mark, id.expect("one of two")));
+        }
+    }
+    let (first, second) = (told[0].1, told[2].1);
+    assert_eq!(told, [(gone, first), (back, first), (gone, second)]);
+    assert_ne!(first, second);
+}
+
+#[test]
 fn a_server_started_by_hand_takes_its_directory_back() {
     let mut by_hand = by_hand_alone(2);
     by_hand.start(3);
