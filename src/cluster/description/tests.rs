@@ -197,6 +197,60 @@ async fn a_lock_that_was_removed_with_its_cluster_protects_nothing() {
 }
 
 #[test]
+fn a_status_is_about_the_cluster_whose_servers_answered() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let known = ["one", "other", "none"].map(|name| settings(&folder.path().join(name)));
+    let other_ports = ClusterSettings { base_port: 9000, ..settings(&folder.path().join("third")) };
+    let [one, other] = [&known[0], &known[1]].map(|settings| make_with(settings).expect("new"));
+    make_with(&other_ports).expect("new");
+    for (cluster, pid) in [(&one, 77), (&other, 88)] {
+        let data_dir = cluster.data_dir(&cluster.replicas[0]);
+        std::fs::create_dir(&data_dir).expect("own folder");
+        let lock = format!("{{\"pid\":{pid},\"server\":1}}\n");
+        std::fs::write(data_dir.join("LOCK"), lock).expect("own file");
+    }
+    let replica = |id: u32, pid: Option<u32>| ReplicaStatus {
+        id: ReplicaId(id),
+        address: format!("127.0.0.1:{}", 8090 + id).parse().expect("valid"),
+        state: crate::protocol::client::ReplicaState::Unreachable,
+        term: 0,
+        last_log: 0,
+        applied: 0,
+        applied_before: None,
+        stalled: false,
+        votes: true,
+        lag: 0,
+        hosted_by: pid.map(|_| ReplicaId(1)),
+        pid,
+        version: None,
+        uptime_s: None,
+        disk_bytes: None,
+        state_hash: None,
+        error: None,
+    };
+    let about = |pid: Option<u32>, known: &[ClusterSettings]| {
+        let status = ClusterStatus {
+            cluster: None,
+            writable: false,
+            leader: None,
+            term: 0,
+            commit: 0,
+            tolerates: 0,
+            replicas: vec![replica(1, pid), replica(2, pid), replica(3, None)],
+            survivor: None,
+            notices: Vec::new(),
+        };
+        Description::of(&status, known).map(|cluster| cluster.dir().to_path_buf())
+    };
+    assert_eq!(about(Some(77), &known).as_deref(), Some(one.dir()));
+    assert_eq!(about(Some(88), &known).as_deref(), Some(other.dir()));
+    assert_eq!(about(Some(99), &known), None, "of neither");
+    // Where nobody answers the addresses are all there is.
+    assert_eq!(about(None, &known).as_deref(), Some(one.dir()));
+    assert_eq!(about(None, &[other_ports]), None);
+}
+
+#[test]
 fn fuzz_descriptions() {
     let folder = tempfile::tempdir().expect("temporary folder");
     make(folder.path());
