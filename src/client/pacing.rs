@@ -94,8 +94,8 @@ impl Reasons {
         self.0.entry(server.clone()).or_insert_with(silence);
     }
 
-    /// What servers said, each thing once; if none said anything, each server
-    /// with what is wrong:
+    /// What servers said, each thing once, then each server that is not named
+    /// there with what is wrong:
     /// `127.0.0.1:8091, 127.0.0.1:8092: connection refused; 127.0.0.1:8093: did not answer`
     pub(super) fn list(&self) -> String {
         let mut words: Vec<&str> = Vec::new();
@@ -110,11 +110,14 @@ impl Reasons {
                 },
             }
         }
-        if !words.is_empty() {
-            return words.join("; ");
+        // Who is named in what others say is not named again.
+        for (_, servers) in &mut failures {
+            servers.retain(|server| !words.iter().any(|word| word.contains(server.as_str())));
         }
+        failures.retain(|(_, servers)| !servers.is_empty());
         let each = failures.iter().map(|(why, servers)| format!("{}: {why}", servers.join(", ")));
-        each.collect::<Vec<_>>().join("; ")
+        let words = words.iter().map(|word| word.to_string());
+        words.chain(each).collect::<Vec<_>>().join("; ")
     }
 
     /// Nothing was done within `timeout`, and why.
@@ -144,6 +147,9 @@ mod tests {
         );
         let missing = "1 of 3 replicas are no majority; replicas 1 (127.0.0.1:1) and 2 \
                        (127.0.0.1:2): Connection refused; bring them back";
+        reasons.note_word(&address(3), "replica 2 (127.0.0.1:2): silent");
+        let told = "replica 2 (127.0.0.1:2): silent; 127.0.0.1:1: connection refused";
+        assert_eq!(reasons.list(), told, "nobody else is silent about it");
         reasons.note_word(&address(3), missing);
         reasons.note_silence(&address(3));
         assert_eq!(reasons.list(), missing);
