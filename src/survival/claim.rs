@@ -57,7 +57,7 @@ pub async fn claim(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Liste
         // A survivor that does not hold this directory may serve the address
         // for a directory that has been replaced by this one. It must say so
         // before anything here is touched.
-        ask_at_own_address(host, config).await?;
+        listener = ask_at_own_address(host, config).await?;
     }
     let opened = open(host, config, listener.is_some()).await?;
     let deadline = Instant::now() + MOMENT;
@@ -163,19 +163,31 @@ async fn is_answering_as_owner(host: &Host, config: &ReplicaConfig, holder: &Hol
     matches!(answer, Err(CallError::Refused(error)) if error.code == ErrorCode::DirectoryInUse)
 }
 
-async fn ask_at_own_address(host: &Host, config: &ReplicaConfig) -> Result<()> {
+/// Asks whoever serves this server's address to let go of it. Returns the
+/// listener if it is free by then.
+async fn ask_at_own_address(
+    host: &Host,
+    config: &ReplicaConfig,
+) -> Result<Option<Box<dyn Listener>>> {
     let member = Member { id: config.id, address: config.listen.clone() };
-    match ask_release(host, config, &member, lock_file(host, config).await).await {
-        Ok(()) => Ok(()),
-        Err(CallError::Refused(error))
-            if matches!(error.code, ErrorCode::DirectoryInUse | ErrorCode::WrongCluster) =>
-        {
-            Err(error)
+    let deadline = Instant::now() + MOMENT;
+    loop {
+        match ask_release(host, config, &member, lock_file(host, config).await).await {
+            Ok(()) => return Ok(None),
+            Err(CallError::Refused(error))
+                if matches!(error.code, ErrorCode::DirectoryInUse | ErrorCode::WrongCluster) =>
+            {
+                return Err(error);
+            }
+            Err(error) => tracing::debug!(%error, "whoever has the address did not let go"),
         }
-        Err(error) => {
-            tracing::debug!(%error, "whoever has the address is no server of this cluster");
-            let in_use = io::Error::from(io::ErrorKind::AddrInUse);
-            Err(cannot_listen(&config.listen, &in_use))
+        // A survivor may have let go by itself, which looks like no answer.
+        match host.network.listen(&config.listen).await {
+            Ok(listener) => return Ok(Some(listener)),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(cannot_listen(&config.listen, &error));
+            }
+            Err(_) => sleep(SILENT_PAUSE).await,
         }
     }
 }
