@@ -24,8 +24,8 @@ const WATCH_PAUSE: Duration = Duration::from_secs(1);
     Answers in any state of the cluster: every configured replica is listed, also one that does\n\
     not answer, with the reason. Without --check the exit code is 0 if any server answered, and 3\n\
     if none did. LAG counts the committed entries that a replica has not applied yet. A replica has\n\
-    no number where no server answered that could tell it. In a pipe: one line a replica, with the\n\
-    reason at its end, one a notice, and last whether messages are taken.")]
+    no number where no server answered that could tell it. In a pipe: one line a replica, one a\n\
+    notice, and last whether messages are taken.")]
 pub struct StatusArgs {
     /// Show it again every second until Ctrl-C
     #[arg(long, short)]

@@ -48,8 +48,8 @@ impl Show for Shown<'_> {
     }
 
     /// One line a replica: id, address, state, term, applied, lag, hosted by,
-    /// uptime in seconds, version, what is wrong. Then a line for each notice:
-    /// `notice` and the sentence. Last a line `writes`, then `taken` or
+    /// uptime in seconds, version. Then a line for each notice and for what is
+    /// wrong with each replica: `notice` and the sentence. Last a line `writes`, then `taken` or
     /// `refused`, then how many more servers may fail.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         for replica in &self.status.replicas {
@@ -63,13 +63,17 @@ impl Show for Shown<'_> {
                 text(replica.hosted_by),
                 text(replica.uptime_s),
                 text(replica.version.as_deref()),
-                text(replica.error.as_deref()),
             ];
             let columns = columns.map(|column| sanitize(&column).into_owned());
             writeln!(out, "{}", columns.join("\t"))?;
         }
         for notice in &self.status.notices {
             writeln!(out, "notice\t{}", sanitize(notice))?;
+        }
+        for replica in &self.status.replicas {
+            if let Some(error) = &replica.error {
+                writeln!(out, "notice\t{}", sanitize(&format!("{}: {error}", name(replica))))?;
+            }
         }
         let writes = if self.status.writable { "taken" } else { "refused" };
         writeln!(out, "writes\t{writes}\t{}", self.status.tolerates)
@@ -91,6 +95,14 @@ impl Show for Frame<'_> {
 
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         self.0.plain(out)
+    }
+}
+
+/// A replica as a sentence names it.
+fn name(replica: &ReplicaStatus) -> String {
+    match number(replica) {
+        Some(id) => format!("replica {id}"),
+        None => format!("the replica at {}", replica.address),
     }
 }
 
@@ -198,10 +210,7 @@ impl Shown<'_> {
         let mut hints = self.status.notices.clone();
         hints.extend(self.hosts());
         for replica in &self.status.replicas {
-            let who = match number(replica) {
-                Some(id) => format!("replica {id}"),
-                None => format!("the replica at {}", replica.address),
-            };
+            let who = name(replica);
             let reason = replica.error.as_deref().unwrap_or("it does not say why");
             match (replica.state, replica.hosted_by) {
                 (ReplicaState::Unreachable, _) => {
@@ -338,9 +347,10 @@ mod tests {
         let text = written(|out| shown(&status()).plain(out));
         assert_eq!(
             text,
-            "1\t127.0.0.1:8091\tleader\t3\t9\t0\t1\t75\t0.1.0\t-\n\
-             2\t127.0.0.1:8092\tunreachable\t3\t9\t0\t-\t-\t-\tconnection refused\n\
-             3\t127.0.0.1:8093\tfollower\t3\t9\t0\t1\t75\t0.1.0\t-\n\
+            "1\t127.0.0.1:8091\tleader\t3\t9\t0\t1\t75\t0.1.0\n\
+             2\t127.0.0.1:8092\tunreachable\t3\t9\t0\t-\t-\t-\n\
+             3\t127.0.0.1:8093\tfollower\t3\t9\t0\t1\t75\t0.1.0\n\
+             notice\treplica 2: connection refused\n\
              writes\ttaken\t0\n"
         );
     }
@@ -395,8 +405,8 @@ mod tests {
         status.notices.push("server 1: no\tmajority".to_string());
         let text = written(|out| shown(&status).plain(out));
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].ends_with("\tconnection refused"), "{text}");
-        assert_eq!(lines[3..], ["notice\tserver 1: no\\tmajority", "writes\ttaken\t0"]);
+        let reason = "notice\treplica 2: connection refused";
+        assert_eq!(lines[3..], ["notice\tserver 1: no\\tmajority", reason, "writes\ttaken\t0"]);
     }
 
     #[test]
