@@ -148,8 +148,7 @@ impl Look<'_> {
 
     /// See [`State::view`]. It must see one instant, so it is made in one piece,
     /// and is the one thing whose cost grows with the state: a pointer for every
-    /// 256 items, a millisecond for ten million messages. Nobody makes one on a
-    /// client's word.
+    /// 256 items. Nobody makes one on a client's word.
     pub fn view(&mut self) -> View {
         self.glance().view()
     }

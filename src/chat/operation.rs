@@ -124,6 +124,10 @@ impl Action {
     /// [`QUERY_STEPS_MAX`](crate::limits::QUERY_STEPS_MAX): it is applied in one
     /// piece, under the lock that all readers wait for. Bounded for every action,
     /// as the numbers of recipients, of ids and of bytes are.
+    ///
+    /// Not counted is that the last copy of a message takes its recipients along
+    /// into what is remembered: about two steps for three of them, which nobody
+    /// can tell who only has the action.
     pub fn steps(&self) -> usize {
         /// Of every action: who asks, whether it was done before, remembering it.
         const BASE: usize = 16;
