@@ -253,7 +253,7 @@ impl Machine {
     /// Applies the next entry.
     ///
     /// # Errors
-    /// [`ErrorCode::Corrupted`] as of [`super::types::Proposal::batch`].
+    /// [`crate::error::ErrorCode::Corrupted`] as of [`super::types::Proposal::batch`].
     pub(super) fn replay(&self, entry: Entry) -> Result<Outcomes> {
         let index = entry.log_id.index();
         let batch = match &entry.payload {

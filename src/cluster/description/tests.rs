@@ -236,6 +236,7 @@ fn a_status_is_about_the_cluster_whose_servers_answered() {
             term: 0,
             commit: 0,
             tolerates: 0,
+            feature_level: None,
             replicas: vec![replica(1, pid), replica(2, pid), replica(3, None)],
             survivor: None,
             notices: Vec::new(),
