@@ -13,7 +13,6 @@
 #[cfg(test)]
 mod suite_tests;
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
@@ -27,15 +26,11 @@ use super::entry;
 use super::faults::Faults;
 use super::leaders;
 use super::level::LevelGuard;
+use super::recent::Recent;
 use super::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
 use crate::error::{Error, ErrorCode};
 use crate::planted::{self, Bug};
 use crate::storage::Log;
-
-/// Bytes of recent entries kept decoded, as they are in the log; in memory they
-/// take three times that. They are wanted while they are replicated and until
-/// they are applied, which is milliseconds; whoever comes later decodes them.
-const CACHE_MAX_BYTES: usize = 512 * 1024;
 
 /// Bytes of entries that are read back at once to be applied, apart from one
 /// entry that is larger alone.
@@ -67,65 +62,6 @@ struct Memory {
     last: Option<LogId>,
     /// Whether the log was found to end below what was committed.
     ends_below_commit: bool,
-}
-
-/// A window of decoded entries that ends with the last one of the log.
-#[derive(Default)]
-struct Recent {
-    entries: VecDeque<(Entry, usize)>,
-    bytes: usize,
-}
-
-impl Recent {
-    fn first(&self) -> Option<u64> {
-        self.entries.front().map(|(entry, _)| entry.log_id.index())
-    }
-
-    fn push(&mut self, entry: Entry, bytes: usize) {
-        self.bytes += bytes;
-        self.entries.push_back((entry, bytes));
-        while self.bytes > CACHE_MAX_BYTES && self.entries.len() > 1 {
-            self.pop_front();
-        }
-    }
-
-    fn pop_front(&mut self) {
-        if let Some((_, bytes)) = self.entries.pop_front() {
-            self.bytes -= bytes;
-        }
-    }
-
-    fn truncate_from(&mut self, index: u64) {
-        while self.entries.back().is_some_and(|(entry, _)| entry.log_id.index() >= index) {
-            let (_, bytes) = self.entries.pop_back().expect("looked at it");
-            self.bytes -= bytes;
-        }
-    }
-
-    fn purge_through(&mut self, index: u64) {
-        while self.first().is_some_and(|first| first <= index) {
-            self.pop_front();
-        }
-    }
-
-    /// Entries of `[from, to)` when the window has all of them, cut at `max_bytes`.
-    fn range(&self, from: u64, to: u64, max_bytes: usize) -> Option<Vec<Entry>> {
-        let first = self.first()?;
-        if from < first {
-            return None;
-        }
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        for (entry, size) in
-            self.entries.range((from - first) as usize..).take((to - from) as usize)
-        {
-            bytes += size;
-            if bytes > max_bytes && !entries.is_empty() {
-                break;
-            }
-            entries.push(entry.clone());
-        }
-        Some(entries)
-    }
 }
 
 impl LogStore {

@@ -46,6 +46,7 @@ mod network;
 mod progress;
 mod proposer;
 mod reader;
+mod recent;
 mod records;
 mod rejoin;
 mod route;

@@ -24,6 +24,7 @@
 //! refused, never written.
 
 mod ahead;
+mod commands;
 mod reader;
 mod recovery;
 mod scan;
@@ -48,8 +49,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use self::commands::{Command, Deed};
 use self::reader::{ReadCommand, ReadRequest, Reader};
-use self::writer::{Command, Deed, Writer};
+use self::writer::Writer;
 use super::{DataDirectory, Paths, Shortage, on_worker, record};
 use crate::error::{Error, ErrorCode, Result};
 

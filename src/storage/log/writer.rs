@@ -22,8 +22,9 @@ use super::super::directory::read_identity;
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::lock::LockShare;
 use super::super::shortage::Shortage;
+use super::commands::{Command, Deed, answer};
 use super::state::Cut;
-use super::{AppendDone, DroppedTail, FatalHandler, Shared, closed, encode};
+use super::{AppendDone, FatalHandler, Shared, closed, encode};
 use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile};
 use crate::planted::{self, Bug};
@@ -36,37 +37,6 @@ const COMMITTED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The same while somebody is to follow it; see [`super::Log::hint_often`].
 const COMMITTED_INTERVAL_OFTEN: Duration = Duration::from_millis(100);
-
-pub(super) enum Command {
-    Append { first_index: u64, lines: Vec<Bytes>, done: AppendDone },
-    Perform { deed: Deed, reply: oneshot::Sender<Result<()>> },
-}
-
-impl Command {
-    pub(super) fn fail(self, error: &Error) {
-        match self {
-            Command::Append { done, .. } => done(Err(error.clone())),
-            Command::Perform { reply, .. } => answer(reply, Err(error.clone())),
-        }
-    }
-}
-
-/// Whoever asked may have been cancelled; what was asked for is done all the same.
-fn answer(reply: oneshot::Sender<Result<()>>, result: Result<()>) {
-    let _ = reply.send(result);
-}
-
-/// What a handle waits for.
-pub(super) enum Deed {
-    Vote(Bytes),
-    TruncateFrom(u64),
-    PurgeThrough(u64),
-    Reset(u64),
-    NoteDroppedTail(DroppedTail),
-    SettleDroppedTail,
-    RaiseFormat(u32),
-    Close,
-}
 
 /// Why a step was not done.
 enum Stopped {

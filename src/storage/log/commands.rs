@@ -1,0 +1,39 @@
+//! What handles of a log ask of its writer.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{AppendDone, DroppedTail};
+use crate::error::{Error, Result};
+
+/// One request, in the order of its arrival.
+pub(super) enum Command {
+    Append { first_index: u64, lines: Vec<Bytes>, done: AppendDone },
+    Perform { deed: Deed, reply: oneshot::Sender<Result<()>> },
+}
+
+impl Command {
+    pub(super) fn fail(self, error: &Error) {
+        match self {
+            Command::Append { done, .. } => done(Err(error.clone())),
+            Command::Perform { reply, .. } => answer(reply, Err(error.clone())),
+        }
+    }
+}
+
+/// Whoever asked may have been cancelled; what was asked for is done all the same.
+pub(super) fn answer(reply: oneshot::Sender<Result<()>>, result: Result<()>) {
+    let _ = reply.send(result);
+}
+
+/// What a handle waits for.
+pub(super) enum Deed {
+    Vote(Bytes),
+    TruncateFrom(u64),
+    PurgeThrough(u64),
+    Reset(u64),
+    NoteDroppedTail(DroppedTail),
+    SettleDroppedTail,
+    RaiseFormat(u32),
+    Close,
+}
