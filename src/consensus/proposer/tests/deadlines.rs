@@ -6,7 +6,7 @@ use super::*;
 async fn without_a_leader_it_is_known_that_nothing_happened() {
     let stage = Stage::new();
     let begun = Instant::now();
-    stage.propose_in(1, 250, &Sequence::default()).is_refused().await;
+    stage.propose_in(1, 250, &Sequence::default()).ends_refused().await;
     assert_eq!(begun.elapsed(), Duration::from_millis(250));
 }
 
@@ -18,7 +18,7 @@ async fn a_failure_takes_with_it_what_follows_in_its_sequence_and_nothing_else()
     let given_up = stage.propose_in(2, 50, &sequence);
     let behind = stage.propose_in(3, LONG_MS, &sequence);
     let other = stage.propose(4);
-    given_up.is_refused().await;
+    given_up.ends_refused().await;
     assert!(sequence.is_broken());
     let too_late = stage.propose_in(5, LONG_MS, &sequence);
     stage.scene.lead(here(1));
@@ -28,7 +28,7 @@ async fn a_failure_takes_with_it_what_follows_in_its_sequence_and_nothing_else()
     write.apply();
     other.done().await;
     for pending in [before, behind, too_late] {
-        pending.is_refused().await;
+        pending.ends_refused().await;
     }
 }
 
@@ -47,7 +47,7 @@ async fn what_is_due_at_this_moment_does_not_enter_and_neither_does_what_follows
     write.apply();
     first.done().await;
     stage.scene.nothing().await;
-    behind.is_refused().await;
+    behind.ends_refused().await;
     let error = due.await.expect_err("given up");
     assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
 }
@@ -60,10 +60,10 @@ async fn what_is_on_its_way_when_time_is_up_is_in_doubt_and_what_follows_is_not_
     let entered = stage.propose_in(1, 50, &sequence);
     let write = stage.scene.write().await;
     let behind = stage.propose_in(2, LONG_MS, &sequence);
-    entered.is_in_doubt().await;
+    entered.ends_in_doubt().await;
     write.apply();
     stage.scene.nothing().await;
-    behind.is_refused().await;
+    behind.ends_refused().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,10 +112,10 @@ async fn a_refused_retry_does_not_clear_the_doubt_of_an_earlier_flight() {
         let error = Error::unavailable("an adopted replica takes no operations");
         asked.answer(Err::<(), _>(crate::peer::CallError::Refused(error)));
     };
-    doubt(&[]).await.is_in_doubt().await;
+    doubt(&[]).await.ends_in_doubt().await;
     for retry in [Asked::do_not_send, unavailable, call_refused] {
-        doubt(&[retry]).await.is_in_doubt().await;
-        doubt(&[retry, retry]).await.is_in_doubt().await;
+        doubt(&[retry]).await.ends_in_doubt().await;
+        doubt(&[retry, retry]).await.ends_in_doubt().await;
     }
 }
 
@@ -129,7 +129,7 @@ async fn a_refused_retry_on_the_leader_does_not_clear_it_either() {
     pause().await;
     stage.scene.write().await.fail();
     stage.scene.lead(None);
-    pending.is_in_doubt().await;
+    pending.ends_in_doubt().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,5 +147,5 @@ async fn what_was_refused_each_time_never_happened() {
     pause().await;
     stage.scene.write().await.fail();
     stage.scene.lead(None);
-    pending.is_refused().await;
+    pending.ends_refused().await;
 }

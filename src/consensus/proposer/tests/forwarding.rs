@@ -87,7 +87,7 @@ async fn a_reply_with_another_number_of_results_counts_for_none() {
     again.answer(Ok("no reply at all"));
     stage.scene.lead(None);
     for pending in pending {
-        pending.is_in_doubt().await;
+        pending.ends_in_doubt().await;
     }
 }
 
@@ -161,7 +161,7 @@ async fn a_leader_that_no_link_leads_to_gets_nothing_and_leaves_no_doubt() {
     for _ in 0..30 {
         stage.scene.nothing().await;
     }
-    pending.is_refused().await;
+    pending.ends_refused().await;
 }
 
 #[tokio::test(start_paused = true)]

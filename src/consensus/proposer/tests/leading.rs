@@ -157,7 +157,7 @@ async fn a_leader_that_stands_alone_takes_nothing() {
     let forwarded = stage.forward(&gate, body(1, 1, 0, &[2]));
     assert_eq!(codes(forwarded).await, [Some(ErrorCode::Unavailable)], "it may know better");
     assert!(begun.elapsed() < Duration::from_millis(50), "at once");
-    pending.is_refused().await;
+    pending.ends_refused().await;
     let pending = stage.propose(3);
     stage.scene.confirm(true);
     pause().await;
@@ -190,7 +190,7 @@ async fn an_answer_with_another_number_of_outcomes_counts_for_none() {
     write.apply_as(outcomes);
     stage.scene.lead(None);
     for pending in pending {
-        pending.is_in_doubt().await;
+        pending.ends_in_doubt().await;
     }
 }
 
@@ -202,8 +202,8 @@ async fn an_engine_that_stops_leaves_a_doubt() {
     drop(stage.scene.write().await);
     stage.scene.stop_engine();
     let never = stage.propose_in(2, 50, &Sequence::default());
-    in_queue.is_in_doubt().await;
-    never.is_in_doubt().await;
+    in_queue.ends_in_doubt().await;
+    never.ends_in_doubt().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,6 +234,6 @@ async fn the_task_ends_with_the_last_handle() {
     let write: Write = stage.scene.write().await.accept();
     drop(stage.proposer);
     settle().await;
-    pending.is_in_doubt().await;
+    pending.ends_in_doubt().await;
     drop(write);
 }

@@ -76,11 +76,11 @@ impl Pending {
     }
 
     /// It is in no log and never will be.
-    async fn is_refused(self) {
+    async fn ends_refused(self) {
         self.fails_as(ErrorCode::Unavailable).await;
     }
 
-    async fn is_in_doubt(self) {
+    async fn ends_in_doubt(self) {
         self.fails_as(ErrorCode::OutcomeUnknown).await;
     }
 
