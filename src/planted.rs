@@ -41,6 +41,16 @@ pub enum Bug {
     /// What an entry means follows the level that the program knows, and not the
     /// feature level of the state.
     FollowsProgramVersion,
+    /// A refused retry clears the doubt that an earlier, lost flight has left.
+    ClearDoubtWhenRefused,
+    /// A page that does not fit into a line is cut, and says that nothing follows.
+    CutPageWithoutMore,
+    /// A follow that cuts a page goes on behind what it has cut off.
+    FollowPastTheCut,
+    /// A backup is of the state before a majority was asked what is missing in it.
+    BackupBeforeConfirmed,
+    /// A pipeline that leaves a silent server does not doubt what that has taken.
+    NoDoubtOfTheSilent,
 }
 
 /// Whether a bug is planted here.

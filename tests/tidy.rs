@@ -32,7 +32,7 @@ const ROOMS: &[&str] = &[
 
 /// Rooms that must not see everything before them, and what they may see.
 const NARROW: &[(&str, &[&str])] = &[
-    ("client", &["limits", "error", "types", "host", "protocol", "config"]),
+    ("client", &["limits", "error", "types", "planted", "host", "protocol", "config"]),
     ("bench", &["limits", "error", "types", "host", "protocol", "client", "config"]),
     (
         "output",

@@ -19,6 +19,7 @@ use super::Inner;
 use crate::chat::{Action, Operation, Outcome, RestoreStep};
 use crate::consensus::Sequence;
 use crate::error::{Error, ErrorCode, Result};
+use crate::planted::{self, Bug};
 use crate::protocol::peer::{Backup, BackupHead, RestoreProgress};
 
 /// Bytes of lines in one part, apart from one line that is longer alone.
@@ -41,13 +42,14 @@ impl Inner {
     /// Begins a backup; its parts come from [`next_part`].
     pub async fn begin_backup(&self, asked: Backup, parts: Parts) -> Result<BackupHead> {
         let consensus = self.consensus()?;
+        let early = planted::is(Bug::BackupBeforeConfirmed).then(|| self.machine.view());
         if asked.confirmed {
             consensus.confirm(Instant::now() + STEP_MAX).await?;
         }
         let cluster = self.credentials.introduction().cluster;
         let cluster = cluster.ok_or_else(|| Error::unavailable("there is no cluster yet"))?;
         self.machine.look(|look| look.usable())?;
-        let (index, view) = self.machine.view();
+        let (index, view) = early.unwrap_or_else(|| self.machine.view());
         let (tell, told) = oneshot::channel();
         let (send, receive) = mpsc::channel(PARTS_AHEAD);
         let job = async move {

@@ -30,7 +30,7 @@ use crate::seeds::{in_parallel, number, replay_command};
 use crate::trace::TraceOptions;
 
 /// Seeds of an ordinary test run.
-const SEEDS_DEFAULT: u64 = 300;
+const SEEDS_DEFAULT: u64 = 120;
 
 /// Seeds that are played, and counted, in one go.
 const BLOCK: u64 = 20;
@@ -43,6 +43,28 @@ const MUST_HAPPEN: &[&str] = &[
     "acknowledged",
     "deletions",
     "repetitions",
+    "unknown, then there",
+    "unknown, then not there",
+    "nothing done, and nothing there",
+    "deletions unknown",
+    "marks",
+    "marks unknown",
+    "lines acknowledged",
+    "lines refused",
+    "pipelines unknown",
+    "pipelines refused",
+    "pipelines repeated",
+    "requests failed on a connection",
+    "pages cut",
+    "logouts",
+    "logouts refused",
+    "sessions found ended",
+    "registrations",
+    "accounts deleted",
+    "departures refused",
+    "surveys",
+    "backups",
+    "backups refused",
     "leaders",
     "adoptions",
     "hand-backs",

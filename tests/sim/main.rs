@@ -8,7 +8,7 @@
 //! people may have seen. One seed is one history, byte for byte, in any process.
 //!
 //! ```text
-//! cargo test --test sim                                     300 seeds and more
+//! cargo test --test sim                                     120 seeds and more
 //! FTCHAT_SIM_SEEDS=20000 FTCHAT_SIM_TALLY=tally.jsonl cargo test --test sim -- campaign --nocapture
 //! FTCHAT_SIM_SEED=217 FTCHAT_SIM_RECIPE=crashes cargo test --test sim -- replay --nocapture
 //! FTCHAT_SIM_BUGS=2000 cargo test --test sim -- planted::all_are_found --nocapture
@@ -25,7 +25,7 @@
 //! - [`faults`], [`trace`], [`log`]: what goes wrong, and how it is told.
 //! - [`oracle`]: what must hold whatever goes wrong.
 //! - [`toy`]: a small service with planted bugs, which the oracle must find.
-//! - [`cluster`], [`recipes`]: the real program, and what is done to it.
+//! - [`cluster`], [`recipes`]: the real program, its people, and what is done to it.
 //! - [`seeds`], [`campaign`]: a few seeds of each recipe, any number of all.
 //! - [`regressions`]: seeds that failed once, and why.
 //! - [`planted`]: bugs in the real program, which must be found as well.

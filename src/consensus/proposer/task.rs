@@ -18,6 +18,7 @@ use crate::error::ErrorCode;
 use crate::host::{BoxFuture, Host};
 use crate::limits::BATCH_MAX_OPERATIONS;
 use crate::peer::CallError;
+use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
 use crate::types::{ReplicaId, Timestamp};
 
@@ -321,6 +322,10 @@ impl<S: Surroundings> Task<S> {
                     // Its proposer may have stopped waiting.
                     let _ = ticket.reply.send(Ok(applied));
                     continue;
+                }
+                Landing::Refused if planted::is(Bug::ClearDoubtWhenRefused) => {
+                    ticket.suspect = false;
+                    ticket.progress.leave();
                 }
                 Landing::Refused if !ticket.suspect => ticket.progress.leave(),
                 Landing::Refused => {}

@@ -1,4 +1,4 @@
-//! Whole clusters of the real program: three servers or five, three people, faults.
+//! Whole clusters of the real program: three servers or five, people, faults.
 //!
 //! A scenario is a [`Recipe`] of faults. The servers run what `serve` runs, the
 //! people use the client that the commands use; below them is the simulated
@@ -9,7 +9,9 @@
 mod frozen;
 mod full;
 mod hint;
-mod person;
+mod people;
+mod points;
+mod scale;
 mod server;
 pub mod steps;
 mod stopping;
@@ -22,20 +24,23 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ftchat::error::ErrorCode;
+use ftchat::host::Host;
 use ftchat::planted::{Bug, plant};
 use ftchat::protocol::client::{Member, Survivor};
 use ftchat::types::{Address, ReplicaId, Uuid};
+use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
 
-use self::person::{LIVES, Person, Society};
+use self::people::{Crowd, Guest, Resident, Society, Watcher};
+use self::scale::Scale;
 use self::server::{Claims, Observed, Place, Update, Witness, serve};
 use crate::faults::{Nemesis, Plan, Server};
-use crate::oracle::linearizable;
 use crate::oracle::messages::check;
 use crate::oracle::{Call, Operation, Reply};
+use crate::oracle::{export, linearizable};
 use crate::recipes::{Recipe, SURVIVORS};
 use crate::trace::TraceOptions;
-use crate::world::{History, ProgramId, World, simulate};
+use crate::world::{Exit, History, ProgramId, World, simulate};
 
 /// How long people wait, after all faults are over, until they can send.
 const PROGRESS_MAX_MS: u64 = 30_000;
@@ -44,6 +49,12 @@ const PROGRESS_MAX_MS: u64 = 30_000;
 /// Adopting takes milliseconds; people repeat themselves every second or so,
 /// and disks here stall for as long.
 const ALONE_MAX_MS: u64 = 3_000;
+
+/// Names of those who stay.
+const RESIDENTS: &[&str] = &["alice", "bob", "carol"];
+
+/// What a program of other people runs.
+type OtherMain = Box<dyn Fn(Host, Society) -> LocalBoxFuture<'static, Exit>>;
 
 /// What came of a seed.
 #[derive(Debug, Default)]
@@ -65,14 +76,16 @@ impl Report {
 /// A cluster in a world.
 struct Cluster {
     servers: Vec<Server>,
-    addresses: Vec<Address>,
     claims: Claims,
     society: Society,
+    /// Those who stay.
     people: Vec<(String, ProgramId)>,
+    /// Those who come and go, or only watch.
+    others: Vec<(String, ProgramId)>,
 }
 
 impl Cluster {
-    fn new(world: &mut World, recipe: &Recipe) -> Cluster {
+    fn new(world: &mut World, recipe: &Recipe, scale: &Scale) -> Cluster {
         let one_host = recipe.one_host;
         let names = &["one", "two", "three", "four", "five"][..recipe.replicas];
         let applied = vec![None; names.len()];
@@ -98,7 +111,8 @@ impl Cluster {
                 false => PathBuf::from("/data"),
             };
             let survivor = if one_host { Survivor::Auto } else { Survivor::Never };
-            let place = Place { id: ReplicaId(id), folder: folder.clone(), survivor };
+            let scale = scale.clone();
+            let place = Place { id: ReplicaId(id), folder: folder.clone(), survivor, scale };
             let (members, claims) = (members.clone(), claims.clone());
             let (stop, stopped) = watch::channel(false);
             let witness =
@@ -111,24 +125,38 @@ impl Cluster {
             world.start(program);
             servers.push(Server { program, machine, folder, stop });
         }
-        let (society, people) = (Society::default(), Vec::new());
-        Cluster { servers, addresses, claims, society, people }
+        let society = Society::new(addresses, claims.clone(), scale.clone(), RESIDENTS);
+        Cluster { servers, claims, society, people: Vec::new(), others: Vec::new() }
     }
 
     fn add_people(&mut self, world: &mut World) {
-        let names: Vec<String> = ["alice", "bob", "carol"].map(String::from).to_vec();
-        for name in &names {
+        for name in RESIDENTS {
             let machine = world.add_machine(name);
-            let (name, names) = (name.clone(), names.clone());
-            let (addresses, society) = (self.addresses.clone(), self.society.clone());
-            let program = world.install(machine, &name.clone(), move |host| {
-                let (name, names) = (name.clone(), names.clone());
-                let (addresses, society) = (addresses.clone(), society.clone());
-                Box::pin(async move { Person::run(host, &name, addresses, &names, society).await })
+            let society = self.society.clone();
+            let program = world.install(machine, name, move |host| {
+                Box::pin(Resident::run(host, name, society.clone()))
             });
             world.start(program);
-            self.people.push((names_of(world, program), program));
+            self.people.push(((*name).to_string(), program));
         }
+    }
+
+    /// People who come and go, many who only get messages, and one who watches.
+    fn add_others(&mut self, world: &mut World) {
+        let machine = world.add_machine("others");
+        let mut install = |name: &str, main: OtherMain| {
+            let society = self.society.clone();
+            let program = world.install(machine, name, move |host| main(host, society.clone()));
+            world.start(program);
+            self.others.push((name.to_string(), program));
+        };
+        for name in self.society.scale.guests {
+            install(name, Box::new(|host, society| Box::pin(Guest::run(host, name, society))));
+        }
+        if self.society.scale.crowd > 0 {
+            install("crowd", Box::new(|host, society| Box::pin(Crowd::run(host, society))));
+        }
+        install("watcher", Box::new(|host, society| Box::pin(Watcher::run(host, society))));
     }
 
     fn observed<T>(&self, look: impl FnOnce(&Observed) -> T) -> T {
@@ -143,6 +171,7 @@ impl Cluster {
                 .iter()
                 .filter(|it| matches!(it.ended, Some((_, Reply::Sent { .. }))))
                 .map(|it| it.client.as_str())
+                .filter(|client| RESIDENTS.contains(client))
                 .collect();
             self.people.iter().filter(|(name, _)| accepted.contains(name.as_str())).count()
         })
@@ -178,16 +207,13 @@ impl Cluster {
                 {
                     let gone =
                         |to: &String| deleted.contains(&(to, *id)) || shown.contains(&(to, *id));
-                    missing.extend(to.iter().filter(|to| !gone(to)).map(|to| (to.clone(), *id)));
+                    let to = to.iter().filter(|to| RESIDENTS.contains(&to.as_str()));
+                    missing.extend(to.filter(|to| !gone(to)).map(|to| (to.clone(), *id)));
                 }
             }
             missing
         })
     }
-}
-
-fn names_of(world: &World, program: ProgramId) -> String {
-    world.with(|state| state.programs[program.0].name.clone())
 }
 
 /// Sends that were not accepted, although nothing was ever wrong.
@@ -210,8 +236,13 @@ pub fn play(
     let _planted = bug.map(plant);
     simulate(seed, options, |world| {
         let mut report = Report::default();
-        let mut cluster = Cluster::new(world, recipe);
+        let scale = match recipe.seamless {
+            true => Scale::of_seed(seed).without_failures(),
+            false => Scale::of_seed(seed),
+        };
+        let mut cluster = Cluster::new(world, recipe, &scale);
         cluster.add_people(world);
+        cluster.add_others(world);
         let plan = Plan {
             servers: cluster.servers.clone(),
             faults: recipe.faults.to_vec(),
@@ -243,6 +274,11 @@ pub fn play(
         if recipe.updates {
             updating::judge(&cluster, &mut report);
         }
+        if let Some(folder) = export::folder() {
+            let name = format!("{}-{seed:05}", recipe.name);
+            let write = |operations: &[Operation]| export::write(&folder, &name, operations);
+            cluster.society.recorder.look(write).expect("the folder for histories is writable");
+        }
         report
     })
 }
@@ -257,7 +293,7 @@ fn conclude(
 ) -> Report {
     nemesis.stop(world);
     settle(world, cluster, nemesis, &mut report);
-    for (name, program) in &cluster.people {
+    for (name, program) in cluster.people.iter().chain(&cluster.others) {
         if let Some(Err(error)) = world.exit(*program) {
             report.violations.push(format!("{name}: {error}"));
         }
@@ -276,11 +312,10 @@ fn conclude(
             world.show_disk(server.machine, &server.folder);
         }
     }
+    report.counts.extend(verdict.counts.iter().map(|(what, count)| (what.to_string(), *count)));
+    let society = cluster.society.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    report.counts.extend(society.iter().map(|(what, count)| (what.to_string(), *count)));
     for (what, count) in [
-        ("acknowledged", verdict.acknowledged as u64),
-        ("unknown", verdict.unknown as u64),
-        ("pages", verdict.pages as u64),
-        ("deletions", verdict.deletions as u64),
         ("leaders", observed.replicas.leaders() as u64),
         ("states compared", observed.replicas.compared() as u64),
         ("disk full noticed", observed.disk_full),
@@ -289,7 +324,6 @@ fn conclude(
         ("two adopters", observed.two_adopters),
         ("faults", nemesis.injected()),
         ("simulated ms", world.now_ms()),
-        ("repetitions", verdict.repetitions as u64),
         ("abstained", observed.abstained),
         ("adoptions", observed.adoptions),
         ("hand-backs", observed.hand_backs),
@@ -358,7 +392,12 @@ impl Alone {
 
 /// A cluster of survivors in full work, without any faults but a test's own.
 fn begin(world: &mut World) -> (Cluster, Nemesis, Report) {
-    let mut cluster = Cluster::new(world, &SURVIVORS);
+    begin_with(world, &SURVIVORS, &Scale::default())
+}
+
+/// The same on the machines of a recipe.
+fn begin_with(world: &mut World, recipe: &Recipe, scale: &Scale) -> (Cluster, Nemesis, Report) {
+    let mut cluster = Cluster::new(world, recipe, scale);
     cluster.add_people(world);
     let nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
     let mut report = Report::default();
@@ -382,21 +421,22 @@ fn settle(world: &mut World, cluster: &mut Cluster, nemesis: &mut Nemesis, repor
         ));
     }
     cluster.society.quiet.store(true, Ordering::Relaxed);
-    let lives = cluster.people.len() * LIVES;
+    let people = cluster.people.len();
     let rest = world.run_until(PROGRESS_MAX_MS, |world| {
         nemesis.restart_exited(world, world.now_ms());
         world.now_ms().is_multiple_of(100)
-            && cluster.society.resting.load(Ordering::Relaxed) == lives
+            && cluster.society.resting.load(Ordering::Relaxed) == people
+            && cluster.others.iter().all(|(_, other)| !world.lives(*other))
             && cluster.not_followed().is_empty()
     });
     if !rest {
         let resting = cluster.society.resting.load(Ordering::Relaxed);
         report.violations.push(format!(
-            "{resting} of {lives} lives came to rest; not followed: {:?}",
+            "{resting} of {people} people came to rest; not followed: {:?}",
             cluster.not_followed()
         ));
     }
-    for (_, person) in &cluster.people {
+    for (_, person) in cluster.people.iter().chain(&cluster.others) {
         if world.exit(*person).is_none() {
             world.kill(*person);
         }

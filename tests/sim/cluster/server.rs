@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ftchat::error::{ErrorCode, Result};
 use ftchat::host::Host;
-use ftchat::limits::{FEATURE_LEVEL_KNOWN, Limits};
+use ftchat::limits::FEATURE_LEVEL_KNOWN;
 use ftchat::protocol::client::{Member, ReplicaState, Survivor};
 use ftchat::replica::{ClusterKey, ProcessInfo, ReplicaConfig, Timing};
 use ftchat::server::{PasswordCost, Server};
@@ -15,6 +15,7 @@ use ftchat::survival::{Hosting, Started};
 use ftchat::types::ReplicaId;
 use tokio::sync::watch;
 
+use super::scale::Scale;
 use crate::oracle::replicas::Replicas;
 use crate::world::Holders;
 
@@ -97,6 +98,8 @@ pub struct Place {
     pub folder: PathBuf,
     /// Whether it adopts.
     pub survivor: Survivor,
+    /// How small its files are.
+    pub scale: Scale,
 }
 
 /// Sees from outside who may run what.
@@ -141,13 +144,7 @@ pub async fn serve(
         (observed.runs, known.unwrap_or(FEATURE_LEVEL_KNOWN))
     };
     let own = members.iter().find(|member| member.id == id).expect("a member").address.clone();
-    // Small, so that snapshots, purges and transfers happen all the time.
-    let limits = Limits {
-        snapshot_log_min_bytes: 20_000,
-        log_entries_kept: 30,
-        log_segment_max_bytes: 16 * 1024,
-        ..Limits::default()
-    };
+    let limits = place.scale.limits();
     let config = ReplicaConfig {
         id,
         listen: own,

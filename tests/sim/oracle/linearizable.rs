@@ -16,40 +16,71 @@
 //! it is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ftchat::error::ErrorCode;
+use ftchat::protocol::client::Which;
 use ftchat::types::Uuid;
 use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::specifications::Specification;
 
-use super::{Call, Operation, Reply};
+use super::{Call, Operation, Reply, comes_back};
 
 /// What is asked of a conversation, with what was answered.
 #[derive(Clone, Debug)]
 enum Deed {
-    /// A message was accepted at this place; once more means the same one.
-    Sent(u64),
-    /// These are the messages in the range after the first and up to the second.
-    Showed { after: u64, until: u64, seqs: Vec<u64> },
+    /// A message was accepted at this place, and none of the conversation stands
+    /// between it and the one before; once more means the same one.
+    Sent { seq: u64, previous: u64 },
+    /// Of the messages in a range, these are shown, and these of them as read.
+    Showed(Arc<Shown>),
     /// The message was there and is not any more.
     Deleted(u64),
     /// The message was not there.
     Missing(u64),
     /// The message is not there any more, whether or not it was.
     MayBeDeleted(u64),
+    /// The messages are read, as far as they are there.
+    Marked(Arc<Vec<u64>>),
 }
 
-/// Messages that were sent, in order, and those of them that were deleted.
+#[derive(Debug)]
+struct Shown {
+    /// The range begins after this place and ends with that one.
+    after: u64,
+    until: u64,
+    /// Whether only unread ones are shown.
+    unread: bool,
+    seqs: Vec<u64>,
+    read: BTreeSet<u64>,
+    /// All places of the conversation.
+    all: Arc<Vec<u64>>,
+}
+
+/// Messages are sent up to a place; some of them were deleted or read. The sets are
+/// shared by the many states in which they are the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Messages {
-    sent: Vec<u64>,
-    deleted: BTreeSet<u64>,
+    last: u64,
+    deleted: Arc<BTreeSet<u64>>,
+    read: Arc<BTreeSet<u64>>,
 }
 
 impl Messages {
     fn has(&self, seq: u64) -> bool {
-        self.sent.binary_search(&seq).is_ok() && !self.deleted.contains(&seq)
+        seq <= self.last && !self.deleted.contains(&seq)
+    }
+
+    fn shows(&self, page: &Shown) -> bool {
+        let first = page.all.partition_point(|seq| *seq <= page.after);
+        let end = page.all.partition_point(|seq| *seq <= page.until);
+        let live = page.all[first..end.max(first)]
+            .iter()
+            .filter(|seq| self.has(**seq))
+            .filter(|seq| !page.unread || !self.read.contains(seq));
+        live.eq(&page.seqs)
+            && page.seqs.iter().all(|seq| page.read.contains(seq) == self.read.contains(seq))
     }
 }
 
@@ -66,20 +97,21 @@ impl Specification for Conversation {
     fn apply(deed: &Deed, state: &Messages) -> (bool, Messages) {
         let mut next = state.clone();
         let valid = match deed {
-            Deed::Sent(seq) if state.sent.last().is_none_or(|last| last < seq) => {
-                next.sent.push(*seq);
+            Deed::Sent { seq, previous } if state.last == *previous => {
+                next.last = *seq;
                 true
             }
-            Deed::Sent(seq) => state.sent.binary_search(seq).is_ok(),
-            Deed::Showed { after, until, seqs } => {
-                let covered = |seq: &&u64| *after < **seq && **seq <= *until;
-                let live = state.sent.iter().filter(covered).filter(|seq| state.has(**seq));
-                live.eq(seqs)
-            }
-            Deed::Deleted(seq) => state.has(*seq) && next.deleted.insert(*seq),
+            Deed::Sent { seq, .. } => *seq <= state.last,
+            Deed::Showed(page) => state.shows(page),
+            Deed::Deleted(seq) => state.has(*seq) && Arc::make_mut(&mut next.deleted).insert(*seq),
             Deed::Missing(seq) => !state.has(*seq),
             Deed::MayBeDeleted(seq) => {
-                next.deleted.insert(*seq);
+                Arc::make_mut(&mut next.deleted).insert(*seq);
+                true
+            }
+            Deed::Marked(seqs) => {
+                let there = seqs.iter().filter(|seq| state.has(**seq));
+                Arc::make_mut(&mut next.read).extend(there);
                 true
             }
         };
@@ -87,16 +119,13 @@ impl Specification for Conversation {
     }
 }
 
-/// Beginnings and ends of deeds by their place in the history; the latest end
-/// for what never ended.
-type Deeds = Vec<(u64, u64, Deed)>;
-
-/// Checks every conversation; tells of those that have no order.
+/// Checks every conversation of people whose names never had another owner; tells
+/// of those that have no order.
 pub fn check(operations: &[Operation]) -> Vec<String> {
     let places = places(operations);
     let mut wrong = Vec::new();
     for (from, to) in conversations(operations) {
-        let deeds = deeds(operations, &places, from, to);
+        let deeds = Deeds::of(operations, &places, from, to).0;
         let count = deeds.len();
         if !WGLChecker::<Conversation>::is_linearizable(history(deeds)) {
             wrong.push(format!(
@@ -109,10 +138,20 @@ pub fn check(operations: &[Operation]) -> Vec<String> {
 }
 
 fn conversations(operations: &[Operation]) -> BTreeSet<(&str, &str)> {
+    let readers: BTreeSet<&str> = operations
+        .iter()
+        .filter_map(|operation| match &operation.call {
+            Call::Read { owner, .. } if !comes_back(owner) => Some(owner.as_str()),
+            _ => None,
+        })
+        .collect();
     let mut found = BTreeSet::new();
     for operation in operations {
-        if let Call::Send { from, to, .. } = &operation.call {
-            found.extend(to.iter().map(|to| (from.as_str(), to.as_str())));
+        if let Call::Send { from, to, .. } = &operation.call
+            && !comes_back(from)
+        {
+            let to = to.iter().filter_map(|to| readers.get(to.as_str()));
+            found.extend(to.map(|to| (from.as_str(), *to)));
         }
     }
     found
@@ -122,12 +161,14 @@ fn conversations(operations: &[Operation]) -> BTreeSet<(&str, &str)> {
 fn places(operations: &[Operation]) -> BTreeMap<Uuid, (u64, &str)> {
     let mut places = BTreeMap::new();
     for operation in operations {
-        match (&operation.call, &operation.ended) {
-            (Call::Send { id, from, .. }, Some((_, Reply::Sent { seq }))) => {
+        match (&operation.call, operation.reply()) {
+            (Call::Send { id, from, .. }, Some(Reply::Sent { seq, .. })) => {
                 places.insert(*id, (*seq, from.as_str()));
             }
-            (_, Some((_, Reply::Page { messages, .. }))) => {
-                places.extend(messages.iter().map(|it| (it.id, (it.seq, it.from.as_str()))));
+            (_, Some(Reply::Page { messages, .. })) => {
+                for it in messages {
+                    places.entry(it.id).or_insert((it.seq, it.from.as_str()));
+                }
             }
             _ => {}
         }
@@ -135,52 +176,100 @@ fn places(operations: &[Operation]) -> BTreeMap<Uuid, (u64, &str)> {
     places
 }
 
-fn deeds(
-    operations: &[Operation],
-    places: &BTreeMap<Uuid, (u64, &str)>,
-    sender: &str,
-    recipient: &str,
-) -> Deeds {
-    let mut deeds = Deeds::new();
-    let place = |id: &Uuid| places.get(id).filter(|(_, from)| *from == sender).map(|(seq, _)| *seq);
-    for operation in operations {
-        let ended = operation.ended.as_ref();
-        let deed = match (&operation.call, ended.map(|(_, reply)| reply)) {
-            (Call::Send { from, to, .. }, _)
-                if from != sender || !to.iter().any(|it| it == recipient) =>
+/// Beginnings and ends of deeds by their place in the history; the latest end
+/// for what never ended.
+struct Deeds(Vec<(u64, u64, Deed)>);
+
+impl Deeds {
+    fn of(
+        operations: &[Operation],
+        places: &BTreeMap<Uuid, (u64, &str)>,
+        sender: &str,
+        recipient: &str,
+    ) -> Deeds {
+        let place =
+            |id: &Uuid| places.get(id).filter(|(_, from)| *from == sender).map(|(seq, _)| *seq);
+        let mut all = BTreeSet::new();
+        for operation in operations {
+            if let Call::Send { id, from, to, .. } = &operation.call
+                && from == sender
+                && to.iter().any(|to| to == recipient)
             {
-                None
+                all.extend(place(id));
             }
-            (Call::Send { id, .. }, Some(Reply::Sent { .. } | Reply::Unknown) | None) => {
-                place(id).map(Deed::Sent)
-            }
-            (Call::Read { owner, after }, Some(Reply::Page { messages, more }))
-                if owner == recipient =>
-            {
-                let until = if *more { messages.last().map_or(0, |it| it.seq) } else { u64::MAX };
-                let seqs = messages.iter().filter(|it| it.from == sender).map(|it| it.seq);
-                Some(Deed::Showed { after: *after, until, seqs: seqs.collect() })
-            }
-            (Call::Delete { owner, id }, reply) if owner == recipient => match reply {
-                Some(Reply::Deleted) => place(id).map(Deed::Deleted),
-                Some(Reply::Refused(ErrorCode::UnknownMessage)) => place(id).map(Deed::Missing),
-                Some(Reply::Unknown) | None => place(id).map(Deed::MayBeDeleted),
-                Some(_) => None,
-            },
-            _ => None,
-        };
-        if let Some(deed) = deed {
-            let end = match ended {
-                Some((ended, reply)) if *reply != Reply::Unknown => *ended,
-                _ => u64::MAX,
-            };
-            deeds.push((operation.began, end, deed));
         }
+        let all: Arc<Vec<u64>> = Arc::new(all.into_iter().collect());
+        let mut deeds = Deeds(Vec::new());
+        for operation in operations {
+            let deed = match (&operation.call, operation.reply()) {
+                (
+                    Call::Send { id, from, to, .. },
+                    Some(Reply::Sent { .. } | Reply::Unknown) | None,
+                ) if from == sender && to.iter().any(|it| it == recipient) => {
+                    place(id).map(|seq| Deed::Sent { seq, previous: before(&all, seq) })
+                }
+                (Call::Read { owner, .. }, _) if owner == recipient => {
+                    shown(operation, sender, &all)
+                }
+                (Call::Delete { owner, id }, reply) if owner == recipient => match reply {
+                    Some(Reply::Deleted) => place(id).map(Deed::Deleted),
+                    Some(Reply::Refused(ErrorCode::UnknownMessage)) => place(id).map(Deed::Missing),
+                    Some(Reply::Unknown) | None => place(id).map(Deed::MayBeDeleted),
+                    Some(_) => None,
+                },
+                (
+                    Call::Mark { owner, seqs },
+                    Some(Reply::Marked { .. } | Reply::Unknown) | None,
+                ) if owner == recipient => {
+                    let ours = seqs.iter().filter(|seq| all.binary_search(seq).is_ok());
+                    let ours: Vec<u64> = ours.copied().collect();
+                    (!ours.is_empty()).then(|| Deed::Marked(Arc::new(ours)))
+                }
+                _ => None,
+            };
+            if let Some(deed) = deed {
+                let end = match &operation.ended {
+                    Some((ended, reply)) if *reply != Reply::Unknown => *ended,
+                    _ => u64::MAX,
+                };
+                deeds.0.push((operation.began, end, deed));
+            }
+        }
+        deeds
     }
-    deeds
 }
 
-fn history(deeds: Deeds) -> History<Deed> {
+/// The place before this one; 0 for the first.
+fn before(all: &[u64], seq: u64) -> u64 {
+    let at = all.partition_point(|other| *other < seq);
+    at.checked_sub(1).map_or(0, |before| all[before])
+}
+
+/// What a page says of a conversation. One that shows only what is newer than some
+/// instant says nothing that this little machine could judge.
+fn shown(operation: &Operation, sender: &str, all: &Arc<Vec<u64>>) -> Option<Deed> {
+    let (Call::Read { query, .. }, Some(Reply::Page { messages, more })) =
+        (&operation.call, operation.reply())
+    else {
+        return None;
+    };
+    let other = query.from.as_deref().is_some_and(|from| from != sender);
+    if query.which == Which::Sent || query.since.is_some() || other {
+        return None;
+    }
+    let until = if *more { messages.last().map_or(0, |it| it.seq) } else { u64::MAX };
+    let ours = || messages.iter().filter(|it| it.from == sender);
+    Some(Deed::Showed(Arc::new(Shown {
+        after: query.after.unwrap_or(0),
+        until,
+        unread: query.which == Which::Unread,
+        seqs: ours().map(|it| it.seq).collect(),
+        read: ours().filter(|it| it.read).map(|it| it.seq).collect(),
+        all: all.clone(),
+    })))
+}
+
+fn history(deeds: Vec<(u64, u64, Deed)>) -> History<Deed> {
     let mut events = Vec::with_capacity(2 * deeds.len());
     for (process, (began, ended, deed)) in deeds.into_iter().enumerate() {
         events.push((began, process, Action::Call(deed.clone())));

@@ -24,175 +24,120 @@
 //! Deletions end a message's life once, and are checked for each message by
 //! itself: a read that begins after a deletion, or after a read that no longer
 //! showed the message, does not show it; one that misses it ends after some
-//! deletion of it began. Whether deletions of different messages have a common
-//! order is not checked.
+//! deletion of it began. Marks are the same for a view of unread messages.
+//! Whether deletions of different messages have a common order is not checked.
 //!
 //! Besides: an id is one message in one place; nobody sees what was never sent
-//! to them, or what was refused.
+//! to them, or what was refused. What was refused is refused for ever: a message
+//! of which every send was told that nothing was done is on no page, ever after.
+//! Order per sender is the business of [`super::order`], accounts that come and
+//! go that of [`super::accounts`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ftchat::error::ErrorCode;
 use ftchat::types::Uuid;
 
-use super::{Call, Operation, Reply, Seen};
-
-/// What is known of one message from all operations together.
-#[derive(Default)]
-struct Fact {
-    from: String,
-    to: Vec<String>,
-    text: String,
-    seq: Option<u64>,
-    /// The earliest beginning of a send with this id.
-    began: u64,
-    /// A send with this id may have been accepted: not all were refused.
-    possible: bool,
-    acknowledged: bool,
-    /// By owner: earliest beginning of a deletion.
-    deletion_began: BTreeMap<String, u64>,
-    /// By owner: earliest end of an operation that proves the deletion.
-    deletion_ended: BTreeMap<String, u64>,
-}
-
-/// Collects contradictions.
-#[derive(Default)]
-struct Check {
-    facts: BTreeMap<Uuid, Fact>,
-    violations: Vec<String>,
-}
+use super::facts::Facts;
+use super::pages::{Inboxes, Page};
+use super::{Call, Operation, Reply, accounts, order};
 
 /// What a history amounts to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Contradictions, each as a sentence. Empty: correct.
     pub violations: Vec<String>,
-    /// Sends that were acknowledged.
-    pub acknowledged: usize,
-    /// Sends whose outcome their client never learned.
-    pub unknown: usize,
-    /// Pages that were read.
-    pub pages: usize,
-    /// Sends under an id that was sent before.
-    pub repetitions: usize,
-    /// Deletions that were confirmed.
-    pub deletions: usize,
+    /// How often what happened.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl Verdict {
+    /// How often something happened.
+    pub fn count(&self, what: &str) -> u64 {
+        self.counts.get(what).copied().unwrap_or(0)
+    }
 }
 
 /// Checks a history. See the head of this file.
 pub fn check(operations: &[Operation]) -> Verdict {
-    let mut check = Check::default();
-    check.collect(operations);
-    check.places();
-    check.sweep(operations);
-    let mut verdict = Verdict { violations: check.violations, ..Verdict::default() };
-    let mut sent = BTreeSet::new();
+    let mut facts = Facts::of(operations);
+    let mut violations = std::mem::take(&mut facts.violations);
+    let mut sweep = Sweep::new(operations, facts);
+    sweep.run(operations);
+    violations.extend(sweep.violations);
+    violations.extend(order::check(operations, &sweep.facts));
+    violations.extend(accounts::check(operations, &sweep.facts));
+    Verdict { violations, counts: counts(operations, &sweep.facts) }
+}
+
+fn counts(operations: &[Operation], facts: &Facts) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    let mut sent = std::collections::BTreeSet::new();
+    let mut count = |what| *counts.entry(what).or_insert(0) += 1;
     for operation in operations {
-        if let Call::Send { id, .. } = &operation.call {
-            verdict.repetitions += usize::from(!sent.insert(*id));
+        if let Call::Send { id, line, .. } = &operation.call {
+            let fact = facts.messages.get(id);
+            if !sent.insert(*id) {
+                count("repetitions");
+            }
+            match operation.reply() {
+                Some(Reply::Sent { .. }) if line.is_some() => count("lines acknowledged"),
+                Some(Reply::Unknown) if fact.is_some_and(|fact| fact.place.is_some()) => {
+                    count("unknown, then there");
+                }
+                Some(Reply::Unknown) => count("unknown, then not there"),
+                Some(Reply::Refused(code)) if code.retryable() => {
+                    if fact.is_some_and(|fact| !fact.possible) {
+                        count("nothing done, and nothing there");
+                    }
+                    if line.is_some() {
+                        count("lines refused");
+                    }
+                }
+                _ => {}
+            }
         }
-        match (&operation.call, &operation.ended) {
-            (Call::Send { .. }, Some((_, Reply::Sent { .. }))) => verdict.acknowledged += 1,
-            (Call::Send { .. }, None | Some((_, Reply::Unknown))) => verdict.unknown += 1,
-            (Call::Read { .. }, Some((_, Reply::Page { .. }))) => verdict.pages += 1,
-            (Call::Delete { .. }, Some((_, Reply::Deleted))) => verdict.deletions += 1,
+        match (&operation.call, operation.reply()) {
+            (Call::Send { .. }, Some(Reply::Sent { .. })) => count("acknowledged"),
+            (Call::Send { .. }, None | Some(Reply::Unknown)) => count("unknown"),
+            (Call::Read { .. }, Some(Reply::Page { .. })) => count("pages"),
+            (Call::Delete { .. }, Some(Reply::Deleted)) => count("deletions"),
+            (Call::Delete { .. }, Some(Reply::Unknown)) => count("deletions unknown"),
+            (Call::Mark { .. }, Some(Reply::Marked { .. })) => count("marks"),
+            (Call::Mark { .. }, Some(Reply::Unknown)) => count("marks unknown"),
+            (Call::Register { .. }, Some(Reply::Registered)) => count("registrations"),
+            (Call::DeleteAccount { .. }, Some(Reply::Deleted)) => count("accounts deleted"),
             _ => {}
         }
     }
-    verdict
+    counts
 }
 
-impl Check {
-    fn violation(&mut self, told: String) {
-        self.violations.push(told);
-    }
+/// The sweep over beginnings and ends.
+struct Sweep {
+    facts: Facts,
+    inboxes: Inboxes,
+    /// The floor at the beginning of each operation; for a send, of the first
+    /// with its id, since a repetition is answered like the first.
+    floors: Vec<u64>,
+    first_floors: BTreeMap<Uuid, u64>,
+    floor: u64,
+    violations: Vec<String>,
+}
 
-    /// Gathers what all operations together say of every message.
-    fn collect(&mut self, operations: &[Operation]) {
-        for operation in operations {
-            match &operation.call {
-                Call::Send { id, from, to, text } => {
-                    let fact = self.facts.entry(*id).or_insert_with(|| Fact {
-                        from: from.clone(),
-                        to: to.clone(),
-                        text: text.clone(),
-                        began: operation.began,
-                        ..Fact::default()
-                    });
-                    match &operation.ended {
-                        Some((_, Reply::Refused(_))) => {}
-                        Some((_, Reply::Sent { seq })) => {
-                            (fact.possible, fact.acknowledged) = (true, true);
-                            self.place(*id, *seq, &operation.client);
-                        }
-                        _ => fact.possible = true,
-                    }
-                }
-                Call::Read { .. } => {}
-                Call::Delete { owner, id } => {
-                    if let Some(fact) = self.facts.get_mut(id)
-                        && !matches!(operation.ended, Some((_, Reply::Refused(_))))
-                    {
-                        let began = fact.deletion_began.entry(owner.clone()).or_insert(u64::MAX);
-                        *began = operation.began.min(*began);
-                    }
-                }
-            }
-        }
-        for operation in operations {
-            if let (Call::Read { .. }, Some((_, Reply::Page { messages, .. }))) =
-                (&operation.call, &operation.ended)
-            {
-                for seen in messages {
-                    self.place(seen.id, seen.seq, &operation.client);
-                }
-            }
+impl Sweep {
+    fn new(operations: &[Operation], facts: Facts) -> Sweep {
+        Sweep {
+            inboxes: Inboxes::of(operations, &facts),
+            facts,
+            floors: vec![0; operations.len()],
+            first_floors: BTreeMap::new(),
+            floor: 0,
+            violations: Vec::new(),
         }
     }
 
-    /// Learns a message's place in the total order.
-    fn place(&mut self, id: Uuid, seq: u64, client: &str) {
-        let Some(fact) = self.facts.get_mut(&id) else { return };
-        match fact.seq {
-            None => fact.seq = Some(seq),
-            Some(known) if known == seq => {}
-            Some(known) => {
-                let told = format!("{id} stands at {known} and, for {client}, at {seq}");
-                self.violation(told);
-            }
-        }
-    }
-
-    fn places(&mut self) {
-        let mut taken: BTreeMap<u64, Uuid> = BTreeMap::new();
-        let mut told = Vec::new();
-        for (id, fact) in &self.facts {
-            if let Some(seq) = fact.seq
-                && let Some(other) = taken.insert(seq, *id)
-            {
-                told.push(format!("{other} and {id} both stand at {seq}"));
-            }
-        }
-        self.violations.extend(told);
-    }
-
-    /// The sweep over beginnings and ends.
-    fn sweep(&mut self, operations: &[Operation]) {
-        let mut inboxes: BTreeMap<&str, BTreeMap<u64, Uuid>> = BTreeMap::new();
-        let owners: BTreeSet<&str> = operations
-            .iter()
-            .filter_map(|operation| match &operation.call {
-                Call::Read { owner, .. } => Some(owner.as_str()),
-                _ => None,
-            })
-            .collect();
-        for (id, fact) in &self.facts {
-            for owner in fact.to.iter().filter_map(|to| owners.get(to.as_str())) {
-                if let Some(seq) = fact.seq {
-                    inboxes.entry(owner).or_default().insert(seq, *id);
-                }
-            }
-        }
+    fn run(&mut self, operations: &[Operation]) {
         let mut events: BTreeMap<u64, (usize, bool)> = BTreeMap::new();
         for (number, operation) in operations.iter().enumerate() {
             events.insert(operation.began, (number, true));
@@ -200,51 +145,49 @@ impl Check {
                 events.insert(*ended, (number, false));
             }
         }
-        // The floor at the beginning of each operation; for a send, of the
-        // first with its id, since a repetition is answered like the first.
-        let mut floors = vec![0; operations.len()];
-        let mut first_floors: BTreeMap<Uuid, u64> = BTreeMap::new();
-        let mut floor = 0;
         for (number, begins) in events.into_values() {
             let operation = &operations[number];
             if begins {
-                floors[number] = floor;
+                self.floors[number] = self.floor;
                 if let Call::Send { id, .. } = &operation.call {
-                    first_floors.entry(*id).or_insert(floor);
+                    self.first_floors.entry(*id).or_insert(self.floor);
                 }
-                continue;
+            } else if let Some((ended, reply)) = &operation.ended {
+                self.ends(operation, *ended, reply, self.floors[number]);
             }
-            let Some((ended, reply)) = &operation.ended else { continue };
-            match (&operation.call, reply) {
-                (Call::Send { id, .. }, Reply::Sent { seq }) => {
-                    let before = first_floors.get(id).copied().unwrap_or(0);
-                    if *seq <= before {
-                        self.violation(format!(
-                            "{} sent {id} after {before} was known, and it stands at {seq}",
-                            operation.client
-                        ));
-                    }
-                    floor = floor.max(*seq);
+        }
+    }
+
+    fn ends(&mut self, operation: &Operation, ended: u64, reply: &Reply, floor: u64) {
+        match (&operation.call, reply) {
+            (Call::Send { id, .. }, Reply::Sent { seq, .. }) => {
+                let before = self.first_floors.get(id).copied().unwrap_or(0);
+                if *seq <= before {
+                    self.violations.push(format!(
+                        "{} sent {id} after {before} was known, and it stands at {seq}",
+                        operation.client
+                    ));
                 }
-                (Call::Read { owner, after }, Reply::Page { messages, more }) => {
-                    let last = messages.last().map_or(0, |seen| seen.seq);
-                    let point = floors[number].max(last);
-                    let range = (*after, if *more { last } else { u64::MAX });
-                    let empty = BTreeMap::new();
-                    let inbox = inboxes.get(owner.as_str()).unwrap_or(&empty);
-                    self.page(operation, *ended, messages, inbox, range, point);
-                    floor = floor.max(point);
-                }
-                (Call::Delete { owner, id }, Reply::Deleted) => {
-                    if let Some(fact) = self.facts.get_mut(id) {
-                        fact.deletion_ended.entry(owner.clone()).or_insert(*ended);
-                    }
-                }
-                (Call::Delete { owner, id }, Reply::Refused(ErrorCode::UnknownMessage)) => {
-                    self.refused_deletion(operation, *ended, owner, id, floors[number]);
-                }
-                _ => {}
+                self.floor = self.floor.max(*seq);
             }
+            (Call::Read { owner, query }, Reply::Page { messages, more }) => {
+                let page = Page { operation, ended, owner, query, messages, more: *more, floor };
+                self.violations.extend(page.check(&mut self.facts, &self.inboxes));
+                self.floor = self.floor.max(page.point());
+            }
+            (Call::Delete { owner, id }, Reply::Deleted) => {
+                if let Some(fact) = self.facts.messages.get_mut(id) {
+                    let turn = fact.deleted.entry(owner.clone()).or_default();
+                    turn.proved = turn.proved.min(ended);
+                }
+            }
+            (Call::Delete { owner, id }, Reply::Refused(ErrorCode::UnknownMessage)) => {
+                self.refused_deletion(operation, ended, owner, id, floor);
+            }
+            (Call::Mark { owner, seqs }, Reply::Marked { count }) => {
+                self.marked(operation, ended, owner, seqs, *count);
+            }
+            _ => {}
         }
     }
 
@@ -257,68 +200,38 @@ impl Check {
         id: &Uuid,
         floor: u64,
     ) {
-        let Some(fact) = self.facts.get(id) else { return };
-        let deleted = fact.deletion_began.get(owner).is_some_and(|began| *began < ended);
-        if fact.seq.is_some_and(|seq| seq <= floor) && !deleted {
+        let Some(fact) = self.facts.messages.get(id) else { return };
+        let may_be_gone = fact.deleted(owner).began < ended;
+        if fact.seq().is_some_and(|seq| seq <= floor) && !may_be_gone {
             let client = &operation.client;
-            self.violation(format!("{client} was told that {id} is unknown, but it was accepted"));
+            let told = format!("{client} was told that {id} is unknown, but it was accepted");
+            self.violations.push(told);
         }
     }
 
-    fn page(
-        &mut self,
-        operation: &Operation,
-        ended: u64,
-        messages: &[Seen],
-        inbox: &BTreeMap<u64, Uuid>,
-        range: (u64, u64),
-        point: u64,
-    ) {
-        let Call::Read { owner, .. } = &operation.call else { return };
-        let mut told = Vec::new();
-        let mut last = range.0;
-        for seen in messages {
-            if seen.seq <= last {
-                told.push(format!("shows {} at {} after {last}", seen.id, seen.seq));
-            }
-            last = seen.seq;
-            match self.facts.get(&seen.id) {
-                None => told.push(format!("shows {}, which nobody sent", seen.id)),
-                Some(fact) => {
-                    if !fact.to.contains(owner) || fact.text != seen.text || fact.from != seen.from
-                    {
-                        told.push(format!("shows {} in another shape: {seen:?}", seen.id));
-                    }
-                    if fact.began > ended {
-                        told.push(format!("shows {} before it was sent", seen.id));
-                    }
-                    if !fact.possible {
-                        told.push(format!("shows {}, which was refused", seen.id));
-                    }
-                    let gone = fact.deletion_ended.get(owner);
-                    if gone.is_some_and(|gone| *gone < operation.began) {
-                        told.push(format!("shows {}, which was deleted", seen.id));
-                    }
-                }
-            }
+    /// Messages are marked from now on, and no more were newly so than can have been.
+    fn marked(&mut self, operation: &Operation, ended: u64, owner: &str, seqs: &[u64], count: u64) {
+        let marks = self.facts.marks.get(owner);
+        // Whether some other mark may have been applied before this one.
+        let others = marks.is_some_and(|began| {
+            began.iter().any(|began| *began < ended && *began != operation.began)
+        });
+        let (mut least, mut most) = (0, 0);
+        for seq in seqs {
+            let Some(fact) = self.facts.at_mut(*seq) else { continue };
+            let (read, deleted) = (fact.read(owner), fact.deleted(owner));
+            most += u64::from(read.proved > operation.began && deleted.proved > operation.began);
+            least += u64::from(!others && deleted.began > ended);
+            let turn = fact.read.entry(owner.to_string()).or_default();
+            turn.proved = turn.proved.min(ended);
         }
-        let shown: BTreeSet<u64> = messages.iter().map(|seen| seen.seq).collect();
-        let until = range.1.min(point);
-        for (seq, id) in inbox.iter().filter(|(seq, _)| **seq > range.0 && **seq <= until) {
-            if shown.contains(seq) {
-                continue;
-            }
-            let Some(fact) = self.facts.get_mut(id) else { continue };
-            if fact.deletion_began.get(owner).is_some_and(|began| *began < ended) {
-                let gone = fact.deletion_ended.entry(owner.clone()).or_insert(ended);
-                *gone = ended.min(*gone);
-            } else {
-                let known = if fact.acknowledged { "acknowledged" } else { "accepted" };
-                told.push(format!("misses {id} at {seq}, which was {known}"));
-            }
-        }
-        for told in told {
-            self.violation(format!("{} reads the inbox of {owner}: it {told}", operation.client));
+        if count < least || count > most {
+            self.violations.push(format!(
+                "{} marked {} messages of {owner} as read: {count} were unread, and {least} to \
+                 {most} can have been",
+                operation.client,
+                seqs.len()
+            ));
         }
     }
 }

@@ -5,52 +5,100 @@
 //! ([`Recorder`]); [`messages::check`] then searches the history for
 //! contradictions, [`linearizable::check`] asks a checker that knows nothing of
 //! ours whether each conversation has an order at all, and [`replicas`] compares
-//! what servers say of themselves.
+//! what servers say of themselves. [`export`] writes histories for checkers that
+//! are not part of this program.
 //! The oracle knows the contract only, nothing of how it is kept.
+//!
+//! Names come back: an account is deleted, and somebody registers its name anew.
+//! So an operation names its *owner*, which for such names is `name#1`, `name#2`
+//! and so on, and for all others the name itself. Recipients of a message are
+//! names, as the service has them.
 
+mod accounts;
+pub mod export;
+mod facts;
 pub mod linearizable;
 pub mod messages;
+mod order;
+mod pages;
 pub mod replicas;
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ftchat::error::ErrorCode;
-use ftchat::types::Uuid;
+use ftchat::protocol::client::InboxQuery;
+use ftchat::types::{Timestamp, Uuid};
 
-/// A message as a page of an inbox shows it.
+/// A message as a page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Its id.
     pub id: Uuid,
     /// Its place in the total order.
     pub seq: u64,
-    /// Who sent it.
+    /// The name of who sent it.
     pub from: String,
+    /// How many it was sent to.
+    pub recipients: usize,
     /// What it says.
     pub text: String,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// Whether it is marked as read.
+    pub read: bool,
+}
+
+/// A place in a sequence of messages that must keep their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// Which sequence.
+    pub stream: Uuid,
+    /// Which message of it, ascending.
+    pub number: u64,
+    /// What it is a sequence of.
+    pub of: Stream,
+}
+
+/// See [`Line`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// Lines of one `send --lines`.
+    Pipeline,
+    /// Requests of one connection, whose answers are recorded as they come.
+    Connection,
 }
 
 /// What a client asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// A message to accounts.
-    Send { id: Uuid, from: String, to: Vec<String>, text: String },
-    /// The messages of an inbox, read or not, with a greater `seq`.
-    Read { owner: String, after: u64 },
+    Send { id: Uuid, from: String, to: Vec<String>, text: String, line: Option<Line> },
+    /// A page of messages.
+    Read { owner: String, query: InboxQuery },
+    /// Marks messages of an inbox as read.
+    Mark { owner: String, seqs: Vec<u64> },
     /// Removal of a message from an inbox.
     Delete { owner: String, id: Uuid },
+    /// A new account.
+    Register { owner: String },
+    /// Removal of an account.
+    DeleteAccount { owner: String },
 }
 
 /// What the client was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The message is accepted.
-    Sent { seq: u64 },
+    Sent { seq: u64, at: Timestamp },
     /// A page, and whether more follows after it.
     Page { messages: Vec<Seen>, more: bool },
-    /// The message is removed.
+    /// So many messages were unread before.
+    Marked { count: u64 },
+    /// The message, or the account, is removed.
     Deleted,
+    /// The account is there.
+    Registered,
     /// A definite no: nothing was done, and nothing will be.
     Refused(ErrorCode),
     /// It may have been done, or be done later.
@@ -68,6 +116,28 @@ pub struct Operation {
     pub began: u64,
     /// When it ended and how; `None` while it runs, or when its client died.
     pub ended: Option<(u64, Reply)>,
+}
+
+impl Operation {
+    /// Its reply, if it has one.
+    fn reply(&self) -> Option<&Reply> {
+        self.ended.as_ref().map(|(_, reply)| reply)
+    }
+
+    /// Whether it was told that nothing was done.
+    fn is_refused(&self) -> bool {
+        matches!(self.reply(), Some(Reply::Refused(_)))
+    }
+}
+
+/// The name of an owner.
+pub fn name_of(owner: &str) -> &str {
+    owner.split_once('#').map_or(owner, |(name, _)| name)
+}
+
+/// Whether an owner's name had other owners, or may have.
+pub fn comes_back(owner: &str) -> bool {
+    owner.contains('#')
 }
 
 /// Collects operations. Cheap to clone; shared by all clients of a world.

@@ -1,0 +1,37 @@
+//! Accounts by the hundred, for messages to all of them.
+//!
+//! Nobody reads what they get but the sender, who sees the list of recipients with
+//! every message; a page of such messages does not fit into a line of the protocol.
+
+use std::sync::PoisonError;
+
+use ftchat::host::Host;
+use ftchat::limits::ACCOUNT_NAME_MAX_BYTES;
+
+use super::{Society, TIMEOUT, register};
+
+/// Registrations at once.
+const AT_ONCE: usize = 16;
+
+/// See the head of this file.
+pub struct Crowd;
+
+impl Crowd {
+    /// Registers as many as the scale says, then lets everybody write to them.
+    pub async fn run(host: Host, society: Society) -> Result<(), String> {
+        let name = |number: usize| format!("{number:x>ACCOUNT_NAME_MAX_BYTES$}");
+        let names: Vec<String> = (0..society.scale.crowd).map(name).collect();
+        for some in names.chunks(AT_ONCE) {
+            let registering = some.iter().map(|name| {
+                let (host, society) = (host.clone(), society.clone());
+                async move {
+                    let mut client = society.client(&host, TIMEOUT)?;
+                    register(&mut client, &host, name).await
+                }
+            });
+            futures::future::try_join_all(registering).await?;
+        }
+        *society.crowd.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! Simulated people: they do what the commands do, by the client that the commands
+//! use, and record what came of it.
+//!
+//! - [`resident`]: registers once and stays; sends, reads, marks, deletes, logs in
+//!   and out, follows.
+//! - [`stream`]: messages that must keep their order, as lines of `send --lines` and
+//!   as requests of one connection with time limits of their own.
+//! - [`guest`]: registers, is written to, deletes the account and comes again under
+//!   the same name.
+//! - [`crowd`]: accounts by the hundred, for messages to all of them.
+//! - [`watcher`]: asks all servers how they are, and takes backups.
+
+mod crowd;
+mod deeds;
+mod guest;
+mod resident;
+mod stream;
+mod watcher;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ftchat::client::Client;
+use ftchat::error::{Error, ErrorCode};
+use ftchat::host::Host;
+use ftchat::protocol::client::{Answer, Request};
+use ftchat::types::{Address, Uuid};
+
+pub use self::crowd::Crowd;
+pub use self::guest::Guest;
+pub use self::resident::Resident;
+pub use self::watcher::Watcher;
+use super::scale::Scale;
+use super::server::Claims;
+use crate::oracle::{Recorder, Reply};
+
+/// How long a patient command tries.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everybody's password.
+const PASSWORD: &str = "a good password";
+
+/// By name, what following showed: `seq` and id, in order.
+pub type Followed = BTreeMap<String, Vec<(u64, Uuid)>>;
+
+/// What all people of a world share.
+#[derive(Clone)]
+pub struct Society {
+    /// What they ask and are told.
+    pub recorder: Recorder,
+    /// What following showed.
+    pub followed: Arc<Mutex<Followed>>,
+    /// Whether people are to look at their inbox once more and rest.
+    pub quiet: Arc<AtomicBool>,
+    /// How many lives have come to rest.
+    pub resting: Arc<AtomicUsize>,
+    /// How often what happened that no operation tells.
+    pub counts: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    /// The servers.
+    pub servers: Arc<Vec<Address>>,
+    /// What servers say of themselves, and what others say of them.
+    pub claims: Claims,
+    /// How much is done.
+    pub scale: Scale,
+    /// Names of those who stay.
+    pub residents: Arc<Vec<String>>,
+    /// Names of the crowd, once all have registered.
+    pub crowd: Arc<Mutex<Vec<String>>>,
+}
+
+impl Society {
+    /// Nobody yet.
+    pub fn new(servers: Vec<Address>, claims: Claims, scale: Scale, residents: &[&str]) -> Society {
+        Society {
+            recorder: Recorder::default(),
+            followed: Arc::default(),
+            quiet: Arc::default(),
+            resting: Arc::default(),
+            counts: Arc::default(),
+            servers: Arc::new(servers),
+            claims,
+            scale,
+            residents: Arc::new(residents.iter().map(|name| (*name).to_string()).collect()),
+            crowd: Arc::default(),
+        }
+    }
+
+    /// Counts something.
+    fn count(&self, what: &'static str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(what).or_default() += 1;
+    }
+
+    /// A client that gives up after some time.
+    fn client(&self, host: &Host, timeout: Duration) -> Result<Client, String> {
+        let servers = self.servers.to_vec();
+        Client::new(host.clone(), servers, timeout).map_err(|error| error.to_string())
+    }
+}
+
+/// A number below a bound.
+fn draw(host: &Host, below: u64) -> u64 {
+    host.random_u64() % below
+}
+
+/// A session's token.
+fn token(host: &Host) -> String {
+    let mut token = [0; 32];
+    host.random.fill(&mut token);
+    token.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What an error tells of a request. Anything that no fault explains is a
+/// defect, and ends the person with it.
+fn told(error: Error) -> Result<Reply, String> {
+    use ErrorCode::*;
+    match error.code {
+        OutcomeUnknown | ReadNotConfirmed => Ok(Reply::Unknown),
+        Unavailable | DeadlineExceeded | UnknownAccount | UnknownMessage => {
+            Ok(Reply::Refused(error.code))
+        }
+        code => Err(format!("an error that no fault explains, {code}: {error}")),
+    }
+}
+
+/// A request that ends with an answer or with what [`told`] makes of the error.
+async fn ask(client: &mut Client, request: Request) -> Result<Result<Answer, Reply>, String> {
+    match client.request(request).await {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(error) => Ok(Err(told(error)?)),
+    }
+}
+
+/// Makes an account and has the client speak for it, however long it takes. A
+/// registration that was told to have done nothing is not repeated: another one, of
+/// the same name, must find that name free.
+async fn register(client: &mut Client, host: &Host, name: &str) -> Result<String, String> {
+    let token = token(host);
+    let mut operation = host.uuid();
+    loop {
+        let request = Request::Register {
+            operation,
+            name: name.to_string(),
+            password: PASSWORD.to_string(),
+            token: token.clone(),
+        };
+        match ask(client, request).await? {
+            Ok(Answer::Session(_)) => break,
+            Ok(answer) => return Err(format!("registered and got {answer:?}")),
+            Err(Reply::Refused(_)) => operation = host.uuid(),
+            Err(_) => {}
+        }
+    }
+    let cluster = client.cluster().await.map_err(|error| error.to_string())?;
+    client.set_session(token.clone().into(), cluster);
+    Ok(token)
+}
