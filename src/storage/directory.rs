@@ -251,7 +251,8 @@ mod tests {
         std::fs::write(path.join("identity.json.tmp"), "left by a crash").expect("writes");
         let directory = open(&path).await.expect("opens");
         let found = directory.identity().expect("whole").expect("there");
-        assert_eq!(found, &Identity { opens: 2, ..identity() });
+        let openings = found.openings.clone();
+        assert_eq!(found, &Identity { opens: 2, openings, ..identity() });
         assert!(!path.join("identity.json.tmp").exists());
         assert_eq!(directory.expect(Some(identity().cluster), ReplicaId(1)), Ok(()));
         let error = directory.expect(None, ReplicaId(2)).expect_err("another's");

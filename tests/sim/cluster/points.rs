@@ -86,7 +86,7 @@ fn play(does: Does, change: u64) -> History<Report> {
         world.kill_at_change(victim, Some(moment));
         let died = world.run_until(WITHIN_MS, |world| !world.lives(victim));
         report.expect(died, "nobody died");
-        if change / 2 % 2 == 0 {
+        if (change / 2).is_multiple_of(2) {
             world.crash(machine);
         }
         world.run_for_ms(change % 50);

@@ -340,7 +340,7 @@ fn what_is_marked_is_read_from_then_on() {
     story.has_no_order();
     let story = Story::default();
     story.sent(1, 1);
-    story.read(&[read.clone()]);
+    story.read(std::slice::from_ref(&read));
     story.is_wrong("as read, which nobody marked");
     story.has_no_order();
     // A refusal has done nothing.
