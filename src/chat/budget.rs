@@ -141,6 +141,11 @@ impl Look<'_> {
         self.glance().last_seq()
     }
 
+    /// See [`State::level`].
+    pub fn level(&mut self) -> u32 {
+        self.glance().level()
+    }
+
     /// See [`State::hash`].
     pub fn hash(&mut self) -> StateHash {
         self.glance().hash()

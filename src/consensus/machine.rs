@@ -185,7 +185,7 @@ impl Machine {
 
     /// The feature level of the state.
     pub fn level(&self) -> u32 {
-        self.0.state.read().expect("the state machine does not panic").level()
+        self.look(|look| look.level())
     }
 
     /// The index of the last entry that the state contains.

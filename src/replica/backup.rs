@@ -19,8 +19,12 @@ use super::Inner;
 use crate::chat::{Action, Operation, Outcome, RestoreStep};
 use crate::consensus::Sequence;
 use crate::error::{Error, ErrorCode, Result};
+use crate::limits::FEATURE_LEVEL_LOOK_INTERVAL;
 use crate::planted::{self, Bug};
 use crate::protocol::peer::{Backup, BackupHead, RestoreProgress};
+
+/// How long a restore waits for a feature level that is about to be raised.
+const LEVEL_AWAITED_MAX: Duration = Duration::from_secs(3);
 
 /// Bytes of lines in one part, apart from one line that is longer alone.
 const PART_BYTES: usize = 512 * 1024;
@@ -86,6 +90,9 @@ impl Inner {
 
     /// Has a step of a restore applied; how far it has come then.
     pub async fn restore_step(&self, step: RestoreStep) -> Result<RestoreProgress> {
+        if let RestoreStep::Begin { .. } = step {
+            self.await_level().await;
+        }
         let operation = Operation { id: self.host.uuid(), action: Action::Restore(step) };
         let deadline = Instant::now() + STEP_MAX;
         let applied = self.consensus()?.propose(operation, deadline, &Sequence::default()).await?;
@@ -103,6 +110,21 @@ impl Inner {
             }
             outcome => Err(Error::internal(format!("a restore got {outcome:?}"))),
         }
+    }
+}
+
+impl Inner {
+    /// Gives a cluster that has just been founded the time to raise its feature level:
+    /// a backup of a higher level would be refused by the one that it begins with. It
+    /// is over at once where the level is what this program knows.
+    async fn await_level(&self) {
+        let raised = async {
+            while self.feature_level() < self.config.feature_level_known {
+                tokio::time::sleep(FEATURE_LEVEL_LOOK_INTERVAL / 4).await;
+            }
+        };
+        // Where a server is too old for it, the level stays, and the backup decides.
+        drop(timeout(LEVEL_AWAITED_MAX, raised).await);
     }
 }
 

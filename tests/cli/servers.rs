@@ -173,7 +173,8 @@ fn write_newer_format(path: &Path) {
     let start = text.find(r#""data":"#).expect("a record") + r#""data":"#.len();
     let payload = text[start..].trim_end().strip_suffix('}').expect("an object");
     assert_eq!(serde_json::from_str::<Value>(payload).expect("JSON"), record["data"]);
-    let newer = payload.replace(r#""format":1"#, r#""format":99"#);
+    let own = format!("\"format\":{}", record["data"]["format"]);
+    let newer = payload.replace(&own, r#""format":99"#);
     assert_ne!(newer, payload);
     // The checksum is over the digits of the length and the payload.
     let length = newer.len();

@@ -193,7 +193,12 @@ fn freeze(seed: u64) -> History<Report> {
         let answered = world.run_until(ANSWERED_WITHIN_MS, |_| {
             recorder.look(|operations| operations[..asked].iter().all(|it| it.ended.is_some()))
         });
-        let what = format!("not all was answered {ANSWERED_WITHIN_MS} ms after another led");
+        let waits = recorder.look(|operations| {
+            let mut waits = operations[..asked].iter().filter(|it| it.ended.is_none());
+            waits.next().map(|it| format!("{it:?}"))
+        });
+        let what =
+            format!("not all was answered {ANSWERED_WITHIN_MS} ms after another led: {waits:?}");
         report.expect(answered, &what);
         world.resume(cluster.servers[frozen].program);
         conclude(world, &mut cluster, &mut nemesis, report, false)

@@ -19,7 +19,7 @@ use ftchat::protocol::client::Which;
 use ftchat::types::Uuid;
 
 use super::facts::{Fact, Facts};
-use super::{Call, Operation, Reply, Stream, comes_back};
+use super::{Call, Operation, Reply, Stream, comes_back, name_of};
 
 /// By owner, up to which `seq` pages have shown all that there ever is.
 pub(super) type Covered = BTreeMap<String, u64>;
@@ -28,6 +28,8 @@ pub(super) type Covered = BTreeMap<String, u64>;
 pub(super) fn check(operations: &[Operation], facts: &Facts) -> Vec<String> {
     let covered = covered(operations);
     let refused = refused_for_other_reasons(operations);
+    let guests: BTreeSet<&str> =
+        facts.lives.keys().filter(|owner| comes_back(owner)).map(|owner| name_of(owner)).collect();
     let mut streams: BTreeMap<Uuid, BTreeMap<u64, (Uuid, &Fact)>> = BTreeMap::new();
     for (id, fact) in &facts.messages {
         if let Some(line) = fact.line {
@@ -65,8 +67,8 @@ pub(super) fn check(operations: &[Operation], facts: &Facts) -> Vec<String> {
                     Some(Stream::Connection) => fact.acknowledged.unwrap_or(fact.ended),
                     Some(Stream::Pipeline) | None => fact.began,
                 } > earlier.ended;
-                let overtaken =
-                    !known_in_time && (!earlier.possible || is_not_below(earlier, seq, &covered));
+                let overtaken = !known_in_time
+                    && (!earlier.possible || is_not_below(earlier, seq, &covered, &guests));
                 if overtaken {
                     wrong.push(format!(
                         "line {number} of {} was accepted at {seq}, and line {before} ({lost}) \
@@ -80,9 +82,13 @@ pub(super) fn check(operations: &[Operation], facts: &Facts) -> Vec<String> {
     wrong
 }
 
-/// Whether a message whose outcome is unknown certainly has no place up to `seq`.
-fn is_not_below(fact: &Fact, seq: u64, covered: &Covered) -> bool {
-    fact.to.iter().any(|owner| covered.get(owner).is_some_and(|until| *until >= seq))
+/// Whether a message whose outcome is unknown certainly has no place up to `seq`, and
+/// should have one: it was refused for what it is if one of its recipients was gone
+/// when it was applied, and nobody knows.
+fn is_not_below(fact: &Fact, seq: u64, covered: &Covered, guests: &BTreeSet<&str>) -> bool {
+    let may_be_refused = fact.to.iter().any(|to| guests.contains(name_of(to)));
+    !may_be_refused
+        && fact.to.iter().any(|owner| covered.get(owner).is_some_and(|until| *until >= seq))
 }
 
 /// Lines that were refused for what they are: those behind them may be accepted.
