@@ -35,7 +35,7 @@ const TABLE: &[(Bug, Recipe, u64, bool)] = &[
     (Bug::VoteWithoutLogEnd, recipes::LOSSES, 1, false),
     (Bug::ClearDoubtWhenRefused, recipes::NETWORK, 1, true),
     (Bug::CutPageWithoutMore, recipes::NETWORK, 50, true),
-    (Bug::FollowPastTheCut, recipes::NETWORK, 50, true),
+    (Bug::FollowPastTheCut, recipes::NETWORK, 50, false),
     (Bug::BackupBeforeConfirmed, recipes::NETWORK, 1, true),
     (Bug::NoDoubtOfTheSilent, recipes::NETWORK, 40, false),
     (Bug::FollowsProgramVersion, recipes::UPDATES, 1, true),

