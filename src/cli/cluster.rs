@@ -5,15 +5,14 @@ use std::fs::File;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-
+use super::signals::Signals;
 use super::{Context, Exit};
 
 use crate::cluster::launch::Program;
 use crate::cluster::{ClusterEvent, Description, Ending, Limit, LogReader, Supervisor};
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::{Error, ErrorCode};
-use crate::host::{Host, hangup_is_ignored};
+use crate::host::Host;
 use crate::output;
 use crate::output::cluster::{Downed, Environment, LogLine, Restarted};
 use crate::output::status::Shown;
@@ -396,30 +395,6 @@ async fn logs(args: &LogsArgs, context: &mut Context) -> Result<Exit, Error> {
 /// # Errors
 /// [`ErrorCode::Io`] when the system does not let us listen.
 pub(super) fn interrupted() -> Result<impl Future<Output = ()>, Error> {
-    let listen = |kind| signal(kind).map_err(cannot_listen);
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    // Listening would end its being ignored.
-    let mut hangup = match hangup_is_ignored() {
-        true => None,
-        false => Some(listen(SignalKind::hangup())?),
-    };
-    Ok(async move {
-        let hung_up = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hung_up => {}
-        }
-    })
-}
-
-pub(super) fn cannot_listen(error: std::io::Error) -> Error {
-    Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
+    let mut signals = Signals::listen()?;
+    Ok(async move { signals.next().await })
 }

@@ -280,7 +280,7 @@ fn run(command: &Command, context: &mut Context) -> Result<Exit> {
         // From here on it does not end this process any more; the write that
         // brought it fails, and tells.
         let file_size = SignalKind::from_raw(FILE_SIZE_LIMIT_REACHED);
-        let _listening = signal(file_size).map_err(cluster::cannot_listen)?;
+        let _listening = signal(file_size).map_err(signals::cannot_listen)?;
         if command.handles_signals() {
             return command.run(context).await;
         }

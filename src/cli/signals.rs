@@ -20,14 +20,11 @@ impl Signals {
     /// # Errors
     /// [`ErrorCode::Io`] when the system does not let us.
     pub(super) fn listen() -> Result<Signals> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
-            })
-        };
+        let listen = |kind| signal(kind).map_err(cannot_listen);
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            // Listening would end its being ignored.
             hangup: (!hangup_is_ignored()).then(|| listen(SignalKind::hangup())).transpose()?,
         })
     }
@@ -52,4 +49,9 @@ impl Signals {
 /// What a command ends with that a signal has ended.
 pub(super) fn interrupted() -> Error {
     Error::new(ErrorCode::Interrupted, "interrupted")
+}
+
+/// Why a signal would not be heard.
+pub(super) fn cannot_listen(error: std::io::Error) -> Error {
+    Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
 }
