@@ -11,7 +11,7 @@ use super::{Context, Exit};
 use crate::cluster::launch::Program;
 use crate::cluster::{ClusterEvent, Description, Ending, Limit, LogReader, Supervisor};
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
-use crate::error::{Error, ErrorCode};
+use crate::error::Error;
 use crate::host::Host;
 use crate::output;
 use crate::output::cluster::{Downed, Environment, LogLine, Restarted};
