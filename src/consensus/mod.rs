@@ -58,7 +58,7 @@ mod types;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ struct Inner {
     /// How often a contest was begun; the last one goes on.
     contests: AtomicU64,
     /// Whether the node may ask for votes, once it relies on its log.
-    elections_wanted: AtomicBool,
+    elections_wanted: Mutex<bool>,
     /// When a leader was last obeyed, or the node started.
     obeyed: Mutex<Instant>,
 }
@@ -253,7 +253,7 @@ impl Consensus {
             stopped: watch::Sender::new(false),
             found_vote,
             contests: AtomicU64::new(0),
-            elections_wanted: AtomicBool::new(false),
+            elections_wanted: Mutex::default(),
             obeyed: Mutex::new(Instant::now()),
         }));
         runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));

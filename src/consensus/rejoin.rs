@@ -48,7 +48,6 @@
 //! appends without one.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -202,27 +201,37 @@ impl Consensus {
 
     /// Lets the node ask for votes, once it may rely on its log.
     pub fn enable_elections(&self) {
-        self.0.elections_wanted.store(true, Ordering::Release);
-        self.apply_elections();
+        self.want_elections(true);
     }
 
     pub(super) fn disable_elections(&self) {
-        self.0.elections_wanted.store(false, Ordering::Release);
-        self.apply_elections();
+        self.want_elections(false);
     }
 
     /// Whether the node may ask for votes.
     pub fn elects(&self) -> bool {
-        self.0.elections_wanted.load(Ordering::Acquire) && self.trusts_its_log()
+        *self.0.elections_wanted.lock().expect("no panic while held") && self.trusts_its_log()
     }
 
-    fn apply_elections(&self) {
-        self.0.raft.runtime_config().elect(self.elects());
+    fn want_elections(&self, wanted: bool) {
+        let mut now = self.0.elections_wanted.lock().expect("no panic while held");
+        *now = wanted;
+        self.0.raft.runtime_config().elect(wanted && self.trusts_its_log());
     }
 
-    fn set_log_end(&self, end: LogEnd) {
-        self.0.log_end.send_replace(end);
-        self.apply_elections();
+    /// Changes what is known of the end of the log, unless that is no longer what it
+    /// was when it was looked at.
+    fn change_log_end(&self, seen: LogEnd, end: LogEnd) {
+        self.0.log_end.send_if_modified(|now| {
+            let changes = *now == seen && seen != end;
+            if changes {
+                *now = end;
+            }
+            changes
+        });
+        // Under the lock: the engine is told last what was decided last.
+        let wanted = self.0.elections_wanted.lock().expect("no panic while held");
+        self.0.raft.runtime_config().elect(*wanted && self.trusts_its_log());
     }
 
     /// Whether a candidate with that log may have the vote.
@@ -230,7 +239,9 @@ impl Consensus {
     /// # Errors
     /// [`ErrorCode::Unavailable`] says why not.
     pub(super) fn check_vote(&self, candidate: Option<LogId>) -> Result<()> {
-        match *self.0.log_end.borrow() {
+        // Copied: while it is borrowed, a writer that waits would stop a second look.
+        let end = *self.0.log_end.borrow();
+        match end {
             _ if self.trusts_its_log() => Ok(()),
             LogEnd::Whole => Ok(()),
             LogEnd::Lost { floor: Some(floor) } if candidate >= Some(floor) => Ok(()),
@@ -310,7 +321,7 @@ impl Consensus {
             LogEnd::Unchecked => {
                 let replicas = self.0.links.iter().count() + 1;
                 if leader.is_some() || is_majority(answers.len() + 1, replicas) {
-                    self.set_log_end(LogEnd::Whole);
+                    self.change_log_end(end, LogEnd::Whole);
                 }
                 Ok(())
             }
@@ -324,9 +335,9 @@ impl Consensus {
                     // Behind everything that was appended, so that is durable as well.
                     self.0.store.log().settle_dropped_tail().await?;
                     tracing::info!("the log is as far as it was; this replica votes again");
-                    self.set_log_end(LogEnd::Whole);
+                    self.change_log_end(end, LogEnd::Whole);
                 } else {
-                    self.set_log_end(LogEnd::Lost { floor });
+                    self.change_log_end(end, LogEnd::Lost { floor });
                 }
                 Ok(())
             }
@@ -340,7 +351,8 @@ impl Consensus {
         let Some((_, counted)) = counted.filter(|(_, counted)| Some(*counted) > last) else {
             return Ok(());
         };
-        if self.abstains() {
+        let seen = *self.0.log_end.borrow();
+        if let LogEnd::Lost { .. } = seen {
             return Ok(());
         }
         let next = last.map_or(0, |last| last.index() + 1);
@@ -350,7 +362,7 @@ impl Consensus {
             "entries that this replica had acknowledged are gone from its log; it does not vote \
              until it has them again"
         );
-        self.set_log_end(LogEnd::Lost { floor: None });
+        self.change_log_end(seen, LogEnd::Lost { floor: None });
         let tail = DroppedTail { file: String::new(), index: counted.index(), bytes: 0 };
         self.0.store.log().note_dropped_tail(tail).await
     }
