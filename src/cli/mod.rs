@@ -413,14 +413,7 @@ mod tests {
     /// A printer whose output is lost.
     fn lost(out: Box<dyn Write + Send>) -> (Printer, Buffer) {
         let err = Buffer::default();
-        let streams = Streams {
-            out,
-            err: Box::new(err.clone()),
-            out_is_terminal: false,
-            err_is_terminal: false,
-            out_color: false,
-            err_color: false,
-        };
+        let streams = Streams::piped(out, Box::new(err.clone()));
         let mut printer = Printer::with_streams(false, false, streams);
         printer.raw("x");
         (printer, err)

@@ -168,14 +168,7 @@ impl User {
         };
         let settings = Settings::resolve(&cli.global, &environment).expect("valid");
         let err = Buffer::default();
-        let streams = Streams {
-            out,
-            err: Box::new(err.clone()),
-            out_is_terminal: false,
-            err_is_terminal: false,
-            out_color: false,
-            err_color: false,
-        };
+        let streams = Streams::piped(out, Box::new(err.clone()));
         let printer = Printer::with_streams(settings.json, settings.quiet, streams);
         let mut context =
             Context { settings, printer, host: fake::host(&self.network), early: None };

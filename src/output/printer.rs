@@ -51,6 +51,15 @@ pub struct Streams {
     pub err_color: bool,
 }
 
+#[cfg(test)]
+impl Streams {
+    /// What a pipe gets: no terminal, no colour.
+    pub fn piped(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Streams {
+        let (out_is_terminal, err_is_terminal, out_color, err_color) = Default::default();
+        Streams { out, err, out_is_terminal, err_is_terminal, out_color, err_color }
+    }
+}
+
 /// Prints what commands have to say; see the head of this room.
 pub struct Printer {
     json: bool,
@@ -351,12 +360,10 @@ pub(super) mod tests {
     fn printer(json: bool, quiet: bool, terminal: bool) -> (Printer, Buffer, Buffer) {
         let (out, err) = (Buffer::default(), Buffer::default());
         let streams = Streams {
-            out: Box::new(out.clone()),
-            err: Box::new(err.clone()),
             out_is_terminal: terminal,
             err_is_terminal: terminal,
             out_color: terminal,
-            err_color: false,
+            ..Streams::piped(Box::new(out.clone()), Box::new(err.clone()))
         };
         (Printer::with_streams(json, quiet, streams), out, err)
     }
