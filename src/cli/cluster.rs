@@ -153,8 +153,9 @@ struct EnvArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// [`ErrorCode::UnknownCluster`], [`ErrorCode::UnknownReplica`], and those of
-/// the [`Supervisor`].
+/// [`UnknownCluster`](crate::error::ErrorCode::UnknownCluster),
+/// [`UnknownReplica`](crate::error::ErrorCode::UnknownReplica), and those of the
+/// [`Supervisor`].
 pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Error> {
     match &args.action {
         Action::Up(args) => up(args, context).await,
@@ -393,7 +394,7 @@ async fn logs(args: &LogsArgs, context: &mut Context) -> Result<Exit, Error> {
 /// none of them ends the process by itself.
 ///
 /// # Errors
-/// [`ErrorCode::Io`] when the system does not let us listen.
+/// [`Io`](crate::error::ErrorCode::Io) when the system does not let us listen.
 pub(super) fn interrupted() -> Result<impl Future<Output = ()>, Error> {
     let mut signals = Signals::listen()?;
     Ok(async move { signals.next().await })
