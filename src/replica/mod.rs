@@ -33,6 +33,7 @@ mod backup;
 mod given;
 mod level;
 mod line;
+mod links;
 mod loading;
 mod neighbours;
 mod pace;
@@ -43,10 +44,9 @@ mod status;
 mod tests;
 mod watchdog;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use tokio::io::BufReader;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -62,11 +62,11 @@ pub use self::given::{Ahead, Opened, ProcessInfo, ReplicaConfig};
 use self::line::Line;
 use self::service::MemberService;
 use crate::chat::{Look, Operation};
-use crate::consensus::{self, Consensus, Links, Machine, Pair};
+use crate::consensus::{self, Consensus, Links, Machine};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::{FIRST_LINE_MAX_BYTES, feature_level};
-use crate::peer::{self, Credentials, Link, LinkTiming, Met};
+use crate::peer::{self, Credentials, Met};
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::Introduction;
@@ -185,7 +185,7 @@ impl Replica {
             credentials.openings().run_on(identity.clone());
             neighbours::recall(credentials.openings(), &directory).await?;
         }
-        let links = connect(&host, &config, &credentials, &switchboard);
+        let links = links::connect(&host, &config, &credentials, &switchboard);
         let (of, machine, log_ahead) = match ahead {
             Ahead::Nothing => (None, None, None),
             Ahead::State(ahead) => {
@@ -465,35 +465,4 @@ fn is_of(of: &Identity, directory: &DataDirectory) -> bool {
         (identity.cluster, identity.lineage, identity.node()) == (of.cluster, of.lineage, of.node())
     };
     directory.identity().is_ok_and(|identity| identity.is_some_and(same))
-}
-
-fn connect(
-    host: &Host,
-    config: &ReplicaConfig,
-    credentials: &Credentials,
-    switchboard: &Switchboard,
-) -> Links {
-    let longest = Duration::from_millis(config.timing.election_timeout_max_ms);
-    let timing = LinkTiming {
-        connect: longest.max(Duration::from_millis(500)),
-        redial: (Duration::from_millis(20), Duration::from_millis(250)),
-        // An election has been held by then; what waits for the old leader is
-        // not to wait longer.
-        silence: (2 * longest).max(Duration::from_secs(1)),
-    };
-    let mut links = BTreeMap::new();
-    for member in &config.members {
-        if member.id == config.id {
-            continue;
-        }
-        let link = || {
-            let (host, credentials) = (host.clone(), credentials.clone());
-            let spawn_host = host.clone();
-            Link::start(host, credentials, member.clone(), timing, switchboard.clone(), |task| {
-                consensus::spawn(&spawn_host, task);
-            })
-        };
-        links.insert(member.id, Pair { consensus: link(), service: link() });
-    }
-    Links::new(links)
 }

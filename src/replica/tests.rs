@@ -4,6 +4,7 @@ mod backup;
 mod hanging;
 mod level;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
