@@ -11,6 +11,11 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The newest feature level that this program knows; see [`crate::replica`],
 /// `level.rs`, for what a level is and how it is raised.
+///
+/// | level | what it brought |
+/// |---|---|
+/// | 0 | version 0.1.0, which knew no levels |
+/// | 1 | levels themselves; an entry forgets a bounded number of operation ids |
 pub const FEATURE_LEVEL_KNOWN: u32 = 1;
 
 /// Format of a data directory of a cluster at feature level 0, written into
@@ -114,6 +119,12 @@ pub const SESSIONS_EXPIRED_PER_ENTRY_MAX: usize = 1_024;
 /// Messages of deleted accounts that one log entry takes out of their lists, a
 /// few milliseconds' work. Part of the replicated behaviour.
 pub const ORPHANS_REMOVED_PER_ENTRY_MAX: usize = 1_024;
+
+/// Operation ids that one log entry forgets by itself, beside as many as its own
+/// operations take steps: more than it may add, so that what is too old does not pile
+/// up. A restored backup's ids all become too old at the same entry. Part of the
+/// replicated behaviour, from feature level 1 on.
+pub const IDS_FORGOTTEN_PER_ENTRY: usize = 2 * ORPHANS_REMOVED_PER_ENTRY_MAX;
 
 /// Longest line of a snapshot that holds more than one item.
 pub const SNAPSHOT_LINE_TARGET_BYTES: usize = 60 * 1024;

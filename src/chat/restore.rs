@@ -132,7 +132,8 @@ impl Restore {
         if planted::is(Bug::DropIdFromSnapshot)
             && let Some(oldest) = self.state.data.window.first().map(|it| it.index)
         {
-            self.state.forget(oldest + self.state.deduplication_window_entries + 1);
+            let too_late = oldest + self.state.deduplication_window_entries + 1;
+            self.state.forget(too_late, usize::MAX);
         }
         Ok(self.state)
     }

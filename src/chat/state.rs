@@ -122,7 +122,7 @@ impl State {
     ///
     /// `index` is the entry's place in the log and rises from call to call.
     pub fn apply(&mut self, index: u64, batch: &Batch, effects: &mut Effects) -> Vec<Outcome> {
-        self.forget(index);
+        self.forget_old(index, batch.steps());
         self.expire_sessions(batch.at, effects);
         let outcomes = batch
             .operations

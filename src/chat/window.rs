@@ -17,7 +17,9 @@
 //!   for its end may ask for the same again afterwards.
 //!
 //! Forgetting costs what remembering did: the window is a queue by log index,
-//! and every entry takes from its front what has become too old.
+//! and every entry takes from its front what has become too old: from feature level 1
+//! on a bounded number, since the ids of a restored backup become too old together. What
+//! the others wait for is remembered a little longer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use super::operation::{Action, Operation, Outcome};
 use super::restoring;
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
+use crate::limits::IDS_FORGOTTEN_PER_ENTRY;
 use crate::types::{AccountName, FoldedName};
 
 /// Folded names in the order of their first mention, each once.
@@ -135,9 +138,20 @@ impl State {
         });
     }
 
-    /// Forgets what is too far behind log entry `index`.
-    pub(super) fn forget(&mut self, index: u64) {
-        while let Some(oldest) = self.data.window.first() {
+    /// Forgets what is too far behind log entry `index`, whose operations take so many
+    /// steps.
+    pub(super) fn forget_old(&mut self, index: u64, steps: usize) {
+        let at_most = match self.level() {
+            0 => usize::MAX,
+            _ => IDS_FORGOTTEN_PER_ENTRY + steps,
+        };
+        self.forget(index, at_most);
+    }
+
+    /// Forgets at most so many ids that are too far behind log entry `index`.
+    pub(super) fn forget(&mut self, index: u64, at_most: usize) {
+        for _ in 0..at_most {
+            let Some(oldest) = self.data.window.first() else { return };
             if index.saturating_sub(oldest.index) <= self.deduplication_window_entries {
                 return;
             }

@@ -160,6 +160,13 @@ impl Chat {
         }
     }
 
+    /// The same in the state that a snapshot makes of this one.
+    fn loaded(&self, window: u64) -> Chat {
+        let state = restore(window, &lines(&self.state)).expect("own lines");
+        let Chat { index, at, next_id, .. } = *self;
+        Chat { state, index, at, effects: Effects::default(), next_id }
+    }
+
     fn id(&mut self) -> Uuid {
         self.next_id += 1;
         Uuid::from_u128(self.next_id << 64 | 0xf00d)

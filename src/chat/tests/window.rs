@@ -1,6 +1,7 @@
 //! The same id again.
 
 use super::*;
+use crate::limits::IDS_FORGOTTEN_PER_ENTRY;
 
 #[test]
 fn a_repeated_request_changes_nothing_and_is_answered_alike() {
@@ -152,4 +153,63 @@ fn a_stored_message_keeps_its_id_beyond_the_window_and_then_as_long_again() {
     let outcome = chat.apply_as(id, send(bob, &["bob"], "another"));
     assert!(matches!(outcome, Outcome::Sent { .. }), "the id is free again: {outcome:?}");
     audit(&chat.state);
+}
+
+/// A state that remembers many ids of a restored backup, just before they are too old.
+fn full_of_restored_ids(level: u32, ids: usize) -> Chat {
+    let mut chat = Chat::with_window(1_000_000);
+    let alice = chat.register("alice");
+    let ids: Vec<Uuid> = (0..ids).map(|_| chat.id()).collect();
+    for id in &ids {
+        chat.apply_as(*id, send(alice, &["nobody"], "x"));
+    }
+    let steps = super::restoring::steps(&super::restoring::backup(&chat.state), 100);
+    let mut fresh = Chat { next_id: 1 << 60, ..Chat::with_window(1_000) };
+    fresh.apply(Action::RaiseLevel { level });
+    for step in steps {
+        fresh.apply(step);
+    }
+    assert_eq!(fresh.state.counts().remembered, ids.len());
+    fresh.pass(1_000 - fresh.index);
+    fresh
+}
+
+#[test]
+fn ids_that_become_too_old_together_are_forgotten_by_several_entries() {
+    let many = 3 * IDS_FORGOTTEN_PER_ENTRY;
+    let mut chat = full_of_restored_ids(1, many);
+    let mut twin = chat.loaded(1_000);
+    for entry in 1..=3 {
+        let old = chat.state.counts().remembered;
+        meter::taken();
+        chat.pass(1);
+        assert!(meter::taken() <= 16 * IDS_FORGOTTEN_PER_ENTRY, "work of one entry");
+        assert_eq!(chat.state.counts().remembered, old - IDS_FORGOTTEN_PER_ENTRY);
+        twin.pass(1);
+        assert_eq!(twin.state.hash(), chat.state.hash(), "a loaded snapshot, entry {entry}");
+    }
+    assert_eq!(chat.state.counts().remembered, 0);
+}
+
+#[test]
+fn at_level_0_ids_are_forgotten_as_programs_do_that_know_no_levels() {
+    let mut chat = full_of_restored_ids(0, IDS_FORGOTTEN_PER_ENTRY + 100);
+    chat.pass(1);
+    assert_eq!(chat.state.counts().remembered, 0);
+}
+
+#[test]
+fn an_entry_forgets_more_than_it_adds() {
+    let mut chat = full_of_restored_ids(1, 3 * IDS_FORGOTTEN_PER_ENTRY);
+    let alice = chat.register("bob");
+    let old = chat.state.counts().remembered;
+    let many = 2 * IDS_FORGOTTEN_PER_ENTRY / 16;
+    let operations = (0..many)
+        .map(|_| Operation { id: chat.id(), action: send(alice, &["nobody"], "x") })
+        .collect();
+    chat.index += 1;
+    let batch = Batch { at: chat.at, operations };
+    chat.state.apply(chat.index, &batch, &mut Effects::default());
+    let new = chat.state.counts().remembered;
+    assert!(new + IDS_FORGOTTEN_PER_ENTRY <= old, "{old} ids, then {new}");
 }
