@@ -42,6 +42,19 @@ pub const fn feature_level(data_format: u32) -> u32 {
 /// for it, and a look costs microseconds.
 pub const FEATURE_LEVEL_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How far a replica's time may be from the clock in the middle of those that it
+/// knows: more than clocks that somebody looks after differ, and less than a person
+/// minds. See the peers' clocks.
+pub const CLOCK_LEAD_MAX_MS: u64 = 10_000;
+
+/// Pause between two questions to a peer for its clock. Without one, what it said is
+/// reckoned on; a new answer tells only that somebody has set it.
+pub const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// For how long it is believed what a peer has said of its clock. It is asked several
+/// times meanwhile.
+pub const CLOCK_BELIEVED_MAX: Duration = Duration::from_secs(60);
+
 /// Longest account name in bytes. Names are ASCII, so bytes are characters.
 pub const ACCOUNT_NAME_MAX_BYTES: usize = 32;
 

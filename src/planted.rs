@@ -41,6 +41,8 @@ pub enum Bug {
     /// What an entry means follows the level that the program knows, and not the
     /// feature level of the state.
     FollowsProgramVersion,
+    /// A leader stamps and ends by its own clock, whatever those of the others show.
+    TrustOwnClock,
     /// A refused retry clears the doubt that an earlier, lost flight has left.
     ClearDoubtWhenRefused,
     /// A page that does not fit into a line is cut, and says that nothing follows.

@@ -141,6 +141,11 @@ impl Look<'_> {
         self.glance().last_seq()
     }
 
+    /// See [`State::newest_at`].
+    pub fn newest_at(&mut self) -> Option<Timestamp> {
+        self.glance().newest_at()
+    }
+
     /// See [`State::level`].
     pub fn level(&mut self) -> u32 {
         self.glance().level()

@@ -190,6 +190,11 @@ impl State {
         self.data.counters.last_seq
     }
 
+    /// When the newest message was sent; `None` when there is none.
+    pub fn newest_at(&self) -> Option<Timestamp> {
+        self.data.messages.last().map(|message| message.at.into())
+    }
+
     /// How much there is of what.
     pub fn counts(&self) -> Counts {
         Counts {

@@ -12,6 +12,7 @@ mod twice;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use futures::StreamExt;
@@ -29,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::limits::QUERY_STEPS_MAX;
 use crate::storage::{SnapshotReader, SnapshotWriter, Snapshots};
-use crate::types::Uuid;
+use crate::types::{Timestamp, Uuid};
 
 /// What openraft passes around as a snapshot.
 pub enum SnapshotData {
@@ -58,6 +59,8 @@ struct Inner {
     state: RwLock<State>,
     position: Mutex<Position>,
     applied: watch::Sender<u64>,
+    /// See [`Machine::latest_at`], in milliseconds.
+    latest_at_ms: AtomicU64,
     watchers: Mutex<BTreeMap<Uuid, watch::Sender<u64>>>,
     snapshot_bytes: Mutex<u64>,
     /// See [`Machine::is_of_program`].
@@ -95,6 +98,7 @@ impl Machine {
             state: RwLock::new(State::new(window)),
             position: Mutex::default(),
             applied: watch::Sender::new(0),
+            latest_at_ms: AtomicU64::new(0),
             watchers: Mutex::default(),
             snapshot_bytes: Mutex::default(),
             #[cfg(feature = "planted-bugs")]
@@ -189,6 +193,16 @@ impl Machine {
         *self.0.applied.borrow()
     }
 
+    /// The latest time in the log, as far as it was applied: that of an entry, or of
+    /// the newest message where a snapshot was loaded.
+    pub(super) fn latest_at(&self) -> Timestamp {
+        Timestamp(self.0.latest_at_ms.load(Ordering::Relaxed))
+    }
+
+    fn is_at_least(&self, at: Timestamp) {
+        self.0.latest_at_ms.fetch_max(at.0, Ordering::Relaxed);
+    }
+
     /// State fingerprint and the index to which it belongs, taken together.
     pub fn fingerprint(&self) -> (u64, Option<String>) {
         let (applied, hash) = self.look(|look| (self.applied_index(), look.hash()));
@@ -258,6 +272,9 @@ impl Machine {
             EntryPayload::Normal(proposal) => Some(proposal.batch()?),
             EntryPayload::Blank | EntryPayload::Membership(_) => None,
         };
+        if let Some(batch) = batch {
+            self.is_at_least(batch.at);
+        }
         let mut effects = Effects::default();
         let outcomes = {
             let mut state = self.0.state.write().expect("the state machine does not panic");
@@ -303,6 +320,9 @@ impl Machine {
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
             replaced
         };
+        if let Some(at) = self.look(|look| look.newest_at()) {
+            self.is_at_least(at);
+        }
         #[cfg(feature = "planted-bugs")]
         self.tell_state();
         self.free(replaced);

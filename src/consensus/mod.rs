@@ -54,6 +54,7 @@ mod runtime;
 mod service;
 mod status;
 mod surroundings;
+mod time;
 mod types;
 mod upkeep;
 
@@ -75,6 +76,7 @@ pub use proposer::{ForwardBody, ForwardReply, Sequence};
 pub use runtime::spawn;
 pub use service::PeerService;
 pub use status::NodeStatus;
+pub use time::Time;
 
 use self::log_store::LogStore;
 use self::proposer::Proposer;
@@ -173,6 +175,7 @@ impl Consensus {
         stored: Stored,
         machine: Machine,
         links: Links,
+        time: Time,
         host_node: Option<&Consensus>,
     ) -> Result<Consensus> {
         let Stored { log, snapshots, level, lost_end } = stored;
@@ -233,7 +236,8 @@ impl Consensus {
         if planted::is(Bug::ApplyTwiceAfterRestart) {
             machine.apply_again(&store).await?;
         }
-        let router = Router::start(host, raft.clone(), links.clone(), store.log().watch_shortage());
+        let shortage = store.log().watch_shortage();
+        let router = Router::start(host, raft.clone(), links.clone(), shortage, time);
         let proposer = Proposer::start(host, router.clone());
         let question = Duration::from_millis(timing.election_timeout_max_ms);
         let reader = Reader::start(host, router.clone(), machine.clone(), question);

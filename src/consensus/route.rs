@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::Raft;
 use super::network::{Links, Pair};
+use super::time::Time;
 use super::types::CommittedLeaderId;
 use crate::storage::Shortage;
 use crate::types::{NodeId, ReplicaId};
@@ -41,6 +42,7 @@ struct Inner {
     links: Links,
     route: watch::Receiver<Option<Route>>,
     shortage: watch::Receiver<Option<Shortage>>,
+    time: Time,
 }
 
 impl Router {
@@ -50,6 +52,7 @@ impl Router {
         raft: Raft,
         links: Links,
         shortage: watch::Receiver<Option<Shortage>>,
+        time: Time,
     ) -> Router {
         let (send, route) = watch::channel(current(&raft));
         let watched = raft.clone();
@@ -70,7 +73,7 @@ impl Router {
                 }
             }
         });
-        Router(Arc::new(Inner { raft, links, route, shortage }))
+        Router(Arc::new(Inner { raft, links, route, shortage, time }))
     }
 
     /// The engine.
@@ -81,6 +84,11 @@ impl Router {
     /// The ways to the peers.
     pub(super) fn links(&self) -> &Links {
         &self.0.links
+    }
+
+    /// What time it is.
+    pub(super) fn time(&self) -> &Time {
+        &self.0.time
     }
 
     /// Where operations go now; `None` while no leader is known.

@@ -17,7 +17,7 @@ use super::types::{CommittedLeaderId, Outcomes, Proposal, TypeConfig};
 use crate::error::Result;
 use crate::peer::CallError;
 use crate::protocol::peer::Call;
-use crate::types::ReplicaId;
+use crate::types::{ReplicaId, Timestamp};
 
 /// What became of a proposal that the engine had in its queue.
 pub enum Written {
@@ -48,6 +48,9 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
 
     /// See [`Router::absence`].
     fn absence(&self) -> String;
+
+    /// See [`Time::now`](super::time::Time::now).
+    fn now(&self) -> Timestamp;
 
     /// See [`Router::replicas`].
     fn replicas(&self) -> u32;
@@ -95,6 +98,10 @@ impl Surroundings for Router {
 
     fn absence(&self) -> String {
         Router::absence(self)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.time().now()
     }
 
     fn replicas(&self) -> u32 {

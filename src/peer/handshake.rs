@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
+use super::clocks::Clocks;
 use super::key::ClusterKey;
 use super::openings::Openings;
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
@@ -40,6 +41,7 @@ pub struct Credentials {
     location: Arc<Mutex<Option<Location>>>,
     window: Option<u64>,
     openings: Openings,
+    clocks: Clocks,
     /// The highest feature level that this replica knows.
     level: u32,
     /// The one that its peers must know.
@@ -60,11 +62,16 @@ pub struct Met {
 impl Credentials {
     /// Credentials of a replica with the given key.
     pub fn new(key: ClusterKey, own: Introduction) -> Self {
-        let own = Arc::new(watch::Sender::new(own));
-        let required = Arc::new(watch::Sender::new(0));
-        let (location, window, openings) = (Arc::default(), None, Openings::default());
-        let level = FEATURE_LEVEL_KNOWN;
-        Credentials { key, own, location, window, openings, level, required }
+        Credentials {
+            key,
+            own: Arc::new(watch::Sender::new(own)),
+            location: Arc::default(),
+            window: None,
+            openings: Openings::default(),
+            clocks: Clocks::default(),
+            level: FEATURE_LEVEL_KNOWN,
+            required: Arc::new(watch::Sender::new(0)),
+        }
     }
 
     /// The same of a replica that knows another feature level than this program.
@@ -119,6 +126,11 @@ impl Credentials {
     /// What this replica and its peers remember of each other's directories.
     pub fn openings(&self) -> &Openings {
         &self.openings
+    }
+
+    /// What the peers have said of their clocks.
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
     }
 
     /// Who this replica is at the moment.
@@ -230,11 +242,13 @@ where
     let proof = credentials.key.prove("caller", &parts);
     let remembers = credentials.openings.of(expected);
     let (location, window, level) = credentials.told();
-    send(writer, &PeerProof { proof, remembers, location, window, level }).await?;
+    let clock = Some(host.clock.now());
+    send(writer, &PeerProof { proof, remembers, location, window, level, clock }).await?;
     match receive(reader).await? {
-        Answered::With(PeerWelcome { location, window, level, .. }) => {
+        Answered::With(PeerWelcome { location, window, level, clock, .. }) => {
             same_window((own.replica, credentials.window), (challenge.from.replica, window))?;
             credentials.check_level(challenge.from.replica, level)?;
+            credentials.clocks.heard(challenge.from.replica, clock);
             Ok(Met { who: challenge.from, location, level })
         }
         // It has proved itself, so this is to be believed.
@@ -307,7 +321,9 @@ where
     same_window((hello.from.replica, answer.window), (own.replica, credentials.window))?;
     credentials.check_level(hello.from.replica, answer.level)?;
     let (location, window, level) = credentials.told();
-    send(writer, &PeerWelcome { welcome: true, location, window, level }).await?;
+    credentials.clocks.heard(hello.from.replica, answer.clock);
+    let clock = Some(host.clock.now());
+    send(writer, &PeerWelcome { welcome: true, location, window, level, clock }).await?;
     Ok(Met { who: hello.from, location: answer.location, level: answer.level })
 }
 

@@ -19,6 +19,7 @@
 //! gives the connection up, which fails its calls as lost.
 
 mod ask;
+mod clocks;
 #[cfg(test)]
 mod fuzz;
 mod handshake;
@@ -29,6 +30,7 @@ mod service;
 mod switchboard;
 
 pub use ask::{Conversation, ask};
+pub use clocks::Clocks;
 pub use handshake::{Credentials, Met};
 pub use key::ClusterKey;
 pub use link::{CallError, Link, LinkTiming, LinkWatch};

@@ -144,6 +144,9 @@ pub struct PeerProof {
     /// knows no levels, which is level 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub level: u32,
+    /// What the clock of the caller's machine shows. Older programs do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Timestamp>,
 }
 
 fn is_zero(level: &u32) -> bool {
@@ -165,6 +168,9 @@ pub struct PeerWelcome {
     /// As [`PeerProof::level`], of the callee.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub level: u32,
+    /// As [`PeerProof::clock`], of the callee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Timestamp>,
 }
 
 /// What is asked of a peer.
@@ -306,6 +312,9 @@ pub struct Standing {
     /// Whether it has a log or a vote; absent while it loads and cannot say.
     /// A member without either was named a member of a cluster that has not begun.
     pub begun: Option<bool>,
+    /// What the clock of its machine shows. Older programs do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Timestamp>,
 }
 
 /// The body of [`Call::Found`].

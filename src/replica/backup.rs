@@ -84,7 +84,7 @@ impl Inner {
         let cut_off = |_| Error::internal("taking a backup was cut off");
         let (state_hash, (accounts, messages)) = told.await.map_err(cut_off)?;
         *parts.lock().await = Some(receive);
-        let at = self.host.clock.now();
+        let at = self.time.now();
         Ok(BackupHead { cluster, index, at, state_hash, accounts, messages })
     }
 

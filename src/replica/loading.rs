@@ -48,6 +48,7 @@ impl Loading {
             stored,
             inner.machine.clone(),
             inner.links.clone(),
+            inner.time.clone(),
             host_node.as_ref(),
         )
         .await?;

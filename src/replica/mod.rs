@@ -30,6 +30,7 @@
 
 mod adopted;
 mod backup;
+mod clocks;
 mod given;
 mod level;
 mod line;
@@ -62,7 +63,7 @@ pub use self::given::{Ahead, Opened, ProcessInfo, ReplicaConfig};
 use self::line::Line;
 use self::service::MemberService;
 use crate::chat::{Look, Operation};
-use crate::consensus::{self, Consensus, Links, Machine};
+use crate::consensus::{self, Consensus, Links, Machine, Time};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::{FIRST_LINE_MAX_BYTES, feature_level};
@@ -71,7 +72,7 @@ use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::Introduction;
 use crate::storage::{DataDirectory, Identity, Neighbours, Unlocked};
-use crate::types::{Address, NodeId, ReplicaId, Uuid};
+use crate::types::{Address, NodeId, ReplicaId, Timestamp, Uuid};
 
 /// A running replica. Clones share it.
 #[derive(Clone)]
@@ -80,6 +81,7 @@ pub struct Replica(Arc<Inner>);
 struct Inner {
     host: Host,
     config: ReplicaConfig,
+    time: Time,
     credentials: Credentials,
     machine: Machine,
     links: Links,
@@ -211,7 +213,9 @@ impl Replica {
         #[cfg(feature = "planted-bugs")]
         machine.is_of_program(config.feature_level_known);
         let (founded, found_requests) = mpsc::unbounded_channel();
+        let time = Time::new(host.clone(), credentials.clocks().clone(), machine.clone());
         let replica = Replica(Arc::new(Inner {
+            time,
             credentials,
             machine,
             links,
@@ -240,6 +244,7 @@ impl Replica {
         );
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
         consensus::spawn(&host, pace::watch(Arc::downgrade(&replica.0)));
+        consensus::spawn(&host, clocks::watch(Arc::downgrade(&replica.0)));
         // An adopted one is watched by nobody: its neighbour's bad disk must not
         // take this server down. And it has no state that tells its level.
         if replica.0.host_replica.is_none() {
@@ -273,6 +278,11 @@ impl Replica {
     /// Its number.
     pub fn id(&self) -> ReplicaId {
         self.0.config.id
+    }
+
+    /// What time it is, as the replicas agree; see [`Time::now`].
+    pub fn now(&self) -> Timestamp {
+        self.0.time.now()
     }
 
     /// Its cluster, once it is a member of one.

@@ -175,7 +175,7 @@ impl Inner {
             }
             Phase::Starting(_) | Phase::Stopped => None,
         };
-        Standing { from: introduction, begun }
+        Standing { from: introduction, begun, clock: Some(self.host.clock.now()) }
     }
 
     async fn be_founded(&self, found: Found) -> Result<()> {

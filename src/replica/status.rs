@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Inner, Phase, Replica};
+use super::{Inner, Phase, Replica, clocks};
 use crate::protocol::client::{ReplicaState, ReplicaStatus, ServerStatus};
 
 /// How often the size of the data directory is measured.
@@ -66,6 +66,8 @@ impl Replica {
                         "a backup is being restored, {lines} lines so far; until its end nobody \
                          can register or log in"
                     ));
+                } else if let Some(wrong) = clocks::notice(&inner.time) {
+                    notice = Some(wrong);
                 } else if leader == Some(own.id) {
                     notice = inner.level_notice();
                 }

@@ -1,6 +1,7 @@
 //! Replicas over the real host: founding, failover, a wiped disk.
 
 mod backup;
+mod clocks;
 mod hanging;
 mod level;
 

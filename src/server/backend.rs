@@ -14,7 +14,7 @@ use crate::host::{BoxFuture, Stream};
 use crate::protocol::client::ServerStatus;
 use crate::replica::{Applied, Sequence};
 use crate::survival::Hosting;
-use crate::types::{Address, ReplicaId, Uuid};
+use crate::types::{Address, ReplicaId, Timestamp, Uuid};
 
 /// The part of [`Hosting`] that a server uses; see there.
 pub(super) trait Backend: Send + Sync + 'static {
@@ -24,6 +24,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn cluster(&self) -> Option<Uuid>;
     /// Where the leader listens, as far as this replica knows.
     fn leader(&self) -> Option<Address>;
+    /// What time it is, as the replicas agree: by this sessions end.
+    fn now(&self) -> Timestamp;
     /// Puts a change into the log. The first poll takes its place in line:
     /// proposals are ordered as they were polled first.
     fn propose(
@@ -71,6 +73,9 @@ impl Backend for Hosting {
     }
     fn leader(&self) -> Option<Address> {
         self.home().leader()
+    }
+    fn now(&self) -> Timestamp {
+        self.home().now()
     }
     fn propose(
         &self,

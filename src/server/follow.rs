@@ -114,7 +114,7 @@ impl Follow {
                 which => which,
             };
             let query = InboxQuery { which, after: Some(self.cursor), ..self.query.clone() };
-            let now = self.shared.host.clock.now();
+            let now = self.shared.backend.now();
             let (page, last_seq) = self.shared.backend.look(|look| {
                 still_bound(look, &self.session, now)?;
                 let account = self.session.account;

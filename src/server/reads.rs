@@ -42,7 +42,7 @@ impl Reader {
     /// The session as the state has it.
     pub(super) async fn whoami(self) -> Result<Answer> {
         self.confirm().await?;
-        let now = self.shared.host.clock.now();
+        let now = self.shared.backend.now();
         let view = self.shared.backend.look(|look| still_bound(look, &self.session, now))?;
         Ok(Answer::Session(session_info(&view)))
     }
@@ -127,7 +127,7 @@ impl Reader {
         mut step: impl FnMut(&mut Look<'_>) -> Result<Step<T>>,
     ) -> Result<Option<T>> {
         loop {
-            let now = self.shared.host.clock.now();
+            let now = self.shared.backend.now();
             let (made, spent) = self.shared.backend.look(|look| {
                 still_bound(look, &self.session, now)?;
                 Ok::<_, Error>((step(look)?, look.spent()))

@@ -168,7 +168,7 @@ impl Connection {
     /// The bound session, which has not expired as far as this clock can tell.
     fn session(&self) -> Result<&Arc<SessionView>> {
         let session = self.session.as_ref().ok_or_else(not_logged_in)?;
-        if session.expires <= self.shared.host.clock.now() {
+        if session.expires <= self.shared.backend.now() {
             return Err(session_expired(session));
         }
         Ok(session)

@@ -103,7 +103,7 @@ impl Caller {
     }
 
     fn session_of(&self, token: &Digest) -> Result<SessionView> {
-        let now = self.shared.host.clock.now();
+        let now = self.shared.backend.now();
         self.shared.backend.look(|look| look.session(token, now))
     }
 
@@ -178,7 +178,7 @@ impl Caller {
         session: &SessionView,
     ) -> Result<Answer> {
         self.shared.backend.confirm(self.deadline).await?;
-        let now = self.shared.host.clock.now();
+        let now = self.shared.backend.now();
         let account = self.shared.backend.look(|look| {
             let bound = look.session_by_number(session.number, now).ok()?;
             look.account(bound.account)
@@ -263,6 +263,6 @@ impl Caller {
 
     fn expiry(&self) -> Timestamp {
         let lifetime_ms = self.shared.limits.session_lifetime_s.saturating_mul(1000);
-        self.shared.host.clock.now().plus_ms(lifetime_ms)
+        self.shared.backend.now().plus_ms(lifetime_ms)
     }
 }

@@ -100,6 +100,8 @@ const MUST_HAPPEN: &[&str] = &[
     "FlipBit",
     "Wipe",
     "ClockJump",
+    "FarClock",
+    "FarClock of the leader",
     "KillLeader",
     "KillWhileAdopting",
     "ReturnWhileAdopting",

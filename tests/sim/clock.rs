@@ -14,8 +14,9 @@ pub struct SimClock(pub Seat);
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
         self.0.with(|state| {
-            let skew_ms = state.machines[self.0.machine.0].clock_skew_ms;
-            Timestamp((EPOCH_MS + state.now_us / 1000).saturating_add_signed(skew_ms))
+            let machine = &state.machines[self.0.machine.0];
+            let off_ms = machine.clock_skew_ms + machine.clock_far_ms;
+            Timestamp((EPOCH_MS + state.now_us / 1000).saturating_add_signed(off_ms))
         })
     }
 }

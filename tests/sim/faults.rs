@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use tokio::sync::watch;
 
+use self::kinds::FAR_MS;
 pub use self::kinds::Fault;
 use self::scenes::Step;
 use crate::disk::Copy;
@@ -106,6 +107,8 @@ pub struct Nemesis {
     weather_until_ms: Option<u64>,
     /// Until when a lost disk has time to be filled again.
     refilled_ms: u64,
+    /// The server whose clock may be far from right.
+    far: Option<usize>,
     /// Whether every server has had something on its disk that others have too.
     /// Two lost directories of a cluster that is only being founded are a lost
     /// cluster, and no server can tell what was in them.
@@ -138,6 +141,7 @@ impl Nemesis {
             since_ms: world.now_ms(),
             weather_until_ms: None,
             refilled_ms: 0,
+            far: None,
             begun: false,
         }
     }
@@ -244,10 +248,10 @@ impl Nemesis {
     pub fn restart_exited(&mut self, world: &mut World, now_ms: u64) {
         for server in 0..self.plan.servers.len() {
             let program = self.plan.servers[server].program;
-            let in_fault = self.active.iter().any(|it| {
-                it.server == server
-                    && !matches!(it.fault, Fault::FailSync | Fault::FullDisk | Fault::StallDisk)
-            });
+            let in_fault = self
+                .active
+                .iter()
+                .any(|it| it.server == server && !it.fault.leaves_servers_running());
             if world.lives(program) || in_fault || self.down.contains(&server) {
                 self.returning.remove(&server);
             } else if let Some(at_ms) = self.returning.get(&server) {
@@ -317,7 +321,13 @@ impl Nemesis {
                 }
                 self.refilled_ms = until_ms + REFILL_MS;
             }
-            let server = free[self.random.index(free.len())];
+            let mut server = free[self.random.index(free.len())];
+            if fault == Fault::FarClock {
+                server = *self.far.get_or_insert(server);
+                if !free.contains(&server) {
+                    return;
+                }
+            }
             self.count_fault(fault);
             if self.leader == Some(server) {
                 // A leader in the minority is another case than a follower there.
@@ -400,6 +410,10 @@ impl Nemesis {
             Fault::ClockJump => {
                 world.with(|state| state.machines[machine.0].clock_skew_ms += jump_ms);
             }
+            Fault::FarClock => {
+                let far_ms = if self.random.one_in(2) { FAR_MS } else { -FAR_MS };
+                world.with(|state| state.machines[machine.0].clock_far_ms = far_ms);
+            }
             Fault::Wipe | Fault::FlipBit => {
                 world.kill(program);
                 world.with(|state| {
@@ -463,6 +477,7 @@ impl Nemesis {
             Fault::FailSync => {
                 world.with(|state| state.machines[machine.0].health.syncs_to_fail = 0);
             }
+            Fault::FarClock => world.with(|state| state.machines[machine.0].clock_far_ms = 0),
             Fault::Reset
             | Fault::Lossy
             | Fault::SlowLinks

@@ -33,11 +33,12 @@ const TABLE: &[(Bug, Recipe, u64, bool)] = &[
     (Bug::ApplyTwiceAfterRestart, recipes::NETWORK, 1, true),
     (Bug::RestoreLeaderInOldTerm, recipes::NETWORK, 1, true),
     (Bug::VoteWithoutLogEnd, recipes::LOSSES, 1, false),
-    (Bug::ClearDoubtWhenRefused, recipes::NETWORK, 1, true),
+    (Bug::ClearDoubtWhenRefused, recipes::NETWORK, 40, true),
     (Bug::CutPageWithoutMore, recipes::NETWORK, 50, true),
     (Bug::FollowPastTheCut, recipes::NETWORK, 50, false),
     (Bug::BackupBeforeConfirmed, recipes::NETWORK, 1, true),
     (Bug::NoDoubtOfTheSilent, recipes::NETWORK, 40, false),
+    (Bug::TrustOwnClock, recipes::NETWORK, 1, true),
     (Bug::FollowsProgramVersion, recipes::UPDATES, 1, true),
 ];
 

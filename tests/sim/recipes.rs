@@ -120,6 +120,7 @@ pub const CRASHES: Recipe = Recipe {
         (Fault::StallDisk, 1),
         (Fault::FullDisk, 2),
         (Fault::ClockJump, 1),
+        (Fault::FarClock, 1),
     ],
     at_once: 2,
     pause_ms: 1_500,
@@ -231,6 +232,7 @@ pub const NETWORK: Recipe = Recipe {
         (Fault::SlowDisk, 1),
         (Fault::StallDisk, 1),
         (Fault::FullDisk, 2),
+        (Fault::FarClock, 2),
         (Fault::StallKillStart, 2),
     ],
     at_once: 2,
@@ -279,7 +281,7 @@ pub const NETWORK_OF_FIVE: Recipe = Recipe {
     name: "network-of-five",
     at_once: 3,
     replicas: 5,
-    faults: NETWORK.faults.split_at(15).0,
+    faults: NETWORK.faults.split_at(16).0,
     ..NETWORK
 };
 

@@ -48,6 +48,8 @@ pub struct Machine {
     pub up: bool,
     /// What its wall clock is off by.
     pub clock_skew_ms: i64,
+    /// The same, of a clock that is wrong beyond reason for a while.
+    pub clock_far_ms: i64,
     /// Its disk.
     pub disk: Image,
     /// How its disk behaves.

@@ -140,6 +140,7 @@ impl World {
                 name: name.to_string(),
                 up: true,
                 clock_skew_ms: 0,
+                clock_far_ms: 0,
                 disk: Image::default(),
                 health: DiskHealth::default(),
                 random,

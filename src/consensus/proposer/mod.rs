@@ -87,7 +87,7 @@ impl<S: Surroundings> Proposer<S> {
     /// Starts the task.
     pub fn start(host: &Host, around: S) -> Proposer<S> {
         let (queue, tickets) = mpsc::unbounded_channel();
-        runtime::spawn(host, Task::new(host, around.clone(), tickets).run());
+        runtime::spawn(host, Task::new(around.clone(), tickets).run());
         Proposer { queue, around }
     }
 

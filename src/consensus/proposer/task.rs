@@ -15,7 +15,7 @@ use crate::consensus::route::Route;
 use crate::consensus::surroundings::{Surroundings, Written};
 use crate::consensus::types::{CommittedLeaderId, Outcomes, Proposal};
 use crate::error::ErrorCode;
-use crate::host::{BoxFuture, Host};
+use crate::host::BoxFuture;
 use crate::limits::BATCH_MAX_OPERATIONS;
 use crate::peer::CallError;
 use crate::planted::{self, Bug};
@@ -31,7 +31,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// See the head of the room.
 pub(super) struct Task<S> {
-    host: Host,
     around: S,
     tickets: mpsc::UnboundedReceiver<Ticket>,
     queue: VecDeque<Ticket>,
@@ -46,9 +45,8 @@ pub(super) struct Task<S> {
 
 impl<S: Surroundings> Task<S> {
     /// A task that takes operations from `tickets`.
-    pub(super) fn new(host: &Host, around: S, tickets: mpsc::UnboundedReceiver<Ticket>) -> Task<S> {
+    pub(super) fn new(around: S, tickets: mpsc::UnboundedReceiver<Ticket>) -> Task<S> {
         Task {
-            host: host.clone(),
             around,
             tickets,
             queue: VecDeque::new(),
@@ -229,8 +227,8 @@ impl<S: Surroundings> Task<S> {
         bytes: usize,
         leader: CommittedLeaderId,
     ) -> bool {
-        // Time-stamps never run backwards within a leadership, whatever the clock does.
-        self.last_at = self.host.clock.now().max(self.last_at);
+        // Time-stamps never run backwards within a leadership, whatever the clocks do.
+        self.last_at = self.around.now().max(self.last_at);
         let operations = tickets.iter().map(|ticket| ticket.operation.clone()).collect();
         let (proposal, accepted) = Proposal::propose(Batch { at: self.last_at, operations }, bytes);
         let answer = self.around.write(proposal, leader).await;

@@ -1,7 +1,7 @@
 //! Surroundings that do what a test says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::TryFutureExt;
 use openraft::vote::RaftLeaderId as _;
@@ -26,6 +26,8 @@ struct Told {
     confirmed: AtomicBool,
     /// Whether the engine has stopped.
     stopped: AtomicBool,
+    /// What time it is.
+    now_ms: AtomicU64,
     write: mpsc::UnboundedSender<Write>,
     question: mpsc::UnboundedSender<oneshot::Sender<Result<u64>>>,
     call: mpsc::UnboundedSender<Asked>,
@@ -112,6 +114,7 @@ impl Scene {
             route: watch::Sender::new(None),
             confirmed: AtomicBool::new(true),
             stopped: AtomicBool::new(false),
+            now_ms: AtomicU64::new(0),
             write,
             question,
             call,
@@ -127,6 +130,11 @@ impl Scene {
     /// Whether a majority stands behind this node.
     pub fn confirm(&self, confirmed: bool) {
         self.around.0.confirmed.store(confirmed, Ordering::SeqCst);
+    }
+
+    /// Changes what time it is.
+    pub fn set_time(&self, now: Timestamp) {
+        self.around.0.now_ms.store(now.0, Ordering::SeqCst);
     }
 
     /// Ends the engine.
@@ -248,6 +256,10 @@ impl Surroundings for Fake {
 
     fn absence(&self) -> String {
         "as the test wants it".into()
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.now_ms.load(Ordering::SeqCst))
     }
 
     fn replicas(&self) -> u32 {

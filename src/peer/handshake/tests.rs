@@ -163,7 +163,14 @@ async fn a_recorded_handshake_is_worth_nothing() {
         ),
     );
     let mut replay = Vec::new();
-    let proof = PeerProof { proof: old, remembers: None, location: None, window: None, level: 0 };
+    let proof = PeerProof {
+        proof: old,
+        remembers: None,
+        location: None,
+        window: None,
+        level: 0,
+        clock: None,
+    };
     push_line(&mut replay, &proof);
     let first = serde_json::to_vec(&hello).expect("plain data");
     let mut sink = Vec::new();

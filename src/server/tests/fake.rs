@@ -306,6 +306,9 @@ impl Backend for FakeReplica {
     fn leader(&self) -> Option<Address> {
         Some("127.0.0.1:8092".parse().expect("an address"))
     }
+    fn now(&self) -> Timestamp {
+        self.host.clock.now()
+    }
     fn propose(
         &self,
         operation: Operation,

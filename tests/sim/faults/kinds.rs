@@ -1,5 +1,8 @@
 //! What can go wrong, by name.
 
+/// How far a wrong clock is off, in milliseconds: more than a session lasts.
+pub const FAR_MS: i64 = 100 * 86_400_000;
+
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -47,6 +50,9 @@ pub enum Fault {
     FailSync,
     /// The wall clock jumps by up to an hour, for good.
     ClockJump,
+    /// A wall clock is a hundred days ahead or behind for a while. It is always the
+    /// same one in a world: two that are wrong together outvote the third.
+    FarClock,
     /// The server is killed and its data folder is emptied.
     Wipe,
     /// A bit of a synced file flips while the server is down.
@@ -92,6 +98,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether a server runs while it lasts, unless it ends by itself.
+    pub fn leaves_servers_running(self) -> bool {
+        matches!(self, Fault::FailSync | Fault::FullDisk | Fault::StallDisk | Fault::FarClock)
+    }
+
     /// Whether it costs a replica what it has stored.
     pub fn is_destructive(self) -> bool {
         matches!(self, Fault::Wipe | Fault::FlipBit | Fault::FailSync)

@@ -1,7 +1,5 @@
 //! This node leads: batches into its own log.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -208,17 +206,10 @@ async fn an_engine_that_stops_leaves_a_doubt() {
 
 #[tokio::test(start_paused = true)]
 async fn time_stamps_never_run_backwards_within_a_leadership() {
-    struct Jumping(AtomicU64);
-    impl Clock for Jumping {
-        fn now(&self) -> Timestamp {
-            Timestamp(self.0.load(Ordering::SeqCst))
-        }
-    }
-    let clock = Arc::new(Jumping(AtomicU64::new(5_000)));
-    let mut stage = Stage::with(Host { clock: clock.clone(), ..Host::real() });
+    let mut stage = Stage::new();
     stage.scene.lead(here(1));
     for (now, at) in [(5_000, 5_000), (3_000, 5_000), (6_000, 6_000)] {
-        clock.0.store(now, Ordering::SeqCst);
+        stage.scene.set_time(Timestamp(now));
         stage.propose(now as u32);
         let write = stage.scene.write().await;
         assert_eq!(write.at(), Timestamp(at));

@@ -15,7 +15,6 @@ use crate::consensus::surroundings::fake::{
     Asked, Fake, Scene, Write, here, node, number, operation, outcome, pause, settle, there,
 };
 use crate::error::ErrorCode;
-use crate::host::Clock;
 use crate::types::Timestamp;
 
 /// Longer than any test.
@@ -38,12 +37,8 @@ type Forwarded = JoinHandle<ForwardReply>;
 
 impl Stage {
     fn new() -> Stage {
-        Stage::with(Host::real())
-    }
-
-    fn with(host: Host) -> Stage {
         let scene = Scene::new();
-        let proposer = Proposer::start(&host, scene.around.clone());
+        let proposer = Proposer::start(&Host::real(), scene.around.clone());
         Stage { scene, proposer }
     }
 

@@ -10,6 +10,9 @@ use ftchat::types::{Timestamp, Uuid};
 use super::{PASSWORD, Society, TIMEOUT, ask, draw, token};
 use crate::oracle::{Call, Reply, Seen};
 
+/// More than clocks jump that are right but for that, in milliseconds.
+const DAY_MS: u64 = 86_400_000;
+
 /// How long hasty commands try.
 const HASTY_MS: (u64, u64) = (100, 1_500);
 
@@ -119,6 +122,10 @@ impl Hand {
             Ok(Answer::Sent(sent)) if sent.id == id => {
                 if sent.copies <= sent.replicas / 2 || sent.copies > sent.replicas {
                     return Err(format!("accepted without a majority: {sent:?}"));
+                }
+                let off_ms = sent.at.0.abs_diff(self.host.clock.now().0);
+                if off_ms > DAY_MS {
+                    return Err(format!("stamped {off_ms} ms from when it was sent: {sent:?}"));
                 }
                 Reply::Sent { seq: sent.seq, at: sent.at }
             }

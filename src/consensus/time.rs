@@ -1,0 +1,38 @@
+//! What time it is for a replica.
+
+use super::machine::Machine;
+use crate::host::Host;
+use crate::peer::Clocks;
+use crate::planted::{self, Bug};
+use crate::types::Timestamp;
+
+/// The own clock, those of the others, and what the log knows. Clones share it.
+#[derive(Clone)]
+pub struct Time {
+    host: Host,
+    clocks: Clocks,
+    machine: Machine,
+}
+
+impl Time {
+    /// Of a replica with this state, which hears its peers' clocks.
+    pub fn new(host: Host, clocks: Clocks, machine: Machine) -> Time {
+        Time { host, clocks, machine }
+    }
+
+    /// Now, as the replicas agree: by this everything is stamped, and ends. One wrong
+    /// clock does not make it wrong; see [`Clocks`].
+    pub fn now(&self) -> Timestamp {
+        if planted::is(Bug::TrustOwnClock) {
+            return self.host.clock.now();
+        }
+        self.clocks.time(self.host.clock.now(), self.machine.latest_at())
+    }
+
+    /// What the own clock shows and what time it is, where that is too far apart.
+    pub fn wrong_clock(&self) -> Option<(Timestamp, Timestamp)> {
+        let own = self.host.clock.now();
+        let agreed = self.clocks.time(own, self.machine.latest_at());
+        (own != agreed).then_some((own, agreed))
+    }
+}

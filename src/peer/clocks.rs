@@ -1,0 +1,157 @@
+//! What time it is, when the clock of a server may be wrong.
+//!
+//! The leader stamps messages and ends sessions by the time that it writes into the
+//! log, so a leader whose clock is a hundred days ahead would end all sessions for
+//! good. One wrong clock must not: replicas tell each other their clocks, in every
+//! handshake and every second, and each reckons on from what it was told by its
+//! own monotonic clock. So what a replica knows of another's clock stays right when
+//! its own jumps. It is forgotten after a minute without an answer: somebody may have
+//! set the clock of one that is cut off.
+//!
+//! # The rule
+//! A replica's time is its own clock, brought to within [`CLOCK_LEAD_MAX_MS`] of the
+//! clock in the middle of all that it knows, its own among them. Of an even number it
+//! is the lower of the two in the middle: time that stands still for a while can be
+//! made up for, a session that has ended cannot.
+//!
+//! A clock that is behind what the log says by more than that bound is known to be
+//! wrong, and is left out: a machine without a battery begins in 1970.
+//!
+//! # How it fails
+//! Clocks that are wrong together outvote the right ones, as two of three. Of two
+//! clocks, when the third was not heard lately, the lower one is believed unless the log
+//! is later. Programs that tell no clock are not counted. While a machine sleeps its
+//! monotonic clock stands still: when it wakes, the others seem to be behind until they
+//! are asked again, which is a second.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
+
+use crate::limits::{CLOCK_BELIEVED_MAX, CLOCK_LEAD_MAX_MS};
+use crate::protocol::peer::ADMINISTRATOR;
+use crate::types::{ReplicaId, Timestamp};
+
+/// What the other replicas have said of their clocks. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Clocks(Arc<Mutex<BTreeMap<ReplicaId, Heard>>>);
+
+/// What a clock showed, and when that was heard.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    clock: Timestamp,
+    at: Instant,
+}
+
+impl Heard {
+    /// What it shows now, if nobody has set it since.
+    fn now(self) -> Timestamp {
+        self.clock.plus_ms(self.at.elapsed().as_millis() as u64)
+    }
+}
+
+impl Clocks {
+    /// A replica has just told its clock, unless its program tells none.
+    pub fn heard(&self, replica: ReplicaId, clock: Option<Timestamp>) {
+        let Some(clock) = clock.filter(|_| replica != ADMINISTRATOR) else { return };
+        let heard = Heard { clock, at: Instant::now() };
+        self.0.lock().expect("no panic while held").insert(replica, heard);
+    }
+
+    /// The time, for a replica whose own clock shows `own`, and whose log says that it
+    /// is `latest` at least. See the head of the file.
+    pub fn time(&self, own: Timestamp, latest: Timestamp) -> Timestamp {
+        let others: Vec<Timestamp> = {
+            let heard = self.0.lock().expect("no panic while held");
+            let fresh = heard.values().filter(|heard| heard.at.elapsed() < CLOCK_BELIEVED_MAX);
+            fresh.map(|heard| heard.now()).collect()
+        };
+        agreed(own, &others, latest)
+    }
+}
+
+fn agreed(own: Timestamp, others: &[Timestamp], latest: Timestamp) -> Timestamp {
+    let mut credible: Vec<Timestamp> = others.iter().copied().chain([own]).collect();
+    credible.retain(|clock| clock.plus_ms(CLOCK_LEAD_MAX_MS) >= latest);
+    credible.sort_unstable();
+    let Some(last) = credible.len().checked_sub(1) else { return own };
+    let middle = credible[last / 2];
+    let earliest = Timestamp(middle.0.saturating_sub(CLOCK_LEAD_MAX_MS));
+    own.clamp(earliest, middle.plus_ms(CLOCK_LEAD_MAX_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A day, in seconds.
+    const DAY: i64 = 86_400;
+
+    /// Some day, so many seconds later.
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp((2_000_000_000_000 + seconds * 1000) as u64)
+    }
+
+    #[test]
+    fn one_wrong_clock_is_outvoted() {
+        let bound = CLOCK_LEAD_MAX_MS as i64 / 1000;
+        let never = Timestamp(0);
+        for (own, others, latest, time, why) in [
+            (at(0), vec![], never, at(0), "nobody else is known"),
+            (at(3), vec![at(0), at(1)], never, at(3), "a little ahead, as clocks are"),
+            (at(-3), vec![at(0), at(1)], never, at(-3), "a little behind"),
+            (at(100 * DAY), vec![at(0), at(1)], never, at(1 + bound), "ahead"),
+            (at(-100 * DAY), vec![at(0), at(1)], never, at(-bound), "behind"),
+            (at(0), vec![at(100 * DAY), at(1)], never, at(0), "another one is ahead"),
+            (at(0), vec![Timestamp(0), at(1)], never, at(0), "another one has no battery"),
+            (at(100 * DAY), vec![at(0)], never, at(bound), "ahead of the only other one"),
+            (at(0), vec![at(100 * DAY)], never, at(0), "the only other one is ahead"),
+            (at(0), vec![Timestamp(0)], at(-5), at(0), "the log knows that it is later"),
+            (Timestamp(0), vec![at(0)], at(-5), at(-bound), "the log knows it of the own one"),
+            (at(0), vec![at(0), at(1)], at(9 * DAY), at(0), "all are behind the log"),
+        ] {
+            assert_eq!(agreed(own, &others, latest), time, "{why}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_heard_is_reckoned_on() {
+        let clocks = Clocks::default();
+        clocks.heard(ReplicaId(2), Some(at(0)));
+        clocks.heard(ReplicaId(3), Some(at(-100 * DAY)));
+        clocks.heard(ReplicaId(3), Some(at(0)));
+        clocks.heard(ReplicaId(3), None);
+        clocks.heard(ADMINISTRATOR, Some(at(-100 * DAY)));
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert_eq!(clocks.time(at(51), Timestamp(0)), at(51));
+        let latest = at(50).plus_ms(CLOCK_LEAD_MAX_MS);
+        assert_eq!(clocks.time(at(100 * DAY), Timestamp(0)), latest);
+        tokio::time::advance(CLOCK_BELIEVED_MAX).await;
+        let alone = at(100 * DAY);
+        assert_eq!(clocks.time(alone, Timestamp(0)), alone, "what was heard long ago");
+    }
+
+    proptest! {
+        /// With a majority of right clocks the time is right, whatever the others show.
+        #[test]
+        fn a_majority_of_right_clocks_is_right(
+            right in proptest::collection::vec(0i64..2, 2..5),
+            wrong in proptest::collection::vec(-1_000_000i64..1_000_000, 0..2),
+            own_is_wrong: bool,
+        ) {
+            let mut clocks: Vec<Timestamp> = right.iter().map(|it| at(*it)).collect();
+            let wrong = &wrong[..wrong.len().min(right.len() - 1)];
+            clocks.extend(wrong.iter().map(|it| at(*it)));
+            let own = if own_is_wrong { clocks.len() - 1 } else { 0 };
+            let own = clocks.remove(own);
+            let time = agreed(own, &clocks, Timestamp(0)).0;
+            let bound = CLOCK_LEAD_MAX_MS;
+            prop_assert!((at(0).0 - bound..=at(1).0 + bound).contains(&time), "{time}");
+        }
+    }
+}
