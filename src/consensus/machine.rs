@@ -7,6 +7,8 @@
 
 mod building;
 mod loading;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "planted-bugs")]
 mod twice;
 
