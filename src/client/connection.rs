@@ -97,6 +97,7 @@ pub struct Connection {
     hello: ServerHello,
     lines: mpsc::Sender<Vec<u8>>,
     routes: Arc<Routes>,
+    in_order: bool,
     /// Aborted when the connection is dropped.
     _tasks: JoinSet<()>,
 }
@@ -148,7 +149,14 @@ impl Connection {
         let mut tasks = JoinSet::new();
         tasks.spawn(write_lines(write, queue, routes.clone()));
         tasks.spawn(read_lines(reader, routes.clone()));
-        Ok(Connection { address: address.clone(), hello, lines, routes, _tasks: tasks })
+        let (address, in_order) = (address.clone(), false);
+        Ok(Connection { address, hello, lines, routes, in_order, _tasks: tasks })
+    }
+
+    /// The same connection, on which no change is taken any more once one has failed:
+    /// not even one that was sent before the failure was heard.
+    pub fn in_order(self) -> Connection {
+        Connection { in_order: true, ..self }
     }
 
     /// The server's first line.
@@ -232,7 +240,7 @@ impl Connection {
         let timeout_ms =
             timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let mut line = Vec::with_capacity(LINE_USUAL_BYTES);
-        push_line(&mut line, &OutgoingLine { id, timeout_ms, request });
+        push_line(&mut line, &OutgoingLine { id, timeout_ms, in_order: self.in_order, request });
         let bytes = line.len();
         if line.len() > CLIENT_LINE_MAX_BYTES {
             return Err(Failure::Refused(Error::new(
@@ -263,6 +271,8 @@ struct OutgoingLine<'a> {
     id: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    in_order: bool,
     request: &'a Request,
 }
 

@@ -10,10 +10,11 @@
 //! # What is promised
 //! - Nothing that was reported is lost or doubled, whatever fails.
 //! - Reports come in the order of lines, without gaps.
-//! - The messages' `seq` ascend with the lines, given that each server takes the
-//!   changes of one connection in order and, once it could not take one of
-//!   them, takes none that follows on that connection. On its own side this
-//!   room sends nothing more on a connection after the first failure, waits for
+//! - The messages' `seq` ascend with the lines: a server takes the changes of one
+//!   connection in order and, once it could not take one of them, takes none that
+//!   follows, since its connection asks for that
+//!   ([`in_order`](crate::protocol::client::RequestLine::in_order)). On its own side
+//!   this room sends nothing more on a connection after the first failure, waits for
 //!   what is under way there, and starts again with the first line that is not
 //!   acknowledged. The order is checked, and a break of it is counted in
 //!   [`PipelineSummary::out_of_order`], never hidden.
@@ -122,7 +123,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         while !self.finished() {
             let deadline = self.progress_at + self.timeout;
             let connection = match self.redialer.connect(deadline, &mut self.reasons).await {
-                Ok(connection) => connection,
+                Ok(connection) => connection.in_order(),
                 Err(Some(refused)) => return Err(self.stopped(refused)),
                 Err(None) => return Err(self.gave_up()),
             };

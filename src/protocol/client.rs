@@ -69,6 +69,12 @@ pub struct RequestLine {
     /// stops trying then. Absent: [`crate::limits::TIMEOUT_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Of a change: it is to be refused if a change that this connection asked for
+    /// earlier has failed, or fails before this one enters the log. Whoever sends on
+    /// before it has heard of a failure would otherwise let this one overtake. Until the
+    /// connection ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_order: bool,
     /// What is asked.
     pub request: Request,
 }

@@ -2,7 +2,8 @@
 //!
 //! Refusing them would be simpler and wrong: of two operations that a client
 //! sent in a row, the first could be refused while the replica starts, and the
-//! second accepted a moment later.
+//! second accepted a moment later. So one whose time runs out here breaks its sequence,
+//! as it would in the proposer's queue.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -57,15 +58,17 @@ impl Line {
             }
             State::Closed => Err(None),
         };
+        let sequence = sequence.clone();
         async move {
             let mut claim = match place {
                 Ok(outcome) => return outcome.await,
                 Err(Some(claim)) => claim,
-                Err(None) => return Err(stopping()),
+                Err(None) => return Err(stopping(&sequence)),
             };
             let claimed = match timeout_at(deadline, &mut claim).await {
-                Ok(claimed) => claimed.map_err(|_| stopping())?,
+                Ok(claimed) => claimed.map_err(|_| stopping(&sequence))?,
                 Err(_) => {
+                    sequence.break_off();
                     claim.close();
                     // From here on it can no longer be claimed, unless it was.
                     claim.try_recv().map_err(|_| {
@@ -73,7 +76,7 @@ impl Line {
                     })?
                 }
             };
-            claimed.await.map_err(|_| stopping())?.await
+            claimed.await.map_err(|_| stopping(&sequence))?.await
         }
     }
 
@@ -102,6 +105,43 @@ impl Line {
     }
 }
 
-fn stopping() -> Error {
+fn stopping(sequence: &Sequence) -> Error {
+    sequence.break_off();
     Error::unavailable("this replica is stopping")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::chat::Action;
+    use crate::types::{ReplicaId, Uuid};
+
+    fn operation(number: u32) -> Operation {
+        let action = Action::AllocateIncarnation { replica: ReplicaId(number) };
+        Operation { id: Uuid::from_u128(number.into()), action }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_time_runs_out_in_line_lets_none_of_its_sequence_pass() {
+        let line = Line::default();
+        let within = |ms| Instant::now() + Duration::from_millis(ms);
+        let (sequence, other) = (Sequence::default(), Sequence::default());
+        let first = line.propose(operation(1), within(100), &sequence);
+        let second = line.propose(operation(2), within(1_000), &sequence);
+        let third = line.propose(operation(3), within(1_000), &other);
+        assert!(first.await.expect_err("too late").message.contains("still starting"));
+        assert!(sequence.is_broken(), "the second must not follow");
+        assert!(!other.is_broken(), "nobody else is held up");
+        line.close();
+        for (waiting, sequence) in [(second, sequence), (third, other)] {
+            drop(waiting.await.expect_err("stopping"));
+            assert!(sequence.is_broken());
+        }
+        let late = Sequence::default();
+        let never = line.propose(operation(4), within(1_000), &late);
+        drop(never.await.expect_err("stopping"));
+        assert!(late.is_broken());
+    }
 }

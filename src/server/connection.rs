@@ -68,11 +68,14 @@ pub(super) struct Connection {
     /// The order of its changes, and how many of them are in progress.
     pub(super) sequence: Sequence,
     pub(super) proposals: usize,
+    /// Whether a change has failed, after which none is taken that is to be in order.
+    pub(super) order_broken: bool,
     pending: FuturesUnordered<Work>,
     /// Memory that they take; answered ones count as long as the average.
     pending_bytes: usize,
     /// Of the line that was taken last.
     pub(super) line_bytes: usize,
+    pub(super) line_in_order: bool,
     share: Share,
     /// See [`super::reads`].
     pub(super) long_reads: Arc<tokio::sync::Mutex<()>>,
@@ -119,9 +122,11 @@ pub(super) async fn serve(
         outgoing,
         sequence: Sequence::default(),
         proposals: 0,
+        order_broken: false,
         pending: FuturesUnordered::new(),
         pending_bytes: 0,
         line_bytes: 0,
+        line_in_order: false,
         share: Share::new(memory),
         long_reads: Arc::default(),
         follows: FuturesUnordered::new(),
@@ -318,6 +323,11 @@ impl Connection {
         let id = finished.id;
         match finished.result {
             Ok(answer) => self.outgoing.push(|buffer| push_result(buffer, id, &answer)),
+            // Whatever refused it, and whether or not it broke the sequence.
+            Err(error) if finished.was_proposal && error.retryable() => {
+                self.order_broken = true;
+                self.outgoing.push(|buffer| push_error(buffer, Some(id), error));
+            }
             // Whoever fails to log in on probation goes.
             Err(error) if self.slot.on_probation() => return self.refuse(Some(id), error),
             Err(error) => self.outgoing.push(|buffer| push_error(buffer, Some(id), error)),

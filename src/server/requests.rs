@@ -42,6 +42,7 @@ impl Connection {
             Ok(parsed) => {
                 let timeout = parsed.timeout_ms.map_or(TIMEOUT_MAX, Duration::from_millis);
                 let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
+                self.line_in_order = parsed.in_order;
                 if let Err(error) = self.take(parsed.id, parsed.request, deadline) {
                     self.fail(parsed.id, error);
                 }
@@ -200,9 +201,12 @@ impl Connection {
         answer: fn(Uuid, Applied) -> Result<Answer>,
     ) {
         if self.proposals == 0 && self.sequence.is_broken() {
-            // All that failed has been answered: what comes now was sent in
-            // the knowledge of it.
+            // All that failed has been answered. What comes now may have been on its
+            // way before; whoever minds has said so.
             self.sequence = Sequence::default();
+        }
+        if self.order_broken && self.line_in_order {
+            return self.fail(id, out_of_order());
         }
         let proposed = Operation { id: operation, action };
         let applied = self.shared.backend.propose(proposed, deadline, &self.sequence);
@@ -252,6 +256,13 @@ impl Connection {
             Finished { id, result, effect, was_barrier: true, was_proposal: false }
         }));
     }
+}
+
+fn out_of_order() -> Error {
+    Error::unavailable(
+        "a change that this connection asked for earlier has failed, and this one was to follow \
+         it; nothing was done: connect anew and begin with the one that failed",
+    )
 }
 
 fn recipients(to: &[String]) -> Result<Vec<AccountName>> {

@@ -18,9 +18,9 @@ impl Sequence {
         *self.broken()
     }
 
-    /// Lets an operation of it fail, in a test without a proposer.
-    #[cfg(test)]
-    pub(crate) fn break_off(&self) {
+    /// An operation of it fails before it has come to a proposer. Whoever gives one up
+    /// says so before it can no longer be taken: then nothing passes it in between.
+    pub fn break_off(&self) {
         *self.broken() = true;
     }
 

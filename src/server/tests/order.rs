@@ -165,9 +165,40 @@ async fn what_follows_a_failed_change_fails_until_all_that_failed_is_answered() 
         let answer = alice.hear().await;
         assert_eq!((&answer["id"], code(&answer).as_str()), (&json!(id), "unavailable"));
     }
-    // All is answered, so what comes now was sent in the knowledge of it.
+    // All is answered, and whoever asks for no more may go on.
     for id in 11..=14u64 {
         let answer = alice.ask(send(u128::from(id), "alice", &id.to_string())).await;
         assert_eq!(answer["result"]["sent"]["seq"], id - 10, "{answer}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_crosses_the_failure_of_an_earlier_one_on_the_wire_does_not_overtake_it() {
+    let rig = Rig::start();
+    let mut alice = rig.registered("alice").await;
+    let line = |id: u64, in_order: bool| {
+        let request = send(id.into(), "alice", &id.to_string());
+        json!({"id": id, "timeout_ms": 800, "in_order": in_order, "request": request}).to_string()
+    };
+    rig.replica.lose_majority();
+    alice.say(&line(11, true)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    rig.replica.find_majority();
+    // The failure is answered, and nobody has read the answer yet.
+    alice.say(&line(12, true)).await;
+    alice.say(&line(13, false)).await;
+    for (id, code_of_it) in [(11, "unavailable"), (12, "unavailable")] {
+        let answer = alice.hear().await;
+        assert_eq!((&answer["id"], code(&answer).as_str()), (&json!(id), code_of_it));
+    }
+    assert_eq!(alice.hear().await["result"]["sent"]["seq"], 1, "that one minds no order");
+    // Nor later: whoever wants to go on connects anew.
+    alice.say(&line(11, true)).await;
+    let answer = alice.hear().await;
+    assert!(answer["error"]["message"].to_string().contains("connect anew"), "{answer}");
+    assert_eq!(answer["error"]["retryable"], true);
+    let mut again = rig.client().await;
+    again.ask(json!({"authenticate": {"token": token("alice")}})).await;
+    again.say(&line(11, true)).await;
+    assert_eq!(again.hear().await["result"]["sent"]["seq"], 2);
 }

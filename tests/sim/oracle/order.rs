@@ -2,11 +2,9 @@
 //!
 //! For a line with a place in the total order:
 //! 1. it stands behind every earlier line of its stream that has one;
-//! 2. every earlier line has one, unless it was given up and that was known in time.
-//!    Whoever gives a line up gives up what follows it: of a pipeline all that had
-//!    begun when its client learned of the failure; of a connection all that its
-//!    server had taken when it answered the failure, hence nothing is accepted whose
-//!    answer comes before that one.
+//! 2. every earlier line has one, unless it was given up and that was known when the
+//!    later one began: a repeated pipeline goes on behind what it has given up. On one
+//!    connection nothing is accepted behind what was given up.
 //!
 //! Of a line whose outcome its client never learned, only a page that would show
 //! it tells that it has no place: one of a recipient who keeps their account, of
@@ -63,10 +61,8 @@ pub(super) fn check(operations: &[Operation], facts: &Facts) -> Vec<String> {
                 last = Some((*number, seq));
             }
             for (before, lost, earlier) in &given_up {
-                let known_in_time = match fact.line.map(|line| line.of) {
-                    Some(Stream::Connection) => fact.acknowledged.unwrap_or(fact.ended),
-                    Some(Stream::Pipeline) | None => fact.began,
-                } > earlier.ended;
+                let of_one_connection = fact.line.is_some_and(|line| line.of == Stream::Connection);
+                let known_in_time = fact.began > earlier.ended && !of_one_connection;
                 let overtaken = !known_in_time
                     && (!earlier.possible || is_not_below(earlier, seq, &covered, &guests));
                 if overtaken {

@@ -297,7 +297,7 @@ fn a_line_behind_one_that_was_given_up_is_found_unless_it_was_sent_later() {
 }
 
 #[test]
-fn a_request_that_is_taken_while_an_earlier_one_waits_for_its_failure_is_found() {
+fn a_request_that_is_taken_behind_one_that_failed_is_found() {
     let request = |story: &Story, number: u64| {
         let (from, to) = ("alice".to_string(), vec!["bob".to_string()]);
         let (id, text) = (id(number.into()), format!("text {number}"));
@@ -309,7 +309,12 @@ fn a_request_that_is_taken_while_an_earlier_one_waits_for_its_failure_is_found()
     let requests: Vec<usize> = (1..=2).map(|number| request(&story, number)).collect();
     story.0.end(requests[0], Reply::Refused(ErrorCode::Unavailable));
     story.0.end(requests[1], sent(3));
-    story.is_correct();
+    story.is_wrong("line 2 of alice was accepted at 3, and line 1");
+    // Nor does the failure have to be a surprise: the connection asks for order.
+    let story = Story::default();
+    story.0.end(request(&story, 1), Reply::Refused(ErrorCode::Unavailable));
+    story.0.end(request(&story, 2), sent(3));
+    story.is_wrong("line 2 of alice was accepted at 3, and line 1");
     let story = Story::default();
     let requests: Vec<usize> = (1..=2).map(|number| request(&story, number)).collect();
     story.0.end(requests[1], sent(3));

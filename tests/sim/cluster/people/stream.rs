@@ -109,8 +109,7 @@ impl Hand {
     }
 
     /// Sends messages on one connection, each with a time limit of its own, and goes
-    /// on whatever becomes of them. Those that were on their way when one of them
-    /// failed fail as well.
+    /// on whatever becomes of them. Those behind one that failed fail as well.
     pub async fn send_on_one_connection(&mut self, number: u64) -> Result<(), String> {
         if !self.society.scale.hasty {
             return Ok(());
@@ -121,6 +120,7 @@ impl Hand {
         let Ok(Ok(connection)) = tokio::time::timeout(TIMEOUT / 10, opening).await else {
             return Ok(());
         };
+        let connection = connection.in_order();
         if connection.hello().cluster != Some(self.cluster()) {
             return Ok(());
         }
