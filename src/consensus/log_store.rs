@@ -100,8 +100,11 @@ impl LogStore {
             _ if first < covered && first < next => {
                 store.read(first, first + 1, 1).await?.first().map(|entry| entry.log_id)
             }
-            // The snapshot went further than a log that ended with its purge.
-            _ if first < covered => snapshot,
+            // The log was to go on behind the snapshot, and a crash came in between.
+            _ if first < covered => {
+                store.log.reset(covered).await?;
+                snapshot
+            }
             _ => {
                 return Err(Error::new(
                     ErrorCode::Corrupted,
@@ -412,6 +415,26 @@ mod tests {
     use super::*;
     use crate::storage::testing;
     use crate::types::{NodeId, ReplicaId};
+
+    #[tokio::test]
+    async fn a_log_whose_reset_was_cut_off_goes_on_behind_its_snapshot() {
+        let node = NodeId::new(ReplicaId(1), 1);
+        let blank = |index| Entry {
+            log_id: crate::consensus::entry::log_id(1, node, index),
+            payload: crate::consensus::types::EntryPayload::Blank,
+        };
+        // Emptied, and not yet renamed.
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = testing::log(folder.path()).await;
+        log.reset(31).await.expect("resets");
+        let snapshot = Some(blank(85).log_id);
+        let store = LogStore::open(log, snapshot, Default::default()).await.expect("opens");
+        assert_eq!((store.last_log_id(), store.log.next()), (snapshot, 86));
+        let line = crate::consensus::entry::encode(&blank(86));
+        testing::append_lines(store.log(), 86, vec![line]).await.expect("the next one");
+        let read = store.read(86, 87, 1).await.expect("reads");
+        assert_eq!(read.first().map(|entry| entry.log_id), Some(blank(86).log_id));
+    }
 
     #[tokio::test]
     async fn a_vote_is_on_disk_and_that_it_won_is_not_written_again() {
