@@ -18,5 +18,6 @@ pub enum Sight {
     /// It has not, or there is no such process.
     Without,
     /// The process is another user's.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nobody tells it there"))]
     Hidden,
 }
