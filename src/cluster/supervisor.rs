@@ -219,6 +219,10 @@ impl Supervisor<'_> {
         if theirs.is_some_and(|pid| ours.contains(&pid)) {
             return Ok(None);
         }
+        // Whoever had it may have let go of it since the first look.
+        if answer.is_none() && check_port(replica).is_ok() {
+            return Ok(None);
+        }
         Ok(Some(taken.error(replica, answer.is_some().then_some(theirs))))
     }
 
