@@ -94,7 +94,8 @@ impl Replica {
     /// Whether the cluster is at a feature level that something needs.
     ///
     /// # Errors
-    /// [`ErrorCode::UnsupportedVersion`] names the servers whose programs are too old.
+    /// [`ErrorCode::UnsupportedVersion`] names the servers whose programs are too old;
+    /// [`ErrorCode::Unavailable`] where none is, and it is only not raised yet.
     pub async fn require_level(&self, level: u32) -> Result<()> {
         self.0.require_level(level).await
     }
@@ -119,11 +120,11 @@ impl Inner {
             Ok(consensus) => sentence(&self.older_than(&consensus, level).await),
             Err(_) => None,
         };
-        let why = names.unwrap_or_else(|| "it is about to be raised; try again".to_string());
-        Err(Error::new(
-            ErrorCode::UnsupportedVersion,
-            format!("this needs feature level {level}, and the cluster is at level {own}: {why}"),
-        ))
+        let needs = format!("this needs feature level {level}, and the cluster is at level {own}");
+        Err(match names {
+            Some(why) => Error::new(ErrorCode::UnsupportedVersion, format!("{needs}: {why}")),
+            None => Error::unavailable(format!("{needs}, which is about to be raised; try again")),
+        })
     }
 
     async fn raise_if_all_know(&self) -> Result<()> {

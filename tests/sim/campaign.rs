@@ -56,6 +56,8 @@ const MUST_HAPPEN: &[&str] = &[
     "pipelines repeated",
     "requests failed on a connection",
     "pages cut",
+    "restores",
+    "came while a backup was restored",
     "logouts",
     "logouts refused",
     "sessions found ended",

@@ -11,6 +11,7 @@ mod full;
 mod hint;
 mod people;
 mod points;
+mod restoring;
 mod scale;
 mod server;
 pub mod steps;
@@ -32,6 +33,7 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
 
 use self::people::{Crowd, Guest, Resident, Society, Watcher};
+use self::restoring::restore;
 use self::scale::Scale;
 use self::server::{Claims, Observed, Place, Update, Witness, serve};
 use crate::faults::{Nemesis, Plan, Server};
@@ -153,6 +155,9 @@ impl Cluster {
         for name in self.society.scale.guests {
             install(name, Box::new(|host, society| Box::pin(Guest::run(host, name, society))));
         }
+        if self.society.scale.restores {
+            install("administrator", Box::new(|host, society| Box::pin(restore(host, society))));
+        }
         if self.society.scale.crowd > 0 {
             install("crowd", Box::new(|host, society| Box::pin(Crowd::run(host, society))));
         }
@@ -236,10 +241,12 @@ pub fn play(
     let _planted = bug.map(plant);
     simulate(seed, options, |world| {
         let mut report = Report::default();
-        let scale = match recipe.seamless {
+        let mut scale = match recipe.seamless {
             true => Scale::of_seed(seed).without_failures(),
             false => Scale::of_seed(seed),
         };
+        // Programs that know no levels do not read the backup.
+        scale.restores &= !recipe.updates;
         let mut cluster = Cluster::new(world, recipe, &scale);
         cluster.add_people(world);
         cluster.add_others(world);

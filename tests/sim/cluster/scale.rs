@@ -25,6 +25,8 @@ pub struct Scale {
     pub guests: &'static [&'static str],
     /// How many accounts there are that only get messages.
     pub crowd: usize,
+    /// Whether a backup is restored before people register.
+    pub restores: bool,
     /// Whether somebody watches, and how many looks there are for a backup.
     pub surveys_per_backup: u64,
 }
@@ -43,6 +45,7 @@ impl Default for Scale {
             page_max: 200,
             guests: &[],
             crowd: 0,
+            restores: false,
             surveys_per_backup: 4,
         }
     }
@@ -56,6 +59,8 @@ enum Load {
     Heavy,
     /// Messages to hundreds.
     Crowd,
+    /// Little, after a backup was restored.
+    Restored,
 }
 
 impl Scale {
@@ -66,6 +71,7 @@ impl Scale {
         let load = match seed / 10 % 12 {
             4 | 10 => Load::Heavy,
             5 => Load::Crowd,
+            7 => Load::Restored,
             _ => Load::Thin,
         };
         let mut scale = Scale {
@@ -83,6 +89,7 @@ impl Scale {
         }
         match load {
             Load::Thin => {}
+            Load::Restored => scale.restores = true,
             Load::Heavy => {
                 scale.lines_max = 250;
                 scale.snapshot_bytes = [20_000, 60_000][random.index(2)];
@@ -101,7 +108,7 @@ impl Scale {
     /// The same for people who must not notice anything: nobody is given little time
     /// or goes away.
     pub fn without_failures(self) -> Scale {
-        Scale { hasty: false, guests: &[], ..self }
+        Scale { hasty: false, guests: &[], restores: false, ..self }
     }
 
     /// The limits of this world's servers.

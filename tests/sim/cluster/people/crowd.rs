@@ -26,7 +26,7 @@ impl Crowd {
                 let (host, society) = (host.clone(), society.clone());
                 async move {
                     let mut client = society.client(&host, TIMEOUT)?;
-                    register(&mut client, &host, name).await
+                    register(&mut client, &host, &society, name).await
                 }
             });
             futures::future::try_join_all(registering).await?;

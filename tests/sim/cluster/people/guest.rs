@@ -30,7 +30,7 @@ impl Guest {
             let call = Call::Register { owner: owner.clone() };
             let operation = society.recorder.begin(&owner, call);
             let mut client = society.client(&host, TIMEOUT)?;
-            let token = register(&mut client, &host, name).await?;
+            let token = register(&mut client, &host, &society, name).await?;
             society.recorder.end(operation, Reply::Registered);
             let cluster = client.cluster().await.map_err(|error| error.to_string())?;
             let hand = Hand::new(&host, &society, &owner, &token, cluster)?;

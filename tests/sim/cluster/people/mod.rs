@@ -8,8 +8,10 @@
 //! - [`guest`]: registers, is written to, deletes the account and comes again under
 //!   the same name.
 //! - [`crowd`]: accounts by the hundred, for messages to all of them.
+//! - [`author`]: wrote what a backup has that a cluster begins with.
 //! - [`watcher`]: asks all servers how they are, and takes backups.
 
+mod author;
 mod crowd;
 mod deeds;
 mod guest;
@@ -17,8 +19,8 @@ mod resident;
 mod stream;
 mod watcher;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use ftchat::host::Host;
 use ftchat::protocol::client::{Answer, Request};
 use ftchat::types::{Address, Uuid};
 
+pub use self::author::Author;
 pub use self::crowd::Crowd;
 pub use self::guest::Guest;
 pub use self::resident::Resident;
@@ -38,6 +41,9 @@ use crate::oracle::{Recorder, Reply};
 
 /// How long a patient command tries.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often people look whether they may register.
+const OPENING_PAUSE: Duration = Duration::from_millis(5);
 
 /// Everybody's password.
 const PASSWORD: &str = "a good password";
@@ -66,6 +72,10 @@ pub struct Society {
     pub scale: Scale,
     /// Names of those who stay.
     pub residents: Arc<Vec<String>>,
+    /// Whether people may register: before that a backup is on its way.
+    pub open: Arc<AtomicBool>,
+    /// Messages of the backup that was restored.
+    pub restored: Arc<Mutex<BTreeSet<Uuid>>>,
     /// Names of the crowd, once all have registered.
     pub crowd: Arc<Mutex<Vec<String>>>,
 }
@@ -81,16 +91,25 @@ impl Society {
             counts: Arc::default(),
             servers: Arc::new(servers),
             claims,
+            open: Arc::new(AtomicBool::new(!scale.restores)),
             scale,
             residents: Arc::new(residents.iter().map(|name| (*name).to_string()).collect()),
+            restored: Arc::default(),
             crowd: Arc::default(),
         }
     }
 
     /// Counts something.
-    fn count(&self, what: &'static str) {
+    pub fn count(&self, what: &'static str) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(what).or_default() += 1;
+    }
+
+    /// Waits until people may register.
+    async fn opening(&self) {
+        while !self.open.load(Ordering::Relaxed) {
+            tokio::time::sleep(OPENING_PAUSE).await;
+        }
     }
 
     /// A client that gives up after some time.
@@ -118,7 +137,7 @@ fn told(error: Error) -> Result<Reply, String> {
     use ErrorCode::*;
     match error.code {
         OutcomeUnknown | ReadNotConfirmed => Ok(Reply::Unknown),
-        Unavailable | DeadlineExceeded | UnknownAccount | UnknownMessage => {
+        Unavailable | DeadlineExceeded | UnknownAccount | UnknownMessage | Restoring => {
             Ok(Reply::Refused(error.code))
         }
         code => Err(format!("an error that no fault explains, {code}: {error}")),
@@ -136,7 +155,18 @@ async fn ask(client: &mut Client, request: Request) -> Result<Result<Answer, Rep
 /// Makes an account and has the client speak for it, however long it takes. A
 /// registration that was told to have done nothing is not repeated: another one, of
 /// the same name, must find that name free.
-async fn register(client: &mut Client, host: &Host, name: &str) -> Result<String, String> {
+async fn register(
+    client: &mut Client,
+    host: &Host,
+    society: &Society,
+    name: &str,
+) -> Result<String, String> {
+    society.opening().await;
+    if society.scale.restores
+        && society.restored.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    {
+        society.count("came while a backup was restored");
+    }
     let token = token(host);
     let mut operation = host.uuid();
     loop {

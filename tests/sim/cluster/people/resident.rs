@@ -23,7 +23,7 @@ impl Resident {
         let mut client = society.client(&host, TIMEOUT)?;
         let registering = Call::Register { owner: name.to_string() };
         let operation = society.recorder.begin(name, registering);
-        let token = register(&mut client, &host, name).await?;
+        let token = register(&mut client, &host, &society, name).await?;
         society.recorder.end(operation, Reply::Registered);
         let cluster = client.cluster().await.map_err(|it| it.to_string())?;
         let query = InboxQuery { which: Which::All, ..Default::default() };

@@ -1,20 +1,18 @@
 //! Somebody with the cluster's key, who asks all servers how they are and takes
 //! backups, whatever goes wrong meanwhile.
 
-use std::collections::BTreeSet;
-use std::io::Write;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ftchat::backup::{self, Administrator, Target};
+use ftchat::backup::{self, Target};
 use ftchat::client::survey::{SERVER_LIMIT, survey};
 use ftchat::error::ErrorCode;
 use ftchat::host::Host;
-use ftchat::replica::ClusterKey;
 use ftchat::types::Uuid;
 
 use super::{Society, TIMEOUT, draw};
+use crate::cluster::restoring::{Shared, administrator, ids_in};
 use crate::oracle::{Call, Operation, Reply, comes_back};
 
 /// See the head of this file.
@@ -55,38 +53,13 @@ async fn look(host: &Host, society: &Society) -> Result<(), String> {
     Ok(())
 }
 
-/// A buffer that somebody else keeps.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Shared {
-    /// What was written so far.
-    fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A backup has everything that was acknowledged before it was asked for, and is of a
+/// A backup has everything that was acknowledged, or restored, before it was asked for,
+/// and is of a
 /// state that replicas had.
 async fn take_backup(host: &Host, society: &Society) -> Result<(), String> {
-    let administrator = Administrator {
-        host,
-        key: ClusterKey::new([7; 32]),
-        servers: society.servers.to_vec(),
-        timeout: TIMEOUT / 2,
-    };
-    let expected = society.recorder.look(acknowledged);
+    let administrator = administrator(host, society, TIMEOUT / 2);
+    let mut expected = society.recorder.look(acknowledged);
+    expected.extend(society.restored.lock().unwrap_or_else(PoisonError::into_inner).iter());
     let buffer = Shared::default();
     let target = Target::Stream(Box::new(buffer.clone()));
     let head = match backup::take(&administrator, target, true, &|_| {}).await {
@@ -118,19 +91,4 @@ fn acknowledged(operations: &[Operation]) -> Vec<Uuid> {
         _ => None,
     };
     operations.iter().filter_map(kept).collect()
-}
-
-/// Ids of the messages in a backup.
-fn ids_in(bytes: &[u8]) -> Result<BTreeSet<Uuid>, String> {
-    let mut ids = BTreeSet::new();
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let wrong = |error: &dyn std::fmt::Display| format!("a line of a backup: {error}");
-        let record: serde_json::Value =
-            serde_json::from_slice(line).map_err(|error| wrong(&error))?;
-        for message in record["data"]["messages"].as_array().into_iter().flatten() {
-            let id = message["id"].as_str().unwrap_or_default();
-            ids.insert(id.parse::<Uuid>().map_err(|error| wrong(&error))?);
-        }
-    }
-    Ok(ids)
 }

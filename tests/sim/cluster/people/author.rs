@@ -1,0 +1,30 @@
+//! Somebody of an earlier cluster, who wrote what a backup has.
+
+use ftchat::host::Host;
+use ftchat::limits::TEXT_MAX_BYTES;
+use ftchat::protocol::client::{Answer, Request};
+
+use super::{Society, TIMEOUT, ask, register};
+
+/// See the head of this file.
+pub struct Author;
+
+impl Author {
+    /// Registers and writes long messages to themselves.
+    ///
+    /// # Errors
+    /// Anything that goes wrong: nothing should.
+    pub async fn run(host: &Host, society: &Society, messages: usize) -> Result<(), String> {
+        let (name, mut client) = ("author", society.client(host, TIMEOUT)?);
+        register(&mut client, host, society, name).await?;
+        for number in 0..messages {
+            let text = format!("{number} {}", "x".repeat(TEXT_MAX_BYTES - 10));
+            let to = vec![name.to_string()];
+            match ask(&mut client, Request::Send { operation: host.uuid(), to, text }).await? {
+                Ok(Answer::Sent(_)) => {}
+                other => return Err(format!("wrote and got {other:?}")),
+            }
+        }
+        Ok(())
+    }
+}
