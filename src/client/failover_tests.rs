@@ -233,6 +233,25 @@ async fn doubt_stays_until_an_answer_decides() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_tells_nothing_of_what_a_silent_server_was_asked_before() {
+    for (refusal, expected) in [
+        (ErrorCode::SessionExpired, ErrorCode::OutcomeUnknown),
+        (ErrorCode::RateLimited, ErrorCode::OutcomeUnknown),
+        (ErrorCode::UnknownAccount, ErrorCode::UnknownAccount),
+    ] {
+        let network = FakeNetwork::new(move |server, _| match server {
+            0 => Reaction::Silence,
+            _ => Reaction::Error(Error::new(refusal, "no")),
+        });
+        let error = client(&network).request(change()).await.expect_err("refused");
+        assert_eq!((error.code, network.requests().len()), (expected, 2), "{refusal}");
+        // A question changes nothing, whoever has heard it.
+        let error = client(&network).request(Request::Whoami {}).await.expect_err("refused");
+        assert_eq!(error.code, refusal);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_final_and_so_is_a_rate_limit() {
     for code in [ErrorCode::NameTaken, ErrorCode::RateLimited, ErrorCode::SessionExpired] {
         let network = FakeNetwork::new(move |_, _| Reaction::Error(Error::new(code, "no")));

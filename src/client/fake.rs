@@ -63,6 +63,8 @@ pub struct FakeNetwork {
     pub connects: AtomicU64,
     /// Requests as they arrived: server and request.
     pub asked: Mutex<Vec<(usize, Request)>>,
+    /// Whether each of them was to be taken in order.
+    pub in_order: Mutex<Vec<bool>>,
 }
 
 pub const CLUSTER: Uuid = Uuid::from_u128(0xc1);
@@ -87,6 +89,7 @@ impl FakeNetwork {
             script: Box::new(script),
             connects: AtomicU64::new(0),
             asked: Mutex::default(),
+            in_order: Mutex::default(),
         })
     }
 
@@ -129,7 +132,9 @@ impl FakeNetwork {
             if !matches!(read_line(&mut reader, &mut line, CLIENT_LINE_MAX_BYTES).await, Ok(true)) {
                 return;
             }
-            let RequestLine { id, request, .. } = serde_json::from_slice(&line).expect("a request");
+            let RequestLine { id, request, in_order, .. } =
+                serde_json::from_slice(&line).expect("a request");
+            self.in_order.lock().expect("not poisoned").push(in_order);
             self.asked.lock().expect("not poisoned").push((server, request.clone()));
             let mut say = |body| push_line(&mut out, &ResponseLine { id: Some(id), body });
             match (self.script)(server, &request) {

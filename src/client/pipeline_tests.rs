@@ -99,6 +99,14 @@ async fn every_line_is_a_message_in_order() {
     assert_eq!((result.expect("nothing to do").sent, reported.len()), (0, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn servers_are_told_that_no_line_may_overtake_another() {
+    let (network, _) = cluster(|count, _, _| (count == 10).then_some(Reaction::Close));
+    send(&network, &lines(20)).await.0.expect("all sent");
+    let in_order = network.in_order.lock().expect("not poisoned");
+    assert!(in_order.len() > 20 && in_order.iter().all(|told| *told), "{in_order:?}");
+}
+
 /// The servers that were sent something, each once, in the order of that.
 fn asked(network: &FakeNetwork) -> Vec<usize> {
     let mut servers: Vec<usize> = network.requests().iter().map(|(server, _)| *server).collect();
@@ -223,6 +231,27 @@ async fn a_refused_line_ends_it_with_its_number() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_ahead_of_a_refused_line_is_sent_before_it_ends() {
+    let put_off = Mutex::new(false);
+    let (network, log) = cluster(move |_, request, _| {
+        let Request::Send { text, .. } = request else { panic!("{request:?}") };
+        let mut put_off = put_off.lock().expect("not poisoned");
+        match text.as_str() {
+            "line 6" if !std::mem::replace(&mut *put_off, true) => {
+                Some(Reaction::Error(Error::unavailable("not now")))
+            }
+            "line 7" => Some(Reaction::Error(Error::new(ErrorCode::IdConflict, "used before"))),
+            _ => None,
+        }
+    });
+    let (result, reported) = send(&network, &lines(7)).await;
+    let error = result.expect_err("line 7 is refused");
+    assert!(error.message.starts_with("line 7: used before"), "{}", error.message);
+    assert_in_order(&reported, 6);
+    assert_eq!(log.lock().expect("not poisoned").texts, expected(6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recipient_nobody_knows_is_found_with_the_first_line() {
     let (network, _) = cluster(|_, _, _| {
         Some(Reaction::Error(Error::new(ErrorCode::UnknownAccount, "no account bob")))
@@ -289,6 +318,21 @@ async fn a_server_that_is_left_in_silence_may_have_taken_what_it_was_sent() {
         // The fake network and its script know each other.
         shut.lock().expect("not poisoned").take();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_took_behind_a_line_that_nobody_takes_is_told() {
+    let (network, _) = cluster(|_, request, _| {
+        let Request::Send { text, .. } = request else { panic!("{request:?}") };
+        (text == "line 6").then(|| Reaction::Error(Error::unavailable("not now")))
+    });
+    let (result, reported) = send(&network, &lines(9)).await;
+    let error = result.expect_err("nobody takes line 6");
+    assert_eq!(error.code, ErrorCode::OutcomeUnknown, "{error}");
+    assert!(error.message.contains("from line 6 some may have been"), "{error}");
+    let mut taken = ids(9);
+    taken.remove(5);
+    assert_eq!(reported.iter().map(|sent| sent.id).collect::<Vec<_>>(), taken);
 }
 
 #[tokio::test(start_paused = true)]
