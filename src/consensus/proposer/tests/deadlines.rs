@@ -85,6 +85,25 @@ async fn a_connection_that_breaks_takes_its_waiting_operations_with_it() {
     stage.scene.nothing().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_before_it_waits_takes_its_operations_with_it_as_well() {
+    let mut stage = Stage::new();
+    let sequence = Sequence::default();
+    let deadline = Instant::now() + Duration::from_millis(LONG_MS);
+    drop(stage.proposer.propose(operation(1), deadline, &sequence));
+    let behind = stage.propose_in(2, LONG_MS, &sequence);
+    let other = stage.propose(3);
+    stage.scene.lead(here(1));
+    settle().await;
+    let write = stage.scene.write().await;
+    assert_eq!(write.numbers(), [3]);
+    write.apply();
+    other.done().await;
+    stage.scene.nothing().await;
+    assert!(sequence.is_broken());
+    drop(behind);
+}
+
 /// A first flight that is lost, and then what `retries` are; then time is up.
 async fn doubt(retries: &[fn(Asked)]) -> Pending {
     let mut stage = Stage::new();

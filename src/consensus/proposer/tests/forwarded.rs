@@ -98,6 +98,25 @@ async fn a_refused_batch_takes_with_it_what_follows_in_its_epoch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_refused_by_a_leader_that_stands_alone_takes_with_it_what_follows() {
+    let mut stage = Stage::new();
+    stage.scene.lead(here(1));
+    stage.scene.confirm(false);
+    let gate = Arc::default();
+    let first = stage.forward(&gate, body(1, 1, 0, &[1]));
+    assert_eq!(codes(first).await, [REFUSED]);
+    stage.scene.confirm(true);
+    let second = stage.forward(&gate, body(1, 1, 1, &[2]));
+    assert_eq!(codes(second).await, [REFUSED], "the one before it will come again");
+    stage.scene.nothing().await;
+    let next = stage.forward(&gate, body(1, 2, 0, &[1, 2]));
+    let write = stage.scene.write().await;
+    assert_eq!(write.numbers(), [1, 2]);
+    write.apply();
+    assert_eq!(codes(next).await, [None; 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_is_deposed_leaves_a_doubt_about_what_its_log_has() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
