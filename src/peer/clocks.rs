@@ -136,6 +136,16 @@ mod tests {
         assert_eq!(clocks.time(alone, Timestamp(0)), alone, "what was heard long ago");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_administrators_clock_is_none_of_the_clusters() {
+        let clocks = Clocks::default();
+        clocks.heard(ADMINISTRATOR, Some(at(-100 * DAY)));
+        assert_eq!(clocks.time(at(0), Timestamp(0)), at(0), "alone");
+        clocks.heard(ReplicaId(2), Some(at(-100 * DAY)));
+        clocks.heard(ReplicaId(3), Some(at(0)));
+        assert_eq!(clocks.time(at(0), Timestamp(0)), at(0), "it makes no majority");
+    }
+
     proptest! {
         /// With a majority of right clocks the time is right, whatever the others show.
         #[test]

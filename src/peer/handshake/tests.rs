@@ -74,6 +74,51 @@ async fn another_cluster_or_replica_is_refused() {
 }
 
 #[tokio::test]
+async fn a_caller_of_another_cluster_is_not_let_in_because_it_does_not_mind_itself() {
+    let (host, key) = (Host::real(), ClusterKey::new([1; 32]));
+    let callee = Credentials::new(key.clone(), introduction(2, Some(9)));
+    let other_lineage =
+        Introduction { lineage: Some(Uuid::from_u128(8)), ..introduction(1, Some(9)) };
+    for (from, welcome) in [
+        (introduction(1, Some(9)), true),
+        (introduction(1, None), true),
+        (introduction(1, Some(8)), false),
+        (other_lineage, false),
+    ] {
+        let (left, right) = tokio::io::duplex(64 * 1024);
+        let (left_read, mut left_write) = split(left);
+        let (right_read, mut right_write) = split(right);
+        let (mut left_read, mut right_read) =
+            (BufReader::new(left_read), BufReader::new(right_read));
+        let nonce = Digest([5; 32]);
+        let hello =
+            PeerHello { ftchat: PROTOCOL_VERSION, role: Role::Peer, nonce, from: from.clone() };
+        let first = serde_json::to_vec(&hello).expect("plain data");
+        let caller = async {
+            let Ok(Answered::With(challenge)) = receive::<_, PeerChallenge>(&mut left_read).await
+            else {
+                panic!("no challenge")
+            };
+            let (own, callee) = (canonical(&from), canonical(&challenge.from));
+            let proof = key.prove("caller", &parts(&own, &nonce, &callee, &challenge.nonce));
+            let proof = PeerProof {
+                proof,
+                remembers: None,
+                location: None,
+                window: None,
+                level: 0,
+                clock: None,
+            };
+            send(&mut left_write, &proof).await.expect("a pipe takes it");
+        };
+        let answer = answer(&host, &callee, &first, &mut right_read, &mut right_write);
+        let (answered, ()) = tokio::join!(answer, caller);
+        let refused = answered.err().map(|error| error.code);
+        assert_eq!(refused, (!welcome).then_some(ErrorCode::WrongCluster), "{from:?}");
+    }
+}
+
+#[tokio::test]
 async fn replicas_that_remember_ids_for_different_times_do_not_speak() {
     let windowed = |replica, window| {
         let own = introduction(replica, Some(9));
