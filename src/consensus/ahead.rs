@@ -155,3 +155,34 @@ pub async fn check(machine: &Machine, store: &LogStore) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::types::{Entry, EntryPayload};
+    use crate::storage::testing;
+    use crate::types::ReplicaId;
+
+    #[tokio::test]
+    async fn what_was_loaded_ahead_counts_only_if_the_log_has_it() {
+        let node = NodeId::new(ReplicaId(1), 1);
+        let ids = [1, 1, 2].into_iter().zip(0..);
+        let ids: Vec<_> = ids.map(|(term, index)| entry::log_id(term, node, index)).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = testing::log(folder.path()).await;
+        let lines = ids
+            .iter()
+            .map(|log_id| entry::encode(&Entry { log_id: *log_id, payload: EntryPayload::Blank }));
+        testing::append_lines(&log, 0, lines.collect()).await.expect("durable");
+        let store = LogStore::open(log, None, Default::default()).await.expect("opens");
+        for (term, index, kept) in [(1, 1, true), (2, 2, true), (1, 2, false), (2, 3, false)] {
+            let machine = Machine::new(Host::real(), 1);
+            let applied = entry::log_id(term, node, index);
+            machine.begin_at(applied, Default::default());
+            check(&machine, &store).await.expect("readable");
+            let after = (machine.position().0, machine.applied_index());
+            let expected = if kept { (Some(applied), index) } else { (None, 0) };
+            assert_eq!(after, expected, "{applied}");
+        }
+    }
+}

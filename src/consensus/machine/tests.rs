@@ -83,3 +83,39 @@ async fn what_the_log_knows_of_the_time_only_grows() {
     machine.replay(earlier).expect("applies");
     assert_eq!(machine.latest_at(), Timestamp(8_000));
 }
+
+/// A state with a message in it, which was sent at this time.
+async fn with_message_at(at: Timestamp) -> (TempDir, Machine) {
+    let (folder, machine) = machine().await;
+    machine.replay(entry_at(1)).expect("applies");
+    let to = vec![AccountName::new("somebody-1").expect("a name")];
+    let action = Action::Send { session: 1, to, text: "hello".into() };
+    let operations = vec![Operation { id: Uuid::from_u128(99), action }];
+    let payload = EntryPayload::Normal(Proposal::propose(Batch { at, operations }, 0).0);
+    machine.replay(Entry { payload, ..entry_at(2) }).expect("applies");
+    assert_eq!(machine.look(|look| look.newest_at()), Some(at));
+    (folder, machine)
+}
+
+#[tokio::test]
+async fn whoever_gets_a_snapshot_knows_how_late_it_is_and_those_who_wait_look_at_it() {
+    let (_folder, mut machine) = with_message_at(Timestamp(5_000)).await;
+    let built = machine.get_snapshot_builder().await.build_snapshot().await.expect("builds");
+    let (_other, mut loaded) = self::machine().await;
+    let watch = loaded.watch(Uuid::from_u128(1));
+    loaded.install_snapshot(&built.meta, built.snapshot).await.expect("loads");
+    assert_eq!(loaded.latest_at(), Timestamp(5_000));
+    assert!(watch.has_changed().expect("the machine is there"));
+}
+
+#[tokio::test]
+async fn a_machine_that_is_reset_begins_at_the_beginning() {
+    let (_folder, machine) = machine().await;
+    let empty = (machine.position(), machine.fingerprint());
+    replay(&machine, 1..9);
+    let then = (machine.position(), machine.fingerprint());
+    machine.reset();
+    assert_eq!((machine.position(), machine.fingerprint()), empty);
+    replay(&machine, 1..9);
+    assert_eq!((machine.position(), machine.fingerprint()), then);
+}
