@@ -437,6 +437,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_log_that_ends_before_what_was_committed_is_noticed_and_not_believed() {
+        let node = NodeId::new(ReplicaId(1), 1);
+        let log_id = |index| crate::consensus::entry::log_id(1, node, index);
+        for (noted, ends_below) in [(0, false), (2, false), (3, true), (9, true)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let log = testing::log(folder.path()).await;
+            let blank = crate::consensus::types::EntryPayload::Blank;
+            let lines = (0..3).map(|index| {
+                let entry = Entry { log_id: log_id(index), payload: blank.clone() };
+                crate::consensus::entry::encode(&entry)
+            });
+            testing::append_lines(&log, 0, lines.collect()).await.expect("durable");
+            let hint = serde_json::to_vec(&log_id(noted)).expect("plain data");
+            log.note_committed(noted, hint.into());
+            let store = LogStore::open(log, None, Default::default()).await.expect("opens");
+            assert_eq!(store.ends_below_commit(), ends_below, "{noted}");
+            assert_eq!(store.committed(), Some(log_id(noted.min(2))));
+        }
+    }
+
+    #[tokio::test]
     async fn a_vote_is_on_disk_and_that_it_won_is_not_written_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let log = testing::log(folder.path()).await;

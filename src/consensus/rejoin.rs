@@ -449,3 +449,6 @@ impl Consensus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
