@@ -176,3 +176,100 @@ fn not_it(path: &Path, why: &str) -> Error {
     let message = format!("the data directory {} is left alone: {why}", path.display());
     Error::new(ErrorCode::WrongCluster, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::testing::{self, holder, identity};
+    use crate::types::{ReplicaId, Uuid};
+
+    /// A directory that its server has opened twice, and what is remembered of that.
+    async fn opened() -> (TempDir, DataDirectory, Neighbour) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut directory = testing::directory(&Host::real(), folder.path()).await;
+        let mut opened = identity();
+        for _ in 0..2 {
+            opened = directory.count_open(None).await.expect("writes");
+        }
+        let location = directory.location().expect("it has an identity");
+        let Identity { replica, incarnation, knows_level, .. } = opened;
+        (folder, directory, Neighbour { replica, incarnation, location, knows_level })
+    }
+
+    async fn adopt(neighbour: &Neighbour) -> Result<DataDirectory> {
+        let own = Identity { replica: ReplicaId(2), ..identity() };
+        DataDirectory::adopt(&Host::real(), neighbour, &own, holder()).await
+    }
+
+    async fn refused(neighbour: &Neighbour) -> Error {
+        adopt(neighbour).await.err().expect("refused")
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_adopted_when_its_server_is_gone_and_not_before() {
+        let (_folder, directory, neighbour) = opened().await;
+        let disk = Host::real().disk;
+        assert_eq!(refused(&neighbour).await.code, ErrorCode::DirectoryInUse);
+        assert_eq!(is_free(&*disk, &neighbour.location).await, Some(false));
+        drop(directory);
+        assert_eq!(is_free(&*disk, &neighbour.location).await, Some(true));
+        let adopted = adopt(&neighbour).await.expect("left to whoever takes it");
+        assert_eq!(adopted.location(), Some(neighbour.location));
+    }
+
+    #[tokio::test]
+    async fn what_its_server_had_not_opened_is_left_alone() {
+        let (folder, directory, neighbour) = opened().await;
+        drop(directory);
+        let disk = Host::real().disk;
+        let path = folder.path().join("identity.json");
+        let last = std::fs::read(&path).expect("reads");
+        let mut opened = testing::directory(&Host::real(), folder.path()).await;
+        for (opens, why) in [(1, "an old copy"), (2, "an old copy"), (3, "an old copy")] {
+            // Opened so many times, and each time by somebody else.
+            let openings = (0..opens).map(|_| Host::real().uuid()).collect();
+            let copy = Identity { opens, openings, ..identity() };
+            opened.write_identity(copy).await.expect("writes");
+            drop(opened);
+            let error = refused(&neighbour).await;
+            assert!(error.message.contains(why), "{opens}: {error}");
+            opened = DataDirectory::open(&Host::real(), folder.path(), holder())
+                .await
+                .expect("nobody has it");
+        }
+        drop(opened);
+        for (other, why) in [
+            (Identity { cluster: Uuid::nil(), ..identity() }, "another cluster"),
+            (Identity { lineage: Uuid::nil(), ..identity() }, "another cluster"),
+            (Identity { incarnation: 2, ..identity() }, "it holds"),
+            (Identity { replica: ReplicaId(3), ..identity() }, "it holds"),
+        ] {
+            std::fs::write(&path, other.encode()).expect("writes");
+            let error = refused(&neighbour).await;
+            assert_eq!(error.code, ErrorCode::WrongCluster);
+            assert!(error.message.contains(why), "{error}");
+        }
+        std::fs::write(&path, last).expect("writes");
+        drop(adopt(&neighbour).await.expect("it is as its server left it"));
+
+        // A lock file that is free says nothing of whoever holds the other one.
+        let lock = folder.path().join("LOCK");
+        std::fs::rename(&lock, folder.path().join("LOCK.old")).expect("renames");
+        std::fs::write(&lock, "").expect("writes");
+        assert_eq!(is_free(&*disk, &neighbour.location).await, None);
+        assert!(!is_adoptable(&*disk, &neighbour.location).await);
+        assert_eq!(refused(&neighbour).await.code, ErrorCode::WrongCluster);
+    }
+
+    #[tokio::test]
+    async fn a_directory_in_which_an_fsync_has_failed_is_left_alone() {
+        let (_folder, directory, neighbour) = opened().await;
+        directory.lock.poison().await.expect("marks");
+        drop(directory);
+        let error = refused(&neighbour).await;
+        assert_eq!(error.code, ErrorCode::Corrupted);
+        assert!(error.message.contains("poisoned"), "{error}");
+    }
+}
