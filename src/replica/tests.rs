@@ -4,6 +4,7 @@ mod backup;
 mod clocks;
 mod hanging;
 mod level;
+mod starting;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

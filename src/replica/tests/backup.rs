@@ -1,5 +1,6 @@
 use super::hanging::{Hanging, host_with_a_disk_that_hangs};
 use super::*;
+use crate::chat::RestoreStep;
 use crate::protocol::peer::Backup;
 use crate::replica::backup::Parts;
 
@@ -36,4 +37,26 @@ async fn a_backup_at_a_replica_that_lags_has_what_was_acknowledged_before_it() {
     let head = timeout(LONG, backup).await.expect("in time").expect("confirmed");
     assert!(head.index >= acknowledged, "{} of {acknowledged}", head.index);
     assert!(head.accounts >= 20, "{} accounts", head.accounts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_half_restored_is_no_backup() {
+    let mut cluster = Cluster::new().await;
+    cluster.members.truncate(1);
+    cluster.start(1).await;
+    cluster.until(1, |status| status.writable).await;
+    let inner = cluster.replica(1).0.clone();
+    let begin = async |confirmed| {
+        let begun = inner.begin_backup(Backup { confirmed }, Parts::default()).await;
+        begun.map(|head| head.accounts).map_err(|error| error.code)
+    };
+    let restored = RestoreStep::Begin { backup: Host::real().uuid() };
+    inner.restore_step(restored).await.expect("the cluster is empty");
+    for confirmed in [true, false] {
+        assert_eq!(begin(confirmed).await, Err(ErrorCode::Restoring));
+    }
+    inner.restore_step(RestoreStep::Abandon {}).await.expect("abandoned");
+    for confirmed in [true, false] {
+        assert_eq!(begin(confirmed).await, Ok(0));
+    }
 }
