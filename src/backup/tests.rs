@@ -213,6 +213,33 @@ async fn what_is_not_on_the_disk_does_not_get_the_name() {
 }
 
 #[tokio::test]
+async fn a_backup_is_not_done_before_its_name_is_on_the_disk() {
+    let folder = Folder::new();
+    let faulty = FaultyDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(faulty.clone());
+    let (new, file) = unfinished(&disk, &folder.file(b"old")).await.expect("begun");
+    faulty.refuse_to_open(Some(rustix::io::Errno::ACCESS));
+    new.put_in_place(file).await.expect_err("the folder cannot be synced");
+}
+
+#[test]
+fn only_the_end_of_what_was_verified_is_its_end() {
+    let folder = Folder::new();
+    let (one, other) = (written(&state(3, 40)), written(&state(2, 40)));
+    let verified = verify(&folder.file(&one), &|_| {}).expect("whole");
+    for (content, same) in [(&one, true), (&other, false)] {
+        let bytes = Box::new(std::io::Cursor::new(content.clone()));
+        let begun = file::BackupReader::begin(Path::new("backup"), bytes);
+        let (mut reader, _) = begun.expect("a backup");
+        assert!(!reader.read_all_of(&verified), "nothing of it yet");
+        while reader.next().expect("whole").is_some() {
+            assert!(!reader.read_all_of(&verified), "not all of it yet");
+        }
+        assert_eq!(reader.read_all_of(&verified), same);
+    }
+}
+
+#[tokio::test]
 async fn every_name_that_a_file_may_have_is_one_for_a_backup() {
     use std::os::unix::ffi::OsStringExt;
     use std::os::unix::fs::symlink;

@@ -86,7 +86,7 @@ impl FaultyDisk {
     }
 
     /// With which error files and folders do not open.
-    pub(super) fn refuse_to_open(&self, error: Option<Errno>) {
+    pub(crate) fn refuse_to_open(&self, error: Option<Errno>) {
         *self.0.unopened.lock().expect("no panic") = error.map(Errno::raw_os_error);
     }
 
