@@ -223,6 +223,8 @@ async fn has_content(disk: &dyn Disk, paths: &Paths) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::storage::testing::{
         self, FaultyDisk, flip_every_bit, holder, identity, unsynced_host,
@@ -271,6 +273,31 @@ mod tests {
             let mut directory = opened.expect("opens, to be repaired");
             assert_eq!(directory.identity().expect_err("noticed").code, ErrorCode::Corrupted);
             assert!(directory.write_identity(identity()).await.is_err(), "nothing is overwritten");
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_only_a_replica_writes_is_damage_where_there_is_no_identity() {
+        let paths = |root: &Path| Paths { root: root.to_path_buf() };
+        type Name = fn(&Paths) -> PathBuf;
+        let names: [(Name, bool); 7] = [
+            (Paths::vote, true),
+            (Paths::committed, true),
+            (Paths::dropped_tail, true),
+            (|paths| paths.segment(0), true),
+            (|paths| paths.snapshot(7), true),
+            (Paths::neighbours, false),
+            (|paths| paths.log().join("notes.txt"), false),
+        ];
+        for (name, damage) in names {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = name(&paths(folder.path()));
+            std::fs::create_dir_all(path.parent().expect("in the folder")).expect("made");
+            std::fs::write(&path, "").expect("writes");
+            let directory = open(folder.path()).await.expect("opens, to be set aside");
+            let found = directory.identity().map_err(|error| error.code);
+            let expected = if damage { Err(ErrorCode::Corrupted) } else { Ok(None) };
+            assert_eq!(found, expected, "{}", path.display());
         }
     }
 
