@@ -169,6 +169,18 @@ impl Cluster {
         timeout(LONG, found).await.expect("a leader is elected")
     }
 
+    /// Who leads, once this one does not.
+    async fn leader_other_than(&self, id: u32) -> u32 {
+        loop {
+            let leader = self.leader().await;
+            if leader != id {
+                return leader;
+            }
+            let consensus = self.replica(id).0.consensus().expect("runs");
+            drop(consensus.transfer_to(ReplicaId(id % 3 + 1)).await);
+        }
+    }
+
     async fn until(
         &self,
         id: u32,

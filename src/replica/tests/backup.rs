@@ -12,12 +12,7 @@ async fn a_backup_at_a_replica_that_lags_has_what_was_acknowledged_before_it() {
         cluster.start(id).await;
     }
     cluster.start_on(3, host_with_a_disk_that_hangs(&disk)).await;
-    let mut leader = cluster.leader().await;
-    while leader == 3 {
-        let consensus = cluster.replica(3).0.consensus().expect("runs");
-        drop(consensus.transfer_to(ReplicaId(1)).await);
-        leader = cluster.leader().await;
-    }
+    let leader = cluster.leader_other_than(3).await;
     assert!(!knows(cluster.replica(3), "nobody").await);
     disk.hang();
     for number in 0..20 {

@@ -53,8 +53,9 @@ async fn a_replica_whose_consensus_is_stuck_says_so() {
         cluster.start(id).await;
     }
     cluster.start_on(3, host_with_a_disk_that_hangs(&disk)).await;
-    cluster.leader().await;
     cluster.until(3, |status| status.hosted[0].applied > 0).await;
+    // One that goes on leading has nothing to write.
+    cluster.leader_other_than(3).await;
     disk.hang();
     // Whoever is asked for a vote, or asks for one, must write it down first.
     for id in [1, 2] {

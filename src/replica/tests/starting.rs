@@ -58,12 +58,7 @@ async fn a_replica_speaks_for_its_newest_incarnation_only_and_for_no_other_repli
     std::fs::remove_dir_all(cluster.directory(3)).expect("wiped");
     cluster.start(3).await;
     cluster.until(3, |status| status.hosted[0].state == ReplicaState::Follower).await;
-    let mut leader = cluster.leader().await;
-    while leader == 3 {
-        let consensus = cluster.replica(3).0.consensus().expect("runs");
-        drop(consensus.transfer_to(ReplicaId(1)).await);
-        leader = cluster.leader().await;
-    }
+    let leader = cluster.leader_other_than(3).await;
     let admit = |incarnation| {
         let node = NodeId::new(ReplicaId(3), incarnation);
         serde_json::to_vec(&Admit { node }).expect("plain data")
