@@ -20,4 +20,5 @@ pub mod codec;
 #[cfg(test)]
 pub(crate) mod fuzzing;
 pub mod peer;
+pub mod replica;
 pub mod status;
