@@ -166,7 +166,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The bound session, which has not expired as far as this clock can tell.
+    /// The bound session, which has not expired as far as the clocks tell.
     fn session(&self) -> Result<&Arc<SessionView>> {
         let session = self.session.as_ref().ok_or_else(not_logged_in)?;
         if session.expires <= self.shared.backend.now() {
