@@ -109,11 +109,14 @@ impl Server {
         }
     }
 
-    /// Waits until the server is gone, at most `limit`. Returns whether it is.
-    pub async fn wait_gone(self, limit: Duration) -> bool {
+    /// Waits until the server with this log is gone, at most `limit`. Returns whether
+    /// it is. One that has let go of its lock and not ended yet would be taken for one
+    /// that waits for it.
+    pub async fn wait_gone(self, log: &Path, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(5);
-        while self.runs() || sight::is_ending(self.pid) {
+        let lingers = || waiting_server(log).is_some_and(|it| it.pid == self.pid);
+        while self.runs() || sight::is_ending(self.pid) || lingers() {
             if Instant::now() >= deadline {
                 return false;
             }

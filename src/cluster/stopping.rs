@@ -244,8 +244,9 @@ impl Supervisor<'_> {
         deadline: Instant,
     ) -> Result<Ended> {
         let left = deadline.saturating_duration_since(Instant::now());
+        let log = self.cluster.log_file(replica);
         if first != Signal::KILL {
-            if server.wait_gone(left).await {
+            if server.wait_gone(&log, left).await {
                 return Ok(Ended::Stopped);
             }
             (self.progress)(&format!(
@@ -254,7 +255,7 @@ impl Supervisor<'_> {
             ));
             server.signal(Signal::KILL)?;
         }
-        if server.wait_gone(KILL_LIMIT).await {
+        if server.wait_gone(&log, KILL_LIMIT).await {
             return Ok(Ended::Killed);
         }
         Err(Error::new(

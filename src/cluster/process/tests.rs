@@ -116,10 +116,11 @@ async fn a_signalled_server_is_waited_for() {
     let mut child = holder(folder.path());
     write_lock(folder.path(), child.id(), 1);
     let server = look(folder.path()).await.server().expect("it has it");
-    assert!(!server.wait_gone(Duration::from_millis(30)).await, "it runs");
+    let log = folder.path().join("no-log");
+    assert!(!server.wait_gone(&log, Duration::from_millis(30)).await, "it runs");
     assert!(server.signal(Signal::TERM).expect("own child"));
     // Nobody has waited for it yet: it may be a zombie, which counts as gone.
-    assert!(server.wait_gone(Duration::from_secs(10)).await);
+    assert!(server.wait_gone(&log, Duration::from_secs(10)).await);
     assert!(!child.wait().expect("own child").success());
     assert!(!server.signal(Signal::TERM).expect("gone"));
 }

@@ -108,6 +108,17 @@ async fn all_are_stopped_at_once_a_frozen_one_too() {
 }
 
 #[tokio::test]
+async fn one_that_has_let_go_of_its_lock_is_not_gone_before_it_has_ended() {
+    let lingers = "trap 'exec 9>&-; sleep 0.3; exit 0' TERM";
+    let scene = Scene::new(1, 1, lingers, &[]);
+    let child = scene.launch(1).await;
+    let stopped = scene.supervisor().stop(ReplicaId(1)).await.expect("ours");
+    assert_eq!((stopped.ended, stopped.pid), (Ended::Stopped, Some(child.id())));
+    assert_eq!(scene.occupant(1).await, Occupant::Nobody, "a start would find it running");
+    assert!(reap(child).success());
+}
+
+#[tokio::test]
 async fn one_is_killed_and_the_others_go_on() {
     let scene = Scene::new(1, 2, OBEDIENT, &[]);
     let (one, two) = (scene.launch(1).await, scene.launch(2).await);
