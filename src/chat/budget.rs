@@ -15,7 +15,8 @@
 //!
 //! What lies in between is seen or not, as if the question had been asked a
 //! moment earlier or later: all places are keys in one order, so nothing that is
-//! there all the time is missed, and nothing comes twice.
+//! there all the time is missed, and nothing comes twice. Pages of messages promise
+//! more, and look once more at what they show ([`Look::marks`]).
 
 use super::hash::StateHash;
 use super::query::{AccountView, Page, SessionView};
@@ -24,7 +25,7 @@ use super::snapshot::View;
 use super::state::State;
 use crate::error::Result;
 use crate::limits::QUERY_STEPS_MAX;
-use crate::protocol::client::InboxQuery;
+use crate::protocol::client::{InboxQuery, Which};
 use crate::types::{AccountName, Digest, Timestamp, Uuid};
 
 /// What one look may go beyond its budget: its last piece, and a few look-ups
@@ -186,5 +187,13 @@ impl Look<'_> {
         max_text_bytes: usize,
     ) -> Page {
         self.state.messages(account, query, limit, max_text_bytes, &mut self.budget)
+    }
+
+    /// Of messages in one of an account's lists, at most a page of them: whether each is
+    /// marked as read, `None` of one that is not there any more. And the last place in
+    /// that list.
+    pub fn marks(&mut self, account: Uuid, which: Which, seqs: &[u64]) -> (Vec<Option<bool>>, u64) {
+        self.budget.spend(seqs.len());
+        self.state.marks(account, which, seqs)
     }
 }

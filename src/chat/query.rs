@@ -166,6 +166,28 @@ impl State {
         page
     }
 
+    /// See [`Look::marks`](super::Look::marks).
+    pub(super) fn marks(
+        &self,
+        account: Uuid,
+        which: Which,
+        seqs: &[u64],
+    ) -> (Vec<Option<bool>>, u64) {
+        let Some(account) = self.find_account(account) else {
+            return (vec![None; seqs.len()], 0);
+        };
+        let (inbox, sent) = (&account.inbox, &account.sent);
+        let mark = |seq: &u64| match which {
+            Which::Sent => sent.get(*seq).map(|_| true),
+            Which::All | Which::Unread => inbox.get(*seq).map(|entry| entry.read()),
+        };
+        let last = match which {
+            Which::Sent => sent.last().map(Item::key),
+            Which::All | Which::Unread => inbox.last().map(Item::key),
+        };
+        (seqs.iter().map(mark).collect(), last.unwrap_or(0))
+    }
+
     /// To whom a message went. A message to a thousand accounts that follow is
     /// asked for a thousand times within a moment, so its list is kept until
     /// another such message is asked for.

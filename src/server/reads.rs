@@ -21,7 +21,7 @@ use crate::chat::{Glob, IdSearch, Look, NameSearch, SessionView, Step};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, PAGE_MAX_MESSAGES, PAGE_MAX_TEXT_BYTES, TEXT_MAX_BYTES};
 use crate::planted::{self, Bug};
-use crate::protocol::client::{Answer, InboxQuery, Message};
+use crate::protocol::client::{Answer, InboxQuery, Message, Which};
 use crate::types::Uuid;
 
 /// Steps at the state that a read may make without letting others run: those of
@@ -88,15 +88,22 @@ impl Reader {
         }
         self.confirm().await?;
         let _turn = self.turn().await?;
-        let mut page =
-            Page { query, limit, messages: Vec::new(), text_bytes: 0, room: Room::default() };
+        let mut page = Page::new(query, limit);
         let account = self.session.account;
-        match self.steps(|look| Ok(page.fill(look, account))).await? {
-            Some(more) => Ok(Answer::Messages { messages: page.messages, more }),
-            None if page.messages.is_empty() => {
-                Err(late("no message that matches was found in time; allow more"))
+        loop {
+            let filled = self.steps(|look| Ok(page.fill(look, account))).await?;
+            if page.spread {
+                self.steps(|look| Ok(Step::Done(page.refresh(look, account)))).await?;
             }
-            None => Ok(Answer::Messages { messages: page.messages, more: true }),
+            let more = filled.is_none_or(|more| more || page.grown);
+            if !page.messages.is_empty() || !more {
+                return Ok(Answer::Messages { messages: page.messages, more });
+            }
+            if filled.is_none() {
+                return Err(late("no message that matches was found in time; allow more"));
+            }
+            // All that had been found is gone, and more is there.
+            page = Page::new(page.query, limit);
         }
     }
 
@@ -151,11 +158,40 @@ struct Page {
     messages: Vec<Message>,
     text_bytes: usize,
     room: Room,
+    /// Whether it took another look when there was something in it already.
+    spread: bool,
+    /// Whether something has come behind it since the last look.
+    grown: bool,
 }
 
 impl Page {
+    fn new(query: InboxQuery, limit: usize) -> Page {
+        let (messages, room) = (Vec::new(), Room::default());
+        Page { query, limit, messages, text_bytes: 0, room, spread: false, grown: false }
+    }
+
+    /// Makes what several looks have found true at one moment, which is this one: what
+    /// was deleted meanwhile goes, and marks are as they are now. Otherwise a page could
+    /// show one of two messages as read that were marked together. What was passed over
+    /// needs no second look: it matches never again.
+    fn refresh(&mut self, look: &mut Look<'_>, account: Uuid) {
+        let which = self.query.which;
+        let seqs: Vec<u64> = self.messages.iter().map(|message| message.seq).collect();
+        let (marks, last) = look.marks(account, which, &seqs);
+        let mut marks = marks.into_iter();
+        self.messages.retain_mut(|message| match marks.next().flatten() {
+            Some(read) => {
+                message.read = read;
+                which != Which::Unread || !read
+            }
+            None => false,
+        });
+        self.grown = self.query.after.is_some_and(|after| last > after);
+    }
+
     /// Adds messages. Done when the page is; then with whether there may be more.
     fn fill(&mut self, look: &mut Look<'_>, account: Uuid) -> Step<bool> {
+        self.spread |= !self.messages.is_empty();
         let text_left = PAGE_MAX_TEXT_BYTES - self.text_bytes;
         // A page that is nearly full takes no more, but says whether there is.
         let wanted = match text_left < TEXT_MAX_BYTES {
@@ -166,6 +202,8 @@ impl Page {
         self.query.after = Some(page.scanned_to);
         for message in page.messages {
             if !self.room.take(&message) {
+                // What goes on behind this page begins with that one.
+                self.query.after = self.messages.last().map(|message| message.seq);
                 return Step::Done(!planted::is(Bug::CutPageWithoutMore));
             }
             self.text_bytes += message.text.len();
@@ -194,4 +232,93 @@ pub(super) fn at_most(count: usize, max: usize, what: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Action, Operation};
+    use crate::protocol::client::Which;
+    use crate::server::backend::Backend;
+    use crate::server::tests::fake::{self, FakeReplica};
+    use crate::types::{AccountName, Digest, Timestamp};
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    /// Alice, whose first message in each of twelve times four hundred is her own.
+    fn replica() -> std::sync::Arc<FakeReplica> {
+        let replica = FakeReplica::new(fake::host(7));
+        let register = |number: u128, name: &str| Operation {
+            id: id(number << 64),
+            action: Action::Register {
+                account: id(number),
+                name: AccountName::new(name).expect("valid"),
+                password_hash: "x".into(),
+                token_hash: Digest::of(name.as_bytes()),
+                expires: Timestamp::MAX,
+            },
+        };
+        replica.apply(vec![register(1, "alice"), register(2, "bob")]);
+        let send = |number: u128| Operation {
+            id: id(1_000 + number),
+            action: Action::Send {
+                session: if number.is_multiple_of(400) { 1 } else { 2 },
+                to: vec![AccountName::new("alice").expect("valid")],
+                text: "x".into(),
+            },
+        };
+        replica.apply((0..12 * 400).map(send).collect());
+        replica
+    }
+
+    #[test]
+    fn what_a_page_shows_was_true_at_one_moment() {
+        for (which, left) in [(Which::All, 11), (Which::Unread, 10)] {
+            let replica = replica();
+            let backend: &dyn Backend = &*replica;
+            let query = InboxQuery { which, from: Some("alice".into()), ..InboxQuery::default() };
+            let mut page = Page::new(query, 100);
+            let mut step = backend.look(|look| page.fill(look, id(1)));
+            assert_eq!(step, Step::More, "it takes several looks");
+            let [first, second, ..] = &page.messages[..] else { panic!("two are found") };
+            let (marked, deleted) = (first.seq, second.id);
+            // Deleted before the other one is marked; no moment has one without the other.
+            let change = |number, action| Operation { id: id(number), action };
+            replica.apply(vec![
+                change(1 << 80, Action::Delete { session: 1, ids: vec![deleted] }),
+                change(2 << 80, Action::MarkRead { session: 1, seqs: vec![marked] }),
+            ]);
+            while step == Step::More {
+                step = backend.look(|look| page.fill(look, id(1)));
+            }
+            assert!(page.spread);
+            backend.look(|look| page.refresh(look, id(1)));
+            assert_eq!((page.messages.len(), page.grown), (left, false), "{which:?}");
+            assert!(page.messages.iter().all(|message| message.id != deleted));
+            assert!(page.messages.iter().all(|message| message.read == (message.seq == marked)));
+        }
+    }
+
+    #[test]
+    fn what_came_behind_a_page_since_its_last_look_is_more() {
+        let replica = replica();
+        let backend: &dyn Backend = &*replica;
+        let query =
+            InboxQuery { which: Which::All, from: Some("alice".into()), ..InboxQuery::default() };
+        let mut page = Page::new(query, 100);
+        let mut step = Step::More;
+        while step == Step::More {
+            step = backend.look(|look| page.fill(look, id(1)));
+        }
+        assert_eq!(step, Step::Done(false));
+        backend.look(|look| page.refresh(look, id(1)));
+        assert!(!page.grown);
+        let to = vec![AccountName::new("alice").expect("valid")];
+        let action = Action::Send { session: 1, to, text: "later".into() };
+        replica.apply(vec![Operation { id: id(9), action }]);
+        backend.look(|look| page.refresh(look, id(1)));
+        assert!(page.grown);
+    }
 }
