@@ -77,6 +77,15 @@ impl Cluster {
         }
     }
 
+    /// Three that run.
+    async fn running() -> Cluster {
+        let mut cluster = Cluster::new().await;
+        for id in 1..=3 {
+            cluster.start(id).await;
+        }
+        cluster
+    }
+
     fn directory(&self, id: u32) -> PathBuf {
         self.folder.path().join(format!("replica-{id}"))
     }
@@ -228,10 +237,7 @@ fn entries(folder: &Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_empty_replicas_found_a_cluster_that_survives_its_leader() {
-    let mut cluster = Cluster::new().await;
-    for id in 1..=3 {
-        cluster.start(id).await;
-    }
+    let mut cluster = Cluster::running().await;
     let leader = cluster.leader().await;
     let knows_another = |id| {
         move |it: &crate::protocol::client::ServerStatus| {
@@ -272,10 +278,7 @@ async fn three_empty_replicas_found_a_cluster_that_survives_its_leader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wiped_replica_comes_back_as_a_new_incarnation() {
-    let mut cluster = Cluster::new().await;
-    for id in 1..=3 {
-        cluster.start(id).await;
-    }
+    let mut cluster = Cluster::running().await;
     cluster.leader().await;
     cluster.add(1, "kept").await;
     cluster.stop(2).await;
@@ -339,10 +342,7 @@ async fn empty_directories_never_found_a_second_cluster() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_majority_nothing_is_acknowledged_and_the_missing_are_named() {
-    let mut cluster = Cluster::new().await;
-    for id in 1..=3 {
-        cluster.start(id).await;
-    }
+    let mut cluster = Cluster::running().await;
     let leader = cluster.leader().await;
     for id in (1..=3).filter(|id| *id != leader) {
         cluster.stop(id).await;
@@ -423,10 +423,7 @@ fn damage(directory: &Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_log_is_set_aside_and_fetched_anew() {
-    let mut cluster = Cluster::new().await;
-    for id in 1..=3 {
-        cluster.start(id).await;
-    }
+    let mut cluster = Cluster::running().await;
     cluster.leader().await;
     cluster.add(1, "kept").await;
     cluster.until(2, |status| status.hosted[0].applied > 1).await;

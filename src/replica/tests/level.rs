@@ -116,10 +116,7 @@ async fn one_that_is_away_counts_by_what_it_said_and_catches_up_at_the_new_level
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_program_on_an_empty_or_older_directory_is_turned_away() {
-    let mut cluster = Cluster::new().await;
-    for id in 1..=3 {
-        cluster.start(id).await;
-    }
+    let mut cluster = Cluster::running().await;
     for id in 1..=3 {
         at_level(&cluster, id, 1).await;
     }

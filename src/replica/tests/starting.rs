@@ -49,10 +49,7 @@ async fn refusal(cluster: &Cluster, from: u32, to: u32, call: Call, body: &[u8])
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_speaks_for_its_newest_incarnation_only_and_for_no_other_replica() {
-    let mut cluster = Cluster::new().await;
-    for id in 1..=3 {
-        cluster.start(id).await;
-    }
+    let mut cluster = Cluster::running().await;
     cluster.leader().await;
     cluster.stop(3).await;
     std::fs::remove_dir_all(cluster.directory(3)).expect("wiped");
