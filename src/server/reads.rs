@@ -93,7 +93,11 @@ impl Reader {
         loop {
             let filled = self.steps(|look| Ok(page.fill(look, account))).await?;
             if page.spread {
-                self.steps(|look| Ok(Step::Done(page.refresh(look, account)))).await?;
+                let refresh = |look: &mut Look<'_>| {
+                    page.refresh(look, account);
+                    Ok(Step::Done(()))
+                };
+                self.steps(refresh).await?;
             }
             let more = filled.is_none_or(|more| more || page.grown);
             if !page.messages.is_empty() || !more {
