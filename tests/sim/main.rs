@@ -38,6 +38,11 @@ compile_error!(
      .cargo/config.toml sets unless RUSTFLAGS overrides it"
 );
 
+/// As the program has it; it is a tenth faster than the system's.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 mod campaign;
 mod clock;
 mod cluster;

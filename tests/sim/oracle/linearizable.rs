@@ -16,6 +16,7 @@
 //! it is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use ftchat::error::ErrorCode;
@@ -26,6 +27,7 @@ use todc_utils::linearizability::history::{Action, History};
 use todc_utils::specifications::Specification;
 
 use super::{Call, Operation, Reply, comes_back};
+use crate::random::splitmix64;
 
 /// What is asked of a conversation, with what was answered.
 #[derive(Clone, Debug)]
@@ -58,18 +60,46 @@ struct Shown {
     all: Arc<Vec<u64>>,
 }
 
-/// Messages are sent up to a place; some of them were deleted or read. The sets are
-/// shared by the many states in which they are the same.
+/// Messages are sent up to a place; some of them were deleted or read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Messages {
     last: u64,
-    deleted: Arc<BTreeSet<u64>>,
-    read: Arc<BTreeSet<u64>>,
+    deleted: Places,
+    read: Places,
+}
+
+/// A set of places. It is shared by the many states in which it is the same, and is
+/// hashed without being read: the checker hashes each state that it comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Places {
+    set: Arc<BTreeSet<u64>>,
+    hash: u64,
+}
+
+impl Places {
+    fn contains(&self, seq: u64) -> bool {
+        self.set.contains(&seq)
+    }
+
+    /// Returns whether it is new.
+    fn insert(&mut self, seq: u64) -> bool {
+        if self.contains(seq) {
+            return false;
+        }
+        self.hash ^= splitmix64(&mut seq.clone());
+        Arc::make_mut(&mut self.set).insert(seq)
+    }
+}
+
+impl Hash for Places {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.hash);
+    }
 }
 
 impl Messages {
     fn has(&self, seq: u64) -> bool {
-        seq <= self.last && !self.deleted.contains(&seq)
+        seq <= self.last && !self.deleted.contains(seq)
     }
 
     fn shows(&self, page: &Shown) -> bool {
@@ -78,9 +108,9 @@ impl Messages {
         let live = page.all[first..end.max(first)]
             .iter()
             .filter(|seq| self.has(**seq))
-            .filter(|seq| !page.unread || !self.read.contains(seq));
+            .filter(|seq| !page.unread || !self.read.contains(**seq));
         live.eq(&page.seqs)
-            && page.seqs.iter().all(|seq| page.read.contains(seq) == self.read.contains(seq))
+            && page.seqs.iter().all(|seq| page.read.contains(seq) == self.read.contains(*seq))
     }
 }
 
@@ -103,15 +133,16 @@ impl Specification for Conversation {
             }
             Deed::Sent { seq, .. } => *seq <= state.last,
             Deed::Showed(page) => state.shows(page),
-            Deed::Deleted(seq) => state.has(*seq) && Arc::make_mut(&mut next.deleted).insert(*seq),
+            Deed::Deleted(seq) => state.has(*seq) && next.deleted.insert(*seq),
             Deed::Missing(seq) => !state.has(*seq),
             Deed::MayBeDeleted(seq) => {
-                Arc::make_mut(&mut next.deleted).insert(*seq);
+                next.deleted.insert(*seq);
                 true
             }
             Deed::Marked(seqs) => {
-                let there = seqs.iter().filter(|seq| state.has(**seq));
-                Arc::make_mut(&mut next.read).extend(there);
+                for seq in seqs.iter().filter(|seq| state.has(**seq)) {
+                    next.read.insert(*seq);
+                }
                 true
             }
         };

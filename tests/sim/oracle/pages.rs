@@ -105,37 +105,36 @@ impl Page<'_> {
     fn shown(&self, seen: &Seen, fact: &Fact, facts: &Facts) -> Vec<String> {
         let (owner, began, id) = (self.owner, self.operation.began, seen.id);
         let mut told = Vec::new();
-        let mut expect = |held: bool, otherwise: String| {
+        let mut expect = |held: bool, otherwise: &dyn Fn() -> String| {
             if !held {
-                told.push(otherwise);
+                told.push(otherwise());
             }
         };
         let concerns = match self.query.which {
             Which::Sent => fact.from == owner,
             Which::All | Which::Unread => fact.to.iter().any(|to| to == name_of(owner)),
         };
-        expect(
-            concerns && Facts::same(fact, seen),
-            format!("shows {id} in another shape: {seen:?}"),
-        );
-        expect(fact.began < self.ended, format!("shows {id} before it was sent"));
-        expect(fact.possible, format!("shows {id}, which was refused"));
-        expect(self.matches(fact), format!("shows {id}, which does not match"));
+        expect(concerns && Facts::same(fact, seen), &|| {
+            format!("shows {id} in another shape: {seen:?}")
+        });
+        expect(fact.began < self.ended, &|| format!("shows {id} before it was sent"));
+        expect(fact.possible, &|| format!("shows {id}, which was refused"));
+        expect(self.matches(fact), &|| format!("shows {id}, which does not match"));
         if self.query.which == Which::Sent {
             return told;
         }
         let (deleted, read) = (fact.deleted(owner), fact.read(owner));
-        expect(deleted.proved > began, format!("shows {id}, which was deleted"));
+        expect(deleted.proved > began, &|| format!("shows {id}, which was deleted"));
         let life = facts.lives.get(owner).filter(|_| comes_back(owner));
         let earlier = life
             .is_some_and(|life| fact.acknowledged.is_some_and(|ended| ended < life.register_began));
-        expect(!earlier, format!("shows {id}, which was sent to an earlier owner of the name"));
+        expect(!earlier, &|| format!("shows {id}, which was sent to an earlier owner of the name"));
         if seen.read {
-            expect(read.began < self.ended, format!("shows {id} as read, which nobody marked"));
+            expect(read.began < self.ended, &|| format!("shows {id} as read, which nobody marked"));
             let unread = self.query.which == Which::Unread;
-            expect(!unread, format!("shows {id} as read among the unread"));
+            expect(!unread, &|| format!("shows {id} as read among the unread"));
         } else {
-            expect(read.proved > began, format!("shows {id} as unread, which was marked"));
+            expect(read.proved > began, &|| format!("shows {id} as unread, which was marked"));
         }
         told
     }
