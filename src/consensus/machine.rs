@@ -22,7 +22,7 @@ use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use tokio::sync::watch;
 
-use self::building::Builder;
+use self::building::{Builder, SHORTAGE_RETRY};
 use super::faults::Faults;
 use super::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
@@ -31,7 +31,7 @@ use crate::chat::{Effects, Look, State, View};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::limits::QUERY_STEPS_MAX;
-use crate::storage::{SnapshotReader, SnapshotWriter, Snapshots};
+use crate::storage::{CompleteSnapshot, SnapshotReader, Snapshots};
 use crate::types::{Timestamp, Uuid};
 
 /// What openraft passes around as a snapshot.
@@ -39,7 +39,9 @@ pub enum SnapshotData {
     /// One that is on disk, whole.
     Stored(SnapshotReader),
     /// One that has arrived from the leader, whole, but is not yet in place.
-    Received(SnapshotWriter),
+    Received(CompleteSnapshot),
+    /// One that is on disk and cannot be opened now, for this shortage.
+    Unopened(Error),
 }
 
 type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotData>;
@@ -64,10 +66,17 @@ struct Inner {
     /// See [`Machine::latest_at`], in milliseconds.
     latest_at_ms: AtomicU64,
     watchers: Mutex<BTreeMap<Uuid, watch::Sender<u64>>>,
-    snapshot_bytes: Mutex<u64>,
+    newest: Mutex<Newest>,
     /// See [`Machine::is_of_program`].
     #[cfg(feature = "planted-bugs")]
     level_known: std::sync::atomic::AtomicU32,
+}
+
+/// The snapshot that was built or installed last.
+#[derive(Default)]
+struct Newest {
+    bytes: u64,
+    meta: Option<SnapshotMeta>,
 }
 
 #[derive(Clone, Default)]
@@ -102,7 +111,7 @@ impl Machine {
             applied: watch::Sender::new(0),
             latest_at_ms: AtomicU64::new(0),
             watchers: Mutex::default(),
-            snapshot_bytes: Mutex::default(),
+            newest: Mutex::default(),
             #[cfg(feature = "planted-bugs")]
             level_known: crate::limits::FEATURE_LEVEL_KNOWN.into(),
         }))
@@ -231,9 +240,41 @@ impl Machine {
         watchers.entry(account).or_default().subscribe()
     }
 
+    fn has_newest(&self, reader: &SnapshotReader, meta: &SnapshotMeta) {
+        let newest = Newest { bytes: reader.file_bytes(), meta: Some(meta.clone()) };
+        *self.0.newest.lock().expect("no panic while held") = newest;
+    }
+
+    fn newest_meta(&self) -> Option<SnapshotMeta> {
+        self.0.newest.lock().expect("no panic while held").meta.clone()
+    }
+
+    /// Opens the newest snapshot, when there is a descriptor for it.
+    async fn open_latest(&self) -> Result<Option<SnapshotReader>> {
+        self.repeat_while_short(|snapshots| async move { snapshots.latest().await }).await
+    }
+
+    /// Does something with snapshots, again and again while there is no room for it
+    /// or no descriptor, until the replica stops: for openraft a failure would be the
+    /// end of the node.
+    async fn repeat_while_short<T, F>(&self, mut attempt: impl FnMut(Snapshots) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        loop {
+            match attempt(self.snapshots()?).await {
+                Err(error) if error.retryable() => {
+                    tracing::warn!(%error, "a snapshot has to wait; trying again");
+                    tokio::time::sleep(SHORTAGE_RETRY).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Bytes of the last snapshot that was built or installed.
     pub fn snapshot_bytes(&self) -> u64 {
-        *self.0.snapshot_bytes.lock().expect("no panic while held")
+        self.0.newest.lock().expect("no panic while held").bytes
     }
 
     fn wake(&self, effects: &Effects) {
@@ -301,8 +342,7 @@ impl Machine {
     /// What reading it found.
     pub(super) async fn restore(&self, reader: SnapshotReader, patient: bool) -> Result<()> {
         let meta = Machine::parse_meta(reader.meta())?;
-        let bytes = reader.file_bytes();
-        *self.0.snapshot_bytes.lock().expect("no panic while held") = bytes;
+        self.has_newest(&reader, &meta);
         if self.0.adopted {
             let mut position = self.0.position.lock().expect("no panic while held");
             position.applied = meta.last_log_id;
@@ -381,26 +421,36 @@ impl RaftStateMachine<TypeConfig> for Machine {
     ) -> Result<(), io::Error> {
         let (reader, patient) = match snapshot {
             SnapshotData::Stored(reader) => (reader, false),
-            SnapshotData::Received(writer) => {
-                writer.finish().await.map_err(|error| self.0.faults.note(error))?;
-                let snapshots = self.snapshots().map_err(|error| self.0.faults.note(error))?;
-                let latest = snapshots.latest().await.map_err(|error| self.0.faults.note(error))?;
+            SnapshotData::Received(complete) => {
+                let placed = self.repeat_while_short(|_| complete.place()).await;
+                placed.map_err(|error| self.0.faults.note(error))?;
                 let gone = || io::Error::other("the snapshot just installed is gone");
+                let latest = self.open_latest().await.map_err(|error| self.0.faults.note(error))?;
                 (latest.ok_or_else(gone)?, true)
             }
+            SnapshotData::Unopened(error) => return Err(self.0.faults.note(error)),
         };
         self.restore(reader, patient).await.map_err(|error| self.0.faults.note(error))
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
-        let snapshots = self.snapshots().map_err(|error| self.0.faults.note(error))?;
-        match snapshots.latest().await.map_err(|error| self.0.faults.note(error))? {
-            None => Ok(None),
-            Some(reader) => {
+        let opened = match self.snapshots() {
+            Ok(snapshots) => snapshots.latest().await,
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(None) => Ok(None),
+            Ok(Some(reader)) => {
                 let meta = Machine::parse_meta(reader.meta())
                     .map_err(|error| self.0.faults.note(error))?;
                 Ok(Some(Snapshot { meta, snapshot: SnapshotData::Stored(reader) }))
             }
+            // Waiting here would hold up what is applied. Whoever is to send it fails
+            // and asks again, after a pause.
+            Err(error) => match self.newest_meta().filter(|_| error.retryable()) {
+                Some(meta) => Ok(Some(Snapshot { meta, snapshot: SnapshotData::Unopened(error) })),
+                None => Err(self.0.faults.note(error)),
+            },
         }
     }
 }

@@ -324,8 +324,12 @@ impl Network {
         vote: Vote,
         snapshot: SnapshotOf,
     ) -> Result<SnapshotResponse<TypeConfig>, Fault> {
-        let SnapshotData::Stored(mut reader) = snapshot.snapshot else {
-            return Err(unreachable("a snapshot that is not yet in place cannot be sent"));
+        let mut reader = match snapshot.snapshot {
+            SnapshotData::Stored(reader) => reader,
+            SnapshotData::Unopened(error) => return Err(unreachable(error)),
+            SnapshotData::Received(_) => {
+                return Err(unreachable("a snapshot that is not yet in place cannot be sent"));
+            }
         };
         let level = self.level.ready();
         let begin = SnapshotBegin { vote, meta: snapshot.meta, level };

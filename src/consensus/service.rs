@@ -277,11 +277,18 @@ async fn receive_snapshots(
             },
             Step::End => {
                 if let Some((begin, writer)) = receiving.take() {
+                    let complete = match writer.complete().await {
+                        Ok(complete) => complete,
+                        Err(error) => {
+                            reply.error(error);
+                            continue;
+                        }
+                    };
                     let raft = consensus.0.raft.clone();
                     installing = Some(Box::pin(async move {
                         let snapshot = openraft::alias::SnapshotOf::<TypeConfig, SnapshotData> {
                             meta: begin.meta,
-                            snapshot: SnapshotData::Received(writer),
+                            snapshot: SnapshotData::Received(complete),
                         };
                         raft.install_full_snapshot(begin.vote, snapshot).await.map_err(stopped)
                     }));

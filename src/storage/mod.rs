@@ -77,7 +77,7 @@ pub use lock::{Holder, LockContent, Unlocked, in_use, read_lock};
 pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogAhead, LogOptions, LogRecovery};
 pub use neighbours::{Neighbour, Neighbours};
 pub use shortage::Shortage;
-pub use snapshot::{SnapshotReader, SnapshotWriter, Snapshots};
+pub use snapshot::{CompleteSnapshot, SnapshotReader, SnapshotWriter, Snapshots};
 
 #[cfg(doc)]
 use crate::error::ErrorCode;

@@ -61,7 +61,7 @@ impl FaultyDisk {
         }))
     }
 
-    pub(super) fn host(&self) -> Host {
+    pub(crate) fn host(&self) -> Host {
         Host { disk: Arc::new(self.clone()), ..Host::real() }
     }
 
@@ -96,7 +96,7 @@ impl FaultyDisk {
     }
 
     /// How often something did not open.
-    pub(super) fn refusals(&self) -> usize {
+    pub(crate) fn refusals(&self) -> usize {
         self.0.refusals.load(Ordering::SeqCst)
     }
 
@@ -347,7 +347,12 @@ pub(crate) async fn log(path: &Path) -> Log {
 
 /// The same, and the snapshots beside it.
 pub(crate) async fn log_and_snapshots(path: &Path) -> (Log, Snapshots) {
-    let directory = directory(&Host::real(), path).await;
+    log_and_snapshots_on(&Host::real(), path).await
+}
+
+/// The same on a disk that may fail.
+pub(crate) async fn log_and_snapshots_on(host: &Host, path: &Path) -> (Log, Snapshots) {
+    let directory = directory(host, path).await;
     let opened = Log::open(&directory, LogOptions::default(), never_fatal(), None).await;
     let snapshots = Snapshots::open(&directory).await.expect("opens");
     (opened.expect("opens").0, snapshots)

@@ -152,7 +152,7 @@ async fn a_snapshot_is_transferred() {
         while let Some(lines) = reader.next_raw(usize::MAX).await.expect("reads") {
             writer.raw(&lines.concat()).await.expect("writes");
         }
-        let data = SnapshotData::Received(writer);
+        let data = SnapshotData::Received(writer.complete().await.expect("completes"));
         receiver.install_snapshot(&sent.meta, data).await.expect("installs");
         let installed = receiver.get_current_snapshot().await.expect("looks").expect("installed");
         assert_eq!(installed.meta, sent.meta);

@@ -9,13 +9,14 @@ use tokio::sync::oneshot;
 
 use super::{Machine, Position, Snapshot, SnapshotData};
 use crate::chat::View;
+use crate::consensus::network::SNAPSHOT_PART_BYTES;
 use crate::consensus::types::{SnapshotMeta, TypeConfig};
 use crate::error::{Error, Result};
 use crate::storage::{SnapshotReader, Snapshots};
 
 /// Pause before a snapshot is tried again for which there was no room, or no
 /// descriptor.
-const SHORTAGE_RETRY: Duration = Duration::from_secs(1);
+pub(super) const SHORTAGE_RETRY: Duration = Duration::from_secs(1);
 
 /// Writes one snapshot from a view of the state.
 pub struct Builder {
@@ -70,7 +71,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             .map_err(|_| io::Error::other("writing a snapshot was cut off"))?
             .map_err(|error| self.machine.0.faults.note(error))?
             .ok_or_else(|| io::Error::other("the snapshot just written is gone"))?;
-        *self.machine.0.snapshot_bytes.lock().expect("no panic while held") = reader.file_bytes();
+        self.machine.has_newest(&reader, &meta);
         Ok(Snapshot { meta, snapshot: SnapshotData::Stored(reader) })
     }
 }
@@ -78,38 +79,45 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 impl Builder {
     /// Copies the snapshot that was offered, or gives the one that is there.
     async fn copy(&self) -> Result<Snapshot> {
-        let snapshots = self.machine.snapshots()?;
         let offered = self.machine.0.offered.lock().expect("no panic while held").take();
-        if let Some(mut reader) = offered {
-            let meta = Bytes::copy_from_slice(reader.meta());
-            let index = Machine::parse_meta(&meta)?.last_log_id.map_or(0, |log_id| log_id.index());
-            let mut writer = snapshots.begin(meta, index).await?;
-            let copied = async {
-                while let Some(lines) =
-                    reader.next_raw(crate::consensus::network::SNAPSHOT_PART_BYTES).await?
-                {
-                    for line in lines {
-                        writer.raw(&line).await?;
-                    }
-                }
-                Ok(())
-            };
-            match copied.await {
-                Ok(()) => writer.finish().await?,
-                // The log stays longer, that is all.
-                Err(error) => {
-                    let error: Error = error;
-                    tracing::warn!(%error, "no snapshot was copied for an adopted replica");
-                    writer.abandon().await?;
-                }
+        if let Some(reader) = offered {
+            match self.copy_from(reader).await {
+                Err(error) if error.retryable() => not_copied(&error),
+                copied => copied?,
             }
         }
         let missing = || Error::unavailable("there is no snapshot to copy yet");
-        let reader = snapshots.latest().await?.ok_or_else(missing)?;
+        let reader = self.machine.open_latest().await?.ok_or_else(missing)?;
         let meta = Machine::parse_meta(reader.meta())?;
-        *self.machine.0.snapshot_bytes.lock().expect("no panic while held") = reader.file_bytes();
+        self.machine.has_newest(&reader, &meta);
         Ok(Snapshot { meta, snapshot: SnapshotData::Stored(reader) })
     }
+
+    async fn copy_from(&self, mut offered: SnapshotReader) -> Result<()> {
+        let meta = Bytes::copy_from_slice(offered.meta());
+        let index = Machine::parse_meta(&meta)?.last_log_id.map_or(0, |log_id| log_id.index());
+        let mut writer = self.machine.snapshots()?.begin(meta, index).await?;
+        let copied = async {
+            while let Some(lines) = offered.next_raw(SNAPSHOT_PART_BYTES).await? {
+                for line in lines {
+                    writer.raw(&line).await?;
+                }
+            }
+            Ok(())
+        };
+        match copied.await {
+            Ok(()) => writer.finish().await,
+            Err(error) => {
+                not_copied(&error);
+                writer.abandon().await
+            }
+        }
+    }
+}
+
+/// The log stays longer, that is all.
+fn not_copied(error: &Error) {
+    tracing::warn!(%error, "no snapshot was copied for an adopted replica");
 }
 
 /// Writes a snapshot, or leaves nothing of it behind.

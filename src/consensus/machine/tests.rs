@@ -2,13 +2,14 @@
 
 use openraft::Membership;
 use openraft::storage::{RaftSnapshotBuilder as _, RaftStateMachine as _};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::*;
 use crate::chat::{Action, Batch, Operation};
 use crate::consensus::entry;
 use crate::consensus::types::Proposal;
-use crate::storage::testing;
+use crate::storage::testing::{self, FaultyDisk};
 use crate::types::{AccountName, Digest, NodeId, ReplicaId, Timestamp};
 
 const WINDOW: u64 = 5;
@@ -118,4 +119,72 @@ async fn a_machine_that_is_reset_begins_at_the_beginning() {
     assert_eq!((machine.position(), machine.fingerprint()), empty);
     replay(&machine, 1..9);
     assert_eq!((machine.position(), machine.fingerprint()), then);
+}
+
+/// A machine whose disk may fail, and a snapshot that it has.
+async fn with_snapshot(disk: &FaultyDisk) -> (TempDir, Machine, SnapshotMeta) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_log, snapshots) = testing::log_and_snapshots_on(&disk.host(), folder.path()).await;
+    let mut machine = Machine::new(disk.host(), WINDOW);
+    machine.attach(snapshots);
+    replay(&machine, 1..9);
+    let built = machine.get_snapshot_builder().await.build_snapshot().await.expect("builds");
+    (folder, machine, built.meta)
+}
+
+#[tokio::test]
+async fn a_snapshot_for_which_there_is_no_descriptor_is_sent_later() {
+    let disk = FaultyDisk::new();
+    let (_folder, mut machine, meta) = with_snapshot(&disk).await;
+    for error in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+        disk.refuse_to_open(Some(error));
+        let current = machine.get_current_snapshot().await.expect("no end").expect("it is there");
+        assert_eq!(current.meta, meta);
+        assert!(matches!(current.snapshot, SnapshotData::Unopened(why) if why.retryable()));
+    }
+    disk.refuse_to_open(None);
+    let current = machine.get_current_snapshot().await.expect("looks").expect("it is there");
+    assert!(matches!(current.snapshot, SnapshotData::Stored(_)));
+    disk.refuse_to_open(Some(Errno::IO));
+    machine.get_current_snapshot().await.err().expect("a broken disk is not waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_came_waits_for_a_descriptor_until_the_replica_stops() {
+    let (sender, disk) = (FaultyDisk::new(), FaultyDisk::new());
+    let (_sent_from, mut sender, meta) = with_snapshot(&sender).await;
+    for stops in [false, true] {
+        let (_folder, mut machine, _) = with_snapshot(&disk).await;
+        let current = sender.get_current_snapshot().await.expect("looks").expect("it is there");
+        let SnapshotData::Stored(mut reader) = current.snapshot else { panic!("it opens") };
+        let snapshots = machine.snapshots().expect("attached");
+        let mut writer = snapshots.begin(reader.meta().clone(), 8).await.expect("begins");
+        while let Some(lines) = reader.next_raw(usize::MAX).await.expect("reads") {
+            writer.raw(&lines.concat()).await.expect("writes");
+        }
+        let complete = writer.complete().await.expect("completes");
+        disk.refuse_to_open(Some(Errno::MFILE));
+        let (refusals, watched) = (disk.refusals(), machine.clone());
+        let installing = tokio::spawn(async move {
+            let data = SnapshotData::Received(complete);
+            let installed = machine.install_snapshot(&current.meta, data).await;
+            installed.map(|()| machine)
+        });
+        while disk.refusals() < refusals + 3 {
+            tokio::time::sleep(SHORTAGE_RETRY).await;
+        }
+        assert!(!installing.is_finished());
+        if stops {
+            watched.detach();
+        } else {
+            disk.refuse_to_open(None);
+        }
+        let installed = installing.await.expect("no panic");
+        disk.refuse_to_open(None);
+        assert_eq!(installed.is_err(), stops);
+        if let Ok(machine) = installed {
+            assert_eq!(machine.fingerprint(), sender.fingerprint());
+            assert_eq!(machine.newest_meta(), Some(meta.clone()));
+        }
+    }
 }

@@ -33,7 +33,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use self::reader::SnapshotReader;
-pub use self::writer::SnapshotWriter;
+pub use self::writer::{CompleteSnapshot, SnapshotWriter};
 
 use super::files::{failed_call, sync_folder};
 use super::lock::LockShare;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
@@ -99,31 +100,26 @@ impl SnapshotWriter {
         self.write_full_chunk().await
     }
 
-    /// Makes it the newest snapshot, durably, and removes older ones.
+    /// Writes its end and makes all of it durable. Nobody sees it yet.
     ///
     /// # Errors
-    /// [`ErrorCode::Io`] or [`ErrorCode::DiskFull`]. Then the older snapshot is
-    /// still there, and this one may be as well.
-    pub async fn finish(mut self) -> Result<()> {
+    /// [`ErrorCode::Io`], [`ErrorCode::DiskFull`] or [`ErrorCode::Unavailable`].
+    pub async fn complete(mut self) -> Result<CompleteSnapshot> {
         let end = End { end: Totals::new(self.records, self.bytes, &self.hasher) };
         self.push(&record::encode(&serde_json::to_vec(&end).expect("plain data serializes")));
         self.write(true).await?;
         drop(self.file.take());
         let SnapshotWriter { inner, path, last_index, .. } = self;
-        on_worker(&inner.host.clone(), "finish-snapshot", async move {
-            let (disk, target) = (&*inner.host.disk, inner.paths.snapshot(last_index));
-            let renamed = disk.rename(&path, &target).await;
-            renamed.map_err(|e| failed_call("replace", &target, &e))?;
-            sync_folder(disk, &inner.paths.snapshots()).await?;
-            // The newest stays, which another writer may have finished by now.
-            let mut older = inner.indexes().await?;
-            older.pop();
-            for index in older {
-                inner.remove(inner.paths.snapshot(index)).await?;
-            }
-            Ok(())
-        })
-        .await
+        Ok(CompleteSnapshot { inner, path, last_index, renamed: Arc::default() })
+    }
+
+    /// Makes it the newest snapshot, durably, and removes older ones.
+    ///
+    /// # Errors
+    /// As [`SnapshotWriter::complete`]. Then the older snapshot is still there, and
+    /// this one may be as well.
+    pub async fn finish(self) -> Result<()> {
+        self.complete().await?.place().await
     }
 
     /// Removes what was written.
@@ -178,5 +174,44 @@ impl SnapshotWriter {
             self.unsynced_bytes = 0;
         }
         Ok(())
+    }
+}
+
+/// A snapshot that is on the disk, whole, and does not count yet. Dropped, it leaves
+/// a temporary file as a [`SnapshotWriter`] does.
+pub struct CompleteSnapshot {
+    inner: Arc<Inner>,
+    last_index: u64,
+    path: PathBuf,
+    /// Shared with the job that does it, which outlives a caller that goes away.
+    renamed: Arc<AtomicBool>,
+}
+
+impl CompleteSnapshot {
+    /// Makes it the newest snapshot, durably, and removes older ones.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`]; [`ErrorCode::DiskFull`] or [`ErrorCode::Unavailable`], after
+    /// which this can be called again.
+    pub async fn place(&self) -> Result<()> {
+        let (inner, path, last_index) = (self.inner.clone(), self.path.clone(), self.last_index);
+        let renamed = self.renamed.clone();
+        on_worker(&self.inner.host, "finish-snapshot", async move {
+            let (disk, target) = (&*inner.host.disk, inner.paths.snapshot(last_index));
+            if !renamed.load(Ordering::Relaxed) {
+                let done = disk.rename(&path, &target).await;
+                done.map_err(|e| failed_call("replace", &target, &e))?;
+                renamed.store(true, Ordering::Relaxed);
+            }
+            sync_folder(disk, &inner.paths.snapshots()).await?;
+            // The newest stays, which another writer may have finished by now.
+            let mut older = inner.indexes().await?;
+            older.pop();
+            for index in older {
+                inner.remove(inner.paths.snapshot(index)).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 }
