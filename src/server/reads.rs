@@ -99,7 +99,8 @@ impl Reader {
                 };
                 self.steps(refresh).await?;
             }
-            let more = filled.is_none_or(|more| more || page.grown);
+            let more = filled.is_none_or(|more| more || page.grown)
+                && !(page.cut && planted::is(Bug::CutPageWithoutMore));
             if !page.messages.is_empty() || !more {
                 return Ok(Answer::Messages { messages: page.messages, more });
             }
@@ -166,12 +167,15 @@ struct Page {
     spread: bool,
     /// Whether something has come behind it since the last look.
     grown: bool,
+    /// Whether it ends because one line has no room for more.
+    cut: bool,
 }
 
 impl Page {
     fn new(query: InboxQuery, limit: usize) -> Page {
         let (messages, room) = (Vec::new(), Room::default());
-        Page { query, limit, messages, text_bytes: 0, room, spread: false, grown: false }
+        let (spread, grown, cut) = (false, false, false);
+        Page { query, limit, messages, text_bytes: 0, room, spread, grown, cut }
     }
 
     /// Makes what several looks have found true at one moment, which is this one: what
@@ -208,7 +212,8 @@ impl Page {
             if !self.room.take(&message) {
                 // What goes on behind this page begins with that one.
                 self.query.after = self.messages.last().map(|message| message.seq);
-                return Step::Done(!planted::is(Bug::CutPageWithoutMore));
+                self.cut = true;
+                return Step::Done(true);
             }
             self.text_bytes += message.text.len();
             self.messages.push(message);
