@@ -244,8 +244,47 @@ fn changed_dependencies_are_in_use() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("a text file");
     assert!(
         !lock.contains("[[patch.unused]]"),
-        "a crate in vendor/ replaces nothing any more; see vendor/README.md"
+        "a crate in crates/ replaces nothing any more: remove it"
     );
+}
+
+/// Every crate below the root, and this package itself.
+fn manifests(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of this project") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            found.extend(manifests(&path));
+        } else if name == "Cargo.toml" {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn all_code_in_the_tree_is_our_own() {
+    let (ours, mut crates) = (read(&root().join("LICENSE")), 0);
+    for path in manifests(&root()) {
+        crates += 1;
+        let text = read(&path);
+        let of_others = ["repository =", "authors =", "homepage ="];
+        let named = of_others.iter().find(|field| text.contains(**field));
+        assert!(named.is_none(), "{} names where it came from", path.display());
+        assert!(text.contains("license = \"MIT\""), "{} has another license", path.display());
+        assert!(text.contains("publish = false"), "{} may be published", path.display());
+        let folder = path.parent().expect("a folder");
+        for name in ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT", "COPYING", "NOTICE"] {
+            let license = folder.join(name);
+            let foreign = license.exists() && read(&license) != ours;
+            assert!(!foreign, "{} is not the license of this project", license.display());
+        }
+    }
+    assert_eq!(crates, 2, "a crate that is new: is it ours, and why is it not a dependency?");
+    for folder in ["vendor", "third_party", "third-party", "external", ".gitmodules"] {
+        assert!(!root().join(folder).exists(), "{folder} is for code of others");
+    }
 }
 
 #[test]
