@@ -149,7 +149,7 @@ async fn grow(size: u64, folder: &Path) {
     let memory = memory_bytes("VmRSS").saturating_sub(before);
     let snapshots = open(folder).await;
     let view = script.state.view();
-    let writing = tokio::spawn(async move {
+    let writing = ftchat::host::spawn(async move {
         let start = Instant::now();
         let mut writer = snapshots.begin("{}".into(), size).await.expect("room");
         for line in view.lines() {

@@ -1,6 +1,7 @@
 //! Small values that every room speaks of: names, numbers and instants.
 
 mod names;
+mod quorum;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use uuid::Uuid;
 
 pub use self::names::{AccountName, FoldedName, Names};
+pub use self::quorum::{is_majority, majority};
 
 use crate::error::{Error, ErrorCode};
 

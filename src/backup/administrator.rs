@@ -97,7 +97,7 @@ impl Administrator<'_> {
             incarnation: None,
         };
         let member = Member { id: chosen.id, address: chosen.address.clone() };
-        let spawn = |task| drop(tokio::spawn(task));
+        let spawn = |task| drop(crate::host::spawn(task));
         let conversation =
             Conversation::open(self.host, &self.key, from, &member, ANSWER_MAX, spawn);
         Ok(Server { cluster, conversation })

@@ -29,7 +29,7 @@ const MISSES_MAX: u32 = 10;
 pub fn watch(tick: Duration, end: impl FnOnce() + Send + 'static) -> Result<()> {
     let counted = Arc::new(AtomicU64::new(0));
     let seen = Arc::downgrade(&counted);
-    tokio::spawn(async move {
+    crate::host::spawn(async move {
         loop {
             counted.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(tick).await;

@@ -177,7 +177,7 @@ async fn a_server_that_comes_back_in_time_is_found() {
         network.door(server, Door::Refuse);
     }
     let later = network.clone();
-    tokio::spawn(async move {
+    crate::host::spawn(async move {
         tokio::time::sleep(Duration::from_secs(4)).await;
         later.door(2, Door::Open);
     });

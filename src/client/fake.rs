@@ -175,13 +175,15 @@ impl Network for Wires {
             match door {
                 Door::Refuse => return Err(io::ErrorKind::ConnectionRefused.into()),
                 Door::Frozen => {
-                    tokio::spawn(async move {
+                    crate::host::spawn(async move {
                         let _held = theirs;
                         std::future::pending::<()>().await;
                     });
                 }
-                Door::Open => drop(tokio::spawn(network.serve(server, theirs, CLUSTER))),
-                Door::Foreign => drop(tokio::spawn(network.serve(server, theirs, Uuid::max()))),
+                Door::Open => drop(crate::host::spawn(network.serve(server, theirs, CLUSTER))),
+                Door::Foreign => {
+                    drop(crate::host::spawn(network.serve(server, theirs, Uuid::max())))
+                }
             }
             Ok(Box::new(ours) as Stream)
         })

@@ -22,7 +22,7 @@ use crate::protocol::client::{
     Answer, Member, ReplicaState, ReplicaStatus, Request, ServerStatus, Survivor, UNKNOWN,
 };
 use crate::protocol::status::ClusterStatus;
-use crate::types::{Address, ReplicaId};
+use crate::types::{Address, ReplicaId, majority};
 
 /// How long one server may take to answer. A healthy one takes a millisecond;
 /// a machine under full load was seen to take hundreds.
@@ -275,7 +275,7 @@ fn tolerates(replicas: &[ReplicaStatus], adopts: bool) -> u32 {
     for replica in replicas.iter().filter(votes) {
         *votes_per_process.entry(replica.hosted_by.unwrap_or(replica.id)).or_default() += 1;
     }
-    let majority = replicas.len() / 2 + 1;
+    let majority = majority(replicas.len());
     let mut alive: usize = votes_per_process.values().sum();
     if alive < majority {
         return 0;

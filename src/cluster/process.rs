@@ -20,12 +20,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::sight::{self, Sight};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{FileId, read_bounded};
+use crate::storage::{Holder, LOCK_FILE, LockContent};
 use crate::types::ReplicaId;
 
 /// How long a lock may be held by somebody who is not to be seen: a server that
@@ -33,13 +33,6 @@ use crate::types::ReplicaId;
 const UNSEEN_MAX: Duration = Duration::from_secs(1);
 /// Between two looks at such a lock.
 const UNSEEN_PAUSE: Duration = Duration::from_millis(5);
-
-/// The part of `LOCK`'s first line that matters here.
-#[derive(Clone, Copy, Deserialize)]
-struct Holder {
-    pid: u32,
-    server: ReplicaId,
-}
 
 /// Who runs a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,14 +125,14 @@ impl Server {
 /// # Errors
 /// [`ErrorCode::Io`] when `LOCK` cannot be looked at.
 pub async fn occupant(id: ReplicaId, data_dir: &Path, log: &Path) -> Result<Occupant> {
-    let path = data_dir.join("LOCK");
+    let path = data_dir.join(LOCK_FILE);
     let deadline = Instant::now() + UNSEEN_MAX;
     loop {
         let Some(file) = held(&path)? else {
             return Ok(waiting_server(log).map_or(Occupant::Nobody, Occupant::Server));
         };
         let named = named_in(&path);
-        if let Some(Holder { pid, server }) = named
+        if let Some(Holder { pid, server, .. }) = named
             && sight::of(pid, file) != Sight::Without
         {
             if server == id {
@@ -192,13 +185,12 @@ const LOCK_MAX_BYTES: u64 = 64 * 1024;
 /// The process that `LOCK` names, dead or alive, ours or not.
 fn named_in(lock: &Path) -> Option<Holder> {
     // Missing, or being written this very moment.
-    let text = read_bounded(lock, LOCK_MAX_BYTES).ok()?;
-    serde_json::from_slice(text.split(|byte| *byte == b'\n').next()?).ok()
+    LockContent::parse(&read_bounded(lock, LOCK_MAX_BYTES).ok()?).holder
 }
 
 /// Whether `LOCK` in a data directory names this process.
 pub fn is_named(data_dir: &Path, pid: u32) -> bool {
-    named_in(&data_dir.join("LOCK")).is_some_and(|holder| holder.pid == pid)
+    named_in(&data_dir.join(LOCK_FILE)).is_some_and(|holder| holder.pid == pid)
 }
 
 /// A server that was started for a replica and has no lock, whether it waits
@@ -213,7 +205,7 @@ fn waiting_server(log: &Path) -> Option<Server> {
 /// A killed server holds its ports, and those of replicas that it had adopted,
 /// for a moment after its locks are free.
 pub async fn wait_ended(data_dir: &Path, limit: Duration) {
-    let Some(Holder { pid, .. }) = named_in(&data_dir.join("LOCK")) else { return };
+    let Some(Holder { pid, .. }) = named_in(&data_dir.join(LOCK_FILE)) else { return };
     let deadline = Instant::now() + limit;
     // Should it take longer, the port that is taken is named.
     while sight::is_ending(pid) && Instant::now() < deadline {
@@ -228,7 +220,7 @@ pub async fn wait_ended(data_dir: &Path, limit: Duration) {
 pub async fn keep_out<'a>(data_dirs: impl Iterator<Item = &'a Path>) -> Result<Vec<File>> {
     let mut kept = Vec::new();
     for data_dir in data_dirs {
-        let path = data_dir.join("LOCK");
+        let path = data_dir.join(LOCK_FILE);
         let deadline = Instant::now() + UNSEEN_MAX;
         loop {
             let locked = File::open(&path).map(|file| (fs4::FileExt::try_lock(&file), file));
@@ -251,4 +243,4 @@ pub async fn keep_out<'a>(data_dirs: impl Iterator<Item = &'a Path>) -> Result<V
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

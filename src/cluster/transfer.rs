@@ -94,7 +94,7 @@ impl Supervisor<'_> {
         };
         let member = Member { id: leader, address };
         let body = serde_json::to_vec(&Lead { replica: id }).expect("plain data serializes");
-        let spawn = |task| drop(tokio::spawn(task));
+        let spawn = |task| drop(crate::host::spawn(task));
         peer::ask(self.host, key, from, &member, Call::Lead, body.into(), ANSWER_MAX, spawn)
             .await?;
         Ok(())

@@ -54,14 +54,14 @@ use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::contest::{Candidacy, is_majority};
+use super::contest::Candidacy;
 use super::log_store::LogStore;
 use super::types::LogId;
 use super::{Consensus, runtime};
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::{self, Bug};
 use crate::storage::DroppedTail;
-use crate::types::{NodeId, ReplicaId, Uuid};
+use crate::types::{NodeId, ReplicaId, Uuid, is_majority};
 
 /// Between two looks at a loss that is not settled.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);

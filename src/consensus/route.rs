@@ -12,7 +12,7 @@ use super::network::{Links, Pair};
 use super::time::Time;
 use super::types::CommittedLeaderId;
 use crate::storage::Shortage;
-use crate::types::{NodeId, ReplicaId};
+use crate::types::{NodeId, ReplicaId, is_majority};
 
 /// Where operations go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,7 @@ impl Router {
             };
         }
         let here = total - missing.len();
-        if here * 2 > total {
+        if is_majority(here, total) {
             return format!("a majority is up, but no leader took it; {}", together(&missing));
         }
         format!(

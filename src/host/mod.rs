@@ -33,6 +33,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
 
 pub use self::bounded::read_bounded;
 pub use self::descriptors::{allow_descriptors, close_inherited};
@@ -42,6 +43,16 @@ pub use self::real::beyond_this_machine;
 pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
 
 use crate::types::{Address, Timestamp, Uuid};
+
+/// Begins a task. Consensus has a `spawn` of its own, as the engine's tasks draw from
+/// the randomness of whoever spawned them; everybody else's begin here.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn spawn<F>(task: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(task)
+}
 
 /// A future on the heap: traits of this room must work behind a pointer.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -85,6 +96,23 @@ impl Host {
         let mut bytes = [0; 8];
         self.random.fill(&mut bytes);
         u64::from_le_bytes(bytes)
+    }
+
+    /// Runs disk calls on a worker of this name and waits for what they give, so that
+    /// a slow disk never holds up the runtime's own threads. `None`: the worker ended
+    /// before its job. When the caller is cancelled the job still runs to its end.
+    pub async fn on_worker<T: Send + 'static>(
+        &self,
+        name: &str,
+        job: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        let job = async move {
+            // Nobody waits any more when the caller was cancelled.
+            let _ = send.send(job.await);
+        };
+        self.workers.spawn(name, Box::pin(job));
+        receive.await.ok()
     }
 
     /// Runs a computation that takes long, such as hashing a password, where

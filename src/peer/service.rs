@@ -167,7 +167,7 @@ mod tests {
         let peer = Member { id: ReplicaId(2), address };
         let switchboard = Switchboard::default();
         Link::start(Host::real(), credentials(1), peer, timing(silence_ms), switchboard, |task| {
-            tokio::spawn(task);
+            crate::host::spawn(task);
         })
     }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use super::{Inner, Phase, Replica};
 use crate::consensus::{self, Consensus};
 use crate::peer::{LinkWatch, Met, Openings};
@@ -113,7 +111,6 @@ impl Inner {
 
     async fn note_located(&self, neighbours: &Neighbours) {
         let (disk, known) = (self.host.disk.clone(), neighbours.all().to_vec());
-        let (send, receive) = oneshot::channel();
         let job = async move {
             let mut located = Vec::new();
             for neighbour in known {
@@ -121,11 +118,9 @@ impl Inner {
                     located.push(neighbour.node());
                 }
             }
-            // Nobody waits when the replica was stopped.
-            let _ = send.send(located);
+            located
         };
-        self.host.workers.spawn("look-at-neighbours", Box::pin(job));
-        if let Ok(located) = receive.await {
+        if let Some(located) = self.host.on_worker("look-at-neighbours", job).await {
             self.located.send_replace(located);
         }
     }

@@ -33,7 +33,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::feature_level;
 use crate::protocol::peer::{Admit, Call, Found, Introduction, Standing};
 use crate::storage::{DataDirectory, Identity, Log, LogAhead, LogOptions, Snapshots};
-use crate::types::ReplicaId;
+use crate::types::{ReplicaId, is_majority};
 
 /// Pause between two looks at the peers.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -300,7 +300,7 @@ impl Startup {
                 .filter(|(_, pair)| pair.consensus.peer().is_ok())
                 .count();
             // An adopted replica was taken over because nobody leads.
-            let heard = reached * 2 > total || self.inner.host_replica.is_some();
+            let heard = is_majority(reached, total) || self.inner.host_replica.is_some();
             if !elections && heard {
                 consensus.enable_elections();
                 elections = true;
@@ -325,7 +325,7 @@ impl Startup {
     fn check_belongs(&self, total: usize) -> Result<()> {
         let strangers: Vec<String> =
             self.inner.links.iter().filter_map(|(_, pair)| pair.consensus.stranger()).collect();
-        if strangers.len() * 2 <= total {
+        if !is_majority(strangers.len(), total) {
             return Ok(());
         }
         Err(Error::new(

@@ -109,15 +109,10 @@ pub async fn measure_disk(replica: Weak<Inner>) {
 }
 
 async fn measure_once(inner: Arc<Inner>) {
-    let (send, receive) = tokio::sync::oneshot::channel();
     let (disk, path) = (inner.host.disk.clone(), inner.config.data_dir.clone());
-    let job = async move {
-        // Nobody listens when the replica was stopped.
-        let _ = send.send(disk.used_bytes(&path).await);
-    };
-    inner.host.workers.spawn("disk-usage", Box::pin(job));
+    let job = async move { disk.used_bytes(&path).await };
     // Segments may vanish while they are counted; the next count comes soon.
-    if let Ok(Ok(bytes)) = receive.await {
+    if let Some(Ok(bytes)) = inner.host.on_worker("disk-usage", job).await {
         inner.disk_bytes.send_replace(bytes);
     }
 }

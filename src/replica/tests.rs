@@ -124,7 +124,7 @@ impl Cluster {
         let replica = Replica::start(host, config).await?;
         let (serving, mut stopped) = oneshot::channel::<()>();
         let serve = replica.clone();
-        tokio::spawn(async move {
+        crate::host::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, remote) = tokio::select! {

@@ -20,7 +20,7 @@ use std::path::Path;
 use super::damage::corrupted_whole;
 use super::directory::{read_identity, remove_temporaries};
 use super::files::sync_folder;
-use super::lock::{Holder, LockShare, boot_id};
+use super::lock::{Holder, LOCK_FILE, LockShare, boot_id};
 use super::place::{Place, machine_id};
 use super::{DataDirectory, Identity, Neighbour, Paths, on_worker};
 use crate::error::{Error, ErrorCode, Result};
@@ -96,7 +96,7 @@ pub async fn is_free(disk: &dyn Disk, location: &Location) -> Option<bool> {
     if location.boot.is_empty() || boot_id(disk).await.ok()?? != location.boot {
         return None;
     }
-    let path = location.path.join("LOCK");
+    let path = location.path.join(LOCK_FILE);
     if disk.file_id(&path).await.ok()? != location.lock {
         return None;
     }
@@ -105,11 +105,11 @@ pub async fn is_free(disk: &dyn Disk, location: &Location) -> Option<bool> {
 
 /// Whether the path still leads to the `LOCK` that is held.
 pub async fn is_in_place(disk: &dyn Disk, directory: &Path, lock: FileId) -> bool {
-    disk.file_id(&directory.join("LOCK")).await.is_ok_and(|found| found == lock)
+    disk.file_id(&directory.join(LOCK_FILE)).await.is_ok_and(|found| found == lock)
 }
 
 async fn lock_file(disk: &dyn Disk, directory: &Path) -> Result<FileId> {
-    let path = directory.join("LOCK");
+    let path = directory.join(LOCK_FILE);
     disk.file_id(&path).await.map_err(|error| Error::io("look at", &path, &error))
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::files::{Failure, sync_folder};
+use super::lock::LOCK_FILE;
 use super::{DataDirectory, Paths, on_worker};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Disk;
@@ -33,6 +34,19 @@ pub(super) fn corrupted_whole(path: &Path, what: &str) -> Error {
 }
 
 impl DataDirectory {
+    /// Whether anything was ever set aside here.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] when the directory cannot be listed.
+    pub async fn has_set_aside(&self) -> Result<bool> {
+        let (disk, root) = (self.host.disk.clone(), self.paths.root.clone());
+        on_worker(&self.host, "list-directory", async move {
+            let names = disk.list(&root).await.map_err(|e| Error::io("list", &root, &e))?;
+            Ok(names.iter().any(|name| name.starts_with(FOLDER_PREFIX)))
+        })
+        .await
+    }
+
     /// Moves everything but `LOCK` (and what was set aside before) into a new
     /// folder `damaged-<n>`, whose path it returns. The directory is then
     /// empty, so the replica can come back as a new incarnation. A poison mark
@@ -78,7 +92,7 @@ async fn move_all(disk: &dyn Disk, paths: &Paths) -> Result<PathBuf> {
     let identity = "identity.json".to_string();
     let (first, rest): (Vec<_>, Vec<_>) = names
         .into_iter()
-        .filter(|name| name != "LOCK" && !name.starts_with(FOLDER_PREFIX))
+        .filter(|name| name != LOCK_FILE && !name.starts_with(FOLDER_PREFIX))
         .partition(|name| *name == identity);
     for group in [first, rest] {
         for name in group {

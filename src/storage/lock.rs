@@ -24,6 +24,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Disk, FileId, FileLock};
 use crate::types::{Address, ReplicaId, Timestamp};
 
+/// The file whose lock decides who runs a data directory, and which says who that is.
+pub const LOCK_FILE: &str = "LOCK";
 const POISONED: &str = "poisoned ";
 /// Where Linux names the current boot.
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
@@ -55,7 +57,8 @@ pub struct LockContent {
 }
 
 impl LockContent {
-    pub(super) fn parse(bytes: &[u8]) -> LockContent {
+    /// Reads as much of it as is there.
+    pub fn parse(bytes: &[u8]) -> LockContent {
         // Read while another process may be writing: what does not parse is
         // not there yet.
         let text = String::from_utf8_lossy(bytes);
@@ -79,7 +82,7 @@ impl LockContent {
 /// # Errors
 /// [`ErrorCode::Io`] when it cannot be read. A missing file reads as empty.
 pub async fn read_lock(disk: &dyn Disk, directory: &Path) -> Result<LockContent> {
-    let path = directory.join("LOCK");
+    let path = directory.join(LOCK_FILE);
     match disk.read(&path).await {
         Ok(bytes) => Ok(LockContent::parse(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LockContent::default()),
@@ -133,7 +136,7 @@ impl LockShare {
     /// [`ErrorCode::DirectoryInUse`] when it is held, [`ErrorCode::Io`] when it
     /// cannot be taken.
     pub(super) async fn take(disk: &dyn Disk, directory: &Path) -> Result<Untold> {
-        let path: PathBuf = directory.join("LOCK");
+        let path: PathBuf = directory.join(LOCK_FILE);
         let failed = |error: io::Error| Error::io("lock", &path, &error);
         let mut probes = 0;
         let guard = loop {
@@ -162,7 +165,7 @@ impl LockShare {
 impl Untold {
     /// The file that is locked.
     pub(super) async fn file_id(&self, directory: &Path) -> Result<FileId> {
-        let failed = |error| Error::io("look at", &directory.join("LOCK"), &error);
+        let failed = |error| Error::io("look at", &directory.join(LOCK_FILE), &error);
         self.guard.file_id().await.map_err(failed)
     }
 
@@ -179,7 +182,7 @@ impl Untold {
     pub(super) async fn tell(mut self, directory: &Path, holder: Holder) -> Result<LockShare> {
         let text = LockContent::text(&holder, self.poisoned.as_deref());
         let written = self.guard.write_holder(&text).await;
-        written.map_err(|e| Error::io("write", &directory.join("LOCK"), &e))?;
+        written.map_err(|e| Error::io("write", &directory.join(LOCK_FILE), &e))?;
         let (guard, free) = (Mutex::new(self.guard), watch::Sender::new(()));
         let held = Held { holder, boot: self.boot, guard, free };
         Ok(LockShare(Arc::new(held)))

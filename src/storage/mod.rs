@@ -73,7 +73,7 @@ pub use adoption::{is_adoptable, is_free, is_in_place};
 pub use ahead::DirectoryAhead;
 pub use directory::DataDirectory;
 pub use identity::Identity;
-pub use lock::{Holder, LockContent, Unlocked, in_use, read_lock};
+pub use lock::{Holder, LOCK_FILE, LockContent, Unlocked, in_use, read_lock};
 pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogAhead, LogOptions, LogRecovery};
 pub use neighbours::{Neighbour, Neighbours};
 pub use shortage::Shortage;
@@ -100,23 +100,14 @@ fn index_of_name(name: &str) -> Option<u64> {
     all_digits.then(|| digits.parse().ok()).flatten()
 }
 
-/// Runs disk calls on a worker and waits for what they give, so that a slow
-/// disk never holds up the runtime's own threads.
+/// Runs disk calls on a worker: [`Host::on_worker`].
 async fn on_worker<T, F>(host: &Host, name: &str, job: F) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    let (send, receive) = tokio::sync::oneshot::channel();
-    host.workers.spawn(
-        name,
-        Box::pin(async move {
-            // Nobody waits any more when the caller was cancelled.
-            let _ = send.send(job.await);
-        }),
-    );
-    let ended = |_| Error::internal(format!("the worker {name:?} ended before its job"));
-    receive.await.map_err(ended)?
+    let ended = || Error::internal(format!("the worker {name:?} ended before its job"));
+    host.on_worker(name, job).await.ok_or_else(ended)?
 }
 
 /// Where things are in a data directory.
@@ -127,7 +118,7 @@ struct Paths {
 
 impl Paths {
     fn lock(&self) -> PathBuf {
-        self.root.join("LOCK")
+        self.root.join(LOCK_FILE)
     }
     fn identity(&self) -> PathBuf {
         self.root.join("identity.json")

@@ -13,10 +13,8 @@ use crate::peer::{self, CallError};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction, Release};
 use crate::replica::{Ahead, Opened, ReadAhead, ReplicaConfig};
-use crate::storage::{DataDirectory, Holder, in_use, read_lock};
+use crate::storage::{DataDirectory, Holder, LOCK_FILE, in_use, read_lock};
 use crate::types::Address;
-
-use super::on_worker;
 
 /// How long a holder may take to let go before it is asked again.
 const RELEASE_MAX: Duration = Duration::from_secs(5);
@@ -210,8 +208,8 @@ async fn ask_release(
 /// Who holds the directory, or held it last, as `LOCK` says.
 async fn holder(host: &Host, config: &ReplicaConfig) -> Result<Option<Holder>> {
     let (disk, path) = (host.disk.clone(), config.data_dir.clone());
-    let read = on_worker(host, async move {
-        let lock = path.join("LOCK");
+    let read = host.on_worker("neighbour", async move {
+        let lock = path.join(LOCK_FILE);
         match disk.is_locked(&lock).await {
             Ok(true) => Ok(read_lock(&*disk, &path).await?.holder),
             Ok(false) => Ok(None),
@@ -223,9 +221,9 @@ async fn holder(host: &Host, config: &ReplicaConfig) -> Result<Option<Holder>> {
 }
 
 async fn lock_file(host: &Host, config: &ReplicaConfig) -> Option<FileId> {
-    let (disk, path) = (host.disk.clone(), config.data_dir.join("LOCK"));
+    let (disk, path) = (host.disk.clone(), config.data_dir.join(LOCK_FILE));
     // A directory that is empty has none.
-    on_worker(host, async move { disk.file_id(&path).await.ok() }).await?
+    host.on_worker("neighbour", async move { disk.file_id(&path).await.ok() }).await?
 }
 
 fn cannot_listen(address: &Address, error: &io::Error) -> Error {

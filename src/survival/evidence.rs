@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Hosting, on_worker};
+use super::Hosting;
 use crate::storage::{Neighbour, is_free};
 use crate::types::ReplicaId;
 
@@ -81,5 +81,5 @@ pub async fn is_dead(hosting: &Hosting, peer: ReplicaId) -> bool {
 
 async fn look_at_lock(hosting: &Hosting, neighbour: &Neighbour) -> Option<bool> {
     let (disk, location) = (hosting.0.host.disk.clone(), neighbour.location.clone());
-    on_worker(&hosting.0.host, async move { is_free(&*disk, &location).await }).await?
+    hosting.0.host.on_worker("neighbour", async move { is_free(&*disk, &location).await }).await?
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Door, Hosting, on_worker};
+use super::{Door, Hosting};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{BoxFuture, FileId, Listener, Stream};
 use crate::replica::{Opened, Replica, ReplicaConfig};
@@ -140,7 +140,8 @@ impl Hosting {
     /// Why a lock that is held is held.
     async fn held(&self, peer: ReplicaId, path: &std::path::Path) -> String {
         let (disk, path) = (self.0.host.disk.clone(), path.to_path_buf());
-        let holder = on_worker(&self.0.host, async move { read_lock(&*disk, &path).await }).await;
+        let holder =
+            self.0.host.on_worker("neighbour", async move { read_lock(&*disk, &path).await }).await;
         let server = match holder {
             Some(Ok(content)) => content.holder.map(|holder| holder.server),
             Some(Err(_)) | None => None,
@@ -197,6 +198,6 @@ impl Hosting {
         let Some((path, lock)) = place else { return false };
         let disk = Arc::clone(&self.0.host.disk);
         let look = async move { is_in_place(&*disk, &path, lock).await };
-        on_worker(&self.0.host, look).await.unwrap_or(false)
+        self.0.host.on_worker("neighbour", look).await.unwrap_or(false)
     }
 }

@@ -284,20 +284,6 @@ impl Hosting {
     }
 }
 
-/// Runs disk calls of the survivor's own on a worker.
-async fn on_worker<T: Send + 'static>(
-    host: &Host,
-    job: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
-    let (send, receive) = oneshot::channel();
-    let job = async move {
-        // Nobody waits any more when the caller was cancelled.
-        let _ = send.send(job.await);
-    };
-    host.workers.spawn("neighbour", Box::pin(job));
-    receive.await.ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use crate::config::shell_word;
 use crate::consensus::{self, Consensus};
 use crate::error::{Error, ErrorCode};
 use crate::replica::ReleaseRequest;
-use crate::types::ReplicaId;
+use crate::types::{ReplicaId, is_majority, majority};
 
 /// How often the neighbours are looked after when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -212,8 +212,8 @@ impl Task {
         // first. The others follow with a later tick.
         dead.sort();
         let mut missing = dead.len();
-        while (total - missing) * 2 <= total && !dead.is_empty() && self.hosting.adopts() {
-            let wanted = (missing - (total - 1) / 2).min(dead.len());
+        while !is_majority(total - missing, total) && !dead.is_empty() && self.hosting.adopts() {
+            let wanted = (majority(total) - (total - missing)).min(dead.len());
             let next = dead.split_off(dead.len() - wanted);
             missing -= self.adopt(next.into_iter().map(|(_, peer)| peer)).await;
             self.others_from = Instant::now() + ELECTION_FIRST;

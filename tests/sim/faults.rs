@@ -14,6 +14,7 @@ mod scenes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use ftchat::types::majority;
 use tokio::sync::watch;
 
 use self::kinds::FAR_MS;
@@ -298,7 +299,7 @@ impl Nemesis {
         } else if matches!(fault, Fault::KillTwo | Fault::KillMost) {
             let wanted = match fault {
                 Fault::KillTwo => 2,
-                _ => self.plan.servers.len() / 2 + 1,
+                _ => majority(self.plan.servers.len()),
             };
             if free.len() < wanted || self.active.len() + wanted > self.plan.at_once {
                 return;

@@ -37,7 +37,7 @@ impl Network for TestNetwork {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             };
             let (ours, theirs) = tokio::io::duplex(64 * 1024);
-            tokio::spawn(serve(server, theirs));
+            crate::host::spawn(serve(server, theirs));
             Ok(Box::new(ours) as Stream)
         })
     }

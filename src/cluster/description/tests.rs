@@ -206,7 +206,7 @@ fn a_status_is_about_the_cluster_whose_servers_answered() {
     for (cluster, pid) in [(&one, 77), (&other, 88)] {
         let data_dir = cluster.data_dir(&cluster.replicas[0]);
         std::fs::create_dir(&data_dir).expect("own folder");
-        let lock = format!("{{\"pid\":{pid},\"server\":1}}\n");
+        let lock = crate::cluster::process::tests::lock_of(pid, 1);
         std::fs::write(data_dir.join("LOCK"), lock).expect("own file");
     }
     let replica = |id: u32, pid: Option<u32>| ReplicaStatus {

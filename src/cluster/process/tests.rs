@@ -1,6 +1,7 @@
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::types::Timestamp;
 
 const ID: ReplicaId = ReplicaId(1);
 
@@ -25,8 +26,16 @@ fn end(mut child: Child) {
     child.wait().expect("own child");
 }
 
+/// What a server writes into its `LOCK`.
+pub fn lock_of(pid: u32, server: u32) -> String {
+    let address = "127.0.0.1:8091".parse().expect("an address");
+    let (started_at, server) = (Timestamp(0), ReplicaId(server));
+    let holder = Holder { pid, started_at, address, server };
+    serde_json::to_string(&holder).expect("plain data serializes") + "\n"
+}
+
 fn write_lock(data_dir: &Path, pid: u32, server: u32) {
-    let line = format!("{{\"pid\":{pid},\"started_at\":\"x\",\"server\":{server}}}\n");
+    let line = lock_of(pid, server);
     std::fs::write(data_dir.join("LOCK"), line).expect("own folder");
 }
 

@@ -17,6 +17,10 @@ use crate::host::Host;
 const OBEDIENT: &str = "trap 'exit 0' TERM";
 const ENDS_AT_ONCE: &str = "echo cannot; echo open; exit 3";
 
+/// What `LOCK` says of its holder beside the process and the server, for a shell.
+const SINCE: &str =
+    "\\\"started_at\\\":\\\"2026-01-01T00:00:00.000Z\\\",\\\"address\\\":\\\"127.0.0.1:1\\\"";
+
 struct Scene {
     _folder: tempfile::TempDir,
     cluster: Description,
@@ -35,7 +39,7 @@ impl Scene {
         let text = format!(
             "{first_line}\nwhile [ \"$1\" != --data-dir ]; do shift; done\nlast=$2\nmkdir -p \"$last\"\n\
              exec 9<>\"$last/LOCK\"\nflock 9\n\
-             echo \"{{\\\"pid\\\":$$,\\\"server\\\":${{last##*-}}}}\" > \"$last/LOCK\"\n\
+             echo \"{{\\\"pid\\\":$$,{SINCE},\\\"server\\\":${{last##*-}}}}\" > \"$last/LOCK\"\n\
              while :; do sleep 0.02 9>&- & wait $!; done\n"
         );
         std::fs::write(cluster.dir().join("serve"), text).expect("own folder");
@@ -148,12 +152,16 @@ async fn one_that_does_not_listen_is_killed_after_the_grace() {
 }
 
 /// A script that takes the locks of both replicas as the server of the first.
-const ADOPTS: &str = "mkdir -p replica-2; exec 8<>replica-2/LOCK; flock 8; \
-                      echo \"{\\\"pid\\\":$$,\\\"server\\\":1}\" > replica-2/LOCK";
+fn adopts() -> String {
+    format!(
+        "mkdir -p replica-2; exec 8<>replica-2/LOCK; flock 8; \
+         echo \"{{\\\"pid\\\":$$,{SINCE},\\\"server\\\":1}}\" > replica-2/LOCK"
+    )
+}
 
 #[tokio::test]
 async fn an_adopted_replica_is_not_stopped_by_stopping_its_host() {
-    let scene = Scene::new(1, 2, ADOPTS, &[]);
+    let scene = Scene::new(1, 2, &adopts(), &[]);
     let one = scene.launch(1).await;
     let stopped = scene.supervisor().kill(ReplicaId(2)).await.expect("left alone");
     assert_eq!(stopped.ended, Ended::NotRunning);
@@ -172,7 +180,7 @@ async fn one_that_cannot_be_stopped_keeps_no_other_from_it() {
     let servers = [scene.launch(1).await, scene.launch(2).await, scene.launch(3).await];
     // It says that it is another process, which has nothing of it.
     let lock = scene.cluster.dir().join("replica-1/LOCK");
-    std::fs::write(&lock, r#"{"pid":1,"server":1}"#).expect("own folder");
+    std::fs::write(&lock, crate::cluster::process::tests::lock_of(1, 1)).expect("own folder");
     std::fs::remove_file(scene.cluster.log_file(&scene.cluster.replicas[0])).expect("its log");
     let Ending { stopped, failed } = scene.supervisor().down(|_| true).await;
     let ids: Vec<_> = stopped.iter().map(|it| (it.id.0, it.ended)).collect();

@@ -165,7 +165,7 @@ async fn a_snapshot_that_came_waits_for_a_descriptor_until_the_replica_stops() {
         let complete = writer.complete().await.expect("completes");
         disk.refuse_to_open(Some(Errno::MFILE));
         let (refusals, watched) = (disk.refusals(), machine.clone());
-        let installing = tokio::spawn(async move {
+        let installing = crate::host::spawn(async move {
             let data = SnapshotData::Received(complete);
             let installed = machine.install_snapshot(&current.meta, data).await;
             installed.map(|()| machine)

@@ -20,7 +20,7 @@ use crate::limits::BATCH_MAX_OPERATIONS;
 use crate::peer::CallError;
 use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
-use crate::types::{ReplicaId, Timestamp};
+use crate::types::{ReplicaId, Timestamp, majority};
 
 /// Batches under way at once. They keep the disk and the network busy while
 /// the next batch gathers; more would only make batches smaller.
@@ -245,7 +245,7 @@ impl<S: Surroundings> Task<S> {
                 Some(Written::Applied { index, outcomes: Outcomes(outcomes) }) => {
                     let replicas = around.replicas();
                     // Progress is reported a moment later than the commit that it led to.
-                    let copies = around.copies(index).max(replicas / 2 + 1);
+                    let copies = around.copies(index).max(majority(replicas as usize) as u32);
                     let done = |outcome| Landing::Done(Applied { outcome, copies, replicas });
                     Landed::each(flight, tickets, outcomes.into_iter().map(done).collect())
                 }

@@ -42,7 +42,7 @@ impl Stage {
 
     fn read_within(&self, limit: Duration) -> Read {
         let (reader, deadline) = (self.reader.clone(), Instant::now() + limit);
-        tokio::spawn(async move { reader.confirm(deadline).await })
+        crate::host::spawn(async move { reader.confirm(deadline).await })
     }
 
     fn read(&self) -> Read {

@@ -3,12 +3,11 @@
 
 use std::sync::atomic::Ordering;
 
-use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::{LOOK_INTERVAL, Startup};
 use crate::consensus::Consensus;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limits::DATA_FORMAT_FIRST;
 use crate::protocol::peer::{Call, Found, Joined, Standing};
 use crate::storage::Identity;
@@ -17,7 +16,7 @@ impl Startup {
     /// Turns an empty directory into one with an identity.
     pub(super) async fn become_member(&mut self) -> Result<()> {
         let own = self.inner.config.id;
-        if self.has_damaged_folder().await? {
+        if self.directory.has_set_aside().await? {
             self.inner.damaged.store(true, Ordering::Release);
         }
         let damaged = self.inner.damaged.load(Ordering::Acquire);
@@ -81,24 +80,6 @@ impl Startup {
                 return written;
             }
         }
-    }
-
-    async fn has_damaged_folder(&self) -> Result<bool> {
-        let (disk, path) = (self.inner.host.disk.clone(), self.directory.path().to_path_buf());
-        let (send, receive) = oneshot::channel();
-        let listed = path.clone();
-        self.inner.host.workers.spawn(
-            "list-directory",
-            Box::pin(async move {
-                // The receiver is gone when the replica was stopped meanwhile.
-                let _ = send.send(disk.list(&listed).await);
-            }),
-        );
-        let names = receive
-            .await
-            .map_err(|_| Error::internal("listing the data directory was cut off"))?
-            .map_err(|error| Error::io("list", &path, &error))?;
-        Ok(names.iter().any(|name| name.starts_with("damaged-")))
     }
 
     async fn write_founded(&mut self, found: Found) -> Result<()> {

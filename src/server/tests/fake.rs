@@ -64,7 +64,7 @@ impl Network for Nothing {
 }
 impl Workers for Nothing {
     fn spawn(&self, _: &str, job: BoxFuture<'static, ()>) {
-        tokio::spawn(job);
+        crate::host::spawn(job);
     }
     fn compute(&self, computation: Box<dyn FnOnce() + Send>) {
         computation();

@@ -54,7 +54,7 @@ async fn none_is_missed_and_none_comes_twice_across_reconnections() {
     let rig = Rig::start();
     let mut alice = rig.registered("alice").await;
     rig.registered("bob").await;
-    let sender = tokio::spawn(async move {
+    let sender = crate::host::spawn(async move {
         for number in 0..1_000 {
             let answer = alice.ask(send(number, "bob", &"x".repeat(500))).await;
             assert!(answer["result"]["sent"].is_object(), "{answer}");

@@ -57,10 +57,9 @@ impl Rig {
         let (connect, accept) = mpsc::channel(64);
         let (stop, stopped) = watch::channel(false);
         let listener = Box::new(FakeListener(tokio::sync::Mutex::new(accept)));
-        let server =
-            tokio::spawn(
-                async move { server.run(crate::types::ReplicaId(1), listener, stopped).await },
-            );
+        let server = crate::host::spawn(async move {
+            server.run(crate::types::ReplicaId(1), listener, stopped).await
+        });
         Rig { replica, memory, connect, stop, server }
     }
 

@@ -90,7 +90,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
     .await;
     let vote = {
         let log = log.clone();
-        tokio::spawn(async move { log.write_vote("9".into()).await })
+        crate::host::spawn(async move { log.write_vote("9".into()).await })
     };
     disk.set_room(None);
     full.wait_for(Option::is_none).await.expect("the log is open");
@@ -101,7 +101,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
     disk.set_room(Some(1));
     let vote = {
         let log = log.clone();
-        tokio::spawn(async move { log.write_vote("10".into()).await })
+        crate::host::spawn(async move { log.write_vote("10".into()).await })
     };
     full.wait_for(Option::is_some).await.expect("the log is open");
     assert_eq!(log.read_vote(), Some("9".into()));
@@ -239,7 +239,7 @@ async fn no_descriptor_and_no_memory_are_waited_for_and_nothing_is_marked() {
         until("it is waited for", || log.shortage() == Some(Shortage::Resources)).await;
         let [vote, purge, read] = ["vote", "purge", "read"].map(|deed| {
             let log = log.clone();
-            tokio::spawn(async move {
+            crate::host::spawn(async move {
                 match deed {
                     "vote" => log.write_vote("9".into()).await,
                     "purge" => log.purge_through(0).await,

@@ -215,7 +215,7 @@ async fn reading_is_right_or_refused_while_entries_come_and_go() {
     let (stop, stopped) = watch::channel(false);
     let reader = {
         let log = log.clone();
-        tokio::spawn(async move {
+        crate::host::spawn(async move {
             let (mut served, mut at) = (0, 0);
             while served == 0 || !*stopped.borrow() {
                 let (first, next) = (log.first(), log.next());

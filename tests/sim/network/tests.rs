@@ -33,7 +33,7 @@ async fn echo(host: Host) -> Result<(), String> {
     loop {
         let (mut stream, from) = listener.accept().await.map_err(|error| error.to_string())?;
         assert_eq!(from, "client");
-        tokio::spawn(async move {
+        ftchat::host::spawn(async move {
             let mut buffer = [0; 1024];
             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
                 if stream.write_all(&buffer[..count]).await.is_err() {

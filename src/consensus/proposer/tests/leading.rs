@@ -62,7 +62,7 @@ async fn a_batch_has_a_bound_in_operations_and_in_bytes() {
     let deadline = Instant::now() + Duration::from_millis(LONG_MS);
     for number in 10..12 {
         let proposed = stage.proposer.propose(large(number), deadline, &Sequence::default());
-        tokio::spawn(proposed);
+        crate::host::spawn(proposed);
     }
     settle().await;
     stage.scene.lead(here(1));

@@ -45,7 +45,7 @@ impl Stage {
     fn propose_in(&self, number: u32, timeout_ms: u64, sequence: &Sequence) -> Pending {
         let deadline = Instant::now() + Duration::from_millis(timeout_ms);
         let proposed = self.proposer.propose(operation(number), deadline, sequence);
-        Pending { number, answer: tokio::spawn(proposed) }
+        Pending { number, answer: crate::host::spawn(proposed) }
     }
 
     fn propose(&self, number: u32) -> Pending {
@@ -54,7 +54,7 @@ impl Stage {
 
     /// What a follower's call brings.
     fn forward(&self, gate: &Arc<Gate>, body: ForwardBody) -> Forwarded {
-        tokio::spawn(self.proposer.forwarded(body, gate))
+        crate::host::spawn(self.proposer.forwarded(body, gate))
     }
 }
 
