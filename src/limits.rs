@@ -228,3 +228,8 @@ impl Default for Limits {
         }
     }
 }
+
+/// Bytes of snapshot lines in one call, apart from one line that is longer
+/// alone. While leader and follower handle one, their messages wait, so parts
+/// are as small as what the disk is given at once.
+pub const SNAPSHOT_PART_BYTES: usize = 256 * 1024;

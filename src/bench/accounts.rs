@@ -6,6 +6,7 @@ use futures::stream::{self, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Options;
+use super::text::{TEXT_BYTES, text};
 use crate::client::Client;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -88,7 +89,7 @@ impl Accounts {
                 let request = Request::Send {
                     operation: self.host.uuid(),
                     to: vec![self.name(number)],
-                    text: super::load::text(super::load::TEXT_BYTES),
+                    text: text(TEXT_BYTES),
                 };
                 client.request(request).await?;
                 sent += 1;

@@ -10,14 +10,12 @@ use tokio::time::{Instant, sleep_until};
 use super::accounts::Accounts;
 use super::pace::{Course, Next, Source};
 use super::record::{self, Record};
+use super::text::text;
 use super::{Options, Work};
 use crate::client::{Answered, Connection, Connections, Failure};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::client::{Answer, InboxQuery, Request, Which};
 use crate::types::Uuid;
-
-/// Bytes of a text unless said otherwise.
-pub(super) const TEXT_BYTES: usize = 100;
 
 /// A request from when it was to be sent until it is answered.
 struct Asked {
@@ -250,9 +248,4 @@ impl Load {
         };
         (0..recipients).map(|step| of((to + step) % accounts)).sum()
     }
-}
-
-/// A text of so many bytes.
-pub(super) fn text(bytes: usize) -> String {
-    (b'a'..=b'z').cycle().take(bytes).map(char::from).collect()
 }

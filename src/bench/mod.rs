@@ -30,6 +30,7 @@ mod follow;
 mod load;
 mod pace;
 mod record;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,6 @@ use super::chunks::{Chunks, Item};
 use super::hash::{Encoder, Kind, StateHash};
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::{Outcome, SessionNumber};
-use super::restoring::{self, Staged};
 use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
 
 /// An account's number within the state; counts from 1, never reused.
@@ -324,6 +323,36 @@ impl Counters {
     }
 }
 
+/// A line of a backup that has not come to its end.
+pub(super) struct Staged {
+    /// Counts from 1.
+    pub(super) number: u64,
+    pub(super) line: Box<str>,
+}
+
+impl Staged {
+    pub(super) fn digest(&self) -> u128 {
+        Encoder::new(Kind::Staged).number(self.number).text(&self.line).finish()
+    }
+}
+
+impl Item for Arc<Staged> {
+    fn key(&self) -> u64 {
+        self.number
+    }
+}
+
+/// Of the backup that a state was made from, and of the one it is to become.
+/// Zero when there was never any.
+fn backups_digest(restored: Option<Uuid>, restoring: Option<Uuid>) -> u128 {
+    if restored.is_none() && restoring.is_none() {
+        return 0;
+    }
+    let [restored, restoring] = [restored, restoring].map(Option::unwrap_or_default);
+    let encoder = Encoder::new(Kind::Restoring).fixed(restored.as_bytes());
+    encoder.fixed(restoring.as_bytes()).finish()
+}
+
 /// Everything that replicas must agree on, and nothing else. A copy shares all
 /// its parts with the original, and costs a pointer for every 256 items.
 #[derive(Clone, Default)]
@@ -361,7 +390,7 @@ impl Data {
         }
         hash.add(self.counters.digest());
         hash.add(self.staged_sum.0);
-        hash.add(restoring::digest(self.restored, self.restoring));
+        hash.add(backups_digest(self.restored, self.restoring));
         hash
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::chunks::Item;
 use super::effects::Effects;
+use super::fingerprint::distinct_folded;
 use super::items::{AccountNumber, InboxEntry, Message, Recipients, SentEntry};
 use super::operation::Outcome;
 use super::state::State;
-use super::window::distinct_folded;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{
     IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES,

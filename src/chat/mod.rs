@@ -27,7 +27,7 @@
 //!   follow, the same portion on every replica.
 //! - **No question takes long.** The state is seen through a [`Look`] only, which
 //!   makes a bounded number of steps; what is longer goes on in another one.
-//!   (`budget.rs`)
+//!   (`look.rs`)
 //! - **A snapshot stops nobody.** [`State::view`] copies a pointer for every 256
 //!   items; writing its lines happens elsewhere, later. (`chunks.rs`)
 //! - **A backup comes back whole or not at all**, into a state that was never
@@ -44,12 +44,14 @@
 mod budget;
 mod chunks;
 mod effects;
+mod fingerprint;
 mod glob;
 mod hash;
 mod holders;
 mod ids;
 mod items;
 mod lines;
+mod look;
 mod mail;
 pub(crate) mod meter;
 mod operation;
@@ -63,14 +65,14 @@ mod state;
 mod tests;
 mod window;
 
-pub use budget::{Look, Step};
+pub use budget::Step;
 pub use effects::Effects;
 pub use glob::Glob;
 pub use hash::StateHash;
-pub use operation::{Action, Batch, Operation, Outcome, SessionNumber};
+pub use look::Look;
+pub use operation::{Action, Batch, Operation, Outcome, RestoreStep, SessionNumber};
 pub use query::{AccountView, Counts, Page, SessionView};
 pub use restore::{ParsedLine, Restore};
-pub use restoring::RestoreStep;
 pub use search::{IdSearch, NameSearch};
 pub use snapshot::View;
 pub use state::State;

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::restoring::RestoreStep;
 use crate::error::{Error, ErrorBody};
 use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
 
@@ -149,6 +148,37 @@ impl Action {
             | Action::Restore(_) => 8,
         }
     }
+}
+
+/// What to do about a backup. `backup` is its identity, made from its content,
+/// so that steps of two backups are never mixed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreStep {
+    /// Begin, or tell how far it has come. Another backup that was begun and
+    /// not ended is dropped.
+    Begin {
+        /// Which.
+        backup: Uuid,
+    },
+    /// Take lines.
+    Lines {
+        /// Which.
+        backup: Uuid,
+        /// The number of the first line, from 1.
+        first: u64,
+        /// JSON, without newlines.
+        lines: Vec<String>,
+    },
+    /// All lines are there: become what they say.
+    End {
+        /// Which.
+        backup: Uuid,
+        /// How many there are.
+        lines: u64,
+    },
+    /// Drop what was begun; be an empty cluster for everybody again.
+    Abandon {},
 }
 
 /// What became of an operation. Kept with its id, so that the same id gets the

@@ -28,93 +28,15 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::chunks::{Chunks, Item};
-use super::hash::{Encoder, Kind, StateHash};
-use super::items::{Counters, Data, Remembered};
-use super::operation::Outcome;
+use super::chunks::Chunks;
+use super::hash::StateHash;
+use super::items::{Counters, Data, Remembered, Staged};
+use super::operation::{Outcome, RestoreStep};
 use super::restore::Restore;
 use super::snapshot::View;
-use super::state::State;
+use super::state::{Import, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::Uuid;
-
-/// What to do about a backup. `backup` is its identity, made from its content,
-/// so that steps of two backups are never mixed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RestoreStep {
-    /// Begin, or tell how far it has come. Another backup that was begun and
-    /// not ended is dropped.
-    Begin {
-        /// Which.
-        backup: Uuid,
-    },
-    /// Take lines.
-    Lines {
-        /// Which.
-        backup: Uuid,
-        /// The number of the first line, from 1.
-        first: u64,
-        /// JSON, without newlines.
-        lines: Vec<String>,
-    },
-    /// All lines are there: become what they say.
-    End {
-        /// Which.
-        backup: Uuid,
-        /// How many there are.
-        lines: u64,
-    },
-    /// Drop what was begun; be an empty cluster for everybody again.
-    Abandon {},
-}
-
-/// A line of a backup that has not come to its end.
-pub(super) struct Staged {
-    /// Counts from 1.
-    pub(super) number: u64,
-    pub(super) line: Box<str>,
-}
-
-impl Staged {
-    pub(super) fn digest(&self) -> u128 {
-        Encoder::new(Kind::Staged).number(self.number).text(&self.line).finish()
-    }
-}
-
-impl Item for Arc<Staged> {
-    fn key(&self) -> u64 {
-        self.number
-    }
-}
-
-/// Of the backup that a state was made from, and of the one it is to become.
-/// Zero when there was never any.
-pub(super) fn digest(restored: Option<Uuid>, restoring: Option<Uuid>) -> u128 {
-    if restored.is_none() && restoring.is_none() {
-        return 0;
-    }
-    let [restored, restoring] = [restored, restoring].map(Option::unwrap_or_default);
-    let encoder = Encoder::new(Kind::Restoring).fixed(restored.as_bytes());
-    encoder.fixed(restoring.as_bytes()).finish()
-}
-
-/// Adds what a step asks for to its fingerprint.
-pub(super) fn encode(encoder: Encoder, step: &RestoreStep) -> Encoder {
-    match step {
-        RestoreStep::Begin { backup } => encoder.number(1).fixed(backup.as_bytes()),
-        RestoreStep::Lines { backup, first, lines } => {
-            let encoder = encoder.number(2).fixed(backup.as_bytes()).number(*first);
-            lines.iter().fold(encoder, |encoder, line| encoder.text(line))
-        }
-        RestoreStep::End { backup, lines } => {
-            encoder.number(3).fixed(backup.as_bytes()).number(*lines)
-        }
-        RestoreStep::Abandon {} => encoder.number(4),
-    }
-}
 
 impl View {
     /// The same without what belongs to this cluster alone; its lines are a
@@ -161,6 +83,20 @@ fn comes_back(outcome: &Outcome) -> bool {
         | Outcome::Marked { .. }
         | Outcome::Deleted { .. }
         | Outcome::Refused(_) => true,
+    }
+}
+
+impl Import for Restore {
+    fn line(&mut self, line: &[u8]) -> Result<()> {
+        Restore::line(self, line)
+    }
+
+    fn level(&self) -> u32 {
+        Restore::level(self)
+    }
+
+    fn finish(self: Box<Self>) -> Result<State> {
+        Restore::finish(*self)
     }
 }
 
@@ -219,14 +155,14 @@ impl State {
     /// Begins to stage a backup.
     pub(super) fn expect_lines_of(&mut self, backup: Uuid) {
         self.data.restoring = Some(backup);
-        self.restore = Some(Box::new(Restore::of_backup(self.deduplication_window_entries)));
+        self.import = Some(Box::new(Restore::of_backup(self.deduplication_window_entries)));
     }
 
     fn drop_restoring(&mut self) {
         self.data.staged = Chunks::default();
         self.data.staged_sum = StateHash::default();
         self.data.restoring = None;
-        self.restore = None;
+        self.import = None;
     }
 
     fn stage_lines(&mut self, backup: Uuid, first: u64, lines: &[String]) -> Result<Outcome> {
@@ -255,11 +191,11 @@ impl State {
     /// # Errors
     /// [`ErrorCode::Corrupted`], [`ErrorCode::NewerFormat`].
     pub(super) fn stage(&mut self, line: Box<str>) -> Result<()> {
-        let Some(restore) = &mut self.restore else {
+        let Some(import) = &mut self.import else {
             return Err(Error::new(ErrorCode::Corrupted, "a line of a backup that never began"));
         };
-        restore.line(line.as_bytes())?;
-        let (theirs, own) = (restore.level(), self.data.level);
+        import.line(line.as_bytes())?;
+        let (theirs, own) = (import.level(), self.data.level);
         if theirs > own {
             return Err(Error::new(
                 ErrorCode::NewerFormat,
@@ -287,12 +223,12 @@ impl State {
                 format!("a backup of {lines} lines does not end after line {there}"),
             ));
         }
-        let restore = self.restore.take();
+        let import = self.import.take();
         self.drop_restoring();
-        let Some(restore) = restore else {
+        let Some(import) = import else {
             return Err(Error::new(ErrorCode::Corrupted, "a backup that never began has no end"));
         };
-        let restored = restore.finish()?;
+        let restored = import.finish()?;
         self.become_restored(backup, restored);
         done
     }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::hash::StateHash;
-use super::items::{Account, Data, InboxEntry, Label, Message, Remembered, SentEntry, Session};
+use super::items::{
+    Account, Data, InboxEntry, Label, Message, Remembered, SentEntry, Session, Staged,
+};
 use super::lines::{
     AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, Header, InboxLine, LabelLine, MessageLine,
     RememberedLine, SentLine, SessionLine, StagedLine,
 };
-use super::restoring::Staged;
 use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
 use crate::types::AccountName;
 

@@ -5,13 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::effects::Effects;
+use super::fingerprint::fingerprint;
 use super::hash::StateHash;
 use super::ids::Ids;
 use super::items::{Account, AccountNumber, Data, Label, Remembered, Session};
 use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
-use super::restore::Restore;
 use super::snapshot::View;
-use super::window::fingerprint;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX};
 use crate::planted::{self, Bug};
@@ -39,12 +38,22 @@ pub struct State {
     pub(super) window_ids: Ids,
     pub(super) last_serial: u64,
     /// Made from the staged lines.
-    pub(super) restore: Option<Box<Restore>>,
+    pub(super) import: Option<Box<dyn Import>>,
     /// See [`State::names_of`].
     pub(super) listed: Mutex<Option<(u64, Names)>>,
     /// See [`State::is_applied_by`].
     #[cfg(feature = "planted-bugs")]
     pub(super) level_known: u32,
+}
+
+/// Makes another state from the lines of a backup, beside this one; see `restoring.rs`.
+pub(super) trait Import: Send + Sync {
+    /// Takes the next line.
+    fn line(&mut self, line: &[u8]) -> Result<()>;
+    /// The feature level at which the backup was taken, once its first line is in.
+    fn level(&self) -> u32;
+    /// What the lines say, once all are in.
+    fn finish(self: Box<Self>) -> Result<State>;
 }
 
 /// On whose authority an operation is applied.
@@ -93,7 +102,7 @@ impl State {
             message_ids: Ids::default(),
             window_ids: Ids::default(),
             last_serial: 0,
-            restore: None,
+            import: None,
             listed: Mutex::new(None),
             #[cfg(feature = "planted-bugs")]
             level_known: crate::limits::FEATURE_LEVEL_KNOWN,

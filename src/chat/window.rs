@@ -21,66 +21,14 @@
 //! on a bounded number, since the ids of a restored backup become too old together. What
 //! the others wait for is remembered a little longer.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::hash::{Encoder, Kind};
+use super::fingerprint::{distinct_folded, fingerprint, send_fingerprint};
 use super::items::{Message, Remembered};
 use super::operation::{Action, Operation, Outcome};
-use super::restoring;
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
 use crate::limits::IDS_FORGOTTEN_PER_ENTRY;
-use crate::types::{AccountName, FoldedName};
-
-/// Folded names in the order of their first mention, each once.
-pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<FoldedName> {
-    if let [name] = names {
-        return vec![name.folded()];
-    }
-    let mut seen = BTreeSet::new();
-    names.iter().map(AccountName::folded).filter(|name| seen.insert(*name)).collect()
-}
-
-/// Fingerprint of what an operation asks for, apart from who asks.
-///
-/// It leaves out what a server makes anew when a client repeats a request: the
-/// salted password hash, the account's identity, the time of expiry. The
-/// session's number is left out as well: after logging in again it is another
-/// one, while the account, which [`State::recall`] compares, is the same.
-pub(super) fn fingerprint(action: &Action) -> u128 {
-    let encoder = Encoder::new(Kind::Content);
-    match action {
-        Action::Register { name, token_hash, account: _, password_hash: _, expires: _ } => {
-            encoder.number(1).fixed(&token_hash.0).text(name.as_str())
-        }
-        Action::OpenSession { account, token_hash, expires: _ } => {
-            encoder.number(2).fixed(account.as_bytes()).fixed(&token_hash.0)
-        }
-        // Here the session is what it is about.
-        Action::CloseSession { session } => encoder.number(3).number(*session),
-        Action::Send { to, text, session: _ } => {
-            return send_fingerprint(distinct_folded(to).iter().map(|name| name.as_str()), text);
-        }
-        Action::MarkRead { seqs, session: _ } => {
-            seqs.iter().fold(encoder.number(5), |encoder, seq| encoder.number(*seq))
-        }
-        Action::Delete { ids, session: _ } => {
-            ids.iter().fold(encoder.number(6), |encoder, id| encoder.fixed(id.as_bytes()))
-        }
-        Action::DeleteAccount { session: _ } => encoder.number(7),
-        Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),
-        Action::Restore(step) => restoring::encode(encoder.number(9), step),
-        Action::RaiseLevel { level } => encoder.number(10).number(u64::from(*level)),
-    }
-    .finish()
-}
-
-/// Of a `Send`, from its request or from the message it became.
-fn send_fingerprint<'a>(folded: impl Iterator<Item = &'a str>, text: &str) -> u128 {
-    let encoder = Encoder::new(Kind::Content).number(4).text(text);
-    folded.fold(encoder, |encoder, name| encoder.text(name)).finish()
-}
 
 impl State {
     /// What became of an operation with this id before, if that is known.

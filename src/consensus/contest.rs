@@ -47,11 +47,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::network::Addressed;
+use super::calls::Addressed;
 use super::types::{LogId, TypeConfig, Vote};
 use super::{Consensus, runtime};
 use crate::protocol::peer::Call;
-use crate::types::{NodeId, Uuid};
+use crate::types::{NodeId, Uuid, is_majority};
 
 /// How long the others may take to say how far they are. One that is frozen
 /// says nothing.
@@ -112,10 +112,6 @@ pub struct Campaign {
     said: Vote,
     /// The latest term that any voter knows of.
     term: u64,
-}
-
-pub(super) fn is_majority(count: usize, voters: usize) -> bool {
-    count * 2 > voters
 }
 
 impl Candidacy {

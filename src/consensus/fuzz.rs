@@ -3,9 +3,9 @@
 use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse};
 
 use super::append;
+use super::calls::{Addressed, SnapshotBegin};
 use super::contest::Campaign;
 use super::entry;
-use super::network::{Addressed, SnapshotBegin};
 use super::proposer::ForwardReply;
 use super::types::{LogId, SnapshotMeta, TypeConfig, Vote};
 use crate::protocol::fuzzing::{Reads, fuzz, fuzz_readers, lines, reads_itself};

@@ -23,6 +23,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use tokio::sync::watch;
 
 use self::building::{Builder, SHORTAGE_RETRY};
+pub use self::loading::PROGRESS_INTERVAL;
 use super::faults::Faults;
 use super::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,

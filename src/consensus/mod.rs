@@ -33,6 +33,7 @@
 mod adopted;
 mod ahead;
 mod append;
+mod calls;
 mod contest;
 mod entry;
 mod faults;

@@ -19,15 +19,17 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::calls::{Addressed, SnapshotBegin, SnapshotPart};
 use super::level::LevelGuard;
 use super::machine::SnapshotData;
 use super::rejoin::Runs;
-use super::types::{SnapshotMeta, TypeConfig, Vote};
+use super::types::{TypeConfig, Vote};
 use super::{append, records};
+use crate::limits::SNAPSHOT_PART_BYTES;
 use crate::peer::{CallError, Link};
 use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
@@ -39,11 +41,6 @@ const APPENDS_IN_FLIGHT_MAX: usize = 32;
 /// How long a voter that cannot be reached is waited for: as long as it takes
 /// to connect, and much shorter than an election.
 const VOTER_PATIENCE: Duration = Duration::from_millis(100);
-
-/// Bytes of snapshot lines in one call, apart from one line that is longer
-/// alone. While leader and follower handle one, their messages wait, so parts
-/// are as small as what the disk is given at once.
-pub const SNAPSHOT_PART_BYTES: usize = 256 * 1024;
 
 /// This replica's ways to its peers.
 #[derive(Clone)]
@@ -133,40 +130,6 @@ pub struct Network {
     patience: Duration,
     runs: Runs,
     level: LevelGuard,
-}
-
-/// A call's body: which incarnation it is for, and what it says. The receiver
-/// refuses what was meant for an earlier incarnation of its replica.
-#[derive(Serialize, Deserialize)]
-pub struct Addressed<T> {
-    /// The node that is meant.
-    pub to: NodeId,
-    /// What it is told.
-    pub message: T,
-}
-
-/// Begins a snapshot transfer.
-#[derive(Serialize, Deserialize)]
-pub struct SnapshotBegin {
-    /// The leader's vote.
-    pub vote: Vote,
-    /// What the snapshot contains.
-    pub meta: SnapshotMeta,
-    /// The feature level that the leader's directory is ready for: at least that of
-    /// the snapshot.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub level: u32,
-}
-
-fn is_zero(level: &u32) -> bool {
-    *level == 0
-}
-
-/// The head of a part of a snapshot; its lines follow as [`records`].
-#[derive(Serialize, Deserialize)]
-pub struct SnapshotPart {
-    /// The node that is meant.
-    pub to: NodeId,
 }
 
 type Fault = RPCError<TypeConfig>;

@@ -14,18 +14,14 @@ mod tests;
 
 use std::time::Duration;
 
-use openraft::ReadPolicy;
-use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::Raft;
 use super::machine::Machine;
 use super::route::{Route, Router};
 use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
 
 /// Pause before asking again when nothing else has changed. It doubles each time:
@@ -76,21 +72,6 @@ impl<S: Surroundings> Reader<S> {
                 format!("the read could not be confirmed: {}", self.around.absence()),
             )),
         }
-    }
-}
-
-/// The leader's part: an index that contains every acknowledged write.
-///
-/// # Errors
-/// [`ErrorCode::Unavailable`] when this node does not lead or no majority confirms.
-pub async fn read_index(raft: &Raft) -> Result<u64> {
-    if planted::is(Bug::ReadFromDeposedLeader) {
-        let applied = raft.metrics().borrow_watched().last_applied;
-        return Ok(applied.map_or(0, |log_id| log_id.index()));
-    }
-    match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
-        Ok((read_log_id, _)) => Ok(read_log_id.index()),
-        Err(error) => Err(Error::unavailable(error.to_string())),
     }
 }
 

@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::append;
+use super::calls::{Addressed, SnapshotBegin, SnapshotPart};
 use super::contest::Campaign;
-use super::network::{Addressed, SnapshotBegin, SnapshotPart};
 use super::proposer::{ForwardBody, Gate};
 use super::types::TypeConfig;
 use super::{Consensus, entry, machine::SnapshotData, records};
@@ -119,7 +119,9 @@ impl PeerService {
             },
             Call::ReadIndex => {
                 let raft = self.consensus.0.raft.clone();
-                self.spawn(async move { reply.result(super::reader::read_index(&raft).await) });
+                self.spawn(
+                    async move { reply.result(super::surroundings::read_index(&raft).await) },
+                );
             }
             Call::SnapshotBegin => match self.message::<SnapshotBegin>(body) {
                 Ok(begin) => drop(self.transfer.send((Step::Begin(Box::new(begin)), reply))),

@@ -9,13 +9,18 @@ use std::future::Future;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver;
 use openraft::impls::ProgressResponder;
 
-use super::reader;
+use super::Raft;
 use super::route::{Route, Router};
 use super::types::{CommittedLeaderId, Outcomes, Proposal, TypeConfig};
-use crate::error::Result;
+#[cfg(doc)]
+use crate::error::ErrorCode;
+use crate::error::{Error, Result};
 use crate::peer::CallError;
+use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
 use crate::types::{ReplicaId, Timestamp};
 
@@ -67,7 +72,7 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
         leader: CommittedLeaderId,
     ) -> impl Future<Output = Option<impl Future<Output = Option<Written>> + Send + 'static>> + Send;
 
-    /// See [`reader::read_index`].
+    /// See [`read_index`].
     fn read_index(&self) -> impl Future<Output = Result<u64>> + Send;
 
     /// Calls a peer, at once; `None` when there is no way to it.
@@ -131,7 +136,7 @@ impl Surroundings for Router {
     }
 
     async fn read_index(&self) -> Result<u64> {
-        reader::read_index(self.raft()).await
+        read_index(self.raft()).await
     }
 
     fn call(
@@ -141,5 +146,20 @@ impl Surroundings for Router {
         body: Bytes,
     ) -> Option<impl Future<Output = Result<Bytes, CallError>> + Send + 'static> {
         Some(self.links().get(peer)?.service.call(call, body))
+    }
+}
+
+/// The leader's part: an index that contains every acknowledged write.
+///
+/// # Errors
+/// [`ErrorCode::Unavailable`] when this node does not lead or no majority confirms.
+pub async fn read_index(raft: &Raft) -> Result<u64> {
+    if planted::is(Bug::ReadFromDeposedLeader) {
+        let applied = raft.metrics().borrow_watched().last_applied;
+        return Ok(applied.map_or(0, |log_id| log_id.index()));
+    }
+    match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+        Ok((read_log_id, _)) => Ok(read_log_id.index()),
+        Err(error) => Err(Error::unavailable(error.to_string())),
     }
 }

@@ -19,13 +19,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Shared;
 use super::follow::{Follow, stopping};
-use super::greeting::read_to_end;
 use super::incoming::Incoming;
 use super::memory::Share;
 use super::outgoing::{Outgoing, Writer};
 use super::slots::{Slot, gave_way};
 use super::stop::Stop;
-use super::wire::{push_error, push_result};
+use super::wire::{push_error, push_result, read_to_end};
 use super::work::{Effect, Finished, Work};
 use crate::chat::SessionView;
 use crate::error::{Error, ErrorCode};

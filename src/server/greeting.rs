@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
@@ -13,7 +13,7 @@ use super::connection;
 use super::follow::stopping;
 use super::slots::{Slot, gave_way};
 use super::stop::Stop;
-use super::wire::{is_object, push_error};
+use super::wire::{is_object, push_error, read_to_end};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Stream;
 use crate::limits::{FIRST_LINE_MAX_BYTES, PROTOCOL_VERSION};
@@ -160,13 +160,4 @@ pub(super) fn last_word<S: AsyncWrite + Unpin>(mut stream: S, error: Error) {
     push_error(&mut line, None, error);
     // Whether the client reads it is its own affair.
     let _ = stream.write(&line).now_or_never();
-}
-
-/// Reads what the client had sent already, until it has seen the close: TCP
-/// resets a connection that is closed with unread input, and a reset may
-/// overtake the last answer.
-pub(super) async fn read_to_end<R: AsyncRead + Unpin>(reader: &mut R) -> std::io::Result<()> {
-    let mut ignored = [0; 4096];
-    while reader.read(&mut ignored).await? > 0 {}
-    Ok(())
 }

@@ -5,6 +5,7 @@
 //! answer in memory a second time.
 
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::error::{Error, ErrorBody, ErrorCode};
 use crate::limits::SERVER_LINE_MAX_BYTES;
@@ -168,6 +169,15 @@ fn encoded_bytes(text: &str) -> usize {
             _ => 1,
         })
         .sum()
+}
+
+/// Reads what the client had sent already, until it has seen the close: TCP
+/// resets a connection that is closed with unread input, and a reset may
+/// overtake the last answer.
+pub(super) async fn read_to_end<R: AsyncRead + Unpin>(reader: &mut R) -> std::io::Result<()> {
+    let mut ignored = [0; 4096];
+    while reader.read(&mut ignored).await? > 0 {}
+    Ok(())
 }
 
 #[cfg(test)]

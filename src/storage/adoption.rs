@@ -17,8 +17,8 @@
 
 use std::path::Path;
 
-use super::damage::corrupted_whole;
 use super::directory::{read_identity, remove_temporaries};
+use super::errors::corrupted_whole;
 use super::files::sync_folder;
 use super::lock::{Holder, LOCK_FILE, LockShare, boot_id};
 use super::place::{Place, machine_id};

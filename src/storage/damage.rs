@@ -1,37 +1,16 @@
-//! What to do with files that cannot be believed: say so, and move them aside.
+//! What to do with files that cannot be believed: move them aside.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::files::{Failure, sync_folder};
 use super::lock::LOCK_FILE;
 use super::{DataDirectory, Paths, on_worker};
-use crate::error::{Error, ErrorCode, Result};
+#[cfg(doc)]
+use crate::error::ErrorCode;
+use crate::error::{Error, Result};
 use crate::host::Disk;
 
 const FOLDER_PREFIX: &str = "damaged-";
-
-/// A record that cannot be believed. Lines count from 1, as in editors.
-pub(super) fn corrupted(path: &Path, line: u64, what: &str) -> Error {
-    Error::new(
-        ErrorCode::Corrupted,
-        format!(
-            "line {line} of {} is broken: {what}; this replica cannot be run from it and must be \
-             repaired from the others",
-            path.display()
-        ),
-    )
-}
-
-/// A file or folder that is not as it must be.
-pub(super) fn corrupted_whole(path: &Path, what: &str) -> Error {
-    Error::new(
-        ErrorCode::Corrupted,
-        format!(
-            "{} {what}; this replica cannot be run from it and must be repaired from the others",
-            path.display()
-        ),
-    )
-}
 
 impl DataDirectory {
     /// Whether anything was ever set aside here.

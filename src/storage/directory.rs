@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::damage::corrupted_whole;
+use super::errors::corrupted_whole;
 use super::files::{self, Durability, Failure, sync_folder};
 use super::identity::Identity;
 use super::lock::{Holder, LockShare, Unlocked};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::damage::corrupted;
+use super::errors::corrupted;
 use super::record;
 use super::shortage::{Shortage, Verdict, verdict};
 use crate::error::{Error, ErrorCode, Result};

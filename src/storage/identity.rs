@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::damage::corrupted;
+use super::errors::corrupted;
 use super::record;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::DATA_FORMAT_VERSION;

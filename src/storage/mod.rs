@@ -48,6 +48,7 @@ mod adoption;
 mod ahead;
 mod damage;
 mod directory;
+mod errors;
 mod files;
 #[cfg(test)]
 mod fuzz;

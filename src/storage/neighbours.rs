@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::damage::corrupted;
+use super::errors::corrupted;
 use super::files::{self, Durability};
 use super::identity::is_zero;
 use super::lock::LockShare;

@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use super::{Machine, Position, Snapshot, SnapshotData};
 use crate::chat::View;
-use crate::consensus::network::SNAPSHOT_PART_BYTES;
 use crate::consensus::types::{SnapshotMeta, TypeConfig};
 use crate::error::{Error, Result};
+use crate::limits::SNAPSHOT_PART_BYTES;
 use crate::storage::{SnapshotReader, Snapshots};
 
 /// Pause before a snapshot is tried again for which there was no room, or no

@@ -6,11 +6,13 @@
 //! patient: a majority works without it, perhaps on the same processors, and its
 //! messages had a p99 of up to five times the usual while it loaded in a hurry.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Machine;
 use crate::chat::{ParsedLine, Restore, State};
-use crate::consensus::progress::Loading;
 use crate::consensus::types::SnapshotMeta;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -18,6 +20,10 @@ use crate::storage::SnapshotReader;
 
 /// Lines, of 64 KiB each, that wait between the two.
 const LINES_WAITING: usize = 16;
+
+/// Pause between two lines in the log that say how far a start is. One that is shorter
+/// tells nothing.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What became of reading a line. `None` comes last, when all were verified.
 type Next = Result<Option<Result<ParsedLine>>>;
@@ -108,6 +114,27 @@ async fn take(window: u64, lines: &mut mpsc::Receiver<Next>) -> Result<State> {
         match lines.recv().await.ok_or_else(cut_off)?? {
             Some(line) => restore.parsed(line)?,
             None => return restore.finish(),
+        }
+    }
+}
+
+/// How far the loading of a snapshot is.
+struct Loading {
+    told: Instant,
+    lines: u64,
+}
+
+impl Loading {
+    fn begin() -> Loading {
+        Loading { told: Instant::now(), lines: 0 }
+    }
+
+    /// One more line is in.
+    fn line(&mut self, reader: &SnapshotReader) {
+        self.lines += 1;
+        if self.told.elapsed() >= PROGRESS_INTERVAL {
+            self.told = Instant::now();
+            tracing::info!(lines = self.lines, of = reader.records(), "loading the snapshot");
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::super::damage::corrupted;
+use super::super::errors::corrupted;
 use super::super::files::failed_call;
 use super::super::lock::LockShare;
 use super::super::record::{self, Frame};

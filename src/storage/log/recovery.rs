@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::super::damage::corrupted_whole;
+use super::super::errors::corrupted_whole;
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::{Paths, index_of_name};
 use super::DroppedTail;

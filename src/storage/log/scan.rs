@@ -15,7 +15,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::super::damage::corrupted;
+use super::super::errors::corrupted;
 use super::super::record::{self, Frame};
 use super::state::Segment;
 use crate::error::{Error, Result};

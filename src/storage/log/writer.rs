@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::super::damage::corrupted_whole;
 use super::super::directory::read_identity;
+use super::super::errors::corrupted_whole;
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::lock::LockShare;
 use super::super::shortage::Shortage;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::super::damage::{corrupted, corrupted_whole};
+use super::super::errors::{corrupted, corrupted_whole};
 use super::super::files::failed_call;
 use super::super::on_worker;
 use super::super::record::{self, Frame};

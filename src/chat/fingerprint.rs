@@ -1,0 +1,74 @@
+//! What an operation asks for, as a number: how a repetition is told from another
+//! operation with the same id.
+
+use std::collections::BTreeSet;
+
+use super::hash::{Encoder, Kind};
+use super::operation::{Action, RestoreStep};
+#[cfg(doc)]
+use super::state::State;
+use crate::types::{AccountName, FoldedName};
+
+/// Folded names in the order of their first mention, each once.
+pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<FoldedName> {
+    if let [name] = names {
+        return vec![name.folded()];
+    }
+    let mut seen = BTreeSet::new();
+    names.iter().map(AccountName::folded).filter(|name| seen.insert(*name)).collect()
+}
+
+/// Fingerprint of what an operation asks for, apart from who asks.
+///
+/// It leaves out what a server makes anew when a client repeats a request: the
+/// salted password hash, the account's identity, the time of expiry. The
+/// session's number is left out as well: after logging in again it is another
+/// one, while the account, which [`State::recall`] compares, is the same.
+pub(super) fn fingerprint(action: &Action) -> u128 {
+    let encoder = Encoder::new(Kind::Content);
+    match action {
+        Action::Register { name, token_hash, account: _, password_hash: _, expires: _ } => {
+            encoder.number(1).fixed(&token_hash.0).text(name.as_str())
+        }
+        Action::OpenSession { account, token_hash, expires: _ } => {
+            encoder.number(2).fixed(account.as_bytes()).fixed(&token_hash.0)
+        }
+        // Here the session is what it is about.
+        Action::CloseSession { session } => encoder.number(3).number(*session),
+        Action::Send { to, text, session: _ } => {
+            return send_fingerprint(distinct_folded(to).iter().map(|name| name.as_str()), text);
+        }
+        Action::MarkRead { seqs, session: _ } => {
+            seqs.iter().fold(encoder.number(5), |encoder, seq| encoder.number(*seq))
+        }
+        Action::Delete { ids, session: _ } => {
+            ids.iter().fold(encoder.number(6), |encoder, id| encoder.fixed(id.as_bytes()))
+        }
+        Action::DeleteAccount { session: _ } => encoder.number(7),
+        Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),
+        Action::Restore(step) => encode_restore_step(encoder.number(9), step),
+        Action::RaiseLevel { level } => encoder.number(10).number(u64::from(*level)),
+    }
+    .finish()
+}
+
+/// Of a `Send`, from its request or from the message it became.
+pub(super) fn send_fingerprint<'a>(folded: impl Iterator<Item = &'a str>, text: &str) -> u128 {
+    let encoder = Encoder::new(Kind::Content).number(4).text(text);
+    folded.fold(encoder, |encoder, name| encoder.text(name)).finish()
+}
+
+/// Adds what a step asks for to its fingerprint.
+fn encode_restore_step(encoder: Encoder, step: &RestoreStep) -> Encoder {
+    match step {
+        RestoreStep::Begin { backup } => encoder.number(1).fixed(backup.as_bytes()),
+        RestoreStep::Lines { backup, first, lines } => {
+            let encoder = encoder.number(2).fixed(backup.as_bytes()).number(*first);
+            lines.iter().fold(encoder, |encoder, line| encoder.text(line))
+        }
+        RestoreStep::End { backup, lines } => {
+            encoder.number(3).fixed(backup.as_bytes()).number(*lines)
+        }
+        RestoreStep::Abandon {} => encoder.number(4),
+    }
+}
