@@ -53,6 +53,7 @@ mod rejoin;
 mod route;
 mod runtime;
 mod service;
+mod start;
 mod status;
 mod surroundings;
 mod time;
@@ -64,7 +65,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use openraft::{ChangeMembers, Config, SnapshotPolicy};
+use openraft::ChangeMembers;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -76,6 +77,7 @@ pub use network::{Links, Pair};
 pub use proposer::{ForwardBody, ForwardReply, Sequence};
 pub use runtime::spawn;
 pub use service::PeerService;
+pub use start::{NodeParts, Stored};
 pub use status::NodeStatus;
 pub use time::Time;
 
@@ -86,13 +88,9 @@ use self::rejoin::{LogEnd, Runs};
 use self::route::{Route, Router};
 use self::types::{TypeConfig, Vote};
 use crate::chat::{Operation, Outcome};
-use crate::config::Timing;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::limits::Limits;
-use crate::planted::{self, Bug};
 use crate::protocol::client::Member;
-use crate::storage::{Log, Snapshots};
 use crate::types::{NodeId, ReplicaId, Uuid};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
@@ -117,18 +115,6 @@ pub struct Applied {
     pub copies: u32,
     /// How many replicas vote.
     pub replicas: u32,
-}
-
-/// What a node finds in its directory.
-pub struct Stored {
-    /// Its log and vote.
-    pub log: Log,
-    /// Its snapshots.
-    pub snapshots: Snapshots,
-    /// Whether the end of the log is lost, as a trace in the directory says.
-    pub lost_end: bool,
-    /// What stands before entries of a new feature level.
-    pub level: LevelGuard,
 }
 
 /// One running node of the cluster. Clones share it.
@@ -162,110 +148,6 @@ struct Inner {
 }
 
 impl Consensus {
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that a node is made of")]
-    /// Loads snapshot and log and starts the node, with elections off. An
-    /// adopted replica has a `host_node`, that of the process that runs it.
-    ///
-    /// # Errors
-    /// What reading the directory found: [`ErrorCode::Corrupted`] names the file.
-    pub async fn start(
-        host: &Host,
-        node: NodeId,
-        timing: Timing,
-        limits: &Limits,
-        stored: Stored,
-        machine: Machine,
-        links: Links,
-        time: Time,
-        host_node: Option<&Consensus>,
-    ) -> Result<Consensus> {
-        let Stored { log, snapshots, level, lost_end } = stored;
-        let covered = match snapshots.latest().await? {
-            Some(reader) => Machine::parse_meta(reader.meta())?.last_log_id,
-            None => None,
-        };
-        let store = LogStore::open(log, covered, machine.faults().clone()).await?;
-        let store = store.guarded_by(level.clone());
-        rejoin::check_vote_is_there(&store, covered.is_some())?;
-        let found_vote = store.vote();
-        machine.attach(snapshots);
-        ahead::check(&machine, &store).await?;
-        if let Some(host_node) = host_node {
-            adopted::stand_beside(host_node, &store, &machine).await?;
-        }
-        let log_end = rejoin::log_end_at_start(node, &store, lost_end, host_node);
-        let config = Config {
-            cluster_name: "ftchat".into(),
-            heartbeat_interval: timing.heartbeat_interval_ms,
-            election_timeout_min: timing.election_timeout_min_ms,
-            election_timeout_max: timing.election_timeout_max_ms,
-            install_snapshot_timeout: 600_000,
-            max_payload_entries: 1_024,
-            replication_lag_threshold: u64::MAX,
-            snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: limits.log_entries_kept,
-            enable_elect: false,
-            enable_pre_vote: Some(true),
-            enable_leader_restore: Some(planted::is(Bug::RestoreLeaderInOldTerm)),
-            ..Config::default()
-        };
-        let config = config.validate().map_err(|error| {
-            Error::new(
-                ErrorCode::InvalidConfig,
-                format!("the [timing] settings contradict each other: {error}"),
-            )
-        })?;
-        let patience =
-            Duration::from_millis(2 * timing.election_timeout_max_ms).max(Duration::from_secs(2));
-        let runs = Runs::default();
-        let factory =
-            network::Factory { links: links.clone(), patience, runs: runs.clone(), level };
-        let (open_store, open_machine) = (store.clone(), machine.clone());
-        let raft = Raft::new(node, Arc::new(config), factory, open_store, open_machine);
-        let last = store.last_log_id().map(|log_id| log_id.index());
-        let raft = progress::of_replay(&machine, last, runtime::scoped(host, raft));
-        let raft = raft.await.map_err(|error| {
-            machine.detach();
-            // What storage said is what it is; the rest is for people to look at.
-            machine.faults().take().unwrap_or_else(|| {
-                Error::internal(format!(
-                    "the replica cannot start on what is in its directory: {error}"
-                ))
-            })
-        })?;
-        #[cfg(feature = "planted-bugs")]
-        if planted::is(Bug::ApplyTwiceAfterRestart) {
-            machine.apply_again(&store).await?;
-        }
-        let shortage = store.log().watch_shortage();
-        let router = Router::start(host, raft.clone(), links.clone(), shortage, time);
-        let proposer = Proposer::start(host, router.clone());
-        let question = Duration::from_millis(timing.election_timeout_max_ms);
-        let reader = Reader::start(host, router.clone(), machine.clone(), question);
-        let consensus = Consensus(Arc::new(Inner {
-            node,
-            raft,
-            store,
-            machine,
-            links,
-            router,
-            proposer,
-            reader,
-            host: host.clone(),
-            run: host.uuid(),
-            runs,
-            log_end: watch::Sender::new(log_end),
-            stopped: watch::Sender::new(false),
-            found_vote,
-            contests: AtomicU64::new(0),
-            elections_wanted: Mutex::default(),
-            obeyed: Mutex::new(Instant::now()),
-        }));
-        runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
-        consensus.look_at_log_ends();
-        Ok(consensus)
-    }
-
     /// This node.
     pub fn node(&self) -> NodeId {
         self.0.node

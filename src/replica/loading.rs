@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::Inner;
-use crate::consensus::{Consensus, Stored};
+use crate::consensus::{Consensus, NodeParts, Stored};
 use crate::error::Result;
 use crate::storage::Identity;
 
@@ -40,18 +40,16 @@ impl Loading {
         stored: Stored,
     ) -> Result<Consensus> {
         let host_node = inner.host_consensus();
-        let consensus = Consensus::start(
-            &inner.host,
-            identity.node(),
-            inner.config.timing,
-            &inner.config.limits,
-            stored,
-            inner.machine.clone(),
-            inner.links.clone(),
-            inner.time.clone(),
-            host_node.as_ref(),
-        )
-        .await?;
+        let parts = NodeParts {
+            node: identity.node(),
+            timing: inner.config.timing,
+            limits: &inner.config.limits,
+            machine: inner.machine.clone(),
+            links: inner.links.clone(),
+            time: inner.time.clone(),
+            host_node: host_node.as_ref(),
+        };
+        let consensus = Consensus::start(&inner.host, stored, parts).await?;
         self.replace(Stage::Loaded(consensus.clone()));
         Ok(consensus)
     }

@@ -8,7 +8,7 @@ use crate::consensus::entry;
 use crate::consensus::network::{Links, Pair};
 use crate::consensus::time::Time;
 use crate::consensus::types::{Entry, EntryPayload, Vote};
-use crate::consensus::{Machine, Stored};
+use crate::consensus::{Machine, NodeParts, Stored};
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::peer::{Clocks, ClusterKey, Credentials, Link, LinkTiming, Switchboard};
@@ -62,9 +62,9 @@ async fn node(folder: &Path, lost_end: bool, peers: u32) -> Consensus {
     let machine = Machine::new(host.clone(), 1);
     let time = Time::new(host.clone(), Clocks::default(), machine.clone());
     let (links, limits) = (links(&host, peers), Limits::default());
-    Consensus::start(&host, own(), timing, &limits, stored, machine, links, time, None)
-        .await
-        .expect("starts")
+    let parts =
+        NodeParts { node: own(), timing, limits: &limits, machine, links, time, host_node: None };
+    Consensus::start(&host, stored, parts).await.expect("starts")
 }
 
 /// Whether a directory says that an end is lost.
