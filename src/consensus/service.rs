@@ -61,11 +61,7 @@ impl PeerService {
     /// Begins a call. Never blocks.
     pub fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
         match call {
-            Call::Append => match append::decode(body).and_then(|append| {
-                self.check(append.to)?;
-                self.consensus.check_run(append.run)?;
-                Ok(append.request)
-            }) {
+            Call::Append => match self.append(body) {
                 // The task ends only with the connection, which drops the reply.
                 Ok(request) => drop(self.appends.send((request, reply))),
                 Err(error) => reply.error(error),
@@ -75,15 +71,7 @@ impl PeerService {
                 Err(error) => reply.error(error),
             },
             Call::TransferLeader => match self.message::<TransferLeaderRequest<TypeConfig>>(body) {
-                Ok(request) if self.may_be_led_to(&request) => {
-                    let raft = self.consensus.0.raft.clone();
-                    self.spawn(async move {
-                        reply.result(raft.handle_transfer_leader(request).await.map_err(stopped));
-                    });
-                }
-                Ok(_) => reply.error(Error::unavailable(
-                    "this replica takes no leadership until it knows that its log is whole",
-                )),
+                Ok(request) => self.transfer_leader(request, reply),
                 Err(error) => reply.error(error),
             },
             Call::Contest => match self.message::<()>(body) {
@@ -123,18 +111,12 @@ impl PeerService {
                     async move { reply.result(super::surroundings::read_index(&raft).await) },
                 );
             }
-            Call::SnapshotBegin => match self.message::<SnapshotBegin>(body) {
-                Ok(begin) => drop(self.transfer.send((Step::Begin(Box::new(begin)), reply))),
-                Err(error) => reply.error(error),
-            },
-            Call::SnapshotLines => match self.lines(body) {
-                Ok(lines) => drop(self.transfer.send((Step::Lines(lines), reply))),
-                Err(error) => reply.error(error),
-            },
-            Call::SnapshotEnd => match self.message::<()>(body) {
-                Ok(()) => drop(self.transfer.send((Step::End, reply))),
-                Err(error) => reply.error(error),
-            },
+            Call::SnapshotBegin | Call::SnapshotLines | Call::SnapshotEnd => {
+                match self.snapshot_step(call, body) {
+                    Ok(step) => drop(self.transfer.send((step, reply))),
+                    Err(error) => reply.error(error),
+                }
+            }
             Call::Introduce
             | Call::Found
             | Call::Join
@@ -163,6 +145,18 @@ impl PeerService {
         });
     }
 
+    fn transfer_leader(&self, request: TransferLeaderRequest<TypeConfig>, reply: Reply) {
+        if !self.may_be_led_to(&request) {
+            return reply.error(Error::unavailable(
+                "this replica takes no leadership until it knows that its log is whole",
+            ));
+        }
+        let raft = self.consensus.0.raft.clone();
+        self.spawn(async move {
+            reply.result(raft.handle_transfer_leader(request).await.map_err(stopped));
+        });
+    }
+
     /// Whether a leader may hand over as it asks: to another node, or to this one
     /// if it may lead.
     fn may_be_led_to(&self, request: &TransferLeaderRequest<TypeConfig>) -> bool {
@@ -178,6 +172,26 @@ impl PeerService {
             ErrorCode::WrongCluster,
             format!("this is node {}, not {to}", self.consensus.0.node),
         ))
+    }
+
+    /// The entries that a leader appends, if they are meant for this very process.
+    fn append(&self, body: &[u8]) -> Result<AppendEntriesRequest<TypeConfig>> {
+        let append = append::decode(body)?;
+        self.check(append.to)?;
+        self.consensus.check_run(append.run)?;
+        Ok(append.request)
+    }
+
+    /// What a call of a snapshot's transfer asks for.
+    fn snapshot_step(&self, call: Call, body: &[u8]) -> Result<Step> {
+        Ok(match call {
+            Call::SnapshotBegin => Step::Begin(Box::new(self.message(body)?)),
+            Call::SnapshotLines => Step::Lines(self.lines(body)?),
+            _ => {
+                self.message::<()>(body)?;
+                Step::End
+            }
+        })
     }
 
     fn message<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
