@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use crate::config::Timing;
-use crate::consensus::{ReadAhead, VerifiedLog};
+use crate::consensus::{Machine, ReadAhead, VerifiedLog};
 use crate::limits::Limits;
 use crate::peer::ClusterKey;
 use crate::protocol::client::{Member, Survivor};
-use crate::storage::{DataDirectory, Holder};
+use crate::storage::{DataDirectory, Holder, Identity, LogAhead};
 use crate::types::{Address, ReplicaId, Timestamp};
 
 /// Everything a replica must know.
@@ -75,4 +75,34 @@ pub enum Ahead {
     State(ReadAhead),
     /// Its log, by a neighbour that adopts it.
     Log(VerifiedLog),
+}
+
+impl Ahead {
+    /// The state and the log that were read, as far as they are those of a directory
+    /// that has been opened since.
+    pub fn of(self, directory: &DataDirectory) -> (Option<Machine>, Option<LogAhead>) {
+        let (of, machine, log) = match self {
+            Ahead::Nothing => return (None, None),
+            Ahead::State(ahead) => {
+                let (of, machine, log) = ahead.into_parts();
+                (of, Some(machine), log)
+            }
+            Ahead::Log(ahead) => {
+                let (of, log) = ahead.into_parts();
+                (of, None, log)
+            }
+        };
+        match is_of(&of, directory) {
+            true => (machine, Some(log)),
+            false => (None, None),
+        }
+    }
+}
+
+/// Whether a directory belongs to the very same replica as before.
+fn is_of(of: &Identity, directory: &DataDirectory) -> bool {
+    let same = |identity: &Identity| {
+        (identity.cluster, identity.lineage, identity.node()) == (of.cluster, of.lineage, of.node())
+    };
+    directory.identity().is_ok_and(|identity| identity.is_some_and(same))
 }

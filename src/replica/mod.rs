@@ -31,6 +31,7 @@
 mod adopted;
 mod backup;
 mod clocks;
+mod credentials;
 mod given;
 mod level;
 mod line;
@@ -66,11 +67,10 @@ use crate::chat::{Look, Operation};
 use crate::consensus::{self, Consensus, Links, Machine, Time};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
-use crate::limits::{FIRST_LINE_MAX_BYTES, feature_level};
+use crate::limits::FIRST_LINE_MAX_BYTES;
 use crate::peer::{self, Credentials, Met};
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
-use crate::protocol::peer::Introduction;
 use crate::storage::{DataDirectory, Identity, Neighbours, Unlocked};
 use crate::types::{Address, NodeId, ReplicaId, Timestamp, Uuid};
 
@@ -156,52 +156,11 @@ impl Replica {
             ));
         }
         let Opened { mut directory, ahead } = opened;
-        let mut own =
-            Introduction { replica: config.id, cluster: None, lineage: None, incarnation: None };
-        // Before the first link: an open connection keeps what it was told, so
-        // one made as "nobody yet" would carry another cluster's log into this
-        // one, and a peer with an empty directory would take this replica for
-        // empty as well and found a second cluster.
-        let mut level = config.feature_level_known;
-        let mut ready = 0;
-        if let Ok(Some(identity)) = directory.identity() {
-            directory.expect(None, config.id)?;
-            ready = feature_level(identity.format);
-            check_known(&config, ready)?;
-            own.cluster = Some(identity.cluster);
-            own.lineage = Some(identity.lineage);
-            own.incarnation = Some(identity.incarnation);
-            // An adopted one is counted when it has turned out to be whole.
-            if host_replica.is_none() {
-                directory.count_open(Some(level)).await?;
-            } else {
-                level = level::of_owner(identity, level, ready);
-            }
-        }
-        let credentials = Credentials::new(config.cluster_key.clone(), own)
-            .with_window(config.limits.deduplication_window_entries)
-            .with_level(level);
-        credentials.require_level(ready);
-        credentials.locate_at(directory.location());
-        if let Ok(Some(identity)) = directory.identity() {
-            credentials.openings().run_on(identity.clone());
-            neighbours::recall(credentials.openings(), &directory).await?;
-        }
+        let adopted = host_replica.is_some();
+        let credentials = credentials::of(&config, &mut directory, adopted).await?;
         let links = links::connect(&host, &config, &credentials, &switchboard);
-        let (of, machine, log_ahead) = match ahead {
-            Ahead::Nothing => (None, None, None),
-            Ahead::State(ahead) => {
-                let (of, machine, log) = ahead.into_parts();
-                (Some(of), Some(machine), Some(log))
-            }
-            Ahead::Log(ahead) => {
-                let (of, log) = ahead.into_parts();
-                (Some(of), None, Some(log))
-            }
-        };
-        let is_of = of.is_some_and(|of| is_of(&of, &directory));
-        let log_ahead = log_ahead.filter(|_| is_of);
-        let machine = match (machine.filter(|_| is_of), &host_replica) {
+        let (machine, log_ahead) = ahead.of(&directory);
+        let machine = match (machine, &host_replica) {
             (Some(machine), _) => {
                 let applied = machine.applied_index();
                 tracing::info!(applied, "snapshot and log were loaded while another ran it");
@@ -451,28 +410,4 @@ impl Inner {
             first
         });
     }
-}
-
-/// Whether this replica knows the feature level that its directory is ready for.
-fn check_known(config: &ReplicaConfig, ready: u32) -> Result<()> {
-    if ready <= config.feature_level_known {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorCode::NewerFormat,
-        format!(
-            "{} is ready for feature level {ready}, and this program knows levels up to {}; run the \
-             newer program that wrote it",
-            config.data_dir.display(),
-            config.feature_level_known
-        ),
-    ))
-}
-
-/// Whether a directory belongs to the very same replica as before.
-fn is_of(of: &Identity, directory: &DataDirectory) -> bool {
-    let same = |identity: &Identity| {
-        (identity.cluster, identity.lineage, identity.node()) == (of.cluster, of.lineage, of.node())
-    };
-    directory.identity().is_ok_and(|identity| identity.is_some_and(same))
 }
