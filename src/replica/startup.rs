@@ -128,61 +128,9 @@ impl Startup {
         if self.directory.identity()?.is_none() {
             self.become_member().await?;
         }
-        let adopted = self.inner.host_replica.is_some();
-        let identity = match self.directory.identity()? {
-            Some(identity) if self.counted || adopted => identity.clone(),
-            _ => self.directory.count_open(Some(self.inner.config.feature_level_known)).await?,
-        };
-        self.counted = true;
-        self.inner.credentials.openings().run_on(identity.clone());
-        self.inner.credentials.locate_at(self.directory.location());
-        self.introduce(&identity);
-        self.inner.identity.send_replace(Some(identity.clone()));
+        let identity = self.take_identity().await?;
         self.wait_for("loading snapshot and log");
-        let options = LogOptions {
-            segment_max_bytes: self.inner.config.limits.log_segment_max_bytes,
-            ..LogOptions::default()
-        };
-        let fatal = {
-            let inner = self.inner.clone();
-            Arc::new(move |error: Error| inner.fail(error))
-        };
-        // Where a replica is adopted people wait for it: what need not be done
-        // one after the other is done at once. Both end before either counts.
-        let (log, snapshots) = join!(
-            Log::open(&self.directory, options, fatal, self.log_ahead.take()),
-            Snapshots::open(&self.directory),
-        );
-        let ((log, recovery), snapshots) = (log?, snapshots?);
-        let (known, ready) =
-            (self.inner.config.feature_level_known, feature_level(identity.format));
-        let level = LevelGuard::new(known, ready, self.inner.credentials.clone());
-        let lost_end = recovery.dropped.is_some();
-        let stored = Stored { log: log.clone(), snapshots, level, lost_end };
-        let loading = self.loading.load(&self.inner, &identity, stored);
-        let heard = self.inner.hear_of_opening();
-        let (loaded, counted, heard) =
-            join!(loading, count_if(adopted, &mut self.directory), heard);
-        let consensus = match (loaded, counted.and(heard)) {
-            (Ok(consensus), Ok(())) => consensus,
-            (loaded, counted) => {
-                let failed = loaded.err().or(counted.err());
-                let error = failed.unwrap_or_else(|| Error::internal("neither failed"));
-                // Closed, so that the directory can be set aside.
-                self.loading.abandon(&self.inner).await;
-                log.close().await?;
-                return Err(error);
-            }
-        };
-        if let Some(tail) = &recovery.dropped {
-            tracing::warn!(
-                file = tail.file,
-                index = tail.index,
-                bytes = tail.bytes,
-                "the end of the log is lost; this replica does not vote until it has that entry \
-                 again, and all that followed it"
-            );
-        }
+        let consensus = self.load(&identity).await?;
         if let Ok(Some(identity)) = self.directory.identity() {
             self.inner.credentials.openings().run_on(identity.clone());
         }
@@ -222,6 +170,74 @@ impl Startup {
         };
         self.inner.fail(failure);
         Ok(())
+    }
+
+    /// Counts the open of the directory, and says from now on whose it is.
+    async fn take_identity(&mut self) -> Result<Identity> {
+        let adopted = self.inner.host_replica.is_some();
+        let identity = match self.directory.identity()? {
+            Some(identity) if self.counted || adopted => identity.clone(),
+            _ => self.directory.count_open(Some(self.inner.config.feature_level_known)).await?,
+        };
+        self.counted = true;
+        self.inner.credentials.openings().run_on(identity.clone());
+        self.inner.credentials.locate_at(self.directory.location());
+        self.introduce(&identity);
+        self.inner.identity.send_replace(Some(identity.clone()));
+        Ok(identity)
+    }
+
+    /// Opens log and snapshots, and starts consensus on them.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`]: they are damaged, or the directory is an old copy.
+    async fn load(&mut self, identity: &Identity) -> Result<Consensus> {
+        let adopted = self.inner.host_replica.is_some();
+        let options = LogOptions {
+            segment_max_bytes: self.inner.config.limits.log_segment_max_bytes,
+            ..LogOptions::default()
+        };
+        let fatal = {
+            let inner = self.inner.clone();
+            Arc::new(move |error: Error| inner.fail(error))
+        };
+        // Where a replica is adopted people wait for it: what need not be done
+        // one after the other is done at once. Both end before either counts.
+        let (log, snapshots) = join!(
+            Log::open(&self.directory, options, fatal, self.log_ahead.take()),
+            Snapshots::open(&self.directory),
+        );
+        let ((log, recovery), snapshots) = (log?, snapshots?);
+        let (known, ready) =
+            (self.inner.config.feature_level_known, feature_level(identity.format));
+        let level = LevelGuard::new(known, ready, self.inner.credentials.clone());
+        let lost_end = recovery.dropped.is_some();
+        let stored = Stored { log: log.clone(), snapshots, level, lost_end };
+        let loading = self.loading.load(&self.inner, identity, stored);
+        let heard = self.inner.hear_of_opening();
+        let (loaded, counted, heard) =
+            join!(loading, count_if(adopted, &mut self.directory), heard);
+        let consensus = match (loaded, counted.and(heard)) {
+            (Ok(consensus), Ok(())) => consensus,
+            (loaded, counted) => {
+                let failed = loaded.err().or(counted.err());
+                let error = failed.unwrap_or_else(|| Error::internal("neither failed"));
+                // Closed, so that the directory can be set aside.
+                self.loading.abandon(&self.inner).await;
+                log.close().await?;
+                return Err(error);
+            }
+        };
+        if let Some(tail) = &recovery.dropped {
+            tracing::warn!(
+                file = tail.file,
+                index = tail.index,
+                bytes = tail.bytes,
+                "the end of the log is lost; this replica does not vote until it has that entry \
+                 again, and all that followed it"
+            );
+        }
+        Ok(consensus)
     }
 
     fn introduce(&self, identity: &Identity) {
