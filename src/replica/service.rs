@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -11,12 +12,12 @@ use tokio::time::Instant;
 use super::backup::{self, Parts};
 use super::startup::FoundRequest;
 use super::{Inner, Phase};
-use crate::chat::{Action, Operation, Outcome, RestoreStep};
+use crate::chat::{Action, Operation, Outcome};
 use crate::consensus::{self, PeerService, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::{Met, Reply, Service};
 use crate::protocol::peer::{
-    ADMINISTRATOR, Admit, Backup, Call, Found, Introduction, Joined, Lead, Release, Standing,
+    ADMINISTRATOR, Admit, Call, Found, Introduction, Joined, Lead, Standing,
 };
 
 /// How long a request for an incarnation may take.
@@ -56,47 +57,27 @@ impl Service for MemberService {
         }
         match call {
             Call::Introduce => reply.ok(&self.inner.standing()),
-            Call::Found => match parse::<Found>(body) {
-                Ok(found) => {
-                    let inner = self.inner.clone();
-                    self.spawn(async move { reply.result(inner.be_founded(found).await) });
-                }
-                Err(error) => reply.error(error),
-            },
+            Call::Found => {
+                let inner = self.inner.clone();
+                self.answer(body, reply, move |it| async move { inner.be_founded(it).await });
+            }
             Call::Join => {
                 let (inner, caller) = (self.inner.clone(), self.caller.replica);
                 self.spawn(async move { reply.result(inner.hand_out_incarnation(caller).await) });
             }
-            Call::Admit => match parse::<Admit>(body) {
-                Ok(admit) => {
-                    let (inner, caller) = (self.inner.clone(), self.caller.replica);
-                    self.spawn(async move { reply.result(inner.admit(caller, admit).await) });
-                }
-                Err(error) => reply.error(error),
-            },
-            Call::Lead => match parse::<Lead>(body) {
-                Ok(lead) => {
-                    let inner = self.inner.clone();
-                    self.spawn(async move {
-                        let led = match inner.consensus() {
-                            Ok(consensus) if consensus.leads() => {
-                                consensus.transfer_to(lead.replica).await
-                            }
-                            Ok(_) => Err(Error::unavailable("this replica does not lead")),
-                            Err(error) => Err(error),
-                        };
-                        reply.result(led);
-                    });
-                }
-                Err(error) => reply.error(error),
-            },
-            Call::Backup => match parse::<Backup>(body) {
-                Ok(asked) => {
-                    let (inner, parts) = (self.with_state(), self.parts.clone());
-                    self.spawn(async move { reply.result(inner.begin_backup(asked, parts).await) });
-                }
-                Err(error) => reply.error(error),
-            },
+            Call::Admit => {
+                let (inner, caller) = (self.inner.clone(), self.caller.replica);
+                self.answer(body, reply, move |it| async move { inner.admit(caller, it).await });
+            }
+            Call::Lead => {
+                let inner = self.inner.clone();
+                self.answer(body, reply, move |it| async move { inner.lead(it).await });
+            }
+            Call::Backup => {
+                let (inner, parts) = (self.with_state(), self.parts.clone());
+                let begin = move |it| async move { inner.begin_backup(it, parts).await };
+                self.answer(body, reply, begin);
+            }
             Call::BackupPart => {
                 let parts = self.parts.clone();
                 self.spawn(async move {
@@ -106,20 +87,14 @@ impl Service for MemberService {
                     }
                 });
             }
-            Call::Restore => match parse::<RestoreStep>(body) {
-                Ok(step) => {
-                    let inner = self.with_state();
-                    self.spawn(async move { reply.result(inner.restore_step(step).await) });
-                }
-                Err(error) => reply.error(error),
-            },
-            Call::Release => match parse::<Release>(body) {
-                Ok(release) => {
-                    let inner = self.inner.clone();
-                    self.spawn(async move { reply.result(inner.release(release).await) });
-                }
-                Err(error) => reply.error(error),
-            },
+            Call::Restore => {
+                let inner = self.with_state();
+                self.answer(body, reply, move |it| async move { inner.restore_step(it).await });
+            }
+            Call::Release => {
+                let inner = self.inner.clone();
+                self.answer(body, reply, move |it| async move { inner.release(it).await });
+            }
             Call::Append
             | Call::Contest
             | Call::Vote
@@ -130,17 +105,7 @@ impl Service for MemberService {
             | Call::ReadIndex
             | Call::SnapshotBegin
             | Call::SnapshotLines
-            | Call::SnapshotEnd => {
-                if self.consensus.is_none() {
-                    match self.inner.consensus() {
-                        Ok(consensus) => self.consensus = Some(PeerService::new(consensus)),
-                        Err(error) => return reply.error(error),
-                    }
-                }
-                if let Some(consensus) = &mut self.consensus {
-                    consensus.begin(call, body, reply);
-                }
-            }
+            | Call::SnapshotEnd => self.begin_in_consensus(call, body, reply),
         }
     }
 }
@@ -150,6 +115,35 @@ impl MemberService {
     fn with_state(&self) -> Arc<Inner> {
         let host = self.inner.host_replica.as_ref().map(|host| host.0.clone());
         host.unwrap_or_else(|| self.inner.clone())
+    }
+
+    /// Begins a call to this replica's node, if it runs.
+    fn begin_in_consensus(&mut self, call: Call, body: &[u8], reply: Reply) {
+        if self.consensus.is_none() {
+            match self.inner.consensus() {
+                Ok(consensus) => self.consensus = Some(PeerService::new(consensus)),
+                Err(error) => return reply.error(error),
+            }
+        }
+        if let Some(consensus) = &mut self.consensus {
+            consensus.begin(call, body, reply);
+        }
+    }
+
+    /// Answers a call whose body is a `Q` with what `answer` makes of it.
+    fn answer<Q, A, F>(&self, body: &[u8], reply: Reply, answer: impl FnOnce(Q) -> F)
+    where
+        Q: DeserializeOwned,
+        A: Serialize,
+        F: Future<Output = Result<A>> + Send + 'static,
+    {
+        match parse(body) {
+            Ok(asked) => {
+                let answer = answer(asked);
+                self.spawn(async move { reply.result(answer.await) });
+            }
+            Err(error) => reply.error(error),
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -199,6 +193,15 @@ impl Inner {
         let stopping = || Error::unavailable("this replica is stopping");
         self.founded.send(FoundRequest { found, reply }).map_err(|_| stopping())?;
         written.await.map_err(|_| stopping())?
+    }
+
+    /// Hands leadership to the replica that is to have it.
+    async fn lead(&self, lead: Lead) -> Result<()> {
+        match self.consensus() {
+            Ok(consensus) if consensus.leads() => consensus.transfer_to(lead.replica).await,
+            Ok(_) => Err(Error::unavailable("this replica does not lead")),
+            Err(error) => Err(error),
+        }
     }
 
     /// Hands the caller an incarnation that it never had.
