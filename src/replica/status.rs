@@ -4,7 +4,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::{Inner, Phase, Replica, clocks};
+use crate::consensus::Consensus;
 use crate::protocol::client::{ReplicaState, ReplicaStatus, ServerStatus};
+use crate::types::ReplicaId;
 
 /// How often the size of the data directory is measured.
 const DISK_MEASURE_INTERVAL: Duration = Duration::from_secs(5);
@@ -34,8 +36,8 @@ impl Replica {
             state_hash: None,
             error: None,
         };
-        let (mut leader, mut writable, mut commit, mut notice) = (None, false, 0, None);
-        match phase {
+        let (mut leader, mut writable, mut commit) = (None, false, 0);
+        let notice = match phase {
             Phase::Running(consensus) => {
                 let node = consensus.status();
                 own.state = node.state;
@@ -52,29 +54,11 @@ impl Replica {
                 if let Some(shortage) = node.shortage {
                     own.error.get_or_insert_with(|| shortage.notice().into());
                 }
-                if consensus.abstains() {
-                    notice = Some(
-                        "the end of its log was lost; it does not vote until it has caught up"
-                            .into(),
-                    );
-                } else if leader.is_none() || (leader == Some(own.id) && !node.confirmed) {
-                    notice = Some(consensus.absence());
-                } else if leader == Some(own.id)
-                    && let Some(lines) = self.look(|look| look.restored_lines())
-                {
-                    notice = Some(format!(
-                        "a backup is being restored, {lines} lines so far; until its end nobody \
-                         can register or log in"
-                    ));
-                } else if let Some(wrong) = clocks::notice(&inner.time) {
-                    notice = Some(wrong);
-                } else if leader == Some(own.id) {
-                    notice = inner.level_notice();
-                }
+                self.running_notice(&consensus, leader, node.confirmed)
             }
-            Phase::Starting(why) => notice = Some(why),
-            Phase::Stopped => notice = Some("this server is stopping".into()),
-        }
+            Phase::Starting(why) => Some(why),
+            Phase::Stopped => Some("this server is stopping".into()),
+        };
         if let Some(failure) = &*inner.failure.borrow() {
             own.error = Some(failure.message.clone());
         }
@@ -92,6 +76,32 @@ impl Replica {
             adoptable: self.adoptable(),
             hosted: vec![own],
             notice,
+        }
+    }
+
+    /// What people are to know of a replica that runs; `None` when all is well.
+    fn running_notice(
+        &self,
+        consensus: &Consensus,
+        leader: Option<ReplicaId>,
+        confirmed: bool,
+    ) -> Option<String> {
+        let leads = leader == Some(self.0.config.id);
+        if consensus.abstains() {
+            Some("the end of its log was lost; it does not vote until it has caught up".into())
+        } else if leader.is_none() || (leads && !confirmed) {
+            Some(consensus.absence())
+        } else if leads && let Some(lines) = self.look(|look| look.restored_lines()) {
+            Some(format!(
+                "a backup is being restored, {lines} lines so far; until its end nobody can \
+                 register or log in"
+            ))
+        } else if let Some(wrong) = clocks::notice(&self.0.time) {
+            Some(wrong)
+        } else if leads {
+            self.0.level_notice()
+        } else {
+            None
         }
     }
 }
