@@ -54,6 +54,25 @@ struct Kept {
     authenticated: bool,
 }
 
+/// One request while it has no result.
+struct Asking {
+    /// Attempts that have not ended, each with its future in `running`.
+    attempts: Vec<Attempt>,
+    running: FuturesUnordered<BoxFuture<'static, Ended>>,
+    race: Race,
+    /// Whether the request changes anything.
+    changes: bool,
+    /// Whether it may have done so at a server that did not say.
+    doubt: bool,
+    reasons: Reasons,
+    /// Attempts that failed since the last pause.
+    failed: usize,
+    backoff: Backoff,
+    launch_at: Instant,
+    /// Whether the next launch is because of silence, not of a failure.
+    hedging: bool,
+}
+
 /// One request at one server.
 struct Attempt {
     server: usize,
@@ -152,99 +171,98 @@ impl Client {
     /// nothing was done; [`ErrorCode::OutcomeUnknown`] when a change may or may
     /// not have been made, naming the operation id with which to repeat it.
     pub async fn request(&mut self, request: Request) -> Result<Answer> {
-        let changes = request.operation().is_some();
-        let race = Race {
-            deadline: Instant::now() + self.timeout,
-            request: Arc::new(request),
-            dialer: self.dialer.clone(),
-            silence: Arc::default(),
-        };
-        let mut attempts: Vec<Attempt> = Vec::new();
-        let mut running: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
-        let mut reasons = Reasons::default();
-        let mut backoff = Backoff::new();
-        let mut doubt = false;
-        let mut failed = 0;
-        let mut launch_at = Instant::now();
-        // Whether the next launch is because of silence, not of a failure.
-        let mut hedging = false;
+        let mut asking = Asking::new(&self.dialer, self.timeout, request);
         loop {
-            let idle = (0..self.dialer.servers.len())
-                .map(|step| (self.next + step) % self.dialer.servers.len())
-                .find(|server| attempts.iter().all(|attempt| attempt.server != *server));
+            let idle = self.idle(&asking.attempts);
             let ended = tokio::select! {
                 biased;
-                Some(ended) = running.next(), if !running.is_empty() => ended,
-                () = sleep_until(race.deadline) => break,
-                () = race.silence.notified(), if idle.is_some() => {
-                    launch_at = Instant::now();
+                Some(ended) = asking.running.next(), if !asking.running.is_empty() => ended,
+                () = sleep_until(asking.race.deadline) => break,
+                () = asking.race.silence.notified(), if idle.is_some() => {
+                    asking.launch_at = Instant::now();
                     continue;
                 }
-                () = at(launch_at), if idle.is_some() => {
-                    let patience = answer_limit(self.timeout);
-                    let working = attempts.last().filter(|last| last.asked() && !last.silent());
-                    if let Some(last) = working.filter(|last| hedging && last.started + patience > launch_at) {
-                        // Greeted in time: an answer may take longer than a greeting.
-                        launch_at = last.started + patience;
-                        continue;
-                    }
-                    let kept = self.current.take();
-                    let server = kept.as_ref().map_or(idle.unwrap_or(self.next), |kept| kept.server);
-                    let stage = Arc::new(Stage::default());
-                    running.push(Box::pin(race.clone().run(server, kept, stage.clone())));
-                    attempts.push(Attempt { server, stage, started: Instant::now() });
-                    self.next = (server + 1) % self.dialer.servers.len();
-                    launch_at = Instant::now() + GREETING_LIMIT;
-                    hedging = true;
+                () = at(asking.launch_at), if idle.is_some() => {
+                    self.launch(&mut asking, idle.unwrap_or(self.next));
                     continue;
                 }
             };
-            let asked = attempts.iter().any(|a| a.server == ended.server && a.asked());
-            attempts.retain(|attempt| attempt.server != ended.server);
-            let error = match ended.result {
-                Ok(answer) => {
-                    self.keep(ended.server, ended.connection);
-                    return Ok(answer);
-                }
-                Err(Failure::Refused(error)) if is_final(&error) => {
-                    self.keep(ended.server, ended.connection);
-                    doubt |= changes && attempts.iter().any(Attempt::asked);
-                    return Err(match doubt && !decides(error.code) {
-                        true => unknown(&race.request, &error.message),
-                        false => error,
-                    });
-                }
-                Err(Failure::Refused(error)) => {
-                    doubt |= error.code == ErrorCode::OutcomeUnknown;
-                    reasons.note_word(&self.dialer.servers[ended.server], error.message.as_str());
-                    error
-                }
-                Err(Failure::Broken(error)) => {
-                    doubt |= asked && changes;
-                    reasons.note(&self.dialer.servers[ended.server], error.message.as_str());
-                    error
-                }
-            };
-            tracing::debug!(server = %self.dialer.servers[ended.server], reason = ?error.message);
-            failed += 1;
-            hedging = false;
-            launch_at = Instant::now();
-            if failed >= self.dialer.servers.len() {
-                failed = 0;
-                launch_at += backoff.wait(&self.dialer.host);
+            if let Some(result) = self.judge(&mut asking, ended) {
+                return result;
             }
         }
-        for attempt in &attempts {
-            doubt |= changes && attempt.asked();
-            reasons.note_silence(&self.dialer.servers[attempt.server]);
+        Err(asking.out_of_time(self.timeout))
+    }
+
+    /// The next server that is not being asked.
+    fn idle(&self, attempts: &[Attempt]) -> Option<usize> {
+        (0..self.dialer.servers.len())
+            .map(|step| (self.next + step) % self.dialer.servers.len())
+            .find(|server| attempts.iter().all(|attempt| attempt.server != *server))
+    }
+
+    /// Begins an attempt on the connection that is kept, else at an idle server,
+    /// unless the last attempt has a right to more time.
+    fn launch(&mut self, asking: &mut Asking, idle: usize) {
+        let patience = answer_limit(self.timeout);
+        let working = asking.attempts.last().filter(|last| last.asked() && !last.silent());
+        let may_answer =
+            |last: &&Attempt| asking.hedging && last.started + patience > asking.launch_at;
+        if let Some(last) = working.filter(may_answer) {
+            // Greeted in time: an answer may take longer than a greeting.
+            asking.launch_at = last.started + patience;
+            return;
         }
-        Err(match doubt {
-            true => {
-                let within = duration::format(self.timeout);
-                unknown(&race.request, &format!("no answer within {within}: {}", reasons.list()))
+        let kept = self.current.take();
+        let server = kept.as_ref().map_or(idle, |kept| kept.server);
+        let stage = Arc::new(Stage::default());
+        asking.running.push(Box::pin(asking.race.clone().run(server, kept, stage.clone())));
+        asking.attempts.push(Attempt { server, stage, started: Instant::now() });
+        self.next = (server + 1) % self.dialer.servers.len();
+        asking.launch_at = Instant::now() + GREETING_LIMIT;
+        asking.hedging = true;
+    }
+
+    /// What an attempt that has ended means for the request: its result, or
+    /// `None` when another server is to be asked.
+    fn judge(&mut self, asking: &mut Asking, ended: Ended) -> Option<Result<Answer>> {
+        let changes = asking.changes;
+        let asked = asking.attempts.iter().any(|a| a.server == ended.server && a.asked());
+        asking.attempts.retain(|attempt| attempt.server != ended.server);
+        let address = &self.dialer.servers[ended.server];
+        let error = match ended.result {
+            Ok(answer) => {
+                self.keep(ended.server, ended.connection);
+                return Some(Ok(answer));
             }
-            false => reasons.unavailable(self.timeout),
-        })
+            Err(Failure::Refused(error)) if is_final(&error) => {
+                self.keep(ended.server, ended.connection);
+                asking.doubt |= changes && asking.attempts.iter().any(Attempt::asked);
+                return Some(Err(match asking.doubt && !decides(error.code) {
+                    true => unknown(&asking.race.request, &error.message),
+                    false => error,
+                }));
+            }
+            Err(Failure::Refused(error)) => {
+                asking.doubt |= error.code == ErrorCode::OutcomeUnknown;
+                asking.reasons.note_word(address, error.message.as_str());
+                error
+            }
+            Err(Failure::Broken(error)) => {
+                asking.doubt |= asked && changes;
+                asking.reasons.note(address, error.message.as_str());
+                error
+            }
+        };
+        tracing::debug!(server = %address, reason = ?error.message);
+        asking.failed += 1;
+        asking.hedging = false;
+        asking.launch_at = Instant::now();
+        if asking.failed >= self.dialer.servers.len() {
+            asking.failed = 0;
+            asking.launch_at += asking.backoff.wait(&self.dialer.host);
+        }
+        None
     }
 
     fn keep(&mut self, server: usize, connection: Option<Connection>) {
@@ -253,6 +271,46 @@ impl Client {
             self.next = server;
             let authenticated = self.dialer.token.is_some();
             self.current = Some(Kept { server, connection, authenticated });
+        }
+    }
+}
+
+impl Asking {
+    fn new(dialer: &Dialer, timeout: Duration, request: Request) -> Asking {
+        let changes = request.operation().is_some();
+        let race = Race {
+            deadline: Instant::now() + timeout,
+            request: Arc::new(request),
+            dialer: dialer.clone(),
+            silence: Arc::default(),
+        };
+        Asking {
+            attempts: Vec::new(),
+            running: FuturesUnordered::new(),
+            race,
+            changes,
+            doubt: false,
+            reasons: Reasons::default(),
+            failed: 0,
+            backoff: Backoff::new(),
+            launch_at: Instant::now(),
+            hedging: false,
+        }
+    }
+
+    /// Why there is no answer when time is up; see the head of this file.
+    fn out_of_time(&mut self, timeout: Duration) -> Error {
+        for attempt in &self.attempts {
+            self.doubt |= self.changes && attempt.asked();
+            self.reasons.note_silence(&self.race.dialer.servers[attempt.server]);
+        }
+        match self.doubt {
+            true => {
+                let within = duration::format(timeout);
+                let why = format!("no answer within {within}: {}", self.reasons.list());
+                unknown(&self.race.request, &why)
+            }
+            false => self.reasons.unavailable(timeout),
         }
     }
 }
