@@ -104,22 +104,8 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
     });
     let statuses: Vec<&ServerStatus> = known.iter().map(|(_, status)| status).collect();
     let members = members(listed, &statuses);
-    for address in listed {
-        let silent_stranger = silent.iter().any(|(silent, _)| silent == address)
-            && !members.iter().any(|member| member.address == *address);
-        if silent_stranger {
-            notices.push(format!("{address} does not answer and is no address of this cluster"));
-        }
-    }
-    for status in &statuses {
-        if let Some(notice) = &status.notice {
-            // A server that serves the addresses of dead ones answers there too.
-            let line = format!("server {}: {notice}", status.replica);
-            if !notices.contains(&line) {
-                notices.push(line);
-            }
-        }
-    }
+    note_silent_strangers(listed, &members, &silent, &mut notices);
+    pass_on_notices(&statuses, &mut notices);
 
     let commit = statuses.iter().map(|status| status.commit).max().unwrap_or(0);
     let term = statuses.iter().map(|status| status.term).max().unwrap_or(0);
@@ -168,6 +154,35 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
         replicas,
         survivor,
         notices,
+    }
+}
+
+/// Names listed addresses where nobody answers, and nobody of the cluster would.
+fn note_silent_strangers(
+    listed: &[Address],
+    members: &[Member],
+    silent: &[(Address, String)],
+    notices: &mut Vec<String>,
+) {
+    for address in listed {
+        let silent_stranger = silent.iter().any(|(silent, _)| silent == address)
+            && !members.iter().any(|member| member.address == *address);
+        if silent_stranger {
+            notices.push(format!("{address} does not answer and is no address of this cluster"));
+        }
+    }
+}
+
+/// Repeats what the servers themselves want people to know.
+fn pass_on_notices(statuses: &[&ServerStatus], notices: &mut Vec<String>) {
+    for status in statuses {
+        if let Some(notice) = &status.notice {
+            // A server that serves the addresses of dead ones answers there too.
+            let line = format!("server {}: {notice}", status.replica);
+            if !notices.contains(&line) {
+                notices.push(line);
+            }
+        }
     }
 }
 
