@@ -92,8 +92,6 @@ enum Failed {
     Other(Error),
 }
 
-type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>>;
-
 impl Link {
     /// Starts a link; `spawn` runs its task.
     pub fn start(
@@ -308,87 +306,115 @@ impl Dialer {
         (told, met): (&Introduction, &Met),
         calls: &mut mpsc::UnboundedReceiver<Outgoing>,
     ) -> Option<String> {
-        let waiting: Waiting = Arc::default();
-        let (heard, mut last_heard) = watch::channel(Instant::now());
-        let write = async {
-            let (mut next_id, mut buffer) = (1u64, Vec::with_capacity(64 * 1024));
-            let mut batch = Vec::new();
-            loop {
-                if calls.recv_many(&mut batch, 64).await == 0 {
-                    return None;
-                }
-                for Outgoing { call, body, reply } in batch.drain(..) {
-                    if waiting.lock().expect("no panic while held").is_empty() {
-                        // Silence counts from the first call that waits.
-                        heard.send_replace(Instant::now());
-                    }
-                    CallLine { id: next_id, call, body: &body }.push(&mut buffer);
-                    waiting.lock().expect("no panic while held").insert(next_id, reply);
-                    next_id += 1;
-                }
-                let written = async {
-                    writer.write_all(&buffer).await?;
-                    writer.flush().await
-                };
-                if let Err(error) = written.await {
-                    return Some(format!("the connection broke: {error}"));
-                }
-                buffer.clear();
-            }
-        };
-        let read = async {
-            let mut line = Vec::new();
-            loop {
-                match read_line(&mut reader, &mut line, PEER_LINE_MAX_BYTES).await {
-                    Ok(true) => {}
-                    Ok(false) => return "the connection was closed".to_string(),
-                    Err(error) => return error.message,
-                }
-                heard.send_replace(Instant::now());
-                let Some(reply) = ReplyLine::parse(&line) else {
-                    return "it sent a malformed reply".to_string();
-                };
-                let Some(sender) = waiting.lock().expect("no panic while held").remove(&reply.id)
-                else {
-                    return format!("it answered call {} that was never made", reply.id);
-                };
-                let result = match reply.result {
-                    Ok(ok) => Ok(Bytes::copy_from_slice(ok)),
-                    Err(error) => Err(CallError::Refused(error.into())),
-                };
-                // Whoever no longer waits does not need the answer.
-                let _ = sender.send(result);
-            }
-        };
-        let silence = async {
-            loop {
-                let deadline = *last_heard.borrow_and_update() + self.timing.silence;
-                tokio::time::sleep_until(deadline).await;
-                let quiet = *last_heard.borrow() + self.timing.silence <= Instant::now();
-                if quiet && !waiting.lock().expect("no panic while held").is_empty() {
-                    return format!("silent for {} ms: frozen?", self.timing.silence.as_millis());
-                }
-                if quiet && last_heard.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
+        let conversation = Conversation::begin();
         let why = tokio::select! {
             biased;
-            why = read => Some(why),
-            why = write => why,
-            why = silence => Some(why),
+            why = conversation.read(&mut reader) => Some(why),
+            why = conversation.write(&mut writer, calls) => why,
+            why = conversation.silence(self.timing.silence) => Some(why),
             () = self.credentials.changed_from(told) => Some("this replica has joined a cluster".into()),
             () = self.credentials.outgrown(met) => Some(
                 "its program does not know the cluster's new feature level".into()
             ),
         };
-        let lost = std::mem::take(&mut *waiting.lock().expect("no panic while held"));
-        for (_, reply) in lost {
-            let why = why.clone().unwrap_or_else(|| "this replica is stopping".into());
-            // Whoever no longer waits does not need the answer.
-            let _ = reply.send(Err(CallError::Lost(why)));
-        }
+        conversation.lose(why.as_deref().unwrap_or("this replica is stopping"));
         why
+    }
+}
+
+/// What reading from and writing to one connection share.
+struct Conversation {
+    /// Calls that have no answer yet, by their ids.
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>,
+    /// From when silence counts.
+    heard: watch::Sender<Instant>,
+}
+
+impl Conversation {
+    fn begin() -> Conversation {
+        Conversation { waiting: Mutex::default(), heard: watch::Sender::new(Instant::now()) }
+    }
+
+    /// Writes calls until the connection breaks (why) or the link is dropped (`None`).
+    async fn write(
+        &self,
+        writer: &mut WriteHalf<Stream>,
+        calls: &mut mpsc::UnboundedReceiver<Outgoing>,
+    ) -> Option<String> {
+        let (mut next_id, mut buffer) = (1u64, Vec::with_capacity(64 * 1024));
+        let mut batch = Vec::new();
+        loop {
+            if calls.recv_many(&mut batch, 64).await == 0 {
+                return None;
+            }
+            for Outgoing { call, body, reply } in batch.drain(..) {
+                if self.waiting.lock().expect("no panic while held").is_empty() {
+                    // Silence counts from the first call that waits.
+                    self.heard.send_replace(Instant::now());
+                }
+                CallLine { id: next_id, call, body: &body }.push(&mut buffer);
+                self.waiting.lock().expect("no panic while held").insert(next_id, reply);
+                next_id += 1;
+            }
+            let written = async {
+                writer.write_all(&buffer).await?;
+                writer.flush().await
+            };
+            if let Err(error) = written.await {
+                return Some(format!("the connection broke: {error}"));
+            }
+            buffer.clear();
+        }
+    }
+
+    /// Reads answers until the connection ends, and says why it did.
+    async fn read(&self, reader: &mut BufReader<ReadHalf<Stream>>) -> String {
+        let mut line = Vec::new();
+        loop {
+            match read_line(reader, &mut line, PEER_LINE_MAX_BYTES).await {
+                Ok(true) => {}
+                Ok(false) => return "the connection was closed".to_string(),
+                Err(error) => return error.message,
+            }
+            self.heard.send_replace(Instant::now());
+            let Some(reply) = ReplyLine::parse(&line) else {
+                return "it sent a malformed reply".to_string();
+            };
+            let Some(sender) = self.waiting.lock().expect("no panic while held").remove(&reply.id)
+            else {
+                return format!("it answered call {} that was never made", reply.id);
+            };
+            let result = match reply.result {
+                Ok(ok) => Ok(Bytes::copy_from_slice(ok)),
+                Err(error) => Err(CallError::Refused(error.into())),
+            };
+            // Whoever no longer waits does not need the answer.
+            let _ = sender.send(result);
+        }
+    }
+
+    /// Resolves when calls wait and no byte has come for `limit`.
+    async fn silence(&self, limit: Duration) -> String {
+        let mut last_heard = self.heard.subscribe();
+        loop {
+            let deadline = *last_heard.borrow_and_update() + limit;
+            tokio::time::sleep_until(deadline).await;
+            let quiet = *last_heard.borrow() + limit <= Instant::now();
+            if quiet && !self.waiting.lock().expect("no panic while held").is_empty() {
+                return format!("silent for {} ms: frozen?", limit.as_millis());
+            }
+            if quiet && last_heard.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Fails the calls that wait.
+    fn lose(&self, why: &str) {
+        let lost = std::mem::take(&mut *self.waiting.lock().expect("no panic while held"));
+        for (_, reply) in lost {
+            // Whoever no longer waits does not need the answer.
+            let _ = reply.send(Err(CallError::Lost(why.to_string())));
+        }
     }
 }
