@@ -185,15 +185,8 @@ impl Connection {
                 incoming.rest();
             }
             self.count_memory(incoming);
-            if self.outgoing.is_over_bound(self.memory_is_short()) {
-                // Many short requests came with one read: the client is slow
-                // only if its socket does not take the answers now.
-                if let Some(error) = writer.run().now_or_never() {
-                    return End::Broken(error);
-                }
-                if self.outgoing.is_over_bound(self.memory_is_short()) {
-                    return End::SlowReader;
-                }
+            if let Some(end) = self.keep_within_bound(writer) {
+                return end;
             }
             let asks_no_more = incoming.ended() || self.closing.is_some();
             // A client that closed its half still gets what it asked for;
@@ -249,6 +242,20 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Writes what the socket takes at once if too many answers wait. Returns why
+    /// the connection must end, if it must.
+    fn keep_within_bound<W: AsyncWrite + Unpin>(&self, writer: &mut Writer<W>) -> Option<End> {
+        if !self.outgoing.is_over_bound(self.memory_is_short()) {
+            return None;
+        }
+        // Many short requests came with one read: the client is slow only if its
+        // socket does not take the answers now.
+        if let Some(error) = writer.run().now_or_never() {
+            return Some(End::Broken(error));
+        }
+        self.outgoing.is_over_bound(self.memory_is_short()).then_some(End::SlowReader)
     }
 
     /// Lets requests and follows run, and answers those that are finished.

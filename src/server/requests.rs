@@ -70,18 +70,9 @@ impl Connection {
     }
 
     fn take(&mut self, id: u64, request: Request, deadline: Instant) -> Result<()> {
-        let logs_in = matches!(request, Request::Authenticate { .. } | Request::Login { .. });
-        if self.slot.on_probation() && !logs_in {
-            let error = Error::new(
-                ErrorCode::TooManyConnections,
-                "this server has only reserved slots left, for those who log in first; \
-                 try another server, or later",
-            );
-            self.refuse(Some(id), error);
+        if !self.may_ask(&request) {
+            self.refuse(Some(id), reserved_for_logins());
             return Ok(());
-        }
-        if logs_in {
-            self.slot.logs_in();
         }
         match request {
             Request::Authenticate { token } => {
@@ -112,12 +103,7 @@ impl Connection {
             Request::Send { operation, to, text } => {
                 let session = self.session()?.number;
                 let to = recipients(&to)?;
-                if text.is_empty() || text.len() > TEXT_MAX_BYTES {
-                    return Err(Error::new(
-                        ErrorCode::InvalidText,
-                        format!("a text has 1 to {TEXT_MAX_BYTES} bytes, not {}", text.len()),
-                    ));
-                }
+                check_text(&text)?;
                 let action = Action::Send { session, to, text };
                 self.propose(id, operation, action, deadline, work::sent);
             }
@@ -133,22 +119,12 @@ impl Connection {
                 let action = Action::Delete { session, ids };
                 self.propose(id, operation, action, deadline, work::deleted);
             }
-            Request::Whoami {} => {
-                let reader = self.reader(deadline)?;
-                self.read(id, reader.whoami());
-            }
+            Request::Whoami {} => self.read(id, self.reader(deadline)?.whoami()),
             Request::Accounts { glob, after } => {
-                let reader = self.reader(deadline)?;
-                self.read(id, reader.accounts(glob, after));
+                self.read(id, self.reader(deadline)?.accounts(glob, after))
             }
-            Request::Inbox(query) => {
-                let reader = self.reader(deadline)?;
-                self.read(id, reader.inbox(query));
-            }
-            Request::Find { prefixes } => {
-                let reader = self.reader(deadline)?;
-                self.read(id, reader.find(prefixes));
-            }
+            Request::Inbox(query) => self.read(id, self.reader(deadline)?.inbox(query)),
+            Request::Find { prefixes } => self.read(id, self.reader(deadline)?.find(prefixes)),
             Request::Follow(query) => {
                 let session = Arc::clone(self.session()?);
                 self.start_follow(id, query, session, deadline)?;
@@ -164,6 +140,16 @@ impl Connection {
             Request::Ping {} => self.answer(id, Answer::Done {}),
         }
         Ok(())
+    }
+
+    /// Whether a request may be taken: on probation only one that logs in. Notes
+    /// that the client does.
+    fn may_ask(&mut self, request: &Request) -> bool {
+        let logs_in = matches!(request, Request::Authenticate { .. } | Request::Login { .. });
+        if logs_in {
+            self.slot.logs_in();
+        }
+        logs_in || !self.slot.on_probation()
     }
 
     /// The bound session, which has not expired as far as the clocks tell.
@@ -258,6 +244,14 @@ impl Connection {
     }
 }
 
+fn reserved_for_logins() -> Error {
+    Error::new(
+        ErrorCode::TooManyConnections,
+        "this server has only reserved slots left, for those who log in first; \
+         try another server, or later",
+    )
+}
+
 fn out_of_order() -> Error {
     Error::unavailable(
         "a change that this connection asked for earlier has failed, and this one was to follow \
@@ -271,4 +265,14 @@ fn recipients(to: &[String]) -> Result<Vec<AccountName>> {
         return Err(Error::new(ErrorCode::InvalidRequest, "a message needs a recipient"));
     }
     to.iter().map(|name| AccountName::new(name)).collect()
+}
+
+fn check_text(text: &str) -> Result<()> {
+    if text.is_empty() || text.len() > TEXT_MAX_BYTES {
+        return Err(Error::new(
+            ErrorCode::InvalidText,
+            format!("a text has 1 to {TEXT_MAX_BYTES} bytes, not {}", text.len()),
+        ));
+    }
+    Ok(())
 }
