@@ -80,39 +80,9 @@ impl Drill<'_> {
                 supervisor.start(first, false).await?;
                 self.wait_everybody_sends().await?;
             }
-            Fault::FreezeOne | Fault::FreezeTwo => {
-                victims = ids.clone();
-                self.dice.shuffle(&mut victims);
-                victims.truncate(if fault == Fault::FreezeTwo { 2 } else { 1 });
-                let frozen = async {
-                    for id in &victims {
-                        supervisor.freeze(*id).await?;
-                    }
-                    if fault == Fault::FreezeOne {
-                        self.wait_everybody_sends().await
-                    } else {
-                        // Nobody may take over from a process that lives, so
-                        // there is nothing to look for but time.
-                        sleep(FREEZE).await;
-                        Ok(())
-                    }
-                };
-                let frozen: Result<()> = frozen.await;
-                for id in &victims {
-                    supervisor.thaw(*id).await?;
-                }
-                frozen?;
-                self.wait_everybody_sends().await?;
-            }
-            Fault::WipeFollower => {
-                let follower = self.follower(&ids).await?;
-                victims.push(follower);
-                supervisor.kill(follower).await?;
-                let data = supervisor.cluster.data_dir(supervisor.cluster.replica(follower)?);
-                std::fs::remove_dir_all(&data)
-                    .map_err(|error| Error::io("remove", &data, &error))?;
-                self.wait_everybody_sends().await?;
-            }
+            Fault::FreezeOne => victims = self.freeze(&ids, 1).await?,
+            Fault::FreezeTwo => victims = self.freeze(&ids, 2).await?,
+            Fault::WipeFollower => victims.push(self.wipe_follower(&ids).await?),
             Fault::RollingRestart => {
                 supervisor.restart(&ids).await?;
                 victims = ids.clone();
@@ -123,6 +93,45 @@ impl Drill<'_> {
         }
         self.wait_everybody_sends().await?;
         Ok(victims)
+    }
+
+    /// Freezes servers for a while, and lets them go on.
+    async fn freeze(&mut self, ids: &[ReplicaId], count: usize) -> Result<Vec<ReplicaId>> {
+        let supervisor = self.supervisor;
+        let mut victims = ids.to_vec();
+        self.dice.shuffle(&mut victims);
+        victims.truncate(count);
+        let frozen = async {
+            for id in &victims {
+                supervisor.freeze(*id).await?;
+            }
+            if count == 1 {
+                self.wait_everybody_sends().await
+            } else {
+                // Nobody may take over from a process that lives, so there is
+                // nothing to look for but time.
+                sleep(FREEZE).await;
+                Ok(())
+            }
+        };
+        let frozen: Result<()> = frozen.await;
+        for id in &victims {
+            supervisor.thaw(*id).await?;
+        }
+        frozen?;
+        self.wait_everybody_sends().await?;
+        Ok(victims)
+    }
+
+    /// Kills a follower and removes its data directory.
+    async fn wipe_follower(&mut self, ids: &[ReplicaId]) -> Result<ReplicaId> {
+        let supervisor = self.supervisor;
+        let follower = self.follower(ids).await?;
+        supervisor.kill(follower).await?;
+        let data = supervisor.cluster.data_dir(supervisor.cluster.replica(follower)?);
+        std::fs::remove_dir_all(&data).map_err(|error| Error::io("remove", &data, &error))?;
+        self.wait_everybody_sends().await?;
+        Ok(follower)
     }
 
     async fn leader(&self) -> Result<ReplicaId> {
