@@ -101,14 +101,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
              process be killed, that shows only when its memory is free"
         );
     }
-    let Some(key_path) = &settings.cluster_key else {
-        return Err(Error::new(
-            ErrorCode::InvalidConfig,
-            "a server needs the cluster's key: name its file with --cluster-key-file; \
-             `cluster up` makes one for a local cluster",
-        ));
-    };
-    let cluster_key = ClusterKey::new(*key_file::read(key_path)?);
+    let cluster_key = cluster_key(&settings)?;
     stuck::watch(stuck::TICK, stuck::end_process)?;
     // Before anything else is done, so that a stop during a long start counts.
     let stop = super::cluster::interrupted()?;
@@ -166,6 +159,21 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     serving.await;
     hosting.stop().await;
     Ok(Exit::Done)
+}
+
+/// The cluster's key, from its file.
+///
+/// # Errors
+/// [`ErrorCode::InvalidConfig`], also for a file that others can read.
+fn cluster_key(settings: &ServeSettings) -> Result<ClusterKey, Error> {
+    let Some(key_path) = &settings.cluster_key else {
+        return Err(Error::new(
+            ErrorCode::InvalidConfig,
+            "a server needs the cluster's key: name its file with --cluster-key-file; \
+             `cluster up` makes one for a local cluster",
+        ));
+    };
+    Ok(ClusterKey::new(*key_file::read(key_path)?))
 }
 
 /// As many connections as there can be without running out of descriptors:
