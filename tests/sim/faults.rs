@@ -8,6 +8,7 @@
 //! insist that it happened. Some faults are scenes of several steps ([`scenes`]),
 //! which are played alone, from a state in which every server runs.
 
+mod effects;
 mod kinds;
 mod scenes;
 
@@ -17,13 +18,12 @@ use std::path::PathBuf;
 use ftchat::types::majority;
 use tokio::sync::watch;
 
-use self::kinds::FAR_MS;
 pub use self::kinds::Fault;
 use self::scenes::Step;
 use crate::disk::Copy;
 use crate::network::DELAY_US;
 use crate::random::Prng;
-use crate::seat::{MachineId, Moment, ProgramId};
+use crate::seat::{MachineId, ProgramId};
 use crate::world::World;
 
 /// A server as the nemesis sees it.
@@ -337,165 +337,5 @@ impl Nemesis {
             self.apply(world, server, fault);
             self.active.push(Active { server, fault, until_ms });
         }
-    }
-
-    fn apply(&mut self, world: &mut World, server: usize, fault: Fault) {
-        let Server { program, machine, folder, stop } = self.plan.servers[server].clone();
-        let others: Vec<MachineId> =
-            self.plan.servers.iter().map(|it| it.machine).filter(|it| *it != machine).collect();
-        let calls = self.random.between(1, 400);
-        let jump_ms = self.random.between(0, 7_200_000) as i64 - 3_600_000;
-        let room = self.random.between(0, 30_000);
-        let other = (!others.is_empty()).then(|| others[self.random.index(others.len())]);
-        let stall_us = self.random.between(100_000, 5_000_000);
-        let moment = |part, random: &mut Prng| {
-            let (passing, after) = (random.between(0, 3), random.one_in(2));
-            Some(Moment { part, passing, after })
-        };
-        world.with(|state| {
-            let name = state.programs[program.0].name.clone();
-            state.event(format_args!("nemesis: {fault:?} of {name}"));
-        });
-        match fault {
-            Fault::Terminate => {
-                stop.send_replace(true);
-            }
-            Fault::Kill | Fault::KillTwo | Fault::KillMost | Fault::KillAll => world.kill(program),
-            Fault::KillAtSnapshot => {
-                world.kill_at_change(program, moment("/snapshot/", &mut self.random));
-            }
-            Fault::KillAtPurge => {
-                world.kill_at_change(program, moment("remove /data", &mut self.random));
-            }
-            Fault::KillAtCall => world.kill_at_call(program, calls),
-            Fault::Crash | Fault::CrashAll => world.crash(machine),
-            Fault::Freeze => world.freeze(program),
-            Fault::Isolate => {
-                for other in others {
-                    cut(world, machine, other, true);
-                    cut(world, other, machine, true);
-                }
-            }
-            Fault::Unplug => unplug(world, machine, true),
-            Fault::OneWay => {
-                if let Some(other) = other {
-                    cut(world, machine, other, true);
-                }
-            }
-            Fault::Reset => {
-                let programs = world.with(|state| state.programs.len());
-                let other = ProgramId(self.random.index(programs));
-                world.with(|state| state.reset_connections(program, other));
-            }
-            Fault::Lossy => {
-                let one_in = self.random.between(3, 50);
-                world.with(|state| state.network.lost_one_in = one_in);
-            }
-            Fault::SlowLinks => {
-                let longest_us = self.random.between(2_000, 50_000);
-                world.with(|state| state.network.delay_us = (DELAY_US.0, longest_us));
-            }
-            Fault::SlowDisk => {
-                world.with(|state| state.machines[machine.0].health.slowdown = 30);
-            }
-            Fault::StallDisk => world.with(|state| {
-                state.machines[machine.0].health.stalled_until_us = state.now_us + stall_us;
-            }),
-            Fault::FullDisk => world.with(|state| {
-                let disk = &mut state.machines[machine.0].disk;
-                disk.quota_bytes = Some(disk.used_in_all() + room);
-            }),
-            Fault::FailSync => {
-                world.with(|state| state.machines[machine.0].health.syncs_to_fail = 1);
-            }
-            Fault::ClockJump => {
-                world.with(|state| state.machines[machine.0].clock_skew_ms += jump_ms);
-            }
-            Fault::FarClock => {
-                let far_ms = if self.random.one_in(2) { FAR_MS } else { -FAR_MS };
-                world.with(|state| state.machines[machine.0].clock_far_ms = far_ms);
-            }
-            Fault::Wipe | Fault::FlipBit => {
-                world.kill(program);
-                world.with(|state| {
-                    let machine = &mut state.machines[machine.0];
-                    let done = match fault {
-                        Fault::Wipe => machine
-                            .disk
-                            .remove_dir_all(&folder)
-                            .and_then(|()| machine.disk.sync_dir(std::path::Path::new("/")))
-                            .map(|()| "all of it".to_string()),
-                        _ => machine
-                            .disk
-                            .flip_bit(&folder, &mut machine.random)
-                            .map(|place| place.unwrap_or("nothing is synced".to_string())),
-                    };
-                    state.event(format_args!("nemesis: {fault:?}: {done:?}"));
-                });
-            }
-            scene => unreachable!("{scene:?} is played in steps"),
-        }
-    }
-
-    fn mend(&mut self, world: &mut World, server: usize, fault: Fault) {
-        let Server { program, machine, .. } = self.plan.servers[server].clone();
-        let others: Vec<MachineId> =
-            self.plan.servers.iter().map(|it| it.machine).filter(|it| *it != machine).collect();
-        match fault {
-            Fault::Kill
-            | Fault::KillTwo
-            | Fault::KillMost
-            | Fault::KillAll
-            | Fault::Wipe
-            | Fault::FlipBit => self.start(world, server),
-            Fault::KillAtCall | Fault::KillAtSnapshot | Fault::KillAtPurge | Fault::Terminate => {
-                // What has not ended by now is ended.
-                world.kill(program);
-                self.start(world, server);
-            }
-            Fault::Crash | Fault::CrashAll => {
-                world.power_on(machine);
-                for server in 0..self.plan.servers.len() {
-                    if self.plan.servers[server].machine == machine {
-                        self.start(world, server);
-                    }
-                }
-            }
-            Fault::Freeze => world.resume(program),
-            Fault::Isolate | Fault::OneWay => {
-                for other in others {
-                    cut(world, machine, other, false);
-                    cut(world, other, machine, false);
-                }
-            }
-            Fault::Unplug => unplug(world, machine, false),
-            Fault::SlowDisk => {
-                world.with(|state| state.machines[machine.0].health.slowdown = 1);
-            }
-            Fault::FullDisk => {
-                world.with(|state| state.machines[machine.0].disk.quota_bytes = None);
-            }
-            Fault::FailSync => {
-                world.with(|state| state.machines[machine.0].health.syncs_to_fail = 0);
-            }
-            Fault::FarClock => world.with(|state| state.machines[machine.0].clock_far_ms = 0),
-            Fault::Reset
-            | Fault::Lossy
-            | Fault::SlowLinks
-            | Fault::StallDisk
-            | Fault::ClockJump => {}
-            scene => unreachable!("{scene:?} is played in steps"),
-        }
-    }
-}
-
-fn cut(world: &World, from: MachineId, to: MachineId, cut: bool) {
-    world.with(|state| state.network.set_cut(from, to, cut));
-}
-
-fn unplug(world: &World, machine: MachineId, unplugged: bool) {
-    for other in 0..world.with(|state| state.machines.len()) {
-        cut(world, machine, MachineId(other), unplugged);
-        cut(world, MachineId(other), machine, unplugged);
     }
 }
