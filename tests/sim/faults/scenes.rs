@@ -101,26 +101,56 @@ fn one_more(server: usize, returns_ms: u64, random: &mut Prng) -> [(u64, Step); 
     [(killed_ms, Step::Kill(server)), (back_ms, Step::Start(server))]
 }
 
+/// Two servers are back, the first of them at `first`; either may be that one.
+fn both_back(a: usize, b: usize, first: u64, random: &mut Prng) -> [(u64, Step); 2] {
+    let later = first + random.between(0, 3_000);
+    match random.one_in(2) {
+        true => [(first, Step::Start(a)), (later, Step::Start(b))],
+        false => [(first, Step::Start(b)), (later, Step::Start(a))],
+    }
+}
+
+/// The steps of [`Fault::OldCopy`] and [`Fault::OldCopyAndKill`].
+fn old_copy(fault: Fault, a: usize, b: usize, random: &mut Prng) -> Vec<(u64, Step)> {
+    use Step::*;
+    let mut steps = vec![(0, Copy(a))];
+    let mut end = random.between(200, 2_000);
+    // Only a copy from before a start can be told from its successor.
+    if fault == Fault::OldCopyAndKill || random.one_in(2) {
+        steps.extend([(end, Kill(a)), (end + 100, Start(a))]);
+        end += random.between(1_500, 3_000);
+    }
+    let returns = end + random.between(1, 1_000);
+    steps.extend([(end, PutBack(a)), (returns, Start(a))]);
+    match fault {
+        Fault::OldCopyAndKill => steps.extend(one_more(b, returns, random)),
+        _ => steps.push((returns + CATCH_UP_MS, Rest)),
+    }
+    steps
+}
+
+/// The steps of [`Fault::KillHolder`]: `c` is the holder, alone for a while.
+fn kill_holder([a, b, c]: [usize; 3], alone_ms: u64, random: &mut Prng) -> Vec<(u64, Step)> {
+    use Step::*;
+    let mut steps = vec![(0, Kill(a)), (0, Kill(b))];
+    steps.push((alone_ms / 2, StartAndKillHolder(a, random.between(0, 120))));
+    let later = alone_ms / 2 + random.between(500, 5_000);
+    steps.extend([(later, Start(c)), (later + random.between(0, 2_000), Start(b))]);
+    steps
+}
+
 /// The steps of a scene, with their milliseconds since its beginning. `[a, b, c]`
 /// are the servers, in an order that was drawn.
 fn steps(fault: Fault, [a, b, c]: [usize; 3], random: &mut Prng) -> Vec<(u64, Step)> {
     use Step::*;
     let soon_ms = random.between(0, 40);
     let alone_ms = random.between(ALONE_MS.0, ALONE_MS.1);
-    let back = |first: u64, random: &mut Prng| {
-        // Either is back first.
-        let later = first + random.between(0, 3_000);
-        match random.one_in(2) {
-            true => [(first, Start(a)), (later, Start(b))],
-            false => [(first, Start(b)), (later, Start(a))],
-        }
-    };
     let mut steps = Vec::new();
     match fault {
         Fault::KillSequence => {
             let second = random.between(1, 3_000);
             steps.extend([(0, Kill(a)), (second, Kill(b))]);
-            steps.extend(back(second + alone_ms, random));
+            steps.extend(both_back(a, b, second + alone_ms, random));
         }
         Fault::KillLeader => steps.extend([(0, Kill(a)), (alone_ms, Start(a))]),
         Fault::StallKillStart => {
@@ -132,7 +162,7 @@ fn steps(fault: Fault, [a, b, c]: [usize; 3], random: &mut Prng) -> Vec<(u64, St
         Fault::TerminateTwo => {
             let second = random.between(0, 500);
             steps.extend([(0, Terminate(a)), (second, Terminate(b))]);
-            steps.extend(back(second + alone_ms, random));
+            steps.extend(both_back(a, b, second + alone_ms, random));
         }
         Fault::KillAllStartOne | Fault::CrashStartOne => {
             let first = random.between(1, 1_000);
@@ -141,7 +171,7 @@ fn steps(fault: Fault, [a, b, c]: [usize; 3], random: &mut Prng) -> Vec<(u64, St
                 _ => steps.extend([(0, Kill(a)), (0, Kill(b)), (0, Kill(c))]),
             }
             steps.push((first, Start(c)));
-            steps.extend(back(first + alone_ms, random));
+            steps.extend(both_back(a, b, first + alone_ms, random));
         }
         Fault::FreezeTwo => {
             let until = random.between(100, 6_000);
@@ -163,37 +193,18 @@ fn steps(fault: Fault, [a, b, c]: [usize; 3], random: &mut Prng) -> Vec<(u64, St
             steps.extend([(0, LoseEnd(a, LostEnd::Torn)), (returns, Start(a))]);
             steps.extend(one_more(b, returns, random));
         }
-        Fault::OldCopy | Fault::OldCopyAndKill => {
-            steps.push((0, Copy(a)));
-            let mut end = random.between(200, 2_000);
-            // Only a copy from before a start can be told from its successor.
-            if fault == Fault::OldCopyAndKill || random.one_in(2) {
-                steps.extend([(end, Kill(a)), (end + 100, Start(a))]);
-                end += random.between(1_500, 3_000);
-            }
-            let returns = end + random.between(1, 1_000);
-            steps.extend([(end, PutBack(a)), (returns, Start(a))]);
-            match fault {
-                Fault::OldCopyAndKill => steps.extend(one_more(b, returns, random)),
-                _ => steps.push((returns + CATCH_UP_MS, Rest)),
-            }
-        }
+        Fault::OldCopy | Fault::OldCopyAndKill => steps.extend(old_copy(fault, a, b, random)),
         Fault::KillWhileAdopting => {
             let call = KillAtCall(c, random.between(1, 600));
             steps.extend([(0, Kill(a)), (0, Kill(b)), (0, call)]);
             steps.push((random.between(50, 6_000), Start(c)));
-            steps.extend(back(random.between(50, 6_000), random));
+            steps.extend(both_back(a, b, random.between(50, 6_000), random));
         }
         Fault::ReturnWhileAdopting => {
             steps.extend([(0, Kill(a)), (0, Kill(b)), (soon_ms, Start(a))]);
             steps.push((soon_ms + random.between(0, 40), Start(b)));
         }
-        Fault::KillHolder => {
-            steps.extend([(0, Kill(a)), (0, Kill(b))]);
-            steps.push((alone_ms / 2, StartAndKillHolder(a, random.between(0, 120))));
-            let later = alone_ms / 2 + random.between(500, 5_000);
-            steps.extend([(later, Start(c)), (later + random.between(0, 2_000), Start(b))]);
-        }
+        Fault::KillHolder => steps.extend(kill_holder([a, b, c], alone_ms, random)),
         other => unreachable!("{other:?} is no scene"),
     }
     let end_ms = steps.iter().map(|(at_ms, _)| *at_ms).max().unwrap_or(0);
@@ -303,43 +314,14 @@ impl Nemesis {
             Step::Unstall(it) => world.with(|state| {
                 state.machines[server(it).machine.0].health.stalled_until_us = 0;
             }),
-            Step::Wipe(it) => {
-                let (program, machine) = (server(it).program, server(it).machine);
-                let folder = server(it).folder;
-                world.kill(program);
-                self.down.insert(it);
-                world.with(|state| {
-                    let disk = &mut state.machines[machine.0].disk;
-                    disk.remove_dir_all(&folder).expect("a server that runs has its folder");
-                    disk.sync_dir(Path::new("/")).expect("it is always there");
-                });
-            }
+            Step::Wipe(it) => self.wipe(world, it),
             Step::Copy(it) => {
                 let Server { machine, folder, .. } = server(it);
                 let copy = world.with(|state| state.machines[machine.0].disk.copy(&folder));
                 self.copies.insert(it, copy.expect("a server that runs has its folder"));
             }
-            Step::PutBack(it) => {
-                let Server { program, machine, folder, .. } = server(it);
-                world.kill(program);
-                self.down.insert(it);
-                let copy = self.copies.remove(&it).expect("it was copied");
-                world.with(|state| {
-                    let disk = &mut state.machines[machine.0].disk;
-                    disk.put_back(&folder, &copy).expect("a server that ran has its folder");
-                    state.event(format_args!("nemesis: an old copy of {}", folder.display()));
-                });
-            }
-            Step::LoseEnd(it, what) => {
-                let Server { program, machine, folder, .. } = server(it);
-                world.kill(program);
-                self.down.insert(it);
-                world.with(|state| {
-                    let Machine { disk, random, .. } = &mut state.machines[machine.0];
-                    let lost = disk.lose_end(&folder.join("log"), what, random);
-                    state.event(format_args!("nemesis: {what:?}: {lost:?}"));
-                });
-            }
+            Step::PutBack(it) => self.put_back(world, it),
+            Step::LoseEnd(it, what) => self.lose_end(world, it, what),
             Step::PowerCut => {
                 for it in 0..self.plan.servers.len() {
                     self.down.insert(it);
@@ -353,5 +335,41 @@ impl Nemesis {
             }
             Step::Rest => {}
         }
+    }
+
+    /// Kills a server; it stays down. Returns it.
+    fn take_down(&mut self, world: &mut World, it: usize) -> Server {
+        let server = self.plan.servers[it].clone();
+        world.kill(server.program);
+        self.down.insert(it);
+        server
+    }
+
+    fn wipe(&mut self, world: &mut World, it: usize) {
+        let Server { machine, folder, .. } = self.take_down(world, it);
+        world.with(|state| {
+            let disk = &mut state.machines[machine.0].disk;
+            disk.remove_dir_all(&folder).expect("a server that runs has its folder");
+            disk.sync_dir(Path::new("/")).expect("it is always there");
+        });
+    }
+
+    fn put_back(&mut self, world: &mut World, it: usize) {
+        let Server { machine, folder, .. } = self.take_down(world, it);
+        let copy = self.copies.remove(&it).expect("it was copied");
+        world.with(|state| {
+            let disk = &mut state.machines[machine.0].disk;
+            disk.put_back(&folder, &copy).expect("a server that ran has its folder");
+            state.event(format_args!("nemesis: an old copy of {}", folder.display()));
+        });
+    }
+
+    fn lose_end(&mut self, world: &mut World, it: usize, what: LostEnd) {
+        let Server { machine, folder, .. } = self.take_down(world, it);
+        world.with(|state| {
+            let Machine { disk, random, .. } = &mut state.machines[machine.0];
+            let lost = disk.lose_end(&folder.join("log"), what, random);
+            state.event(format_args!("nemesis: {what:?}: {lost:?}"));
+        });
     }
 }
