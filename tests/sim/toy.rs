@@ -18,8 +18,9 @@ use tokio::sync::watch;
 use crate::faults::{Fault, Nemesis, Plan, Server};
 use crate::oracle::messages::{Verdict, check};
 use crate::oracle::{Call, Recorder, Reply, Seen};
+use crate::seat::ProgramId;
 use crate::trace::TraceOptions;
-use crate::world::{History, simulate};
+use crate::world::{History, World, simulate};
 
 /// What is wrong with the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,20 +168,7 @@ pub fn play(seed: u64, bug: Bug, options: TraceOptions) -> History<Verdict> {
             Box::pin(async move { serve(host, bug).await.map_err(|error| error.to_string()) })
         });
         world.start(program);
-        let mut clients = Vec::new();
-        for name in ["alice", "carol", "dave"] {
-            let machine = world.add_machine(name);
-            let recorder = recorder.clone();
-            let program = world.install(machine, name, move |host| {
-                let (name, recorder) = (name.to_string(), recorder.clone());
-                Box::pin(async move {
-                    client(host, name, recorder).await;
-                    Ok(())
-                })
-            });
-            world.start(program);
-            clients.push(program);
-        }
+        let clients = start_clients(world, &recorder);
         let weights = [
             (Fault::Kill, 2),
             (Fault::KillAtCall, 4),
@@ -218,24 +206,49 @@ pub fn play(seed: u64, bug: Bug, options: TraceOptions) -> History<Verdict> {
         });
         assert!(progress, "seed {seed}: nothing is acknowledged after all faults are over");
         clients.into_iter().for_each(|client| world.kill(client));
-        let last = recorder.clone();
-        let machine = world.add_machine("auditor");
-        let auditor = world.install(machine, "auditor", move |host| {
-            let recorder = last.clone();
-            Box::pin(async move {
-                while !read(&host, "auditor", &recorder).await {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                Ok(())
-            })
-        });
-        world.start(auditor);
+        let auditor = start_auditor(world, &recorder);
         assert!(world.run_until(20_000, |world| !world.lives(auditor)), "seed {seed}: a last read");
         recorder.look(check)
     })
 }
 
-fn check_every_second(world: &crate::world::World) -> bool {
+/// Starts three clients, each on a machine of its own.
+fn start_clients(world: &mut World, recorder: &Recorder) -> Vec<ProgramId> {
+    let mut clients = Vec::new();
+    for name in ["alice", "carol", "dave"] {
+        let machine = world.add_machine(name);
+        let recorder = recorder.clone();
+        let program = world.install(machine, name, move |host| {
+            let (name, recorder) = (name.to_string(), recorder.clone());
+            Box::pin(async move {
+                client(host, name, recorder).await;
+                Ok(())
+            })
+        });
+        world.start(program);
+        clients.push(program);
+    }
+    clients
+}
+
+/// Starts a program that ends when it has read all messages.
+fn start_auditor(world: &mut World, recorder: &Recorder) -> ProgramId {
+    let last = recorder.clone();
+    let machine = world.add_machine("auditor");
+    let auditor = world.install(machine, "auditor", move |host| {
+        let recorder = last.clone();
+        Box::pin(async move {
+            while !read(&host, "auditor", &recorder).await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ok(())
+        })
+    });
+    world.start(auditor);
+    auditor
+}
+
+fn check_every_second(world: &World) -> bool {
     world.now_ms().is_multiple_of(1_000)
 }
 

@@ -64,20 +64,7 @@ pub(super) fn begin_steady(world: &mut World) -> (Cluster, Nemesis, Report) {
 fn play(seed: u64, dies: Dies) -> History<Report> {
     simulate(seed, TraceOptions::default(), |world| {
         let (mut cluster, mut nemesis, mut report) = begin_steady(world);
-        for server in 0..cluster.servers.len() {
-            world.kill(cluster.servers[server].program);
-            world.run_for_ms(100);
-            world.start(cluster.servers[server].program);
-            let back = world.run_until(5_000, |world| {
-                world.now_ms().is_multiple_of(50)
-                    && cluster.observed(|observed| {
-                        let own = observed.hosting.get(&server) == Some(&1);
-                        own && observed.applied.iter().all(Option::is_some)
-                    })
-            });
-            report.expect(back, "a server did not come back within 5 s");
-            world.run_for_ms(500 + seed % 100);
-        }
+        restart_all(world, &cluster, seed, &mut report);
         let (leader, term) = leader(&cluster);
         match dies {
             Dies::Leader => world.kill(cluster.servers[leader].program),
@@ -86,31 +73,10 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
                 world.kill(cluster.servers[(leader + 1 + (seed % 2) as usize) % 3].program);
             }
             Dies::LeaderAndCandidate => {
-                let others = [1, 2].map(|after| cluster.servers[(leader + after) % 3].program);
-                let voted = Moment { part: "vote.json.tmp to", passing: 0, after: true };
-                for other in others {
-                    world.kill_at_change(other, Some(voted));
-                }
-                world.kill(cluster.servers[leader].program);
-                let died = world.run_until(LEADS_WITHIN_MS, |world| {
-                    others.iter().any(|other| !world.lives(*other))
-                });
-                report.expect(died, "nobody campaigned");
-                for other in others {
-                    world.kill_at_change(other, None);
-                }
+                kill_with_candidate(world, &cluster, leader, &mut report);
             }
             Dies::LeaderAfterReturn => {
-                let away = (leader + 1 + (seed % 2) as usize) % 3;
-                world.kill(cluster.servers[away].program);
-                world.run_for_ms(1_000 + seed);
-                let before = cluster.observed(|observed| observed.applied[away]);
-                world.start(cluster.servers[away].program);
-                let follows = world.run_until(5_000, |_| {
-                    cluster.observed(|observed| observed.applied[away] > before)
-                });
-                report.expect(follows, "a server does not follow 5 s after its start");
-                world.kill(cluster.servers[leader].program);
+                kill_after_return(world, &cluster, leader, seed, &mut report);
             }
             Dies::LeaderDuringReturn => {
                 let away = (leader + 1 + (seed % 2) as usize) % 3;
@@ -141,6 +107,59 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
         await_leader(world, &cluster, term, &mut report);
         conclude(world, &mut cluster, &mut nemesis, report, false)
     })
+}
+
+/// Restarts the servers, one after the other.
+fn restart_all(world: &mut World, cluster: &Cluster, seed: u64, report: &mut Report) {
+    for server in 0..cluster.servers.len() {
+        world.kill(cluster.servers[server].program);
+        world.run_for_ms(100);
+        world.start(cluster.servers[server].program);
+        let back = world.run_until(5_000, |world| {
+            world.now_ms().is_multiple_of(50)
+                && cluster.observed(|observed| {
+                    let own = observed.hosting.get(&server) == Some(&1);
+                    own && observed.applied.iter().all(Option::is_some)
+                })
+        });
+        report.expect(back, "a server did not come back within 5 s");
+        world.run_for_ms(500 + seed % 100);
+    }
+}
+
+/// See [`Dies::LeaderAndCandidate`].
+fn kill_with_candidate(world: &mut World, cluster: &Cluster, leader: usize, report: &mut Report) {
+    let others = [1, 2].map(|after| cluster.servers[(leader + after) % 3].program);
+    let voted = Moment { part: "vote.json.tmp to", passing: 0, after: true };
+    for other in others {
+        world.kill_at_change(other, Some(voted));
+    }
+    world.kill(cluster.servers[leader].program);
+    let died =
+        world.run_until(LEADS_WITHIN_MS, |world| others.iter().any(|other| !world.lives(*other)));
+    report.expect(died, "nobody campaigned");
+    for other in others {
+        world.kill_at_change(other, None);
+    }
+}
+
+/// See [`Dies::LeaderAfterReturn`].
+fn kill_after_return(
+    world: &mut World,
+    cluster: &Cluster,
+    leader: usize,
+    seed: u64,
+    report: &mut Report,
+) {
+    let away = (leader + 1 + (seed % 2) as usize) % 3;
+    world.kill(cluster.servers[away].program);
+    world.run_for_ms(1_000 + seed);
+    let before = cluster.observed(|observed| observed.applied[away]);
+    world.start(cluster.servers[away].program);
+    let follows =
+        world.run_until(5_000, |_| cluster.observed(|observed| observed.applied[away] > before));
+    report.expect(follows, "a server does not follow 5 s after its start");
+    world.kill(cluster.servers[leader].program);
 }
 
 /// The server that leads, or runs the replica that does, and its term.
