@@ -115,7 +115,7 @@ pub const PAGE_MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// Steps that a query makes while it holds the lock that it shares with whoever
 /// applies the log. A step is about a quarter of a microsecond; see
-/// `chat/budget.rs`.
+/// `chat/look.rs`.
 pub const QUERY_STEPS_MAX: usize = 1_024;
 
 /// Fewest hexadecimal digits of a message id's beginning that a search takes.

@@ -110,7 +110,7 @@ pub(super) struct Encoder {
 /// Two blocks of SHA-256: all of most items, but for a message's text.
 const GATHERED_MAX: usize = 128;
 
-/// Bytes that are hashed in what `budget.rs` calls a step.
+/// Bytes that are hashed in what `look.rs` calls a step.
 const HASHED_PER_STEP: usize = 128;
 
 impl Encoder {

@@ -255,7 +255,7 @@ pub(super) struct Remembered {
     pub(super) index: u64,
     /// The account that asked, of an action that takes a session.
     pub(super) actor: Option<Uuid>,
-    /// See [`super::window::fingerprint`].
+    /// See [`super::fingerprint::fingerprint`].
     pub(super) fingerprint: u128,
     pub(super) outcome: Outcome,
 }

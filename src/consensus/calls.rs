@@ -32,7 +32,7 @@ fn is_zero(level: &u32) -> bool {
     *level == 0
 }
 
-/// The head of a part of a snapshot; its lines follow as [`records`].
+/// The head of a part of a snapshot; its lines follow as [`super::records`].
 #[derive(Serialize, Deserialize)]
 pub struct SnapshotPart {
     /// The node that is meant.
