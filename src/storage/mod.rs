@@ -45,8 +45,6 @@
 //! Nothing here blocks a task of the runtime: disk calls run on workers.
 
 mod adoption;
-mod ahead;
-mod damage;
 mod directory;
 mod errors;
 mod files;
@@ -61,17 +59,18 @@ mod place;
 mod power;
 #[cfg(test)]
 mod power_tests;
+mod quarantine;
 pub mod record;
 mod shortage;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unlocked;
 
 use std::future::Future;
 use std::path::PathBuf;
 
 pub use adoption::{is_adoptable, is_free, is_in_place};
-pub use ahead::DirectoryAhead;
 pub use directory::DataDirectory;
 pub use identity::Identity;
 pub use lock::{Holder, LOCK_FILE, LockContent, Unlocked, in_use, read_lock};
@@ -79,6 +78,7 @@ pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogAhead, LogOptions, 
 pub use neighbours::{Neighbour, Neighbours};
 pub use shortage::Shortage;
 pub use snapshot::{CompleteSnapshot, SnapshotReader, SnapshotWriter, Snapshots};
+pub use unlocked::DirectoryAhead;
 
 #[cfg(doc)]
 use crate::error::ErrorCode;

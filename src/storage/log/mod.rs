@@ -23,8 +23,8 @@
 //! append, and appended indexes are consecutive. An append out of turn is
 //! refused, never written.
 
-mod ahead;
 mod commands;
+mod preverified;
 mod reader;
 mod recovery;
 mod scan;
@@ -43,7 +43,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use self::ahead::LogAhead;
+pub use self::preverified::LogAhead;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use super::super::errors::corrupted_whole;
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::{Paths, index_of_name};
 use super::DroppedTail;
-use super::ahead::LogAhead;
+use super::preverified::LogAhead;
 use super::scan::{Scan, scan};
 use super::state::{Segment, State};
 use crate::error::{Error, Result};
