@@ -28,18 +28,18 @@
 //! refused as unavailable, with what is waited for; `status` says the same. A failed disk or a stopped consensus is
 //! final: [`Replica::failed`] resolves, and the process should end.
 
-mod adopted;
+mod adoption;
 mod backup;
 mod clocks;
 mod credentials;
 mod given;
 mod level;
-mod line;
 mod links;
-mod loading;
 mod neighbours;
 mod pace;
-mod service;
+mod peer_calls;
+mod start_guard;
+mod start_queue;
 mod startup;
 mod status;
 #[cfg(test)]
@@ -58,11 +58,11 @@ pub use crate::config::Timing;
 pub use crate::consensus::{Applied, ReadAhead, Sequence, VerifiedLog};
 pub use crate::peer::{ClusterKey, Switchboard};
 
-pub use self::adopted::ReleaseRequest;
+pub use self::adoption::ReleaseRequest;
 pub use self::given::{Ahead, Opened, ProcessInfo, ReplicaConfig};
 
-use self::line::Line;
-use self::service::MemberService;
+use self::peer_calls::MemberService;
+use self::start_queue::Line;
 use crate::chat::{Look, Operation};
 use crate::consensus::{self, Consensus, Links, Machine, Time};
 use crate::error::{Error, ErrorCode, Result};

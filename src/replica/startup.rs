@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::loading::Loading;
+use super::start_guard::Loading;
 use super::{Inner, Phase};
 use crate::consensus::{Consensus, LevelGuard, Stored};
 use crate::error::{Error, ErrorCode, Result};
