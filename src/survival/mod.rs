@@ -17,7 +17,7 @@
 //! its lock; nobody steals it, and writes wait until it goes on.
 //!
 //! # When
-//! - **By evidence** ([`evidence`]). When a process dies the kernel closes its
+//! - **By evidence** ([`failure_detection`]). When a process dies the kernel closes its
 //!   connections. A closed connection is a hint; a free lock is the proof. If
 //!   the leader is gone and a majority is left, that majority elects at once
 //!   ([`Consensus::contest`](crate::consensus::Consensus::contest)). If no
@@ -28,7 +28,7 @@
 //!   That is how one server that was started alone after everything crashed
 //!   comes to run all replicas, with every acknowledged message.
 //!
-//! What can be done before is done before ([`verified`]): the neighbours' logs
+//! What can be done before is done before ([`log_tailing`]): the neighbours' logs
 //! are verified while they live.
 //!
 //! # What an adopted replica is
@@ -37,26 +37,26 @@
 //! own replica has everything and then hands over.
 //!
 //! # Hand-back
-//! An owner that comes back ([`claim`]) finds its lock held, reads in `LOCK` by
+//! An owner that comes back ([`acquire`]) finds its lock held, reads in `LOCK` by
 //! whom, and asks that server to let go. The holder stops the voter, unbinds
 //! the address and unlocks; then it leaves the lock alone until the owner has
 //! been seen or [`REST`] is over. One replica at a time, and the next only when
 //! the last one answers again: two at once could leave no majority. The owner
 //! has loaded its data before it asks, so the replica is without a process for
 //! a moment only, however much there is. A server that dies again and again
-//! waits longer for its replica ([`deaths`]).
+//! waits longer for its replica ([`restart_backoff`]).
 //!
 //! # How it fails
 //! A neighbour whose directory is damaged, or somebody else's, or cannot be
 //! opened, is left alone, and `status` says why. An adopted replica that fails
 //! is let go; only the server's own replica can end the process.
 
-mod claim;
-mod deaths;
-mod evidence;
-mod guests;
+mod acquire;
+mod adopted;
+mod failure_detection;
+mod log_tailing;
+mod restart_backoff;
 mod task;
-mod verified;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -65,8 +65,8 @@ use std::time::Duration;
 use tokio::io::BufReader;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::guests::Guest;
-use self::verified::Verified;
+use self::adopted::Guest;
+use self::log_tailing::Verified;
 use crate::consensus;
 use crate::error::{Error, Result};
 use crate::host::{Host, Listener, Stream};
@@ -155,7 +155,7 @@ impl Hosting {
     /// [`crate::error::ErrorCode::DirectoryInUse`] and those of
     /// [`Replica::start_on`].
     pub async fn start(host: Host, config: ReplicaConfig) -> Result<Started> {
-        let (listener, opened) = claim::claim(&host, &config).await?;
+        let (listener, opened) = acquire::claim(&host, &config).await?;
         let switchboard = Switchboard::default();
         let home =
             Replica::start_on(host.clone(), config.clone(), opened, switchboard.clone(), None)

@@ -9,9 +9,9 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::deaths::Deaths;
-use super::evidence::{Evidence, gather, is_dead};
-use super::verified::read_along;
+use super::failure_detection::{Evidence, gather, is_dead};
+use super::log_tailing::read_along;
+use super::restart_backoff::Deaths;
 use super::{Hosting, REST};
 use crate::config::shell_word;
 use crate::consensus::{self, Consensus};
