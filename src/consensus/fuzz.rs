@@ -2,12 +2,12 @@
 
 use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse};
 
-use super::append;
-use super::calls::{Addressed, SnapshotBegin};
-use super::contest::Campaign;
-use super::entry;
+use super::leadership::fast_election::Campaign;
 use super::proposer::ForwardReply;
 use super::types::{LogId, SnapshotMeta, TypeConfig, Vote};
+use super::wire::append;
+use super::wire::calls::{Addressed, SnapshotBegin};
+use super::wire::entry;
 use crate::protocol::fuzzing::{Reads, fuzz, fuzz_readers, lines, reads_itself};
 use crate::storage::record;
 

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use openraft::impls::ProgressResponder;
 
+use super::Consensus;
+use super::runtime;
 use super::types::{Proposal, TypeConfig};
-use super::{Consensus, runtime};
 use crate::chat::{Action, Batch, Operation};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{FEATURE_LEVEL_KNOWN, data_format};

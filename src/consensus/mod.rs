@@ -30,35 +30,27 @@
 //!   follows when peers have answered.
 //! - `enable_pre_vote`: a replica that was cut off does not raise the term.
 
-mod adopted;
-mod ahead;
-mod append;
-mod calls;
-mod contest;
-mod entry;
-mod faults;
+mod adoption;
+mod engine;
 #[cfg(test)]
 mod fuzz;
-mod leaders;
+mod leadership;
 mod level;
-mod log_store;
-mod machine;
-mod network;
+mod peer_calls;
 mod progress;
 mod proposer;
-mod reader;
-mod recent;
-mod records;
+mod reads;
 mod rejoin;
-mod route;
+mod runs;
 mod runtime;
-mod service;
+mod snapshots;
 mod start;
 mod status;
 mod surroundings;
 mod time;
 mod types;
-mod upkeep;
+mod warm_state;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
@@ -70,22 +62,23 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use ahead::{ReadAhead, VerifiedLog};
+pub use engine::network::{Links, Pair};
+pub use engine::state_machine::Machine;
 pub use level::LevelGuard;
-pub use machine::Machine;
-pub use network::{Links, Pair};
+pub use peer_calls::PeerService;
 pub use proposer::{ForwardBody, ForwardReply, Sequence};
 pub use runtime::spawn;
-pub use service::PeerService;
 pub use start::{NodeParts, Stored};
 pub use status::NodeStatus;
 pub use time::Time;
+pub use warm_state::{ReadAhead, VerifiedLog};
 
-use self::log_store::LogStore;
+use self::engine::log_store::LogStore;
+use self::leadership::route::{Route, Router};
 use self::proposer::Proposer;
-use self::reader::Reader;
-use self::rejoin::{LogEnd, Runs};
-use self::route::{Route, Router};
+use self::reads::Reader;
+use self::rejoin::LogEnd;
+use self::runs::Runs;
 use self::types::{TypeConfig, Vote};
 use crate::chat::{Operation, Outcome};
 use crate::error::{Error, ErrorCode, Result};

@@ -2,7 +2,7 @@
 
 use tokio::time::timeout;
 
-use super::machine::{Machine, PROGRESS_INTERVAL};
+use super::engine::state_machine::{Machine, PROGRESS_INTERVAL};
 
 /// Runs the start of a node, and tells how far the replay of its log is, whose
 /// last entry is `last`.

@@ -47,17 +47,16 @@
 //! are meant for an earlier one. Older programs name no run, and are sent
 //! appends without one.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::contest::Candidacy;
-use super::log_store::LogStore;
+use super::Consensus;
+use super::engine::log_store::LogStore;
+use super::leadership::fast_election::Candidacy;
+use super::runtime;
 use super::types::LogId;
-use super::{Consensus, runtime};
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::{self, Bug};
 use crate::storage::DroppedTail;
@@ -69,9 +68,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// First and longest pause between two questions to a peer that is loading, or that
 /// has to find out first that it has lost something.
 const PEER_RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
-
-/// How long an append waits until the process that it is for is known.
-const RUN_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// Whether a node may rely on the end of its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,65 +82,6 @@ pub enum LogEnd {
     },
     /// Nothing is missing.
     Whole,
-}
-
-/// Which processes run the peers' nodes, as far as they have been asked.
-/// `None`: an older program, which names no run.
-#[derive(Clone)]
-pub struct Runs(watch::Sender<BTreeMap<NodeId, Option<Uuid>>>);
-
-impl Default for Runs {
-    fn default() -> Self {
-        Runs(watch::Sender::new(BTreeMap::new()))
-    }
-}
-
-impl Runs {
-    /// The run of a node's process.
-    ///
-    /// # Errors
-    /// Why none is known after [`RUN_WAIT_MAX`].
-    pub async fn of(&self, node: NodeId) -> Result<Option<Uuid>> {
-        let mut runs = self.0.subscribe();
-        let known = timeout(RUN_WAIT_MAX, runs.wait_for(|runs| runs.contains_key(&node))).await;
-        match known {
-            Ok(Ok(runs)) => Ok(runs.get(&node).copied().flatten()),
-            // The sender is part of `self`.
-            Ok(Err(_)) | Err(_) => Err(Error::unavailable(format!(
-                "replica {} has not said how far its log goes",
-                node.replica()
-            ))),
-        }
-    }
-
-    /// Forgets a run, which is over; asks the process that runs the node now.
-    pub fn forget(&self, node: NodeId, run: Option<Uuid>) {
-        self.0
-            .send_if_modified(|runs| runs.get(&node) == Some(&run) && runs.remove(&node).is_some());
-    }
-
-    fn forget_replica(&self, replica: ReplicaId) {
-        self.0.send_if_modified(|runs| {
-            let before = runs.len();
-            runs.retain(|node, _| node.replica() != replica);
-            runs.len() != before
-        });
-    }
-
-    fn know(&self, node: NodeId, run: Option<Uuid>) {
-        self.0.send_if_modified(|runs| runs.insert(node, run) != Some(run));
-    }
-
-    fn has(&self, node: NodeId) -> bool {
-        self.0.borrow().contains_key(&node)
-    }
-
-    /// Resolves when nothing is known of a node.
-    async fn forgotten(&self, node: NodeId) {
-        let mut runs = self.0.subscribe();
-        // The sender is part of `self`, so this cannot fail.
-        drop(runs.wait_for(|runs| !runs.contains_key(&node)).await);
-    }
 }
 
 /// Refuses a directory whose vote is gone: it might be given a second time. Only the

@@ -8,15 +8,16 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::log_store::LogStore;
+use super::engine::log_store::LogStore;
+use super::engine::network;
+use super::leadership::route::Router;
 use super::proposer::Proposer;
-use super::reader::Reader;
-use super::rejoin::{self, Runs};
-use super::route::Router;
-use super::{
-    Consensus, Inner, LevelGuard, Links, Machine, Raft, Time, adopted, ahead, network, progress,
-    runtime,
-};
+use super::reads::Reader;
+use super::rejoin;
+use super::runs::Runs;
+use super::runtime;
+use super::{Consensus, Inner, LevelGuard, Links, Machine, Raft, Time, progress};
+use super::{adoption, warm_state};
 use crate::config::Timing;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -72,9 +73,9 @@ impl Consensus {
         rejoin::check_vote_is_there(&store, covered.is_some())?;
         let found_vote = store.vote();
         machine.attach(snapshots);
-        ahead::check(&machine, &store).await?;
+        warm_state::check(&machine, &store).await?;
         if let Some(host_node) = host_node {
-            adopted::stand_beside(host_node, &store, &machine).await?;
+            adoption::stand_beside(host_node, &store, &machine).await?;
         }
         let log_end = rejoin::log_end_at_start(node, &store, lost_end, host_node);
         let config = engine_config(timing, limits)?;

@@ -14,7 +14,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::impls::ProgressResponder;
 
 use super::Raft;
-use super::route::{Route, Router};
+use super::leadership::route::{Route, Router};
 use super::types::{CommittedLeaderId, Outcomes, Proposal, TypeConfig};
 #[cfg(doc)]
 use crate::error::ErrorCode;

@@ -1,6 +1,6 @@
 //! What time it is for a replica.
 
-use super::machine::Machine;
+use super::engine::state_machine::Machine;
 use crate::host::Host;
 use crate::peer::Clocks;
 use crate::planted::{self, Bug};

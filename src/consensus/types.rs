@@ -16,7 +16,7 @@ use crate::types::NodeId;
 /// Where consensus takes its tasks, timers and random numbers from.
 ///
 /// The random numbers (election jitter) come from a seed in the task, which
-/// [`super::runtime::scoped`] sets: from the operating system in production, from
+/// [`crate::consensus::runtime::scoped`] sets: from the operating system in production, from
 /// the simulation's seed in a simulation. It is the same code in both.
 pub type Runtime = DeterministicRng<TokioRuntime>;
 

@@ -66,9 +66,10 @@ pub use sequence::Sequence;
 use self::forward::ForwardResult;
 use self::task::Task;
 use self::ticket::{Abandon, Origin, Progress, Ticket};
-use super::route::Router;
+use super::Applied;
+use super::leadership::route::Router;
+use super::runtime;
 use super::surroundings::Surroundings;
-use super::{Applied, runtime};
 use crate::chat::Operation;
 #[cfg(doc)]
 use crate::error::ErrorCode;

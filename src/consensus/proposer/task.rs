@@ -11,7 +11,7 @@ use super::forward::{ForwardBodyOf, ForwardReply, ForwardResult};
 use super::ticket::{Landed, Landing, Load, Ticket};
 use crate::chat::Batch;
 use crate::consensus::Applied;
-use crate::consensus::route::Route;
+use crate::consensus::leadership::route::Route;
 use crate::consensus::surroundings::{Surroundings, Written};
 use crate::consensus::types::{CommittedLeaderId, Outcomes, Proposal};
 use crate::error::ErrorCode;

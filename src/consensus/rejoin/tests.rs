@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::*;
 use crate::config::Timing;
-use crate::consensus::entry;
-use crate::consensus::network::{Links, Pair};
+use crate::consensus::engine::network::{Links, Pair};
 use crate::consensus::time::Time;
 use crate::consensus::types::{Entry, EntryPayload, Vote};
+use crate::consensus::wire::entry;
 use crate::consensus::{Machine, NodeParts, Stored};
 use crate::host::Host;
 use crate::limits::Limits;

@@ -47,9 +47,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::calls::Addressed;
-use super::types::{LogId, TypeConfig, Vote};
-use super::{Consensus, runtime};
+use crate::consensus::Consensus;
+use crate::consensus::runtime;
+use crate::consensus::types::{LogId, TypeConfig, Vote};
+use crate::consensus::wire::calls::Addressed;
 use crate::protocol::peer::Call;
 use crate::types::{NodeId, Uuid, is_majority};
 
@@ -83,26 +84,26 @@ const TERMS_MAX: u64 = 8;
 /// How far a node is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Candidacy {
-    pub(super) node: NodeId,
-    pub(super) vote: Vote,
+    pub(in crate::consensus) node: NodeId,
+    pub(in crate::consensus) vote: Vote,
     /// Whether it has that vote from its disk, as an earlier process left it.
     found: bool,
-    pub(super) last: Option<LogId>,
+    pub(in crate::consensus) last: Option<LogId>,
     /// Whether it may lead: it votes, and nothing keeps it from asking for votes.
     eligible: bool,
     /// Whether it runs in the place of a dead process, without a state.
     adopted: bool,
     /// Whether it leads, as far as it knows.
-    pub(super) leads: bool,
-    /// The run of its process; see [`super::rejoin`]. Older programs have none.
+    pub(in crate::consensus) leads: bool,
+    /// The run of its process; see [`crate::consensus::rejoin`]. Older programs have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) run: Option<Uuid>,
+    pub(in crate::consensus) run: Option<Uuid>,
     /// Whether it has lost the end of its log and abstains.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) lost: bool,
+    pub(in crate::consensus) lost: bool,
     /// On the leader: up to where it has counted which node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) replicated: Vec<(NodeId, LogId)>,
+    pub(in crate::consensus) replicated: Vec<(NodeId, LogId)>,
 }
 
 /// Tells a node to ask for votes.
@@ -123,7 +124,7 @@ impl Candidacy {
 impl Consensus {
     /// How far this node is; `None` when consensus has stopped. The vote is that
     /// of this moment: what metrics say of a node that has just started is not.
-    pub(super) async fn candidacy(&self) -> Option<Candidacy> {
+    pub(in crate::consensus) async fn candidacy(&self) -> Option<Candidacy> {
         let raft = self.0.raft.clone();
         let state = async move {
             raft.with_raft_state(|state| (*state.vote_ref(), state.server_state)).await
@@ -271,7 +272,7 @@ impl Consensus {
 
     /// Asks for votes at once, unless the node's vote is another one than it
     /// said: all others may find out at the same time, and one campaign will do.
-    pub(super) async fn campaign(&self, Campaign { said, term }: Campaign) {
+    pub(in crate::consensus) async fn campaign(&self, Campaign { said, term }: Campaign) {
         if !self.elects() {
             return;
         }
@@ -292,7 +293,7 @@ impl Consensus {
         }
     }
 
-    pub(super) async fn ask_candidacy(&self, node: NodeId) -> Option<Candidacy> {
+    pub(in crate::consensus) async fn ask_candidacy(&self, node: NodeId) -> Option<Candidacy> {
         self.tell::<Option<Candidacy>>(node, Call::Contest, ()).await?
     }
 

@@ -12,7 +12,9 @@ use std::io::Write;
 use bytes::Bytes;
 use openraft::vote::RaftLeaderId;
 
-use super::types::{CommittedLeaderId, Entry, EntryPayload, LogId, Membership, Proposal};
+use crate::consensus::types::{
+    CommittedLeaderId, Entry, EntryPayload, LogId, Membership, Proposal,
+};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::codec::number_after;
 use crate::storage::record;

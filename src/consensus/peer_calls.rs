@@ -1,4 +1,4 @@
-//! The receiving end of [`network`](super::network): one peer's connection.
+//! The receiving end of [`network`](super::engine::network): one peer's connection.
 //!
 //! Appends are begun in the order in which they came, without waiting for the
 //! one before to reach the disk, so that several share an fdatasync. Parts of
@@ -15,12 +15,14 @@ use openraft::raft::{
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::append;
-use super::calls::{Addressed, SnapshotBegin, SnapshotPart};
-use super::contest::Campaign;
+use super::Consensus;
+use super::engine::state_machine::SnapshotData;
+use super::leadership::fast_election::Campaign;
 use super::proposer::{ForwardBody, Gate};
 use super::types::TypeConfig;
-use super::{Consensus, entry, machine::SnapshotData, records};
+use super::wire::append;
+use super::wire::calls::{Addressed, SnapshotBegin, SnapshotPart};
+use super::wire::{entry, records};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::BoxFuture;
 use crate::peer::Reply;

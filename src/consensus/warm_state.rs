@@ -18,9 +18,10 @@
 
 use std::path::Path;
 
-use super::log_store::LogStore;
+use super::Machine;
+use super::engine::log_store::LogStore;
 use super::types::LogId;
-use super::{Machine, entry};
+use super::wire::entry;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::storage::{DirectoryAhead, Identity, LogAhead};

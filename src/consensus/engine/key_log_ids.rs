@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use futures::FutureExt as _;
 use futures::future::{OptionFuture, try_join_all};
 
-use super::types::LogId;
+use crate::consensus::types::LogId;
 use crate::error::Result;
 
 /// The last log id of each leader within a part of a log, both ends included.
@@ -59,7 +59,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::consensus::entry::log_id;
+    use crate::consensus::wire::entry::log_id;
     use crate::types::{NodeId, ReplicaId};
 
     proptest! {

@@ -17,9 +17,10 @@ use openraft::{Membership, StorageError};
 use tempfile::TempDir;
 
 use super::LogStore;
-use crate::consensus::machine::{Machine, SnapshotData};
+use crate::consensus::engine::state_machine::{Machine, SnapshotData};
+use crate::consensus::runtime;
 use crate::consensus::types::{Entry, EntryPayload, TypeConfig};
-use crate::consensus::{entry, runtime};
+use crate::consensus::wire::entry;
 use crate::host::Host;
 use crate::storage::testing;
 use crate::types::{NodeId, ReplicaId};

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::chat::{Action, Batch, Operation};
-use crate::consensus::entry;
 use crate::consensus::types::Proposal;
+use crate::consensus::wire::entry;
 use crate::storage::testing::{self, FaultyDisk};
 use crate::types::{AccountName, Digest, NodeId, ReplicaId, Timestamp};
 

@@ -4,9 +4,9 @@ use tokio::sync::oneshot::Sender;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::consensus::entry::log_id;
 use crate::consensus::surroundings::fake::{Fake, Scene, here, node, pause, settle, there};
 use crate::consensus::types::{Entry, EntryPayload};
+use crate::consensus::wire::entry::log_id;
 
 /// Bounds one question.
 const PATIENCE: Duration = Duration::from_millis(300);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::types::Entry;
+use crate::consensus::types::Entry;
 
 /// Bytes of recent entries kept decoded, as they are in the log; in memory they
 /// take three times that. They are wanted while they are replicated and until

@@ -22,12 +22,12 @@ use std::sync::{Arc, Mutex};
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
-use super::entry;
-use super::faults::Faults;
-use super::leaders;
-use super::level::LevelGuard;
-use super::recent::Recent;
-use super::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
+use crate::consensus::engine::disk_errors::Faults;
+use crate::consensus::engine::key_log_ids;
+use crate::consensus::engine::recent::Recent;
+use crate::consensus::level::LevelGuard;
+use crate::consensus::types::{Entry, EntryPayload, LogId, TypeConfig, Vote};
+use crate::consensus::wire::entry;
 use crate::error::{Error, ErrorCode};
 use crate::planted::{self, Bug};
 use crate::storage::Log;
@@ -294,7 +294,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
                 })
             }
         };
-        leaders::last_of_each(range, look).await.map_err(|error| self.faults.note(error))
+        key_log_ids::last_of_each(range, look).await.map_err(|error| self.faults.note(error))
     }
 }
 
@@ -420,7 +420,7 @@ mod tests {
     async fn a_log_whose_reset_was_cut_off_goes_on_behind_its_snapshot() {
         let node = NodeId::new(ReplicaId(1), 1);
         let blank = |index| Entry {
-            log_id: crate::consensus::entry::log_id(1, node, index),
+            log_id: crate::consensus::wire::entry::log_id(1, node, index),
             payload: crate::consensus::types::EntryPayload::Blank,
         };
         // Emptied, and not yet renamed.
@@ -430,7 +430,7 @@ mod tests {
         let snapshot = Some(blank(85).log_id);
         let store = LogStore::open(log, snapshot, Default::default()).await.expect("opens");
         assert_eq!((store.last_log_id(), store.log.next()), (snapshot, 86));
-        let line = crate::consensus::entry::encode(&blank(86));
+        let line = crate::consensus::wire::entry::encode(&blank(86));
         testing::append_lines(store.log(), 86, vec![line]).await.expect("the next one");
         let read = store.read(86, 87, 1).await.expect("reads");
         assert_eq!(read.first().map(|entry| entry.log_id), Some(blank(86).log_id));
@@ -439,14 +439,14 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_ends_before_what_was_committed_is_noticed_and_not_believed() {
         let node = NodeId::new(ReplicaId(1), 1);
-        let log_id = |index| crate::consensus::entry::log_id(1, node, index);
+        let log_id = |index| crate::consensus::wire::entry::log_id(1, node, index);
         for (noted, ends_below) in [(0, false), (2, false), (3, true), (9, true)] {
             let folder = tempfile::tempdir().expect("a folder");
             let log = testing::log(folder.path()).await;
             let blank = crate::consensus::types::EntryPayload::Blank;
             let lines = (0..3).map(|index| {
                 let entry = Entry { log_id: log_id(index), payload: blank.clone() };
-                crate::consensus::entry::encode(&entry)
+                crate::consensus::wire::entry::encode(&entry)
             });
             testing::append_lines(&log, 0, lines.collect()).await.expect("durable");
             let hint = serde_json::to_vec(&log_id(noted)).expect("plain data");

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use openraft::raft::AppendEntriesRequest;
 use serde::{Deserialize, Serialize};
 
-use super::types::{LogId, TypeConfig, Vote};
 use super::{entry, records};
+use crate::consensus::types::{LogId, TypeConfig, Vote};
 use crate::error::Result;
 use crate::types::{NodeId, Uuid};
 
@@ -14,7 +14,7 @@ use crate::types::{NodeId, Uuid};
 #[derive(Serialize, Deserialize)]
 struct Head {
     to: NodeId,
-    /// The run of the process that is meant; see [`super::rejoin`]. Absent for and
+    /// The run of the process that is meant; see [`crate::consensus::rejoin`]. Absent for and
     /// from older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     run: Option<Uuid>,
@@ -66,10 +66,10 @@ pub fn decode(body: &[u8]) -> Result<Append> {
 mod tests {
     use openraft::storage::RaftLogReader;
 
-    use super::super::faults::Faults;
-    use super::super::log_store::LogStore;
-    use super::super::types::EntryPayload;
     use super::*;
+    use crate::consensus::engine::disk_errors::Faults;
+    use crate::consensus::engine::log_store::LogStore;
+    use crate::consensus::types::EntryPayload;
     use crate::error::ErrorCode;
     use crate::storage::{record, testing};
     use crate::types::ReplicaId;

@@ -15,7 +15,7 @@
 
 use openraft::ServerState;
 
-use super::log_store::LogStore;
+use super::engine::log_store::LogStore;
 use super::types::LogId;
 use super::{Consensus, Machine};
 use crate::error::Result;
@@ -113,8 +113,8 @@ fn last_index(meta: &[u8]) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consensus::entry;
     use crate::consensus::types::{Entry, EntryPayload};
+    use crate::consensus::wire::entry;
     use crate::storage::testing;
     use crate::types::ReplicaId;
 

@@ -23,12 +23,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::calls::{Addressed, SnapshotBegin, SnapshotPart};
-use super::level::LevelGuard;
-use super::machine::SnapshotData;
-use super::rejoin::Runs;
-use super::types::{TypeConfig, Vote};
-use super::{append, records};
+use crate::consensus::engine::state_machine::SnapshotData;
+use crate::consensus::level::LevelGuard;
+use crate::consensus::runs::Runs;
+use crate::consensus::types::{TypeConfig, Vote};
+use crate::consensus::wire::calls::{Addressed, SnapshotBegin, SnapshotPart};
+use crate::consensus::wire::{append, records};
 use crate::limits::SNAPSHOT_PART_BYTES;
 use crate::peer::{CallError, Link};
 use crate::planted::{self, Bug};

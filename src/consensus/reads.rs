@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::machine::Machine;
-use super::route::{Route, Router};
+use super::engine::state_machine::Machine;
+use super::leadership::route::{Route, Router};
 use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;

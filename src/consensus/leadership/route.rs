@@ -7,10 +7,10 @@ use std::sync::Arc;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
 
-use super::Raft;
-use super::network::{Links, Pair};
-use super::time::Time;
-use super::types::CommittedLeaderId;
+use crate::consensus::Raft;
+use crate::consensus::engine::network::{Links, Pair};
+use crate::consensus::time::Time;
+use crate::consensus::types::CommittedLeaderId;
 use crate::storage::Shortage;
 use crate::types::{NodeId, ReplicaId, is_majority};
 
@@ -56,7 +56,7 @@ impl Router {
     ) -> Router {
         let (send, route) = watch::channel(current(&raft));
         let watched = raft.clone();
-        super::runtime::spawn(host, async move {
+        crate::consensus::runtime::spawn(host, async move {
             let mut metrics = watched.server_metrics();
             loop {
                 let now = current(&watched);
@@ -77,17 +77,17 @@ impl Router {
     }
 
     /// The engine.
-    pub(super) fn raft(&self) -> &Raft {
+    pub(in crate::consensus) fn raft(&self) -> &Raft {
         &self.0.raft
     }
 
     /// The ways to the peers.
-    pub(super) fn links(&self) -> &Links {
+    pub(in crate::consensus) fn links(&self) -> &Links {
         &self.0.links
     }
 
     /// What time it is.
-    pub(super) fn time(&self) -> &Time {
+    pub(in crate::consensus) fn time(&self) -> &Time {
         &self.0.time
     }
 

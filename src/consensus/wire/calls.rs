@@ -1,8 +1,8 @@
-//! Bodies of the calls that consensus makes, which [`super::records`] may follow.
+//! Bodies of the calls that consensus makes, which [`crate::consensus::wire::records`] may follow.
 
 use serde::{Deserialize, Serialize};
 
-use super::types::{SnapshotMeta, Vote};
+use crate::consensus::types::{SnapshotMeta, Vote};
 use crate::types::NodeId;
 
 /// A call's body: which incarnation it is for, and what it says. The receiver
@@ -32,7 +32,7 @@ fn is_zero(level: &u32) -> bool {
     *level == 0
 }
 
-/// The head of a part of a snapshot; its lines follow as [`super::records`].
+/// The head of a part of a snapshot; its lines follow as [`crate::consensus::wire::records`].
 #[derive(Serialize, Deserialize)]
 pub struct SnapshotPart {
     /// The node that is meant.

@@ -24,11 +24,11 @@ use tokio::sync::watch;
 
 use self::building::{Builder, SHORTAGE_RETRY};
 pub use self::loading::PROGRESS_INTERVAL;
-use super::faults::Faults;
-use super::types::{
+use crate::chat::{Effects, Look, State, View};
+use crate::consensus::engine::disk_errors::Faults;
+use crate::consensus::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
 };
-use crate::chat::{Effects, Look, State, View};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::limits::QUERY_STEPS_MAX;
@@ -119,14 +119,14 @@ impl Machine {
     }
 
     /// Sets the place of an adopted replica, before its node starts.
-    pub(super) fn begin_at(&self, applied: LogId, membership: StoredMembership) {
+    pub(in crate::consensus) fn begin_at(&self, applied: LogId, membership: StoredMembership) {
         let mut position = self.0.position.lock().expect("no panic while held");
         *position = Position { applied: Some(applied), membership };
         self.0.applied.send_replace(applied.index());
     }
 
     /// The last entry applied, and the membership at that place.
-    pub(super) fn position(&self) -> (Option<LogId>, StoredMembership) {
+    pub(in crate::consensus) fn position(&self) -> (Option<LogId>, StoredMembership) {
         let position = self.0.position.lock().expect("no panic while held").clone();
         (position.applied, position.membership)
     }
@@ -207,7 +207,7 @@ impl Machine {
 
     /// The latest time in the log, as far as it was applied: that of an entry, or of
     /// the newest message where a snapshot was loaded.
-    pub(super) fn latest_at(&self) -> Timestamp {
+    pub(in crate::consensus) fn latest_at(&self) -> Timestamp {
         Timestamp(self.0.latest_at_ms.load(Ordering::Relaxed))
     }
 
@@ -307,8 +307,8 @@ impl Machine {
     /// Applies the next entry.
     ///
     /// # Errors
-    /// [`crate::error::ErrorCode::Corrupted`] as of [`super::types::Proposal::batch`].
-    pub(super) fn replay(&self, entry: Entry) -> Result<Outcomes> {
+    /// [`crate::error::ErrorCode::Corrupted`] as of [`crate::consensus::types::Proposal::batch`].
+    pub(in crate::consensus) fn replay(&self, entry: Entry) -> Result<Outcomes> {
         let index = entry.log_id.index();
         let batch = match &entry.payload {
             // The replica that has the state applies it as well.
@@ -341,7 +341,11 @@ impl Machine {
     ///
     /// # Errors
     /// What reading it found.
-    pub(super) async fn restore(&self, reader: SnapshotReader, patient: bool) -> Result<()> {
+    pub(in crate::consensus) async fn restore(
+        &self,
+        reader: SnapshotReader,
+        patient: bool,
+    ) -> Result<()> {
         let meta = Machine::parse_meta(reader.meta())?;
         self.has_newest(&reader, &meta);
         if self.0.adopted {

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Consensus, runtime};
+use super::Consensus;
+use super::runtime;
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{NodeId, ReplicaId};
 

@@ -8,7 +8,7 @@ use openraft::storage::RaftLogReader;
 
 use super::Machine;
 use crate::chat::Effects;
-use crate::consensus::log_store::LogStore;
+use crate::consensus::engine::log_store::LogStore;
 use crate::consensus::types::EntryPayload;
 use crate::error::{Error, Result};
 use crate::types::Uuid;

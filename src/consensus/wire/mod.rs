@@ -1,0 +1,6 @@
+//! What consensus says between replicas and writes to the log, as bytes.
+
+pub mod append;
+pub mod calls;
+pub mod entry;
+pub mod records;
