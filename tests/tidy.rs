@@ -291,6 +291,23 @@ fn all_code_in_the_tree_is_our_own() {
 }
 
 #[test]
+fn files_that_comments_name_are_there() {
+    let all: Vec<PathBuf> = ["src", "tests", "benches"]
+        .iter()
+        .flat_map(|folder| sources(&root().join(folder)))
+        .collect();
+    for path in &all {
+        let text = read(path);
+        for word in text.split('`').filter(|word| word.ends_with(".rs")) {
+            let is_name = word.len() > 3
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b"_/.".contains(&b));
+            let found = all.iter().any(|file| file.ends_with(word));
+            assert!(!is_name || found, "{} speaks of {word}, which is not there", path.display());
+        }
+    }
+}
+
+#[test]
 fn every_room_says_what_it_is_for() {
     for room in ROOMS {
         let folder = root().join("src").join(room).join("mod.rs");

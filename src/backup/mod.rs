@@ -25,7 +25,7 @@
 //!   replicas restore the same in the same order, and until the last operation,
 //!   which carries the count and makes every replica check the state's hash,
 //!   the cluster is empty for everybody and says that it is being restored.
-//!   The head of `chat/restoring.rs` tells that part.
+//!   The head of `chat/import.rs` tells that part.
 //! - **It goes on.** Whatever server dies meanwhile, the next one is asked. A
 //!   backup begins anew there; a restore goes on where it was, as it does when
 //!   the same command is given again later: the file's SHA-256 is its identity.

@@ -31,7 +31,7 @@
 //! - **A snapshot stops nobody.** [`State::view`] copies a pointer for every 256
 //!   items; writing its lines happens elsewhere, later. (`chunks.rs`)
 //! - **A backup comes back whole or not at all**, into a state that was never
-//!   used. (`restoring.rs`)
+//!   used. (`import.rs`)
 //!
 //! # How it fails
 //! Operations fail with a refusal, which is an outcome like any other. Reading
@@ -49,6 +49,7 @@ mod glob;
 mod hash;
 mod holders;
 mod ids;
+mod import;
 mod items;
 mod lines;
 mod look;
@@ -57,7 +58,6 @@ pub(crate) mod meter;
 mod operation;
 mod query;
 mod restore;
-mod restoring;
 mod search;
 mod snapshot;
 mod state;

@@ -46,7 +46,7 @@ pub struct State {
     pub(super) level_known: u32,
 }
 
-/// Makes another state from the lines of a backup, beside this one; see `restoring.rs`.
+/// Makes another state from the lines of a backup, beside this one; see `import.rs`.
 pub(super) trait Import: Send + Sync {
     /// Takes the next line.
     fn line(&mut self, line: &[u8]) -> Result<()>;

@@ -1,6 +1,6 @@
 //! `ftchat accounts`.
 
-use super::session::unexpected;
+use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::Result;
 use crate::output::AccountListed;

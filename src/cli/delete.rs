@@ -1,6 +1,6 @@
 //! `ftchat delete`.
 
-use super::session::unexpected;
+use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::IDS_PER_REQUEST_MAX;

@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Write};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::context::unexpected;
 use super::password::{PasswordArgs, Typed};
-use super::session::unexpected;
 use super::{Context, Exit};
 use crate::client::Client;
 use crate::error::{Error, ErrorCode, Result};
@@ -94,7 +94,7 @@ async fn is_gone(
         operation: context.host.uuid(),
         name: name.to_string(),
         password: password.expose_secret().to_owned(),
-        token: super::session::new_token(&context.host).expose_secret().to_owned(),
+        token: super::context::new_token(&context.host).expose_secret().to_owned(),
     };
     match client.request(request).await {
         Err(error) => error.code == ErrorCode::LoginRefused,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::session::unexpected;
+use super::context::unexpected;
 use super::signals::{Signals, interrupted};
 use super::when::{local_zone, parse_when};
 use super::{Context, Exit};

@@ -1,6 +1,6 @@
 //! `ftchat logout`.
 
-use super::session::unexpected;
+use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::{ErrorCode, Result};
 use crate::output::LoggedOut;

@@ -14,6 +14,7 @@ mod bench;
 mod cluster;
 pub mod completions;
 mod config;
+mod context;
 mod delete;
 mod delete_account;
 mod drill;
@@ -27,12 +28,11 @@ mod register;
 mod restore;
 mod send;
 mod serve;
-mod session;
-mod sessions;
 mod signals;
 mod status;
 mod stuck;
 mod text;
+mod token_store;
 #[cfg(test)]
 mod verb_tests;
 mod when;
@@ -46,9 +46,9 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use context::Context;
 pub use exit::Exit;
-pub use session::Context;
-pub use sessions::{Session, Sessions};
+pub use token_store::{Session, Sessions};
 
 use crate::config::{ColorChoice, GlobalArgs, Settings, check_environment, process_environment};
 use crate::error::{Error, ErrorCode, Result};

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use tokio::io::BufReader;
 
-use super::session::unexpected;
+use super::context::unexpected;
 use super::text::{check_text, read_text};
 use super::{Context, Exit};
 use crate::client::Pipeline;

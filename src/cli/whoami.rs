@@ -1,6 +1,6 @@
 //! `ftchat whoami`.
 
-use super::session::unexpected;
+use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::Result;
 use crate::output::Whoami;

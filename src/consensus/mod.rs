@@ -4,13 +4,13 @@
 //! The algorithm is Raft (Ongaro and Ousterhout, 2014) with pre-vote and
 //! leadership transfer, as openraft implements it. What this room adds:
 //!
-//! - [`LogStore`](log_store) and [`Machine`]: the log on disk and the state in
-//!   memory, as openraft wants them.
-//! - [`network`]: its calls on authenticated links; entries are serialized once.
+//! - [`engine`]: the log on disk ([`LogStore`]), the state in memory ([`Machine`]) and
+//!   calls on authenticated links, as openraft wants them.
+//! - [`wire`]: entries and calls as bytes; an entry is serialized once.
 //! - [`proposer`]: operations gathered into entries, forwarded to the leader,
 //!   in order and with honest failures.
-//! - [`reader`]: linearizable reads from any replica.
-//! - [`contest`]: who is to lead when the leader is known to be dead.
+//! - [`reads`]: linearizable reads from any replica.
+//! - [`leadership`]: where the leader is, and who is to lead when it is known to be dead.
 //! - [`rejoin`]: what happens to a node that has lost the end of its log.
 //!
 //! # What it promises
@@ -24,7 +24,7 @@
 //! ends.
 //!
 //! # Settings that are not a matter of taste
-//! - `enable_leader_restore: false`: see [`log_store`].
+//! - `enable_leader_restore: false`: see [`engine::log_store`].
 //! - `enable_elect: false` at the start: a replica that comes back must not
 //!   depose a good leader before it has heard of it. [`Consensus::enable_elections`]
 //!   follows when peers have answered.

@@ -31,8 +31,8 @@
 mod adoption;
 mod backup;
 mod clocks;
+mod config;
 mod credentials;
-mod given;
 mod level;
 mod links;
 mod neighbours;
@@ -59,7 +59,7 @@ pub use crate::consensus::{Applied, ReadAhead, Sequence, VerifiedLog};
 pub use crate::peer::{ClusterKey, Switchboard};
 
 pub use self::adoption::ReleaseRequest;
-pub use self::given::{Ahead, Opened, ProcessInfo, ReplicaConfig};
+pub use self::config::{Ahead, Opened, ProcessInfo, ReplicaConfig};
 
 use self::peer_calls::MemberService;
 use self::start_queue::Line;

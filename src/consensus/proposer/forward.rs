@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ticket::Landing;
+use super::pending::Landing;
 use crate::chat::Operation;
 use crate::consensus::Applied;
 use crate::error::{ErrorBody, ErrorCode};

@@ -45,13 +45,13 @@
 //!
 //! Whatever entered a log twice by a retry is applied once, by its id.
 
+mod dispatch;
 mod forward;
-mod gate;
+mod forward_order;
+mod pending;
 mod sequence;
-mod task;
 #[cfg(test)]
 mod tests;
-mod ticket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,12 +60,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 pub use forward::{ForwardBody, ForwardReply};
-pub use gate::Gate;
+pub use forward_order::Gate;
 pub use sequence::Sequence;
 
+use self::dispatch::Task;
 use self::forward::ForwardResult;
-use self::task::Task;
-use self::ticket::{Abandon, Origin, Progress, Ticket};
+use self::pending::{Abandon, Origin, Progress, Ticket};
 use super::Applied;
 use super::leadership::route::Router;
 use super::runtime;

@@ -12,7 +12,7 @@
 //! other connections overtake it; a doubled one is dropped by the receiver.
 //! What an application does see doubled are its own repetitions: a request whose
 //! answer a broken connection swallowed is sent again elsewhere, and people here
-//! repeat requests that were answered (`cluster/person.rs`).
+//! repeat requests that were answered (`cluster/people`).
 //!
 //! - [`connection`]: one connection: two pipes, two ends.
 //! - [`links`]: time and cuts: what is delivered when; connecting.

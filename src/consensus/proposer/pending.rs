@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::gate::Gate;
+use super::forward_order::Gate;
 use super::sequence::Sequence;
 use crate::chat::{Action, Operation, RestoreStep};
 use crate::consensus::Applied;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::forward::{ForwardBodyOf, ForwardReply, ForwardResult};
-use super::ticket::{Landed, Landing, Load, Ticket};
+use super::pending::{Landed, Landing, Load, Ticket};
 use crate::chat::Batch;
 use crate::consensus::Applied;
 use crate::consensus::leadership::route::Route;

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::sessions::{Session, Sessions};
+use super::token_store::{Session, Sessions};
 use crate::client::Client;
 use crate::config::Settings;
 use crate::error::{Error, Result};
