@@ -286,7 +286,7 @@ fn all_code_in_the_tree_is_our_own() {
             assert!(!foreign, "{} is not the license of this project", license.display());
         }
     }
-    assert_eq!(crates, 2, "a crate that is new: is it ours, and why is it not a dependency?");
+    assert_eq!(crates, 3, "a crate that is new: is it ours, and why is it not a dependency?");
     for folder in ["vendor", "third_party", "third-party", "external", ".gitmodules"] {
         assert!(!root().join(folder).exists(), "{folder} is for code of others");
     }
