@@ -108,7 +108,7 @@ fn every_dependency_has_an_allowed_licence_and_source_and_none_is_banned() {
         match package["source"].as_str() {
             Some(source) if registries.contains(source) => {}
             Some(source) => wrong.push(format!("{name} comes from {source}")),
-            // Of this repository, with its own code or a copy that it keeps.
+            // Of this repository.
             None => {
                 let manifest = package["manifest_path"].as_str().expect("a path");
                 if !manifest.starts_with(env!("CARGO_MANIFEST_DIR")) {

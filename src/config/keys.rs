@@ -293,7 +293,7 @@ pub static KEYS: &[Key] = keys![
     "limits.password_hashes_in_parallel", None, "FTCHAT_LIMITS_PASSWORD_HASHES_IN_PARALLEL", Integer { min: 1, max: 1024 }, Value("2"), true,
         "Password hashes computed at once; each takes passwords.memory_kib of memory";
     "limits.failed_login_burst", None, "FTCHAT_LIMITS_FAILED_LOGIN_BURST", Integer { min: 1, max: MILLION }, Value("10"), true,
-        "Failed logins that an account or an address may have in one burst";
+        "Failed logins that an account may have from one address in one burst";
     "limits.failed_login_refill_s", None, "FTCHAT_LIMITS_FAILED_LOGIN_REFILL_S", Integer { min: 1, max: 86_400 }, Value("6"), true,
         "Seconds after which one failed login is forgiven";
     "limits.registration_burst", None, "FTCHAT_LIMITS_REGISTRATION_BURST", Integer { min: 1, max: 1000 * MILLION }, Value("1000"), true,
@@ -305,7 +305,7 @@ pub static KEYS: &[Key] = keys![
     "limits.session_lifetime_s", None, "FTCHAT_LIMITS_SESSION_LIFETIME_S", Integer { min: 1, max: 100 * YEAR_S }, Value("7776000"), true,
         "Seconds for which a login is good; 90 days";
     "limits.snapshot_log_min_bytes", None, "FTCHAT_LIMITS_SNAPSHOT_LOG_MIN_BYTES", Integer { min: 1, max: 1024 * 1024 * MILLION }, Value("33554432"), true,
-        "A snapshot is taken when the log has grown by so many bytes since the last one, and by as much as that one is large";
+        "A snapshot is taken when the log has grown by so many bytes since the last one, and by three quarters of what that one takes";
     "limits.log_entries_kept", None, "FTCHAT_LIMITS_LOG_ENTRIES_KEPT", Integer { min: 0, max: 1000 * MILLION }, Value("5000"), true,
         "Log entries that are kept although a snapshot contains them, for replicas that were away shortly";
     "limits.log_segment_max_bytes", None, "FTCHAT_LIMITS_LOG_SEGMENT_MAX_BYTES", Integer { min: 4_096, max: 1000 * MILLION }, Value("16777216"), true,

@@ -5,9 +5,11 @@
 //! simulation (`tests/sim`), where clocks jump, disks tear writes and networks
 //! cut off one direction. Two rules keep it that way:
 //!
-//! - Only this room calls the operating system for the time of day, for random
-//!   bytes, for sockets and for files. Monotonic time is `tokio::time`, which a
-//!   simulation pauses and advances. `clippy.toml` bans the direct calls.
+//! - Of what a replica does, only this room calls the operating system for the time
+//!   of day, for random bytes, for sockets and for files. Monotonic time is
+//!   `tokio::time`, which a simulation pauses and advances. `clippy.toml` bans the
+//!   direct calls. (Whoever deals with people's own files opens them: `config`,
+//!   `backup`, `cluster`, `cli`.)
 //! - Nothing spawns a thread except through [`Workers`], but for those that do
 //!   nothing ([`outlive_descriptors`]).
 //!

@@ -199,7 +199,8 @@ pub enum Call {
     /// "Do this step of a restore." The body is a step as the state machine
     /// knows it; → [`RestoreProgress`].
     Restore,
-    /// Consensus: "the leader's process is gone; how far is your log?"
+    /// Consensus: "how far is your log?", when the leader's process is gone, and when a
+    /// node has to find out whether it has lost something.
     Contest,
     /// Consensus: "of all who answered you are the best to lead; ask for votes."
     Campaign,

@@ -36,7 +36,7 @@
 //!
 //! So a log or a snapshot with something new in it is always in a directory whose
 //! format says so, and an older program that is started on it answers "newer
-//! format" and touches nothing. One that is started on an older directory, or an
+//! format" and runs nothing. One that is started on an older directory, or an
 //! empty one, is turned away by the others until it is updated.
 //!
 //! # Going back

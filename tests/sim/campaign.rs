@@ -1,5 +1,5 @@
-//! Any number of seeds of all recipes, on all cores, with a tally that goes on
-//! where it stopped.
+//! Any number of seeds of the recipes that [`recipes::of_seed`] draws, on all cores,
+//! with a tally that goes on where it stopped.
 //!
 //! ```text
 //! FTCHAT_SIM_SEEDS=20000 FTCHAT_SIM_TALLY=tally.jsonl \

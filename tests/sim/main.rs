@@ -26,7 +26,7 @@
 //! - [`oracle`]: what must hold whatever goes wrong.
 //! - [`toy`]: a small service with planted bugs, which the oracle must find.
 //! - [`cluster`], [`recipes`]: the real program, its people, and what is done to it.
-//! - [`seeds`], [`campaign`]: a few seeds of each recipe, any number of all.
+//! - [`seeds`], [`campaign`]: a few seeds of each recipe, any number of some.
 //! - [`regressions`]: seeds that failed once, and why.
 //! - [`planted`]: bugs in the real program, which must be found as well.
 

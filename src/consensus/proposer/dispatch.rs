@@ -227,7 +227,8 @@ impl<S: Surroundings> Task<S> {
         bytes: usize,
         leader: CommittedLeaderId,
     ) -> bool {
-        // Time-stamps never run backwards within a leadership, whatever the clocks do.
+        // The times of people's operations never run backwards within a leadership,
+        // whatever the clocks do.
         self.last_at = self.around.now().max(self.last_at);
         let operations = tickets.iter().map(|ticket| ticket.operation.clone()).collect();
         let (proposal, accepted) = Proposal::propose(Batch { at: self.last_at, operations }, bytes);

@@ -58,8 +58,9 @@ use crate::error::{Error, ErrorCode, Result};
 /// Called once, from the log's worker, with the outcome of an append.
 pub type AppendDone = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// Called at most once, from the log's worker, when the log cannot go on: the
-/// directory is marked as poisoned, and everything that waited has failed.
+/// Called at most once, from the log's worker, when the log cannot go on: everything
+/// that waited has failed, and the directory is marked as poisoned if the disk is in
+/// question.
 pub type FatalHandler = Arc<dyn Fn(Error) + Send + Sync>;
 
 /// What may be tuned.

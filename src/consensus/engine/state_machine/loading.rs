@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::storage::SnapshotReader;
 
-/// Lines, of 64 KiB each, that wait between the two.
+/// Lines, of about 60 KiB each, that wait between the two.
 const LINES_WAITING: usize = 16;
 
 /// Pause between two lines in the log that say how far a start is. One that is shorter
