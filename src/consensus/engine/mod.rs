@@ -1,5 +1,5 @@
 //! What openraft asks for, as it wants it: log, state machine, network.
-//! The traits of the engine are named here and nowhere else.
+//! Its traits of storage and network are implemented here and nowhere else.
 
 pub mod disk_errors;
 pub mod key_log_ids;

@@ -152,6 +152,7 @@ impl Machine {
         let replaced = {
             let mut state = self.0.state.write().expect("the state machine does not panic");
             *self.0.position.lock().expect("no panic while held") = Position::default();
+            *self.0.newest.lock().expect("no panic while held") = Newest::default();
             self.0.applied.send_replace(0);
             std::mem::replace(&mut *state, State::new(self.0.window))
         };

@@ -133,6 +133,16 @@ async fn with_snapshot(disk: &FaultyDisk) -> (TempDir, Machine, SnapshotMeta) {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_reset_speaks_of_no_snapshot_that_was_set_aside() {
+    let disk = FaultyDisk::new();
+    let (_folder, mut machine, _) = with_snapshot(&disk).await;
+    machine.reset();
+    assert_eq!((machine.newest_meta(), machine.snapshot_bytes()), (None, 0));
+    disk.refuse_to_open(Some(Errno::MFILE));
+    machine.get_current_snapshot().await.err().expect("it does not know of one");
+}
+
+#[tokio::test]
 async fn a_snapshot_for_which_there_is_no_descriptor_is_sent_later() {
     let disk = FaultyDisk::new();
     let (_folder, mut machine, meta) = with_snapshot(&disk).await;
