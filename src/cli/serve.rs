@@ -138,7 +138,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     let server = Server::new(host, hosting.clone(), limits, cost)?;
     let (stopping, stopped) = watch::channel(false);
     // It may end by itself and is awaited once more at the end.
-    let serving = maybe_done(server.run_all(started.listener, started.doors, stopped));
+    let serving = maybe_done(server.run_all(started.listener, started.adopted_listeners, stopped));
     tokio::pin!(serving);
     tokio::select! {
         biased;
@@ -155,7 +155,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     // Leadership first: what is under way is then finished by the new leader.
     hosting.hand_over().await;
     stopping.send_replace(true);
-    hosting.close_doors();
+    hosting.close_listeners();
     serving.await;
     hosting.stop().await;
     Ok(Exit::Done)

@@ -136,8 +136,8 @@ struct Inner {
     contests: AtomicU64,
     /// Whether the node may ask for votes, once it relies on its log.
     elections_wanted: Mutex<bool>,
-    /// When a leader was last obeyed, or the node started.
-    obeyed: Mutex<Instant>,
+    /// When a leader was last heard of, or the node started.
+    leader_contact_at: Mutex<Instant>,
 }
 
 impl Consensus {
@@ -199,22 +199,22 @@ impl Consensus {
         self.0.store.last_log_id().is_none() && self.0.store.vote().is_none()
     }
 
-    fn note_obeyed(&self) {
-        *self.0.obeyed.lock().expect("no panic while held") = Instant::now();
+    fn note_leader_contact(&self) {
+        *self.0.leader_contact_at.lock().expect("no panic while held") = Instant::now();
     }
 
     /// How long no majority has been heard of: on the leader since one has
-    /// acknowledged it, elsewhere since a leader was obeyed.
-    pub fn silence(&self) -> Duration {
+    /// acknowledged it, elsewhere since a leader was heard of.
+    pub fn time_without_quorum(&self) -> Duration {
         use openraft::Instant as _;
         let metrics = self.metrics();
-        let obeyed = self.0.obeyed.lock().expect("no panic while held").elapsed();
+        let since_contact = self.0.leader_contact_at.lock().expect("no panic while held").elapsed();
         match metrics.last_quorum_acked {
             Some(acked) if metrics.state == openraft::ServerState::Leader => {
-                // A leader that is new was obeyed as it were by its election.
-                acked.elapsed().min(obeyed)
+                // The election of a new leader counts as such a contact.
+                acked.elapsed().min(since_contact)
             }
-            _ => obeyed,
+            _ => since_contact,
         }
     }
 

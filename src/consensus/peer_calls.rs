@@ -252,7 +252,7 @@ async fn append_in_order(
                     let response: Result<AppendEntriesResponse<TypeConfig>> =
                         raft.append_entries(request).await.map_err(stopped);
                     if !matches!(response, Err(_) | Ok(AppendEntriesResponse::HigherVote(_))) {
-                        obeying.note_obeyed();
+                        obeying.note_leader_contact();
                     }
                     reply.result(response);
                 });

@@ -123,7 +123,7 @@ impl Consensus {
             found_vote,
             contests: AtomicU64::new(0),
             elections_wanted: Mutex::default(),
-            obeyed: Mutex::new(Instant::now()),
+            leader_contact_at: Mutex::new(Instant::now()),
         }));
         runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
         consensus.look_at_log_ends();

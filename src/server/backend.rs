@@ -66,16 +66,16 @@ impl dyn Backend {
 
 impl Backend for Hosting {
     fn id(&self) -> ReplicaId {
-        self.home().id()
+        self.own_replica().id()
     }
     fn cluster(&self) -> Option<Uuid> {
-        self.home().cluster()
+        self.own_replica().cluster()
     }
     fn leader(&self) -> Option<Address> {
-        self.home().leader()
+        self.own_replica().leader()
     }
     fn now(&self) -> Timestamp {
-        self.home().now()
+        self.own_replica().now()
     }
     fn propose(
         &self,
@@ -83,17 +83,17 @@ impl Backend for Hosting {
         deadline: Instant,
         sequence: &Sequence,
     ) -> BoxFuture<'static, Result<Applied>> {
-        Box::pin(self.home().propose(operation, deadline, sequence))
+        Box::pin(self.own_replica().propose(operation, deadline, sequence))
     }
     fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>> {
-        let replica = self.home().clone();
+        let replica = self.own_replica().clone();
         Box::pin(async move { replica.confirm(deadline).await })
     }
     fn question(&self, question: &mut dyn FnMut(&mut Look<'_>)) {
-        self.home().look(question);
+        self.own_replica().look(question);
     }
     fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
-        self.home().watch(account)
+        self.own_replica().watch(account)
     }
     fn status(&self) -> BoxFuture<'static, ServerStatus> {
         Box::pin(std::future::ready(Hosting::status(self)))

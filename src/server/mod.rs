@@ -75,7 +75,7 @@ use self::stop::Stop;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Listener};
 use crate::limits::Limits;
-use crate::survival::{Door, Hosting};
+use crate::survival::{AdoptedListener, Hosting};
 use crate::types::ReplicaId;
 
 /// Refused connections that are told why at the same time. Beyond that they
@@ -191,7 +191,7 @@ impl Server {
     pub async fn run_all(
         &self,
         listener: Box<dyn Listener>,
-        mut doors: mpsc::UnboundedReceiver<Door>,
+        mut adopted_listeners: mpsc::UnboundedReceiver<AdoptedListener>,
         stop: watch::Receiver<bool>,
     ) {
         let mut serving = FuturesUnordered::new();
@@ -202,7 +202,7 @@ impl Server {
             tokio::select! { biased;
                 () = stop.requested(), if !stopping => stopping = true,
                 ended = serving.next() => if ended.is_none() { return },
-                Some(Door { replica, listener, stop }) = doors.recv(), if !stopping => {
+                Some(AdoptedListener { replica, listener, stop }) = adopted_listeners.recv(), if !stopping => {
                     tracing::info!(address = %listener.local_address(), "serving an adopted replica's address");
                     serving.push(self.run(replica, listener, stop));
                 }

@@ -1,5 +1,5 @@
-//! A server that starts: its address and its directory, which a survivor may
-//! have taken over while it was dead.
+//! A server that starts acquires its address and the lock of its directory. A
+//! survivor may have adopted its replica while it was dead.
 
 use std::io;
 use std::time::Duration;
@@ -37,7 +37,7 @@ const LITTLE_ENTRIES: u64 = 500;
 
 /// How long a holder may take to write who it is, and an address to become free
 /// after its lock did.
-const MOMENT: Duration = Duration::from_secs(1);
+const SETTLING_MAX: Duration = Duration::from_secs(1);
 
 /// Binds the address and opens the directory.
 ///
@@ -45,7 +45,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// [`ErrorCode::AddressInUse`]; [`ErrorCode::DirectoryInUse`] when the same
 /// server runs already; what the holder answers, such as that it runs this
 /// replica from another directory; those of [`DataDirectory::open`].
-pub async fn claim(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Listener>, Opened)> {
+pub async fn acquire(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Listener>, Opened)> {
     let mut listener = match host.network.listen(&config.listen).await {
         Ok(listener) => Some(listener),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
@@ -58,7 +58,7 @@ pub async fn claim(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Liste
         listener = ask_at_own_address(host, config).await?;
     }
     let opened = open(host, config, listener.is_some()).await?;
-    let deadline = Instant::now() + MOMENT;
+    let deadline = Instant::now() + SETTLING_MAX;
     loop {
         if let Some(listener) = listener.take() {
             return Ok((listener, opened));
@@ -78,9 +78,9 @@ pub async fn claim(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Liste
 async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<Opened> {
     // Of two that were started at once one may have the address and the other
     // the directory, and each would wait for the other. The directory decides.
-    let patience = if has_address { MOMENT / 2 } else { MOMENT };
-    let unnamed_until = Instant::now() + patience;
-    let mut told = None;
+    let limit = if has_address { SETTLING_MAX / 2 } else { SETTLING_MAX };
+    let unnamed_until = Instant::now() + limit;
+    let mut announced = None;
     let mut ahead = Ahead::Nothing;
     loop {
         let taken = match DataDirectory::open(host, &config.data_dir, config.holder()).await {
@@ -106,8 +106,8 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
             sleep(RETRY_PAUSE).await;
             continue;
         }
-        if told != Some(holder.pid) {
-            told = Some(holder.pid);
+        if announced != Some(holder.pid) {
+            announced = Some(holder.pid);
             tracing::info!(
                 server = %holder.server,
                 pid = holder.pid,
@@ -168,7 +168,7 @@ async fn ask_at_own_address(
     config: &ReplicaConfig,
 ) -> Result<Option<Box<dyn Listener>>> {
     let member = Member { id: config.id, address: config.listen.clone() };
-    let deadline = Instant::now() + MOMENT;
+    let deadline = Instant::now() + SETTLING_MAX;
     loop {
         match ask_release(host, config, &member, lock_file(host, config).await).await {
             Ok(()) => return Ok(None),

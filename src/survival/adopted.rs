@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Door, Hosting};
+use super::{AdoptedListener, Hosting};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{BoxFuture, FileId, Listener, Stream};
 use crate::replica::{Opened, Replica, ReplicaConfig};
@@ -13,29 +13,29 @@ use crate::storage::{DataDirectory, Identity, is_in_place, read_lock};
 use crate::types::{Address, ReplicaId};
 
 /// An adopted replica.
-pub struct Guest {
+pub struct AdoptedReplica {
     /// Its voter.
     pub replica: Replica,
     /// Its data directory.
     pub path: PathBuf,
     /// The `LOCK` that is held.
     pub lock: FileId,
-    door: Option<DoorHandle>,
+    listener: Option<ListenerHandle>,
 }
 
-struct DoorHandle {
+struct ListenerHandle {
     stop: watch::Sender<bool>,
     unbound: watch::Receiver<()>,
 }
 
-/// A listener that tells when it is gone.
-struct Told {
+/// A listener that says when it is closed.
+struct NotifyingListener {
     listener: Box<dyn Listener>,
     /// Dropped after the listener, hence the last of the fields.
     _unbound: watch::Sender<()>,
 }
 
-impl Listener for Told {
+impl Listener for NotifyingListener {
     fn accept(&self) -> BoxFuture<'_, std::io::Result<(Stream, String)>> {
         self.listener.accept()
     }
@@ -44,25 +44,25 @@ impl Listener for Told {
     }
 }
 
-impl Guest {
+impl AdoptedReplica {
     /// Whether its address is served here.
-    pub fn has_door(&self) -> bool {
-        self.door.is_some()
+    pub fn has_listener(&self) -> bool {
+        self.listener.is_some()
     }
 
     /// Stops listening at its address.
-    pub fn close_door(&mut self) {
-        if let Some(door) = &self.door {
-            door.stop.send_replace(true);
+    pub fn close_listener(&mut self) {
+        if let Some(listener) = &self.listener {
+            listener.stop.send_replace(true);
         }
     }
 
     /// Stops listening, stops the voter, closes and unlocks its directory.
     pub async fn stop(mut self) {
-        self.close_door();
-        if let Some(mut door) = self.door.take() {
+        self.close_listener();
+        if let Some(mut listener) = self.listener.take() {
             // Nothing is sent: an error is the end of the listener.
-            while door.unbound.changed().await.is_ok() {}
+            while listener.unbound.changed().await.is_ok() {}
         }
         self.replica.stop().await;
     }
@@ -76,7 +76,7 @@ impl Hosting {
     /// Why not; [`ErrorCode::DirectoryInUse`] when its process lives.
     pub(super) async fn adopt(&self, peer: ReplicaId) -> Result<()> {
         let own = self.identity()?;
-        let Some(neighbour) = self.0.home.neighbour(peer).await else {
+        let Some(neighbour) = self.0.own_replica.neighbour(peer).await else {
             return Err(Error::unavailable(
                 "it is not known where its data is, as it was never met",
             ));
@@ -101,40 +101,49 @@ impl Hosting {
             ..self.0.config.clone()
         };
         let (path, lock) = (directory.path().to_path_buf(), directory.lock_file());
-        let home = Some(self.0.home.clone());
+        let host_replica = Some(self.0.own_replica.clone());
         let board = self.0.switchboard.clone();
         let opened = Opened { directory, ahead: self.0.verified.of(peer) };
-        let replica =
-            match Replica::start_on(self.0.host.clone(), config, opened, board.clone(), home).await
-            {
-                Ok(replica) => replica,
-                Err(error) => {
-                    board.unplug(peer);
-                    return Err(error);
-                }
-            };
-        replica.loaded().await;
-        let guest = Guest { replica, path, lock, door: None };
-        let path = guest.path.clone();
-        let refused = match guest.replica.failure() {
-            Some(failure) => Some((guest, failure)),
-            None => {
-                let stopping = || Error::unavailable("this server is stopping");
-                self.state().take_in(peer, guest).map(|guest| (guest, stopping()))
+        let replica = match Replica::start_on(
+            self.0.host.clone(),
+            config,
+            opened,
+            board.clone(),
+            host_replica,
+        )
+        .await
+        {
+            Ok(replica) => replica,
+            Err(error) => {
+                board.unplug(peer);
+                return Err(error);
             }
         };
-        if let Some((guest, error)) = refused {
+        replica.loaded().await;
+        let adopted = AdoptedReplica { replica, path, lock, listener: None };
+        let path = adopted.path.clone();
+        let refused = match adopted.replica.failure() {
+            Some(failure) => Some((adopted, failure)),
+            None => {
+                let stopping = || Error::unavailable("this server is stopping");
+                self.state().add(peer, adopted).map(|adopted| (adopted, stopping()))
+            }
+        };
+        if let Some((adopted, error)) = refused {
             board.unplug(peer);
-            guest.stop().await;
+            adopted.stop().await;
             return Err(error);
         }
         tracing::info!(replica = %peer, path = %path.display(), "adopted a dead neighbour");
-        self.0.home.note_obstacle(peer, None);
+        self.0.own_replica.note_obstacle(peer, None);
         Ok(())
     }
 
     fn identity(&self) -> Result<Identity> {
-        self.0.home.identity().ok_or_else(|| Error::unavailable("this replica has no data yet"))
+        self.0
+            .own_replica
+            .identity()
+            .ok_or_else(|| Error::unavailable("this replica has no data yet"))
     }
 
     /// Why a lock that is held is held.
@@ -155,11 +164,11 @@ impl Hosting {
     }
 
     /// Binds the addresses of adopted replicas that are free.
-    pub(super) async fn open_doors(&self) {
+    pub(super) async fn open_listeners(&self) {
         let closed: Vec<(ReplicaId, Address)> = {
             let state = self.state();
-            let closed = state.guests.iter().filter(|(_, guest)| !guest.has_door());
-            closed.map(|(id, guest)| (*id, guest.replica.address().clone())).collect()
+            let closed = state.adopted.iter().filter(|(_, adopted)| !adopted.has_listener());
+            closed.map(|(id, adopted)| (*id, adopted.replica.address().clone())).collect()
         };
         for (id, address) in closed {
             let listener = match self.0.host.network.listen(&address).await {
@@ -171,30 +180,31 @@ impl Hosting {
             };
             let (stop, stopping) = watch::channel(false);
             let (unbound_sender, unbound) = watch::channel(());
-            let listener = Box::new(Told { listener, _unbound: unbound_sender });
+            let listener = Box::new(NotifyingListener { listener, _unbound: unbound_sender });
             let mut state = self.state();
-            let Some(guest) = state.guests.get_mut(&id) else { continue };
-            guest.door = Some(DoorHandle { stop, unbound });
-            let door = Door { replica: id, listener, stop: stopping };
-            // Dropped, and unbound with it, where nobody serves doors.
-            drop(self.0.doors.send(door));
+            let Some(adopted) = state.adopted.get_mut(&id) else { continue };
+            adopted.listener = Some(ListenerHandle { stop, unbound });
+            let served = AdoptedListener { replica: id, listener, stop: stopping };
+            // Dropped, and unbound with it, where nobody serves it.
+            drop(self.0.listeners.send(served));
         }
     }
 
-    /// Stops a guest and unlocks its directory.
+    /// Stops an adopted replica and unlocks its directory.
     pub(super) async fn let_go(&self, id: ReplicaId) {
-        let guest = self.state().guests.remove(&id);
-        if let Some(guest) = guest {
-            guest.replica.yield_to_host().await;
+        let adopted = self.state().adopted.remove(&id);
+        if let Some(adopted) = adopted {
+            adopted.replica.yield_to_host().await;
             self.0.switchboard.unplug(id);
-            guest.stop().await;
+            adopted.stop().await;
             tracing::info!(replica = %id, "let go of an adopted replica");
         }
     }
 
-    /// Whether the path of a guest still leads to the directory that is held.
+    /// Whether the path of an adopted replica still leads to the directory that is held.
     pub(super) async fn is_in_place(&self, id: ReplicaId) -> bool {
-        let place = self.state().guests.get(&id).map(|guest| (guest.path.clone(), guest.lock));
+        let place =
+            self.state().adopted.get(&id).map(|adopted| (adopted.path.clone(), adopted.lock));
         let Some((path, lock)) = place else { return false };
         let disk = Arc::clone(&self.0.host.disk);
         let look = async move { is_in_place(&*disk, &path, lock).await };

@@ -44,10 +44,10 @@ pub enum Evidence {
 
 /// Looks until there is evidence, or the neighbour answers again (`None`).
 pub async fn gather(hosting: &Hosting, peer: ReplicaId) -> Option<Evidence> {
-    let home = hosting.home();
-    let neighbour = home.neighbour(peer).await;
+    let own = hosting.own_replica();
+    let neighbour = own.neighbour(peer).await;
     let mut looks = 0;
-    while !home.reaches(peer) {
+    while !own.reaches(peer) {
         if let Some(neighbour) = &neighbour
             && let Some(free) = look_at_lock(hosting, neighbour).await
         {
@@ -55,7 +55,7 @@ pub async fn gather(hosting: &Hosting, peer: ReplicaId) -> Option<Evidence> {
                 return Some(Evidence::LockFree);
             }
             // It is held: the process is ending, frozen, or starting again.
-        } else if home.is_gone(peer) {
+        } else if own.is_gone(peer) {
             return Some(Evidence::Refused);
         }
         looks += 1;
@@ -70,10 +70,10 @@ pub async fn gather(hosting: &Hosting, peer: ReplicaId) -> Option<Evidence> {
 
 /// Whether a neighbour does not answer and its lock is free at this moment.
 pub async fn is_dead(hosting: &Hosting, peer: ReplicaId) -> bool {
-    if hosting.home().reaches(peer) {
+    if hosting.own_replica().reaches(peer) {
         return false;
     }
-    match hosting.home().neighbour(peer).await {
+    match hosting.own_replica().neighbour(peer).await {
         Some(neighbour) => look_at_lock(hosting, &neighbour).await == Some(true),
         None => false,
     }

@@ -61,7 +61,7 @@ impl Verified {
 }
 
 /// Reads along with one neighbour until the server stops.
-pub async fn read_along(hosting: Hosting, peer: ReplicaId) {
+pub async fn tail_log(hosting: Hosting, peer: ReplicaId) {
     let mut stopped = hosting.0.stopped.subscribe();
     let reading = async {
         loop {
@@ -88,11 +88,11 @@ pub async fn read_along(hosting: Hosting, peer: ReplicaId) {
 /// Verifies a little more of a neighbour's log, where it may be adopted one day.
 /// Returns whether there may be more.
 async fn step(hosting: &Hosting, peer: ReplicaId) -> Result<bool> {
-    let home = hosting.home();
-    if !hosting.adopts() || hosting.has_guest(peer) || !home.adoptable().contains(&peer) {
+    let own = hosting.own_replica();
+    if !hosting.adopts() || hosting.is_adopted(peer) || !own.adoptable().contains(&peer) {
         return Ok(false);
     }
-    let Some(neighbour) = home.neighbour(peer).await else { return Ok(false) };
+    let Some(neighbour) = own.neighbour(peer).await else { return Ok(false) };
     // A copy goes on. Should the neighbour die meanwhile, what is known is there.
     let known = hosting.0.verified.logs().get(&peer).cloned();
     let log = match known.filter(|log| log.node() == neighbour.node()) {

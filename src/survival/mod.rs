@@ -22,7 +22,7 @@
 //!   the leader is gone and a majority is left, that majority elects at once
 //!   ([`Consensus::contest`](crate::consensus::Consensus::contest)). If no
 //!   majority is left, the dead are adopted at once.
-//! - **By silence.** When no majority has been heard of for an election
+//! - **By timeout.** When no majority has been heard of for an election
 //!   timeout, in which this server itself was not frozen, every neighbour that
 //!   does not answer is tried, again and again.
 //!   That is how one server that was started alone after everything crashed
@@ -40,7 +40,7 @@
 //! An owner that comes back ([`acquire`]) finds its lock held, reads in `LOCK` by
 //! whom, and asks that server to let go. The holder stops the voter, unbinds
 //! the address and unlocks; then it leaves the lock alone until the owner has
-//! been seen or [`REST`] is over. One replica at a time, and the next only when
+//! been seen or [`RELEASED_PAUSE`] is over. One replica at a time, and the next only when
 //! the last one answers again: two at once could leave no majority. The owner
 //! has loaded its data before it asks, so the replica is without a process for
 //! a moment only, however much there is. A server that dies again and again
@@ -65,7 +65,7 @@ use std::time::Duration;
 use tokio::io::BufReader;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::adopted::Guest;
+use self::adopted::AdoptedReplica;
 use self::log_tailing::Verified;
 use crate::consensus;
 use crate::error::{Error, Result};
@@ -76,7 +76,7 @@ use crate::types::ReplicaId;
 
 /// How long a holder leaves a lock alone that it gave back, unless its owner
 /// has been seen earlier.
-const REST: Duration = Duration::from_secs(2);
+const RELEASED_PAUSE: Duration = Duration::from_secs(2);
 
 /// A server's own replica and those that it has adopted. Clones share them.
 #[derive(Clone)]
@@ -85,49 +85,49 @@ pub struct Hosting(Arc<Inner>);
 struct Inner {
     host: Host,
     config: ReplicaConfig,
-    home: Replica,
+    own_replica: Replica,
     switchboard: Switchboard,
     state: Mutex<State>,
     verified: Verified,
-    doors: mpsc::UnboundedSender<Door>,
+    listeners: mpsc::UnboundedSender<AdoptedListener>,
     /// Ends the task.
     stopped: watch::Sender<bool>,
 }
 
-struct State<G = Guest> {
-    guests: BTreeMap<ReplicaId, G>,
+struct State<G = AdoptedReplica> {
+    adopted: BTreeMap<ReplicaId, G>,
     /// Whether nobody is adopted any more: the server stops.
     forbidden: bool,
 }
 
 impl<G> Default for State<G> {
     fn default() -> Self {
-        State { guests: BTreeMap::new(), forbidden: false }
+        State { adopted: BTreeMap::new(), forbidden: false }
     }
 }
 
 impl<G> State<G> {
-    /// Takes a guest in, or gives it back when nobody is adopted any more. In one
-    /// step: who is in when the server stops is stopped with it, and nobody comes
-    /// in after that.
-    fn take_in(&mut self, id: ReplicaId, guest: G) -> Option<G> {
+    /// Keeps an adopted replica, or gives it back when nobody is adopted any more. In
+    /// one step: what is kept when the server stops is stopped with it, and nothing
+    /// is added after that.
+    fn add(&mut self, id: ReplicaId, replica: G) -> Option<G> {
         if self.forbidden {
-            return Some(guest);
+            return Some(replica);
         }
-        self.guests.insert(id, guest);
+        self.adopted.insert(id, replica);
         None
     }
 
-    /// Lets nobody in any more, and everybody out.
+    /// Takes all of them out, and adds none any more.
     fn clear(&mut self) -> BTreeMap<ReplicaId, G> {
         self.forbidden = true;
-        std::mem::take(&mut self.guests)
+        std::mem::take(&mut self.adopted)
     }
 }
 
 /// The address of an adopted replica, bound in its place, to be served like the
 /// server's own until `stop` says so.
-pub struct Door {
+pub struct AdoptedListener {
     /// Whose address it is.
     pub replica: ReplicaId,
     /// The bound address.
@@ -143,7 +143,7 @@ pub struct Started {
     /// The server's own address.
     pub listener: Box<dyn Listener>,
     /// Addresses of adopted replicas, as they are bound.
-    pub doors: mpsc::UnboundedReceiver<Door>,
+    pub adopted_listeners: mpsc::UnboundedReceiver<AdoptedListener>,
 }
 
 impl Hosting {
@@ -155,29 +155,29 @@ impl Hosting {
     /// [`crate::error::ErrorCode::DirectoryInUse`] and those of
     /// [`Replica::start_on`].
     pub async fn start(host: Host, config: ReplicaConfig) -> Result<Started> {
-        let (listener, opened) = acquire::claim(&host, &config).await?;
+        let (listener, opened) = acquire::acquire(&host, &config).await?;
         let switchboard = Switchboard::default();
-        let home =
+        let own_replica =
             Replica::start_on(host.clone(), config.clone(), opened, switchboard.clone(), None)
                 .await?;
-        let (doors, open_doors) = mpsc::unbounded_channel();
+        let (listeners, adopted_listeners) = mpsc::unbounded_channel();
         let hosting = Hosting(Arc::new(Inner {
             host: host.clone(),
             config,
-            home,
+            own_replica,
             switchboard,
             state: Mutex::default(),
             verified: Verified::default(),
-            doors,
+            listeners,
             stopped: watch::Sender::new(false),
         }));
         consensus::spawn(&host, task::run(hosting.clone()));
-        Ok(Started { hosting, listener, doors: open_doors })
+        Ok(Started { hosting, listener, adopted_listeners })
     }
 
     /// The server's own replica.
-    pub fn home(&self) -> &Replica {
-        &self.0.home
+    pub fn own_replica(&self) -> &Replica {
+        &self.0.own_replica
     }
 
     /// Takes over a connection whose first line said that a peer calls one of
@@ -201,18 +201,18 @@ impl Hosting {
     }
 
     fn replica(&self, id: ReplicaId) -> Option<Replica> {
-        if id == self.0.home.id() {
-            return Some(self.0.home.clone());
+        if id == self.0.own_replica.id() {
+            return Some(self.0.own_replica.clone());
         }
-        self.state().guests.get(&id).map(|guest| guest.replica.clone())
+        self.state().adopted.get(&id).map(|adopted| adopted.replica.clone())
     }
 
     /// The server's view: its own replica's, with those that it has adopted.
     pub fn status(&self) -> ServerStatus {
-        let mut status = self.0.home.status();
+        let mut status = self.0.own_replica.status();
         let state = self.state();
-        for guest in state.guests.values() {
-            let theirs = guest.replica.status();
+        for adopted in state.adopted.values() {
+            let theirs = adopted.replica.status();
             // An adopted replica leads for a moment before its host does.
             status.writable |= theirs.writable;
             status.commit = status.commit.max(theirs.commit);
@@ -220,7 +220,7 @@ impl Hosting {
             status.hosted.extend(theirs.hosted);
         }
         status.hosted.sort_by_key(|replica| replica.id);
-        let mut notices = self.0.home.obstacles();
+        let mut notices = self.0.own_replica.obstacles();
         // What is said about a missing majority has them in it already.
         notices.retain(|it| status.notice.as_ref().is_none_or(|notice| !notice.contains(it)));
         notices.extend(status.notice.take());
@@ -230,53 +230,53 @@ impl Hosting {
 
     /// Adopts nobody from now on, and gives leadership to another server.
     pub async fn hand_over(&self) {
-        let guests: Vec<Replica> = {
+        let replicas: Vec<Replica> = {
             let mut state = self.state();
             state.forbidden = true;
-            state.guests.values().map(|guest| guest.replica.clone()).collect()
+            state.adopted.values().map(|adopted| adopted.replica.clone()).collect()
         };
-        for guest in guests {
-            guest.hand_over().await;
+        for replica in replicas {
+            replica.hand_over().await;
         }
-        self.0.home.hand_over().await;
+        self.0.own_replica.hand_over().await;
     }
 
     /// Stops listening at the addresses of adopted replicas; what was taken is
     /// finished.
-    pub fn close_doors(&self) {
-        for guest in self.state().guests.values_mut() {
-            guest.close_door();
+    pub fn close_listeners(&self) {
+        for adopted in self.state().adopted.values_mut() {
+            adopted.close_listener();
         }
     }
 
     /// Stops all replicas, closes and unlocks their directories.
     pub async fn stop(&self) {
         self.0.stopped.send_replace(true);
-        let guests = self.state().clear();
-        for (id, guest) in guests {
+        let adopted = self.state().clear();
+        for (id, adopted) in adopted {
             self.0.switchboard.unplug(id);
-            guest.stop().await;
+            adopted.stop().await;
         }
-        self.0.home.stop().await;
+        self.0.own_replica.stop().await;
     }
 
     /// Resolves when the server's own replica can no longer do its duty.
     pub async fn failed(&self) -> Error {
-        self.0.home.failed().await
+        self.0.own_replica.failed().await
     }
 
     fn adopts(&self) -> bool {
         self.0.config.survivor == Survivor::Auto && !self.state().forbidden
     }
 
-    fn has_guest(&self, id: ReplicaId) -> bool {
-        self.state().guests.contains_key(&id)
+    fn is_adopted(&self, id: ReplicaId) -> bool {
+        self.state().adopted.contains_key(&id)
     }
 
     /// Whether a neighbour does not answer.
     fn misses_anybody(&self) -> bool {
-        let own = self.0.home.id();
-        self.0.config.members.iter().any(|it| it.id != own && !self.0.home.reaches(it.id))
+        let own = self.0.own_replica.id();
+        self.0.config.members.iter().any(|it| it.id != own && !self.0.own_replica.reaches(it.id))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -291,9 +291,9 @@ mod tests {
     #[test]
     fn whoever_comes_when_the_server_stops_is_given_back_and_not_forgotten() {
         let mut state: State<&str> = State::default();
-        assert_eq!(state.take_in(ReplicaId(2), "early"), None);
+        assert_eq!(state.add(ReplicaId(2), "early"), None);
         assert_eq!(state.clear(), BTreeMap::from([(ReplicaId(2), "early")]));
-        assert_eq!(state.take_in(ReplicaId(3), "late"), Some("late"));
-        assert!(state.guests.is_empty());
+        assert_eq!(state.add(ReplicaId(3), "late"), Some("late"));
+        assert!(state.adopted.is_empty());
     }
 }

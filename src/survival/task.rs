@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::failure_detection::{Evidence, gather, is_dead};
-use super::log_tailing::read_along;
-use super::restart_backoff::Deaths;
-use super::{Hosting, REST};
+use super::log_tailing::tail_log;
+use super::restart_backoff::RestartBackoff;
+use super::{Hosting, RELEASED_PAUSE};
 use crate::config::shell_word;
 use crate::consensus::{self, Consensus};
 use crate::error::{Error, ErrorCode};
@@ -30,10 +30,9 @@ const TICK_JITTER_MAX_MS: u64 = 50;
 /// processors and on the disk.
 const ELECTION_FIRST: Duration = Duration::from_millis(100);
 
-/// Whose tick took so much longer was frozen, or as good as that. It has heard
-/// nobody meanwhile because it did not listen: a server that went on after a
-/// freeze once took its own absence for the others' silence, and adopted one
-/// that had just died although a majority lived.
+/// A server whose tick took so much longer was frozen, or as good as that. It has
+/// heard of nobody meanwhile because it did not listen. Without this bound it would
+/// take its own absence for a lost majority, and adopt a replica without need.
 const OVERSLEPT: Duration = Duration::from_millis(200);
 
 /// A tick while an owner waits for its replica.
@@ -69,8 +68,8 @@ struct Task {
     /// Neighbours that are known to be dead until they answer again.
     gone: BTreeMap<ReplicaId, Gone>,
     /// Until when a neighbour's lock is left alone.
-    rests: BTreeMap<ReplicaId, Instant>,
-    deaths: Deaths,
+    paused_until: BTreeMap<ReplicaId, Instant>,
+    restart_backoff: RestartBackoff,
     /// Owners that want their replicas back, in order.
     waiting: VecDeque<ReleaseRequest>,
     /// The replica given back last, and when.
@@ -85,21 +84,21 @@ struct Task {
 /// Watches over the neighbours until the server stops.
 pub async fn run(hosting: Hosting) {
     let (events, mut happened) = mpsc::unbounded_channel();
-    let mut releases = hosting.home().take_release_requests();
+    let mut releases = hosting.own_replica().take_release_requests();
     let mut stopped = hosting.0.stopped.subscribe();
     for member in &hosting.0.config.members {
-        if member.id != hosting.home().id() {
+        if member.id != hosting.own_replica().id() {
             let watching = watch_neighbour(hosting.clone(), member.id, events.clone());
             consensus::spawn(&hosting.0.host, watching);
-            consensus::spawn(&hosting.0.host, read_along(hosting.clone(), member.id));
+            consensus::spawn(&hosting.0.host, tail_log(hosting.clone(), member.id));
         }
     }
     let mut task = Task {
         hosting: hosting.clone(),
         events,
         gone: BTreeMap::new(),
-        rests: BTreeMap::new(),
-        deaths: Deaths::default(),
+        paused_until: BTreeMap::new(),
+        restart_backoff: RestartBackoff::default(),
         waiting: VecDeque::new(),
         last_release: None,
         next_check: Instant::now() + CHECK_INTERVAL,
@@ -139,15 +138,15 @@ pub async fn run(hosting: Hosting) {
 async fn watch_neighbour(hosting: Hosting, peer: ReplicaId, events: mpsc::UnboundedSender<Event>) {
     let mut stopped = hosting.0.stopped.subscribe();
     let watching = async {
-        let Some(mut changes) = hosting.home().watch_peer(peer) else { return };
+        let Some(mut changes) = hosting.own_replica().watch_peer(peer) else { return };
         loop {
-            while !hosting.home().reaches(peer) {
+            while !hosting.own_replica().reaches(peer) {
                 changes.changed().await;
             }
-            while hosting.home().reaches(peer) {
+            while hosting.own_replica().reaches(peer) {
                 changes.changed().await;
             }
-            if hosting.has_guest(peer) {
+            if hosting.is_adopted(peer) {
                 continue;
             }
             if let Some(evidence) = gather(&hosting, peer).await {
@@ -164,14 +163,14 @@ async fn watch_neighbour(hosting: Hosting, peer: ReplicaId, events: mpsc::Unboun
 }
 
 impl Task {
-    fn home(&self) -> Option<Consensus> {
-        self.hosting.home().consensus().filter(|consensus| !consensus.is_pristine())
+    fn own_consensus(&self) -> Option<Consensus> {
+        self.hosting.own_replica().consensus().filter(|consensus| !consensus.is_pristine())
     }
 
     async fn event(&mut self, event: Event) {
         match event {
             Event::Gone(peer, evidence) => {
-                if !self.hosting.home().reaches(peer) && !self.hosting.has_guest(peer) {
+                if !self.hosting.own_replica().reaches(peer) && !self.hosting.is_adopted(peer) {
                     tracing::info!(%peer, ?evidence, "a neighbour is gone");
                     self.gone.insert(peer, Gone { evidence, since: Instant::now() });
                     self.act_on_evidence().await;
@@ -188,27 +187,27 @@ impl Task {
     /// Somebody is known to be dead. If a majority is left, it elects; if not,
     /// as many of the dead are adopted as make one.
     async fn act_on_evidence(&mut self) {
-        let Some(home) = self.home() else { return };
+        let Some(consensus) = self.own_consensus() else { return };
         let total = self.hosting.0.config.members.len();
-        // Evidence is about a process. A neighbour that answers again has
-        // another one, and one that died a moment ago must not be counted
-        // together with one that came back since: a server was once taken for
-        // the last one although two lived, and adopted a replica without need.
+        // Evidence is about a process, and a neighbour that answers again has
+        // another one. So each lock is looked at once more: whoever counts one
+        // that died a moment ago together with one that came back since may take
+        // itself for the last server, and adopt a replica without need.
         let proved = self.gone.iter().filter(|(_, gone)| gone.evidence == Evidence::LockFree);
         let looks = proved.map(async |(peer, gone)| {
             is_dead(&self.hosting, *peer).await.then_some((gone.since, *peer))
         });
         let mut dead: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
-        // Those who are left elect, if they are enough, while the dead are taken
-        // over. The route may lead to an adopted replica or to nobody; then
+        // Those who are left elect, if they are enough, while the dead are
+        // adopted. The route may lead to an adopted replica or to nobody; then
         // nobody can be deposed by mistake.
-        let leader = home.leader();
+        let leader = consensus.leader();
         if leader
-            .is_none_or(|leader| self.gone.contains_key(&leader) || self.hosting.has_guest(leader))
+            .is_none_or(|leader| self.gone.contains_key(&leader) || self.hosting.is_adopted(leader))
         {
             self.contest();
         }
-        // Whoever died last has the longest log, most likely, and is taken over
+        // Whoever died last has the longest log, most likely, and is adopted
         // first. The others follow with a later tick.
         dead.sort();
         let mut missing = dead.len();
@@ -222,8 +221,8 @@ impl Task {
 
     /// Sees to it that somebody leads.
     fn contest(&self) {
-        if let Some(home) = self.home() {
-            consensus::spawn(&self.hosting.0.host, async move { home.contest().await });
+        if let Some(own) = self.own_consensus() {
+            consensus::spawn(&self.hosting.0.host, async move { own.contest().await });
         }
     }
 
@@ -231,19 +230,19 @@ impl Task {
     /// replicas of this process are a majority by themselves: for their copies,
     /// and for whoever calls their addresses.
     fn is_last(&self, dead: &[ReplicaId]) -> bool {
-        let own = self.hosting.home().id();
+        let own = self.hosting.own_replica().id();
         let mut others = self.hosting.0.config.members.iter().map(|member| member.id);
-        others.all(|id| id == own || self.hosting.has_guest(id) || dead.contains(&id))
+        others.all(|id| id == own || self.hosting.is_adopted(id) || dead.contains(&id))
     }
 
-    /// Takes replicas over, all at once. Whenever one is here, it may be the one
-    /// that makes a majority, which need not wait for the others.
-    /// Returns how many are here.
+    /// Adopts replicas, all at once. Each that is here may be the one that makes a
+    /// majority, so leadership need not wait for the others.
+    /// Returns how many of them vote.
     async fn adopt(&mut self, peers: impl IntoIterator<Item = ReplicaId>) -> usize {
         let now = Instant::now();
         let due: Vec<ReplicaId> = peers
             .into_iter()
-            .filter(|peer| self.rests.get(peer).is_none_or(|until| *until <= now))
+            .filter(|peer| self.paused_until.get(peer).is_none_or(|until| *until <= now))
             .collect();
         let hosting = self.hosting.clone();
         let mut adopting: FuturesUnordered<_> =
@@ -255,8 +254,8 @@ impl Task {
                     let consensus = self.hosting.replica(peer).and_then(|it| it.consensus());
                     voting += usize::from(consensus.is_some_and(|it| !it.abstains()));
                     self.gone.remove(&peer);
-                    self.deaths.note(peer);
-                    self.watch_guest(peer);
+                    self.restart_backoff.note_death(peer);
+                    self.watch_adopted(peer);
                     self.next_check = Instant::now();
                     self.contest();
                 }
@@ -273,7 +272,7 @@ impl Task {
         voting
     }
 
-    fn watch_guest(&self, id: ReplicaId) {
+    fn watch_adopted(&self, id: ReplicaId) {
         let Some(replica) = self.hosting.replica(id) else { return };
         let (events, mut stopped) = (self.events.clone(), self.hosting.0.stopped.subscribe());
         consensus::spawn(&self.hosting.0.host, async move {
@@ -288,50 +287,51 @@ impl Task {
     }
 
     fn note(&self, peer: ReplicaId, why: String) {
-        if self.hosting.home().note_obstacle(peer, Some(why.clone())) {
+        if self.hosting.own_replica().note_obstacle(peer, Some(why.clone())) {
             tracing::warn!(%peer, why, "a neighbour that does not answer is not taken over");
         }
     }
 
     fn refuse(&mut self, peer: ReplicaId, why: String) {
         self.note(peer, why);
-        self.rests.insert(peer, Instant::now() + REFUSED_PAUSE);
+        self.paused_until.insert(peer, Instant::now() + REFUSED_PAUSE);
     }
 
     /// What there is to do whether something happened or not.
     async fn look_after(&mut self) {
         let hosting = self.hosting.clone();
-        let home = hosting.home();
-        let answering = |peer: &ReplicaId| home.reaches(*peer);
-        // Whoever answers is neither dead nor in need of rest.
+        let own = hosting.own_replica();
+        let answering = |peer: &ReplicaId| own.reaches(*peer);
+        // Whoever answers is not dead, and needs no pause.
         self.gone.retain(|peer, _| !answering(peer));
-        self.rests.retain(|peer, until| *until > Instant::now() && !answering(peer));
+        self.paused_until.retain(|peer, until| *until > Instant::now() && !answering(peer));
         for peer in hosting.0.config.members.iter().map(|member| member.id).filter(answering) {
-            home.note_obstacle(peer, None);
+            own.note_obstacle(peer, None);
         }
         self.serve_owners().await;
-        self.break_silence().await;
+        self.adopt_missing().await;
         if self.next_check <= Instant::now() {
             self.next_check = Instant::now() + CHECK_INTERVAL;
-            self.check_guests().await;
-            hosting.open_doors().await;
+            self.check_adopted().await;
+            hosting.open_listeners().await;
         }
     }
 
-    /// No majority has been heard of for a while, or only replicas of this
-    /// process are left: whoever does not answer is tried, whatever is known of it.
-    async fn break_silence(&mut self) {
-        let Some(consensus) = self.home() else { return };
+    /// Where no majority has been heard of for an election timeout, or only replicas
+    /// of this process are left: tries whoever does not answer, whatever is known of
+    /// it.
+    async fn adopt_missing(&mut self) {
+        let Some(consensus) = self.own_consensus() else { return };
         let timeout_ms = self.hosting.0.config.timing.election_timeout_max_ms;
-        let home = self.hosting.home();
-        let silence = consensus.silence().min(self.awake_since.elapsed());
-        let silent = silence >= Duration::from_millis(timeout_ms);
+        let own = self.hosting.own_replica();
+        let waited = consensus.time_without_quorum().min(self.awake_since.elapsed());
+        let timed_out = waited >= Duration::from_millis(timeout_ms);
         let others = self.hosting.0.config.members.iter().map(|member| member.id);
         let missing: Vec<ReplicaId> = others
-            .filter(|id| *id != home.id() && !self.hosting.has_guest(*id) && !home.reaches(*id))
+            .filter(|id| *id != own.id() && !self.hosting.is_adopted(*id) && !own.reaches(*id))
             .collect();
-        let hosts = !self.hosting.state().guests.is_empty() && self.others_from <= Instant::now();
-        if !self.hosting.adopts() || !(silent || (hosts && self.is_last(&missing))) {
+        let hosts = !self.hosting.state().adopted.is_empty() && self.others_from <= Instant::now();
+        if !self.hosting.adopts() || !(timed_out || (hosts && self.is_last(&missing))) {
             return;
         }
         self.adopt(missing).await;
@@ -345,7 +345,7 @@ impl Task {
                 continue;
             }
             let replica = request.release.replica;
-            if !self.last_owner_answers(replica) || self.deaths.keep(replica) {
+            if !self.last_owner_answers(replica) || self.restart_backoff.is_active(replica) {
                 return;
             }
             let Some(request) = self.waiting.pop_front() else { return };
@@ -359,11 +359,11 @@ impl Task {
     /// come back in time.
     fn last_owner_answers(&mut self, next: ReplicaId) -> bool {
         let Some((last, at)) = self.last_release else { return true };
-        if last == next || at.elapsed() > OWNER_MAX || self.hosting.has_guest(last) {
+        if last == next || at.elapsed() > OWNER_MAX || self.hosting.is_adopted(last) {
             return true;
         }
-        let Some(home) = self.home() else { return true };
-        let answers = self.hosting.home().reaches(last) && home.is_followed_by(last);
+        let Some(consensus) = self.own_consensus() else { return true };
+        let answers = self.hosting.own_replica().reaches(last) && consensus.is_followed_by(last);
         if answers {
             tracing::info!(replica = %last, "the owner of a replica is back at work");
             self.last_release = None;
@@ -373,15 +373,15 @@ impl Task {
 
     async fn release(&mut self, request: &ReleaseRequest) -> Result<(), Error> {
         let release = &request.release;
-        let (id, home) = (release.replica, &self.hosting.0.config);
-        if id == home.id {
-            let pid = home.process.pid;
+        let (id, config) = (release.replica, &self.hosting.0.config);
+        if id == config.id {
+            let pid = config.process.pid;
             return Err(Error::new(
                 ErrorCode::DirectoryInUse,
                 format!("server {id} runs already, as the process {pid}"),
             ));
         }
-        let held = self.hosting.state().guests.get(&id).map(|it| (it.lock, it.path.clone()));
+        let held = self.hosting.state().adopted.get(&id).map(|it| (it.lock, it.path.clone()));
         let Some((lock, path)) = held else {
             // Given back already, or never taken: the lock tells.
             return Ok(());
@@ -392,7 +392,7 @@ impl Task {
                 format!(
                     "server {} runs replica {id} on the data directory {}, and not on {}; start it \
                      with --data-dir {}",
-                    home.id,
+                    config.id,
                     path.display(),
                     release.path.display(),
                     shell_word(path.as_os_str())
@@ -400,19 +400,21 @@ impl Task {
             ));
         }
         self.hosting.let_go(id).await;
-        self.rests.insert(id, Instant::now() + REST);
+        self.paused_until.insert(id, Instant::now() + RELEASED_PAUSE);
         self.last_release = Some((id, Instant::now()));
         Ok(())
     }
 
-    /// Lets go of guests whose directory is gone, or whose replica has begun
+    /// Lets go of adopted replicas whose directory is gone, or that have begun
     /// anew elsewhere.
-    async fn check_guests(&mut self) {
-        let guests: Vec<ReplicaId> = self.hosting.state().guests.keys().copied().collect();
-        for id in guests {
-            let replaced = self.home().is_some_and(|home| {
-                let node = self.hosting.replica(id).and_then(|guest| guest.node());
-                node.is_some_and(|node| home.newest_incarnation(id).is_some_and(|it| it > node))
+    async fn check_adopted(&mut self) {
+        let adopted: Vec<ReplicaId> = self.hosting.state().adopted.keys().copied().collect();
+        for id in adopted {
+            let replaced = self.own_consensus().is_some_and(|consensus| {
+                let node = self.hosting.replica(id).and_then(|replica| replica.node());
+                node.is_some_and(|node| {
+                    consensus.newest_incarnation(id).is_some_and(|it| it > node)
+                })
             });
             if replaced || !self.hosting.is_in_place(id).await {
                 tracing::warn!(replica = %id, "the directory of an adopted replica was replaced");

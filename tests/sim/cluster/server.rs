@@ -168,7 +168,8 @@ pub async fn serve(
     let server = Server::new(host, hosting.clone(), limits, cost)?;
     let observing = observe(hosting.clone(), format!("run {run} of replica {id}"), claims, witness);
     let (stopping, stopped) = watch::channel(false);
-    let mut serving = std::pin::pin!(server.run_all(started.listener, started.doors, stopped));
+    let mut serving =
+        std::pin::pin!(server.run_all(started.listener, started.adopted_listeners, stopped));
     // The order in which `serve` stops.
     tokio::select! {
         biased;
@@ -179,7 +180,7 @@ pub async fn serve(
     }
     hosting.hand_over().await;
     stopping.send_replace(true);
-    hosting.close_doors();
+    hosting.close_listeners();
     serving.await;
     hosting.stop().await;
     Ok(())
