@@ -75,8 +75,9 @@ pub const PASSWORD_MIN_BYTES: usize = 8;
 /// See [`PASSWORD_MIN_BYTES`].
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 
-/// Longest first line of a connection, newline included. A client's is short
-/// and a replica's introduces it; strangers need no more of a server's memory.
+/// Longest first line of a connection, newline included. A client's is short and a
+/// replica's introduces it. A connection that is not authenticated needs no more of a
+/// server's memory.
 pub const FIRST_LINE_MAX_BYTES: usize = 4 * 1024;
 
 /// Longest line that a client may send, newline included.
@@ -155,7 +156,7 @@ pub struct Limits {
     /// Connections of all kinds that one server holds at once.
     pub connections_max: usize,
     /// Of those, slots that only replicas and authenticated sessions may use,
-    /// so that a flood of strangers never locks out peers and people.
+    /// so that a flood of unauthenticated ones never locks out peers and users.
     pub connections_reserved: usize,
     /// Connections from one remote address. On loopback everyone shares one
     /// address, so there the limit is [`Limits::connections_max`].

@@ -22,7 +22,7 @@ use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
 use crate::output::log::{LogForm, LogWriter};
 use crate::protocol::client::Member;
 use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
-use crate::server::{FAREWELLS_MAX, PasswordCost, Server};
+use crate::server::{PasswordCost, REJECTIONS_MAX, Server};
 use crate::survival::Hosting;
 
 /// Descriptors that a server needs beside its connections, and generously: for
@@ -198,10 +198,10 @@ fn fit_connections(limits: Limits, allow: impl FnOnce(u64) -> u64) -> Result<Lim
         ));
     }
     // A part for both where there is little: such a server serves few, and stays up.
-    let farewells = (allowed - DESCRIPTORS_FOR_FILES).div_ceil(4);
+    let rejections = (allowed - DESCRIPTORS_FOR_FILES).div_ceil(4);
     let reserved = DESCRIPTORS_RESERVED
         .min(allowed / 2)
-        .max(DESCRIPTORS_FOR_FILES + farewells.min(FAREWELLS_MAX));
+        .max(DESCRIPTORS_FOR_FILES + rejections.min(REJECTIONS_MAX));
     let connections_max = (allowed - reserved).min(limits.connections_max);
     tracing::warn!(
         "the system lets this process hold {allowed} files and connections: of {} connections \
@@ -296,7 +296,7 @@ mod tests {
         // Files, connections and those that are being refused never exceed it.
         for allowed in 64..3_000 {
             let (connections, _) = fits(allowed).expect("enough");
-            let refused = crate::server::farewells(connections);
+            let refused = crate::server::rejections_max(connections);
             assert!(connections + refused + DESCRIPTORS_FOR_FILES <= allowed as usize, "{allowed}");
         }
     }

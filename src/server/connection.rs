@@ -305,7 +305,7 @@ impl Connection {
     fn memory_is_short(&self) -> bool {
         match self.session {
             Some(_) => self.shared.memory.is_short(),
-            None => self.shared.memory.is_short_for_strangers(),
+            None => self.shared.memory.is_short_for_unauthenticated(),
         }
     }
 

@@ -6,11 +6,11 @@
 //! cursor passes each message once, and a client that reconnects says `after`
 //! which `seq` to go on.
 //!
-//! Its failure to fear is silence: a follower of a server that was cut off
-//! would wait for ever in peace. So every [`BEAT`] the follow confirms with a
-//! majority that nothing was missed and says so ([`Event::CaughtUp`]); when it
-//! cannot for [`PATIENCE`], it ends with an error that sends the client to
-//! another server.
+//! A follow must not fall silent: a follower of a server that was cut off would
+//! wait for ever. So every [`CONFIRM_INTERVAL`] the follow confirms with a majority
+//! that nothing was missed, and says so ([`Event::CaughtUp`]). When it cannot for
+//! [`CONFIRM_TIMEOUT`], it ends with an error that sends the client to another
+//! server.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -31,11 +31,11 @@ use crate::planted::{self, Bug};
 use crate::protocol::client::{Event, InboxQuery, Which};
 
 /// How often a follow confirms that it is not cut off.
-pub(super) const BEAT: Duration = Duration::from_secs(2);
+pub(super) const CONFIRM_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long confirming may fail before the follow ends: long enough for an
-/// election, short enough that a person does not stare at a dead screen.
-pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+/// election, short enough that a user does not stare at a dead screen.
+pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Pause after a confirmation that failed at once.
 const RETRY: Duration = Duration::from_millis(200);
@@ -157,13 +157,13 @@ impl Follow {
     }
 }
 
-/// Waits for the next beat, then until a majority has confirmed that the
-/// state is complete.
+/// Waits for an interval, then until a majority has confirmed that the state is
+/// complete.
 fn next_confirmation(backend: &Arc<dyn Backend>) -> BoxFuture<'static, Result<()>> {
     let backend = Arc::clone(backend);
     Box::pin(async move {
-        tokio::time::sleep(BEAT).await;
-        let give_up = Instant::now() + PATIENCE;
+        tokio::time::sleep(CONFIRM_INTERVAL).await;
+        let give_up = Instant::now() + CONFIRM_TIMEOUT;
         loop {
             match backend.confirm(give_up).await {
                 Err(_) if Instant::now() + RETRY < give_up => tokio::time::sleep(RETRY).await,

@@ -1,4 +1,4 @@
-//! The first line of a connection, and last words to those who may not stay.
+//! The first line of a connection, and the error line of those that are rejected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::protocol::codec;
 const READ_BYTES: usize = 1024;
 
 /// How long an error line and the close after it may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+const REJECT_MAX: Duration = Duration::from_secs(1);
 
 /// A connection that turned out to be a replica's.
 pub(super) struct Peer {
@@ -52,7 +52,7 @@ pub(super) async fn serve(
         () = stop.requested() => Err(stopping()),
         () = slot.given_away() => {
             shared.refused(slot.address(), &gave_way());
-            last_word(stream, gave_way());
+            reject_at_once(stream, gave_way());
             return None;
         }
         read = timeout_at(until, read) => match read {
@@ -90,7 +90,7 @@ pub(super) async fn serve(
         Ok(Role::Peer) => Some(Peer { slot, stream, first_line: line, until }),
         Err(error) => {
             shared.refused(slot.address(), &error);
-            farewell(stream, error).await;
+            reject(stream, error).await;
             None
         }
     }
@@ -137,15 +137,15 @@ fn role(line: &[u8]) -> Result<Role> {
     }
 }
 
-/// Says why a connection cannot stay, and closes it.
-pub(super) async fn farewell<S>(mut stream: S, error: Error)
+/// Says why a connection is rejected, and closes it.
+pub(super) async fn reject<S>(mut stream: S, error: Error)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut line = Vec::new();
     push_error(&mut line, None, error);
     // Whether the client reads it is its own affair.
-    let _ = timeout(FAREWELL, async {
+    let _ = timeout(REJECT_MAX, async {
         stream.write_all(&line).await?;
         stream.shutdown().await?;
         read_to_end(&mut stream).await
@@ -153,9 +153,9 @@ where
     .await;
 }
 
-/// Says why a connection ends, if it takes that at once, and closes it: of those
-/// that make room for others there may be many, and none may hold the server up.
-pub(super) fn last_word<S: AsyncWrite + Unpin>(mut stream: S, error: Error) {
+/// Says why a connection is rejected, if the line can be written at once, and closes
+/// it. Many may have to make room for others, and none may hold the server up.
+pub(super) fn reject_at_once<S: AsyncWrite + Unpin>(mut stream: S, error: Error) {
     let mut line = Vec::new();
     push_error(&mut line, None, error);
     // Whether the client reads it is its own affair.

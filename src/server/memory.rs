@@ -6,11 +6,11 @@
 //! an idle one needs is counted, and while it is more than it may be, a
 //! connection gets by with that little: it has one request in progress, is sent
 //! no pages, and whoever leaves a long line unfinished or answers unread goes.
-//! Those who talk as people do notice nothing.
+//! Ordinary clients notice nothing.
 //!
-//! Strangers may hold half of it: no flood of them makes it short for people.
-//! Whoever has an account can make it so, with many connections that read
-//! nothing; long lines and pages then wait for those to be dropped.
+//! Unauthenticated connections may hold half of it: no flood of them makes it
+//! short for users. Whoever has an account can make it so, with many connections
+//! that read nothing; long lines and pages then wait for those to be dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,13 +37,13 @@ impl Memory {
         Arc::new(Memory { held_bytes: AtomicUsize::new(0), max_bytes, wanted: Mutex::default() })
     }
 
-    /// Whether people's connections must get by with little.
+    /// Whether connections with a session must get by with little.
     pub(super) fn is_short(&self) -> bool {
         self.held_bytes() > self.max_bytes
     }
 
-    /// Whether strangers' connections must.
-    pub(super) fn is_short_for_strangers(&self) -> bool {
+    /// Whether unauthenticated ones must.
+    pub(super) fn is_short_for_unauthenticated(&self) -> bool {
         self.held_bytes() > self.max_bytes / 2
     }
 
@@ -98,9 +98,9 @@ mod tests {
         let memory = Memory::new(100);
         let (mut one, mut two) = (Share::new(Arc::clone(&memory)), Share::new(Arc::clone(&memory)));
         one.set(50);
-        assert!(!memory.is_short_for_strangers());
+        assert!(!memory.is_short_for_unauthenticated());
         two.set(1);
-        assert!(memory.is_short_for_strangers() && !memory.is_short());
+        assert!(memory.is_short_for_unauthenticated() && !memory.is_short());
         two.set(51);
         assert!(memory.is_short());
         one.set(10);

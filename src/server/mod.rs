@@ -14,7 +14,7 @@
 //! - **Following without loss.** None missed, none twice; and a follow that
 //!   cannot be sure ends with an error instead of falling silent.
 //! - **Bounds.** Lines, nesting, requests in flight, unwritten answers,
-//!   connections in total, per address and of strangers, the memory that all
+//!   connections in total, per address and without a session, the memory that all
 //!   of them hold together, password hashes at once, guesses and registrations:
 //!   all are bounded by [`crate::limits::Limits`], and whoever exceeds one is
 //!   told which.
@@ -66,7 +66,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 pub use self::password::PasswordCost;
 
 use self::backend::Backend;
-use self::greeting::{Peer, farewell};
+use self::greeting::{Peer, reject};
 use self::memory::Memory;
 use self::password::Passwords;
 use self::rate::{FailedLogins, Registrations, Seldom};
@@ -80,10 +80,10 @@ use crate::types::ReplicaId;
 
 /// Refused connections that are told why at the same time. Beyond that they
 /// are closed without a word, so that refusing costs less than connecting.
-pub const FAREWELLS_MAX: usize = 64;
+pub const REJECTIONS_MAX: usize = 64;
 
 /// The same where few connections fit, for as few descriptors are there.
-const FAREWELLS_MIN: usize = 4;
+const REJECTIONS_MIN: usize = 4;
 
 /// Pause after a failed accept. The usual reason is that the process is out of
 /// file descriptors, which passes when a connection closes.
@@ -95,8 +95,8 @@ const STOP_MAX: Duration = Duration::from_secs(12);
 
 /// How many refused connections a server of so many connections tells why at the
 /// same time.
-pub fn farewells(connections_max: usize) -> usize {
-    (connections_max / 3).clamp(FAREWELLS_MIN, FAREWELLS_MAX)
+pub fn rejections_max(connections_max: usize) -> usize {
+    (connections_max / 3).clamp(REJECTIONS_MIN, REJECTIONS_MAX)
 }
 
 /// Serves clients with one replica. Cheap to clone; all clones share the same
@@ -104,7 +104,7 @@ pub fn farewells(connections_max: usize) -> usize {
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
-    farewells: Arc<Semaphore>,
+    rejections: Arc<Semaphore>,
 }
 
 /// What all connections of a server share.
@@ -182,8 +182,8 @@ impl Server {
             backend,
             limits,
         };
-        let farewells = farewells(shared.limits.connections_max);
-        Ok(Server { shared: Arc::new(shared), farewells: Arc::new(Semaphore::new(farewells)) })
+        let rejections = rejections_max(shared.limits.connections_max);
+        Ok(Server { shared: Arc::new(shared), rejections: Arc::new(Semaphore::new(rejections)) })
     }
 
     /// Serves the server's own address until `stop` says `true`, and those of
@@ -239,9 +239,9 @@ impl Server {
                         }
                         Err(error) => {
                             self.shared.refused(&address, &error);
-                            if let Ok(permit) = Arc::clone(&self.farewells).try_acquire_owned() {
+                            if let Ok(permit) = Arc::clone(&self.rejections).try_acquire_owned() {
                                 clients.spawn(async move {
-                                    farewell(stream, error).await;
+                                    reject(stream, error).await;
                                     drop(permit);
                                     None
                                 });

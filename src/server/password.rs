@@ -2,7 +2,7 @@
 //!
 //! A check of an account that does not exist does the same work as one that
 //! does, against a hash that nothing matches, so that neither the answer nor
-//! its delay tells strangers who has an account.
+//! its delay tells anybody who has an account.
 
 use std::sync::Arc;
 
@@ -35,13 +35,13 @@ impl Default for PasswordCost {
 }
 
 /// The right to compute one hash. Whoever waits for it holds nothing else.
-pub(super) struct Turn(OwnedSemaphorePermit);
+pub(super) struct Permit(OwnedSemaphorePermit);
 
 /// Hashes and checks passwords.
 pub(super) struct Passwords {
     host: Host,
     params: Params,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// In PHC form, of no password at all.
     nobody: Arc<str>,
 }
@@ -64,17 +64,17 @@ impl Passwords {
         host.random.fill(&mut salt);
         host.random.fill(&mut hash);
         let nobody = hashing::in_phc_form(&salt, &hash, &params).map_err(|error| wrong(&error))?;
-        let turns = Arc::new(Semaphore::new(in_parallel.max(1)));
-        Ok(Passwords { host, params, turns, nobody: nobody.into() })
+        let permits = Arc::new(Semaphore::new(in_parallel.max(1)));
+        Ok(Passwords { host, params, permits, nobody: nobody.into() })
     }
 
     /// Waits for the right to compute a hash.
     ///
     /// # Errors
     /// [`ErrorCode::DeadlineExceeded`]: others' passwords took too long.
-    pub(super) async fn turn(&self, deadline: Instant) -> Result<Turn> {
-        match tokio::time::timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(permit) => Ok(Turn(permit.expect("never closed"))),
+    pub(super) async fn permit(&self, deadline: Instant) -> Result<Permit> {
+        match tokio::time::timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(permit) => Ok(Permit(permit.expect("never closed"))),
             Err(_) => Err(Error::new(
                 ErrorCode::DeadlineExceeded,
                 "this server is busy with other people's passwords; nothing was done, try again",
@@ -83,7 +83,7 @@ impl Passwords {
     }
 
     /// The hash of a new password, with a fresh salt, in PHC form.
-    pub(super) async fn hash(&self, turn: Turn, password: SecretString) -> Result<String> {
+    pub(super) async fn hash(&self, permit: Permit, password: SecretString) -> Result<String> {
         let mut salt = [0; SALT_BYTES];
         self.host.random.fill(&mut salt);
         let params = self.params.clone();
@@ -93,7 +93,7 @@ impl Passwords {
                 let hashed = hashing::hash(password.expose_secret().as_bytes(), &salt, &params);
                 // Held here and not by the caller: a client that hangs up does
                 // not stop the computation, whose memory is what is counted.
-                drop(turn.0);
+                drop(permit.0);
                 hashed
             })
             .await;
@@ -104,7 +104,7 @@ impl Passwords {
     /// that does not exist, takes as long and is never right.
     pub(super) async fn verify(
         &self,
-        turn: Turn,
+        permit: Permit,
         password: SecretString,
         stored: Option<Arc<str>>,
     ) -> bool {
@@ -114,7 +114,7 @@ impl Passwords {
             .host
             .compute(move || {
                 let matches = hashing::matches(password.expose_secret().as_bytes(), &stored);
-                drop(turn.0);
+                drop(permit.0);
                 matches
             })
             .await;
@@ -138,15 +138,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_password_matches_its_own_hash_only() {
         let passwords = Passwords::new(fake::host(1), TINY, 1).expect("a cost Argon2 has");
-        let turn = passwords.turn(deadline()).await.expect("free");
-        let hash = passwords.hash(turn, "correct horse".into()).await.expect("hashed");
+        let permit = passwords.permit(deadline()).await.expect("free");
+        let hash = passwords.hash(permit, "correct horse".into()).await.expect("hashed");
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
         for (password, right) in [("correct horse", true), ("Correct horse", false)] {
-            let turn = passwords.turn(deadline()).await.expect("free");
+            let permit = passwords.permit(deadline()).await.expect("free");
             let stored = Some(hash.as_str().into());
-            assert_eq!(passwords.verify(turn, password.into(), stored).await, right);
+            assert_eq!(passwords.verify(permit, password.into(), stored).await, right);
         }
-        let again = passwords.turn(deadline()).await.expect("free");
+        let again = passwords.permit(deadline()).await.expect("free");
         let again = passwords.hash(again, "correct horse".into()).await.expect("hashed");
         assert_ne!(hash, again, "every hash has its own salt");
     }
@@ -156,8 +156,8 @@ mod tests {
         let cost = PasswordCost { memory_kib: 16, ..TINY };
         let passwords = Passwords::new(fake::host(1), cost, 1).expect("a cost Argon2 has");
         let nobody = PasswordHash::new(&passwords.nobody).expect("in PHC form");
-        let turn = passwords.turn(deadline()).await.expect("free");
-        let real = passwords.hash(turn, "correct horse".into()).await.expect("hashed");
+        let permit = passwords.permit(deadline()).await.expect("free");
+        let real = passwords.hash(permit, "correct horse".into()).await.expect("hashed");
         let real = PasswordHash::new(&real).expect("in PHC form");
         assert_eq!(nobody.params, real.params);
         assert_eq!((nobody.algorithm, nobody.version), (real.algorithm, real.version));
@@ -166,15 +166,15 @@ mod tests {
             real.hash.map(|hash| hash.len()),
             "as many bytes to compute and to compare"
         );
-        let turn = passwords.turn(deadline()).await.expect("free");
-        assert!(!passwords.verify(turn, "correct horse".into(), None).await);
+        let permit = passwords.permit(deadline()).await.expect("free");
+        assert!(!passwords.verify(permit, "correct horse".into(), None).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_too_long_for_a_turn_is_told_that_nothing_was_done() {
         let passwords = Passwords::new(fake::host(1), TINY, 1).expect("a cost Argon2 has");
-        let _held = passwords.turn(deadline()).await.expect("free");
-        let Err(error) = passwords.turn(deadline()).await else { panic!("the turn is taken") };
+        let _held = passwords.permit(deadline()).await.expect("free");
+        let Err(error) = passwords.permit(deadline()).await else { panic!("the permit is taken") };
         assert_eq!(error.code, ErrorCode::DeadlineExceeded);
     }
 

@@ -187,7 +187,7 @@ impl Registrations {
     }
 
     /// Spends one registration, also when the name turns out to be taken:
-    /// what is limited is the work of hashing for strangers.
+    /// what is limited is the work of hashing for the unauthenticated.
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`] with the time to wait.

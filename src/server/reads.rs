@@ -56,7 +56,7 @@ impl Reader {
         let glob = glob.as_deref().map(Glob::new);
         let mut search = NameSearch::new(glob, after.as_deref(), PAGE_MAX_MESSAGES);
         self.confirm().await?;
-        let _turn = self.turn().await?;
+        let _permit = self.permit().await?;
         let ended = self.steps(|look| Ok(look.names(&mut search))).await?.is_some();
         let (names, more) = search.into_page(ended);
         match ended || !names.is_empty() {
@@ -70,7 +70,7 @@ impl Reader {
         at_most(prefixes.len(), IDS_PER_REQUEST_MAX, "ids")?;
         let mut search = IdSearch::new(self.session.account, &prefixes)?;
         self.confirm().await?;
-        let _turn = self.turn().await?;
+        let _permit = self.permit().await?;
         match self.steps(|look| Ok(look.ids(&mut search))).await? {
             Some(()) => Ok(Answer::Found { matches: search.matches() }),
             None => Err(late(
@@ -87,7 +87,7 @@ impl Reader {
             return Err(Error::new(ErrorCode::InvalidRequest, "a page's limit is at least 1"));
         }
         self.confirm().await?;
-        let _turn = self.turn().await?;
+        let _permit = self.permit().await?;
         let mut page = Page::new(query, limit);
         let account = self.session.account;
         loop {
@@ -118,13 +118,13 @@ impl Reader {
 
     /// Waits until no other long read of the connection runs, and until there is
     /// room for a long answer.
-    async fn turn(&self) -> Result<MutexGuard<'_, ()>> {
-        let turn = async {
-            let turn = self.long_reads.lock().await;
+    async fn permit(&self) -> Result<MutexGuard<'_, ()>> {
+        let permit = async {
+            let permit = self.long_reads.lock().await;
             self.outgoing.room().await;
-            turn
+            permit
         };
-        timeout_at(self.deadline, turn).await.map_err(|_| {
+        timeout_at(self.deadline, permit).await.map_err(|_| {
             Error::new(
                 ErrorCode::DeadlineExceeded,
                 "the answers before this one were not made and read in time; nothing was done",

@@ -125,8 +125,8 @@ impl Caller {
         }
         let token_hash = token_hash(&asked.token)?;
         self.shared.registrations.attempt(&self.address)?;
-        let turn = self.shared.passwords.turn(self.deadline).await?;
-        let password_hash = self.shared.passwords.hash(turn, asked.password).await?;
+        let permit = self.shared.passwords.permit(self.deadline).await?;
+        let password_hash = self.shared.passwords.hash(permit, asked.password).await?;
         let action = Action::Register {
             account: self.shared.host.uuid(),
             name,
@@ -207,12 +207,12 @@ impl Caller {
             return Ok(false);
         }
         let (account, limits) = (name.folded(), &self.shared.failed_logins);
-        // Once before the queue for a turn, so that a flood does not fill it,
+        // Once before the queue for a permit, so that a flood does not fill it,
         // and again when it counts.
         limits.check(&account, &self.address)?;
-        let turn = self.shared.passwords.turn(self.deadline).await?;
+        let permit = self.shared.passwords.permit(self.deadline).await?;
         limits.attempt(&account, &self.address)?;
-        let right = self.shared.passwords.verify(turn, password, stored).await;
+        let right = self.shared.passwords.verify(permit, password, stored).await;
         if right {
             limits.forgive(&account, &self.address);
             limits.remember(&account, &self.address);

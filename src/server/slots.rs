@@ -1,17 +1,17 @@
 //! Connection slots: who may hold a connection, and how many.
 //!
-//! All connections share one bound. A connection counts as a stranger's until
-//! it has proved to be a replica's or has a session; strangers may fill only
+//! All connections share one bound. A connection is unauthenticated until it has
+//! proved to be a replica's or has a session. Unauthenticated ones may fill only
 //! the unreserved part, so that a flood of them locks out neither peers nor
-//! people. What a connection is shows only after it was accepted, so a client
-//! that finds the strangers' part full gets a slot on probation: it logs in
-//! first and soon, or goes. People may fill all but a few slots, which stay
-//! for replicas: without those the cluster would lose its majority.
+//! users. What a connection is shows only after it was accepted, so a client
+//! that finds that part full gets a slot on probation: it logs in first and soon,
+//! or goes. Clients may fill all but a few slots, which stay for replicas: without
+//! those the cluster would lose its majority.
 //!
 //! Until it has shown what it is, a connection costs nothing to make, and
 //! whoever opens them faster than they time out could hold every slot. So when
 //! all are taken, whoever has been silent for longest gives way to the newest:
-//! people and replicas speak within milliseconds and are never the oldest.
+//! clients and replicas speak within milliseconds and are never the oldest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ const PEER_SLOTS_MAX: usize = 64;
 /// All connections of one server.
 pub(super) struct Slots {
     max: usize,
-    strangers_max: usize,
+    unauthenticated_max: usize,
     clients_max: usize,
     per_address_max: usize,
     counts: Mutex<Counts>,
@@ -39,7 +39,7 @@ pub(super) struct Slots {
 struct Counts {
     next: u64,
     held: BTreeMap<u64, Held>,
-    strangers: usize,
+    unauthenticated: usize,
     clients: usize,
     addresses: BTreeMap<String, usize>,
     /// Those that have not shown what they are, the oldest first.
@@ -69,7 +69,7 @@ enum Class {
     /// Has not said who it is, or says that it is a replica and has not proved it.
     Unknown,
     /// A client without a session.
-    Stranger,
+    Unauthenticated,
     /// A client with one.
     Session,
     /// A replica that holds the cluster's key.
@@ -77,12 +77,12 @@ enum Class {
 }
 
 impl Class {
-    fn is_stranger(self) -> bool {
-        matches!(self, Class::Unknown | Class::Stranger)
+    fn is_unauthenticated(self) -> bool {
+        matches!(self, Class::Unknown | Class::Unauthenticated)
     }
 
     fn is_client(self) -> bool {
-        matches!(self, Class::Stranger | Class::Session)
+        matches!(self, Class::Unauthenticated | Class::Session)
     }
 }
 
@@ -91,9 +91,9 @@ impl Counts {
         // One that gave way is counted no more.
         let Some(held) = self.held.get_mut(&number) else { return };
         let before = std::mem::replace(&mut held.class, class);
-        self.strangers -= usize::from(before.is_stranger());
+        self.unauthenticated -= usize::from(before.is_unauthenticated());
         self.clients -= usize::from(before.is_client());
-        self.strangers += usize::from(class.is_stranger());
+        self.unauthenticated += usize::from(class.is_unauthenticated());
         self.clients += usize::from(class.is_client());
         self.silent.remove(&number);
         self.probation.remove(&number);
@@ -101,7 +101,7 @@ impl Counts {
 
     fn free(&mut self, number: u64) -> Option<Held> {
         let held = self.held.remove(&number)?;
-        self.strangers -= usize::from(held.class.is_stranger());
+        self.unauthenticated -= usize::from(held.class.is_unauthenticated());
         self.clients -= usize::from(held.class.is_client());
         self.silent.remove(&number);
         self.probation.remove(&number);
@@ -127,7 +127,7 @@ impl Slots {
         let reserved = limits.connections_reserved.min(max);
         Arc::new(Slots {
             max,
-            strangers_max: max - reserved,
+            unauthenticated_max: max - reserved,
             clients_max: max - (reserved / 2).min(PEER_SLOTS_MAX),
             per_address_max: limits.connections_per_address_max,
             counts: Mutex::default(),
@@ -161,7 +161,7 @@ impl Slots {
         }
         let (number, gives_way) = (counts.next, Arc::new(Notify::new()));
         counts.next += 1;
-        counts.strangers += 1;
+        counts.unauthenticated += 1;
         *counts.addresses.entry(address.to_string()).or_insert(0) += 1;
         counts.silent.insert(number);
         let (class, address) = (Class::Unknown, address.to_string());
@@ -195,8 +195,8 @@ impl Slot {
                 return Err(full(self.slots.clients_max));
             }
         }
-        self.probation = counts.strangers > self.slots.strangers_max;
-        counts.classify(self.number, Class::Stranger);
+        self.probation = counts.unauthenticated > self.slots.unauthenticated_max;
+        counts.classify(self.number, Class::Unauthenticated);
         if self.probation && counts.held.contains_key(&self.number) {
             counts.probation.insert(self.number);
         }
@@ -215,7 +215,7 @@ impl Slot {
 
     /// A client got a session, or ended it.
     pub(super) fn set_session(&mut self, bound: bool) {
-        let class = if bound { Class::Session } else { Class::Stranger };
+        let class = if bound { Class::Session } else { Class::Unauthenticated };
         self.slots.counts().classify(self.number, class);
         self.probation &= !bound;
     }
@@ -289,13 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn strangers_leave_room_for_sessions_and_sessions_for_peers() {
+    fn the_unauthenticated_leave_room_for_sessions_and_sessions_for_peers() {
         let slots = slots(6, 4, 6);
         let mut people = Vec::new();
         for number in 0..4 {
             let mut slot = slots.admit("a").expect("free");
             slot.client().expect("not for replicas yet");
-            assert!(!slot.on_probation(), "client {number} finds no strangers");
+            assert!(!slot.on_probation(), "client {number} finds room");
             slot.set_session(true);
             people.push(slot);
         }
@@ -307,15 +307,15 @@ mod tests {
         refusal(slots.admit("a"));
         drop((people, peers));
         let counts = slots.counts();
-        assert_eq!((counts.held.len(), counts.strangers, counts.clients), (0, 0, 0));
+        assert_eq!((counts.held.len(), counts.unauthenticated, counts.clients), (0, 0, 0));
         assert!(counts.addresses.is_empty());
     }
 
     #[test]
-    fn a_client_among_too_many_strangers_is_on_probation_until_it_logs_in() {
+    fn a_client_among_too_many_unauthenticated_ones_is_on_probation_until_it_logs_in() {
         let slots = slots(4, 2, 4);
-        let mut strangers: Vec<_> = (0..2).map(|_| slots.admit("a").expect("free")).collect();
-        for slot in &mut strangers {
+        let mut others: Vec<_> = (0..2).map(|_| slots.admit("a").expect("free")).collect();
+        for slot in &mut others {
             slot.client().expect("free");
             assert!(!slot.on_probation());
         }
@@ -325,7 +325,7 @@ mod tests {
         person.set_session(true);
         assert!(!person.on_probation());
         person.set_session(false);
-        assert_eq!(slots.counts().strangers, 3, "logged out, it is a stranger again");
+        assert_eq!(slots.counts().unauthenticated, 3, "logged out, it counts again");
     }
 
     fn gave_way(slot: &Slot) -> bool {

@@ -75,12 +75,12 @@ async fn a_full_server_says_so_and_has_room_again_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_cannot_take_the_slots_of_people_and_replicas() {
+async fn the_unauthenticated_cannot_take_the_slots_of_users_and_replicas() {
     let rig = few(6, 4);
     let person = rig.registered("alice").await;
-    let mut strangers = Vec::new();
+    let mut others = Vec::new();
     for _ in 0..2 {
-        strangers.push(rig.client().await);
+        others.push(rig.client().await);
     }
     // The next client is on probation: it may log in, and nothing else.
     let mut late = rig.client().await;
@@ -111,7 +111,7 @@ async fn strangers_cannot_take_the_slots_of_people_and_replicas() {
         assert!(line.starts_with(r#"{"ftchat":1,"role":"peer","proof":1} from"#), "{line}");
         peers.push(peer);
     }
-    drop((person, strangers));
+    drop((person, others));
 }
 
 /// Whether a connection was closed, whatever it was told before.
@@ -170,30 +170,30 @@ async fn lines_that_never_end_take_no_memory_from_people() {
     let rig = little_memory(1024 * 1024);
     let mut alice = rig.registered("alice").await;
     let mut refused = 0;
-    let mut strangers = Vec::new();
+    let mut others = Vec::new();
     for _ in 0..40 {
-        let mut stranger = rig.client().await;
-        stranger.say_bytes(&[b'x'; 60_000]).await;
+        let mut other = rig.client().await;
+        other.say_bytes(&[b'x'; 60_000]).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
-        strangers.push(stranger);
+        others.push(other);
         assert!(!rig.memory.is_short(), "half of it is for people");
     }
-    // A long message is taken, though the strangers' half is used up.
+    // A long message is taken, though the half of those without a session is used up.
     let answer = alice.ask(send(1, "alice", &"x".repeat(8_000))).await;
     assert_eq!(answer["result"]["sent"]["seq"], 1, "{answer}");
-    for stranger in &mut strangers {
-        refused += usize::from(is_closed(stranger).await);
+    for other in &mut others {
+        refused += usize::from(is_closed(other).await);
     }
     assert_eq!(refused, 0, "those who came too late wait a little");
     tokio::time::sleep(Duration::from_secs(6)).await;
-    for stranger in &mut strangers {
-        refused += usize::from(is_closed(stranger).await);
+    for other in &mut others {
+        refused += usize::from(is_closed(other).await);
     }
     assert!((25..40).contains(&refused), "{refused} were refused");
-    assert!(rig.memory.is_short_for_strangers());
+    assert!(rig.memory.is_short_for_unauthenticated());
     tokio::time::sleep(Duration::from_secs(31)).await;
-    assert!(!rig.memory.is_short_for_strangers(), "a long line must be complete in time");
-    assert!(is_closed(&mut strangers[0]).await);
+    assert!(!rig.memory.is_short_for_unauthenticated(), "a long line must be complete in time");
+    assert!(is_closed(&mut others[0]).await);
 }
 
 #[tokio::test(start_paused = true)]

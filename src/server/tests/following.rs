@@ -35,7 +35,7 @@ async fn a_follow_shows_what_is_there_and_then_what_comes() {
     let started = tokio::time::Instant::now();
     send_all(&mut alice, "bob", 600..601).await;
     assert_eq!(bob.hear().await["event"]["messages"][0]["seq"], 601);
-    assert_eq!(started.elapsed(), Duration::ZERO, "as it came, not with the next beat");
+    assert_eq!(started.elapsed(), Duration::ZERO, "as it came, not with the next confirmation");
     assert_eq!(bob.hear().await["event"], json!({"caught_up": {"seq": 601}}));
     assert_eq!(started.elapsed(), Duration::from_secs(2));
     // Other requests of the connection go on.
@@ -143,7 +143,7 @@ async fn a_follow_ends_with_its_session() {
     let end = bob.hear().await;
     assert_eq!((&end["id"], code(&end).as_str()), (&json!(follow), "session_expired"));
     assert_eq!(started.elapsed(), Duration::ZERO, "at once");
-    // By time, it is noticed with the next beat.
+    // By time, it is noticed with the next confirmation.
     let rig = Rig::with(Limits { session_lifetime_s: 5, ..Limits::default() });
     let mut bob = rig.registered("bob").await;
     let follow = bob.request(json!({"follow": {}})).await;
@@ -179,7 +179,7 @@ async fn a_follow_that_is_cut_off_sends_its_client_elsewhere() {
     assert_eq!((&end["id"], code(&end).as_str()), (&json!(follow), "read_not_confirmed"));
     assert_eq!(end["error"]["retryable"], true);
     assert!(end["error"]["message"].to_string().contains("servers 2 and 3 are missing"));
-    assert_eq!(started_again.elapsed(), Duration::from_secs(6), "a beat and the patience");
+    assert_eq!(started_again.elapsed(), Duration::from_secs(6), "an interval and the timeout");
     // And none begins.
     assert_eq!(bob.refused(json!({"follow": {}})).await, "read_not_confirmed");
 }

@@ -1,4 +1,4 @@
-//! Whatever bytes come from strangers.
+//! Whatever bytes come from unauthenticated connections.
 
 use tokio::io::BufReader;
 
