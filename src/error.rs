@@ -218,24 +218,24 @@ impl Error {
         errors.into_iter().next().map(|first| Error { message, ..first })
     }
 
-    /// A failed call on a file: names the deed, the path and the cause.
+    /// A failed call on a file: names the action, the path and the cause.
     ///
     /// "No space left" becomes [`ErrorCode::DiskFull`], which is retryable, and so
     /// does a file that may not grow, as by `ulimit -f`.
-    pub fn io(deed: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+    pub fn io(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let code = match error.kind() {
             std::io::ErrorKind::StorageFull
             | std::io::ErrorKind::QuotaExceeded
             | std::io::ErrorKind::FileTooLarge => ErrorCode::DiskFull,
             _ => ErrorCode::Io,
         };
-        Error::new(code, format!("cannot {deed} {}: {error}", path.display()))
+        Error::new(code, format!("cannot {action} {}: {error}", path.display()))
     }
 
     /// The same for a file of whoever gave the command. That their disk is full
     /// says nothing about servers and about what they have done.
-    pub fn own_file(deed: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Error { code: ErrorCode::Io, ..Error::io(deed, path, error) }
+    pub fn own_file(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        Error { code: ErrorCode::Io, ..Error::io(action, path, error) }
     }
 }
 

@@ -235,9 +235,9 @@ impl NewFile {
 
     /// Makes it durable under its name.
     pub(super) async fn put_in_place(mut self, mut file: Box<dyn DiskFile>) -> Result<()> {
-        let failed = |deed, path: &Path| {
+        let failed = |action, path: &Path| {
             let path = path.to_path_buf();
-            move |error: io::Error| Error::own_file(deed, &path, &error)
+            move |error: io::Error| Error::own_file(action, &path, &error)
         };
         file.sync_data().await.map_err(failed("sync", &self.path))?;
         drop(file);

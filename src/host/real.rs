@@ -180,10 +180,10 @@ struct LocalDisk;
 /// A future that makes a blocking call when it is first polled.
 fn call<T: 'static>(
     path: &Path,
-    deed: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    operation: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> BoxFuture<'static, io::Result<T>> {
     let path = path.to_path_buf();
-    Box::pin(async move { deed(&path) })
+    Box::pin(async move { operation(&path) })
 }
 
 fn names(path: &Path) -> io::Result<Vec<String>> {

@@ -28,7 +28,7 @@ impl Show for Taken {
         writeln!(out, "{file}\t{}\t{}\t{}\t{bytes}", head.accounts, head.messages, head.index)
     }
 
-    fn deed(&self) -> Option<String> {
+    fn outcome(&self) -> Option<String> {
         Some(format!("the backup {} is whole", self.file.as_deref().map(name)?))
     }
 }
@@ -65,9 +65,9 @@ impl Show for Restored {
         writeln!(out, "{file}\t{accounts}\t{messages}\t{index}\t{bytes}\t{what}")
     }
 
-    fn deed(&self) -> Option<String> {
-        let deed = if self.restored_into.is_some() { "restored" } else { "verified" };
-        Some(format!("{} is {deed}", name(&self.file)))
+    fn outcome(&self) -> Option<String> {
+        let outcome = if self.restored_into.is_some() { "restored" } else { "verified" };
+        Some(format!("{} is {outcome}", name(&self.file)))
     }
 }
 
@@ -81,7 +81,7 @@ impl Show for Abandoned {
         writeln!(out, "{}\tabandoned", self.cluster)
     }
 
-    fn deed(&self) -> Option<String> {
+    fn outcome(&self) -> Option<String> {
         Some("no backup is being restored any more".to_string())
     }
 }

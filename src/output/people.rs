@@ -26,16 +26,16 @@ pub struct LoggedIn {
 
 impl Show for LoggedIn {
     fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
-        let deed = if self.registered { "Registered and logged in" } else { "Logged in" };
+        let outcome = if self.registered { "Registered and logged in" } else { "Logged in" };
         let (name, until) = (&self.name, local_time(self.expires));
-        writeln!(out, "{deed} as {name}. The session lasts until {until}.")
+        writeln!(out, "{outcome} as {name}. The session lasts until {until}.")
     }
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.name)
     }
-    fn deed(&self) -> Option<String> {
-        let deed = if self.registered { "registered and logged in" } else { "logged in" };
-        Some(format!("{} is {deed}", self.name))
+    fn outcome(&self) -> Option<String> {
+        let outcome = if self.registered { "registered and logged in" } else { "logged in" };
+        Some(format!("{} is {outcome}", self.name))
     }
 }
 
@@ -58,9 +58,9 @@ impl Show for LoggedOut {
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.name)
     }
-    fn deed(&self) -> Option<String> {
-        let deed = if self.deleted { "deleted" } else { "logged out" };
-        Some(format!("{} is {deed}", self.name))
+    fn outcome(&self) -> Option<String> {
+        let outcome = if self.deleted { "deleted" } else { "logged out" };
+        Some(format!("{} is {outcome}", self.name))
     }
 }
 
@@ -101,7 +101,7 @@ impl Show for Sent {
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.id)
     }
-    fn deed(&self) -> Option<String> {
+    fn outcome(&self) -> Option<String> {
         Some(format!("the message is accepted with the id {}", self.id))
     }
 }
@@ -139,7 +139,7 @@ impl Show for Deleted {
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         self.ids.iter().try_for_each(|id| writeln!(out, "{id}"))
     }
-    fn deed(&self) -> Option<String> {
+    fn outcome(&self) -> Option<String> {
         let messages = if self.deleted == 1 { "message is" } else { "messages are" };
         Some(format!("{} {messages} deleted", self.deleted))
     }

@@ -28,9 +28,9 @@ pub trait Show: Serialize {
     fn plain(&self, out: &mut dyn Write) -> io::Result<()>;
 
     /// What has been done already, as the beginning of a sentence, if the value
-    /// reports a deed. It is told when the value itself cannot be written, lest
+    /// reports a change. It is printed when the value itself cannot be written, lest
     /// the command is taken for one that did nothing.
-    fn deed(&self) -> Option<String> {
+    fn outcome(&self) -> Option<String> {
         None
     }
 }
@@ -66,8 +66,8 @@ pub struct Printer {
     quiet: bool,
     streams: Streams,
     operation: Option<Uuid>,
-    /// What the value that was printed last has to say; see [`Show::deed`].
-    deed: Option<String>,
+    /// What the value that was printed last has to say; see [`Show::outcome`].
+    outcome: Option<String>,
     /// Why standard output takes nothing more.
     lost: Option<Lost>,
     /// Whether the streams are those of the process.
@@ -110,7 +110,7 @@ impl Printer {
             quiet,
             streams,
             operation: None,
-            deed: None,
+            outcome: None,
             lost: None,
             own_streams: false,
         }
@@ -139,7 +139,7 @@ impl Printer {
     /// so this never fails: the rest of the output is passed over, and `flush`
     /// says so to whoever works for the output alone, and at the end.
     pub fn show(&mut self, value: &impl Show) {
-        self.deed = value.deed();
+        self.outcome = value.outcome();
         if self.lost.is_some() {
             return;
         }
@@ -205,8 +205,8 @@ impl Printer {
 
     fn note(&mut self, written: io::Result<()>) {
         let Err(error) = written else { return };
-        let message = match &self.deed {
-            Some(deed) => format!("{deed}, but that cannot be written: {error}"),
+        let message = match &self.outcome {
+            Some(outcome) => format!("{outcome}, but that cannot be written: {error}"),
             None => format!("cannot write to standard output: {error}"),
         };
         self.lost = Some(Lost {
