@@ -101,15 +101,15 @@ impl Load {
     async fn converse(&mut self, connection: &Connection) -> Result<Result<(), String>> {
         let (answers, mut answered) = mpsc::unbounded_channel();
         let mut batch = Vec::new();
-        let mut heard_at = Instant::now();
-        let silence = sleep_until(heard_at + self.timeout / 2);
-        tokio::pin!(silence);
+        let mut received_at = Instant::now();
+        let overdue = sleep_until(received_at + self.timeout / 2);
+        tokio::pin!(overdue);
         loop {
             while self.under_way.len() < self.source.window()
                 && let Some(asked) = self.next()
             {
                 if self.under_way.is_empty() {
-                    heard_at = Instant::now();
+                    received_at = Instant::now();
                 }
                 let request = self.request(&asked);
                 match connection.submit_to(&answers, &request, Some(self.timeout)) {
@@ -131,7 +131,7 @@ impl Load {
             tokio::select! {
                 biased;
                 _ = answered.recv_many(&mut batch, usize::MAX), if !self.under_way.is_empty() => {
-                    heard_at = Instant::now();
+                    received_at = Instant::now();
                     for answered in batch.drain(..) {
                         if let Some(reason) = self.settle(answered)? {
                             return Ok(Err(reason));
@@ -145,12 +145,12 @@ impl Load {
                     }
                     None => self.ended = true,
                 },
-                () = &mut silence, if !self.under_way.is_empty() => {
-                    let limit = heard_at + self.timeout / 2;
+                () = &mut overdue, if !self.under_way.is_empty() => {
+                    let limit = received_at + self.timeout / 2;
                     if limit <= Instant::now() {
                         return Ok(Err("did not answer".to_string()));
                     }
-                    silence.as_mut().reset(limit);
+                    overdue.as_mut().reset(limit);
                 }
             }
         }

@@ -25,19 +25,19 @@ pub(super) const PING_LIMIT: Duration = Duration::from_millis(400);
 
 /// What is known of the life of one connection's server.
 pub(super) struct Alive {
-    heard_at: Instant,
+    received_at: Instant,
     asked: Option<(Instant, BoxFuture<'static, Result<Answer, Failure>>)>,
 }
 
 impl Alive {
-    /// Heard just now.
+    /// Something was received just now.
     pub(super) fn new() -> Alive {
-        Alive { heard_at: Instant::now(), asked: None }
+        Alive { received_at: Instant::now(), asked: None }
     }
 
     /// Notes a sign of life.
-    pub(super) fn heard(&mut self) {
-        self.heard_at = Instant::now();
+    pub(super) fn received(&mut self) {
+        self.received_at = Instant::now();
     }
 
     /// Returns once the server was silent for [`QUIET`] and then left a ping
@@ -48,12 +48,12 @@ impl Alive {
             if let Some((asked_at, answer)) = &mut self.asked {
                 // A refusal is a sign of life as well.
                 match timeout_at(*asked_at + PING_LIMIT, answer).await {
-                    Ok(Ok(_) | Err(Failure::Refused(_))) => self.heard(),
+                    Ok(Ok(_) | Err(Failure::Refused(_))) => self.received(),
                     Ok(Err(Failure::Broken(_))) | Err(_) => return,
                 }
                 self.asked = None;
             }
-            sleep_until(self.heard_at + QUIET).await;
+            sleep_until(self.received_at + QUIET).await;
             match connection.submit(&Request::Ping {}, None) {
                 Ok(pending) => self.asked = Some((Instant::now(), pending.answer().boxed())),
                 Err(_) => return,

@@ -30,11 +30,11 @@ impl Dialer {
     /// Connects to one server and sends the token without waiting for what
     /// becomes of it, so that the first request travels along. A server that
     /// has not heard of the session must ask a majority about it, and is told
-    /// to give up after `patience`.
+    /// to give up after `timeout`.
     pub(super) async fn dial(
         &self,
         server: usize,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(Connection, Option<Pending>), Failure> {
         let connection = Connection::open(&self.host, &self.servers[server]).await?;
         let Some(cluster) = connection.hello().cluster else {
@@ -48,7 +48,7 @@ impl Dialer {
                 format!("belongs to another cluster, {cluster}"),
             )));
         }
-        self.authenticate(connection, patience)
+        self.authenticate(connection, timeout)
     }
 
     /// Has a connection that speaks for nobody yet speak for the session, if
@@ -56,13 +56,13 @@ impl Dialer {
     pub(super) fn authenticate(
         &self,
         connection: Connection,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(Connection, Option<Pending>), Failure> {
         let authenticated = match &self.token {
             None => None,
             Some(token) => {
                 let token = token.expose_secret().to_owned();
-                Some(connection.submit(&Request::Authenticate { token }, Some(patience))?)
+                Some(connection.submit(&Request::Authenticate { token }, Some(timeout))?)
             }
         };
         Ok((connection, authenticated))
@@ -151,8 +151,8 @@ impl Redialer {
             return None;
         }
         let leader = connection.hello().leader.as_ref()?;
-        // Only a server that the person named: a greeting is a stranger's word,
-        // and the token goes where we go.
+        // Only a server that the user named: a greeting proves
+        // nothing, and the token goes where we go.
         let server = self.dialer.servers.iter().position(|server| server == leader)?;
         (server != self.next).then_some(server)
     }

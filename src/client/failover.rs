@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep_until};
 use super::alive::Alive;
 use super::connection::{Connection, Failure, Pending};
 use super::dial::{Dialer, Redialer};
-use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit, told_to_server};
+use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit, server_timeout};
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -69,7 +69,7 @@ struct Asking {
     failed: usize,
     backoff: Backoff,
     launch_at: Instant,
-    /// Whether the next launch is because of silence, not of a failure.
+    /// Whether the next launch is because of a missing answer, not of a failure.
     hedging: bool,
 }
 
@@ -178,7 +178,7 @@ impl Client {
                 biased;
                 Some(ended) = asking.running.next(), if !asking.running.is_empty() => ended,
                 () = sleep_until(asking.race.deadline) => break,
-                () = asking.race.silence.notified(), if idle.is_some() => {
+                () = asking.race.unresponsive.notified(), if idle.is_some() => {
                     asking.launch_at = Instant::now();
                     continue;
                 }
@@ -204,13 +204,13 @@ impl Client {
     /// Begins an attempt on the connection that is kept, else at an idle server,
     /// unless the last attempt has a right to more time.
     fn launch(&mut self, asking: &mut Asking, idle: usize) {
-        let patience = answer_limit(self.timeout);
+        let limit = answer_limit(self.timeout);
         let working = asking.attempts.last().filter(|last| last.asked() && !last.silent());
         let may_answer =
-            |last: &&Attempt| asking.hedging && last.started + patience > asking.launch_at;
+            |last: &&Attempt| asking.hedging && last.started + limit > asking.launch_at;
         if let Some(last) = working.filter(may_answer) {
             // Greeted in time: an answer may take longer than a greeting.
-            asking.launch_at = last.started + patience;
+            asking.launch_at = last.started + limit;
             return;
         }
         let kept = self.current.take();
@@ -282,7 +282,7 @@ impl Asking {
             deadline: Instant::now() + timeout,
             request: Arc::new(request),
             dialer: dialer.clone(),
-            silence: Arc::default(),
+            unresponsive: Arc::default(),
         };
         Asking {
             attempts: Vec::new(),
@@ -302,7 +302,7 @@ impl Asking {
     fn out_of_time(&mut self, timeout: Duration) -> Error {
         for attempt in &self.attempts {
             self.doubt |= self.changes && attempt.asked();
-            self.reasons.note_silence(&self.race.dialer.servers[attempt.server]);
+            self.reasons.note_no_answer(&self.race.dialer.servers[attempt.server]);
         }
         match self.doubt {
             true => {
@@ -340,14 +340,14 @@ struct Race {
     deadline: Instant,
     request: Arc<Request>,
     dialer: Dialer,
-    /// Told when a server turns out to be silent.
-    silence: Arc<Notify>,
+    /// Notified when a server turns out to be unresponsive.
+    unresponsive: Arc<Notify>,
 }
 
 impl Race {
     /// What a server is told of the time that is left.
     fn left(&self) -> Duration {
-        told_to_server(self.deadline.saturating_duration_since(Instant::now()))
+        server_timeout(self.deadline.saturating_duration_since(Instant::now()))
     }
 
     async fn run(self, server: usize, kept: Option<Kept>, stage: Arc<Stage>) -> Ended {
@@ -372,7 +372,7 @@ impl Race {
                     result = &mut answer => result,
                     () = alive.lost(&connection) => {
                         stage.silent.store(true, Ordering::Relaxed);
-                        self.silence.notify_one();
+                        self.unresponsive.notify_one();
                         // It may go on one day, and the first answer counts.
                         answer.await
                     }

@@ -30,7 +30,7 @@ pub(super) fn answer_limit(timeout: Duration) -> Duration {
 
 /// What a server is told of the time that is left: a little less, so that its
 /// own last word ("nothing was done") still arrives before we give up.
-pub(super) fn told_to_server(left: Duration) -> Duration {
+pub(super) fn server_timeout(left: Duration) -> Duration {
     left - (left / 10).min(Duration::from_millis(250))
 }
 
@@ -89,9 +89,9 @@ impl Reasons {
 
     /// That a server has not answered by the end. What it said before tells
     /// more, such as that it cannot confirm a read.
-    pub(super) fn note_silence(&mut self, server: &Address) {
-        let silence = || Reason::Failure("did not answer".to_string());
-        self.0.entry(server.clone()).or_insert_with(silence);
+    pub(super) fn note_no_answer(&mut self, server: &Address) {
+        let no_answer = || Reason::Failure("did not answer".to_string());
+        self.0.entry(server.clone()).or_insert_with(no_answer);
     }
 
     /// What servers said, each thing once, then each server that is not named
@@ -140,7 +140,7 @@ mod tests {
         let mut reasons = Reasons::default();
         reasons.note(&address(1), "connection refused");
         reasons.note(&address(2), "connection refused");
-        reasons.note_silence(&address(3));
+        reasons.note_no_answer(&address(3));
         assert_eq!(
             reasons.list(),
             "127.0.0.1:1, 127.0.0.1:2: connection refused; 127.0.0.1:3: did not answer"
@@ -151,7 +151,7 @@ mod tests {
         let told = "replica 2 (127.0.0.1:2): silent; 127.0.0.1:1: connection refused";
         assert_eq!(reasons.list(), told, "nobody else is silent about it");
         reasons.note_word(&address(3), missing);
-        reasons.note_silence(&address(3));
+        reasons.note_no_answer(&address(3));
         assert_eq!(reasons.list(), missing);
         let told = reasons.unavailable(Duration::from_secs(10)).message;
         assert!(told.len() <= 160, "more than two lines: {told}");
@@ -162,9 +162,10 @@ mod tests {
 
     #[test]
     fn a_server_gives_up_before_we_do_so_that_its_last_word_arrives() {
-        for (left_ms, told_ms) in [(10_000, 9_750), (2_500, 2_250), (1_000, 900), (10, 9), (0, 0)] {
+        for (left_ms, server_ms) in [(10_000, 9_750), (2_500, 2_250), (1_000, 900), (10, 9), (0, 0)]
+        {
             let left = Duration::from_millis(left_ms);
-            assert_eq!(told_to_server(left), Duration::from_millis(told_ms));
+            assert_eq!(server_timeout(left), Duration::from_millis(server_ms));
         }
     }
 }

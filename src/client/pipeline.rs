@@ -34,7 +34,7 @@ use super::connection::{Connection, Failure};
 use super::dial::Redialer;
 use super::failover::Client;
 use super::lines::Lines;
-use super::pacing::{Reason, Reasons, answer_limit, told_to_server};
+use super::pacing::{Reason, Reasons, answer_limit, server_timeout};
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::{self, Bug};
@@ -156,7 +156,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         let mut to_send = self.unacknowledged();
         let mut failure: Option<Reason> = None;
         // An answer, and any sign of life.
-        let (mut heard_at, mut alive) = (Instant::now(), Alive::new());
+        let (mut received_at, mut alive) = (Instant::now(), Alive::new());
         loop {
             self.report_acknowledged()?;
             if under_way.is_empty() {
@@ -187,16 +187,16 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 && self.refusal.is_none()
                 && !self.ended
                 && self.window.len() < window;
-            let patience = heard_at + answer_limit(self.timeout);
+            let answer_by = received_at + answer_limit(self.timeout);
             let give_up = self.progress_at + self.timeout;
             tokio::select! {
                 biased;
                 Some((number, result)) = under_way.next(), if !under_way.is_empty() => {
-                    heard_at = Instant::now();
-                    alive.heard();
+                    received_at = Instant::now();
+                    alive.received();
                     self.settle(number, result, &mut failure);
                 }
-                () = sleep_until(patience.min(give_up)), if !under_way.is_empty() => {
+                () = sleep_until(answer_by.min(give_up)), if !under_way.is_empty() => {
                     self.doubt_all();
                     return Ok(Err(Reason::Failure("did not answer".into())));
                 }
@@ -206,8 +206,8 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 }
                 line = self.lines.next(), if reading => {
                     if under_way.is_empty() {
-                        (heard_at, self.progress_at) = (Instant::now(), Instant::now());
-                        alive.heard();
+                        (received_at, self.progress_at) = (Instant::now(), Instant::now());
+                        alive.received();
                     }
                     match line {
                         Ok(None) => self.ended = true,
@@ -251,7 +251,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             text: text.clone(),
         };
         let left = (self.progress_at + self.timeout).saturating_duration_since(Instant::now());
-        connection.submit(&request, Some(told_to_server(left)))
+        connection.submit(&request, Some(server_timeout(left)))
     }
 
     /// Takes note of what became of a line.

@@ -93,7 +93,7 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
         }
     }
     // The first server on the list that belongs to a cluster decides which
-    // cluster this is about; a stranger on the list is said to be one.
+    // cluster this is about; a server of another cluster on the list is named as one.
     let cluster = known.iter().find_map(|(_, status)| status.cluster);
     known.retain(|(address, status)| {
         let ours = status.cluster.is_none() || status.cluster == cluster;
@@ -104,7 +104,7 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
     });
     let statuses: Vec<&ServerStatus> = known.iter().map(|(_, status)| status).collect();
     let members = members(listed, &statuses);
-    note_silent_strangers(listed, &members, &silent, &mut notices);
+    note_silent_unknown(listed, &members, &silent, &mut notices);
     pass_on_notices(&statuses, &mut notices);
 
     let commit = statuses.iter().map(|status| status.commit).max().unwrap_or(0);
@@ -158,16 +158,16 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
 }
 
 /// Names listed addresses where nobody answers, and nobody of the cluster would.
-fn note_silent_strangers(
+fn note_silent_unknown(
     listed: &[Address],
     members: &[Member],
     silent: &[(Address, String)],
     notices: &mut Vec<String>,
 ) {
     for address in listed {
-        let silent_stranger = silent.iter().any(|(silent, _)| silent == address)
+        let silent_unknown = silent.iter().any(|(silent, _)| silent == address)
             && !members.iter().any(|member| member.address == *address);
-        if silent_stranger {
+        if silent_unknown {
             notices.push(format!("{address} does not answer and is no address of this cluster"));
         }
     }

@@ -34,7 +34,7 @@ impl Conversation {
         spawn: impl FnOnce(BoxFuture<'static, ()>),
     ) -> Conversation {
         let credentials = Credentials::new(key.clone(), from);
-        let timing = LinkTiming { connect: limit, redial: (limit, limit), silence: limit };
+        let timing = LinkTiming { connect: limit, redial: (limit, limit), receive: limit };
         let board = Switchboard::default();
         let link = Link::start(host.clone(), credentials, member.clone(), timing, board, spawn);
         let connecting = Some(link.watch());

@@ -19,8 +19,8 @@
 //!
 //! # How it fails
 //! Clocks that are wrong together outvote the right ones, as two of three. Of two
-//! clocks, when the third was not heard lately, the lower one is believed unless the log
-//! is later. Programs that tell no clock are not counted. While a machine sleeps its
+//! clocks, when the third is not known, the lower one is believed unless the log is
+//! later. Programs that report no clock are not counted. While a machine sleeps its
 //! monotonic clock stands still: when it wakes, the others seem to be behind until they
 //! are asked again, which is a second.
 
@@ -35,16 +35,16 @@ use crate::types::{ReplicaId, Timestamp};
 
 /// What the other replicas have said of their clocks. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Clocks(Arc<Mutex<BTreeMap<ReplicaId, Heard>>>);
+pub struct Clocks(Arc<Mutex<BTreeMap<ReplicaId, Reading>>>);
 
-/// What a clock showed, and when that was heard.
+/// What a clock showed, and when that was received.
 #[derive(Clone, Copy, Debug)]
-struct Heard {
+struct Reading {
     clock: Timestamp,
     at: Instant,
 }
 
-impl Heard {
+impl Reading {
     /// What it shows now, if nobody has set it since.
     fn now(self) -> Timestamp {
         self.clock.plus_ms(self.at.elapsed().as_millis() as u64)
@@ -52,20 +52,21 @@ impl Heard {
 }
 
 impl Clocks {
-    /// A replica has just told its clock, unless its program tells none.
-    pub fn heard(&self, replica: ReplicaId, clock: Option<Timestamp>) {
+    /// A replica has just reported its clock, unless its program reports none.
+    pub fn record(&self, replica: ReplicaId, clock: Option<Timestamp>) {
         let Some(clock) = clock.filter(|_| replica != ADMINISTRATOR) else { return };
-        let heard = Heard { clock, at: Instant::now() };
-        self.0.lock().expect("no panic while held").insert(replica, heard);
+        let reading = Reading { clock, at: Instant::now() };
+        self.0.lock().expect("no panic while held").insert(replica, reading);
     }
 
     /// The time, for a replica whose own clock shows `own`, and whose log says that it
     /// is `latest` at least. See the head of the file.
     pub fn time(&self, own: Timestamp, latest: Timestamp) -> Timestamp {
         let others: Vec<Timestamp> = {
-            let heard = self.0.lock().expect("no panic while held");
-            let fresh = heard.values().filter(|heard| heard.at.elapsed() < CLOCK_BELIEVED_MAX);
-            fresh.map(|heard| heard.now()).collect()
+            let readings = self.0.lock().expect("no panic while held");
+            let fresh =
+                readings.values().filter(|reading| reading.at.elapsed() < CLOCK_BELIEVED_MAX);
+            fresh.map(|reading| reading.now()).collect()
         };
         agreed(own, &others, latest)
     }
@@ -120,29 +121,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_heard_is_reckoned_on() {
+    async fn a_reading_is_reckoned_on() {
         let clocks = Clocks::default();
-        clocks.heard(ReplicaId(2), Some(at(0)));
-        clocks.heard(ReplicaId(3), Some(at(-100 * DAY)));
-        clocks.heard(ReplicaId(3), Some(at(0)));
-        clocks.heard(ReplicaId(3), None);
-        clocks.heard(ADMINISTRATOR, Some(at(-100 * DAY)));
+        clocks.record(ReplicaId(2), Some(at(0)));
+        clocks.record(ReplicaId(3), Some(at(-100 * DAY)));
+        clocks.record(ReplicaId(3), Some(at(0)));
+        clocks.record(ReplicaId(3), None);
+        clocks.record(ADMINISTRATOR, Some(at(-100 * DAY)));
         tokio::time::advance(Duration::from_secs(50)).await;
         assert_eq!(clocks.time(at(51), Timestamp(0)), at(51));
         let latest = at(50).plus_ms(CLOCK_LEAD_MAX_MS);
         assert_eq!(clocks.time(at(100 * DAY), Timestamp(0)), latest);
         tokio::time::advance(CLOCK_BELIEVED_MAX).await;
         let alone = at(100 * DAY);
-        assert_eq!(clocks.time(alone, Timestamp(0)), alone, "what was heard long ago");
+        assert_eq!(clocks.time(alone, Timestamp(0)), alone, "what was read long ago");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_administrators_clock_is_none_of_the_clusters() {
         let clocks = Clocks::default();
-        clocks.heard(ADMINISTRATOR, Some(at(-100 * DAY)));
+        clocks.record(ADMINISTRATOR, Some(at(-100 * DAY)));
         assert_eq!(clocks.time(at(0), Timestamp(0)), at(0), "alone");
-        clocks.heard(ReplicaId(2), Some(at(-100 * DAY)));
-        clocks.heard(ReplicaId(3), Some(at(0)));
+        clocks.record(ReplicaId(2), Some(at(-100 * DAY)));
+        clocks.record(ReplicaId(3), Some(at(0)));
         assert_eq!(clocks.time(at(0), Timestamp(0)), at(0), "it makes no majority");
     }
 

@@ -140,7 +140,7 @@ impl Credentials {
 
     /// What a peer is told once both sides have proved themselves: where the data
     /// is, for how long operation ids are remembered, which level is known.
-    fn told(&self) -> (Option<Location>, Option<u64>, u32) {
+    fn disclosed(&self) -> (Option<Location>, Option<u64>, u32) {
         let location = self.location.lock().expect("no panic while held").clone();
         (location, self.window, self.level)
     }
@@ -153,10 +153,10 @@ impl Credentials {
     }
 
     /// Resolves when this replica is no longer who it was.
-    pub(super) async fn changed_from(&self, told: &Introduction) {
+    pub(super) async fn changed_from(&self, sent: &Introduction) {
         let mut own = self.own.subscribe();
         // The sender is part of `self`, so this cannot fail.
-        let _ = own.wait_for(|own| own != told).await;
+        let _ = own.wait_for(|own| own != sent).await;
     }
 }
 
@@ -241,14 +241,14 @@ where
     credentials.openings.check(challenge.remembers, expected)?;
     let proof = credentials.key.prove("caller", &parts);
     let remembers = credentials.openings.of(expected);
-    let (location, window, level) = credentials.told();
+    let (location, window, level) = credentials.disclosed();
     let clock = Some(host.clock.now());
     send(writer, &PeerProof { proof, remembers, location, window, level, clock }).await?;
     match receive(reader).await? {
         Answered::With(PeerWelcome { location, window, level, clock, .. }) => {
             same_window((own.replica, credentials.window), (challenge.from.replica, window))?;
             credentials.check_level(challenge.from.replica, level)?;
-            credentials.clocks.heard(challenge.from.replica, clock);
+            credentials.clocks.record(challenge.from.replica, clock);
             Ok(Met { who: challenge.from, location, level })
         }
         // It has proved itself, so this is to be believed.
@@ -320,8 +320,8 @@ where
     credentials.openings.check(answer.remembers, hello.from.replica)?;
     same_window((hello.from.replica, answer.window), (own.replica, credentials.window))?;
     credentials.check_level(hello.from.replica, answer.level)?;
-    let (location, window, level) = credentials.told();
-    credentials.clocks.heard(hello.from.replica, answer.clock);
+    let (location, window, level) = credentials.disclosed();
+    credentials.clocks.record(hello.from.replica, answer.clock);
     let clock = Some(host.clock.now());
     send(writer, &PeerWelcome { welcome: true, location, window, level, clock }).await?;
     Ok(Met { who: hello.from, location: answer.location, level: answer.level })

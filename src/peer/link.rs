@@ -45,7 +45,7 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// The patience of a link.
+/// The timeouts of a link.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkTiming {
     /// For a connection and its handshake.
@@ -53,7 +53,7 @@ pub struct LinkTiming {
     /// First and longest pause between two attempts to connect.
     pub redial: (Duration, Duration),
     /// While calls wait: longest time without a byte from the peer.
-    pub silence: Duration,
+    pub receive: Duration,
 }
 
 /// See the head of the room. Dropping the link closes its connection and fails
@@ -76,7 +76,7 @@ pub(super) enum Reached {
     /// Nobody listens at its address: its process is gone. Why, likewise.
     Gone(String),
     /// Somebody answers, and is of another cluster than this replica's data; why.
-    Stranger(String),
+    OtherCluster(String),
 }
 
 struct Outgoing {
@@ -106,8 +106,9 @@ impl Link {
         let (reach, reached) = watch::channel(Reached::No("not yet connected".into()));
         let (number, board) = (peer.id, switchboard.clone());
         let called_in = Arc::new(Notify::new());
-        let heard = Arc::clone(&called_in);
-        let task = Dialer { host, credentials, peer, timing, switchboard, reach, called_in: heard };
+        let called = Arc::clone(&called_in);
+        let task =
+            Dialer { host, credentials, peer, timing, switchboard, reach, called_in: called };
         spawn(Box::pin(task.run(calls)));
         Link { peer: number, switchboard: board, queue, reached, called_in }
     }
@@ -144,15 +145,15 @@ impl Link {
     pub fn peer(&self) -> Result<Introduction, String> {
         match &*self.reached.borrow() {
             Reached::Yes(met) => Ok(met.who.clone()),
-            Reached::No(why) | Reached::Gone(why) | Reached::Stranger(why) => Err(why.clone()),
+            Reached::No(why) | Reached::Gone(why) | Reached::OtherCluster(why) => Err(why.clone()),
         }
     }
 
     /// Why whoever answers takes this replica's data for another cluster's;
     /// `None` when it does not, or nobody answers.
-    pub fn stranger(&self) -> Option<String> {
+    pub fn other_cluster(&self) -> Option<String> {
         match &*self.reached.borrow() {
-            Reached::Stranger(why) => Some(why.clone()),
+            Reached::OtherCluster(why) => Some(why.clone()),
             Reached::Yes(_) | Reached::No(_) | Reached::Gone(_) => None,
         }
     }
@@ -171,7 +172,7 @@ impl Link {
     pub fn met(&self) -> Option<Met> {
         match &*self.reached.borrow() {
             Reached::Yes(met) => Some(met.clone()),
-            Reached::No(_) | Reached::Gone(_) | Reached::Stranger(_) => None,
+            Reached::No(_) | Reached::Gone(_) | Reached::OtherCluster(_) => None,
         }
     }
 
@@ -219,7 +220,7 @@ impl Dialer {
         let mut pause = self.timing.redial.0;
         let mut plugged = self.switchboard.watch();
         loop {
-            let told = self.credentials.introduction();
+            let introduced = self.credentials.introduction();
             let connected = tokio::select! {
                 biased;
                 connected = timeout(self.timing.connect, self.connect()) => connected,
@@ -231,7 +232,7 @@ impl Dialer {
                     pause = self.timing.redial.0;
                     tracing::debug!(peer = %self.peer.id, "connected");
                     self.reach.send_replace(Reached::Yes(met.clone()));
-                    let conversing = self.converse(reader, writer, (&told, &met), &mut calls);
+                    let conversing = self.converse(reader, writer, (&introduced, &met), &mut calls);
                     let Some(why) = conversing.await else {
                         return;
                     };
@@ -240,7 +241,7 @@ impl Dialer {
                 }
                 Ok(Err(Failed::Refused(why))) => (why, Reached::Gone),
                 Ok(Err(Failed::Other(error))) => match error.code {
-                    ErrorCode::WrongCluster => (error.message, Reached::Stranger),
+                    ErrorCode::WrongCluster => (error.message, Reached::OtherCluster),
                     _ => (error.message, Reached::No),
                 },
                 Err(_) => {
@@ -290,7 +291,7 @@ impl Dialer {
     async fn refuse(&self, calls: &mut mpsc::UnboundedReceiver<Outgoing>) {
         while let Some(outgoing) = calls.recv().await {
             let why = match &*self.reach.borrow() {
-                Reached::No(why) | Reached::Gone(why) | Reached::Stranger(why) => why.clone(),
+                Reached::No(why) | Reached::Gone(why) | Reached::OtherCluster(why) => why.clone(),
                 Reached::Yes(_) => "not connected".to_string(),
             };
             // Whoever no longer waits does not need the answer.
@@ -303,7 +304,7 @@ impl Dialer {
         &self,
         mut reader: BufReader<ReadHalf<Stream>>,
         mut writer: WriteHalf<Stream>,
-        (told, met): (&Introduction, &Met),
+        (introduced, met): (&Introduction, &Met),
         calls: &mut mpsc::UnboundedReceiver<Outgoing>,
     ) -> Option<String> {
         let conversation = Conversation::begin();
@@ -311,8 +312,8 @@ impl Dialer {
             biased;
             why = conversation.read(&mut reader) => Some(why),
             why = conversation.write(&mut writer, calls) => why,
-            why = conversation.silence(self.timing.silence) => Some(why),
-            () = self.credentials.changed_from(told) => Some("this replica has joined a cluster".into()),
+            why = conversation.timed_out(self.timing.receive) => Some(why),
+            () = self.credentials.changed_from(introduced) => Some("this replica has joined a cluster".into()),
             () = self.credentials.outgrown(met) => Some(
                 "its program does not know the cluster's new feature level".into()
             ),
@@ -326,13 +327,13 @@ impl Dialer {
 struct Conversation {
     /// Calls that have no answer yet, by their ids.
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>,
-    /// From when silence counts.
-    heard: watch::Sender<Instant>,
+    /// When something was received last, or calls began to wait.
+    received_at: watch::Sender<Instant>,
 }
 
 impl Conversation {
     fn begin() -> Conversation {
-        Conversation { waiting: Mutex::default(), heard: watch::Sender::new(Instant::now()) }
+        Conversation { waiting: Mutex::default(), received_at: watch::Sender::new(Instant::now()) }
     }
 
     /// Writes calls until the connection breaks (why) or the link is dropped (`None`).
@@ -350,7 +351,7 @@ impl Conversation {
             for Outgoing { call, body, reply } in batch.drain(..) {
                 if self.waiting.lock().expect("no panic while held").is_empty() {
                     // Silence counts from the first call that waits.
-                    self.heard.send_replace(Instant::now());
+                    self.received_at.send_replace(Instant::now());
                 }
                 CallLine { id: next_id, call, body: &body }.push(&mut buffer);
                 self.waiting.lock().expect("no panic while held").insert(next_id, reply);
@@ -376,7 +377,7 @@ impl Conversation {
                 Ok(false) => return "the connection was closed".to_string(),
                 Err(error) => return error.message,
             }
-            self.heard.send_replace(Instant::now());
+            self.received_at.send_replace(Instant::now());
             let Some(reply) = ReplyLine::parse(&line) else {
                 return "it sent a malformed reply".to_string();
             };
@@ -394,16 +395,16 @@ impl Conversation {
     }
 
     /// Resolves when calls wait and no byte has come for `limit`.
-    async fn silence(&self, limit: Duration) -> String {
-        let mut last_heard = self.heard.subscribe();
+    async fn timed_out(&self, limit: Duration) -> String {
+        let mut last_received = self.received_at.subscribe();
         loop {
-            let deadline = *last_heard.borrow_and_update() + limit;
+            let deadline = *last_received.borrow_and_update() + limit;
             tokio::time::sleep_until(deadline).await;
-            let quiet = *last_heard.borrow() + limit <= Instant::now();
+            let quiet = *last_received.borrow() + limit <= Instant::now();
             if quiet && !self.waiting.lock().expect("no panic while held").is_empty() {
                 return format!("silent for {} ms: frozen?", limit.as_millis());
             }
-            if quiet && last_heard.changed().await.is_err() {
+            if quiet && last_received.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }

@@ -90,7 +90,7 @@ where
     W: AsyncWrite + Unpin,
     S: Service,
 {
-    let told = credentials.introduction();
+    let introduced = credentials.introduction();
     let met = handshake::answer(host, credentials, first_line, &mut reader, &mut writer).await?;
     let mut service = service(met.clone());
     let (lines, mut replies) = mpsc::unbounded_channel::<Vec<u8>>();
@@ -124,7 +124,7 @@ where
         biased;
         result = read => result,
         result = write => result,
-        () = credentials.changed_from(&told) => Ok(()),
+        () = credentials.changed_from(&introduced) => Ok(()),
         () = credentials.outgrown(&met) => Ok(()),
     }
 }
@@ -155,18 +155,18 @@ mod tests {
         Credentials::new(ClusterKey::new([1; 32]), own)
     }
 
-    fn timing(silence_ms: u64) -> LinkTiming {
+    fn timing(receive_ms: u64) -> LinkTiming {
         LinkTiming {
             connect: Duration::from_secs(5),
             redial: (Duration::from_millis(1), Duration::from_millis(20)),
-            silence: Duration::from_millis(silence_ms),
+            receive: Duration::from_millis(receive_ms),
         }
     }
 
-    fn link(address: crate::types::Address, silence_ms: u64) -> Link {
+    fn link(address: crate::types::Address, receive_ms: u64) -> Link {
         let peer = Member { id: ReplicaId(2), address };
         let switchboard = Switchboard::default();
-        Link::start(Host::real(), credentials(1), peer, timing(silence_ms), switchboard, |task| {
+        Link::start(Host::real(), credentials(1), peer, timing(receive_ms), switchboard, |task| {
             crate::host::spawn(task);
         })
     }

@@ -41,7 +41,7 @@ async fn ask(inner: &Arc<Inner>, peer: ReplicaId) {
         Err(error) => return tracing::debug!(%peer, %error, "the peer did not tell its clock"),
     };
     match serde_json::from_slice::<Standing>(&reply) {
-        Ok(standing) => inner.credentials.clocks().heard(peer, standing.clock),
+        Ok(standing) => inner.credentials.clocks().record(peer, standing.clock),
         Err(error) => tracing::debug!(%peer, %error, "the peer answered strangely"),
     }
 }

@@ -21,7 +21,7 @@ pub fn connect(
         redial: (Duration::from_millis(20), Duration::from_millis(250)),
         // An election has been held by then; what waits for the old leader is
         // not to wait longer.
-        silence: (2 * longest).max(Duration::from_secs(1)),
+        receive: (2 * longest).max(Duration::from_secs(1)),
     };
     let mut links = BTreeMap::new();
     for member in &config.members {

@@ -43,7 +43,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// How long a start waits for peers that neither answer nor refuse. A server that is
 /// there answers within milliseconds.
-const OPENING_HEARD_MAX: Duration = Duration::from_millis(500);
+const OPENING_VERDICTS_MAX: Duration = Duration::from_millis(500);
 
 /// A peer tells this replica which cluster it is part of.
 pub struct FoundRequest {
@@ -214,10 +214,10 @@ impl Startup {
         let lost_end = recovery.dropped.is_some();
         let stored = Stored { log: log.clone(), snapshots, level, lost_end };
         let loading = self.loading.load(&self.inner, identity, stored);
-        let heard = self.inner.hear_of_opening();
-        let (loaded, counted, heard) =
-            join!(loading, count_if(adopted, &mut self.directory), heard);
-        let consensus = match (loaded, counted.and(heard)) {
+        let verdict = self.inner.await_verdicts();
+        let (loaded, counted, verdict) =
+            join!(loading, count_if(adopted, &mut self.directory), verdict);
+        let consensus = match (loaded, counted.and(verdict)) {
             (Ok(consensus), Ok(())) => consensus,
             (loaded, counted) => {
                 let failed = loaded.err().or(counted.err());
@@ -315,9 +315,9 @@ impl Startup {
                 .iter()
                 .filter(|(_, pair)| pair.consensus.peer().is_ok())
                 .count();
-            // An adopted replica was taken over because nobody leads.
-            let heard = is_majority(reached, total) || self.inner.host_replica.is_some();
-            if !elections && heard {
+            // A replica is adopted because nobody leads.
+            let may_elect = is_majority(reached, total) || self.inner.host_replica.is_some();
+            if !elections && may_elect {
                 consensus.enable_elections();
                 elections = true;
             }
@@ -339,9 +339,13 @@ impl Startup {
     /// with that one's data directory, and would wait for ever. A minority may
     /// itself be wrong, and is waited for.
     fn check_belongs(&self, total: usize) -> Result<()> {
-        let strangers: Vec<String> =
-            self.inner.links.iter().filter_map(|(_, pair)| pair.consensus.stranger()).collect();
-        if !is_majority(strangers.len(), total) {
+        let others: Vec<String> = self
+            .inner
+            .links
+            .iter()
+            .filter_map(|(_, pair)| pair.consensus.other_cluster())
+            .collect();
+        if !is_majority(others.len(), total) {
             return Ok(());
         }
         Err(Error::new(
@@ -350,7 +354,7 @@ impl Startup {
                 "{} belongs to another cluster than the servers named as peers; name another data \
                  directory, or the servers of its own cluster ({})",
                 self.inner.config.data_dir.display(),
-                strangers.join("; ")
+                others.join("; ")
             ),
         ))
     }
@@ -371,13 +375,13 @@ impl Startup {
 }
 
 impl Inner {
-    /// Waits until every peer was tried once, at most for [`OPENING_HEARD_MAX`]: who is
-    /// there says what it remembers of this replica's directory. An adopted one was
-    /// compared before it was opened.
+    /// Waits until every peer was tried once, at most for [`OPENING_VERDICTS_MAX`]: those
+    /// that are there say what they remember of this replica's directory. An adopted one
+    /// was compared before it was opened.
     ///
     /// # Errors
     /// [`ErrorCode::Corrupted`]: the directory is an old copy.
-    async fn hear_of_opening(&self) -> Result<()> {
+    async fn await_verdicts(&self) -> Result<()> {
         if self.host_replica.is_some() {
             return Ok(());
         }
@@ -387,7 +391,7 @@ impl Inner {
         });
         let tried = futures::future::join_all(tried);
         // Who has not answered by then may say it later.
-        drop(timeout(OPENING_HEARD_MAX, tried).await);
+        drop(timeout(OPENING_VERDICTS_MAX, tried).await);
         self.credentials.openings().verdict()
     }
 }

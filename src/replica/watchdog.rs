@@ -25,7 +25,7 @@ const ANSWER_MAX: Duration = Duration::from_millis(500);
 const MISSES_MAX: u32 = 10;
 
 /// What came of one question.
-enum Heard {
+enum Reply {
     /// Consensus moves, or there is a reason why it need not.
     Answer,
     /// Nothing, within [`ANSWER_MAX`].
@@ -49,31 +49,31 @@ pub async fn watch(replica: Weak<Inner>) {
     )));
 }
 
-async fn ask(replica: &Weak<Inner>) -> Heard {
-    let Some(inner) = replica.upgrade() else { return Heard::Ended };
+async fn ask(replica: &Weak<Inner>) -> Reply {
+    let Some(inner) = replica.upgrade() else { return Reply::Ended };
     let consensus = match &*inner.phase.borrow() {
         Phase::Running(consensus) => consensus.clone(),
-        Phase::Starting(_) => return Heard::Answer,
-        Phase::Stopped => return Heard::Ended,
+        Phase::Starting(_) => return Reply::Answer,
+        Phase::Stopped => return Reply::Ended,
     };
     drop(inner);
     // A full disk is waited for, and `status` says so.
     match consensus.answers(ANSWER_MAX).await || consensus.status().shortage.is_some() {
-        true => Heard::Answer,
-        false => Heard::Nothing,
+        true => Reply::Answer,
+        false => Reply::Nothing,
     }
 }
 
 /// Asks until too many questions in a row were not answered, or there is nobody
 /// to ask any more.
-async fn is_stuck<F: Future<Output = Heard>>(mut ask: impl FnMut() -> F) -> bool {
+async fn is_stuck<F: Future<Output = Reply>>(mut ask: impl FnMut() -> F) -> bool {
     let mut misses = 0;
     loop {
         let next = Instant::now() + ANSWER_MAX;
         match ask().await {
-            Heard::Answer => misses = 0,
-            Heard::Nothing => misses += 1,
-            Heard::Ended => return false,
+            Reply::Answer => misses = 0,
+            Reply::Nothing => misses += 1,
+            Reply::Ended => return false,
         }
         if misses == MISSES_MAX {
             return true;
@@ -94,10 +94,10 @@ mod tests {
             let asked = start.elapsed();
             let late = late.filter(|late| asked >= *late && !answered.replace(asked >= *late));
             if asked < silent_from || late.is_some() {
-                return Heard::Answer;
+                return Reply::Answer;
             }
             tokio::time::sleep(ANSWER_MAX).await;
-            Heard::Nothing
+            Reply::Nothing
         });
         assert!(stuck.await);
         start.elapsed()
@@ -123,9 +123,9 @@ mod tests {
             async move {
                 if long {
                     tokio::time::sleep(Duration::from_secs(60)).await;
-                    return Heard::Nothing;
+                    return Reply::Nothing;
                 }
-                if ended { Heard::Ended } else { Heard::Answer }
+                if ended { Reply::Ended } else { Reply::Answer }
             }
         });
         assert!(!stuck.await);

@@ -377,10 +377,10 @@ async fn a_server_that_waits_for_its_replica_is_starting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_on_the_list_is_left_out_and_named() {
-    let mut stranger = status(2, vec![replica(2, 2, ReplicaState::Leader, 99)]);
-    (stranger.cluster, stranger.commit, stranger.term) = (Some(Uuid::from_u128(8)), 99, 99);
-    let status = look([(1, leader()), (2, Server::Says(stranger)), (3, follower(3, 20))]).await;
+async fn a_server_of_another_cluster_on_the_list_is_left_out_and_named() {
+    let mut other = status(2, vec![replica(2, 2, ReplicaState::Leader, 99)]);
+    (other.cluster, other.commit, other.term) = (Some(Uuid::from_u128(8)), 99, 99);
+    let status = look([(1, leader()), (2, Server::Says(other)), (3, follower(3, 20))]).await;
     assert_eq!((status.commit, status.leader), (20, Some(ReplicaId(1))));
     assert_eq!(status.replicas[1].state, ReplicaState::Unreachable);
     assert!(status.notices[0].contains("another cluster"), "{:?}", status.notices);
