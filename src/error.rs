@@ -1,6 +1,6 @@
-//! The one error type that crosses rooms and wires.
+//! The one error type that crosses modules and wires.
 //!
-//! An error is a sentence for people (what happened, which thing, what to do)
+//! An error is a sentence for users (what happened, which thing, what to do)
 //! and a stable [`ErrorCode`] for scripts. The code alone decides whether a
 //! retry can help and which exit code a command ends with, so a server of
 //! another version may change its sentences freely.
@@ -172,7 +172,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// A failure: a code for scripts and a sentence for people.
+/// A failure: a code for scripts and a sentence for users.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {

@@ -22,11 +22,11 @@
 //!                       back the way the message came
 //! ```
 //!
-//! # The rooms
+//! # The modules
 //! Imports only point upward in this list; a test of the code base keeps it so.
-//! The head of every room says what it is for, what it promises and how it fails.
+//! The head of every module says what it is for, what it promises and how it fails.
 //!
-//! | room | purpose |
+//! | module | purpose |
 //! |---|---|
 //! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
 //! | [`planted`] | bugs that only tests can wake, to prove that they are found |
@@ -36,7 +36,7 @@
 //! | [`chat`] | the state machine: accounts, sessions, inboxes, de-duplication; pure and deterministic |
 //! | [`storage`] | one data directory: lock, identity, log, vote, snapshots; bytes and checksums |
 //! | [`peer`] | authenticated, multiplexed connections between replicas |
-//! | [`consensus`] | one order of operations, agreed by a majority; the only room that names openraft |
+//! | [`consensus`] | one order of operations, agreed by a majority; the only module that names openraft |
 //! | [`replica`] | one replica as a value: found, join, run, stop |
 //! | [`survival`] | the last server of a host goes on: it adopts its dead neighbours' replicas |
 //! | [`server`] | client sessions: authentication, bounds, following |
@@ -54,7 +54,7 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-// The heads of the rooms lead into them; read the docs with private items.
+// The heads of the modules lead into them; read the docs with private items.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod backup;

@@ -43,7 +43,7 @@ pub const fn feature_level(data_format: u32) -> u32 {
 pub const FEATURE_LEVEL_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How far a replica's time may be from the clock in the middle of those that it
-/// knows: more than clocks that somebody looks after differ, and less than a person
+/// knows: more than clocks that somebody looks after differ, and less than a user
 /// minds. See the peers' clocks.
 pub const CLOCK_LEAD_MAX_MS: u64 = 10_000;
 

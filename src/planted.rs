@@ -2,7 +2,7 @@
 //! prove that it would see them.
 //!
 //! A test that never fails may be looking away. Each [`Bug`] is a line or two in
-//! the room that it breaks, `if planted::is(Bug::…)`, or in the simulated disk,
+//! the module that it breaks, `if planted::is(Bug::…)`, or in the simulated disk,
 //! and the simulation must find every one of them (`tests/sim/planted.rs`).
 //!
 //! # Why none can hatch

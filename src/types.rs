@@ -1,4 +1,4 @@
-//! Small values that every room speaks of: names, numbers and instants.
+//! Small values that every module uses: names, numbers and instants.
 
 mod names;
 mod quorum;
@@ -38,7 +38,7 @@ pub fn deserialize_text<'de, D: Deserializer<'de>, T, E: fmt::Display>(
     deserializer.deserialize_str(Text(expected, read))
 }
 
-/// The number by which people call a replica: 1, 2, 3. It survives a wiped
+/// The number by which users call a replica: 1, 2, 3. It survives a wiped
 /// disk, while the [`NodeId`] does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -79,7 +79,7 @@ impl NodeId {
     pub fn new(replica: ReplicaId, incarnation: u32) -> Self {
         NodeId(u64::from(replica.0) << 32 | u64::from(incarnation))
     }
-    /// The replica that people know.
+    /// The replica that users know.
     pub fn replica(self) -> ReplicaId {
         ReplicaId((self.0 >> 32) as u32)
     }

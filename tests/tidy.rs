@@ -9,9 +9,9 @@ mod pages;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Rooms in order: each may import those before it. Some are further restricted
+/// Modules in order: each may import those before it. Some are further restricted
 /// by [`NARROW`].
-const ROOMS: &[&str] = &[
+const MODULES: &[&str] = &[
     "limits",
     "error",
     "types",
@@ -35,7 +35,7 @@ const ROOMS: &[&str] = &[
     "cli",
 ];
 
-/// Rooms that must not see everything before them, and what they may see.
+/// Modules that must not see everything before them, and what they may see.
 const NARROW: &[(&str, &[&str])] = &[
     ("client", &["limits", "error", "types", "planted", "host", "protocol", "config"]),
     ("bench", &["limits", "error", "types", "host", "protocol", "client", "config"]),
@@ -48,7 +48,7 @@ const NARROW: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// A file that needs more lines than this wants a second room.
+/// A file that needs more lines than this wants a second module.
 const LINES_MAX: usize = 500;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -73,17 +73,17 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The room of a file below `src`; `None` for the roots.
-fn room(path: &Path) -> Option<String> {
+/// The module of a file below `src`; `None` for the roots.
+fn module(path: &Path) -> Option<String> {
     let inside = path.strip_prefix(root().join("src")).expect("below src");
     let first = inside.components().next()?.as_os_str().to_str()?;
     let name = first.strip_suffix(".rs").unwrap_or(first);
     (!matches!(name, "lib" | "main")).then(|| name.to_string())
 }
 
-/// Rooms that a file names as `crate::room`, apart from comments.
+/// Modules that a file names as `crate::module`, apart from comments.
 fn imports(text: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
+    let mut modules = Vec::new();
     for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
         for (at, _) in line.match_indices("crate::") {
             if line[..at].ends_with('$') {
@@ -92,29 +92,30 @@ fn imports(text: &str) -> Vec<String> {
             let rest = &line[at + "crate::".len()..];
             let name: String =
                 rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-            rooms.push(name);
+            modules.push(name);
         }
     }
-    rooms.retain(|name| ROOMS.contains(&name.as_str()));
-    rooms
+    modules.retain(|name| MODULES.contains(&name.as_str()));
+    modules
 }
 
 #[test]
 fn imports_point_one_way() {
     let order: BTreeMap<&str, usize> =
-        ROOMS.iter().enumerate().map(|(n, room)| (*room, n)).collect();
+        MODULES.iter().enumerate().map(|(n, module)| (*module, n)).collect();
     let mut wrong = Vec::new();
     for path in sources(&root().join("src")) {
-        let Some(room) = room(&path) else { continue };
-        let own = *order.get(room.as_str()).unwrap_or_else(|| panic!("{room} is no known room"));
+        let Some(module) = module(&path) else { continue };
+        let own =
+            *order.get(module.as_str()).unwrap_or_else(|| panic!("{module} is no known module"));
         for import in imports(&read(&path)) {
             let upward = order[import.as_str()] <= own;
             let narrow = NARROW
                 .iter()
-                .find(|(narrow, _)| *narrow == room)
-                .is_none_or(|(_, may)| import == room || may.contains(&import.as_str()));
+                .find(|(narrow, _)| *narrow == module)
+                .is_none_or(|(_, may)| import == module || may.contains(&import.as_str()));
             if !upward || !narrow {
-                wrong.push(format!("{}: {room} must not import {import}", path.display()));
+                wrong.push(format!("{}: {module} must not import {import}", path.display()));
             }
         }
     }
@@ -124,7 +125,7 @@ fn imports_point_one_way() {
 #[test]
 fn only_consensus_names_the_engine() {
     for path in sources(&root().join("src")) {
-        if room(&path).as_deref() == Some("consensus") {
+        if module(&path).as_deref() == Some("consensus") {
             continue;
         }
         let text = read(&path);
@@ -150,7 +151,7 @@ fn the_state_is_read_through_a_bounded_look_only() {
 #[test]
 fn nothing_in_the_program_plants_a_bug() {
     for path in sources(&root().join("src")) {
-        if room(&path).as_deref() == Some("planted") {
+        if module(&path).as_deref() == Some("planted") {
             continue;
         }
         let text = read(&path);
@@ -310,10 +311,10 @@ fn files_that_comments_name_are_there() {
 }
 
 #[test]
-fn every_room_says_what_it_is_for() {
-    for room in ROOMS {
-        let folder = root().join("src").join(room).join("mod.rs");
-        let file = root().join("src").join(format!("{room}.rs"));
+fn every_module_says_what_it_is_for() {
+    for module in MODULES {
+        let folder = root().join("src").join(module).join("mod.rs");
+        let file = root().join("src").join(format!("{module}.rs"));
         let path = if folder.exists() { folder } else { file };
         assert!(read(&path).starts_with("//! "), "{} has no head", path.display());
     }
@@ -341,9 +342,9 @@ fn every_source_file_is_part_of_the_program() {
             read(&file).lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")))
         });
         // A file's tests beside those of others: `#[path = "tests/wire.rs"]`.
-        let by_path = parent.parent().is_some_and(|room| {
+        let by_path = parent.parent().is_some_and(|module| {
             let path = format!("#[path = \"tests/{name}.rs\"]");
-            sources(room).iter().any(|file| read(file).contains(&path))
+            sources(module).iter().any(|file| read(file).contains(&path))
         });
         let found = by_name || by_path;
         assert!(found, "{} is declared nowhere", path.display());

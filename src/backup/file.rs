@@ -207,7 +207,7 @@ impl BackupReader {
     }
 }
 
-/// A path as people are told of it.
+/// A path as users are told of it.
 pub(super) fn name(path: &Path) -> String {
     match path.as_os_str() == "-" {
         true => "standard input".to_string(),

@@ -3,15 +3,15 @@
 //!
 //! Clients of its own, with accounts of its own, send messages (or read
 //! inboxes) through the servers that are configured. Every message is a request
-//! of its own with an id of its own, as if it came from a person, and counts
+//! of its own with an id of its own, as if it came from a user, and counts
 //! when a server has acknowledged it.
 //!
 //! - **Closed loop** ([`Pace::Closed`]): so many requests are under way at any
 //!   time, and the next begins when one is answered. It tells what the servers
-//!   can do, and hides how long people would wait: a server that stalls is
+//!   can do, and hides how long users would wait: a server that stalls is
 //!   asked less while it stalls.
 //! - **Open loop** ([`Pace::Open`]): requests come at a rate, answered or not,
-//!   as from many people who know nothing of each other. Each is timed from
+//!   as from many users who know nothing of each other. Each is timed from
 //!   when it was to be sent, also when it had to wait for that, so a stall
 //!   counts for every request that it delayed (what is known as coordinated
 //!   omission is left out by construction).

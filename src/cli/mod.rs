@@ -141,7 +141,7 @@ impl Command {
         self.runs_servers() || matches!(self, Command::Bench(args) if args.has_followers())
     }
 
-    /// Whether times are among what it shows to people.
+    /// Whether times are among what it shows to users.
     fn shows_times(&self) -> bool {
         use Command::{Cluster, Inbox, Login, Register, Restore};
         matches!(self, Inbox(_) | Login(_) | Register(_) | Restore(_) | Cluster(_))

@@ -35,7 +35,7 @@ pub enum Typed {
 }
 
 impl PasswordArgs {
-    /// The password. However the wait for a person who types it ends, by
+    /// The password. However the wait for a user who types it ends, by
     /// Ctrl-C or a signal as well, the terminal's echo comes back.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ async fn ask(prompt: &str) -> Result<SecretString> {
     };
     let (mut terminate, mut hangup) =
         (listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
-    // Ctrl-C and `kill -INT` drop this future; see the room's head.
+    // Ctrl-C and `kill -INT` drop this future; see the module's head.
     let echo = Echo::keep();
     let prompt = prompt.to_string();
     let asking = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt));

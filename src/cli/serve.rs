@@ -35,12 +35,12 @@ const DESCRIPTORS_RESERVED: usize = 512;
 /// snapshots are written and votes are cast.
 const DESCRIPTORS_FOR_FILES: usize = 48;
 
-/// With fewer than these there would be no connections for peers and people.
+/// With fewer than these there would be no connections for peers and users.
 const DESCRIPTORS_MIN: usize = 64;
 
-/// Connections that replicas and people are sure of where there are few: two
+/// Connections that replicas and users are sure of where there are few: two
 /// connections from each of two replicas, and as many again while old ones are
-/// timing out, and the same number for people.
+/// timing out, and the same number for users.
 const CONNECTIONS_RESERVED_MIN: usize = 16;
 
 /// How long a server that failed may take to close what it can.

@@ -68,7 +68,7 @@ impl Sessions {
         Ok(Sessions { folder, lines })
     }
 
-    /// The same, with other command lines to be printed for people to type.
+    /// The same, with other command lines to be printed for users to type.
     pub fn with_command_lines(self, lines: CommandLines) -> Sessions {
         Sessions { lines, ..self }
     }

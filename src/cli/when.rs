@@ -1,4 +1,4 @@
-//! Instants as people type them.
+//! Instants as users type them.
 
 use jiff::tz::TimeZone;
 use jiff::{Span, ZonedDateTime, civil};

@@ -434,7 +434,7 @@ fn garbage(what: &str) -> Error {
     Error::new(ErrorCode::InvalidRequest, format!("sent what is not the protocol: {what}"))
 }
 
-/// A failed call as people name it, without the operating system's number.
+/// A failed call as users name it, without the operating system's number.
 fn io_reason(error: &std::io::Error) -> String {
     use std::io::ErrorKind::*;
     match error.kind() {

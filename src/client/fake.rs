@@ -1,4 +1,4 @@
-//! A network of scripted servers for the tests of this room.
+//! A network of scripted servers for the tests of this module.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -25,7 +25,7 @@ use crate::types::Address;
 /// give one every two seconds, so two may be late or lost in an election.
 const SILENCE_LIMIT: Duration = Duration::from_secs(6);
 
-/// What a person may want to know of a running follow.
+/// What a user may want to know of a running follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FollowNotice {
     /// The server is lost, and another is looked for. Said once for each outage.
@@ -48,7 +48,7 @@ pub struct Follow {
     query: InboxQuery,
     redialer: Redialer,
     live: Option<Live>,
-    /// Whether the last word to the person was [`FollowNotice::Reconnecting`].
+    /// Whether the last word to the user was [`FollowNotice::Reconnecting`].
     outage: bool,
 }
 

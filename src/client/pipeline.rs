@@ -14,7 +14,7 @@
 //!   connection in order and, once it could not take one of them, takes none that
 //!   follows, since its connection asks for that
 //!   ([`in_order`](crate::protocol::client::RequestLine::in_order)). On its own side
-//!   this room sends nothing more on a connection after the first failure, waits for
+//!   this module sends nothing more on a connection after the first failure, waits for
 //!   what is under way there, and starts again with the first line that is not
 //!   acknowledged. The order is checked, and a break of it is counted in
 //!   [`PipelineSummary::out_of_order`], never hidden.

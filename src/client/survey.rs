@@ -173,7 +173,7 @@ fn note_silent_unknown(
     }
 }
 
-/// Repeats what the servers themselves want people to know.
+/// Repeats what the servers themselves want users to know.
 fn pass_on_notices(statuses: &[&ServerStatus], notices: &mut Vec<String>) {
     for status in statuses {
         if let Some(notice) = &status.notice {

@@ -10,7 +10,7 @@
 //! replica-1.log   what that replica's server wrote to its outputs
 //! ```
 //!
-//! This room starts `serve` of this same program for each replica and signals
+//! This module starts `serve` of this same program for each replica and signals
 //! those processes. Nothing runs in between: the servers need no supervisor,
 //! are not restarted by one, and go on when the command that started them ends.
 //!

@@ -80,7 +80,7 @@ pub struct Supervisor<'a> {
     pub program: Program,
     /// How long to wait.
     pub limit: Limit,
-    /// Takes a line of progress for people.
+    /// Takes a line of progress for users.
     pub progress: &'a dyn Fn(&str),
 }
 

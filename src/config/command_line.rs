@@ -1,4 +1,4 @@
-//! Command lines that are printed for people to type.
+//! Command lines that are printed for users to type.
 //!
 //! Whoever types one must reach what it was printed about. So all of them are
 //! made here, with the flags by which the command that prints them was told where

@@ -1,4 +1,4 @@
-//! Durations as people write them: `500ms`, `10s`, `1m30s`, `2h`.
+//! Durations as users write them: `500ms`, `10s`, `1m30s`, `2h`.
 
 use std::time::Duration;
 

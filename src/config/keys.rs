@@ -20,7 +20,7 @@ pub struct Key {
     pub kind: Kind,
     /// What holds when nobody sets it.
     pub default: Fallback,
-    /// One or more sentences for people, without the default.
+    /// One or more sentences for users, without the default.
     pub doc: &'static str,
     /// Whether the configuration file may set it.
     pub in_file: bool,
@@ -129,7 +129,7 @@ impl Kind {
     }
 }
 
-/// Reads what people write for yes and no.
+/// Reads what users write for yes and no.
 pub(super) fn parse_flag(text: &str) -> Option<bool> {
     match text {
         "true" | "1" | "yes" | "on" => Some(true),

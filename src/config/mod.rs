@@ -10,7 +10,7 @@
 //! of the global flags, `config show` and the manual page `ftchat.toml.5` are
 //! all made from it, so they cannot disagree.
 //!
-//! The room promises that nothing passes through unchecked: an unknown key, a
+//! The module promises that nothing passes through unchecked: an unknown key, a
 //! value of the wrong type and an impossible value are each one
 //! [`InvalidConfig`] error that names where it stands and what is allowed. The
 //! whole file is checked whichever command reads it, because a misspelt key in
@@ -23,8 +23,8 @@
 //! - [`serve`]: what a server needs.
 //! - [`local`]: what a local cluster needs.
 //! - [`key_file`]: the cluster's secret key.
-//! - [`command_line`]: command lines that are printed for people to type.
-//! - [`duration`]: durations as people write them.
+//! - [`command_line`]: command lines that are printed for users to type.
+//! - [`duration`]: durations as users write them.
 //!
 //! [`InvalidConfig`]: crate::error::ErrorCode::InvalidConfig
 

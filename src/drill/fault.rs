@@ -61,7 +61,7 @@ impl Fault {
         json.as_str().expect("as a text").to_string()
     }
 
-    /// What it does, for people.
+    /// What it does, for users.
     pub fn text(self) -> &'static str {
         match self {
             Fault::StopLeader => "stop the leader",

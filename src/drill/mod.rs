@@ -1,7 +1,7 @@
 //! The drill: a cluster of its own, real messages, and everything that may go
 //! wrong with servers, one after the other; then the proof.
 //!
-//! Three people send to each other without pause, each the next message when
+//! Three users send to each other without pause, each the next message when
 //! the one before was acknowledged; three follow; and two shells run one-liners.
 //! Meanwhile servers are stopped, killed, frozen, wiped and restarted. After
 //! each fault everybody must be able to send, then all servers are brought
@@ -12,7 +12,7 @@
 //! # The proof
 //! [`record`] knows what was acknowledged, from the senders alone. In the end it
 //! is compared with what following has shown while servers died, and with the
-//! full inbox of every person as every single server shows it: nothing lost,
+//! full inbox of every user as every single server shows it: nothing lost,
 //! nothing twice, nothing out of order, and no command that failed.
 
 mod fault;

@@ -1,4 +1,4 @@
-//! The people of a drill: three who send and follow, and two who type one-liners.
+//! The users of a drill: three who send and follow, and two who type one-liners.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -179,13 +179,13 @@ impl Person {
     }
 }
 
-/// What all people of a drill share.
+/// What all users of a drill share.
 pub struct Shared {
     /// Names, by number.
     pub people: Vec<String>,
     /// What was acknowledged.
     pub record: Record,
-    /// By person: what following has shown.
+    /// By user: what following has shown.
     pub followed: Mutex<Vec<Vec<Seen>>>,
 }
 

@@ -5,10 +5,10 @@
 //! simulation (`tests/sim`), where clocks jump, disks tear writes and networks
 //! cut off one direction. Two rules keep it that way:
 //!
-//! - Of what a replica does, only this room calls the operating system for the time
+//! - Of what a replica does, only this module calls the operating system for the time
 //!   of day, for random bytes, for sockets and for files. Monotonic time is
 //!   `tokio::time`, which a simulation pauses and advances. `clippy.toml` bans the
-//!   direct calls. (Whoever deals with people's own files opens them: `config`,
+//!   direct calls. (Whoever deals with users' own files opens them: `config`,
 //!   `backup`, `cluster`, `cli`.)
 //! - Nothing spawns a thread except through [`Workers`], but for those that do
 //!   nothing ([`outlive_descriptors`]).
@@ -56,7 +56,7 @@ where
     tokio::spawn(task)
 }
 
-/// A future on the heap: traits of this room must work behind a pointer.
+/// A future on the heap: traits of this module must work behind a pointer.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// All seams together. Cheap to clone.

@@ -5,7 +5,7 @@
 //! What is there already keeps its mode.
 //! Every file is close-on-exec (the standard library's default), so no child
 //! process inherits a lock and keeps it beyond our death.
-#![allow(clippy::disallowed_methods, reason = "this is the one room that may call the system")]
+#![allow(clippy::disallowed_methods, reason = "this is the one module that may call the system")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -1,5 +1,5 @@
 //! Threads for work beside the tasks of the runtime.
-#![allow(clippy::disallowed_methods, reason = "this is the one room that may call the system")]
+#![allow(clippy::disallowed_methods, reason = "this is the one module that may call the system")]
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! Messages as people read them.
+//! Messages as users read them.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use super::{Show, Style, Tone, sanitize};
 use crate::protocol::client::Message;
 use crate::types::Timestamp;
 
-/// Digits of an id on a terminal: enough to be unique in any inbox of a person,
+/// Digits of an id on a terminal: enough to be unique in any inbox of a user,
 /// and `delete` takes any unique beginning.
 const SHORT_ID_DIGITS: usize = 8;
 
@@ -83,7 +83,7 @@ impl Show for Listed<'_> {
     }
 }
 
-/// An instant for people: local time with its offset from UTC.
+/// An instant for users: local time with its offset from UTC.
 pub fn local_time(at: Timestamp) -> String {
     let zone = jiff::tz::TimeZone::system();
     match i64::try_from(at.0).map(jiff::Timestamp::from_millisecond) {

@@ -12,7 +12,7 @@ use super::sanitize_bytes;
 /// The form of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogForm {
-    /// For people.
+    /// For users.
     Text,
     /// One JSON object a line.
     Json,

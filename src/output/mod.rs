@@ -1,4 +1,4 @@
-//! Everything that reaches a person or a pipe: commands never print by themselves.
+//! Everything that reaches a user or a pipe: commands never print by themselves.
 //!
 //! A result is a value that implements [`Show`]; [`Printer`] decides once, from
 //! the settings and from where standard output leads, whether it becomes a line
@@ -7,7 +7,7 @@
 //! standard error.
 //!
 //! # What it promises
-//! - Text from other people never reaches a terminal raw: everything passes
+//! - Text from other users never reaches a terminal raw: everything passes
 //!   [`sanitize()`], in results, notices and errors alike. JSON keeps the text
 //!   intact, by the escaping that JSON has itself.
 //! - Off a terminal there is no colour, no table, no progress bar.

@@ -1,4 +1,4 @@
-//! Results of the people's commands, apart from messages.
+//! Results of the users' commands, apart from messages.
 
 use std::io::{self, Write};
 

@@ -15,7 +15,7 @@ use crate::types::Uuid;
 
 /// A result that can be shown. With `--json` it is serialized as one object.
 pub trait Show: Serialize {
-    /// For a person at a terminal.
+    /// For a user at a terminal.
     ///
     /// # Errors
     /// Those of the stream.
@@ -41,9 +41,9 @@ pub struct Streams {
     pub out: Box<dyn Write + Send>,
     /// Standard error.
     pub err: Box<dyn Write + Send>,
-    /// Whether a person looks at standard output.
+    /// Whether a user looks at standard output.
     pub out_is_terminal: bool,
-    /// Whether a person looks at standard error.
+    /// Whether a user looks at standard error.
     pub err_is_terminal: bool,
     /// Whether to write colour to standard output.
     pub out_color: bool,
@@ -60,7 +60,7 @@ impl Streams {
     }
 }
 
-/// Prints what commands have to say; see the head of this room.
+/// Prints what commands have to say; see the head of this module.
 pub struct Printer {
     json: bool,
     quiet: bool,
@@ -121,7 +121,7 @@ impl Printer {
         self.json
     }
 
-    /// Whether results are laid out for a person: a terminal, and no JSON.
+    /// Whether results are laid out for a user: a terminal, and no JSON.
     pub fn on_terminal(&self) -> bool {
         self.streams.out_is_terminal && !self.json
     }
@@ -251,7 +251,7 @@ impl Printer {
         }
     }
 
-    /// Tells a person something beside the result, unless `--quiet`.
+    /// Tells a user something beside the result, unless `--quiet`.
     pub fn notice(&mut self, text: &str) {
         if !self.quiet {
             self.say(&sanitize(text));

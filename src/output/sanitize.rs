@@ -1,4 +1,4 @@
-//! The one gate through which text from outside reaches people.
+//! The one gate through which text from outside reaches users.
 //!
 //! A terminal obeys what it is shown: an escape sequence in a message may
 //! recolour the screen, rename the window or, in bad terminals, type commands.

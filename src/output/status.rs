@@ -272,7 +272,7 @@ fn text(value: Option<impl ToString>) -> String {
     value.map_or("-".to_string(), |value| value.to_string())
 }
 
-/// Seconds as people say them: the two largest units.
+/// Seconds as users say them: the two largest units.
 fn uptime(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),

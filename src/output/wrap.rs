@@ -1,4 +1,4 @@
-//! Lines of text in a room of so many columns.
+//! Wraps text into lines of so many columns.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;

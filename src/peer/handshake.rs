@@ -384,7 +384,7 @@ enum Answered<T> {
 }
 
 /// Whoever answers has proved nothing yet: somebody else may have taken the
-/// address of a dead server. What it says is passed on to people as its words
+/// address of a dead server. What it says is passed on to users as its words
 /// and is no reason for anything: "you belong to another cluster", believed,
 /// would end this server.
 fn unproved(refusal: &Error) -> Error {

@@ -56,7 +56,7 @@ pub struct LinkTiming {
     pub receive: Duration,
 }
 
-/// See the head of the room. Dropping the link closes its connection and fails
+/// See the head of the module. Dropping the link closes its connection and fails
 /// its calls.
 pub struct Link {
     peer: ReplicaId,

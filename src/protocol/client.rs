@@ -35,7 +35,7 @@ pub struct ClientHello {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// A person's or script's program.
+    /// A user's or script's program.
     Client,
     /// Another replica; it must prove that it holds the cluster's key.
     Peer,
@@ -399,7 +399,7 @@ pub struct ServerStatus {
     pub adoptable: Vec<ReplicaId>,
     /// Every replica that this process runs.
     pub hosted: Vec<ReplicaStatus>,
-    /// A sentence for people about what is wrong or waited for, if anything.
+    /// A sentence for users about what is wrong or waited for, if anything.
     pub notice: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Fuzzing of everything that reads bytes from outside or from a disk.
 //!
-//! Every room hands its parsers real lines to [`fuzz`], which changes them as an
+//! Every module hands its parsers real lines to [`fuzz`], which changes them as an
 //! attacker, a bad disk or a newer program would, and calls the parser with the
 //! result. A parser may refuse; it may not panic, nor believe what it would not
 //! write. Each run is the same for the same seed. `FTCHAT_FUZZ_CASES` sets how

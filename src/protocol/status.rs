@@ -33,7 +33,7 @@ pub struct ClusterStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// Whether survivors adopt dead neighbours; `None` when no server answered.
     pub survivor: Option<Survivor>,
-    /// Sentences for people about what is wrong or waited for.
+    /// Sentences for users about what is wrong or waited for.
     pub notices: Vec<String>,
 }
 

@@ -25,7 +25,7 @@ pub async fn watch(replica: Weak<Inner>) {
     }
 }
 
-/// What is wrong with the own clock, for people; nothing while it counts.
+/// What is wrong with the own clock, for users; nothing while it counts.
 pub fn notice(time: &Time) -> Option<String> {
     let (own, agreed) = time.wrong_clock()?;
     Some(format!(

@@ -173,7 +173,7 @@ impl Inner {
         same.map_or(0, |neighbour| neighbour.knows_level)
     }
 
-    /// On a leader: what keeps the feature level from being raised, for people.
+    /// On a leader: what keeps the feature level from being raised, for users.
     pub(super) fn level_notice(self: &Arc<Inner>) -> Option<String> {
         let own = self.feature_level();
         if own >= self.config.feature_level_known {

@@ -111,7 +111,7 @@ struct Inner {
     older: watch::Sender<BTreeSet<ReplicaId>>,
 }
 
-/// See the head of the room.
+/// See the head of the module.
 #[derive(Clone)]
 enum Phase {
     /// Not yet running; what is waited for.

@@ -201,7 +201,7 @@ impl Startup {
             let inner = self.inner.clone();
             Arc::new(move |error: Error| inner.fail(error))
         };
-        // Where a replica is adopted people wait for it: what need not be done
+        // Where a replica is adopted users wait for it: what need not be done
         // one after the other is done at once. Both end before either counts.
         let (log, snapshots) = join!(
             Log::open(&self.directory, options, fatal, self.log_ahead.take()),

@@ -79,7 +79,7 @@ impl Replica {
         }
     }
 
-    /// What people are to know of a replica that runs; `None` when all is well.
+    /// What users are to know of a replica that runs; `None` when all is well.
     fn running_notice(
         &self,
         consensus: &Consensus,

@@ -18,7 +18,7 @@ use crate::types::{Address, ReplicaId, Timestamp, Uuid};
 
 /// The part of [`Hosting`] that a server uses; see there.
 pub(super) trait Backend: Send + Sync + 'static {
-    /// The replica that people know.
+    /// The replica that users know.
     fn id(&self) -> ReplicaId;
     /// The cluster, once it is founded.
     fn cluster(&self) -> Option<Uuid>;

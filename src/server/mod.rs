@@ -4,7 +4,7 @@
 //! authentication, requests, following. Connections of other replicas it hands
 //! to the replica whose address they called, after their first line.
 //!
-//! What this room promises:
+//! What this module promises:
 //!
 //! - **The order of changes.** Changes that one connection sends enter the log
 //!   in that order, however many are in flight. Answers come as they come.
@@ -31,7 +31,7 @@
 //! - `greeting`, `connection`: the life of a connection; `incoming`,
 //!   `outgoing`, `wire`: its lines; `work`: requests in progress.
 //! - `requests`, `sessions`, `reads`, `follow`: what is asked and answered.
-//! - `slots`, `memory`, `rate`: what protects the server and its people;
+//! - `slots`, `memory`, `rate`: what protects the server and its users;
 //!   `password`, `hashing`: who may compute a hash, and how.
 //! - `backend`: the replica as seen from here; `stop`: the signal.
 

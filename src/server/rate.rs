@@ -1,21 +1,21 @@
 //! Rate limits for guesses and registrations.
 //!
 //! A limit on guesses must not become a weapon: whoever may spend another
-//! person's attempts can lock that person out. Three buckets count failed
-//! logins, each emptied by fewer people than it protects:
+//! user's attempts can lock that user out. Three buckets count failed
+//! logins, each emptied by fewer users than it protects:
 //!
 //! - **account and address**, the strict one. Only those who share the
-//!   person's own address can empty it, so a stranger elsewhere runs dry alone.
+//!   user's own address can empty it, so a stranger elsewhere runs dry alone.
 //! - **address**, [`WIDER`] times as large and as fast: one address cannot try
 //!   one password on every account, and a neighbour's typing errors (on
 //!   loopback everyone is a neighbour) do not stop others.
 //! - **account**, likewise wider: many addresses together cannot guess one
 //!   account's password faster than that. An address from which the account
 //!   has logged in or used a session before is exempt from this one, so that
-//!   people go on from where they usually are while the account is attacked.
+//!   users go on from where they usually are while the account is attacked.
 //!
 //! Refusals spend nothing, every bucket refills with time, and a right
-//! password gives its attempt back: no lock-out is permanent, and people who
+//! password gives its attempt back: no lock-out is permanent, and users who
 //! know their passwords never meet a limit of their own making.
 
 use std::collections::BTreeMap;

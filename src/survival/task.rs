@@ -39,7 +39,7 @@ const OVERSLEPT: Duration = Duration::from_millis(200);
 const BUSY_TICK: Duration = Duration::from_millis(10);
 
 /// Pause before a directory that was refused is looked at again. It takes a
-/// person to change that.
+/// user to change that.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often the place of adopted directories is checked, and unbound addresses
