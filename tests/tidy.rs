@@ -220,7 +220,7 @@ fn printed(text: &str) -> String {
 }
 
 #[test]
-fn command_lines_for_people_are_made_in_one_place() {
+fn command_lines_for_users_are_made_in_one_place() {
     let command = <ftchat::cli::Cli as clap::CommandFactory>::command();
     let verbs: Vec<&str> = command.get_subcommands().map(|verb| verb.get_name()).collect();
     let mut wrong = Vec::new();

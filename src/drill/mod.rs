@@ -16,9 +16,9 @@
 //! nothing twice, nothing out of order, and no command that failed.
 
 mod fault;
-mod people;
 mod record;
 mod steps;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +30,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use self::fault::{Dice, Fault};
 
-use self::people::{PEOPLE, Person, Shared};
 use self::record::{Record, Verdict};
+use self::users::{Shared, USERS, User};
 use crate::cluster::Supervisor;
 use crate::error::{Error, Result};
 use crate::types::{Address, ReplicaId};
@@ -154,26 +154,26 @@ pub async fn run(
     tell: &mut dyn FnMut(News<'_>) -> Result<()>,
 ) -> Result<Report> {
     let servers = supervisor.cluster.addresses();
-    let mut people = Vec::new();
-    for number in 0..PEOPLE {
-        people.push(Person::register(supervisor.host, &servers, number).await?);
+    let mut users = Vec::new();
+    for number in 0..USERS {
+        users.push(User::register(supervisor.host, &servers, number).await?);
     }
     let shared = Arc::new(Shared {
-        people: people.iter().map(|person| person.name.clone()).collect(),
+        users: users.iter().map(|user| user.name.clone()).collect(),
         record: Record::default(),
-        followed: Mutex::new(vec![Vec::new(); PEOPLE]),
+        followed: Mutex::new(vec![Vec::new(); USERS]),
     });
     let mut drill = Drill { supervisor, shared: shared.clone(), dice: Dice::new(options.seed) };
     let (mut senders, mut followers) = (JoinSet::new(), JoinSet::new());
-    for (number, person) in people.iter().enumerate() {
+    for (number, user) in users.iter().enumerate() {
         let (host, servers) = (supervisor.host.clone(), servers.clone());
-        senders.spawn(person.clone().send(host.clone(), servers.clone(), number, shared.clone()));
-        followers.spawn(person.clone().follow(host, servers, number, shared.clone()));
+        senders.spawn(user.clone().send(host.clone(), servers.clone(), number, shared.clone()));
+        followers.spawn(user.clone().follow(host, servers, number, shared.clone()));
     }
     for sends in [true, false] {
         let program = supervisor.program.executable.clone();
-        let person = people[0].clone();
-        senders.spawn(person.type_commands(program, servers.clone(), 0, sends, shared.clone()));
+        let user = users[0].clone();
+        senders.spawn(user.type_commands(program, servers.clone(), 0, sends, shared.clone()));
     }
     let mut steps = Vec::new();
     for round in 1..=options.rounds {
@@ -201,20 +201,20 @@ pub async fn run(
     }
     senders.shutdown().await;
     tell(News::Proving)?;
-    let verdict = prove(&people, supervisor, &servers, &shared).await?;
+    let verdict = prove(&users, supervisor, &servers, &shared).await?;
     followers.shutdown().await;
     Ok(report(options, &steps, &shared.record, &verdict))
 }
 
 /// Compares the record with what was followed and with every server's inboxes.
 async fn prove(
-    people: &[Person],
+    users: &[User],
     supervisor: &Supervisor<'_>,
     servers: &[Address],
     shared: &Shared,
 ) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    for number in 0..people.len() {
+    for number in 0..users.len() {
         let expected = shared.record.expected(number);
         let all_shown = async {
             loop {
@@ -238,7 +238,7 @@ async fn prove(
         };
         shared.record.compare(number, &followed, &mut verdict);
         for server in servers {
-            let inbox = people[number].inbox(supervisor.host, server).await?;
+            let inbox = users[number].inbox(supervisor.host, server).await?;
             shared.record.compare(number, &inbox, &mut verdict);
         }
     }

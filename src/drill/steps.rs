@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::people::PEOPLE;
+use super::users::USERS;
 use super::{Drill, Fault, Step, wait_for};
 use crate::error::{Error, Result};
 use crate::protocol::client::ReplicaState;
@@ -158,7 +158,7 @@ impl Drill<'_> {
     async fn wait_everybody_sends(&self) -> Result<()> {
         let since = Instant::now();
         wait_for("not everybody can send again", || async {
-            self.shared.record.senders_since(since).len() == PEOPLE
+            self.shared.record.senders_since(since).len() == USERS
         })
         .await
     }

@@ -19,6 +19,7 @@
 //! the way, and ends. At the end the loss is an error, but for a reader who has
 //! gone ([`Printer::pipe_closed`]): then the command ends as it would have.
 
+mod accounts;
 mod backup;
 mod bench;
 pub mod cluster;
@@ -26,16 +27,15 @@ pub mod drill;
 mod inbox;
 mod joiners;
 pub mod log;
-mod people;
 mod printer;
 mod progress;
 mod sanitize;
 pub mod status;
 mod wrap;
 
+pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, SentLine, Whoami};
 pub use bench::Measured;
 pub use inbox::{Listed, local_time};
-pub use people::{AccountListed, Deleted, LoggedIn, LoggedOut, SentLine, Whoami};
 #[cfg(test)]
 pub(crate) use printer::tests::{Buffer, Closed, Full};
 pub use printer::{Printer, Reader, Show, Streams};

@@ -18,7 +18,7 @@ use crate::protocol::client::{Answer, InboxQuery, Message, Request, Which};
 use crate::types::{Address, Uuid};
 
 /// How many send.
-pub const PEOPLE: usize = 3;
+pub const USERS: usize = 3;
 
 /// How long a request of theirs may take, as of a command.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,16 +32,16 @@ const COMMAND_PAUSE: Duration = Duration::from_millis(50);
 
 /// One of them.
 #[derive(Clone)]
-pub struct Person {
+pub struct User {
     /// Their account.
     pub name: String,
     token: SecretString,
     cluster: Uuid,
 }
 
-impl Person {
+impl User {
     /// Makes an account.
-    pub async fn register(host: &Host, servers: &[Address], number: usize) -> Result<Person> {
+    pub async fn register(host: &Host, servers: &[Address], number: usize) -> Result<User> {
         let mut client = Client::new(host.clone(), servers.to_vec(), TIMEOUT)?;
         let (name, secret) = (format!("drill-{}", number + 1), random_hex(host));
         let token = random_hex(host);
@@ -53,7 +53,7 @@ impl Person {
         };
         client.request(request).await?;
         let cluster = client.cluster().await?;
-        Ok(Person { name, token, cluster })
+        Ok(User { name, token, cluster })
     }
 
     fn client(&self, host: &Host, servers: &[Address]) -> Result<Client> {
@@ -70,11 +70,11 @@ impl Person {
             Err(error) => return all.record.fail(format!("{} cannot send: {error}", self.name)),
         };
         for count in 0_u64.. {
-            let recipient = (number + 1 + (count % 2) as usize) % PEOPLE;
+            let recipient = (number + 1 + (count % 2) as usize) % USERS;
             let (id, text) = (host.uuid(), format!("message {count} of {}", self.name));
             let request = Request::Send {
                 operation: id,
-                to: vec![all.people[recipient].clone()],
+                to: vec![all.users[recipient].clone()],
                 text: text.clone(),
             };
             loop {
@@ -145,12 +145,12 @@ impl Person {
         all: Arc<Shared>,
     ) {
         let servers: Vec<String> = servers.iter().map(Address::to_string).collect();
-        let recipient = (number + 1) % PEOPLE;
+        let recipient = (number + 1) % USERS;
         for count in 0_u64.. {
             let text = format!("one-liner {count} of {}", self.name);
             let mut command = Command::new(&program);
             if sends {
-                command.args(["send", &all.people[recipient], &text]);
+                command.args(["send", &all.users[recipient], &text]);
             } else {
                 command.args(["inbox", "--peek", "--limit", "3"]);
             }
@@ -182,7 +182,7 @@ impl Person {
 /// What all users of a drill share.
 pub struct Shared {
     /// Names, by number.
-    pub people: Vec<String>,
+    pub users: Vec<String>,
     /// What was acknowledged.
     pub record: Record,
     /// By user: what following has shown.
