@@ -30,7 +30,6 @@ mod send;
 mod serve;
 mod signals;
 mod status;
-mod stuck;
 mod text;
 mod token_store;
 #[cfg(test)]

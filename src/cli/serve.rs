@@ -11,7 +11,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::{Context, Exit, stuck};
+use super::{Context, Exit};
 
 use crate::cluster::RotatingLog;
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
@@ -22,7 +22,7 @@ use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
 use crate::output::log::{LogForm, LogWriter};
 use crate::protocol::client::Member;
 use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
-use crate::server::{PasswordCost, REJECTIONS_MAX, Server};
+use crate::server::{PasswordCost, REJECTIONS_MAX, Server, runtime_watchdog};
 use crate::survival::Hosting;
 
 /// Descriptors that a server needs beside its connections, and generously: for
@@ -102,7 +102,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         );
     }
     let cluster_key = cluster_key(&settings)?;
-    stuck::watch(stuck::TICK, stuck::end_process)?;
+    runtime_watchdog::watch(runtime_watchdog::TICK, runtime_watchdog::end_process)?;
     // Before anything else is done, so that a stop during a long start counts.
     let stop = super::cluster::interrupted()?;
     tokio::pin!(stop);

@@ -33,7 +33,8 @@
 //! - `requests`, `sessions`, `reads`, `follow`: what is asked and answered.
 //! - `slots`, `memory`, `rate`: what protects the server and its users;
 //!   `password`, `hashing`: who may compute a hash, and how.
-//! - `backend`: the replica as seen from here; `stop`: the signal.
+//! - `backend`: the replica as seen from here; `stop`: the signal;
+//!   `runtime_watchdog`: ends a process whose runtime hangs.
 
 mod backend;
 mod connection;
@@ -47,6 +48,7 @@ mod password;
 mod rate;
 mod reads;
 mod requests;
+pub mod runtime_watchdog;
 mod sessions;
 mod slots;
 mod stop;
