@@ -251,23 +251,25 @@ fn with_numbers(text: &str) -> String {
     numbers.iter().fold(text.to_string(), |text, (name, number)| text.replace(name, number))
 }
 
-/// The examples of `ftchat-protocol.7`: lines with `true` for what a client
-/// sends and `false` for what a server sends.
-pub fn protocol_examples() -> Vec<(bool, String)> {
-    let page = with_numbers(include_str!("man/ftchat-protocol.7.roff"));
-    let example = |line: &str| {
-        let line = line.replace("\\-", "-");
-        let (client, server) = (line.strip_prefix("> {"), line.strip_prefix("< {"));
-        client.or(server).map(|rest| (client.is_some(), format!("{{{rest}")))
-    };
-    page.lines().filter_map(example).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::client::{ClientHello, RequestLine, ResponseLine, ServerHello};
+    use crate::protocol::client::{
+        ClientHello, OPERATIONS, RequestLine, ResponseLine, ServerHello,
+    };
     use serde_json::Value;
+
+    /// The examples of `ftchat-protocol.7`: lines with `true` for what a client
+    /// sends and `false` for what a server sends.
+    fn protocol_examples() -> Vec<(bool, String)> {
+        let page = with_numbers(include_str!("man/ftchat-protocol.7.roff"));
+        let example = |line: &str| {
+            let line = line.replace("\\-", "-");
+            let (client, server) = (line.strip_prefix("> {"), line.strip_prefix("< {"));
+            client.or(server).map(|rest| (client.is_some(), format!("{{{rest}")))
+        };
+        page.lines().filter_map(example).collect()
+    }
 
     #[test]
     fn every_example_of_the_protocol_is_what_the_program_speaks() {
@@ -312,24 +314,7 @@ mod tests {
     #[test]
     fn every_operation_of_the_protocol_has_an_example() {
         let text: String = protocol_examples().into_iter().map(|(_, line)| line).collect();
-        for operation in [
-            "authenticate",
-            "register",
-            "login",
-            "logout",
-            "whoami",
-            "accounts",
-            "send",
-            "inbox",
-            "follow",
-            "unfollow",
-            "mark_read",
-            "find",
-            "delete",
-            "delete_account",
-            "status",
-            "ping",
-        ] {
+        for operation in OPERATIONS {
             assert!(text.contains(&format!("\"request\":{{\"{operation}\":")), "{operation}");
         }
     }

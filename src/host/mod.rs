@@ -28,7 +28,7 @@ mod threads;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -291,21 +291,4 @@ pub trait Workers: Send + Sync {
     }
     /// Runs a short computation off the runtime's threads.
     fn compute(&self, computation: Box<dyn FnOnce() + Send>);
-}
-
-/// Writes a file so that after a crash either the old or the new content is
-/// there, whole: temporary file, sync, rename, sync of the folder.
-///
-/// # Errors
-/// The first failing call's. Afterwards either content may be there.
-pub async fn replace_file(disk: &dyn Disk, path: &Path, content: Bytes) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut temporary: PathBuf = path.to_path_buf();
-    temporary.add_extension("tmp");
-    let mut file = disk.create(&temporary).await?;
-    file.append(content).await?;
-    file.sync_data().await?;
-    drop(file);
-    disk.rename(&temporary, path).await?;
-    disk.sync_dir(folder).await
 }

@@ -19,6 +19,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
+#[cfg(test)]
 use crate::error::ErrorBody;
 use crate::types::{AccountName, Address, Names, ReplicaId, Timestamp, Uuid};
 
@@ -204,6 +205,27 @@ impl Request {
     }
 }
 
+/// Every operation that a client may ask for, to tell an unknown one from a
+/// malformed one.
+pub const OPERATIONS: [&str; 16] = [
+    "authenticate",
+    "register",
+    "login",
+    "logout",
+    "whoami",
+    "accounts",
+    "send",
+    "inbox",
+    "follow",
+    "unfollow",
+    "mark_read",
+    "find",
+    "delete",
+    "delete_account",
+    "status",
+    "ping",
+];
+
 /// Which messages of mine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -237,7 +259,9 @@ pub enum Which {
     Sent,
 }
 
-/// A line from a server after its hello.
+/// A line from a server after its hello. Servers write it and clients read it by
+/// parts; as one type it is for tests.
+#[cfg(test)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ResponseLine {
     /// The request's id; absent on an error about a line without a readable id.
@@ -249,6 +273,7 @@ pub struct ResponseLine {
 }
 
 /// Exactly one of the three keys is there.
+#[cfg(test)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseBody {

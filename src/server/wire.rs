@@ -1,7 +1,7 @@
 //! Requests out of lines, and answers into lines.
 //!
-//! What clients read as [`crate::protocol::client::ResponseLine`] is written
-//! here by parts: serde's `flatten`, which that type uses, first builds every
+//! An answer is written by parts. `protocol::client::ResponseLine` is the same
+//! line as one type, for tests: serde's `flatten`, which it uses, builds every
 //! answer in memory a second time.
 
 use serde::{Deserialize, Serialize};
@@ -9,29 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::error::{Error, ErrorBody, ErrorCode};
 use crate::limits::SERVER_LINE_MAX_BYTES;
-use crate::protocol::client::{Answer, Event, Message, RequestLine};
+use crate::protocol::client::{Answer, Event, Message, OPERATIONS, RequestLine};
 use crate::protocol::codec;
-
-/// Every operation that a client may ask for, to tell an unknown one from a
-/// malformed one.
-pub(super) const OPERATIONS: [&str; 16] = [
-    "authenticate",
-    "register",
-    "login",
-    "logout",
-    "whoami",
-    "accounts",
-    "send",
-    "inbox",
-    "follow",
-    "unfollow",
-    "mark_read",
-    "find",
-    "delete",
-    "delete_account",
-    "status",
-    "ping",
-];
 
 /// A line that is no request.
 #[derive(Debug)]

@@ -92,8 +92,8 @@ pub(super) enum Durability {
 /// Replaces a file's content by one record line. A reader finds the old or the
 /// new content; after a crash too, if it is to be durable.
 ///
-/// This is [`crate::host::replace_file`] told apart by steps, because a full
-/// disk may be waited for and a failed fsync may not.
+/// Its errors say which step failed, because a full disk may be waited for and a
+/// failed fsync may not.
 pub(super) async fn replace(
     disk: &dyn Disk,
     path: &Path,

@@ -9,8 +9,8 @@ use crate::chat::{Action, Operation, Outcome};
 use crate::limits::{
     IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, QUERY_STEPS_MAX, RECIPIENTS_MAX,
 };
+use crate::protocol::client::OPERATIONS;
 use crate::protocol::client::{InboxQuery, Request, Which};
-use crate::server::wire::OPERATIONS;
 use crate::types::{AccountName, Digest, Timestamp};
 
 /// Messages in alice's inbox; she has sent a few more to bob, whose ids begin alike.

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use bytes::Bytes;
-use ftchat::host::{Disk, DiskFile, Host, replace_file};
+use ftchat::host::{Disk, DiskFile, Host};
 
 use super::Image;
 use crate::random::Prng;
@@ -107,6 +107,20 @@ fn names_that_were_not_synced_may_be_lost_in_order() {
     }
     let expected = ["a b log", "a c", "a c log", "a log", "log"];
     assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), expected);
+}
+
+/// Writes a file so that after a crash either the old or the new content is there,
+/// whole: temporary file, sync, rename, sync of the folder.
+async fn replace_file(disk: &dyn Disk, path: &Path, content: Bytes) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut temporary: std::path::PathBuf = path.to_path_buf();
+    temporary.add_extension("tmp");
+    let mut file = disk.create(&temporary).await?;
+    file.append(content).await?;
+    file.sync_data().await?;
+    drop(file);
+    disk.rename(&temporary, path).await?;
+    disk.sync_dir(folder).await
 }
 
 #[test]
