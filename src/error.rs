@@ -4,6 +4,11 @@
 //! and a stable [`ErrorCode`] for scripts. The code alone decides whether a
 //! retry can help and which exit code a command ends with, so a server of
 //! another version may change its sentences freely.
+//!
+//! An error keeps no source. Its sentence says what the cause said, it is copied to
+//! many waiters and sent over wires, where a cause cannot go, and nothing decides by
+//! one: whoever decides by the kind of an [`io::Error`](std::io::Error) does so before
+//! that becomes an error of this type.
 
 use std::fmt;
 
