@@ -36,6 +36,7 @@ mod engine;
 mod fuzz;
 mod leadership;
 mod level;
+mod obstacle;
 mod peer_calls;
 mod progress;
 mod proposer;
@@ -64,7 +65,9 @@ use tokio::time::Instant;
 
 pub use engine::network::{Links, Pair};
 pub use engine::state_machine::Machine;
+pub use leadership::route::Absence;
 pub use level::LevelGuard;
+pub use obstacle::{Obstacle, Subject};
 pub use peer_calls::PeerService;
 pub use proposer::{ForwardBody, ForwardReply, Sequence};
 pub use runtime::spawn;
@@ -313,7 +316,7 @@ impl Consensus {
     }
 
     /// Why writes cannot be taken, as the end of a sentence.
-    pub fn absence(&self) -> String {
+    pub fn absence(&self) -> Absence {
         self.0.router.absence()
     }
 

@@ -51,7 +51,7 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     /// See [`Router::superseded`].
     fn superseded(&self, term: u64) -> impl Future<Output = ()> + Send;
 
-    /// See [`Router::absence`].
+    /// The sentence of [`Router::absence`].
     fn absence(&self) -> String;
 
     /// See [`Time::now`](super::time::Time::now).
@@ -102,7 +102,7 @@ impl Surroundings for Router {
     }
 
     fn absence(&self) -> String {
-        Router::absence(self)
+        Router::absence(self).sentence
     }
 
     fn now(&self) -> Timestamp {

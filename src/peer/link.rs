@@ -20,7 +20,7 @@ use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::{Call, CallLine, Introduction, ReplyLine};
-use crate::types::ReplicaId;
+use crate::types::{Address, ReplicaId};
 
 /// Why a call has no result.
 #[derive(Clone, Debug)]
@@ -71,12 +71,32 @@ pub struct Link {
 pub(super) enum Reached {
     /// Connected; who answered.
     Yes(Met),
-    /// Not connected; why, as the end of a sentence.
-    No(String),
-    /// Nobody listens at its address: its process is gone. Why, likewise.
-    Gone(String),
-    /// Somebody answers, and is of another cluster than this replica's data; why.
-    OtherCluster(String),
+    /// Not connected.
+    No(Unreached),
+    /// Nobody listens at its address: its process is gone.
+    Gone(Unreached),
+    /// Somebody answers, and is of another cluster than this replica's data.
+    OtherCluster(Unreached),
+}
+
+/// Why a peer is not reached. It is written as the end of a sentence.
+#[derive(Clone, Debug)]
+pub struct Unreached {
+    /// The peer.
+    pub peer: ReplicaId,
+    /// Where it was tried; `None` before the first attempt.
+    pub address: Option<Address>,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Some(address) => write!(f, "replica {} at {address}: {}", self.peer, self.why),
+            None => f.write_str(&self.why),
+        }
+    }
 }
 
 struct Outgoing {
@@ -103,7 +123,8 @@ impl Link {
         spawn: impl FnOnce(crate::host::BoxFuture<'static, ()>),
     ) -> Link {
         let (queue, calls) = mpsc::unbounded_channel();
-        let (reach, reached) = watch::channel(Reached::No("not yet connected".into()));
+        let untried = Unreached { peer: peer.id, address: None, why: "not yet connected".into() };
+        let (reach, reached) = watch::channel(Reached::No(untried));
         let (number, board) = (peer.id, switchboard.clone());
         let called_in = Arc::new(Notify::new());
         let called = Arc::clone(&called_in);
@@ -142,7 +163,7 @@ impl Link {
     }
 
     /// Who answers at the moment, `Err` with the reason when nobody does.
-    pub fn peer(&self) -> Result<Introduction, String> {
+    pub fn peer(&self) -> Result<Introduction, Unreached> {
         match &*self.reached.borrow() {
             Reached::Yes(met) => Ok(met.who.clone()),
             Reached::No(why) | Reached::Gone(why) | Reached::OtherCluster(why) => Err(why.clone()),
@@ -151,7 +172,7 @@ impl Link {
 
     /// Why whoever answers takes this replica's data for another cluster's;
     /// `None` when it does not, or nobody answers.
-    pub fn other_cluster(&self) -> Option<String> {
+    pub fn other_cluster(&self) -> Option<Unreached> {
         match &*self.reached.borrow() {
             Reached::OtherCluster(why) => Some(why.clone()),
             Reached::Yes(_) | Reached::No(_) | Reached::Gone(_) => None,
@@ -227,7 +248,7 @@ impl Dialer {
                 // Ends when the link is dropped; fails what is called meanwhile.
                 () = self.refuse(&mut calls) => return,
             };
-            let (why, kind): (String, fn(String) -> Reached) = match connected {
+            let (why, kind): (String, fn(Unreached) -> Reached) = match connected {
                 Ok(Ok((met, reader, writer))) => {
                     pause = self.timing.redial.0;
                     tracing::debug!(peer = %self.peer.id, "connected");
@@ -249,8 +270,8 @@ impl Dialer {
                     (format!("no answer within {limit} ms"), Reached::No)
                 }
             };
-            let why = format!("replica {} at {}: {why}", self.peer.id, self.peer.address);
-            self.reach.send_replace(kind(why));
+            let Member { id: peer, address } = self.peer.clone();
+            self.reach.send_replace(kind(Unreached { peer, address: Some(address), why }));
             let jitter = self.host.random_u64() % (pause.as_millis() as u64 / 2 + 1);
             tokio::select! {
                 biased;
@@ -291,7 +312,9 @@ impl Dialer {
     async fn refuse(&self, calls: &mut mpsc::UnboundedReceiver<Outgoing>) {
         while let Some(outgoing) = calls.recv().await {
             let why = match &*self.reach.borrow() {
-                Reached::No(why) | Reached::Gone(why) | Reached::OtherCluster(why) => why.clone(),
+                Reached::No(why) | Reached::Gone(why) | Reached::OtherCluster(why) => {
+                    why.to_string()
+                }
                 Reached::Yes(_) => "not connected".to_string(),
             };
             // Whoever no longer waits does not need the answer.

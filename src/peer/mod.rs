@@ -33,7 +33,7 @@ pub use ask::{Conversation, ask};
 pub use clocks::Clocks;
 pub use handshake::{Credentials, Met};
 pub use key::ClusterKey;
-pub use link::{CallError, Link, LinkTiming, LinkWatch};
+pub use link::{CallError, Link, LinkTiming, LinkWatch, Unreached};
 pub use openings::Openings;
 pub use service::{Reply, Service, accept};
 pub use switchboard::{Extension, Switchboard};

@@ -55,7 +55,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use crate::config::Timing;
-pub use crate::consensus::{Applied, ReadAhead, Sequence, VerifiedLog};
+pub use crate::consensus::{Applied, Obstacle, ReadAhead, Sequence, Subject, VerifiedLog};
 pub use crate::peer::{ClusterKey, Switchboard};
 
 pub use self::adoption::ReleaseRequest;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Inner, Phase, Replica};
-use crate::consensus::{self, Consensus};
+use crate::consensus::{self, Consensus, Obstacle};
 use crate::peer::{LinkWatch, Met, Openings};
 use crate::protocol::peer::Remembered;
 use crate::storage::{DataDirectory, Neighbour, Neighbours, is_adoptable};
@@ -22,13 +22,8 @@ impl Replica {
 
     /// Notes why a peer that does not answer was not adopted; `None` when that
     /// is over. Returns whether that is news.
-    pub fn note_obstacle(&self, peer: ReplicaId, why: Option<String>) -> bool {
-        self.0.links.note_obstacle(peer, why)
-    }
-
-    /// Why peers that do not answer were not adopted.
-    pub fn obstacles(&self) -> Vec<String> {
-        self.0.links.obstacles()
+    pub fn note_obstacle(&self, peer: ReplicaId, obstacle: Option<Obstacle>) -> bool {
+        self.0.links.note_obstacle(peer, obstacle)
     }
 
     /// Follows the connecting and disconnecting of a peer.

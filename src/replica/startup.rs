@@ -343,7 +343,7 @@ impl Startup {
             .inner
             .links
             .iter()
-            .filter_map(|(_, pair)| pair.consensus.other_cluster())
+            .filter_map(|(_, pair)| Some(pair.consensus.other_cluster()?.to_string()))
             .collect();
         if !is_majority(others.len(), total) {
             return Ok(());

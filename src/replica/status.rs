@@ -1,15 +1,19 @@
 //! What `status` shows of a replica.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::{Inner, Phase, Replica, clocks};
-use crate::consensus::Consensus;
+use crate::consensus::Obstacle;
 use crate::protocol::client::{ReplicaState, ReplicaStatus, ServerStatus};
 use crate::types::ReplicaId;
 
 /// How often the size of the data directory is measured.
 const DISK_MEASURE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The notice of a replica that abstains.
+const ABSTAINS: &str = "the end of its log was lost; it does not vote until it has caught up";
 
 impl Replica {
     /// This server's view. Needs no quorum and waits for nobody.
@@ -37,6 +41,7 @@ impl Replica {
             error: None,
         };
         let (mut leader, mut writable, mut commit) = (None, false, 0);
+        let mut explained = BTreeSet::new();
         let notice = match phase {
             Phase::Running(consensus) => {
                 let node = consensus.status();
@@ -54,7 +59,16 @@ impl Replica {
                 if let Some(shortage) = node.shortage {
                     own.error.get_or_insert_with(|| shortage.notice().into());
                 }
-                self.running_notice(&consensus, leader, node.confirmed)
+                let leads = leader == Some(inner.config.id);
+                if consensus.abstains() {
+                    Some(ABSTAINS.into())
+                } else if leader.is_none() || (leads && !node.confirmed) {
+                    let absence = consensus.absence();
+                    explained = absence.explained;
+                    Some(absence.sentence)
+                } else {
+                    self.running_notice(leads)
+                }
             }
             Phase::Starting(why) => Some(why),
             Phase::Stopped => Some("this server is stopping".into()),
@@ -75,23 +89,14 @@ impl Replica {
             survivor: inner.config.survivor,
             adoptable: self.adoptable(),
             hosted: vec![own],
-            notice,
+            notice: with_obstacles(notice, &inner.links.obstacles(), &explained),
         }
     }
 
-    /// What users are to know of a replica that runs; `None` when all is well.
-    fn running_notice(
-        &self,
-        consensus: &Consensus,
-        leader: Option<ReplicaId>,
-        confirmed: bool,
-    ) -> Option<String> {
-        let leads = leader == Some(self.0.config.id);
-        if consensus.abstains() {
-            Some("the end of its log was lost; it does not vote until it has caught up".into())
-        } else if leader.is_none() || (leads && !confirmed) {
-            Some(consensus.absence())
-        } else if leads && let Some(lines) = self.look(|look| look.restored_lines()) {
+    /// What users are to know of a replica that runs and has a leader; `None` when
+    /// all is well.
+    fn running_notice(&self, leads: bool) -> Option<String> {
+        if leads && let Some(lines) = self.look(|look| look.restored_lines()) {
             Some(format!(
                 "a backup is being restored, {lines} lines so far; until its end nobody can \
                  register or log in"
@@ -104,6 +109,17 @@ impl Replica {
             None
         }
     }
+}
+
+/// A notice, after the obstacles that it does not explain itself.
+fn with_obstacles(
+    notice: Option<String>,
+    obstacles: &BTreeMap<ReplicaId, Obstacle>,
+    explained: &BTreeSet<ReplicaId>,
+) -> Option<String> {
+    let others = obstacles.iter().filter(|(replica, _)| !explained.contains(replica));
+    let sentences = others.map(|(replica, obstacle)| obstacle.sentence(*replica));
+    sentences.chain(notice).reduce(|before, next| format!("{before}; {next}"))
 }
 
 /// Keeps the size of the data directory current. Ends with the replica.
@@ -124,5 +140,33 @@ async fn measure_once(inner: Arc<Inner>) {
     // Segments may vanish while they are counted; the next count comes soon.
     if let Some(Ok(bytes)) = inner.host.on_worker("disk-usage", job).await {
         inner.disk_bytes.send_replace(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::Subject;
+
+    #[test]
+    fn an_obstacle_is_named_once() {
+        let obstacle = |subject, why: &str| Obstacle { subject, why: why.into() };
+        let obstacles = BTreeMap::from([
+            (ReplicaId(1), obstacle(Subject::Server, "holds its lock")),
+            (ReplicaId(2), obstacle(Subject::Replica, "cannot be taken over")),
+            (ReplicaId(3), obstacle(Subject::Other, "its directory was replaced")),
+        ]);
+        let absence = || Some("1 of 4 replicas are no majority".to_string());
+        let named = |explained: &[u32]| {
+            let explained = explained.iter().map(|id| ReplicaId(*id)).collect();
+            with_obstacles(absence(), &obstacles, &explained).expect("a notice")
+        };
+        assert_eq!(named(&[1, 2, 3]), "1 of 4 replicas are no majority");
+        assert_eq!(
+            named(&[]),
+            "server 1 holds its lock; replica 2 cannot be taken over; its directory was replaced; \
+             1 of 4 replicas are no majority"
+        );
+        assert_eq!(with_obstacles(None, &BTreeMap::new(), &BTreeSet::new()), None);
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{AdoptedListener, Hosting};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{BoxFuture, FileId, Listener, Stream};
-use crate::replica::{Opened, Replica, ReplicaConfig};
+use crate::replica::{Obstacle, Opened, Replica, ReplicaConfig, Subject};
 use crate::storage::{DataDirectory, Identity, is_in_place, read_lock};
 use crate::types::{Address, ReplicaId};
 
@@ -68,29 +68,42 @@ impl AdoptedReplica {
     }
 }
 
+/// Why a neighbour was not adopted.
+pub(super) enum NotAdopted {
+    /// A process holds its lock.
+    Held(Obstacle),
+    /// Its directory may not be adopted, or its replica does not start.
+    Refused(Error),
+}
+
+impl From<Error> for NotAdopted {
+    fn from(error: Error) -> Self {
+        NotAdopted::Refused(error)
+    }
+}
+
 impl Hosting {
     /// Adopts a neighbour that does not answer, if its process is dead and its
     /// directory is what it should be.
     ///
     /// # Errors
-    /// Why not; [`ErrorCode::DirectoryInUse`] when its process lives.
-    pub(super) async fn adopt(&self, peer: ReplicaId) -> Result<()> {
+    /// Why not.
+    pub(super) async fn adopt(&self, peer: ReplicaId) -> Result<(), NotAdopted> {
         let own = self.identity()?;
         let Some(neighbour) = self.0.own_replica.neighbour(peer).await else {
             return Err(Error::unavailable(
                 "it is not known where its data is, as it was never met",
-            ));
+            )
+            .into());
         };
         let holder = self.0.config.holder();
         let directory = match DataDirectory::adopt(&self.0.host, &neighbour, &own, holder).await {
             Ok(directory) => directory,
             Err(error) if error.code == ErrorCode::DirectoryInUse => {
-                return Err(Error::new(
-                    error.code,
-                    self.held(peer, &neighbour.location.path).await,
-                ));
+                let obstacle = self.held(peer, &neighbour.location.path).await;
+                return Err(NotAdopted::Held(obstacle));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let member = self.0.config.members.iter().find(|member| member.id == peer);
         let member = member.ok_or_else(|| Error::internal("a neighbour is a member"))?;
@@ -116,7 +129,7 @@ impl Hosting {
             Ok(replica) => replica,
             Err(error) => {
                 board.unplug(peer);
-                return Err(error);
+                return Err(error.into());
             }
         };
         replica.loaded().await;
@@ -132,7 +145,7 @@ impl Hosting {
         if let Some((adopted, error)) = refused {
             board.unplug(peer);
             adopted.stop().await;
-            return Err(error);
+            return Err(error.into());
         }
         tracing::info!(replica = %peer, path = %path.display(), "adopted a dead neighbour");
         self.0.own_replica.note_obstacle(peer, None);
@@ -147,7 +160,7 @@ impl Hosting {
     }
 
     /// Why a lock that is held is held.
-    async fn held(&self, peer: ReplicaId, path: &std::path::Path) -> String {
+    async fn held(&self, peer: ReplicaId, path: &std::path::Path) -> Obstacle {
         let (disk, path) = (self.0.host.disk.clone(), path.to_path_buf());
         let holder =
             self.0.host.on_worker("neighbour", async move { read_lock(&*disk, &path).await }).await;
@@ -156,10 +169,14 @@ impl Hosting {
             Some(Err(_)) | None => None,
         };
         match server {
-            Some(server) if server != peer => {
-                format!("server {server} runs replica {peer} and does not answer: frozen?")
-            }
-            _ => format!("server {peer} does not answer but holds its lock: frozen?"),
+            Some(server) if server != peer => Obstacle {
+                subject: Subject::Other,
+                why: format!("server {server} runs replica {peer} and does not answer: frozen?"),
+            },
+            _ => Obstacle {
+                subject: Subject::Server,
+                why: "does not answer but holds its lock: frozen?".into(),
+            },
         }
     }
 

@@ -220,11 +220,6 @@ impl Hosting {
             status.hosted.extend(theirs.hosted);
         }
         status.hosted.sort_by_key(|replica| replica.id);
-        let mut notices = self.0.own_replica.obstacles();
-        // What is said about a missing majority has them in it already.
-        notices.retain(|it| status.notice.as_ref().is_none_or(|notice| !notice.contains(it)));
-        notices.extend(status.notice.take());
-        status.notice = (!notices.is_empty()).then(|| notices.join("; "));
         status
     }
 

@@ -9,6 +9,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::adopted::NotAdopted;
 use super::failure_detection::{Evidence, gather, is_dead};
 use super::log_tailing::tail_log;
 use super::restart_backoff::RestartBackoff;
@@ -16,7 +17,7 @@ use super::{Hosting, RELEASED_PAUSE};
 use crate::config::shell_word;
 use crate::consensus::{self, Consensus};
 use crate::error::{Error, ErrorCode};
-use crate::replica::ReleaseRequest;
+use crate::replica::{Obstacle, ReleaseRequest, Subject};
 use crate::types::{ReplicaId, is_majority, majority};
 
 /// How often the neighbours are looked after when nothing happens.
@@ -179,7 +180,7 @@ impl Task {
             Event::Failed(id, error) => {
                 tracing::error!(replica = %id, %error, "an adopted replica failed and is let go");
                 self.hosting.let_go(id).await;
-                self.refuse(id, error.message);
+                self.refuse(id, Obstacle { subject: Subject::Other, why: error.message });
             }
         }
     }
@@ -259,13 +260,13 @@ impl Task {
                     self.next_check = Instant::now();
                     self.contest();
                 }
-                Err(error) if error.code == ErrorCode::DirectoryInUse => {
+                Err(NotAdopted::Held(obstacle)) => {
                     self.gone.remove(&peer);
-                    self.note(peer, error.message);
+                    self.note(peer, obstacle);
                 }
-                Err(error) => {
-                    let why = format!("replica {peer} cannot be taken over: {}", error.message);
-                    self.refuse(peer, why);
+                Err(NotAdopted::Refused(error)) => {
+                    let why = format!("cannot be taken over: {}", error.message);
+                    self.refuse(peer, Obstacle { subject: Subject::Replica, why });
                 }
             }
         }
@@ -286,14 +287,15 @@ impl Task {
         });
     }
 
-    fn note(&self, peer: ReplicaId, why: String) {
-        if self.hosting.own_replica().note_obstacle(peer, Some(why.clone())) {
+    fn note(&self, peer: ReplicaId, obstacle: Obstacle) {
+        let why = obstacle.sentence(peer);
+        if self.hosting.own_replica().note_obstacle(peer, Some(obstacle)) {
             tracing::warn!(%peer, why, "a neighbour that does not answer is not taken over");
         }
     }
 
-    fn refuse(&mut self, peer: ReplicaId, why: String) {
-        self.note(peer, why);
+    fn refuse(&mut self, peer: ReplicaId, obstacle: Obstacle) {
+        self.note(peer, obstacle);
         self.paused_until.insert(peer, Instant::now() + REFUSED_PAUSE);
     }
 
@@ -419,7 +421,8 @@ impl Task {
             if replaced || !self.hosting.is_in_place(id).await {
                 tracing::warn!(replica = %id, "the directory of an adopted replica was replaced");
                 self.hosting.let_go(id).await;
-                self.refuse(id, format!("the data directory of replica {id} was replaced"));
+                let why = format!("the data directory of replica {id} was replaced");
+                self.refuse(id, Obstacle { subject: Subject::Other, why });
             }
         }
     }

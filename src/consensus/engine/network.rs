@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::consensus::engine::state_machine::SnapshotData;
 use crate::consensus::level::LevelGuard;
+use crate::consensus::obstacle::Obstacle;
 use crate::consensus::runs::Runs;
 use crate::consensus::types::{TypeConfig, Vote};
 use crate::consensus::wire::calls::{Addressed, SnapshotBegin, SnapshotPart};
@@ -49,7 +50,7 @@ pub struct Links(Arc<LinksInner>);
 struct LinksInner {
     pairs: BTreeMap<ReplicaId, Pair>,
     /// Why a peer that does not answer could not be helped.
-    obstacles: Mutex<BTreeMap<ReplicaId, String>>,
+    obstacles: Mutex<BTreeMap<ReplicaId, Obstacle>>,
 }
 
 /// Two connections to a peer, so that a snapshot or a flood of forwarded
@@ -79,12 +80,12 @@ impl Links {
 
     /// Notes why a peer that does not answer cannot be helped, for whoever
     /// must be told why nothing goes on. Returns whether that is news.
-    pub fn note_obstacle(&self, replica: ReplicaId, why: Option<String>) -> bool {
+    pub fn note_obstacle(&self, replica: ReplicaId, obstacle: Option<Obstacle>) -> bool {
         let mut obstacles = self.0.obstacles.lock().expect("no panic while held");
-        match why {
-            Some(why) if obstacles.get(&replica) == Some(&why) => false,
-            Some(why) => {
-                obstacles.insert(replica, why);
+        match obstacle {
+            Some(obstacle) if obstacles.get(&replica) == Some(&obstacle) => false,
+            Some(obstacle) => {
+                obstacles.insert(replica, obstacle);
                 true
             }
             None => obstacles.remove(&replica).is_some(),
@@ -92,13 +93,13 @@ impl Links {
     }
 
     /// What was noted of one.
-    pub fn obstacle(&self, replica: ReplicaId) -> Option<String> {
+    pub fn obstacle(&self, replica: ReplicaId) -> Option<Obstacle> {
         self.0.obstacles.lock().expect("no panic while held").get(&replica).cloned()
     }
 
     /// All that was noted.
-    pub fn obstacles(&self) -> Vec<String> {
-        self.0.obstacles.lock().expect("no panic while held").values().cloned().collect()
+    pub fn obstacles(&self) -> BTreeMap<ReplicaId, Obstacle> {
+        self.0.obstacles.lock().expect("no panic while held").clone()
     }
 }
 

@@ -9,8 +9,10 @@ use tokio::sync::watch;
 
 use crate::consensus::Raft;
 use crate::consensus::engine::network::{Links, Pair};
+use crate::consensus::obstacle::{Obstacle, Subject};
 use crate::consensus::time::Time;
 use crate::consensus::types::CommittedLeaderId;
+use crate::peer::Unreached;
 use crate::storage::Shortage;
 use crate::types::{NodeId, ReplicaId, is_majority};
 
@@ -153,10 +155,10 @@ impl Router {
         holders.len() as u32
     }
 
-    /// What is missing, as the end of a sentence that explains a failure.
-    pub fn absence(&self) -> String {
+    /// Why nothing is confirmed.
+    pub fn absence(&self) -> Absence {
         if let Some(shortage) = *self.0.shortage.borrow() {
-            return shortage.sentence().into();
+            return Absence::of(shortage.sentence());
         }
         // A frozen peer is noticed on the connection that carries heartbeats.
         let unreachable = |pair: &Pair| pair.consensus.peer().and(pair.service.peer()).err();
@@ -166,31 +168,46 @@ impl Router {
             .iter()
             .filter_map(|(id, pair)| {
                 // What stands in the way of helping it says more.
-                Some(Missing::new(id, &unreachable(pair)?, self.0.links.obstacle(id)))
+                Some(Missing::new(id, unreachable(pair)?, self.0.links.obstacle(id)))
             })
             .collect();
         let total = self.0.links.iter().count() + 1;
         if missing.is_empty() {
-            return match self.route() {
-                None => "no leader is elected yet".to_string(),
-                Some(_) => "the leader did not confirm it in time".to_string(),
-            };
+            return Absence::of(match self.route() {
+                None => "no leader is elected yet",
+                Some(_) => "the leader did not confirm it in time",
+            });
         }
         let here = total - missing.len();
-        if is_majority(here, total) {
-            return format!("a majority is up, but no leader took it; {}", together(&missing));
-        }
-        format!(
-            "{here} of {total} replicas are no majority; {}; bring them back",
-            together(&missing)
-        )
+        let (explained, together) =
+            (missing.iter().map(|one| one.id).collect(), together(&missing));
+        let sentence = if is_majority(here, total) {
+            format!("a majority is up, but no leader took it; {together}")
+        } else {
+            format!("{here} of {total} replicas are no majority; {together}; bring them back")
+        };
+        Absence { sentence, explained }
+    }
+}
+
+/// Why nothing is confirmed.
+pub struct Absence {
+    /// The end of a sentence that explains a failure.
+    pub sentence: String,
+    /// The replicas whose obstacles are named in it.
+    pub explained: BTreeSet<ReplicaId>,
+}
+
+impl Absence {
+    fn of(sentence: &str) -> Absence {
+        Absence { sentence: sentence.to_string(), explained: BTreeSet::new() }
     }
 }
 
 /// A replica that is not reached.
 struct Missing {
-    /// `replica` or `server`, or nothing where the sentence is about more.
-    kind: &'static str,
+    id: ReplicaId,
+    subject: Subject,
     /// Its number and its address.
     who: String,
     /// What is wrong.
@@ -198,24 +215,17 @@ struct Missing {
 }
 
 impl Missing {
-    /// `silence`: what its link says, as `replica 2 at 127.0.0.1:8092: why`.
-    fn new(id: ReplicaId, silence: &str, obstacle: Option<String>) -> Missing {
-        let (name, why) = silence.split_once(": ").unwrap_or(("", silence));
-        let who = match name.split_once(" at ") {
-            Some((_, address)) => format!("{id} ({address})"),
+    fn new(id: ReplicaId, unreached: Unreached, obstacle: Option<Obstacle>) -> Missing {
+        let who = match unreached.address {
+            Some(address) => format!("{id} ({address})"),
             None => id.to_string(),
         };
-        let Some(obstacle) = obstacle else {
-            // Everybody knows that an error of the system has a number.
-            let why = why.split_once(" (os error").map_or(why, |(why, _)| why);
-            return Missing { kind: "replica", who, why: why.to_string() };
-        };
-        for kind in ["replica", "server"] {
-            if let Some(why) = obstacle.strip_prefix(&format!("{kind} {id} ")) {
-                return Missing { kind, who, why: why.to_string() };
-            }
+        if let Some(Obstacle { subject, why }) = obstacle {
+            return Missing { id, subject, who, why };
         }
-        Missing { kind: "", who, why: obstacle }
+        // Everybody knows that an error of the system has a number.
+        let why = unreached.why.split_once(" (os error").map_or(&*unreached.why, |(why, _)| why);
+        Missing { id, subject: Subject::Replica, who, why: why.to_string() }
     }
 }
 
@@ -224,17 +234,20 @@ impl Missing {
 fn together(missing: &[Missing]) -> String {
     let mut groups: Vec<(&Missing, Vec<&str>)> = Vec::new();
     for one in missing {
-        let same = |it: &&Missing| (it.kind, &it.why) == (one.kind, &one.why);
+        let same = |it: &&Missing| (it.subject, &it.why) == (one.subject, &one.why);
         match groups.iter_mut().find(|(it, _)| same(it)) {
             Some((_, who)) => who.push(&one.who),
             None => groups.push((one, vec![&one.who])),
         }
     }
-    let say = |(Missing { kind, why, .. }, who): &(&Missing, Vec<&str>)| match who.as_slice() {
-        [who] if kind.is_empty() => format!("{who}: {why}"),
-        [who] => format!("{kind} {who}: {why}"),
-        [first @ .., last] => format!("{kind}s {} and {last}: {why}", first.join(", ")),
-        [] => String::new(),
+    let say = |(Missing { subject, why, .. }, who): &(&Missing, Vec<&str>)| {
+        let kind = subject.kind();
+        match who.as_slice() {
+            [who] if kind.is_empty() => format!("{who}: {why}"),
+            [who] => format!("{kind} {who}: {why}"),
+            [first @ .., last] => format!("{kind}s {} and {last}: {why}", first.join(", ")),
+            [] => String::new(),
+        }
     };
     groups.iter().map(say).collect::<Vec<_>>().join("; ")
 }
@@ -256,12 +269,16 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_once() {
-        let silence =
-            |id| format!("replica {id} at [::1]:809{id}: Connection refused (os error 111)");
-        let refused = |id| Missing::new(ReplicaId(id), &silence(id), None);
+        let unreached = |id: u32| Unreached {
+            peer: ReplicaId(id),
+            address: Some(format!("[::1]:809{id}").parse().expect("an address")),
+            why: "Connection refused (os error 111)".into(),
+        };
+        let missing = |id, obstacle| Missing::new(ReplicaId(id), unreached(id), obstacle);
+        let refused = |id| missing(id, None);
         let frozen = |id| {
-            let obstacle = format!("server {id} does not answer but holds its lock: frozen?");
-            Missing::new(ReplicaId(id), &silence(id), Some(obstacle))
+            let why = "does not answer but holds its lock: frozen?".to_string();
+            missing(id, Some(Obstacle { subject: Subject::Server, why }))
         };
         assert_eq!(together(&[refused(2)]), "replica 2 ([::1]:8092): Connection refused");
         assert_eq!(
@@ -273,8 +290,8 @@ mod tests {
             "servers 1 ([::1]:8091) and 3 ([::1]:8093): does not answer but holds its lock: \
              frozen?; replica 2 ([::1]:8092): Connection refused"
         );
-        let other = "server 3 runs replica 1 and does not answer: frozen?".to_string();
-        let other = Missing::new(ReplicaId(1), &silence(1), Some(other));
+        let why = "server 3 runs replica 1 and does not answer: frozen?".to_string();
+        let other = missing(1, Some(Obstacle { subject: Subject::Other, why }));
         let told = "1 ([::1]:8091): server 3 runs replica 1 and does not answer: frozen?";
         assert_eq!(together(&[other]), told);
     }
