@@ -74,7 +74,7 @@ impl Description {
         let bytes = match read_bounded(&path, FILE_MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", &path, &error)),
+            Err(error) => return Err(Error::own_file("read", &path, &error)),
         };
         let broken = |why: String| {
             Error::new(

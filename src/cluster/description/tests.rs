@@ -120,6 +120,9 @@ fn only_descriptions_of_this_program_are_believed() {
         std::fs::write(&path, text).expect("own folder");
         assert_eq!(Description::load(folder.path()).expect_err(text).code, code, "{text}");
     }
+    std::fs::write(&path, vec![b' '; FILE_MAX_BYTES as usize + 1]).expect("own folder");
+    let error = Description::load(folder.path()).expect_err("too long");
+    assert_eq!(error.code, ErrorCode::Io, "that is no full disk: {error}");
 }
 
 #[test]
