@@ -29,6 +29,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
+//! | [`sync`] | locks, and what becomes of one whose holder panicked |
 //! | [`planted`] | bugs that only tests can wake, to prove that they are found |
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
 //! | [`protocol`] | the JSON every process speaks |
@@ -77,4 +78,5 @@ pub mod replica;
 pub mod server;
 pub mod storage;
 pub mod survival;
+pub mod sync;
 pub mod types;

@@ -15,6 +15,7 @@ const MODULES: &[&str] = &[
     "limits",
     "error",
     "types",
+    "sync",
     "planted",
     "host",
     "protocol",
@@ -37,13 +38,13 @@ const MODULES: &[&str] = &[
 
 /// Modules that must not see everything before them, and what they may see.
 const NARROW: &[(&str, &[&str])] = &[
-    ("client", &["limits", "error", "types", "planted", "host", "protocol", "config"]),
-    ("bench", &["limits", "error", "types", "host", "protocol", "client", "config"]),
+    ("client", &["limits", "error", "types", "sync", "planted", "host", "protocol", "config"]),
+    ("bench", &["limits", "error", "types", "sync", "host", "protocol", "client", "config"]),
     (
         "output",
         &[
-            "limits", "error", "types", "protocol", "client", "backup", "cluster", "config",
-            "drill", "bench",
+            "limits", "error", "types", "sync", "protocol", "client", "backup", "cluster",
+            "config", "drill", "bench",
         ],
     ),
 ];

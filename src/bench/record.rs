@@ -1,7 +1,7 @@
 //! What was measured, as it is measured.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Delivery, Options, Pace, Report, Work};
+use crate::sync::Mutex;
 use crate::types::Uuid;
 
 /// Longest time that is told apart, in microseconds: ten minutes, above every
@@ -121,7 +122,7 @@ impl Record {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("no panic while held")
+        self.inner.lock()
     }
 
     /// A request was answered; `counts` if it is measured.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use clap::Parser;
 
@@ -14,6 +14,7 @@ use crate::output::{Buffer, Closed, Full, Printer, Streams};
 use crate::protocol::client::{
     Answer, Event, InboxQuery, Message, Request, Sent, SessionInfo, Which,
 };
+use crate::sync::Mutex;
 use crate::types::{AccountName, Names, Timestamp, Uuid};
 
 /// One user's service: an inbox of seven messages, `alice` and her session.
@@ -124,8 +125,7 @@ impl User {
         let service = Service { read: BTreeSet::new(), session: true, account: true };
         let service = Arc::new(Mutex::new(service));
         let shared = service.clone();
-        let network =
-            FakeNetwork::new(move |_, request| shared.lock().expect("not poisoned").take(request));
+        let network = FakeNetwork::new(move |_, request| shared.lock().take(request));
         let user = User { network, service, home: tempfile::tempdir().expect("a folder") };
         let file = user.home.path().join("config.toml");
         std::fs::write(file, "").expect("written");
@@ -177,7 +177,7 @@ impl User {
     }
 
     fn read(&self) -> Vec<u64> {
-        self.service.lock().expect("not poisoned").read.iter().copied().collect()
+        self.service.lock().read.iter().copied().collect()
     }
 
     fn password_file(&self, password: &str) -> String {
@@ -330,12 +330,12 @@ async fn an_account_is_deleted_with_its_name_and_password_only() {
     let line = ["delete-account", "--confirm", "alize", "--password-file", &right];
     let error = user.run(&line).await.0.expect_err("another name");
     assert_eq!(error.code, ErrorCode::NotConfirmed);
-    assert!(user.service.lock().expect("not poisoned").account);
+    assert!(user.service.lock().account);
     user.sessions().load(None).expect("still kept");
     // The server dies after the deletion and before the answer.
     let line = ["delete-account", "--confirm", "ALICE", "--password-file", &right];
     let (result, out, _) = user.run(&line).await;
     assert_eq!((result.expect("gone"), out.as_str()), (Exit::Done, "Alice\n"));
-    assert!(!user.service.lock().expect("not poisoned").account);
+    assert!(!user.service.lock().account);
     assert!(user.sessions().load(None).is_err());
 }

@@ -7,7 +7,7 @@
 //! waits fails at once, with the reason.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
@@ -19,6 +19,7 @@ use crate::host::{Host, Stream};
 use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION, SERVER_LINE_MAX_BYTES};
 use crate::protocol::client::{Answer, ClientHello, Event, InboxQuery, Request, Role, ServerHello};
 use crate::protocol::codec::{check_depth, push_line, read_line};
+use crate::sync::Mutex;
 use crate::types::Address;
 
 /// Lines that wait to be written. Above the window of a pipeline, which is the
@@ -289,7 +290,7 @@ pub(super) struct IncomingLine {
 
 impl Routes {
     fn lock(&self) -> MutexGuard<'_, Routing> {
-        self.0.lock().expect("nothing panics while it holds the routes")
+        self.0.lock()
     }
 
     /// Ends the connection: everyone who waits learns why.

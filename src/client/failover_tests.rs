@@ -1,5 +1,5 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -10,6 +10,7 @@ use super::alive::{PING_LIMIT, QUIET};
 use super::fake::{self, CLUSTER, Door, FakeNetwork, Reaction, addresses};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::client::{Answer, Request, SessionInfo};
+use crate::sync::Mutex;
 use crate::types::{AccountName, Timestamp, Uuid};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,7 +55,7 @@ async fn the_server_that_answered_is_asked_again_on_the_same_connection() {
     for _ in 0..3 {
         client.request(Request::Whoami {}).await.expect("answered");
     }
-    let asked = network.asked.lock().expect("not poisoned");
+    let asked = network.asked.lock();
     let tokens = asked.iter().filter(|(_, r)| matches!(r, Request::Authenticate { .. })).count();
     assert_eq!((asked.len(), tokens), (4, 1));
     assert!(asked.iter().all(|(server, _)| *server == asked[0].0));
@@ -65,7 +66,7 @@ async fn a_connection_that_spoke_for_nobody_learns_the_session() {
     let network = FakeNetwork::new(|_, _| session());
     // Connections that were opened, and tokens that were shown.
     let opened_and_shown = || {
-        let asked = network.asked.lock().expect("not poisoned");
+        let asked = network.asked.lock();
         let shown = asked.iter().filter(|(_, r)| matches!(r, Request::Authenticate { .. })).count();
         (network.connects.load(Ordering::Relaxed), shown)
     };
@@ -216,7 +217,7 @@ async fn doubt_stays_until_an_answer_decides() {
     let count = calls.clone();
     let network = FakeNetwork::new(move |_, _| match count.fetch_add(1, Ordering::Relaxed) {
         0 => Reaction::Error(Error::outcome_unknown("the leader went away")),
-        _ => Reaction::Error(Error::new(*code.lock().expect("not poisoned"), "no")),
+        _ => Reaction::Error(Error::new(*code.lock(), "no")),
     });
     for (then, expected) in [
         (ErrorCode::Unavailable, ErrorCode::OutcomeUnknown),
@@ -226,7 +227,7 @@ async fn doubt_stays_until_an_answer_decides() {
         (ErrorCode::IdConflict, ErrorCode::IdConflict),
     ] {
         calls.store(0, Ordering::Relaxed);
-        *last.lock().expect("not poisoned") = then;
+        *last.lock() = then;
         let error = client(&network).request(change()).await.expect_err("refused");
         assert_eq!(error.code, expected, "after {then}");
     }
@@ -290,7 +291,7 @@ async fn a_token_is_not_shown_to_another_cluster() {
         assert_eq!(error.code, ErrorCode::Unavailable);
         assert!(error.message.contains("belongs to another cluster"), "{}", error.message);
     }
-    let asked = network.asked.lock().expect("not poisoned");
+    let asked = network.asked.lock();
     assert!(asked.iter().all(|(_, request)| matches!(request, Request::Ping {})));
 }
 

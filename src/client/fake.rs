@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, BufReader, DuplexStream};
@@ -19,6 +19,7 @@ use crate::protocol::client::{
     Answer, Event, Request, RequestLine, ResponseBody, ResponseLine, ServerHello,
 };
 use crate::protocol::codec::{push_line, read_line};
+use crate::sync::Mutex;
 use crate::types::{Address, ReplicaId, Timestamp, Uuid};
 
 /// What a server does with a connection that is opened.
@@ -94,17 +95,17 @@ impl FakeNetwork {
     }
 
     pub fn door(&self, server: usize, door: Door) {
-        self.doors.lock().expect("not poisoned").insert(server, door);
+        self.doors.lock().insert(server, door);
     }
 
     /// Every server says from now on that `leader` leads.
     pub fn lead(&self, leader: Address) {
-        *self.leader.lock().expect("not poisoned") = Some(leader);
+        *self.leader.lock() = Some(leader);
     }
 
     /// Requests so far, without the authentications and pings.
     pub fn requests(&self) -> Vec<(usize, Request)> {
-        let asked = self.asked.lock().expect("not poisoned").clone();
+        let asked = self.asked.lock().clone();
         let counts = |r: &Request| !matches!(r, Request::Authenticate { .. } | Request::Ping {});
         asked.into_iter().filter(|(_, request)| counts(request)).collect()
     }
@@ -124,7 +125,7 @@ impl FakeNetwork {
                 version: "test".into(),
                 cluster: Some(cluster),
                 replica: ReplicaId(server as u32 + 1),
-                leader: self.leader.lock().expect("not poisoned").clone(),
+                leader: self.leader.lock().clone(),
             },
         );
         while write.write_all(&out).await.is_ok() {
@@ -134,8 +135,8 @@ impl FakeNetwork {
             }
             let RequestLine { id, request, in_order, .. } =
                 serde_json::from_slice(&line).expect("a request");
-            self.in_order.lock().expect("not poisoned").push(in_order);
-            self.asked.lock().expect("not poisoned").push((server, request.clone()));
+            self.in_order.lock().push(in_order);
+            self.asked.lock().push((server, request.clone()));
             let mut say = |body| push_line(&mut out, &ResponseLine { id: Some(id), body });
             match (self.script)(server, &request) {
                 Reaction::Late(after, answer) => {
@@ -167,7 +168,7 @@ impl Network for Wires {
         let network = self.0.clone();
         network.connects.fetch_add(1, Ordering::Relaxed);
         let server = (0..3).find(|server| address(*server) == *to).expect("a known server");
-        let doors = network.doors.lock().expect("not poisoned");
+        let doors = network.doors.lock();
         let door = doors.get(&server).copied().unwrap_or(Door::Open);
         drop(doors);
         Box::pin(async move {

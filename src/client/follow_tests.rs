@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use super::fake::{self, FakeNetwork, Reaction, addresses};
 use super::{Client, Follow, FollowNotice};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::client::{Event, InboxQuery, Message, Request};
+use crate::sync::Mutex;
 use crate::types::{AccountName, Names, Timestamp, Uuid};
 
 fn message(seq: u64) -> Message {
@@ -93,7 +94,7 @@ async fn not_now_is_not_the_end_and_is_said_once() {
     let tries = Arc::new(Mutex::new(0));
     let count = tries.clone();
     let network = FakeNetwork::new(move |_, _| {
-        let mut count = count.lock().expect("not poisoned");
+        let mut count = count.lock();
         *count += 1;
         match *count {
             1..=20 => Reaction::Error(Error::new(ErrorCode::ReadNotConfirmed, "no majority")),

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use super::pacing::answer_limit;
 use super::{Client, Pipeline, PipelineSummary};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::client::{Answer, Request, Sent};
+use crate::sync::Mutex;
 use crate::types::{Names, Timestamp, Uuid};
 
 const BASE: Uuid = Uuid::from_u128(99);
@@ -50,8 +51,8 @@ fn cluster(
     let log = Arc::new(Mutex::new(Log::default()));
     let shared = log.clone();
     let network = FakeNetwork::new(move |_, request| {
-        let mut log = shared.lock().expect("not poisoned");
-        let count = &mut state.lock().expect("not poisoned").0;
+        let mut log = shared.lock();
+        let count = &mut state.lock().0;
         *count += 1;
         fault(*count, request, &mut log).unwrap_or_else(|| log.take(request))
     });
@@ -94,7 +95,7 @@ async fn every_line_is_a_message_in_order() {
     let (result, reported) = send(&network, &lines(2_000)).await;
     assert_eq!(result.expect("all sent"), PipelineSummary { sent: 2_000, out_of_order: 0 });
     assert_in_order(&reported, 2_000);
-    assert_eq!(log.lock().expect("not poisoned").texts, expected(2_000));
+    assert_eq!(log.lock().texts, expected(2_000));
     let (result, reported) = send(&network, "").await;
     assert_eq!((result.expect("nothing to do").sent, reported.len()), (0, 0));
 }
@@ -103,7 +104,7 @@ async fn every_line_is_a_message_in_order() {
 async fn servers_are_told_that_no_line_may_overtake_another() {
     let (network, _) = cluster(|count, _, _| (count == 10).then_some(Reaction::Close));
     send(&network, &lines(20)).await.0.expect("all sent");
-    let in_order = network.in_order.lock().expect("not poisoned");
+    let in_order = network.in_order.lock();
     assert!(in_order.len() > 20 && in_order.iter().all(|told| *told), "{in_order:?}");
 }
 
@@ -162,7 +163,7 @@ async fn a_failover_in_the_middle_loses_and_doubles_nothing() {
     let (result, reported) = send(&network, &lines(2_000)).await;
     assert_eq!(result.expect("all sent"), PipelineSummary { sent: 2_000, out_of_order: 0 });
     assert_in_order(&reported, 2_000);
-    assert_eq!(log.lock().expect("not poisoned").texts, expected(2_000));
+    assert_eq!(log.lock().texts, expected(2_000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +177,7 @@ async fn a_frozen_server_is_left_and_its_lines_are_sent_elsewhere() {
     assert_eq!(reported.len(), 40);
     let (result, _) = send(&network, &(lines(40) + "more\nand more\n")).await;
     assert_eq!(result.expect("all sent").sent, 42);
-    assert_eq!(log.lock().expect("not poisoned").texts.len(), 42, "40 of them were known");
+    assert_eq!(log.lock().texts.len(), 42, "40 of them were known");
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +189,7 @@ async fn silence_without_an_answer_to_a_ping_is_noticed_in_less_than_a_second() 
         let (network, log) = cluster(move |_, request, log| match request {
             Request::Ping {} if ping_answer => Some(Reaction::Answer(Answer::Done {})),
             Request::Send { operation, .. } => {
-                let mut silent_of = silent_of.lock().expect("not poisoned");
+                let mut silent_of = silent_of.lock();
                 let says_nothing = !log.seqs.is_empty() && silent_of.insert(*operation);
                 says_nothing.then_some(Reaction::Silence)
             }
@@ -197,7 +198,7 @@ async fn silence_without_an_answer_to_a_ping_is_noticed_in_less_than_a_second() 
         let started = Instant::now();
         let (result, _) = send(&network, &lines(20)).await;
         assert_eq!(result.expect("sent at another server").sent, 20);
-        assert_eq!(log.lock().expect("not poisoned").texts, expected(20));
+        assert_eq!(log.lock().texts, expected(20));
         let took = started.elapsed();
         assert!(took >= left_after && took < left_after + QUIET, "{took:?}");
     }
@@ -225,7 +226,7 @@ async fn a_refused_line_ends_it_with_its_number() {
     let error = result.expect_err("line 7 is refused");
     assert_eq!(error.code, ErrorCode::IdConflict);
     assert!(error.message.starts_with("line 7: used before"), "{}", error.message);
-    let accepted = log.lock().expect("not poisoned").seqs.len();
+    let accepted = log.lock().seqs.len();
     assert_eq!(reported.len(), accepted, "everything accepted is reported");
     assert!(accepted >= 6);
 }
@@ -235,7 +236,7 @@ async fn what_was_ahead_of_a_refused_line_is_sent_before_it_ends() {
     let put_off = Mutex::new(false);
     let (network, log) = cluster(move |_, request, _| {
         let Request::Send { text, .. } = request else { panic!("{request:?}") };
-        let mut put_off = put_off.lock().expect("not poisoned");
+        let mut put_off = put_off.lock();
         match text.as_str() {
             "line 6" if !std::mem::replace(&mut *put_off, true) => {
                 Some(Reaction::Error(Error::unavailable("not now")))
@@ -248,7 +249,7 @@ async fn what_was_ahead_of_a_refused_line_is_sent_before_it_ends() {
     let error = result.expect_err("line 7 is refused");
     assert!(error.message.starts_with("line 7: used before"), "{}", error.message);
     assert_in_order(&reported, 6);
-    assert_eq!(log.lock().expect("not poisoned").texts, expected(6));
+    assert_eq!(log.lock().texts, expected(6));
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,20 +304,20 @@ async fn a_server_that_is_left_in_silence_may_have_taken_what_it_was_sent() {
             Request::Ping {} if pings => Some(Reaction::Answer(Answer::Done {})),
             Request::Ping {} => Some(Reaction::Silence),
             _ if count > 5 => {
-                let network = doors.lock().expect("not poisoned");
+                let network = doors.lock();
                 let network = network.as_ref().expect("set before anything is sent");
                 (0..3).for_each(|server| network.door(server, Door::Refuse));
                 Some(Reaction::Silence)
             }
             _ => None,
         });
-        *shut.lock().expect("not poisoned") = Some(network.clone());
+        *shut.lock() = Some(network.clone());
         let (result, reported) = send(&network, &lines(9)).await;
         let error = result.expect_err("nobody serves");
         assert_eq!((error.code, reported.len()), (ErrorCode::OutcomeUnknown, 5), "{error}");
         assert!(error.message.starts_with("5 lines were accepted, and from line 6 some may"));
         // The fake network and its script know each other.
-        shut.lock().expect("not poisoned").take();
+        shut.lock().take();
     }
 }
 

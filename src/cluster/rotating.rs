@@ -9,10 +9,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::host::{open_private, replace_private};
+use crate::sync::Mutex;
 
 /// See the head of this file. Clones write to the same file.
 #[derive(Clone)]
@@ -66,8 +67,7 @@ impl Log {
 
 impl Write for RotatingLog {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // A log whose writer panicked is still a log.
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.0.lock();
         // On a full disk the log goes on as long as the file system takes it.
         let _ = log.make_room();
         log.file.write(line)

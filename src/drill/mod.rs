@@ -21,7 +21,7 @@ mod steps;
 mod users;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -34,6 +34,7 @@ use self::record::{Record, Verdict};
 use self::users::{Shared, USERS, User};
 use crate::cluster::Supervisor;
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 use crate::types::{Address, ReplicaId};
 
 /// Between two looks at what is waited for.
@@ -219,7 +220,7 @@ async fn prove(
         let all_shown = async {
             loop {
                 let missing = {
-                    let followed = shared.followed.lock().unwrap_or_else(PoisonError::into_inner);
+                    let followed = shared.followed.lock();
                     let shown: std::collections::BTreeSet<_> =
                         followed[number].iter().map(|it| it.id).collect();
                     expected.difference(&shown).count()
@@ -233,7 +234,7 @@ async fn prove(
         // What has not been shown by then is lost, and found so below.
         drop(timeout(STEP_MAX, all_shown).await);
         let followed = {
-            let followed = shared.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            let followed = shared.followed.lock();
             followed[number].clone()
         };
         shared.record.compare(number, &followed, &mut verdict);

@@ -5,10 +5,11 @@
 //! with what every server shows in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 use tokio::time::Instant;
 
+use crate::sync::Mutex;
 use crate::types::Uuid;
 
 /// One acknowledged message.
@@ -162,7 +163,7 @@ impl Record {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no panic while held")
+        self.0.lock()
     }
 }
 

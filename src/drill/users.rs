@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -15,6 +15,7 @@ use crate::client::{Client, Follow};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::protocol::client::{Answer, InboxQuery, Message, Request, Which};
+use crate::sync::Mutex;
 use crate::types::{Address, Uuid};
 
 /// How many send.
@@ -107,7 +108,7 @@ impl User {
         loop {
             match follow.next(&mut |_| {}).await {
                 Ok(messages) => {
-                    let mut followed = all.followed.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut followed = all.followed.lock();
                     followed[number].extend(messages.into_iter().map(seen));
                 }
                 Err(error) => {

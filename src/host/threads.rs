@@ -1,11 +1,12 @@
 //! Threads for work beside the tasks of the runtime.
 #![allow(clippy::disallowed_methods, reason = "this is the one module that may call the system")]
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use super::{BoxFuture, Workers};
+use crate::sync::Mutex;
 
 /// Workers that are threads of this process.
 pub(super) struct Threads;
@@ -18,7 +19,7 @@ impl Threads {
         let run = {
             let (handle, job) = (handle.clone(), job.clone());
             move || {
-                let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let job = job.lock().take();
                 if patient {
                     be_patient();
                 }
@@ -31,7 +32,7 @@ impl Threads {
             // Correct all the same, only slower: its disk calls now delay
             // other tasks of the runtime.
             tracing::warn!("no thread for {name} ({error}); running it among the other tasks");
-            if let Some(job) = job.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(job) = job.lock().take() {
                 handle.spawn(job);
             }
         }

@@ -69,13 +69,14 @@ fn json_escape(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use crate::sync::Mutex;
+    use std::sync::Arc;
 
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
     impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -96,7 +97,7 @@ mod tests {
             LogForm::Text => tracing::subscriber::with_default(builder.finish(), event),
             LogForm::Json => tracing::subscriber::with_default(builder.json().finish(), event),
         }
-        String::from_utf8(buffer.0.lock().expect("not poisoned").clone()).expect("text")
+        String::from_utf8(buffer.0.lock().clone()).expect("text")
     }
 
     #[test]

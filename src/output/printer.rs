@@ -324,7 +324,8 @@ struct FailedBody {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use crate::sync::Mutex;
+    use std::sync::Arc;
 
     /// A stream that keeps what is written.
     #[derive(Clone, Default)]
@@ -332,13 +333,13 @@ pub(super) mod tests {
 
     impl Buffer {
         pub fn text(&self) -> String {
-            String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
+            String::from_utf8(self.0.lock().clone()).expect("UTF-8")
         }
     }
 
     impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {

@@ -25,12 +25,13 @@
 //! are asked again, which is a second.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::limits::{CLOCK_BELIEVED_MAX, CLOCK_LEAD_MAX_MS};
 use crate::protocol::peer::ADMINISTRATOR;
+use crate::sync::Mutex;
 use crate::types::{ReplicaId, Timestamp};
 
 /// What the other replicas have said of their clocks. Clones share it.
@@ -56,14 +57,14 @@ impl Clocks {
     pub fn record(&self, replica: ReplicaId, clock: Option<Timestamp>) {
         let Some(clock) = clock.filter(|_| replica != ADMINISTRATOR) else { return };
         let reading = Reading { clock, at: Instant::now() };
-        self.0.lock().expect("no panic while held").insert(replica, reading);
+        self.0.lock().insert(replica, reading);
     }
 
     /// The time, for a replica whose own clock shows `own`, and whose log says that it
     /// is `latest` at least. See the head of the file.
     pub fn time(&self, own: Timestamp, latest: Timestamp) -> Timestamp {
         let others: Vec<Timestamp> = {
-            let readings = self.0.lock().expect("no panic while held");
+            let readings = self.0.lock();
             let fresh =
                 readings.values().filter(|reading| reading.at.elapsed() < CLOCK_BELIEVED_MAX);
             fresh.map(|reading| reading.now()).collect()

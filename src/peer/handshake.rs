@@ -6,7 +6,7 @@
 //! because the other side's nonce differs; a proof cannot be reflected, because
 //! the labels differ; an introduction cannot be altered on the way.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
@@ -23,6 +23,7 @@ use crate::protocol::codec::{check_depth, push_line, read_line};
 use crate::protocol::peer::{
     ADMINISTRATOR, Introduction, Location, PeerChallenge, PeerHello, PeerProof, PeerWelcome,
 };
+use crate::sync::Mutex;
 use crate::types::{Digest, ReplicaId};
 
 /// Longest line of a handshake. Nobody has proved anything yet; the longest one
@@ -120,7 +121,7 @@ impl Credentials {
 
     /// Where this replica's data is, as callers are told from now on.
     pub fn locate_at(&self, location: Option<Location>) {
-        *self.location.lock().expect("no panic while held") = location;
+        *self.location.lock() = location;
     }
 
     /// What this replica and its peers remember of each other's directories.
@@ -141,7 +142,7 @@ impl Credentials {
     /// What a peer is told once both sides have proved themselves: where the data
     /// is, for how long operation ids are remembered, which level is known.
     fn disclosed(&self) -> (Option<Location>, Option<u64>, u32) {
-        let location = self.location.lock().expect("no panic while held").clone();
+        let location = self.location.lock().clone();
         (location, self.window, self.level)
     }
 

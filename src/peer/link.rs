@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::{Call, CallLine, Introduction, ReplyLine};
+use crate::sync::Mutex;
 use crate::types::{Address, ReplicaId};
 
 /// Why a call has no result.
@@ -372,12 +373,12 @@ impl Conversation {
                 return None;
             }
             for Outgoing { call, body, reply } in batch.drain(..) {
-                if self.waiting.lock().expect("no panic while held").is_empty() {
+                if self.waiting.lock().is_empty() {
                     // Silence counts from the first call that waits.
                     self.received_at.send_replace(Instant::now());
                 }
                 CallLine { id: next_id, call, body: &body }.push(&mut buffer);
-                self.waiting.lock().expect("no panic while held").insert(next_id, reply);
+                self.waiting.lock().insert(next_id, reply);
                 next_id += 1;
             }
             let written = async {
@@ -404,8 +405,7 @@ impl Conversation {
             let Some(reply) = ReplyLine::parse(&line) else {
                 return "it sent a malformed reply".to_string();
             };
-            let Some(sender) = self.waiting.lock().expect("no panic while held").remove(&reply.id)
-            else {
+            let Some(sender) = self.waiting.lock().remove(&reply.id) else {
                 return format!("it answered call {} that was never made", reply.id);
             };
             let result = match reply.result {
@@ -424,7 +424,7 @@ impl Conversation {
             let deadline = *last_received.borrow_and_update() + limit;
             tokio::time::sleep_until(deadline).await;
             let quiet = *last_received.borrow() + limit <= Instant::now();
-            if quiet && !self.waiting.lock().expect("no panic while held").is_empty() {
+            if quiet && !self.waiting.lock().is_empty() {
                 return format!("silent for {} ms: frozen?", limit.as_millis());
             }
             if quiet && last_received.changed().await.is_err() {
@@ -435,7 +435,7 @@ impl Conversation {
 
     /// Fails the calls that wait.
     fn lose(&self, why: &str) {
-        let lost = std::mem::take(&mut *self.waiting.lock().expect("no panic while held"));
+        let lost = std::mem::take(&mut *self.waiting.lock());
         for (_, reply) in lost {
             // Whoever no longer waits does not need the answer.
             let _ = reply.send(Err(CallError::Lost(why.to_string())));

@@ -9,13 +9,14 @@
 //! another one remembers is not what it was, and comes back as a new incarnation.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::peer::Remembered;
 use crate::storage::Identity;
+use crate::sync::Mutex;
 use crate::types::ReplicaId;
 
 /// What a replica knows of its own openings, and remembers of the others'. Clones
@@ -33,23 +34,23 @@ struct Inner {
 impl Openings {
     /// Runs on an opened directory from now on.
     pub fn run_on(&self, identity: Identity) {
-        *self.0.own.lock().expect("no panic while held") = Some(identity);
+        *self.0.own.lock() = Some(identity);
     }
 
     /// Begins with an empty directory: the old copy was set aside.
     pub fn begin_anew(&self) {
-        *self.0.own.lock().expect("no panic while held") = None;
+        *self.0.own.lock() = None;
         self.0.old_copy.send_replace(None);
     }
 
     /// Remembers the last opening of another replica, for it to be told.
     pub fn remember(&self, replica: ReplicaId, remembered: Remembered) {
-        self.0.others.lock().expect("no panic while held").insert(replica, remembered);
+        self.0.others.lock().insert(replica, remembered);
     }
 
     /// What is remembered of a replica.
     pub(super) fn of(&self, replica: ReplicaId) -> Option<Remembered> {
-        self.0.others.lock().expect("no panic while held").get(&replica).copied()
+        self.0.others.lock().get(&replica).copied()
     }
 
     /// Compares what a peer, which has proved itself, remembers of this replica with
@@ -58,7 +59,7 @@ impl Openings {
     /// # Errors
     /// [`ErrorCode::Corrupted`]: it is an old copy.
     pub(super) fn check(&self, remembered: Option<Remembered>, by: ReplicaId) -> Result<()> {
-        let own = self.0.own.lock().expect("no panic while held").clone();
+        let own = self.0.own.lock().clone();
         let (Some(own), Some(remembered)) = (own, remembered) else { return Ok(()) };
         let continues = match remembered.incarnation.cmp(&own.incarnation) {
             // It has not heard of this incarnation yet.

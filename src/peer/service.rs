@@ -132,7 +132,7 @@ where
 #[cfg(test)]
 mod tests {
     use std::future::Future;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -143,6 +143,7 @@ mod tests {
     use crate::host::Listener;
     use crate::protocol::client::Member;
     use crate::protocol::peer::Introduction;
+    use crate::sync::Mutex;
     use crate::types::ReplicaId;
 
     fn credentials(replica: u32) -> Credentials {
@@ -197,7 +198,7 @@ mod tests {
         fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
             match call {
                 Call::Propose => reply.ok_raw(body),
-                _ => self.held.lock().expect("test").push((body.to_vec(), reply)),
+                _ => self.held.lock().push((body.to_vec(), reply)),
             }
         }
     }
@@ -225,8 +226,8 @@ mod tests {
                 (0..3).map(|n| link.call(Call::Vote, Bytes::from(n.to_string()))).collect();
             let quick = link.call(Call::Propose, Bytes::from_static(b"{\"a\":1}"));
             assert_eq!(quick.await.expect("answered"), "{\"a\":1}");
-            until(|| held.lock().expect("test").len() == 3).await;
-            let waiting = std::mem::take(&mut *held.lock().expect("test"));
+            until(|| held.lock().len() == 3).await;
+            let waiting = std::mem::take(&mut *held.lock());
             let order: Vec<_> = waiting.iter().map(|(body, _)| body.clone()).collect();
             assert_eq!(order, [b"0", b"1", b"2"]);
             for (body, reply) in waiting.into_iter().rev() {
@@ -287,7 +288,7 @@ mod tests {
             let (answer, _) = tokio::join!(call, ends);
             answer
         };
-        assert_eq!(held.lock().expect("test").len(), 1);
+        assert_eq!(held.lock().len(), 1);
         match answer {
             Err(CallError::Lost(why)) => assert!(why.contains("silent"), "{why}"),
             other => panic!("{other:?}"),

@@ -5,12 +5,13 @@
 //! them sees who has gained nothing although there was something to gain.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::{Inner, Phase};
+use crate::sync::Mutex;
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ pub struct Pace(Mutex<VecDeque<(Instant, Place)>>);
 
 impl Pace {
     fn note(&self, now: Instant, place: Place) {
-        let mut places = self.0.lock().expect("no panic while held");
+        let mut places = self.0.lock();
         places.push_back((now, place));
         // The oldest that is kept is the youngest that is old enough.
         while places.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= BEFORE) {
@@ -44,7 +45,7 @@ impl Pace {
     /// Where it was five seconds ago, or a moment earlier; `None` when it has not
     /// run for so long.
     pub fn before(&self) -> Option<Place> {
-        let places = self.0.lock().expect("no panic while held");
+        let places = self.0.lock();
         let (at, place) = places.front()?;
         (at.elapsed() >= BEFORE).then_some(*place)
     }
@@ -83,6 +84,6 @@ mod tests {
             assert_eq!(pace.before(), before, "after {second} s");
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert!(pace.0.lock().expect("no panic").len() <= 7, "old ones go");
+        assert!(pace.0.lock().len() <= 7, "old ones go");
     }
 }

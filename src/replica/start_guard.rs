@@ -6,12 +6,13 @@
 //! to stop 15 ms after its start once waited for them for ever, until it was
 //! killed ten seconds later.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::Inner;
 use crate::consensus::{Consensus, NodeParts, Stored};
 use crate::error::Result;
 use crate::storage::Identity;
+use crate::sync::Mutex;
 
 /// See the head of the file. Clones are the same start.
 #[derive(Clone, Default)]
@@ -69,6 +70,6 @@ impl Loading {
     }
 
     fn replace(&self, stage: Stage) -> Stage {
-        std::mem::replace(&mut *self.0.lock().expect("no panic while held"), stage)
+        std::mem::replace(&mut *self.0.lock(), stage)
     }
 }

@@ -5,7 +5,7 @@
 //! second accepted a moment later. So one whose time runs out here breaks its sequence,
 //! as it would in the proposer's queue.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +14,7 @@ use crate::chat::Operation;
 use crate::consensus::{Applied, Consensus, Sequence};
 use crate::error::{Error, Result};
 use crate::host::BoxFuture;
+use crate::sync::Mutex;
 
 #[derive(Default)]
 pub struct Line(Mutex<State>);
@@ -101,7 +102,7 @@ impl Line {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no panic while held")
+        self.0.lock()
     }
 }
 

@@ -12,11 +12,13 @@
 //! short for users. Whoever has an account can make it so, with many connections
 //! that read nothing; long lines and pages then wait for those to be dropped.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::sync::Mutex;
 
 /// What all connections may hold.
 pub(super) struct Memory {
@@ -49,12 +51,12 @@ impl Memory {
 
     /// Says that somebody has to wait for some of it.
     pub(super) fn want(&self) {
-        *self.wanted.lock().expect("nothing panics while it holds it") = Some(Instant::now());
+        *self.wanted.lock() = Some(Instant::now());
     }
 
     /// Whether somebody had to wait for some of it within that time.
     pub(super) fn was_wanted(&self, within: Duration) -> bool {
-        let wanted = *self.wanted.lock().expect("nothing panics while it holds it");
+        let wanted = *self.wanted.lock();
         wanted.is_some_and(|at| at.elapsed() <= within)
     }
 

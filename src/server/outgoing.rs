@@ -8,7 +8,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::memory::{Memory, Share};
+use crate::sync::Mutex;
 
 /// While more than this waits to be written, no page is made.
 const ROOM_BYTES: usize = 64 * 1024;
@@ -138,7 +139,7 @@ impl Outgoing {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("serializing a line does not panic")
+        self.queue.lock()
     }
 }
 

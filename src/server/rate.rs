@@ -19,13 +19,14 @@
 //! know their passwords never meet a limit of their own making.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::Limits;
+use crate::sync::Mutex;
 
 /// How much wider the buckets of an address or an account alone are than the
 /// bucket of both together.
@@ -173,7 +174,7 @@ impl FailedLogins {
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().expect("nothing panics while it holds the tables")
+        self.0.lock()
     }
 }
 
@@ -193,7 +194,7 @@ impl Registrations {
     /// [`ErrorCode::RateLimited`] with the time to wait.
     pub(super) fn attempt(&self, address: &str) -> Result<()> {
         let (address, now) = (address.to_string(), Instant::now());
-        let mut buckets = self.0.lock().expect("nothing panics while it holds the table");
+        let mut buckets = self.0.lock();
         match buckets.wait(&address, now) {
             Duration::ZERO => buckets.take(&address, now),
             wait => return Err(limited("too many registrations from this address", wait)),
@@ -222,7 +223,7 @@ impl Seldom {
     /// since the last.
     pub(super) fn allow(&self) -> Option<u64> {
         let now = Instant::now();
-        let mut state = self.0.lock().expect("nothing panics while it holds the count");
+        let mut state = self.0.lock();
         match state.0 {
             Some(last) if now < last + Duration::from_secs(1) => {
                 state.1 += 1;

@@ -15,12 +15,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 use tokio::sync::Notify;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::Limits;
+use crate::sync::Mutex;
 
 /// Of the reserved slots, those that only replicas may use: a few connections
 /// from each, also while old ones are timing out. Half the reserve if less.
@@ -171,7 +172,7 @@ impl Slots {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().expect("nothing panics while it holds the counts")
+        self.counts.lock()
     }
 }
 

@@ -12,7 +12,7 @@
 //! is wrong with it is said when it is adopted.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::Hosting;
 use crate::error::Result;
 use crate::replica::{Ahead, VerifiedLog};
+use crate::sync::Mutex;
 use crate::types::ReplicaId;
 
 /// Bytes that are verified in one go: about two milliseconds of one core.
@@ -54,9 +55,8 @@ impl Verified {
         self.logs().get(&replica).cloned().map_or(Ahead::Nothing, Ahead::Log)
     }
 
-    fn logs(&self) -> std::sync::MutexGuard<'_, BTreeMap<ReplicaId, VerifiedLog>> {
-        // A map is whole between any two calls.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, VerifiedLog>> {
+        self.0.lock()
     }
 }
 

@@ -4,20 +4,20 @@ use super::*;
 
 /// Whether the disk hangs, and who waits for it.
 #[derive(Default)]
-pub(super) struct Hanging(std::sync::Mutex<(bool, Option<std::task::Waker>)>);
+pub(super) struct Hanging(crate::sync::Mutex<(bool, Option<std::task::Waker>)>);
 
 impl Hanging {
     pub(super) fn hang(&self) {
-        self.0.lock().expect("no panic while held").0 = true;
+        self.0.lock().0 = true;
     }
 
     pub(super) fn go_on(&self) {
-        let (_, waiting) = std::mem::take(&mut *self.0.lock().expect("no panic while held"));
+        let (_, waiting) = std::mem::take(&mut *self.0.lock());
         waiting.inspect(std::task::Waker::wake_by_ref);
     }
 
     fn holds(&self, context: &std::task::Context<'_>) -> bool {
-        let (hangs, waiting) = &mut *self.0.lock().expect("no panic while held");
+        let (hangs, waiting) = &mut *self.0.lock();
         *waiting = hangs.then(|| context.waker().clone());
         *hangs
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,6 +16,7 @@ use crate::host::*;
 use crate::protocol::client::ServerStatus;
 use crate::replica::{Applied, Sequence};
 use crate::server::backend::Backend;
+use crate::sync::Mutex;
 use crate::types::{Address, ReplicaId, Timestamp, Uuid};
 
 /// Seeded randomness, time as tokio tells it, and nothing else.
@@ -273,7 +274,7 @@ impl FakeReplica {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("no test panics while it holds the lock")
+        self.inner.lock()
     }
 
     fn append(&self, operation: Operation) -> Result<Outcome> {
