@@ -150,6 +150,21 @@ fn the_state_is_read_through_a_bounded_look_only() {
 }
 
 #[test]
+fn what_becomes_of_a_poisoned_lock_is_decided_in_one_place() {
+    for path in sources(&root().join("src")) {
+        if module(&path).as_deref() == Some("sync") {
+            continue;
+        }
+        let text = read(&path);
+        for line in text.lines().filter(|line| line.contains("std::sync")) {
+            let names = line.split(|c: char| !c.is_alphanumeric());
+            let locks = names.into_iter().any(|name| matches!(name, "Mutex" | "RwLock"));
+            assert!(!locks, "{}: use crate::sync: {line}", path.display());
+        }
+    }
+}
+
+#[test]
 fn nothing_in_the_program_plants_a_bug() {
     for path in sources(&root().join("src")) {
         if module(&path).as_deref() == Some("planted") {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::effects::Effects;
 use super::fingerprint::fingerprint;
@@ -14,6 +14,7 @@ use super::snapshot::View;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX};
 use crate::planted::{self, Bug};
+use crate::sync::Mutex;
 use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
 
 /// The replicated state: what all operations of the log so far have made.

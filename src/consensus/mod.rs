@@ -54,8 +54,8 @@ mod warm_state;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::ChangeMembers;
@@ -87,6 +87,7 @@ use crate::chat::{Operation, Outcome};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::protocol::client::Member;
+use crate::sync::Mutex;
 use crate::types::{NodeId, ReplicaId, Uuid};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
@@ -203,7 +204,7 @@ impl Consensus {
     }
 
     fn note_leader_contact(&self) {
-        *self.0.leader_contact_at.lock().expect("no panic while held") = Instant::now();
+        *self.0.leader_contact_at.lock() = Instant::now();
     }
 
     /// How long no majority has been heard of: on the leader since one has
@@ -211,7 +212,7 @@ impl Consensus {
     pub fn time_without_quorum(&self) -> Duration {
         use openraft::Instant as _;
         let metrics = self.metrics();
-        let since_contact = self.0.leader_contact_at.lock().expect("no panic while held").elapsed();
+        let since_contact = self.0.leader_contact_at.lock().elapsed();
         match metrics.last_quorum_acked {
             Some(acked) if metrics.state == openraft::ServerState::Leader => {
                 // The election of a new leader counts as such a contact.

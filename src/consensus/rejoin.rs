@@ -147,11 +147,11 @@ impl Consensus {
 
     /// Whether the node may ask for votes.
     pub fn elects(&self) -> bool {
-        *self.0.elections_wanted.lock().expect("no panic while held") && self.trusts_its_log()
+        *self.0.elections_wanted.lock() && self.trusts_its_log()
     }
 
     fn want_elections(&self, wanted: bool) {
-        let mut now = self.0.elections_wanted.lock().expect("no panic while held");
+        let mut now = self.0.elections_wanted.lock();
         *now = wanted;
         self.0.raft.runtime_config().elect(wanted && self.trusts_its_log());
     }
@@ -167,7 +167,7 @@ impl Consensus {
             changes
         });
         // Under the lock: the engine is told last what was decided last.
-        let wanted = self.0.elections_wanted.lock().expect("no panic while held");
+        let wanted = self.0.elections_wanted.lock();
         self.0.raft.runtime_config().elect(*wanted && self.trusts_its_log());
     }
 

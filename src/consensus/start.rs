@@ -1,7 +1,7 @@
 //! The start of a node: from what its directory holds to an engine that runs.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
@@ -24,6 +24,7 @@ use crate::host::Host;
 use crate::limits::Limits;
 use crate::planted::{self, Bug};
 use crate::storage::{Log, Snapshots};
+use crate::sync::Mutex;
 use crate::types::NodeId;
 
 /// What a node finds in its directory.

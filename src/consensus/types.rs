@@ -1,7 +1,7 @@
 //! The types that consensus is configured with.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use openraft_rt::deterministic_rng::DeterministicRng;
@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::chat::{Batch, Outcome};
 use crate::error::{Error, ErrorCode};
+use crate::sync::Mutex;
 use crate::types::NodeId;
 
 /// Where consensus takes its tasks, timers and random numbers from.
@@ -95,7 +96,7 @@ impl Proposal {
         serde_json::to_writer(&mut json, &batch).expect("plain data serializes");
         let proposal = Proposal::new(batch, json.into());
         let (send, receive) = oneshot::channel();
-        *proposal.0.accepted.lock().expect("no panic while held") = Some(send);
+        *proposal.0.accepted.lock() = Some(send);
         (proposal, receive)
     }
 
@@ -139,7 +140,7 @@ impl Proposal {
 
     /// The leader's log has taken the entry.
     pub fn mark_accepted(&self) {
-        if let Some(send) = self.0.accepted.lock().expect("no panic while held").take() {
+        if let Some(send) = self.0.accepted.lock().take() {
             // The proposer may have given up waiting.
             let _ = send.send(());
         }

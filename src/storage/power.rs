@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 
 use crate::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem, Host};
+use crate::sync::Mutex;
 
 /// What is left for the next process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl PowerDisk {
     }
 
     fn image(&self) -> MutexGuard<'_, Image> {
-        self.image.lock().expect("no panic while held")
+        self.image.lock()
     }
 
     /// Looks at something, or changes it in one step.

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -15,6 +15,7 @@ use super::{
 use crate::error::Result;
 use crate::host::{BoxFuture, Disk, DiskFile, FileId, FileLock, FileSystem, Host, NotOpened};
 use crate::limits::DATA_FORMAT_FIRST;
+use crate::sync::Mutex;
 use crate::types::{ReplicaId, Timestamp, Uuid};
 
 /// The real disk, with faults that a test switches on and off.
@@ -67,7 +68,7 @@ impl FaultyDisk {
 
     /// How many more bytes fit on the disk.
     pub(super) fn set_room(&self, bytes: Option<usize>) {
-        *self.0.room.lock().expect("no panic") = bytes;
+        *self.0.room.lock() = bytes;
     }
 
     /// Whether every sync fails.
@@ -87,12 +88,12 @@ impl FaultyDisk {
 
     /// With which error files and folders do not open.
     pub(crate) fn refuse_to_open(&self, error: Option<Errno>) {
-        *self.0.unopened.lock().expect("no panic") = error.map(Errno::raw_os_error);
+        *self.0.unopened.lock() = error.map(Errno::raw_os_error);
     }
 
     /// With which error the system's own files are not read.
     pub(super) fn refuse_to_read_system_files(&self, error: Option<Errno>) {
-        *self.0.unread.lock().expect("no panic") = error.map(Errno::raw_os_error);
+        *self.0.unread.lock() = error.map(Errno::raw_os_error);
     }
 
     /// How often something did not open.
@@ -102,7 +103,7 @@ impl FaultyDisk {
 
     /// With which error writes end in the middle, and files are not cut.
     pub(super) fn write_halves(&self, error: Option<Errno>) {
-        *self.0.half_written.lock().expect("no panic") = error.map(Errno::raw_os_error);
+        *self.0.half_written.lock() = error.map(Errno::raw_os_error);
     }
 
     /// Syncs of files so far, the waiting ones included.
@@ -132,7 +133,7 @@ impl FaultyDisk {
     }
 
     fn unopened_error(&self) -> Option<io::Error> {
-        let refused = self.0.unopened.lock().expect("no panic").map(io::Error::from_raw_os_error);
+        let refused = self.0.unopened.lock().map(io::Error::from_raw_os_error);
         self.0.refusals.fetch_add(usize::from(refused.is_some()), Ordering::SeqCst);
         refused
     }
@@ -167,7 +168,7 @@ impl Disk for FaultyDisk {
     }
     fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {
         let of_system = !path.starts_with(std::env::temp_dir());
-        let unread = *self.0.unread.lock().expect("no panic");
+        let unread = *self.0.unread.lock();
         match unread.filter(|_| of_system) {
             Some(number) => failing(io::Error::from_raw_os_error(number)),
             None => self.unopened().unwrap_or_else(|| self.0.disk.read(path)),
@@ -224,8 +225,8 @@ impl DiskFile for FaultyFile {
         if faults.fail_writes.load(Ordering::SeqCst) {
             return Box::pin(std::future::ready(Err(io::Error::other("injected write error"))));
         }
-        let half_written = *faults.half_written.lock().expect("no panic");
-        let mut room = faults.room.lock().expect("no panic");
+        let half_written = *faults.half_written.lock();
+        let mut room = faults.room.lock();
         let fitting = room.map_or(bytes.len(), |room| room.min(bytes.len()));
         *room = room.map(|room| room - fitting);
         drop(room);
@@ -247,7 +248,7 @@ impl DiskFile for FaultyFile {
     }
 
     fn truncate(&mut self, length: u64) -> BoxFuture<'_, io::Result<()>> {
-        match *self.disk.0.half_written.lock().expect("no panic") {
+        match *self.disk.0.half_written.lock() {
             Some(number) => failing(io::Error::from_raw_os_error(number)),
             None => self.file.truncate(length),
         }

@@ -5,9 +5,10 @@
 //! aside or tried again, so the error itself is kept here.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::error::Error;
+use crate::sync::Mutex;
 
 /// The first error that storage reported. Clones share it.
 #[derive(Clone, Default)]
@@ -17,12 +18,12 @@ impl Faults {
     /// Keeps an error and turns it into what openraft takes.
     pub fn note(&self, error: Error) -> io::Error {
         let text = error.to_string();
-        self.0.lock().expect("no panic while held").get_or_insert(error);
+        self.0.lock().get_or_insert(error);
         io::Error::other(text)
     }
 
     /// The first error, if there was one; then it is forgotten.
     pub fn take(&self) -> Option<Error> {
-        self.0.lock().expect("no panic while held").take()
+        self.0.lock().take()
     }
 }

@@ -16,8 +16,8 @@ mod suite_tests;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
@@ -31,6 +31,7 @@ use crate::consensus::wire::entry;
 use crate::error::{Error, ErrorCode};
 use crate::planted::{self, Bug};
 use crate::storage::Log;
+use crate::sync::Mutex;
 
 /// Bytes of entries that are read back at once to be applied, apart from one
 /// entry that is larger alone.
@@ -130,8 +131,7 @@ impl LogStore {
         };
         let committed = last.min(noted);
         let ends_below_commit = noted > last;
-        *store.memory.lock().expect("no panic while held") =
-            Memory { vote, committed, purged, last, ends_below_commit };
+        *store.memory.lock() = Memory { vote, committed, purged, last, ends_below_commit };
         Ok(store)
     }
 
@@ -155,23 +155,23 @@ impl LogStore {
 
     /// The last entry of the log.
     pub fn last_log_id(&self) -> Option<LogId> {
-        self.memory.lock().expect("no panic while held").last
+        self.memory.lock().last
     }
 
     /// Up to where the log is committed, as far as it was noted.
     pub fn committed(&self) -> Option<LogId> {
-        self.memory.lock().expect("no panic while held").committed
+        self.memory.lock().committed
     }
 
     /// Whether the log, when it was opened, ended below what was noted as
     /// committed: entries that were on the disk are gone.
     pub fn ends_below_commit(&self) -> bool {
-        self.memory.lock().expect("no panic while held").ends_below_commit
+        self.memory.lock().ends_below_commit
     }
 
     /// Notes up to where the log is committed; see [`Log::note_committed`].
     pub fn note_committed(&self, committed: LogId) {
-        self.memory.lock().expect("no panic while held").committed = Some(committed);
+        self.memory.lock().committed = Some(committed);
         let hint = serde_json::to_vec(&committed).expect("plain data serializes");
         self.log.note_committed(committed.index(), hint.into());
     }
@@ -190,7 +190,7 @@ impl LogStore {
 
     /// The vote that is on disk, but for the mark that its election was won.
     pub fn vote(&self) -> Option<Vote> {
-        self.memory.lock().expect("no panic while held").vote
+        self.memory.lock().vote
     }
 
     /// Bytes appended since this was asked last.
@@ -203,9 +203,7 @@ impl LogStore {
         if from >= to {
             return Ok(Vec::new());
         }
-        if let Some(entries) =
-            self.recent.lock().expect("no panic while held").range(from, to, max_bytes)
-        {
+        if let Some(entries) = self.recent.lock().range(from, to, max_bytes) {
             return Ok(entries);
         }
         let lines = self.log.read_lines(from, to, max_bytes).await?;
@@ -251,7 +249,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
             Bound::Unbounded => u64::MAX,
         };
         // Whole files are purged, so more may be there than counts.
-        let purged = self.memory.lock().expect("no panic while held").purged;
+        let purged = self.memory.lock().purged;
         let first = purged.map_or(0, |log_id| log_id.index() + 1).max(self.log.first());
         let (mut from, to) = (start.max(first), end.min(self.log.next()));
         let mut entries = Vec::new();
@@ -302,7 +300,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = LogStore;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, io::Error> {
-        let memory = self.memory.lock().expect("no panic while held");
+        let memory = self.memory.lock();
         Ok(LogState { last_purged_log_id: memory.purged, last_log_id: memory.last })
     }
 
@@ -321,7 +319,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let payload = serde_json::to_vec(vote).expect("plain data serializes");
             self.log.write_vote(payload.into()).await.map_err(|error| self.faults.note(error))?;
         }
-        self.memory.lock().expect("no panic while held").vote = Some(*vote);
+        self.memory.lock().vote = Some(*vote);
         Ok(())
     }
 
@@ -333,7 +331,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
-        Ok(self.memory.lock().expect("no panic while held").committed)
+        Ok(self.memory.lock().committed)
     }
 
     async fn append<I>(
@@ -352,8 +350,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         ready.map_err(|error| self.faults.note(error))?;
         let (mut lines, mut first, mut bytes) = (Vec::new(), None, 0);
         {
-            let mut recent = self.recent.lock().expect("no panic while held");
-            let mut memory = self.memory.lock().expect("no panic while held");
+            let mut recent = self.recent.lock();
+            let mut memory = self.memory.lock();
             for entry in entries {
                 let line = entry::encode(&entry);
                 first.get_or_insert(entry.log_id.index());
@@ -387,25 +385,25 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         if index >= self.log.next() {
             return Ok(());
         }
-        self.recent.lock().expect("no panic while held").truncate_from(index);
+        self.recent.lock().truncate_from(index);
         self.log.truncate_from(index).await.map_err(|error| self.faults.note(error))?;
-        self.memory.lock().expect("no panic while held").last = last_log_id;
+        self.memory.lock().last = last_log_id;
         Ok(())
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
         let index = log_id.index();
-        self.recent.lock().expect("no panic while held").purge_through(index);
+        self.recent.lock().purge_through(index);
         if index >= self.log.next() {
             self.log.reset(index + 1).await.map_err(|error| self.faults.note(error))?;
-            self.memory.lock().expect("no panic while held").last = Some(log_id);
+            self.memory.lock().last = Some(log_id);
         } else if index > 0 {
             // The entry at `index` itself stays on disk: at the next start the
             // first entry that is left counts as purged, so it must be one
             // that the snapshot contains.
             self.log.purge_through(index - 1).await.map_err(|error| self.faults.note(error))?;
         }
-        self.memory.lock().expect("no panic while held").purged = Some(log_id);
+        self.memory.lock().purged = Some(log_id);
         Ok(())
     }
 }

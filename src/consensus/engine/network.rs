@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use crate::limits::SNAPSHOT_PART_BYTES;
 use crate::peer::{CallError, Link};
 use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
+use crate::sync::Mutex;
 use crate::types::{NodeId, ReplicaId, Uuid};
 
 /// Append requests on their way to one follower at once.
@@ -81,7 +82,7 @@ impl Links {
     /// Notes why a peer that does not answer cannot be helped, for whoever
     /// must be told why nothing goes on. Returns whether that is news.
     pub fn note_obstacle(&self, replica: ReplicaId, obstacle: Option<Obstacle>) -> bool {
-        let mut obstacles = self.0.obstacles.lock().expect("no panic while held");
+        let mut obstacles = self.0.obstacles.lock();
         match obstacle {
             Some(obstacle) if obstacles.get(&replica) == Some(&obstacle) => false,
             Some(obstacle) => {
@@ -94,12 +95,12 @@ impl Links {
 
     /// What was noted of one.
     pub fn obstacle(&self, replica: ReplicaId) -> Option<Obstacle> {
-        self.0.obstacles.lock().expect("no panic while held").get(&replica).cloned()
+        self.0.obstacles.lock().get(&replica).cloned()
     }
 
     /// All that was noted.
     pub fn obstacles(&self) -> BTreeMap<ReplicaId, Obstacle> {
-        self.0.obstacles.lock().expect("no panic while held").clone()
+        self.0.obstacles.lock().clone()
     }
 }
 

@@ -14,8 +14,8 @@ mod twice;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
 
 use futures::StreamExt;
 use openraft::OptionalSend;
@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::limits::QUERY_STEPS_MAX;
 use crate::storage::{CompleteSnapshot, SnapshotReader, Snapshots};
+use crate::sync::{Mutex, RwLock};
 use crate::types::{Timestamp, Uuid};
 
 /// What openraft passes around as a snapshot.
@@ -120,14 +121,14 @@ impl Machine {
 
     /// Sets the place of an adopted replica, before its node starts.
     pub(in crate::consensus) fn begin_at(&self, applied: LogId, membership: StoredMembership) {
-        let mut position = self.0.position.lock().expect("no panic while held");
+        let mut position = self.0.position.lock();
         *position = Position { applied: Some(applied), membership };
         self.0.applied.send_replace(applied.index());
     }
 
     /// The last entry applied, and the membership at that place.
     pub(in crate::consensus) fn position(&self) -> (Option<LogId>, StoredMembership) {
-        let position = self.0.position.lock().expect("no panic while held").clone();
+        let position = self.0.position.lock().clone();
         (position.applied, position.membership)
     }
 
@@ -139,7 +140,7 @@ impl Machine {
     /// Has the next snapshot of an adopted replica be a copy of this one, which
     /// must contain nothing beyond what the replica knows to be committed.
     pub fn offer(&self, snapshot: SnapshotReader) {
-        *self.0.offered.lock().expect("no panic while held") = Some(snapshot);
+        *self.0.offered.lock() = Some(snapshot);
     }
 
     /// Where errors of the disk are kept.
@@ -150,9 +151,9 @@ impl Machine {
     /// Forgets everything: the directory that the state came from was set aside.
     pub fn reset(&self) {
         let replaced = {
-            let mut state = self.0.state.write().expect("the state machine does not panic");
-            *self.0.position.lock().expect("no panic while held") = Position::default();
-            *self.0.newest.lock().expect("no panic while held") = Newest::default();
+            let mut state = self.0.state.write();
+            *self.0.position.lock() = Position::default();
+            *self.0.newest.lock() = Newest::default();
             self.0.applied.send_replace(0);
             std::mem::replace(&mut *state, State::new(self.0.window))
         };
@@ -169,12 +170,12 @@ impl Machine {
 
     /// Where snapshots are kept, once the directory is open.
     pub fn attach(&self, snapshots: Snapshots) {
-        *self.0.snapshots.lock().expect("no panic while held") = Some(snapshots);
+        *self.0.snapshots.lock() = Some(snapshots);
     }
 
     /// Drops the share of the directory; the state stays readable.
     pub fn detach(&self) {
-        *self.0.snapshots.lock().expect("no panic while held") = None;
+        *self.0.snapshots.lock() = None;
     }
 
     /// The snapshots of the open directory.
@@ -185,7 +186,6 @@ impl Machine {
         self.0
             .snapshots
             .lock()
-            .expect("no panic while held")
             .clone()
             .ok_or_else(|| Error::unavailable("this replica is stopping"))
     }
@@ -193,7 +193,7 @@ impl Machine {
     /// Lets a question look at the state, with the lock held: the only way to
     /// read it. `applied` and the position change only under the same lock.
     pub fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
-        self.0.state.read().expect("the state machine does not panic").look(question)
+        self.0.state.read().look(question)
     }
 
     /// The feature level of the state.
@@ -238,17 +238,17 @@ impl Machine {
     /// A number that changes whenever something is delivered to the account or
     /// one of its sessions ends.
     pub fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
-        let mut watchers = self.0.watchers.lock().expect("no panic while held");
+        let mut watchers = self.0.watchers.lock();
         watchers.entry(account).or_default().subscribe()
     }
 
     fn has_newest(&self, reader: &SnapshotReader, meta: &SnapshotMeta) {
         let newest = Newest { bytes: reader.file_bytes(), meta: Some(meta.clone()) };
-        *self.0.newest.lock().expect("no panic while held") = newest;
+        *self.0.newest.lock() = newest;
     }
 
     fn newest_meta(&self) -> Option<SnapshotMeta> {
-        self.0.newest.lock().expect("no panic while held").meta.clone()
+        self.0.newest.lock().meta.clone()
     }
 
     /// Opens the newest snapshot, when there is a descriptor for it.
@@ -276,11 +276,11 @@ impl Machine {
 
     /// Bytes of the last snapshot that was built or installed.
     pub fn snapshot_bytes(&self) -> u64 {
-        self.0.newest.lock().expect("no panic while held").bytes
+        self.0.newest.lock().bytes
     }
 
     fn wake(&self, effects: &Effects) {
-        let mut watchers = self.0.watchers.lock().expect("no panic while held");
+        let mut watchers = self.0.watchers.lock();
         if watchers.is_empty() {
             return;
         }
@@ -322,10 +322,10 @@ impl Machine {
         }
         let mut effects = Effects::default();
         let outcomes = {
-            let mut state = self.0.state.write().expect("the state machine does not panic");
+            let mut state = self.0.state.write();
             let outcomes =
                 batch.map_or_else(Vec::new, |batch| state.apply(index, batch, &mut effects));
-            let mut position = self.0.position.lock().expect("no panic while held");
+            let mut position = self.0.position.lock();
             position.applied = Some(entry.log_id);
             if let EntryPayload::Membership(membership) = entry.payload {
                 position.membership = StoredMembership::new(Some(entry.log_id), membership);
@@ -350,7 +350,7 @@ impl Machine {
         let meta = Machine::parse_meta(reader.meta())?;
         self.has_newest(&reader, &meta);
         if self.0.adopted {
-            let mut position = self.0.position.lock().expect("no panic while held");
+            let mut position = self.0.position.lock();
             position.applied = meta.last_log_id;
             position.membership = meta.last_membership;
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
@@ -360,9 +360,9 @@ impl Machine {
         let state =
             loading.await.map_err(|_| Error::internal("loading a snapshot was cut off"))??;
         let replaced = {
-            let mut current = self.0.state.write().expect("the state machine does not panic");
+            let mut current = self.0.state.write();
             let replaced = std::mem::replace(&mut *current, state);
-            let mut position = self.0.position.lock().expect("no panic while held");
+            let mut position = self.0.position.lock();
             position.applied = meta.last_log_id;
             position.membership = meta.last_membership;
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
@@ -375,7 +375,7 @@ impl Machine {
         self.tell_state();
         self.free(replaced);
         // Everybody may have got something.
-        for watcher in self.0.watchers.lock().expect("no panic while held").values() {
+        for watcher in self.0.watchers.lock().values() {
             watcher.send_modify(|count| *count += 1);
         }
         Ok(())
@@ -414,7 +414,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         let (view, position) = self.look(|look| {
-            let position = self.0.position.lock().expect("no panic while held").clone();
+            let position = self.0.position.lock().clone();
             (look.view(), position)
         });
         Builder::new(self.clone(), view, position)

@@ -1,6 +1,6 @@
 //! One operation on its way: where it is, and how it came back.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use crate::consensus::Applied;
 use crate::consensus::surroundings::Surroundings;
 use crate::error::{Error, Result};
 use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS, BATCH_MAX_STEPS};
+use crate::sync::Mutex;
 
 /// Where a forwarded operation came from.
 pub(super) struct Origin {
@@ -81,7 +82,7 @@ impl Progress {
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().expect("no panic while held")
+        self.place.lock()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Group commit, a full disk, and a disk that fails.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -10,13 +9,14 @@ use super::*;
 use crate::host::Host;
 use crate::storage::testing::{self, FaultyDisk, append, assert_entries, entry, open_log};
 use crate::storage::{DataDirectory, read_lock};
+use crate::sync::Mutex;
 
 type Outcomes = Arc<Mutex<Vec<(u64, Result<()>)>>>;
 
 /// Appends one entry and notes its outcome when it comes.
 fn append_noting(log: &Log, index: u64, outcomes: &Outcomes) {
     let outcomes = outcomes.clone();
-    let done = move |result| outcomes.lock().expect("no panic").push((index, result));
+    let done = move |result| outcomes.lock().push((index, result));
     log.append(index, vec![encode(&entry(index))], Box::new(done));
 }
 
@@ -34,7 +34,7 @@ async fn open_noting_fatal(disk: &FaultyDisk, path: &Path) -> (Log, Arc<Mutex<Ve
     let directory = testing::directory(&disk.host(), path).await;
     let fatal = Arc::new(Mutex::new(Vec::new()));
     let noted = fatal.clone();
-    let handler = Arc::new(move |error| noted.lock().expect("no panic").push(error));
+    let handler = Arc::new(move |error| noted.lock().push(error));
     let options = LogOptions { recent_max_bytes: 0, ..LogOptions::default() };
     let (log, _) = Log::open(&directory, options, handler, None).await.expect("opens");
     (log, fatal)
@@ -55,12 +55,12 @@ async fn appends_behind_a_running_sync_share_the_next_one() {
     assert_eq!(log.next(), 101);
     let queued = log.read(0, 101, usize::MAX).await.expect("readable before they are written");
     assert_eq!(queued, (0..101).map(entry).collect::<Vec<_>>());
-    assert_eq!(*outcomes.lock().expect("no panic"), [], "nothing is durable yet");
+    assert_eq!(*outcomes.lock(), [], "nothing is durable yet");
     disk.open_gate();
-    until("all are done", || outcomes.lock().expect("no panic").len() == 101).await;
+    until("all are done", || outcomes.lock().len() == 101).await;
     assert_eq!(disk.syncs(), before + 2, "one sync for a hundred appends");
     let expected: Vec<_> = (0..101).map(|index| (index, Ok(()))).collect();
-    assert_eq!(*outcomes.lock().expect("no panic"), expected);
+    assert_eq!(*outcomes.lock(), expected);
 }
 
 #[tokio::test]
@@ -76,11 +76,11 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
     let outcomes = Outcomes::default();
     let lines = vec![encode(&entry(3)), encode(&entry(4))];
     let noted = outcomes.clone();
-    let done = move |result| noted.lock().expect("no panic").push((3, result));
+    let done = move |result| noted.lock().push((3, result));
     log.append(3, lines, Box::new(done));
     append_noting(&log, 5, &outcomes);
     full.wait_for(Option::is_some).await.expect("the log is open");
-    assert_eq!(*outcomes.lock().expect("no panic"), [], "neither done nor failed");
+    assert_eq!(*outcomes.lock(), [], "neither done nor failed");
     assert_entries(&log, 0..6).await;
     let segment = path.join("log/00000000000000000000.jsonl");
     let whole: usize = (0..3).map(|index| encode(&entry(index)).len()).sum();
@@ -95,7 +95,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
     disk.set_room(None);
     full.wait_for(Option::is_none).await.expect("the log is open");
     vote.await.expect("no panic").expect("written in the end");
-    assert_eq!(*outcomes.lock().expect("no panic"), [(3, Ok(())), (5, Ok(()))]);
+    assert_eq!(*outcomes.lock(), [(3, Ok(())), (5, Ok(()))]);
 
     // The vote alone can be what does not fit.
     disk.set_room(Some(1));
@@ -108,7 +108,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost_or_doubled() {
     disk.set_room(None);
     vote.await.expect("no panic").expect("written in the end");
     log.close().await.expect("closes");
-    assert_eq!(*fatal.lock().expect("no panic"), []);
+    assert_eq!(*fatal.lock(), []);
 
     let (log, recovery) = open_log(Host::real(), path, LogOptions::default()).await.expect("opens");
     assert_eq!(recovery, LogRecovery::default());
@@ -129,12 +129,11 @@ async fn closing_does_not_wait_for_a_full_disk() {
     assert_eq!(log.close().await.expect_err("given up").code, ErrorCode::DiskFull);
     let codes: Vec<_> = outcomes
         .lock()
-        .expect("no panic")
         .iter()
         .map(|(index, result)| (*index, result.as_ref().err().map(|e| e.code)))
         .collect();
     assert_eq!(codes, [(3, Some(ErrorCode::DiskFull)), (4, Some(ErrorCode::DiskFull))]);
-    assert_eq!(*fatal.lock().expect("no panic"), [], "a full disk is not a broken one");
+    assert_eq!(*fatal.lock(), [], "a full disk is not a broken one");
     let (log, recovery) =
         open_log(Host::real(), folder.path(), LogOptions::default()).await.expect("opens");
     assert_eq!(recovery, LogRecovery::default());
@@ -153,7 +152,7 @@ async fn assert_stops(break_disk: impl Fn(&FaultyDisk), vote: bool) {
         false => append(&log, 3..5).await.expect_err("fails"),
     };
     assert_eq!(error.code, ErrorCode::Io);
-    until("the owner is told", || !fatal.lock().expect("no panic").is_empty()).await;
+    until("the owner is told", || !fatal.lock().is_empty()).await;
     // The disk recovers, but what it did with the bytes is not known.
     disk.fail_syncs(false);
     disk.fail_writes(false);
@@ -166,7 +165,7 @@ async fn assert_stops(break_disk: impl Fn(&FaultyDisk), vote: bool) {
     assert_eq!(log.close().await, Err(error.clone()));
     assert_eq!(std::fs::read(&segment).expect("reads"), content, "nothing more is written");
     assert!(!path.join("committed.json").exists());
-    assert_eq!(*fatal.lock().expect("no panic"), [error], "told once");
+    assert_eq!(*fatal.lock(), [error], "told once");
 
     let content = read_lock(&*Host::real().disk, path).await.expect("reads");
     assert!(content.poisoned.is_some() && content.holder == Some(testing::holder()));
@@ -211,8 +210,8 @@ async fn everything_behind_a_failed_sync_fails_in_order() {
     }
     disk.fail_syncs(true);
     disk.open_gate();
-    until("all have failed", || outcomes.lock().expect("no panic").len() == 10).await;
-    let outcomes = outcomes.lock().expect("no panic").clone();
+    until("all have failed", || outcomes.lock().len() == 10).await;
+    let outcomes = outcomes.lock().clone();
     assert!(outcomes.iter().all(|(_, result)| result.is_err()));
     assert!(outcomes.iter().map(|(index, _)| *index).eq(0..10), "{outcomes:?}");
 }
@@ -251,12 +250,12 @@ async fn no_descriptor_and_no_memory_are_waited_for_and_nothing_is_marked() {
         tokio::time::sleep(Duration::from_millis(250)).await;
         assert!(!vote.is_finished() && !purge.is_finished(), "{error}");
         assert!(!read.is_finished(), "{error}");
-        assert_eq!(*outcomes.lock().expect("no panic"), [], "neither done nor failed");
+        assert_eq!(*outcomes.lock(), [], "neither done nor failed");
         disk.refuse_to_open(None);
         for deed in [vote, purge, read] {
             deed.await.expect("no panic").expect("done in the end");
         }
-        assert_eq!(*outcomes.lock().expect("no panic"), [(3, Ok(()))]);
+        assert_eq!(*outcomes.lock(), [(3, Ok(()))]);
         assert_eq!(log.shortage(), None);
         log.close().await.expect("closes");
         assert!(!is_poisoned(folder.path()).await, "{error}");
@@ -277,10 +276,10 @@ async fn half_a_write_is_cut_off_when_that_can_be_done() {
     append_noting(&log, 3, &outcomes);
     until("it is waited for", || log.shortage() == Some(Shortage::Resources)).await;
     disk.write_halves(None);
-    until("written in the end", || !outcomes.lock().expect("no panic").is_empty()).await;
+    until("written in the end", || !outcomes.lock().is_empty()).await;
     append(&log, 4..6).await.expect("durable");
     log.close().await.expect("closes");
-    assert_eq!(*fatal.lock().expect("no panic"), []);
+    assert_eq!(*fatal.lock(), []);
     let (log, recovery) =
         open_log(Host::real(), folder.path(), LogOptions::default()).await.expect("opens");
     assert_eq!(recovery, LogRecovery::default(), "no half record is left");
@@ -296,7 +295,7 @@ async fn what_the_system_does_not_allow_ends_the_log_and_marks_nothing() {
         disk.refuse_to_open(Some(error));
         let refused = log.write_vote("9".into()).await.expect_err("not allowed");
         assert!(refused.message.contains("put that right"), "{refused}");
-        until("the owner is told", || !fatal.lock().expect("no panic").is_empty()).await;
+        until("the owner is told", || !fatal.lock().is_empty()).await;
         disk.refuse_to_open(None);
         append(&log, 3..4).await.expect_err("never again");
         assert_eq!(log.close().await, Err(refused));
@@ -320,7 +319,7 @@ async fn a_hint_that_cannot_be_written_is_passed_over() {
         disk.refuse_to_open(None);
         log.write_vote("9".into()).await.expect("goes on");
         log.close().await.expect("closes");
-        assert_eq!(*fatal.lock().expect("no panic"), []);
+        assert_eq!(*fatal.lock(), []);
         assert!(!is_poisoned(folder.path()).await, "{error}");
     }
 }

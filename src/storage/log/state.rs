@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use bytes::Bytes;
 
 use super::super::Paths;
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 
 /// The state behind a lock that is held for moments, never while waiting.
 pub(super) struct Guarded(Mutex<State>);
@@ -19,9 +20,7 @@ impl Guarded {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock; if it did, the state would
-        // still be whole, as every change ends in one step.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -79,7 +79,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 impl Builder {
     /// Copies the snapshot that was offered, or gives the one that is there.
     async fn copy(&self) -> Result<Snapshot> {
-        let offered = self.machine.0.offered.lock().expect("no panic while held").take();
+        let offered = self.machine.0.offered.lock().take();
         if let Some(reader) = offered {
             match self.copy_from(reader).await {
                 Err(error) if error.retryable() => not_copied(&error),

@@ -23,7 +23,7 @@ impl Machine {
     /// Tells a new state what its program knows.
     pub(super) fn tell_state(&self) {
         let level_known = self.0.level_known.load(Ordering::Relaxed);
-        let mut state = self.0.state.write().expect("the state machine does not panic");
+        let mut state = self.0.state.write();
         state.is_applied_by(level_known);
     }
 
@@ -40,7 +40,7 @@ impl Machine {
                 for operation in &mut batch.operations {
                     operation.id = Uuid::from_u128(operation.id.as_u128() ^ 1);
                 }
-                let mut state = self.0.state.write().expect("the state machine does not panic");
+                let mut state = self.0.state.write();
                 state.apply(index, &batch, &mut Effects::default());
             }
         }
