@@ -108,9 +108,7 @@ impl Timestamp {
     pub fn plus_ms(self, ms: u64) -> Timestamp {
         Timestamp(self.0.saturating_add(ms)).min(Timestamp::MAX)
     }
-}
 
-impl Timestamp {
     /// Its text. By hand, as one is made for every message and every answer:
     /// the formatting macros take ten times as long.
     fn text(self) -> [u8; 24] {

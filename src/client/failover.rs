@@ -412,7 +412,7 @@ async fn answer(
 
 /// Whether asking another server is pointless. A rate limit is everyone's: to
 /// dodge it by asking around would be an attack.
-fn is_final(error: &Error) -> bool {
+pub(super) fn is_final(error: &Error) -> bool {
     !error.retryable() || error.code == ErrorCode::RateLimited
 }
 

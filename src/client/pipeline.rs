@@ -32,7 +32,7 @@ use tokio::time::{Instant, sleep_until};
 use super::alive::Alive;
 use super::connection::{Connection, Failure};
 use super::dial::Redialer;
-use super::failover::Client;
+use super::failover::{Client, is_final};
 use super::lines::Lines;
 use super::pacing::{Reason, Reasons, answer_limit, server_timeout};
 use crate::config::duration;
@@ -271,9 +271,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 return;
             }
             Ok(_) => (Reason::Failure("answered another question".to_string()), true),
-            Err(Failure::Refused(error))
-                if !error.retryable() || error.code == ErrorCode::RateLimited =>
-            {
+            Err(Failure::Refused(error)) if is_final(&error) => {
                 if self.refusal.as_ref().is_none_or(|(refused, _)| number < *refused) {
                     let message = format!("line {number}: {}", error.message);
                     self.refusal = Some((number, Error { message, ..error }));

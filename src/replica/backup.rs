@@ -111,9 +111,7 @@ impl Inner {
             outcome => Err(Error::internal(format!("a restore got {outcome:?}"))),
         }
     }
-}
 
-impl Inner {
     /// Gives a cluster that has just been founded the time to raise its feature level:
     /// a backup of a higher level would be refused by the one that it begins with. It
     /// is over at once where the level is what this program knows.

@@ -134,9 +134,7 @@ impl Shared {
             None => tracing::debug!(address, code = %error.code, "refused a connection"),
         }
     }
-}
 
-impl Shared {
     /// Logs why somebody who called as a replica was refused; of a flood only
     /// some. It may be an attack, or a server with another cluster's key.
     fn peer_ended(&self, address: &str, result: Result<()>) {
