@@ -62,7 +62,7 @@ pub use self::adoption::ReleaseRequest;
 pub use self::config::{Ahead, Opened, ProcessInfo, ReplicaConfig};
 
 use self::peer_calls::MemberService;
-use self::start_queue::Line;
+use self::start_queue::StartQueue;
 use crate::chat::{Look, Operation};
 use crate::consensus::{self, Consensus, Links, Machine, Time};
 use crate::error::{Error, ErrorCode, Result};
@@ -86,7 +86,7 @@ struct Inner {
     machine: Machine,
     links: Links,
     phase: watch::Sender<Phase>,
-    line: Line,
+    start_queue: StartQueue,
     /// "Found this cluster", from a peer to the start-up task.
     founded: mpsc::UnboundedSender<startup::FoundRequest>,
     /// The replica of the process that runs this one in the place of its owner.
@@ -179,7 +179,7 @@ impl Replica {
             machine,
             links,
             phase: watch::Sender::new(Phase::Starting("reading the data directory".into())),
-            line: Line::default(),
+            start_queue: StartQueue::default(),
             founded,
             host_replica,
             neighbours: tokio::sync::Mutex::default(),
@@ -270,7 +270,7 @@ impl Replica {
         deadline: Instant,
         sequence: &Sequence,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
-        self.0.line.propose(operation, deadline, sequence)
+        self.0.start_queue.propose(operation, deadline, sequence)
     }
 
     /// Returns once the state contains every write acknowledged before the call.
@@ -363,7 +363,7 @@ impl Replica {
     /// Stops, closes and unlocks the directory.
     pub async fn stop(&self) {
         let phase = self.0.phase.send_replace(Phase::Stopped);
-        self.0.line.close();
+        self.0.start_queue.close();
         // It holds a share of the directory's lock.
         drop(self.0.neighbours.lock().await.take());
         if let Phase::Running(consensus) = phase {

@@ -16,7 +16,7 @@ use crate::sync::Mutex;
 
 /// See the head of the file. Clones are the same start.
 #[derive(Clone, Default)]
-pub struct Loading(Arc<Mutex<Stage>>);
+pub struct StartGuard(Arc<Mutex<Stage>>);
 
 #[derive(Default)]
 enum Stage {
@@ -29,7 +29,7 @@ enum Stage {
     HandedOver,
 }
 
-impl Loading {
+impl StartGuard {
     /// Loads snapshot and log, and starts consensus.
     ///
     /// # Errors

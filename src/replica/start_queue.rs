@@ -17,7 +17,7 @@ use crate::host::BoxFuture;
 use crate::sync::Mutex;
 
 #[derive(Default)]
-pub struct Line(Mutex<State>);
+pub struct StartQueue(Mutex<State>);
 
 enum State {
     Waiting(Vec<Waiting>),
@@ -36,14 +36,14 @@ type Outcome = BoxFuture<'static, Result<Applied>>;
 struct Waiting {
     operation: Operation,
     /// Gets what will bring the outcome. Sent before the operation leaves this
-    /// line, so that whoever stopped waiting has certainly not sent it.
+    /// queue, so that whoever stopped waiting has certainly not sent it.
     claimed: oneshot::Sender<oneshot::Receiver<Outcome>>,
     deadline: Instant,
     sequence: Sequence,
 }
 
-impl Line {
-    /// Puts an operation in line, at once; the future is its outcome.
+impl StartQueue {
+    /// Queues an operation, at once; the future is its outcome.
     pub fn propose(
         &self,
         operation: Operation,
@@ -126,22 +126,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_whose_time_runs_out_in_line_lets_none_of_its_sequence_pass() {
-        let line = Line::default();
+        let queue = StartQueue::default();
         let within = |ms| Instant::now() + Duration::from_millis(ms);
         let (sequence, other) = (Sequence::default(), Sequence::default());
-        let first = line.propose(operation(1), within(100), &sequence);
-        let second = line.propose(operation(2), within(1_000), &sequence);
-        let third = line.propose(operation(3), within(1_000), &other);
+        let first = queue.propose(operation(1), within(100), &sequence);
+        let second = queue.propose(operation(2), within(1_000), &sequence);
+        let third = queue.propose(operation(3), within(1_000), &other);
         assert!(first.await.expect_err("too late").message.contains("still starting"));
         assert!(sequence.is_broken(), "the second must not follow");
         assert!(!other.is_broken(), "nobody else is held up");
-        line.close();
+        queue.close();
         for (waiting, sequence) in [(second, sequence), (third, other)] {
             drop(waiting.await.expect_err("stopping"));
             assert!(sequence.is_broken());
         }
         let late = Sequence::default();
-        let never = line.propose(operation(4), within(1_000), &late);
+        let never = queue.propose(operation(4), within(1_000), &late);
         drop(never.await.expect_err("stopping"));
         assert!(late.is_broken());
     }

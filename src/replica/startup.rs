@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::start_guard::Loading;
+use super::start_guard::StartGuard;
 use super::{Inner, Phase};
 use crate::consensus::{Consensus, LevelGuard, Stored};
 use crate::error::{Error, ErrorCode, Result};
@@ -63,14 +63,14 @@ pub async fn run(
     let mut stopped = inner.phase.subscribe();
     // The start that opened a directory with an identity has counted that.
     let counted = matches!(directory.identity(), Ok(Some(_)));
-    let loading = Loading::default();
+    let guard = StartGuard::default();
     let startup = Startup {
         inner: inner.clone(),
         directory,
         log_ahead,
         requests,
         counted,
-        loading: loading.clone(),
+        guard: guard.clone(),
     };
     tokio::select! {
         biased;
@@ -79,7 +79,7 @@ pub async fn run(
             inner.fail(error);
         }
     }
-    loading.abandon(&inner).await;
+    guard.abandon(&inner).await;
 }
 
 struct Startup {
@@ -91,7 +91,7 @@ struct Startup {
     /// Whether this open of the directory is counted in its identity.
     counted: bool,
     /// What is open before the replica has it.
-    loading: Loading,
+    guard: StartGuard,
 }
 
 impl Startup {
@@ -144,11 +144,11 @@ impl Startup {
             starting
         });
         if !begun {
-            self.loading.abandon(&self.inner).await;
+            self.guard.abandon(&self.inner).await;
             return Ok(());
         }
-        self.loading.hand_over();
-        self.inner.line.open(&consensus);
+        self.guard.hand_over();
+        self.inner.start_queue.open(&consensus);
         if consensus.is_pristine() {
             self.begin_cluster(&consensus, &identity).await?;
         }
@@ -213,7 +213,7 @@ impl Startup {
         let level = LevelGuard::new(known, ready, self.inner.credentials.clone());
         let lost_end = recovery.dropped.is_some();
         let stored = Stored { log: log.clone(), snapshots, level, lost_end };
-        let loading = self.loading.load(&self.inner, identity, stored);
+        let loading = self.guard.load(&self.inner, identity, stored);
         let verdict = self.inner.await_verdicts();
         let (loaded, counted, verdict) =
             join!(loading, count_if(adopted, &mut self.directory), verdict);
@@ -223,7 +223,7 @@ impl Startup {
                 let failed = loaded.err().or(counted.err());
                 let error = failed.unwrap_or_else(|| Error::internal("neither failed"));
                 // Closed, so that the directory can be set aside.
-                self.loading.abandon(&self.inner).await;
+                self.guard.abandon(&self.inner).await;
                 log.close().await?;
                 return Err(error);
             }
