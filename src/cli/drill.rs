@@ -150,9 +150,9 @@ fn unknown_fault(list: &str) -> Error {
 /// The first of three ports in a row on which nobody listens. Somebody may take
 /// one a moment later; then the cluster does not start, and says so.
 ///
-/// They are below those that the system gives to outgoing connections. A server
-/// that was killed found its port taken once: it had become the other end of a
-/// connection between the two that lived.
+/// They are below those that the system gives to outgoing connections: the port of
+/// a killed server could otherwise become the other end of a connection between the
+/// two that live.
 fn free_ports(host: &Host) -> Result<u16> {
     let below = u64::from(ports_end() - PORTS_FROM - 3);
     for _ in 0..PORT_ATTEMPTS {

@@ -25,7 +25,7 @@ use crate::protocol::status::ClusterStatus;
 use crate::types::{Address, ReplicaId, majority};
 
 /// How long one server may take to answer. A healthy one takes a millisecond;
-/// a machine under full load was seen to take hundreds.
+/// on a machine under full load it can take hundreds.
 pub const SERVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// Most servers that are asked, whatever answers name: a server that invents
@@ -276,8 +276,8 @@ fn votes(replica: &&ReplicaStatus) -> bool {
 }
 
 /// Whether a server could adopt every other one that has a vote now. For a
-/// moment after they have met for the first time it could not, and a cluster
-/// that called itself safe in that moment once lost two servers and stopped.
+/// moment after they have met for the first time it cannot, and a cluster that
+/// lost two servers then would stop: it must not call itself safe yet.
 fn knows_all(status: &ServerStatus, replicas: &[ReplicaStatus]) -> bool {
     let mut others =
         replicas.iter().filter(votes).filter(|it| it.hosted_by != Some(status.replica));

@@ -157,8 +157,8 @@ pub fn check_port(replica: &LocalReplica) -> Result<(), Taken> {
 ///
 /// A process that is started meanwhile, by whichever thread, has the socket as
 /// well until it runs its own program. If the socket listened, its address would
-/// be taken for that long: the next look, a moment later, once reported the
-/// look before it as another program.
+/// be taken for that long, and the next look would report the one before it as
+/// another program.
 ///
 /// # Errors
 /// What the system says when the address cannot be bound to.

@@ -5,8 +5,8 @@
 //! its share of the memory first and of the descriptors after that, and whoever
 //! gives up the last share of something pays for all of it. Mostly the thread
 //! that is last at the memory is last at the descriptors as well. So the lock of
-//! a replica with 200 MiB was free 14 ms after its death, and with 1.3 GiB 80 ms
-//! after, and nobody could take over before.
+//! a replica with 200 MiB is free 14 ms after its death, with 1.3 GiB 80 ms after, and
+//! nobody can adopt the replica before.
 //!
 //! Here some threads do nothing, and have descriptor tables of their own. If one
 //! of them is last at the memory, and the others have been there, those have
@@ -18,9 +18,9 @@
 //! # Signals are not for them
 //! A signal to the process is handled by any thread that does not block it, and
 //! its handler writes to a pipe that these threads do not have. Mostly the main
-//! thread is chosen, but after a stop any may be: a server that was frozen, told
-//! to end and let go on once heard nothing of it, one time in six. So they block
-//! all signals.
+//! thread is chosen, but after a stop any may be: a server that is frozen, told to
+//! end and let go on would not learn of it, one time in six. So they block all
+//! signals.
 //!
 //! # Why this is safe
 //! A lock is free once no thread is left that has the descriptor. All threads

@@ -135,10 +135,9 @@ impl Link {
         Link { peer: number, switchboard: board, queue, reached, called_in }
     }
 
-    /// The peer has called in, so it is to be reached as well: a link that has
-    /// none connects at once. A server that came back once followed a leader
-    /// whose death made it a candidate's only voter, and was not asked: the
-    /// candidate's own link to it waited for the next redial.
+    /// The peer has called in, so it can be reached: a link that is not connected
+    /// connects at once. If it waited for the next redial, a candidate could not ask
+    /// a server that has just come back and may be its only other voter.
     pub fn called_in(&self) {
         self.called_in.notify_one();
     }

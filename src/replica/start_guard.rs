@@ -2,9 +2,8 @@
 //!
 //! A start that is to end is cut short wherever it waits. By then the state may
 //! hold a share of the directory's lock, or consensus may be running already
-//! although nobody has it yet: neither ends by itself. A server that was told
-//! to stop 15 ms after its start once waited for them for ever, until it was
-//! killed ten seconds later.
+//! although nobody has it yet. Neither ends by itself, and a server that is to
+//! stop would wait for them for ever.
 
 use std::sync::Arc;
 

@@ -133,7 +133,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
 
     /// Gives back what only a busy connection needs. To be called when nothing
     /// is under way, not after every line: with a few requests in flight, a new
-    /// buffer for each read took a tenth of a server's time.
+    /// buffer for each read takes a tenth of a server's time.
     pub(super) fn rest(&mut self) {
         if self.unread.len() < IDLE_BYTES && self.buffer.len() > IDLE_BYTES {
             self.replace(IDLE_BYTES);

@@ -95,9 +95,9 @@ impl Startup {
         };
         self.directory.write_identity(identity.clone()).await?;
         self.counted = true;
-        // Where it lives first: connections end when it is somebody else, not
-        // when it lives elsewhere, so a peer that heard the name without the
-        // place was never told, and could not adopt this replica.
+        // Where it lives comes first: connections end when it becomes somebody
+        // else, not when it lives elsewhere. A peer that was told the name without
+        // the place would never learn the place, and could not adopt this replica.
         self.inner.credentials.locate_at(self.directory.location());
         self.introduce(&identity);
         Ok(())
