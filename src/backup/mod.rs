@@ -20,12 +20,12 @@
 //! - **Everything acknowledged before it was asked for is in it**, unless the
 //!   user gives that up because no majority is left.
 //! - **Nothing changes before all of it has been read and verified**, and then
-//!   only a cluster that was never used. What is restored are the bytes that were
-//!   verified, also where they come from a pipe (`source.rs`). It comes back through the log: all
-//!   replicas restore the same in the same order, and until the last operation,
-//!   which carries the count and makes every replica check the state's hash,
-//!   the cluster is empty for everybody and says that it is being restored.
-//!   The head of `chat/import.rs` tells that part.
+//!   only a cluster that was never used. The bytes that were verified are those that
+//!   are restored, also where they come from a pipe (`source.rs`). They go through the
+//!   log, so all replicas restore the same in the same order. Until the last operation
+//!   the cluster is empty for everybody and says that it is being restored; that
+//!   operation carries the count and makes every replica check the state's hash. The
+//!   head of `chat/import.rs` tells that part.
 //! - **It goes on.** Whatever server dies meanwhile, the next one is asked. A
 //!   backup begins anew there; a restore goes on where it was, as it does when
 //!   the same command is given again later: the file's SHA-256 is its identity.
@@ -37,7 +37,7 @@
 //! # How it fails
 //! A damaged file: [`ErrorCode::Corrupted`] names file and line. A cluster that
 //! has something: [`ErrorCode::NotEmpty`]. No server that can do it:
-//! [`ErrorCode::Unavailable`], and what was begun is begun.
+//! [`ErrorCode::Unavailable`], and what was begun stays begun.
 //!
 //! [`ErrorCode::Corrupted`]: crate::error::ErrorCode::Corrupted
 //! [`ErrorCode::NotEmpty`]: crate::error::ErrorCode::NotEmpty

@@ -1,8 +1,8 @@
 //! Where a backup is read from: a file, or what can be read only once.
 //!
-//! A backup is read twice, to be verified and to be restored, and both must be
-//! the same bytes. So a file is opened once, and what comes from a pipe is kept,
-//! while it is read, in a file that has no name.
+//! A backup is read twice, to be verified and to be restored, and both must be the same
+//! bytes. So a file is opened once, and what comes from a pipe is kept in a file that
+//! has no name while it is read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

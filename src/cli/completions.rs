@@ -1,8 +1,8 @@
 //! `ftchat completions`: what shells complete.
 //!
-//! The scripts come from the parser, so they know every flag. What only the
-//! servers know, account names and replica ids, is added by hand for each
-//! shell, and asked for when it is needed, with a short time limit.
+//! The scripts come from the parser, so they know every flag. Account names and replica
+//! ids, which only the servers know, are added by hand for each shell and asked for when
+//! they are needed, with a short time limit.
 
 use std::path::PathBuf;
 

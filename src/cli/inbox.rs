@@ -1,11 +1,11 @@
 //! `ftchat inbox`.
 //!
-//! A message is marked as read only after it was printed and the print was
-//! handed to the operating system. Whatever breaks in between, it is shown again
-//! rather than lost from sight. With `--exec` its command must have succeeded as
-//! well, and it is marked before the next command begins; a signal lets the
-//! command that runs come to its end. So only the death of this process or of
-//! all servers between the two makes a command run again that had succeeded.
+//! A message is marked as read only after it was printed and the print was handed to
+//! the operating system. If something breaks in between, the message is shown again
+//! rather than lost from sight. With `--exec` its command must have succeeded as well,
+//! and the message is marked before the next command begins. A signal lets the command
+//! that runs come to its end. So a command that has succeeded runs again only if this
+//! process or all servers die between the two.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The command line: one file per verb, and no logic but the user's.
 //!
-//! A verb is its arguments and a function `run` over a [`Context`]. It returns
-//! how the program ends, or an error, which is printed here, in one place, and
-//! decides the exit code through [`Exit::of`]. Results go through the printer.
+//! A verb is its arguments and a function `run` over a [`Context`]. It returns how the
+//! program ends, or an error. The error is printed here, in one place, and decides the
+//! exit code through [`Exit::of`]. Results go through the printer.
 //!
 //! Wrong usage ends with 2 and never does half of what was asked: arguments are
 //! checked, and standard input and passwords are read, before a server is asked.

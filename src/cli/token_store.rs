@@ -1,13 +1,12 @@
 //! Sessions kept between commands.
 //!
-//! One folder per cluster, in it one file per account and a file `last` that
-//! names the account logged in last. Several commands run at once, and none may
-//! lose what another writes; since no two facts share a file there is nothing
-//! to merge, so there is no lock that could be left behind or waited for. Files
-//! have mode 0600 and are replaced by renaming, so a reader sees the old or the
-//! new content. Folders that are made have mode 0700; one that is there keeps its
-//! mode, for it may be anybody's, but sessions are kept in none that others may
-//! change: they could slip in theirs.
+//! There is one folder per cluster, with one file per account and a file `last` that
+//! names the account logged in last. Several commands run at once, and none may lose
+//! what another writes. No two facts share a file, so there is nothing to merge, and no
+//! lock that could be left behind or waited for. Files have mode 0600 and are replaced
+//! by renaming, so a reader sees the old or the new content. Folders that are made have
+//! mode 0700. One that is there keeps its mode, as it may be anybody's. But sessions are
+//! not kept in a folder that others may change: they could put theirs in.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};

@@ -1,9 +1,8 @@
 //! Whether a server that says nothing is still there.
 //!
-//! An answer may take seconds on a disk that stalls, and the server is right to
-//! take them. A frozen one never answers. What tells them apart is a ping: it
-//! waits for no disk and no majority, so a server that runs answers it at once,
-//! however much work is queued behind it.
+//! An answer may take seconds on a disk that stalls, and is worth waiting for. A
+//! frozen server never answers. A ping tells them apart: it waits for no disk and no
+//! majority, so a server that runs answers it at once, however much work is queued.
 
 use std::time::Duration;
 

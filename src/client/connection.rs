@@ -1,10 +1,10 @@
 //! One connection to one server.
 //!
-//! Two tasks serve it, so that a server which does not read never keeps us from
-//! reading what it says: one writes the lines that wait, one reads lines and
-//! routes each to whoever asked. When the stream breaks, nothing more is sent,
-//! what the server said before is still heard, and then every request that
-//! waits fails at once, with the reason.
+//! Two tasks serve it: one writes the lines that wait, one reads lines and routes each
+//! to the request that it answers. So a server that does not read cannot keep us from
+//! reading. When the stream breaks, nothing more is sent. What the server has sent
+//! before is still read, and then every request that waits fails at once, with the
+//! reason.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};

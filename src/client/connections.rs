@@ -1,4 +1,4 @@
-//! Connections of one session, one after the other, for what keeps many
+//! Connections of one session, one after the other, for a caller that keeps many
 //! requests of its own under way.
 
 use std::time::Duration;

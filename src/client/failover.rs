@@ -2,16 +2,15 @@
 //!
 //! A request goes to one server. If that one refuses the connection, breaks it
 //! or says "not now", the next is asked at once, and after a round in which all
-//! failed there is a short pause. If it merely stays silent, it may be frozen
-//! or may be waiting for an election. A ping tells the one soon ([`Alive`]), and
-//! the other has a while; in either case it is left to work and the next server
-//! is asked *beside* it, with the same operation id. The first answer that
-//! decides the matter counts.
+//! failed there is a short pause. A server that does not answer may be frozen, which
+//! a ping shows soon ([`Alive`]), or may be waiting for an election, for which it has
+//! a while. In either case it is left to work, and the next server is asked *beside*
+//! it, with the same operation id. The first answer that decides the matter counts.
 //!
 //! # When time is up
 //! An attempt may have entered a log if its line was handed to a connection and
 //! the server has not said what became of it, or said that it does not know.
-//! One such attempt, and the error is [`ErrorCode::OutcomeUnknown`]; else
+//! With one such attempt the error is [`ErrorCode::OutcomeUnknown`]. Without any,
 //! nothing was done and it is [`ErrorCode::Unavailable`]. Nothing is handed over
 //! before the server's greeting, so servers that are dead or were frozen all
 //! along leave no doubt.

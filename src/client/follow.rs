@@ -5,9 +5,9 @@
 //! middle of a page, or one that repeats itself, makes no gap and no double:
 //! whatever the new server sends begins exactly where the old one ended.
 //!
-//! A server that is cut off from the others still holds the connection and has
-//! nothing new to say, for ever. Hence servers confirm every few seconds that
-//! they are up to date, and one that does not is left.
+//! A server that is cut off from the others still holds the connection, and never has
+//! anything new. So servers confirm every few seconds that they are up to date, and the
+//! client leaves one that does not.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The client: many servers that look like one which never fails.
 //!
-//! Any server takes any request, servers die and freeze, and users should not
-//! notice. This module finds a server that answers, repeats requests with the
+//! Any server takes any request. Servers die and freeze, and users should not notice.
+//! This module finds a server that answers, repeats requests with the
 //! same operation id when one does not, and follows an inbox from one server
 //! to the next.
 //!

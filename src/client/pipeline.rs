@@ -3,9 +3,9 @@
 //! Lines are sent as they are read, up to [`WINDOW`] ahead of the last one that
 //! was acknowledged, and are reported in their order. Every line's message id
 //! follows from one base id and the line's number, so the same input with the
-//! same base is the same messages: after a failover, whatever is not yet
-//! acknowledged is sent again and is still delivered once, and a whole run that
-//! ended in doubt can be repeated.
+//! same base is the same messages. After a failover, whatever is not yet acknowledged
+//! is sent again, and is still delivered once. A whole run that ended in doubt can be
+//! repeated.
 //!
 //! # What is promised
 //! - Nothing that was reported is lost or doubled, whatever fails.

@@ -5,7 +5,7 @@
 //! accepts connections and never answers, and must not keep the others' answers
 //! from being shown.
 //!
-//! The picture is honest about what nobody knows. A replica that no server
+//! The picture shows what is not known as not known. A replica that no server
 //! speaks for is listed as unreachable, with the reason. Writes count as taken
 //! only when the leader itself answered and said so: a follower goes on naming
 //! a leader for a while after it has died.

@@ -17,12 +17,13 @@
 //! # What it promises
 //! - Starting is idempotent: only what does not run is started, and before
 //!   anything is started every port that is needed is known to be free.
-//! - Whoever holds the lock of a replica's `LOCK` runs it, by whatever path the
-//!   folder was reached and however the server was started ([`process`]).
+//! - The process that holds the lock of a replica's `LOCK` runs the replica, by
+//!   whatever path the folder was reached and however the server was started
+//!   ([`process`]).
 //! - A process is signalled only if it is this replica's own server: it has that
 //!   very file open, and names itself there as that server. Process ids are
-//!   reused, and a replica whose server died may be hosted by another server,
-//!   which must not die for it.
+//!   reused, and another server may host a replica whose server died: it must not be
+//!   signalled in that one's place.
 //! - Purging removes the files named above and nothing else, and only while it
 //!   holds the locks of all replicas itself.
 //!

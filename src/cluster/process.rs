@@ -1,17 +1,19 @@
 //! Which process runs a replica, and signals to it.
 //!
-//! The stories that this file prevents: a server crashes, its `LOCK` still names
-//! process 4711; days later 4711 is somebody's editor, and `cluster down` kills
-//! it. Or: a cluster is reached by another path than the one that its servers
-//! were started with, its servers count as dead, and their data is removed while
-//! they live. Or: server 1 has adopted replica 2, whose `LOCK` therefore names
-//! server 1, and `cluster kill 2` kills the survivor.
+//! Three mistakes must not happen:
 //!
-//! So nothing depends on how a path is spelled. A replica is run by whoever holds
-//! the lock of its `LOCK`, which names that process; and a process is that of a
-//! replica's server only if it has that very file open, by device and inode. A
-//! server that has no lock yet, as it waits for one, is known by the replica's
-//! log, which its standard output goes to.
+//! - A server crashes, and its `LOCK` still names process 4711. Days later 4711 is
+//!   somebody's editor, and `cluster down` kills it.
+//! - A cluster is reached by another path than the one that its servers were started
+//!   with. They count as dead, and their data is removed while they live.
+//! - Server 1 has adopted replica 2, whose `LOCK` therefore names server 1, and
+//!   `cluster kill 2` kills the survivor.
+//!
+//! So nothing depends on how a path is spelled. The process that holds the lock of a
+//! replica's `LOCK` runs the replica, and the file names it. A process is that of a
+//! replica's server only if it has that very file open, by device and inode. A server
+//! that has no lock yet, as it waits for one, is known by the replica's log: its
+//! standard output goes there.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;

@@ -2,9 +2,9 @@
 //!
 //! When the file is full, its content is copied to a second file with `.1` at
 //! the end of its name, which replaces the one that was there, and the file is
-//! emptied. It is not renamed itself: whoever started the server lets its last
-//! words, as those of a panic, go into the same file, and holds it open. That the
-//! older file is another one afterwards tells a reader that the log was full.
+//! emptied. It is not renamed itself, as the server's standard error, with the message
+//! of a panic for instance, goes into the same open file. A reader sees that the log
+//! was full when the older file is another one than before.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

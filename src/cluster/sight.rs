@@ -1,4 +1,4 @@
-//! What is to be seen of other processes: the part that differs between systems.
+//! What other processes have open: the part that differs between systems.
 
 #[cfg(any(test, not(target_os = "linux")))]
 mod elsewhere;

@@ -1,12 +1,12 @@
 //! Command lines that are printed for users to type.
 //!
-//! Whoever types one must reach what it was printed about. So all of them are
-//! made here, with the flags by which the command that prints them was told where
-//! its servers or its cluster are. What came from the environment or from the
-//! usual configuration file holds for the next command as well and is left out.
-//! Words are quoted for a POSIX shell where that is needed.
+//! A command that is typed from one must reach what the line was about. So all of them
+//! are made here, with the flags that told the printing command where its servers or
+//! its cluster are. What came from the environment or from the usual configuration file
+//! holds for the next command as well, and is left out. Words are quoted for a POSIX
+//! shell where that is needed.
 //!
-//! Servers print none: they do not know from where they are asked.
+//! Servers print none: they do not know where they are asked from.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

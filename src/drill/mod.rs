@@ -1,13 +1,13 @@
 //! The drill: a cluster of its own, real messages, and everything that may go
 //! wrong with servers, one after the other; then the proof.
 //!
-//! Three users send to each other without pause, each the next message when
-//! the one before was acknowledged; three follow; and two shells run one-liners.
+//! Three users send to each other without pause: each sends the next message when the
+//! one before was acknowledged. The three also follow, and two shells run one-liners.
 //! Meanwhile servers are stopped, killed, frozen, wiped and restarted. After
 //! each fault everybody must be able to send, then all servers are brought
 //! back, and the next fault waits until all three replicas run on their own
-//! servers again. Nothing here waits for a time and hopes: every wait looks for
-//! what it waits for, and has a limit after which the drill fails.
+//! servers again. Nothing here sleeps and hopes: every wait looks for what it
+//! waits for, and has a limit after which the drill fails.
 //!
 //! # The proof
 //! [`record`] knows what was acknowledged, from the senders alone. In the end it

@@ -1,8 +1,8 @@
-//! What the drill itself knows to have been acknowledged, and what came of it.
+//! What was acknowledged to the drill's senders, and what came of it.
 //!
-//! The record is kept apart from everything that is being tried: it holds what
-//! senders were told, and compares that with what followers saw as it came and
-//! with what every server shows in the end.
+//! The record is independent of everything that is being tried. It holds what senders
+//! were told, and compares that with what followers saw as it came and with what every
+//! server shows in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::MutexGuard;

@@ -1,8 +1,8 @@
 //! Which files and connections this process holds, and how many it may.
 //!
-//! Connections and the log's files come out of the same number. A server that
-//! let strangers use it up could not begin the next file of its log, and would
-//! end: a thousand idle connections would do, by the limit that shells set.
+//! Connections and the log's files share one limit. If connections used it up, a server
+//! could not begin the next file of its log, and would end. By the limit that shells
+//! set, a thousand idle connections would do.
 
 use std::os::fd::RawFd;
 use std::path::Path;

@@ -5,13 +5,12 @@
 //! simulation (`tests/sim`), where clocks jump, disks tear writes and networks
 //! cut off one direction. Two rules keep it that way:
 //!
-//! - Of what a replica does, only this module calls the operating system for the time
-//!   of day, for random bytes, for sockets and for files. Monotonic time is
-//!   `tokio::time`, which a simulation pauses and advances. `clippy.toml` bans the
-//!   direct calls. (Whoever deals with users' own files opens them: `config`,
-//!   `backup`, `cluster`, `cli`.)
-//! - Nothing spawns a thread except through [`Workers`], but for those that do
-//!   nothing ([`outlive_descriptors`]).
+//! - A replica gets the time of day, random bytes, sockets and files through this
+//!   module only. Monotonic time is `tokio::time`, which a simulation pauses and
+//!   advances. `clippy.toml` bans the direct calls. (`config`, `backup`, `cluster` and
+//!   `cli` open users' own files themselves.)
+//! - Threads are spawned through [`Workers`] only, apart from those that do nothing
+//!   ([`outlive_descriptors`]).
 //!
 //! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing:
 //! whoever spawned a worker stops it through the worker's own channel.

@@ -1,7 +1,7 @@
-//! Letting a process that is killed close its descriptors before its memory.
+//! Lets a process that is killed close its descriptors before its memory is freed.
 //!
-//! What others notice of a process's end are its descriptors: the kernel closes
-//! its connections and unlocks its files. But a thread that is killed gives up
+//! Others notice the end of a process by its descriptors: the kernel closes its
+//! connections and unlocks its files. But a thread that is killed gives up
 //! its share of the memory first and of the descriptors after that, and whoever
 //! gives up the last share of something pays for all of it. Mostly the thread
 //! that is last at the memory is last at the descriptors as well. So the lock of

@@ -1,9 +1,9 @@
 //! A server's log: one event, one line, nothing that acts on a terminal.
 //!
-//! Names and addresses in a log come from strangers. A newline among them would
-//! forge an entry, an escape sequence would act on the terminal of whoever
-//! reads the log later. The subscriber hands over one whole event at a time, so
-//! everything but its last newline is made visible here, whatever it is.
+//! Names and addresses in a log may come from anybody. A newline among them would
+//! forge an entry, and an escape sequence would act on the terminal of whoever reads
+//! the log later. The subscriber hands over one whole event at a time, so every such
+//! character but its last newline is made visible here.
 
 use std::io::{self, Write};
 

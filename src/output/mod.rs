@@ -14,10 +14,10 @@
 //! - One message is one line of plain output, whatever is in it.
 //!
 //! # How it fails
-//! What cannot be written stops no work: a command goes on with what it was asked
-//! for, and only one that works for its output alone asks [`Printer::flush`] on
-//! the way, and ends. At the end the loss is an error, but for a reader who has
-//! gone ([`Printer::pipe_closed`]): then the command ends as it would have.
+//! A command goes on with what it was asked for when its output cannot be written. Only
+//! one that works for its output alone asks [`Printer::flush`] on the way, and ends. At
+//! the end the loss is an error, unless the reader has gone ([`Printer::pipe_closed`]):
+//! then the command ends as it would have.
 
 mod accounts;
 mod backup;

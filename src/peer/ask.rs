@@ -1,4 +1,4 @@
-//! Questions to one server of the cluster, by whoever holds its key.
+//! Asks one server of the cluster, for an administrator or a replica that starts.
 
 use std::time::Duration;
 

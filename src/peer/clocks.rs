@@ -1,18 +1,18 @@
 //! What time it is, when the clock of a server may be wrong.
 //!
 //! The leader stamps messages and ends sessions by the time that it writes into the
-//! log, so a leader whose clock is a hundred days ahead would end all sessions for
-//! good. One wrong clock must not: replicas tell each other their clocks, in every
-//! handshake and every second, and each reckons on from what it was told by its
-//! own monotonic clock. So what a replica knows of another's clock stays right when
-//! its own jumps. It is forgotten after a minute without an answer: somebody may have
-//! set the clock of one that is cut off.
+//! log. A leader whose clock is a hundred days ahead would end all sessions for good,
+//! and one wrong clock must not do that. So replicas report their clocks to each other,
+//! in every handshake and every second. Each reckons on from what it received, by its
+//! own monotonic clock, so what it knows of another's clock stays right when its own
+//! jumps. It forgets a clock after a minute without an answer: somebody may have set
+//! the clock of a server that is cut off.
 //!
 //! # The rule
 //! A replica's time is its own clock, brought to within [`CLOCK_LEAD_MAX_MS`] of the
-//! clock in the middle of all that it knows, its own among them. Of an even number it
-//! is the lower of the two in the middle: time that stands still for a while can be
-//! made up for, a session that has ended cannot.
+//! clock in the middle of all that it knows, its own among them. If their number is
+//! even, that is the lower of the two in the middle: time that stands still for a while
+//! can be made up for, a session that has ended cannot.
 //!
 //! A clock that is behind what the log says by more than that bound is known to be
 //! wrong, and is left out: a machine without a battery begins in 1970.

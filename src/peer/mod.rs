@@ -1,13 +1,12 @@
 //! Connections between replicas: authenticated, multiplexed, mended.
 //!
-//! A [`Link`] is this replica's way to one peer. It keeps one connection open,
-//! redials when it breaks, with a growing pause that ends when the peer itself
-//! calls in, and carries calls with their replies out of order. Calls are
-//! written in the order in which they were made, and the peer begins them in
-//! that order; consensus and forwarding rely on it.
+//! A [`Link`] is this replica's way to one peer. It keeps one connection open. When
+//! that breaks it redials, with a growing pause that ends when the peer itself calls
+//! in. It writes calls in the order in which they were made, and the peer begins them
+//! in that order: consensus and forwarding rely on it. Replies come in any order.
 //!
-//! What it promises about a call that failed is what everything above depends
-//! on: [`CallError::NotSent`] means that no byte of the call left this process,
+//! Everything above depends on what it promises about a call that failed:
+//! [`CallError::NotSent`] means that no byte of the call left this process,
 //! so nothing happened; [`CallError::Lost`] means that it may have happened.
 //!
 //! [`accept`] is the other end: it makes the caller prove that it holds the

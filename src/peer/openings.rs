@@ -3,10 +3,10 @@
 //! A directory that was put back as it was some time ago looks whole. But what was
 //! written since is gone: votes, and entries that were acknowledged. Only others can
 //! know. So every opening of a directory draws a random id, which is kept in it with
-//! those before; each replica remembers durably the last opening that it heard of
-//! from each of the others, and tells them in every handshake, before they say anything
-//! of themselves. A replica whose directory has not gone through the opening that
-//! another one remembers is not what it was, and comes back as a new incarnation.
+//! those before. Each replica remembers durably the last opening of each of the others
+//! that it was told, and tells them in every handshake, before they say anything of
+//! themselves. If a replica's directory has not gone through the opening that another
+//! one remembers, it is an old copy, and the replica comes back as a new incarnation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

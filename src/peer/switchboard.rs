@@ -1,9 +1,8 @@
-//! Replicas of this very process, to which links lead without the network.
+//! Connects the replicas of one process to each other, without the network.
 //!
-//! A survivor runs the replicas of its dead neighbours. They must reach each
-//! other also when the neighbours' addresses are taken by somebody else, and
-//! at once, not when a redial happens to come around. The bytes are the same as
-//! on the network, handshake included.
+//! A survivor runs the replicas of its dead neighbours. They must reach each other
+//! also when somebody else has taken the neighbours' addresses, and at once, not with
+//! the next redial. The bytes are the same as on the network, handshake included.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! a line that says who it is. Then requests carry an `id` of the sender's
 //! choice, may be pipelined, and are answered out of order under that id;
 //! events of a running `follow` carry the id of the request that started it.
-//! `man/ftchat-protocol.7` tells it to users, with examples that a test runs.
+//! `man/ftchat-protocol.7` is the manual, with examples that a test runs.
 //!
 //! This module promises bounds: a line is measured before it is buffered, and
 //! nesting before it is parsed. It knows shapes, not meanings.

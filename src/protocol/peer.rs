@@ -9,9 +9,9 @@
 //! ← {"id":1,"ok":17}
 //! ```
 //!
-//! Each side proves that it holds the cluster's key by an HMAC over both fresh
-//! nonces and both introductions before a single frame is read. What frames say
-//! travels as raw JSON, which only those whom it concerns understand.
+//! Before a single frame is read, each side proves that it holds the cluster's key, by
+//! an HMAC over both fresh nonces and both introductions. The body of a frame is raw
+//! JSON here: only the module that answers the call reads it.
 
 use std::path::PathBuf;
 

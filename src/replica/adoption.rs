@@ -1,5 +1,5 @@
-//! A replica that runs in the process of another server, because its own is
-//! dead: what it does differently, and how it is asked for by its owner.
+//! A replica that runs in the process of another server, because its own is dead:
+//! what it does differently, and how its owner asks for it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,10 @@
-//! Giving a backup away, and taking one back, for whoever holds the cluster's key.
+//! Takes a backup and restores one, for an administrator who holds the cluster's key.
 //!
-//! A backup is the state at one place of the log. It is taken as snapshots are:
-//! from an immutable view, by a worker, while writes go on. What it contains
-//! was confirmed with a majority, so it has every message that was acknowledged
-//! before it was asked for. Parts are made as they are fetched; whoever fetches
-//! none for a while, or goes away, gets no more, so that the view does not keep
-//! memory from being freed.
+//! A backup is the state at one index of the log. It is taken as snapshots are: from
+//! an immutable view, by a worker, while writes go on. A majority has confirmed it
+//! before, so it has every message that was acknowledged before it was asked for.
+//! Parts are made as they are fetched. An administrator who fetches none for a while,
+//! or goes away, gets no more: otherwise the view would keep memory from being freed.
 //!
 //! What comes back goes through the log, as [`RestoreStep`]s.
 

@@ -1,4 +1,4 @@
-//! As whom a replica speaks with the others, before it has loaded anything.
+//! Who a replica says it is, before it has loaded anything.
 
 use super::{ReplicaConfig, level, neighbours};
 use crate::error::{Error, ErrorCode, Result};

@@ -1,12 +1,12 @@
-//! The feature level: how a cluster learns new tricks while its servers are
-//! updated one after the other.
+//! The feature level: how a cluster gets new features while its servers are updated
+//! one after the other.
 //!
-//! Servers of two versions work side by side while a cluster is updated, and
-//! whoever finds a fault in the new one may want to go back. So what an older
+//! Servers of two versions work side by side while a cluster is updated, and an
+//! operator who finds a fault in the new one may want to go back. So what an older
 //! program does not know must not happen before the last server is updated.
 //!
 //! # What a level is
-//! A number in the replicated state, from 0. Whatever an older program does not
+//! It is a number in the replicated state, from 0. Whatever an older program does not
 //! know belongs to a level: an operation, another meaning of an old one, another
 //! form of a file. What entries mean follows the level **in the state**
 //! ([`State::level`](crate::chat::State::level)), never the version of the program
@@ -15,13 +15,13 @@
 //! programs which know no levels, so `status` can compare them.
 //!
 //! # Who knows what
-//! Each replica says in the handshake which level it knows; who says none knows
-//! level 0, as the first released program. What the others say is written down
+//! Each replica says in the handshake which level it knows. One that says none knows
+//! level 0, as the first released program. Replicas write down what the others say
 //! (`neighbours.json`), so that one which is away counts by what it said last. An
-//! adopted replica says what its owner's program knows, as that stands in its
-//! `identity.json`: an older owner may come back any time. Programs that know no
-//! levels drop what they do not know when they write these files, so going back to
-//! one takes back what a newer one had said.
+//! adopted replica says what its owner's program knows, as its `identity.json` tells:
+//! an older owner may come back any time. Programs that know no levels drop what they
+//! do not know when they write these files, so going back to one takes back what a
+//! newer one has said.
 //!
 //! # How it is raised
 //! 1. The leader sees that every voter and learner, itself included, knows the next
@@ -44,10 +44,10 @@
 //! anywhere, and every server can go back to the older program. Afterwards none can.
 //!
 //! # How it fails
-//! A server that goes back to an older program and has said that it knows the level
-//! to somebody who has not heard otherwise since may be counted wrongly: then it is
-//! turned away by all that are ready, until it is updated. It never gets an
-//! entry that it does not know. A level whose entry got no majority stays as it is,
+//! A server that goes back to an older program may be counted wrongly, if it has said
+//! to a replica that it knows the level and that one has not met it since. Then all
+//! that are ready turn it away until it is updated. It never gets an entry that it does
+//! not know. A level whose entry got no majority stays as it is,
 //! and the next leader tries again. A full disk delays it.
 //!
 //! # Backups

@@ -1,4 +1,4 @@
-//! The ways to the other replicas.
+//! The connections to the other replicas.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

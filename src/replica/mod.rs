@@ -24,9 +24,10 @@
 //! - Until peers that form a majority have answered, it does not ask for votes.
 //!
 //! # How it fails
-//! While it starts, writes and reads wait until their deadlines and are then
-//! refused as unavailable, with what is waited for; `status` says the same. A failed disk or a stopped consensus is
-//! final: [`Replica::failed`] resolves, and the process should end.
+//! While it starts, writes and reads wait until their deadlines. Then they are
+//! refused as unavailable, and the error says what is waited for, as `status` does. A
+//! failed disk or a stopped consensus is final: [`Replica::failed`] resolves, and the
+//! process should end.
 
 mod adoption;
 mod backup;

@@ -1,4 +1,4 @@
-//! The other replicas as seen from here: who is reached, and where they live.
+//! The other replicas as seen from here: which are reached, and where their data is.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Whether a replica gets on: where it was some seconds ago.
+//! Where a replica was some seconds ago, which shows whether it makes progress.
 //!
 //! One look cannot tell a replica that catches up from one that stands still: both
-//! are behind. So every replica remembers where it was, and whoever asks all of
-//! them sees who has gained nothing although there was something to gain.
+//! are behind. So every replica remembers where it was, and a client that asks all of
+//! them sees which has gained nothing although there was something to gain.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};

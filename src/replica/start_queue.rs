@@ -1,9 +1,9 @@
 //! Operations that arrive while the replica starts wait here, in order.
 //!
-//! Refusing them would be simpler and wrong: of two operations that a client
-//! sent in a row, the first could be refused while the replica starts, and the
-//! second accepted a moment later. So one whose time runs out here breaks its sequence,
-//! as it would in the proposer's queue.
+//! Refusing them would be simpler and wrong: of two operations that a client sent in a
+//! row, the first could be refused while the replica starts, and the second accepted a
+//! moment later. An operation whose time runs out here breaks its sequence, as it would
+//! in the proposer's queue.
 
 use std::sync::MutexGuard;
 

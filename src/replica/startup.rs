@@ -2,17 +2,18 @@
 //!
 //! # Founding
 //! An empty replica asks every configured peer where it stands. Only when all
-//! have answered and none has a log, the one with the lowest number founds: it
-//! writes itself an identity, tells the others, who write theirs, and when all
-//! have done so it writes the first log entry, which names the voters. If the
-//! founder dies on the way, whoever finds all the others *named but not begun*
-//! goes on; the first log entry is the same whoever writes it.
+//! have answered and none has a log, the one with the lowest number founds the
+//! cluster. It writes itself an identity and tells the others, which write theirs.
+//! When all have done so it writes the first log entry, which names the voters. If the
+//! founder dies on the way, a replica that finds all the others *named but not begun*
+//! goes on: the first log entry is the same whoever writes it.
 //!
 //! # Joining
 //! An empty replica that finds a peer with a log asks for an incarnation,
 //! which is handed out through the log, so that no number is ever given twice.
-//! It writes it down, starts as a node that nobody knows yet, and asks to be
-//! admitted: first it learns, then it takes the place of its former self.
+//! It writes that down, starts as a node that nobody knows yet, and asks to be
+//! admitted. First it is a learner, then it takes the place of its former self as a
+//! voter.
 
 mod founding;
 

@@ -1,13 +1,12 @@
-//! Whether consensus still moves.
+//! Ends a server whose consensus does not move any more.
 //!
 //! A process that lives and does nothing is worse than a dead one: it keeps its
-//! lock, so nobody may take over. When the task of consensus is stuck, on a
-//! disk that does not come back or by a mistake of ours, the server ends
-//! itself, so that its lock is free and a neighbour goes on.
+//! lock, so nobody may adopt its replica. When the task of consensus is stuck, on a
+//! disk that does not come back or by a defect, the server ends itself. Then its lock
+//! is free and a neighbour goes on.
 //!
-//! Time is counted in questions that were not answered, not by a clock: a
-//! process that was frozen for a minute has missed one question when it goes
-//! on, and is not stuck.
+//! Unanswered questions are counted, not time: a process that was frozen for a minute
+//! has missed one question when it goes on, and is not stuck.
 
 use std::sync::Weak;
 use std::time::Duration;

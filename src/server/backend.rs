@@ -1,8 +1,8 @@
-//! What a server asks of the replica below it, as a seam.
+//! What a server asks of the replica below it, as a trait.
 //!
-//! The server's promises are about bad days: a majority that does not answer,
-//! a write whose fate is unknown, a replica that lags behind the one where the
-//! login happened. Behind this trait the tests bring about such days at will.
+//! The server's promises matter when a majority does not answer, the fate of a write
+//! is unknown, or a replica lags behind the one where the login happened. Tests put
+//! their own replica behind this trait and bring that about at will.
 
 use tokio::io::BufReader;
 use tokio::sync::{oneshot, watch};

@@ -1,10 +1,10 @@
 //! One client's connection: one task that reads, runs requests and writes.
 //!
-//! Requests run at the same time, up to a bound after which no more are read
-//! (the client's own socket then tells it to wait), with two rules of order:
-//! changes enter the log in the order in which they were sent, and a request
-//! that changes who the connection speaks for (`login`, `logout`, …) is
-//! finished before the next one begins. Answers go out as they come.
+//! Requests run at the same time, up to a bound after which no more are read: then
+//! the client's own socket makes it wait. There are two rules of order. Changes enter
+//! the log in the order in which they were sent. A request that changes who the
+//! connection speaks for (`login`, `logout`, …) is finished before the next one
+//! begins. Answers go out as they come.
 
 use std::collections::BTreeMap;
 use std::io;

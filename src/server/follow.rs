@@ -1,10 +1,9 @@
 //! Following: messages as they come.
 //!
-//! A follow holds a cursor into the total order and nothing else. It pulls
-//! pages from the state when the connection has room for them, so a slow
-//! follower lags and costs nothing, none is missed and none comes twice: the
-//! cursor passes each message once, and a client that reconnects says `after`
-//! which `seq` to go on.
+//! A follow holds a cursor into the total order and nothing else. It pulls pages from
+//! the state when the connection has room for them, so a slow follower lags and costs
+//! nothing. The cursor passes each message once, so none is missed and none comes
+//! twice. A client that reconnects says `after` which `seq` to go on.
 //!
 //! A follow must not fall silent: a follower of a server that was cut off would
 //! wait for ever. So every [`CONFIRM_INTERVAL`] the follow confirms with a majority

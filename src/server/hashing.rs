@@ -2,9 +2,9 @@
 //!
 //! A hash needs 19 MiB for a few hundredths of a second, on whichever thread is
 //! free. jemalloc, which the program uses, gives blocks of more than 8 MiB back as
-//! soon as they are freed (`opt.oversize_threshold` of its manual). glibc kept them
-//! in the arenas of its threads: a hundred logins left 650 MiB in a server, with
-//! never more than two hashes under way.
+//! soon as they are freed (`opt.oversize_threshold` of its manual). glibc would keep
+//! them in the arenas of its threads: 650 MiB after a hundred logins, of which no
+//! more than two are hashed at once.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};

@@ -1,12 +1,11 @@
 //! The memory that all connections of a server hold together.
 //!
-//! Each connection's buffers have bounds of their own, and ten thousand times
-//! such a bound is more than any server has: half a line of 64 KiB on each, or
-//! answers that nobody reads. So what connections hold beyond the little that
-//! an idle one needs is counted, and while it is more than it may be, a
-//! connection gets by with that little: it has one request in progress, is sent
-//! no pages, and whoever leaves a long line unfinished or answers unread goes.
-//! Ordinary clients notice nothing.
+//! Each connection's buffers have bounds of their own. But ten thousand connections
+//! that each leave half a line of 64 KiB, or answers unread, hold more than any server
+//! has. So what connections hold beyond the little that an idle one needs is counted.
+//! While that is too much, every connection gets by with that little: it has one
+//! request in progress and is sent no pages, and it is closed if it leaves a long line
+//! unfinished or answers unread. Ordinary clients notice nothing.
 //!
 //! Unauthenticated connections may hold half of it: no flood of them makes it
 //! short for users. Whoever has an account can make it so, with many connections

@@ -1,8 +1,8 @@
 //! Client sessions: everything between an accepted connection and the replica.
 //!
-//! A [`Server`] takes connections, hears who they are, and serves clients:
-//! authentication, requests, following. Connections of other replicas it hands
-//! to the replica whose address they called, after their first line.
+//! A [`Server`] accepts connections, reads who they are, and serves clients:
+//! authentication, requests, following. It hands connections of other replicas,
+//! after their first line, to the replica whose address they called.
 //!
 //! What this module promises:
 //!
@@ -11,8 +11,8 @@
 //! - **Fresh reads.** A read is confirmed with a majority before it is
 //!   answered, and a token that this server has not heard of is looked up again
 //!   after such a confirmation, so it does not matter which server is asked.
-//! - **Following without loss.** None missed, none twice; and a follow that
-//!   cannot be sure ends with an error instead of falling silent.
+//! - **Following without loss.** No message is missed and none comes twice. A follow
+//!   that cannot be sure of it ends with an error instead of falling silent.
 //! - **Bounds.** Lines, nesting, requests in flight, unwritten answers,
 //!   connections in total, per address and without a session, the memory that all
 //!   of them hold together, password hashes at once, guesses and registrations:
@@ -24,9 +24,9 @@
 //!
 //! How it fails: a broken connection drops the futures of its requests. What
 //! was proposed may still happen, and the client repeats it elsewhere under
-//! the same id. When told to stop, the server ends follows with a retryable
-//! error, finishes the requests that it took, within five seconds,
-//! and takes no new ones. A panic in a connection ends that connection only.
+//! the same id. A server that is told to stop ends follows with a retryable error,
+//! finishes within five seconds the requests that it took, and takes no new ones. A
+//! panic in a connection ends that connection only.
 //!
 //! - `greeting`, `connection`: the life of a connection; `incoming`,
 //!   `outgoing`, `wire`: its lines; `work`: requests in progress.

@@ -1,10 +1,10 @@
 //! Lines to a client: queued within a bound, written many at a time.
 //!
-//! Whoever makes an answer appends it here and goes on; the connection's
-//! [`Writer`] writes whatever has gathered since its last write. A queue over
-//! its bound means that the client asks without reading the answers, and ends
-//! the connection. Whoever makes *long* answers (pages of messages) waits for
-//! [`Outgoing::room`] first, so that reading slowly is no offence.
+//! A request appends its answer here and goes on, and the connection's [`Writer`]
+//! writes what has gathered since its last write. A client whose queue grows over its
+//! bound asks without reading the answers, and its connection ends. Requests with
+//! *long* answers (pages of messages) wait for [`Outgoing::room`] first, so a client
+//! may read slowly.
 
 use std::io;
 use std::pin::Pin;

@@ -1,11 +1,11 @@
 //! Rate limits for guesses and registrations.
 //!
-//! A limit on guesses must not become a weapon: whoever may spend another
-//! user's attempts can lock that user out. Three buckets count failed
-//! logins, each emptied by fewer users than it protects:
+//! A limit on guesses must not become a weapon: whoever can spend another user's
+//! attempts can lock that user out. Three buckets count failed logins, and fewer can
+//! empty each one than it protects:
 //!
 //! - **account and address**, the strict one. Only those who share the
-//!   user's own address can empty it, so a stranger elsewhere runs dry alone.
+//!   user's own address can empty it, so an attacker elsewhere only runs dry alone.
 //! - **address**, [`WIDER`] times as large and as fast: one address cannot try
 //!   one password on every account, and a neighbour's typing errors (on
 //!   loopback everyone is a neighbour) do not stop others.

@@ -4,9 +4,9 @@
 //! acknowledged before it was asked, whichever server it asks. The same look
 //! at the state tells whether the session still exists.
 //!
-//! Whatever may be long is done in steps ([`Step`]), between which the state is
-//! free and others run, until the request's deadline. Of one connection one such
-//! read runs at a time, so that a thousand of them share what one would get.
+//! A read that may be long is done in steps ([`Step`]), until the request's deadline.
+//! Between them the state is free and others run. Each connection has one such read at
+//! a time, so a thousand reads of one connection get no more than one would.
 
 use std::sync::Arc;
 

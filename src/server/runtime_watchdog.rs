@@ -1,12 +1,12 @@
-//! Whether the server's process still does anything at all.
+//! Ends a process whose runtime does nothing any more.
 //!
 //! When every thread of the runtime is held up, no task can notice it, and the
-//! process keeps its locks and its clients for ever. So a thread of its own
-//! looks whether a task that does nothing but count still counts, and ends the
-//! process when it does not: its locks are free then, and a neighbour goes on.
+//! process would keep its locks and its clients for ever. So one task does nothing but
+//! count, and a thread of its own looks whether it still counts. If it does not, the
+//! thread ends the process: then its locks are free, and a neighbour goes on.
 //!
-//! Looks are counted, not time: a process that was frozen and goes on has
-//! missed one, and is not stuck.
+//! The thread counts its looks, not time: a process that was frozen and goes on has
+//! missed one look, and is not stuck.
 #![allow(clippy::disallowed_methods, reason = "this thread must not depend on the runtime")]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Requests out of lines, and answers into lines.
+//! Parses lines into requests, and writes answers as lines.
 //!
 //! An answer is written by parts. `protocol::client::ResponseLine` is the same
 //! line as one type, for tests: serde's `flatten`, which it uses, builds every

@@ -1,17 +1,16 @@
 //! Whether a neighbour's process is gone.
 //!
-//! When a process dies the kernel takes its memory first and closes its files
-//! then, in the order of their numbers; so its lock may be free a moment after
-//! its connections are closed, or before. The lock is therefore looked at some
-//! times in a row, as it mostly lags by tenths of a millisecond; then every
-//! millisecond for a while, and then less often for as long as the neighbour
-//! does not answer. It is looked at by sharing it for a moment, which cannot be
-//! mistaken for holding it.
+//! When a process dies the kernel frees its memory first and closes its files then, in
+//! the order of their numbers. So its lock may be free a moment after its connections
+//! are closed, or before. Mostly that is tenths of a millisecond, so the lock is polled
+//! some times in a row, then every millisecond for a while, and then less often for as
+//! long as the neighbour does not answer. Polling shares the lock for a moment, which
+//! cannot be mistaken for holding it.
 //!
-//! Of a neighbour on another host, or one that was never met, no lock tells
-//! anything. That nobody listens at its address any more is the next best
-//! evidence: good enough to elect without waiting, as an election is always
-//! safe, and never good enough to adopt.
+//! There is no lock to poll of a neighbour on another host, or of one that was never
+//! met. The next best evidence is that nobody listens at its address any more. It is
+//! good enough to elect without waiting, as an election is always safe, and never good
+//! enough to adopt.
 
 use std::time::Duration;
 

@@ -1,15 +1,15 @@
-//! The neighbours' logs, verified while the neighbours live.
+//! Verifies the neighbours' logs while the neighbours live.
 //!
-//! Whoever adopts a replica opens its log, and every record of it is verified
-//! then. That is a matter of milliseconds and grows with the log, and nobody
-//! can write meanwhile. So each server reads along with its neighbours: a
-//! little at a time until it is up to date, then once a second, and more often
-//! while somebody is dead and it may be next. What is committed does not change
-//! any more; only the last moments are left to verify when it comes to that.
+//! A server that adopts a replica opens its log and verifies every record of it. That
+//! takes milliseconds and grows with the log, and nobody can write meanwhile. So each
+//! server tails the logs of its neighbours: it verifies a little at a time until it is
+//! up to date, then once a second, and more often while a neighbour is dead and another
+//! may be next. What is committed does not change any more, so an adoption has only the
+//! last moments left to verify.
 //!
-//! Nothing of it counts unless, once the directory is locked, it is still that
-//! of the same incarnation. A log that cannot be read is left for later: what
-//! is wrong with it is said when it is adopted.
+//! It counts only if the directory is still that of the same incarnation once it is
+//! locked. A log that cannot be read is left for later: the adoption says what is wrong
+//! with it.
 
 use std::collections::BTreeMap;
 use std::sync::MutexGuard;

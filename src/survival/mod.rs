@@ -1,20 +1,20 @@
 //! Survival: how the last server of a host goes on when all others are dead.
 //!
-//! Raft needs a majority of voters, and it gets one. A voter's duty is its
-//! durable state, and any process that holds the lock of that state may perform
-//! it. So when the majority is lost, a surviving server *adopts* its dead
-//! neighbours: it takes the locks of their data directories, runs their voters
-//! inside its own process on their own files, and listens at their addresses
-//! where it can. The majority is whole again, a leader is elected by the
-//! ordinary rules, and everything stays linearizable, also when the survivor
-//! lagged behind: the dead one's log is right there.
+//! Raft needs a majority of voters. A voter is its durable state, and any process
+//! that holds the lock of that state may run the voter. So when the majority is
+//! lost, a surviving server *adopts* its dead neighbours: it takes the locks of
+//! their data directories, runs their voters inside its own process on their own
+//! files, and listens at their addresses where it can. Then there is a majority
+//! again, and it elects a leader by the ordinary rules. Everything stays
+//! linearizable. That is so even if the survivor lagged behind, as it has the log of
+//! the dead one.
 //!
 //! # Why this is safe
 //! The kernel releases a lock when, and only when, the process that holds it is
-//! gone. So no two processes ever run the same voter, whatever anybody believes
-//! about who is alive. What may be adopted, and why a copy or another cluster's
-//! directory may not, is told in `storage/adoption.rs`. A frozen process holds
-//! its lock; nobody steals it, and writes wait until it goes on.
+//! gone. So two processes never run the same voter, whatever anybody believes about
+//! who is alive. A frozen process holds its lock: nobody steals it, and writes wait
+//! until it goes on. `storage/adoption.rs` tells which directories may be adopted,
+//! and why a copy or one of another cluster may not.
 //!
 //! # When
 //! - **By evidence** ([`failure_detection`]). When a process dies the kernel closes its
@@ -28,27 +28,27 @@
 //!   That is how one server that was started alone after everything crashed
 //!   comes to run all replicas, with every acknowledged message.
 //!
-//! What can be done before is done before ([`log_tailing`]): the neighbours' logs
-//! are verified while they live.
+//! Neighbours' logs are verified while the neighbours live ([`log_tailing`]), so that
+//! little is left to do then.
 //!
 //! # What an adopted replica is
-//! A voter with its log and vote on its own disk, without a state of its own.
-//! Should it be elected, as its log was the longest, it leads until the host's
-//! own replica has everything and then hands over.
+//! It is a voter with a log and a vote in its own directory, and has no state of its
+//! own. If it is elected, as its log is the longest, it leads until the host's own
+//! replica has everything, and then hands over.
 //!
 //! # Hand-back
 //! An owner that comes back ([`acquire`]) finds its lock held, reads in `LOCK` by
-//! whom, and asks that server to let go. The holder stops the voter, unbinds
-//! the address and unlocks; then it leaves the lock alone until the owner has
-//! been seen or [`RELEASED_PAUSE`] is over. One replica at a time, and the next only when
-//! the last one answers again: two at once could leave no majority. The owner
-//! has loaded its data before it asks, so the replica is without a process for
-//! a moment only, however much there is. A server that dies again and again
-//! waits longer for its replica ([`restart_backoff`]).
+//! whom, and asks that server to let go. The holder stops the voter, unbinds the
+//! address and unlocks. Then it leaves the lock alone until the owner has been seen
+//! or [`RELEASED_PAUSE`] is over. It gives back one replica at a time, and the next
+//! only when the last one answers again: two at once could leave no majority. The
+//! owner loads its data before it asks. So the replica is without a process for a
+//! moment only, however much data there is. A server that dies again and again waits
+//! longer for its replica ([`restart_backoff`]).
 //!
 //! # How it fails
-//! A neighbour whose directory is damaged, or somebody else's, or cannot be
-//! opened, is left alone, and `status` says why. An adopted replica that fails
+//! A neighbour is left alone if its directory is damaged, belongs to somebody else or
+//! cannot be opened, and `status` says why. An adopted replica that fails
 //! is let go; only the server's own replica can end the process.
 
 mod acquire;

@@ -1,6 +1,5 @@
-//! Without `/proc` the system's own tool is asked, which tells command lines
-//! only. A lock that is held by a process that runs `serve` is taken for that
-//! process's.
+//! Without `/proc` the system's own tool is asked, which shows command lines only. A
+//! process that runs `serve` counts as one that has the file open.
 
 use super::Sight;
 use crate::host::FileId;
