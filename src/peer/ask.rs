@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::ClusterKey;
 use super::handshake::Credentials;
 use super::link::{CallError, Link, LinkTiming, LinkWatch};
-use super::switchboard::Switchboard;
+use super::local_transport::LocalTransport;
 use crate::host::{BoxFuture, Host};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction};
@@ -35,8 +35,9 @@ impl Conversation {
     ) -> Conversation {
         let credentials = Credentials::new(key.clone(), from);
         let timing = LinkTiming { connect: limit, redial: (limit, limit), receive: limit };
-        let board = Switchboard::default();
-        let link = Link::start(host.clone(), credentials, member.clone(), timing, board, spawn);
+        let local_transport = LocalTransport::default();
+        let link =
+            Link::start(host.clone(), credentials, member.clone(), timing, local_transport, spawn);
         let connecting = Some(link.watch());
         Conversation { link, connecting, member: member.clone(), limit }
     }

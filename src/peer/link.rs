@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handshake::{self, Credentials, Met};
-use super::switchboard::Switchboard;
+use super::local_transport::LocalTransport;
 use crate::error::{Error, ErrorCode};
 use crate::host::{Host, Stream};
 use crate::limits::PEER_LINE_MAX_BYTES;
@@ -61,7 +61,7 @@ pub struct LinkTiming {
 /// its calls.
 pub struct Link {
     peer: ReplicaId,
-    switchboard: Switchboard,
+    local_transport: LocalTransport,
     queue: mpsc::UnboundedSender<Outgoing>,
     reached: watch::Receiver<Reached>,
     called_in: Arc<Notify>,
@@ -120,19 +120,19 @@ impl Link {
         credentials: Credentials,
         peer: Member,
         timing: LinkTiming,
-        switchboard: Switchboard,
+        local_transport: LocalTransport,
         spawn: impl FnOnce(crate::host::BoxFuture<'static, ()>),
     ) -> Link {
         let (queue, calls) = mpsc::unbounded_channel();
         let untried = Unreached { peer: peer.id, address: None, why: "not yet connected".into() };
         let (reach, reached) = watch::channel(Reached::No(untried));
-        let (number, board) = (peer.id, switchboard.clone());
+        let (number, local) = (peer.id, local_transport.clone());
         let called_in = Arc::new(Notify::new());
         let called = Arc::clone(&called_in);
         let task =
-            Dialer { host, credentials, peer, timing, switchboard, reach, called_in: called };
+            Dialer { host, credentials, peer, timing, local_transport, reach, called_in: called };
         spawn(Box::pin(task.run(calls)));
-        Link { peer: number, switchboard: board, queue, reached, called_in }
+        Link { peer: number, local_transport: local, queue, reached, called_in }
     }
 
     /// The peer has called in, so it can be reached: a link that is not connected
@@ -186,7 +186,7 @@ impl Link {
 
     /// Whether the peer runs in this very process.
     pub fn is_local(&self) -> bool {
-        self.switchboard.has(self.peer)
+        self.local_transport.has(self.peer)
     }
 
     /// What the peer said of itself when it was reached.
@@ -231,7 +231,7 @@ struct Dialer {
     credentials: Credentials,
     peer: Member,
     timing: LinkTiming,
-    switchboard: Switchboard,
+    local_transport: LocalTransport,
     reach: watch::Sender<Reached>,
     called_in: Arc<Notify>,
 }
@@ -239,7 +239,7 @@ struct Dialer {
 impl Dialer {
     async fn run(self, mut calls: mpsc::UnboundedReceiver<Outgoing>) {
         let mut pause = self.timing.redial.0;
-        let mut plugged = self.switchboard.watch();
+        let mut registrations = self.local_transport.watch();
         loop {
             let introduced = self.credentials.introduction();
             let connected = tokio::select! {
@@ -277,7 +277,7 @@ impl Dialer {
                 biased;
                 // A peer that has moved into this process, or out of it, is
                 // to be found at once.
-                () = plugged.changed() => {}
+                () = registrations.changed() => {}
                 () = self.called_in.notified() => pause = self.timing.redial.0,
                 () = sleep(pause + Duration::from_millis(jitter)) => {}
                 () = self.refuse(&mut calls) => return,
@@ -289,7 +289,7 @@ impl Dialer {
     async fn connect(
         &self,
     ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Failed> {
-        let stream = match self.switchboard.connect(self.peer.id) {
+        let stream = match self.local_transport.connect(self.peer.id) {
             Some(stream) => stream,
             None => {
                 let connected = self.host.network.connect(&self.peer.address).await;

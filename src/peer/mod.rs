@@ -24,15 +24,15 @@ mod fuzz;
 mod handshake;
 mod key;
 mod link;
+mod local_transport;
 mod openings;
 mod service;
-mod switchboard;
 
 pub use ask::{Conversation, ask};
 pub use clocks::Clocks;
 pub use handshake::{Credentials, Met};
 pub use key::ClusterKey;
 pub use link::{CallError, Link, LinkTiming, LinkWatch, Unreached};
+pub use local_transport::{LocalEndpoint, LocalTransport};
 pub use openings::Openings;
 pub use service::{Reply, Service, accept};
-pub use switchboard::{Extension, Switchboard};

@@ -138,7 +138,7 @@ mod tests {
     use bytes::Bytes;
     use tokio::io::split;
 
-    use super::super::{CallError, ClusterKey, Link, LinkTiming, Switchboard};
+    use super::super::{CallError, ClusterKey, Link, LinkTiming, LocalTransport};
     use super::*;
     use crate::host::Listener;
     use crate::protocol::client::Member;
@@ -166,10 +166,17 @@ mod tests {
 
     fn link(address: crate::types::Address, receive_ms: u64) -> Link {
         let peer = Member { id: ReplicaId(2), address };
-        let switchboard = Switchboard::default();
-        Link::start(Host::real(), credentials(1), peer, timing(receive_ms), switchboard, |task| {
-            crate::host::spawn(task);
-        })
+        let local_transport = LocalTransport::default();
+        Link::start(
+            Host::real(),
+            credentials(1),
+            peer,
+            timing(receive_ms),
+            local_transport,
+            |task| {
+                crate::host::spawn(task);
+            },
+        )
     }
 
     async fn listen() -> Box<dyn Listener> {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::ReplicaConfig;
 use crate::consensus::{self, Links, Pair};
 use crate::host::Host;
-use crate::peer::{Credentials, Link, LinkTiming, Switchboard};
+use crate::peer::{Credentials, Link, LinkTiming, LocalTransport};
 
 /// Starts to connect to every other configured replica.
 pub fn connect(
     host: &Host,
     config: &ReplicaConfig,
     credentials: &Credentials,
-    switchboard: &Switchboard,
+    local_transport: &LocalTransport,
 ) -> Links {
     let longest = Duration::from_millis(config.timing.election_timeout_max_ms);
     let timing = LinkTiming {
@@ -31,9 +31,16 @@ pub fn connect(
         let link = || {
             let (host, credentials) = (host.clone(), credentials.clone());
             let spawn_host = host.clone();
-            Link::start(host, credentials, member.clone(), timing, switchboard.clone(), |task| {
-                consensus::spawn(&spawn_host, task);
-            })
+            Link::start(
+                host,
+                credentials,
+                member.clone(),
+                timing,
+                local_transport.clone(),
+                |task| {
+                    consensus::spawn(&spawn_host, task);
+                },
+            )
         };
         links.insert(member.id, Pair { consensus: link(), service: link() });
     }

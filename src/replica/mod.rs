@@ -57,7 +57,7 @@ use tokio::time::Instant;
 
 pub use crate::config::Timing;
 pub use crate::consensus::{Applied, Obstacle, ReadAhead, Sequence, Subject, VerifiedLog};
-pub use crate::peer::{ClusterKey, Switchboard};
+pub use crate::peer::{ClusterKey, LocalTransport};
 
 pub use self::adoption::ReleaseRequest;
 pub use self::config::{Ahead, Opened, ProcessInfo, ReplicaConfig};
@@ -133,7 +133,7 @@ impl Replica {
         let holder = config.holder();
         let directory = DataDirectory::open(&host, &config.data_dir, holder).await?;
         let opened = Opened { directory, ahead: Ahead::Nothing };
-        Replica::start_on(host, config, opened, Switchboard::default(), None).await
+        Replica::start_on(host, config, opened, LocalTransport::default(), None).await
     }
 
     /// Starts the replica on its open directory; founding, joining and loading
@@ -147,7 +147,7 @@ impl Replica {
         host: Host,
         config: ReplicaConfig,
         opened: Opened,
-        switchboard: Switchboard,
+        local_transport: LocalTransport,
         host_replica: Option<Replica>,
     ) -> Result<Replica> {
         if !config.members.iter().any(|member| member.id == config.id) {
@@ -159,7 +159,7 @@ impl Replica {
         let Opened { mut directory, ahead } = opened;
         let adopted = host_replica.is_some();
         let credentials = credentials::of(&config, &mut directory, adopted).await?;
-        let links = links::connect(&host, &config, &credentials, &switchboard);
+        let links = links::connect(&host, &config, &credentials, &local_transport);
         let (machine, log_ahead) = ahead.of(&directory);
         let machine = match (machine, &host_replica) {
             (Some(machine), _) => {
@@ -197,7 +197,7 @@ impl Replica {
             host: host.clone(),
             config,
         }));
-        replica.plug_into(&switchboard);
+        replica.register_with(&local_transport);
         consensus::spawn(
             &host,
             startup::run(replica.0.clone(), directory, log_ahead, found_requests),
@@ -215,14 +215,14 @@ impl Replica {
     }
 
     /// Lets links of this process find the replica without the network.
-    fn plug_into(&self, switchboard: &Switchboard) {
+    fn register_with(&self, local_transport: &LocalTransport) {
         let weak = Arc::downgrade(&self.0);
         let host = self.0.host.clone();
-        let extension = move |stream: Stream| {
+        let endpoint = move |stream: Stream| {
             let Some(inner) = weak.upgrade() else { return };
             consensus::spawn(&host, Replica(inner).serve_local(stream));
         };
-        switchboard.plug(self.0.config.id, Arc::new(extension));
+        local_transport.register(self.0.config.id, Arc::new(endpoint));
     }
 
     /// Serves a connection from this very process.

@@ -115,20 +115,20 @@ impl Hosting {
         };
         let (path, lock) = (directory.path().to_path_buf(), directory.lock_file());
         let host_replica = Some(self.0.own_replica.clone());
-        let board = self.0.switchboard.clone();
+        let local_transport = self.0.local_transport.clone();
         let opened = Opened { directory, ahead: self.0.verified.of(peer) };
         let replica = match Replica::start_on(
             self.0.host.clone(),
             config,
             opened,
-            board.clone(),
+            local_transport.clone(),
             host_replica,
         )
         .await
         {
             Ok(replica) => replica,
             Err(error) => {
-                board.unplug(peer);
+                local_transport.unregister(peer);
                 return Err(error.into());
             }
         };
@@ -143,7 +143,7 @@ impl Hosting {
             }
         };
         if let Some((adopted, error)) = refused {
-            board.unplug(peer);
+            local_transport.unregister(peer);
             adopted.stop().await;
             return Err(error.into());
         }
@@ -212,7 +212,7 @@ impl Hosting {
         let adopted = self.state().adopted.remove(&id);
         if let Some(adopted) = adopted {
             adopted.replica.yield_to_host().await;
-            self.0.switchboard.unplug(id);
+            self.0.local_transport.unregister(id);
             adopted.stop().await;
             tracing::info!(replica = %id, "let go of an adopted replica");
         }

@@ -71,7 +71,7 @@ use crate::consensus;
 use crate::error::{Error, Result};
 use crate::host::{Host, Listener, Stream};
 use crate::protocol::client::{ServerStatus, Survivor};
-use crate::replica::{Replica, ReplicaConfig, Switchboard};
+use crate::replica::{LocalTransport, Replica, ReplicaConfig};
 use crate::sync::Mutex;
 use crate::types::ReplicaId;
 
@@ -87,7 +87,7 @@ struct Inner {
     host: Host,
     config: ReplicaConfig,
     own_replica: Replica,
-    switchboard: Switchboard,
+    local_transport: LocalTransport,
     state: Mutex<State>,
     verified: Verified,
     listeners: mpsc::UnboundedSender<AdoptedListener>,
@@ -157,16 +157,16 @@ impl Hosting {
     /// [`Replica::start_on`].
     pub async fn start(host: Host, config: ReplicaConfig) -> Result<Started> {
         let (listener, opened) = acquire::acquire(&host, &config).await?;
-        let switchboard = Switchboard::default();
+        let local_transport = LocalTransport::default();
         let own_replica =
-            Replica::start_on(host.clone(), config.clone(), opened, switchboard.clone(), None)
+            Replica::start_on(host.clone(), config.clone(), opened, local_transport.clone(), None)
                 .await?;
         let (listeners, adopted_listeners) = mpsc::unbounded_channel();
         let hosting = Hosting(Arc::new(Inner {
             host: host.clone(),
             config,
             own_replica,
-            switchboard,
+            local_transport,
             state: Mutex::default(),
             verified: Verified::default(),
             listeners,
@@ -250,7 +250,7 @@ impl Hosting {
         self.0.stopped.send_replace(true);
         let adopted = self.state().clear();
         for (id, adopted) in adopted {
-            self.0.switchboard.unplug(id);
+            self.0.local_transport.unregister(id);
             adopted.stop().await;
         }
         self.0.own_replica.stop().await;

@@ -11,7 +11,7 @@ use crate::consensus::wire::entry;
 use crate::consensus::{Machine, NodeParts, Stored};
 use crate::host::Host;
 use crate::limits::Limits;
-use crate::peer::{Clocks, ClusterKey, Credentials, Link, LinkTiming, Switchboard};
+use crate::peer::{Clocks, ClusterKey, Credentials, Link, LinkTiming, LocalTransport};
 use crate::protocol::client::Member;
 use crate::protocol::peer::Introduction;
 use crate::storage::testing;
@@ -34,7 +34,14 @@ fn links(host: &Host, peers: u32) -> Links {
     let link = |id| {
         let peer = Member { id, address: "127.0.0.1:1".parse().expect("an address") };
         let spawn = |task| runtime::spawn(host, task);
-        Link::start(host.clone(), credentials.clone(), peer, timing, Switchboard::default(), spawn)
+        Link::start(
+            host.clone(),
+            credentials.clone(),
+            peer,
+            timing,
+            LocalTransport::default(),
+            spawn,
+        )
     };
     let peers = (2..2 + peers).map(ReplicaId);
     Links::new(peers.map(|id| (id, Pair { consensus: link(id), service: link(id) })).collect())

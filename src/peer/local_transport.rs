@@ -16,22 +16,22 @@ use crate::types::ReplicaId;
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Takes the far end of a new connection.
-pub type Extension = Arc<dyn Fn(Stream) + Send + Sync>;
+pub type LocalEndpoint = Arc<dyn Fn(Stream) + Send + Sync>;
 
-/// See the head of this file. Clones share the board.
+/// See the head of this file. Clones share the endpoints.
 #[derive(Clone, Default)]
-pub struct Switchboard(Arc<watch::Sender<BTreeMap<ReplicaId, Extension>>>);
+pub struct LocalTransport(Arc<watch::Sender<BTreeMap<ReplicaId, LocalEndpoint>>>);
 
-impl Switchboard {
+impl LocalTransport {
     /// From now on links to this replica lead here.
-    pub fn plug(&self, replica: ReplicaId, extension: Extension) {
-        self.0.send_modify(|board| drop(board.insert(replica, extension)));
+    pub fn register(&self, replica: ReplicaId, endpoint: LocalEndpoint) {
+        self.0.send_modify(|endpoints| drop(endpoints.insert(replica, endpoint)));
     }
 
     /// From now on they lead to its address again. Connections that are open
     /// end with the replica.
-    pub fn unplug(&self, replica: ReplicaId) {
-        self.0.send_modify(|board| drop(board.remove(&replica)));
+    pub fn unregister(&self, replica: ReplicaId) {
+        self.0.send_modify(|endpoints| drop(endpoints.remove(&replica)));
     }
 
     /// Whether this process runs the replica.
@@ -40,9 +40,9 @@ impl Switchboard {
     }
 
     pub(super) fn connect(&self, replica: ReplicaId) -> Option<Stream> {
-        let extension = self.0.borrow().get(&replica).cloned()?;
+        let endpoint = self.0.borrow().get(&replica).cloned()?;
         let (near, far) = tokio::io::duplex(BUFFER_BYTES);
-        extension(Box::new(far));
+        endpoint(Box::new(far));
         Some(Box::new(near))
     }
 
@@ -52,13 +52,13 @@ impl Switchboard {
 }
 
 /// Notices of changes.
-pub(super) struct Changes(watch::Receiver<BTreeMap<ReplicaId, Extension>>);
+pub(super) struct Changes(watch::Receiver<BTreeMap<ReplicaId, LocalEndpoint>>);
 
 impl Changes {
-    /// Resolves when the board has changed since this was asked last.
+    /// Resolves when the endpoints have changed since this was asked last.
     pub(super) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            // The board is gone, and will not change.
+            // The endpoints are gone, and will not change.
             std::future::pending::<()>().await;
         }
     }
