@@ -35,7 +35,8 @@
 //! again goes on from there.
 //!
 //! - [`description`]: `cluster.json` and the folder.
-//! - [`process`]: which process runs a replica; signals. `sight` looks at processes.
+//! - [`process`]: which process runs a replica; signals. `open_files`: what a process has
+//!   open.
 //! - [`launch`]: ports and starting a server.
 //! - [`supervisor`]: up, start, wait; `limit`: how long.
 //! - [`stopping`]: down, stop, kill, purge, restart.
@@ -48,9 +49,9 @@ pub mod events;
 pub mod launch;
 mod limit;
 pub mod logs;
+mod open_files;
 pub mod process;
 mod rotating;
-mod sight;
 pub mod stopping;
 pub mod supervisor;
 pub mod transfer;

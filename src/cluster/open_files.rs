@@ -6,18 +6,18 @@ mod elsewhere;
 mod linux;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{is_ending, listens, of, serving_with_output};
+pub use elsewhere::{has_open, is_ending, listens, serving_with_output};
 #[cfg(target_os = "linux")]
-pub use linux::{is_ending, listens, of, serving_with_output};
+pub use linux::{has_open, is_ending, listens, serving_with_output};
 
 /// Whether a process has a certain file open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum HasOpen {
     /// It has.
-    With,
+    Yes,
     /// It has not, or there is no such process.
-    Without,
+    No,
     /// The process is another user's.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nobody tells it there"))]
-    Hidden,
+    Unknown,
 }

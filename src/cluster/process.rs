@@ -24,7 +24,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::sight::{self, Sight};
+use super::open_files::{self, HasOpen};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{FileId, read_bounded};
 use crate::storage::{Holder, LOCK_FILE, LockContent};
@@ -83,7 +83,7 @@ impl Server {
     pub fn runs(self) -> bool {
         // One that is not to be seen belongs to somebody else, and who may not
         // look at it may not signal it either.
-        sight::of(self.pid, self.file) != Sight::Without
+        open_files::has_open(self.pid, self.file) != HasOpen::No
     }
 
     /// Signals the server, if the process still is that. Returns whether it was.
@@ -111,7 +111,7 @@ impl Server {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(5);
         let lingers = || waiting_server(log).is_some_and(|it| it.pid == self.pid);
-        while self.runs() || sight::is_ending(self.pid) || lingers() {
+        while self.runs() || open_files::is_ending(self.pid) || lingers() {
             if Instant::now() >= deadline {
                 return false;
             }
@@ -135,7 +135,7 @@ pub async fn occupant(id: ReplicaId, data_dir: &Path, log: &Path) -> Result<Occu
         };
         let named = named_in(&path);
         if let Some(Holder { pid, server, .. }) = named
-            && sight::of(pid, file) != Sight::Without
+            && open_files::has_open(pid, file) != HasOpen::No
         {
             if server == id {
                 return Ok(Occupant::Server(Server { pid, file }));
@@ -199,7 +199,7 @@ pub fn is_named(data_dir: &Path, pid: u32) -> bool {
 /// for one or is about to take it.
 fn waiting_server(log: &Path) -> Option<Server> {
     let file = file_id(log).ok()?;
-    let pid = sight::serving_with_output(file)?;
+    let pid = open_files::serving_with_output(file)?;
     Some(Server { pid, file })
 }
 
@@ -210,7 +210,7 @@ pub async fn wait_ended(data_dir: &Path, limit: Duration) {
     let Some(Holder { pid, .. }) = named_in(&data_dir.join(LOCK_FILE)) else { return };
     let deadline = Instant::now() + limit;
     // Should it take longer, the port that is taken is named.
-    while sight::is_ending(pid) && Instant::now() < deadline {
+    while open_files::is_ending(pid) && Instant::now() < deadline {
         sleep(UNSEEN_PAUSE).await;
     }
 }

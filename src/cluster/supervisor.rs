@@ -11,8 +11,8 @@ use super::description::{Description, LocalReplica};
 use super::events::{ClusterEvent, events};
 use super::launch::{Program, Taken, check_port, last_lines};
 use super::limit::{LOOK_PAUSE, Limit, Wait};
+use super::open_files;
 use super::process::{Occupant, Server, occupant, unseen, wait_ended};
-use super::sight;
 use crate::client::survey::{SERVER_LIMIT, ask, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
@@ -211,7 +211,7 @@ impl Supervisor<'_> {
         for other in &self.cluster.replicas {
             ours.extend(self.occupant(other).await?.pid());
         }
-        if ours.iter().any(|pid| sight::listens(*pid, replica.address.port())) {
+        if ours.iter().any(|pid| open_files::listens(*pid, replica.address.port())) {
             return Ok(None);
         }
         let answer = ask(self.host, &replica.address, SERVER_LIMIT).await.ok();

@@ -1,17 +1,17 @@
 //! Without `/proc` the system's own tool is asked, which shows command lines only. A
 //! process that runs `serve` counts as one that has the file open.
 
-use super::Sight;
+use super::HasOpen;
 use crate::host::FileId;
 
 /// Whether a process has this file open, as far as its command line tells.
-pub fn of(pid: u32, _: FileId) -> Sight {
+pub fn has_open(pid: u32, _: FileId) -> HasOpen {
     let output = std::process::Command::new("ps")
         .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
         .output();
     let line = output.map(|output| output.stdout).unwrap_or_default();
     let serves = String::from_utf8_lossy(&line).split_whitespace().any(|word| word == "serve");
-    if serves { Sight::With } else { Sight::Without }
+    if serves { HasOpen::Yes } else { HasOpen::No }
 }
 
 /// Nothing tells where a process's output goes.
@@ -43,17 +43,17 @@ mod tests {
                 .spawn()
                 .expect("a shell")
         };
-        for (word, sight) in [("serve", Sight::With), ("observe", Sight::Without)] {
+        for (word, expected) in [("serve", HasOpen::Yes), ("observe", HasOpen::No)] {
             let mut child = start(word);
             // Until the new process has its own command line instead of ours.
-            while of(child.id(), file) != sight {
+            while has_open(child.id(), file) != expected {
                 std::thread::yield_now();
             }
             assert_eq!((serving_with_output(file), listens(child.id(), 1)), (None, false));
             assert!(!is_ending(child.id()));
             drop(child.stdin.take());
             child.wait().expect("own child");
-            assert_eq!(of(child.id(), file), Sight::Without, "it has ended");
+            assert_eq!(has_open(child.id(), file), HasOpen::No, "it has ended");
         }
     }
 }

@@ -4,21 +4,21 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::Sight;
+use super::HasOpen;
 use crate::host::FileId;
 
 /// Whether a process has this file open.
-pub fn of(pid: u32, file: FileId) -> Sight {
+pub fn has_open(pid: u32, file: FileId) -> HasOpen {
     let open = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(open) => open,
         // Nobody may look at a process that has begun to end either.
         Err(error) if error.kind() == ErrorKind::PermissionDenied && runs(pid) => {
-            return Sight::Hidden;
+            return HasOpen::Unknown;
         }
-        Err(_) => return Sight::Without,
+        Err(_) => return HasOpen::No,
     };
     let is_it = |entry: fs::DirEntry| leads_to(&entry.path(), file);
-    if open.flatten().any(is_it) { Sight::With } else { Sight::Without }
+    if open.flatten().any(is_it) { HasOpen::Yes } else { HasOpen::No }
 }
 
 fn leads_to(path: &std::path::Path, file: FileId) -> bool {
