@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::accounts::Accounts;
-use super::pace::{Course, Next, Source};
+use super::pace::{Measurement, Next, Source};
 use super::record::{self, Record};
 use super::text::text;
 use super::{Options, Work};
@@ -35,7 +35,7 @@ pub(super) struct Load {
     followers: usize,
     timeout: Duration,
     source: Source,
-    course: Arc<Course>,
+    measurement: Arc<Measurement>,
     record: Arc<Record>,
     /// Ids are this and a count.
     base: u64,
@@ -54,7 +54,7 @@ impl Load {
         options: &Options,
         number: usize,
         source: Source,
-        course: Arc<Course>,
+        measurement: Arc<Measurement>,
         record: &Arc<Record>,
     ) -> Result<Load> {
         let client = accounts.client(number, options.servers.clone())?;
@@ -74,7 +74,7 @@ impl Load {
             followers: options.followers,
             timeout: options.timeout,
             source,
-            course,
+            measurement,
             record: record.clone(),
             again: VecDeque::new(),
             under_way: BTreeMap::new(),
@@ -224,7 +224,7 @@ impl Load {
         self.connections.served();
         let Asked { id, begun, repeated, to, sent_bytes } = asked;
         let answer = record::Answered { begun, repeated, sent_bytes, received_bytes };
-        self.record.answer(&answer, self.course.counts(begun));
+        self.record.answer(&answer, self.measurement.counts(begun));
         self.record.acknowledged(id, self.followers_of(to));
         Ok(None)
     }

@@ -43,7 +43,7 @@ pub use self::record::Latency;
 
 use self::accounts::Accounts;
 use self::load::Load;
-use self::pace::Course;
+use self::pace::Measurement;
 use self::record::Record;
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -221,10 +221,12 @@ impl Bench {
         let followers = follow::start(options, &self.accounts, &record).await?;
         let mut asking = JoinSet::new();
         let measured_from = Instant::now() + options.warm_up;
-        let course = Arc::new(Course::new(measured_from, options.duration, options.messages));
-        let sources = pace::sources(&self.host, pace, clients, &course);
+        let measurement =
+            Arc::new(Measurement::new(measured_from, options.duration, options.messages));
+        let sources = pace::sources(&self.host, pace, clients, &measurement);
         for (number, source) in sources.into_iter().enumerate() {
-            let load = Load::new(&self.accounts, options, number, source, course.clone(), &record)?;
+            let load =
+                Load::new(&self.accounts, options, number, source, measurement.clone(), &record)?;
             asking.spawn(load.run());
         }
         loop {

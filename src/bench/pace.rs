@@ -15,7 +15,7 @@ use crate::host::Host;
 const NAP_MAX: Duration = Duration::from_millis(50);
 
 /// From the warm-up to the end.
-pub(super) struct Course {
+pub(super) struct Measurement {
     measured_from: Instant,
     until: Option<Instant>,
     messages_max: u64,
@@ -23,13 +23,13 @@ pub(super) struct Course {
     stopped: AtomicBool,
 }
 
-impl Course {
+impl Measurement {
     pub(super) fn new(
         measured_from: Instant,
         duration: Option<Duration>,
         messages: Option<u64>,
-    ) -> Course {
-        Course {
+    ) -> Measurement {
+        Measurement {
             measured_from,
             until: duration.map(|duration| measured_from + duration),
             messages_max: messages.unwrap_or(u64::MAX),
@@ -55,7 +55,7 @@ impl Course {
 /// Where a client's requests come from.
 pub(super) enum Source {
     /// The next may begin when fewer than so many are under way.
-    Closed { window: usize, course: Arc<Course> },
+    Closed { window: usize, measurement: Arc<Measurement> },
     /// They come when they come.
     Open { due: mpsc::UnboundedReceiver<Instant> },
 }
@@ -74,9 +74,9 @@ impl Source {
     /// When the next request begins or was to begin, if there is one now.
     pub(super) fn next(&mut self) -> Next {
         match self {
-            Source::Closed { course, .. } => {
+            Source::Closed { measurement, .. } => {
                 let now = Instant::now();
-                if course.begin(now) { Next::At(now) } else { Next::Never }
+                if measurement.begin(now) { Next::At(now) } else { Next::Never }
             }
             Source::Open { due } => match due.try_recv() {
                 Ok(at) => Next::At(at),
@@ -107,13 +107,13 @@ pub(super) fn sources(
     host: &Host,
     pace: Pace,
     clients: usize,
-    course: &Arc<Course>,
+    measurement: &Arc<Measurement>,
 ) -> Vec<Source> {
     match pace {
         Pace::Closed { in_flight } => (0..clients)
             .map(|number| {
                 let window = in_flight / clients + usize::from(number < in_flight % clients);
-                Source::Closed { window, course: course.clone() }
+                Source::Closed { window, measurement: measurement.clone() }
             })
             .collect(),
         Pace::Open { rate } => {
@@ -122,8 +122,8 @@ pub(super) fn sources(
                 .map(|(sender, due)| (sender, Source::Open { due }))
                 .unzip();
             let interval = Duration::from_secs_f64(1.0 / rate);
-            let course = course.clone();
-            host.workers.spawn("bench-pace", Box::pin(keep_time(interval, senders, course)));
+            let measurement = measurement.clone();
+            host.workers.spawn("bench-pace", Box::pin(keep_time(interval, senders, measurement)));
             sources
         }
     }
@@ -136,7 +136,7 @@ pub(super) fn sources(
 async fn keep_time(
     interval: Duration,
     clients: Vec<mpsc::UnboundedSender<Instant>>,
-    course: Arc<Course>,
+    measurement: Arc<Measurement>,
 ) {
     let mut due = Instant::now();
     for client in clients.iter().cycle() {
@@ -151,7 +151,7 @@ async fn keep_time(
             #[expect(clippy::disallowed_methods, reason = "time itself is meant, in microseconds")]
             std::thread::sleep(left.min(NAP_MAX));
         }
-        if !course.begin(due) || client.send(due).is_err() {
+        if !measurement.begin(due) || client.send(due).is_err() {
             return;
         }
         due += interval;
@@ -166,29 +166,29 @@ mod tests {
     fn a_course_ends_by_time_or_by_count_and_warms_up_before() {
         let from = Instant::now() + Duration::from_secs(10);
         let second = Duration::from_secs(1);
-        let course = Course::new(from, Some(5 * second), Some(2));
+        let measurement = Measurement::new(from, Some(5 * second), Some(2));
         for _ in 0..3 {
-            assert!(course.begin(from - second), "the warm-up is not counted");
+            assert!(measurement.begin(from - second), "the warm-up is not counted");
         }
-        assert!(!course.counts(from - second) && course.counts(from));
-        assert!(course.begin(from) && course.begin(from + 4 * second));
-        assert!(!course.begin(from + 4 * second), "two are enough");
-        let course = Course::new(from, Some(5 * second), None);
-        assert!(course.begin(from + 4 * second) && !course.begin(from + 5 * second));
+        assert!(!measurement.counts(from - second) && measurement.counts(from));
+        assert!(measurement.begin(from) && measurement.begin(from + 4 * second));
+        assert!(!measurement.begin(from + 4 * second), "two are enough");
+        let measurement = Measurement::new(from, Some(5 * second), None);
+        assert!(measurement.begin(from + 4 * second) && !measurement.begin(from + 5 * second));
     }
 
     #[test]
     fn requests_under_way_are_shared_out_among_clients() {
-        let course = Arc::new(Course::new(Instant::now(), None, Some(1)));
+        let measurement = Arc::new(Measurement::new(Instant::now(), None, Some(1)));
         let pace = Pace::Closed { in_flight: 14 };
-        let sources = sources(&Host::real(), pace, 4, &course);
+        let sources = sources(&Host::real(), pace, 4, &measurement);
         assert_eq!(sources.iter().map(Source::window).collect::<Vec<_>>(), [4, 4, 3, 3]);
     }
 
     #[tokio::test]
     async fn an_open_loop_goes_round_the_clients_at_even_distances() {
-        let course = Arc::new(Course::new(Instant::now(), None, Some(7)));
-        let mut sources = sources(&Host::real(), Pace::Open { rate: 1_000.0 }, 3, &course);
+        let measurement = Arc::new(Measurement::new(Instant::now(), None, Some(7)));
+        let mut sources = sources(&Host::real(), Pace::Open { rate: 1_000.0 }, 3, &measurement);
         let mut due = Vec::new();
         for round in 0..3 {
             for source in &mut sources[..if round < 2 { 3 } else { 1 }] {

@@ -120,7 +120,8 @@ async fn drill(
     let rounds = options.rounds;
     let mut tell = |news: News<'_>| match news {
         News::Doing { round, fault } => {
-            progress.say(&format!("round {round} of {rounds}: {}; acknowledged", fault.text()));
+            progress
+                .describe(&format!("round {round} of {rounds}: {}; acknowledged", fault.text()));
             Ok(())
         }
         News::Acknowledged(count) => {
@@ -128,7 +129,7 @@ async fn drill(
             Ok(())
         }
         News::Proving => {
-            progress.say("looking for every message on every server; acknowledged");
+            progress.describe("looking for every message on every server; acknowledged");
             Ok(())
         }
         News::Done(step) => {

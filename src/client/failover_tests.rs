@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::alive::{PING_LIMIT, QUIET};
-use super::fake::{self, CLUSTER, Door, FakeNetwork, Reaction, addresses};
+use super::fake::{self, CLUSTER, FakeNetwork, Mode, Reaction, addresses};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::client::{Answer, Request, SessionInfo};
 use crate::sync::Mutex;
@@ -39,8 +39,8 @@ fn session() -> Reaction {
 #[tokio::test(start_paused = true)]
 async fn servers_that_refuse_are_passed_over_at_once() {
     let network = FakeNetwork::new(|_, _| done());
-    network.door(0, Door::Refuse);
-    network.door(1, Door::Refuse);
+    network.set_mode(0, Mode::Refuse);
+    network.set_mode(1, Mode::Refuse);
     let started = Instant::now();
     client(&network).request(change()).await.expect("server 2 takes it");
     assert_eq!(network.requests().len(), 1);
@@ -100,13 +100,13 @@ async fn the_first_server_is_asked_without_waiting_for_a_timer() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_server_costs_a_quarter_of_a_second_and_leaves_no_doubt() {
     let network = FakeNetwork::new(|_, _| done());
-    network.door(0, Door::Frozen);
+    network.set_mode(0, Mode::Frozen);
     let started = Instant::now();
     client(&network).request(change()).await.expect("another takes it");
     assert_eq!(started.elapsed(), Duration::from_millis(250));
 
     for server in 0..3 {
-        network.door(server, Door::Frozen);
+        network.set_mode(server, Mode::Frozen);
     }
     let started = Instant::now();
     let error = client(&network).request(change()).await.expect_err("all are frozen");
@@ -159,10 +159,10 @@ async fn silence_everywhere_leaves_doubt() {
 async fn nobody_home_is_unavailable_and_says_who_and_why() {
     let network = FakeNetwork::new(|_, _| done());
     for server in 0..3 {
-        network.door(server, Door::Refuse);
+        network.set_mode(server, Mode::Refuse);
     }
     let started = Instant::now();
-    let error = client(&network).request(change()).await.expect_err("nobody is home");
+    let error = client(&network).request(change()).await.expect_err("nobody answers");
     assert_eq!(error.code, ErrorCode::Unavailable);
     for server in addresses() {
         assert_eq!(error.message.matches(&server.to_string()).count(), 1, "{}", error.message);
@@ -175,12 +175,12 @@ async fn nobody_home_is_unavailable_and_says_who_and_why() {
 async fn a_server_that_comes_back_in_time_is_found() {
     let network = FakeNetwork::new(|_, _| done());
     for server in 0..3 {
-        network.door(server, Door::Refuse);
+        network.set_mode(server, Mode::Refuse);
     }
     let later = network.clone();
     crate::host::spawn(async move {
         tokio::time::sleep(Duration::from_secs(4)).await;
-        later.door(2, Door::Open);
+        later.set_mode(2, Mode::Open);
     });
     let started = Instant::now();
     client(&network).request(change()).await.expect("server 2 is back");
@@ -279,7 +279,7 @@ async fn an_expired_session_is_told_without_doubt() {
 async fn a_token_is_not_shown_to_another_cluster() {
     let network = FakeNetwork::new(|_, _| session());
     for server in 0..3 {
-        network.door(server, Door::Foreign);
+        network.set_mode(server, Mode::Foreign);
     }
     for connected_before in [false, true] {
         let mut client = client(&network);

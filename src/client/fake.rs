@@ -24,7 +24,7 @@ use crate::types::{Address, ReplicaId, Timestamp, Uuid};
 
 /// What a server does with a connection that is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Mode {
     /// Nobody listens.
     Refuse,
     /// The process is frozen: the kernel accepts and nobody speaks.
@@ -56,7 +56,7 @@ type Script = dyn Fn(usize, &Request) -> Reaction + Send + Sync;
 
 /// Three servers: who listens, what they say, and what they were asked.
 pub struct FakeNetwork {
-    doors: Mutex<BTreeMap<usize, Door>>,
+    modes: Mutex<BTreeMap<usize, Mode>>,
     /// Whom every server calls the leader.
     leader: Mutex<Option<Address>>,
     script: Box<Script>,
@@ -80,12 +80,12 @@ pub fn addresses() -> Vec<Address> {
 }
 
 impl FakeNetwork {
-    /// All doors open; `script` decides about requests.
+    /// All servers serve; `script` decides about requests.
     pub fn new(
         script: impl Fn(usize, &Request) -> Reaction + Send + Sync + 'static,
     ) -> Arc<FakeNetwork> {
         Arc::new(FakeNetwork {
-            doors: Mutex::default(),
+            modes: Mutex::default(),
             leader: Mutex::default(),
             script: Box::new(script),
             connects: AtomicU64::new(0),
@@ -94,8 +94,8 @@ impl FakeNetwork {
         })
     }
 
-    pub fn door(&self, server: usize, door: Door) {
-        self.doors.lock().insert(server, door);
+    pub fn set_mode(&self, server: usize, mode: Mode) {
+        self.modes.lock().insert(server, mode);
     }
 
     /// Every server says from now on that `leader` leads.
@@ -168,21 +168,21 @@ impl Network for Wires {
         let network = self.0.clone();
         network.connects.fetch_add(1, Ordering::Relaxed);
         let server = (0..3).find(|server| address(*server) == *to).expect("a known server");
-        let doors = network.doors.lock();
-        let door = doors.get(&server).copied().unwrap_or(Door::Open);
-        drop(doors);
+        let modes = network.modes.lock();
+        let mode = modes.get(&server).copied().unwrap_or(Mode::Open);
+        drop(modes);
         Box::pin(async move {
             let (ours, theirs) = tokio::io::duplex(64 * 1024);
-            match door {
-                Door::Refuse => return Err(io::ErrorKind::ConnectionRefused.into()),
-                Door::Frozen => {
+            match mode {
+                Mode::Refuse => return Err(io::ErrorKind::ConnectionRefused.into()),
+                Mode::Frozen => {
                     crate::host::spawn(async move {
                         let _held = theirs;
                         std::future::pending::<()>().await;
                     });
                 }
-                Door::Open => drop(crate::host::spawn(network.serve(server, theirs, CLUSTER))),
-                Door::Foreign => {
+                Mode::Open => drop(crate::host::spawn(network.serve(server, theirs, CLUSTER))),
+                Mode::Foreign => {
                     drop(crate::host::spawn(network.serve(server, theirs, Uuid::max())))
                 }
             }

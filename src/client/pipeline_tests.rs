@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::alive::{PING_LIMIT, QUIET};
-use super::fake::{self, Door, FakeNetwork, Reaction, addresses};
+use super::fake::{self, FakeNetwork, Mode, Reaction, addresses};
 use super::pacing::answer_limit;
 use super::{Client, Pipeline, PipelineSummary};
 use crate::error::{Error, ErrorCode, Result};
@@ -132,13 +132,13 @@ async fn it_goes_on_to_the_leader_if_that_is_a_server_it_was_told_of() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_cannot_be_reached_or_that_fails_is_not_insisted_on() {
     // Server 0 is asked first.
-    for door in [Door::Refuse, Door::Frozen, Door::Foreign] {
+    for mode in [Mode::Refuse, Mode::Frozen, Mode::Foreign] {
         for leader in 1..3 {
             let (network, _) = cluster(|_, _, _| None);
             network.lead(fake::address(leader));
-            network.door(leader, door);
+            network.set_mode(leader, mode);
             send(&network, &lines(100)).await.0.expect("all sent");
-            assert_eq!(asked(&network), [0], "{door:?}");
+            assert_eq!(asked(&network), [0], "{mode:?}");
         }
     }
     // The leader fails in the middle, and every server goes on to name it.
@@ -299,14 +299,14 @@ async fn a_server_that_is_left_in_silence_may_have_taken_what_it_was_sent() {
     // serve until the time is up, and it does not come back.
     for pings in [true, false] {
         let shut = Arc::new(Mutex::new(None::<Arc<FakeNetwork>>));
-        let doors = shut.clone();
+        let modes = shut.clone();
         let (network, _) = cluster(move |count, request, _| match request {
             Request::Ping {} if pings => Some(Reaction::Answer(Answer::Done {})),
             Request::Ping {} => Some(Reaction::Silence),
             _ if count > 5 => {
-                let network = doors.lock();
+                let network = modes.lock();
                 let network = network.as_ref().expect("set before anything is sent");
-                (0..3).for_each(|server| network.door(server, Door::Refuse));
+                (0..3).for_each(|server| network.set_mode(server, Mode::Refuse));
                 Some(Reaction::Silence)
             }
             _ => None,

@@ -254,7 +254,7 @@ impl Printer {
     /// Tells a user something beside the result, unless `--quiet`.
     pub fn notice(&mut self, text: &str) {
         if !self.quiet {
-            self.say(&sanitize(text));
+            self.print_aside(&sanitize(text));
         }
     }
 
@@ -264,14 +264,14 @@ impl Printer {
             let id = self.operation.filter(|_| error.code == ErrorCode::OutcomeUnknown);
             let object = Failed { error: FailedBody { body: error.clone().into(), id } };
             let line = serde_json::to_string(&object).expect("plain data serializes");
-            return self.say(&line);
+            return self.print_aside(&line);
         }
         let style = Style { color: self.streams.err_color, columns: None };
         let name = style.paint(Tone::Bad, "ftchat:");
-        self.say(&format!("{name} {}", sanitize(&error.message)));
+        self.print_aside(&format!("{name} {}", sanitize(&error.message)));
     }
 
-    fn say(&mut self, line: &str) {
+    fn print_aside(&mut self, line: &str) {
         // Results come before what is said about them. What is lost is told at
         // the end, and who hears nothing misses nothing.
         let _ = self.flush();

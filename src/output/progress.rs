@@ -20,7 +20,7 @@ impl Progress {
     }
 
     /// Says what is being done now.
-    pub fn say(&self, what: &str) {
+    pub fn describe(&self, what: &str) {
         self.0.set_message(super::sanitize(what).into_owned());
     }
 

@@ -71,7 +71,7 @@ use self::backend::Backend;
 use self::greeting::{Peer, reject};
 use self::memory::Memory;
 use self::password::Passwords;
-use self::rate::{FailedLogins, Registrations, Seldom};
+use self::rate::{FailedLogins, LogThrottle, Registrations};
 use self::slots::{Slots, gave_way};
 use self::stop::Stop;
 use crate::error::{Error, ErrorCode, Result};
@@ -119,8 +119,8 @@ struct Shared {
     registrations: Registrations,
     slots: Arc<Slots>,
     memory: Arc<Memory>,
-    refusals: Seldom,
-    refused_peers: Seldom,
+    refusals: LogThrottle,
+    refused_peers: LogThrottle,
 }
 
 impl Shared {
@@ -176,8 +176,8 @@ impl Server {
             registrations: Registrations::new(&limits),
             slots: Slots::new(&limits),
             memory: Memory::new(limits.connection_memory_max_bytes),
-            refusals: Seldom::default(),
-            refused_peers: Seldom::default(),
+            refusals: LogThrottle::default(),
+            refused_peers: LogThrottle::default(),
             host,
             backend,
             limits,

@@ -216,9 +216,9 @@ fn limited(what: &str, wait: Duration) -> Error {
 /// Lets a log line through at most once a second, so that a flood of refusals
 /// does not become a flood of log lines.
 #[derive(Default)]
-pub(super) struct Seldom(Mutex<(Option<Instant>, u64)>);
+pub(super) struct LogThrottle(Mutex<(Option<Instant>, u64)>);
 
-impl Seldom {
+impl LogThrottle {
     /// `Some` when the line may be written, with the number of those held back
     /// since the last.
     pub(super) fn allow(&self) -> Option<u64> {

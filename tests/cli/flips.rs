@@ -79,7 +79,7 @@ fn a_flipped_bit_anywhere_is_noticed_and_repaired_and_nothing_is_lost() {
             tally.noticed += u32::from(noticed);
             tally.slowest = tally.slowest.max(took);
             if round % 100 == 99 {
-                say(&format!("{} rounds in {:?}", round + 1, started.elapsed()));
+                print_now(&format!("{} rounds in {:?}", round + 1, started.elapsed()));
             }
         }
     };
@@ -97,12 +97,14 @@ fn a_flipped_bit_anywhere_is_noticed_and_repaired_and_nothing_is_lost() {
     });
     assert_eq!(all.values().map(|tally| tally.rounds as usize).sum::<usize>(), rounds);
     for (kind, Tally { rounds, noticed, slowest }) in all {
-        say(&format!("{kind}: {rounds} flips, {noticed} set aside, slowest back in {slowest:?}"));
+        print_now(&format!(
+            "{kind}: {rounds} flips, {noticed} set aside, slowest back in {slowest:?}"
+        ));
     }
 }
 
 /// Not through a macro: those are silent in a test that passes.
-fn say(line: &str) {
+fn print_now(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Tests that break nothing share one cluster, in accounts of their own; tests
 //! that kill servers have a cluster of their own. Waiting always is for
-//! something, and gives up after [`harness::PATIENCE`].
+//! something, and gives up after [`harness::WAIT_MAX`].
 // The tests live in real time and start real threads.
 #![allow(clippy::disallowed_methods)]
 

@@ -172,8 +172,8 @@ fn secrets_leave_no_trace_however_loud_the_log_is() {
         password.to_string(),
     ] {
         let mut raw = Raw::client(&cluster.addresses()[0]).expect("it listens");
-        raw.say(&line).expect("it reads");
-        raw.say("enough").expect("it reads");
+        raw.send_line(&line).expect("it reads");
+        raw.send_line("enough").expect("it reads");
         raw.rest();
     }
     let follower = bob.run(&["inbox", "--follow", "--peek"]).start();

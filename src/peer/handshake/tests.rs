@@ -227,7 +227,7 @@ async fn a_recorded_handshake_is_worth_nothing() {
 }
 
 /// What a caller makes of somebody who answers with these lines.
-async fn call_hears(lines: &str) -> Error {
+async fn call_receives(lines: &str) -> Error {
     let credentials = Credentials::new(ClusterKey::new([1; 32]), introduction(1, Some(9)));
     let (host, mut sink) = (Host::real(), Vec::new());
     let error = call(&host, &credentials, ReplicaId(2), &mut lines.as_bytes(), &mut sink).await;
@@ -239,7 +239,7 @@ async fn call_hears(lines: &str) -> Error {
 #[tokio::test]
 async fn nothing_is_believed_of_whoever_has_proved_nothing() {
     let refusal = r#"{"error":{"code":"wrong_cluster","message":"begone","retryable":false}}"#;
-    let error = call_hears(&format!("{refusal}\n")).await;
+    let error = call_receives(&format!("{refusal}\n")).await;
     assert_eq!(error.code, ErrorCode::PermissionDenied, "not a reason to stop");
     assert!(error.message.contains("has not proved to be a replica: \"begone\""), "{error}");
     let invented = format!(
@@ -247,8 +247,8 @@ async fn nothing_is_believed_of_whoever_has_proved_nothing() {
          {{\"welcome\":true}}\n",
         Digest([3; 32])
     );
-    assert_eq!(call_hears(&invented).await.code, ErrorCode::PermissionDenied);
-    let error = call_hears("{\"ftchat\":\"\u{1b}[2J\"}\n").await;
+    assert_eq!(call_receives(&invented).await.code, ErrorCode::PermissionDenied);
+    let error = call_receives("{\"ftchat\":\"\u{1b}[2J\"}\n").await;
     assert_eq!(error.code, ErrorCode::InvalidRequest);
     assert!(!error.message.contains("[2J"), "{error}");
 }

@@ -36,7 +36,7 @@ async fn pages_that_nobody_reads_wait_and_do_not_pile_up() {
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     for _ in 0..100 {
-        let page = alice.hear().await;
+        let page = alice.receive().await;
         assert_eq!(page["result"]["messages"]["messages"].as_array().map(Vec::len), Some(8));
     }
     // And one that waits longer than it may is told that nothing was done.
@@ -46,7 +46,7 @@ async fn pages_that_nobody_reads_wait_and_do_not_pile_up() {
     tokio::time::sleep(Duration::from_secs(11)).await;
     let mut codes = Vec::new();
     for _ in 0..5 {
-        let line = alice.hear().await;
+        let line = alice.receive().await;
         codes.push(line["error"]["code"].as_str().unwrap_or("page").to_string());
     }
     assert_eq!(codes.first().map(String::as_str), Some("page"));
@@ -100,12 +100,12 @@ async fn the_unauthenticated_cannot_take_the_slots_of_users_and_replicas() {
     welcome.ask(json!({"whoami": {}})).await["result"]["session"].as_object().expect("stays");
     // The last slots are for replicas.
     let mut client = rig.connect("127.0.0.1").await;
-    client.say(r#"{"ftchat":1,"role":"client"}"#).await;
+    client.send_line(r#"{"ftchat":1,"role":"client"}"#).await;
     assert_eq!(code(&client.thrown_out().await), "too_many_connections");
     let mut peers = Vec::new();
     for _ in 0..2 {
         let mut peer = rig.connect("127.0.0.1").await;
-        peer.say(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
+        peer.send_line(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
         let mut line = String::new();
         peer.stream.read_line(&mut line).await.expect("memory");
         assert!(line.starts_with(r#"{"ftchat":1,"role":"peer","proof":1} from"#), "{line}");
@@ -133,7 +133,7 @@ async fn the_silent_cannot_keep_people_and_replicas_out() {
     let mut late = rig.client().await;
     late.ask(json!({"authenticate": {"token": token("alice")}})).await;
     let mut peer = rig.connect("127.0.0.1").await;
-    peer.say(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
+    peer.send_line(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let mut open = 0;
     for client in &mut silent {
@@ -149,11 +149,11 @@ async fn who_only_says_to_be_a_replica_goes_in_time_and_gives_way() {
     let mut liars = Vec::new();
     for _ in 0..8 {
         let mut liar = rig.connect("127.0.0.1").await;
-        liar.say(r#"{"ftchat":1,"role":"peer"}"#).await;
+        liar.send_line(r#"{"ftchat":1,"role":"peer"}"#).await;
         liars.push(liar);
     }
     let mut replica = rig.connect("127.0.0.1").await;
-    replica.say(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
+    replica.send_line(r#"{"ftchat":1,"role":"peer","proof":1}"#).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     for mut liar in liars {
         assert!(is_closed(&mut liar).await, "it did not prove anything within five seconds");
@@ -173,7 +173,7 @@ async fn lines_that_never_end_take_no_memory_from_people() {
     let mut others = Vec::new();
     for _ in 0..40 {
         let mut other = rig.client().await;
-        other.say_bytes(&[b'x'; 60_000]).await;
+        other.send_bytes(&[b'x'; 60_000]).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
         others.push(other);
         assert!(!rig.memory.is_short(), "half of it is for people");

@@ -158,7 +158,7 @@ async fn ask(client: &mut Client, request: &Request) {
     let follows = request.get("follow").is_some();
     let id = client.request(request).await;
     loop {
-        let line = client.hear().await;
+        let line = client.receive().await;
         assert_eq!(line["id"], id, "{line:.300}");
         if !follows || line["event"]["caught_up"].is_object() {
             return;
@@ -233,16 +233,16 @@ async fn what_takes_too_long_ends_with_its_deadline() {
         json!({"inbox": {"which": "all", "from": "nobody"}}),
     ] {
         rig.replica.looks();
-        alice.say(&json!({"id": 7, "timeout_ms": 0, "request": request}).to_string()).await;
-        let answer = alice.hear().await;
+        alice.send_line(&json!({"id": 7, "timeout_ms": 0, "request": request}).to_string()).await;
+        let answer = alice.receive().await;
         assert_eq!(code(&answer), "deadline_exceeded", "{answer}");
         assert!(answer["error"]["message"].as_str().is_some_and(|text| text.contains("--timeout")));
         assert_eq!(rig.replica.looks().len(), 1, "{request}");
     }
     // What was found until then is worth having.
     let request = json!({"accounts": {"glob": "*1*"}});
-    alice.say(&json!({"id": 8, "timeout_ms": 0, "request": request}).to_string()).await;
-    let answer = alice.hear().await;
+    alice.send_line(&json!({"id": 8, "timeout_ms": 0, "request": request}).to_string()).await;
+    let answer = alice.receive().await;
     let names = answer["result"]["accounts"]["names"].as_array().expect("names").len();
     assert!(names > 0 && names < 1_000, "{names}");
     assert_eq!(answer["result"]["accounts"]["more"], true);
@@ -268,7 +268,7 @@ async fn a_connection_full_of_long_reads_keeps_nobody_waiting() {
         honest.ask(json!({"inbox": {}})).await;
         let before = rig.replica.looks().len();
         for _ in 0..200 {
-            assert!(hostile.hear().await["result"].is_object());
+            assert!(hostile.receive().await["result"].is_object());
         }
         let after = rig.replica.looks().len();
         assert!(10 * before < after, "{before} looks before, {after} after: {request}");
@@ -349,11 +349,11 @@ async fn a_thousand_questions_that_are_answered_at_once_let_others_in_between() 
     let lines: String = (0..1_000)
         .map(|id| format!("{}\n", json!({"id": id, "request": {"status": {}}})))
         .collect();
-    hostile.say_bytes(lines.as_bytes()).await;
+    hostile.send_bytes(lines.as_bytes()).await;
     honest.ask(json!({"ping": {}})).await;
     let before = rig.replica.statuses.load(std::sync::atomic::Ordering::Relaxed);
     assert!(before < 800, "{before} answers before");
     for _ in 0..1_000 {
-        assert!(hostile.hear().await["result"]["status"].is_object());
+        assert!(hostile.receive().await["result"]["status"].is_object());
     }
 }

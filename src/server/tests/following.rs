@@ -5,7 +5,7 @@ use super::*;
 async fn until_caught_up(client: &mut Client, id: u64, seq: u64) -> Vec<u64> {
     let mut seen = Vec::new();
     loop {
-        let line = client.hear().await;
+        let line = client.receive().await;
         assert_eq!(line["id"], id, "{line}");
         for message in line["event"]["messages"].as_array().into_iter().flatten() {
             seen.push(message["seq"].as_u64().expect("a number"));
@@ -34,19 +34,19 @@ async fn a_follow_shows_what_is_there_and_then_what_comes() {
     assert_eq!(until_caught_up(&mut bob, follow, 600).await, (1..=600).collect::<Vec<_>>());
     let started = tokio::time::Instant::now();
     send_all(&mut alice, "bob", 600..601).await;
-    assert_eq!(bob.hear().await["event"]["messages"][0]["seq"], 601);
+    assert_eq!(bob.receive().await["event"]["messages"][0]["seq"], 601);
     assert_eq!(started.elapsed(), Duration::ZERO, "as it came, not with the next confirmation");
-    assert_eq!(bob.hear().await["event"], json!({"caught_up": {"seq": 601}}));
+    assert_eq!(bob.receive().await["event"], json!({"caught_up": {"seq": 601}}));
     assert_eq!(started.elapsed(), Duration::from_secs(2));
     // Other requests of the connection go on.
     let ping = bob.request(json!({"ping": {}})).await;
-    assert_eq!(bob.hear().await, json!({"id": ping, "result": {"done": {}}}));
+    assert_eq!(bob.receive().await, json!({"id": ping, "result": {"done": {}}}));
     let unfollow = bob.request(json!({"unfollow": {"follow": follow}})).await;
-    assert_eq!(bob.hear().await, json!({"id": unfollow, "result": {"done": {}}}));
+    assert_eq!(bob.receive().await, json!({"id": unfollow, "result": {"done": {}}}));
     send_all(&mut alice, "bob", 601..602).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     let ping = bob.request(json!({"ping": {}})).await;
-    assert_eq!(bob.hear().await["id"], ping, "nothing comes of a follow that was ended");
+    assert_eq!(bob.receive().await["id"], ping, "nothing comes of a follow that was ended");
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +73,7 @@ async fn none_is_missed_and_none_comes_twice_across_reconnections() {
         bob.request(json!({"follow": query})).await;
         // Cut off after a few lines, in the middle of whatever comes next.
         for _ in 0..1 + connections % 5 {
-            let line = bob.hear().await;
+            let line = bob.receive().await;
             for message in line["event"]["messages"].as_array().into_iter().flatten() {
                 seen.push(message["seq"].as_u64().expect("a number"));
             }
@@ -102,8 +102,8 @@ async fn an_unread_follow_shows_the_unread_and_everything_new() {
     rig.replica.lag();
     send_all(&mut alice, "bob", 4..5).await;
     other.request(mark(11, vec![5])).await;
-    assert_eq!(other.hear().await["result"]["marked"]["count"], 1);
-    let message = bob.hear().await;
+    assert_eq!(other.receive().await["result"]["marked"]["count"], 1);
+    let message = bob.receive().await;
     assert_eq!(message["event"]["messages"][0]["seq"], 5, "{message}");
     assert_eq!(message["event"]["messages"][0]["read"], true, "{message}");
 }
@@ -121,8 +121,8 @@ async fn follows_filter_and_have_bounds() {
     let from = bob.request(json!({"follow": {"from": "ALICE", "after": 1}})).await;
     assert_eq!(until_caught_up(&mut bob, from, 4).await, [2, 3]);
     let again = json!({"id": from, "request": {"follow": {}}});
-    bob.say(&again.to_string()).await;
-    assert_eq!(code(&bob.hear().await), "invalid_request", "that id is taken");
+    bob.send_line(&again.to_string()).await;
+    assert_eq!(code(&bob.receive().await), "invalid_request", "that id is taken");
     for _ in 1..16 {
         let follow = bob.request(json!({"follow": {"after": 4}})).await;
         assert_eq!(until_caught_up(&mut bob, follow, 4).await, [0; 0]);
@@ -140,7 +140,7 @@ async fn a_follow_ends_with_its_session() {
     until_caught_up(&mut bob, follow, 0).await;
     let started = tokio::time::Instant::now();
     other.ask(json!({"logout": {"operation": id(1)}})).await;
-    let end = bob.hear().await;
+    let end = bob.receive().await;
     assert_eq!((&end["id"], code(&end).as_str()), (&json!(follow), "session_expired"));
     assert_eq!(started.elapsed(), Duration::ZERO, "at once");
     // By time, it is noticed with the next confirmation.
@@ -149,7 +149,7 @@ async fn a_follow_ends_with_its_session() {
     let follow = bob.request(json!({"follow": {}})).await;
     let started = tokio::time::Instant::now();
     let end = loop {
-        let line = bob.hear().await;
+        let line = bob.receive().await;
         if line["error"].is_object() {
             break line;
         }
@@ -169,13 +169,13 @@ async fn a_follow_that_is_cut_off_sends_its_client_elsewhere() {
     rig.replica.majority.send_replace(false);
     tokio::time::sleep(Duration::from_secs(5)).await;
     rig.replica.majority.send_replace(true);
-    assert_eq!(bob.hear().await["event"], json!({"caught_up": {"seq": 0}}), "an election long");
+    assert_eq!(bob.receive().await["event"], json!({"caught_up": {"seq": 0}}), "an election long");
     let started_again = tokio::time::Instant::now();
     assert_eq!((started_again - started).as_secs(), 5);
     rig.replica.majority.send_replace(false);
     send_all(&mut alice, "bob", 0..1).await;
-    assert_eq!(bob.hear().await["event"]["messages"][0]["seq"], 1, "news are still told");
-    let end = bob.hear().await;
+    assert_eq!(bob.receive().await["event"]["messages"][0]["seq"], 1, "news are still told");
+    let end = bob.receive().await;
     assert_eq!((&end["id"], code(&end).as_str()), (&json!(follow), "read_not_confirmed"));
     assert_eq!(end["error"]["retryable"], true);
     assert!(end["error"]["message"].to_string().contains("servers 2 and 3 are missing"));

@@ -78,8 +78,8 @@ impl Rig {
 
     async fn client_from(&self, address: &str) -> Client {
         let mut client = self.connect(address).await;
-        client.say(r#"{"ftchat":1,"role":"client"}"#).await;
-        let hello = client.hear().await;
+        client.send_line(r#"{"ftchat":1,"role":"client"}"#).await;
+        let hello = client.receive().await;
         assert_eq!((&hello["ftchat"], &hello["replica"]), (&json!(1), &json!(1)), "{hello}");
         client
     }
@@ -130,11 +130,11 @@ struct Client {
 
 impl Client {
     /// Sends one line.
-    async fn say(&mut self, line: &str) {
-        self.say_bytes(format!("{line}\n").as_bytes()).await;
+    async fn send_line(&mut self, line: &str) {
+        self.send_bytes(format!("{line}\n").as_bytes()).await;
     }
 
-    async fn say_bytes(&mut self, bytes: &[u8]) {
+    async fn send_bytes(&mut self, bytes: &[u8]) {
         let sent = timeout(LONG, self.stream.write_all(bytes)).await;
         sent.expect("the server reads").expect("the connection is open");
     }
@@ -142,7 +142,7 @@ impl Client {
     /// Sends a request and returns its id.
     async fn request(&mut self, request: Value) -> u64 {
         self.last_id += 1;
-        self.say(
+        self.send_line(
             &json!({"id": self.last_id, "timeout_ms": 10_000, "request": request}).to_string(),
         )
         .await;
@@ -150,7 +150,7 @@ impl Client {
     }
 
     /// The next line; `None` at the end.
-    async fn hear_or_end(&mut self) -> Option<Value> {
+    async fn receive_or_end(&mut self) -> Option<Value> {
         let mut line = String::new();
         let read = timeout(LONG, self.stream.read_line(&mut line)).await;
         match read.expect("the server answers").expect("no broken connection") {
@@ -159,14 +159,14 @@ impl Client {
         }
     }
 
-    async fn hear(&mut self) -> Value {
-        self.hear_or_end().await.expect("another line")
+    async fn receive(&mut self) -> Value {
+        self.receive_or_end().await.expect("another line")
     }
 
     /// Sends a request and returns the next line, which must answer it.
     async fn ask(&mut self, request: Value) -> Value {
         let id = self.request(request).await;
-        let answer = self.hear().await;
+        let answer = self.receive().await;
         assert_eq!(answer["id"], id, "{answer}");
         answer
     }
@@ -179,8 +179,8 @@ impl Client {
 
     /// Reads one error line and the end after it.
     async fn thrown_out(mut self) -> Value {
-        let last = self.hear().await;
-        assert_eq!(self.hear_or_end().await, None, "closed after {last}");
+        let last = self.receive().await;
+        assert_eq!(self.receive_or_end().await, None, "closed after {last}");
         drop(self);
         // The server frees the slot when it has seen that close.
         tokio::time::sleep(Duration::from_millis(1)).await;

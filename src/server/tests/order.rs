@@ -16,13 +16,13 @@ async fn pipelined_changes_enter_the_log_in_the_order_of_their_requests() {
         };
     }
     alice.request(json!({"ping": {}})).await;
-    assert_eq!(alice.hear().await["id"], 1_002, "out of order, as nothing else is done");
+    assert_eq!(alice.receive().await["id"], 1_002, "out of order, as nothing else is done");
     let expected: Vec<_> = std::iter::once(id_of("alice")).chain((0..1_000).map(id)).collect();
     assert_eq!(rig.replica.proposed(), expected);
     rig.replica.answers.send_replace(true);
     let mut answered = std::collections::BTreeSet::new();
     for _ in 0..1_000 {
-        let answer = alice.hear().await;
+        let answer = alice.receive().await;
         assert!(answer["result"].is_object(), "{answer}");
         assert!(answered.insert(answer["id"].as_u64()), "answered twice: {answer}");
     }
@@ -40,7 +40,7 @@ async fn no_more_is_read_than_may_be_in_flight() {
     assert_eq!(rig.replica.proposed().len(), 1 + 4);
     rig.replica.answers.send_replace(true);
     for _ in 0..20 {
-        assert!(alice.hear().await["result"]["sent"].is_object());
+        assert!(alice.receive().await["result"]["sent"].is_object());
     }
     assert_eq!(rig.replica.proposed().len(), 1 + 20);
 }
@@ -62,7 +62,7 @@ async fn what_changes_the_session_is_finished_before_the_next_request() {
     rig.replica.answers.send_replace(true);
     let mut answers = Vec::new();
     for _ in 0..6 {
-        answers.push(client.hear().await);
+        answers.push(client.receive().await);
     }
     answers.sort_by_key(|answer| answer["id"].as_u64());
     assert_eq!(answers[0]["result"]["session"]["name"], "alice");
@@ -85,10 +85,10 @@ async fn a_change_before_logout_is_still_its_senders() {
     alice.request(json!({"logout": {"operation": id(50)}})).await;
     alice.request(send(51, "alice", "hello")).await;
     for _ in 0..50 {
-        assert!(alice.hear().await["result"]["sent"].is_object());
+        assert!(alice.receive().await["result"]["sent"].is_object());
     }
-    assert_eq!(alice.hear().await["result"], json!({"done": {}}));
-    assert_eq!(code(&alice.hear().await), "not_logged_in");
+    assert_eq!(alice.receive().await["result"], json!({"done": {}}));
+    assert_eq!(code(&alice.receive().await), "not_logged_in");
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +151,7 @@ async fn what_follows_a_failed_change_fails_until_all_that_failed_is_answered() 
     let mut within = async |ms: u64, id: u64| {
         let request = send(u128::from(id), "alice", &id.to_string());
         let line = json!({"id": id, "timeout_ms": ms, "request": request}).to_string();
-        alice.say(&line).await;
+        alice.send_line(&line).await;
     };
     rig.replica.lose_majority();
     within(800, 11).await;
@@ -162,7 +162,7 @@ async fn what_follows_a_failed_change_fails_until_all_that_failed_is_answered() 
     tokio::time::sleep(Duration::from_secs(1)).await;
     rig.replica.find_majority();
     for id in 11..=13 {
-        let answer = alice.hear().await;
+        let answer = alice.receive().await;
         assert_eq!((&answer["id"], code(&answer).as_str()), (&json!(id), "unavailable"));
     }
     // All is answered, and whoever asks for no more may go on.
@@ -181,24 +181,24 @@ async fn a_change_that_crosses_the_failure_of_an_earlier_one_on_the_wire_does_no
         json!({"id": id, "timeout_ms": 800, "in_order": in_order, "request": request}).to_string()
     };
     rig.replica.lose_majority();
-    alice.say(&line(11, true)).await;
+    alice.send_line(&line(11, true)).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     rig.replica.find_majority();
     // The failure is answered, and nobody has read the answer yet.
-    alice.say(&line(12, true)).await;
-    alice.say(&line(13, false)).await;
+    alice.send_line(&line(12, true)).await;
+    alice.send_line(&line(13, false)).await;
     for (id, code_of_it) in [(11, "unavailable"), (12, "unavailable")] {
-        let answer = alice.hear().await;
+        let answer = alice.receive().await;
         assert_eq!((&answer["id"], code(&answer).as_str()), (&json!(id), code_of_it));
     }
-    assert_eq!(alice.hear().await["result"]["sent"]["seq"], 1, "that one minds no order");
+    assert_eq!(alice.receive().await["result"]["sent"]["seq"], 1, "that one minds no order");
     // Nor later: whoever wants to go on connects anew.
-    alice.say(&line(11, true)).await;
-    let answer = alice.hear().await;
+    alice.send_line(&line(11, true)).await;
+    let answer = alice.receive().await;
     assert!(answer["error"]["message"].to_string().contains("connect anew"), "{answer}");
     assert_eq!(answer["error"]["retryable"], true);
     let mut again = rig.client().await;
     again.ask(json!({"authenticate": {"token": token("alice")}})).await;
-    again.say(&line(11, true)).await;
-    assert_eq!(again.hear().await["result"]["sent"]["seq"], 2);
+    again.send_line(&line(11, true)).await;
+    assert_eq!(again.receive().await["result"]["sent"]["seq"], 2);
 }

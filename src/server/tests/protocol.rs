@@ -10,18 +10,19 @@ async fn the_session_in_the_manual_works_by_hand() {
     let authenticate = json!({"id": 1, "request": {"authenticate": {"token": token("alice")}}});
     let message =
         json!({"id": 2, "request": {"send": {"operation": id(9), "to": ["bob"], "text": "hello"}}});
-    nc.say(&format!("{}\n{authenticate}\n{message}", r#"{"ftchat":1,"role":"client"}"#)).await;
+    nc.send_line(&format!("{}\n{authenticate}\n{message}", r#"{"ftchat":1,"role":"client"}"#))
+        .await;
     nc.stream.shutdown().await.expect("half closed");
-    let hello = nc.hear().await;
+    let hello = nc.receive().await;
     assert_eq!(hello["cluster"], json!(id(1)), "{hello}");
     assert_eq!(hello["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(hello["leader"], "127.0.0.1:8092");
-    let session = nc.hear().await;
+    let session = nc.receive().await;
     assert_eq!(
         (&session["id"], &session["result"]["session"]["name"]),
         (&json!(1), &json!("alice"))
     );
-    let sent = nc.hear().await;
+    let sent = nc.receive().await;
     assert_eq!(sent["id"], 2, "{sent}");
     assert_eq!(
         (&sent["result"]["sent"]["id"], &sent["result"]["sent"]["to"]),
@@ -29,7 +30,7 @@ async fn the_session_in_the_manual_works_by_hand() {
     );
     assert_eq!(sent["result"]["sent"]["copies"], 2);
     assert_eq!(sent["result"]["sent"]["replicas"], 3);
-    assert_eq!(nc.hear_or_end().await, None, "everything is answered, then it closes");
+    assert_eq!(nc.receive_or_end().await, None, "everything is answered, then it closes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,7 +49,7 @@ async fn a_first_line_that_is_none_gets_one_error_and_a_close() {
         (&"x".repeat(70_000), "line_too_long"),
     ] {
         let mut client = rig.connect("127.0.0.1").await;
-        client.say(line).await;
+        client.send_line(line).await;
         assert_eq!(code(&client.thrown_out().await), expected, "{line:.40}");
     }
     let quiet = rig.connect("127.0.0.1").await;
@@ -75,8 +76,8 @@ async fn garbage_after_hello_gets_one_error_and_a_close() {
         let mut client = rig.client().await;
         // What was asked before is still answered.
         client.request(json!({"ping": {}})).await;
-        client.say(line).await;
-        assert_eq!(client.hear().await["result"], json!({"done": {}}));
+        client.send_line(line).await;
+        assert_eq!(client.receive().await["result"], json!({"done": {}}));
         let error = client.thrown_out().await;
         assert_eq!((code(&error).as_str(), &error["id"]), (expected, &Value::Null), "{line:.40}");
     }
@@ -89,10 +90,10 @@ async fn a_wrong_request_with_an_id_is_answered_and_forgiven() {
     assert_eq!(client.refused(json!({"dance": {}})).await, "unknown_operation");
     assert_eq!(client.refused(json!({"send": {"text": 1}})).await, "invalid_request");
     assert_eq!(client.refused(json!({"unfollow": {"follow": 9}})).await, "invalid_request");
-    client.say("").await;
-    client.say(" \r").await;
-    client.say("{\"id\":77,\"new\":1,\"request\":{\"ping\":{}}}\r").await;
-    assert_eq!(client.hear().await, json!({"id": 77, "result": {"done": {}}}));
+    client.send_line("").await;
+    client.send_line(" \r").await;
+    client.send_line("{\"id\":77,\"new\":1,\"request\":{\"ping\":{}}}\r").await;
+    assert_eq!(client.receive().await, json!({"id": 77, "result": {"done": {}}}));
     let status = client.ask(json!({"status": {}})).await;
     assert_eq!(status["result"]["status"]["term"], 7, "status needs no session: {status}");
 }
@@ -125,7 +126,7 @@ async fn every_request_but_a_few_needs_a_session() {
 async fn a_replica_is_handed_over_with_everything_it_said() {
     let rig = Rig::start();
     let mut peer = rig.connect("192.0.2.7").await;
-    peer.say("{\"ftchat\":1,\"role\":\"peer\",\"more\":1}\nalready sent").await;
+    peer.send_line("{\"ftchat\":1,\"role\":\"peer\",\"more\":1}\nalready sent").await;
     let mut line = String::new();
     peer.stream.read_line(&mut line).await.expect("memory");
     assert_eq!(line, "{\"ftchat\":1,\"role\":\"peer\",\"more\":1} from 192.0.2.7\n");

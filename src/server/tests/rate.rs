@@ -107,11 +107,11 @@ async fn a_table_stays_bounded_and_forgets_the_least() {
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_is_logged_once_a_second() {
-    let seldom = Seldom::default();
-    assert_eq!(seldom.allow(), Some(0));
-    assert_eq!((seldom.allow(), seldom.allow()), (None, None));
+    let throttle = LogThrottle::default();
+    assert_eq!(throttle.allow(), Some(0));
+    assert_eq!((throttle.allow(), throttle.allow()), (None, None));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(seldom.allow(), Some(2));
+    assert_eq!(throttle.allow(), Some(2));
 }
 
 #[tokio::test(start_paused = true)]

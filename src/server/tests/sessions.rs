@@ -136,7 +136,7 @@ async fn guesses_are_limited_and_a_right_password_elsewhere_is_not() {
         alice.request(login(number, "alice", PASSWORD)).await;
     }
     for _ in 12..40 {
-        alice.hear().await["result"]["session"].as_object().expect("logged in");
+        alice.receive().await["result"]["session"].as_object().expect("logged in");
     }
     // A stolen session does not help with guessing either.
     let guess =

@@ -153,7 +153,7 @@ fn malformed_first_lines(attack: &Attack<'_>) -> usize {
     attack.repeat(attack.round(attack.target.scale.malformed_lines / 100), |number| {
         let Ok(mut raw) = Raw::connect(attack.address(number)) else { return 1 };
         if raw.write(&malformed(number)).is_ok() {
-            raw.patience(Duration::from_secs(2)).rest();
+            raw.timeout(Duration::from_secs(2)).rest();
         }
         1
     })
@@ -174,7 +174,7 @@ fn malformed_requests(attack: &Attack<'_>) -> usize {
         // No line at all, after which the server closes.
         all.extend(b"enough\n");
         if raw.write(&all).is_ok() {
-            raw.patience(Duration::from_millis(500)).rest();
+            raw.timeout(Duration::from_millis(500)).rest();
         }
         LINES
     })
@@ -187,14 +187,14 @@ fn idle_connections(attack: &Attack<'_>) -> usize {
 fn slow_connections(attack: &Attack<'_>) -> usize {
     let open = |address: &str| {
         let mut raw = Raw::connect(address)?;
-        raw.say(HELLO)?;
+        raw.send_line(HELLO)?;
         Ok(raw)
     };
     attack.hold(attack.target.scale.slow, open, |raw| raw.write(b" "))
 }
 
 fn endless_lines(attack: &Attack<'_>) -> usize {
-    let open = |address: &str| Ok(Raw::client(address)?.patience(Duration::from_millis(10)));
+    let open = |address: &str| Ok(Raw::client(address)?.timeout(Duration::from_millis(10)));
     // All that fits into a line, but its end, and then a little more.
     attack.hold(attack.target.scale.slow, open, |raw| raw.write(&[b'x'; 20_000]))
 }
@@ -238,7 +238,7 @@ fn deaf_followers(attack: &Attack<'_>) -> usize {
     let open = |address: &str| {
         let mut raw = Raw::session(address, &attack.target.token)?;
         for id in 10..18 {
-            raw.say(&json!({"id": id, "request": {"follow": {"which": "all"}}}).to_string())?;
+            raw.send_line(&json!({"id": id, "request": {"follow": {"which": "all"}}}).to_string())?;
         }
         Ok(raw)
     };
@@ -255,8 +255,8 @@ fn false_replicas(attack: &Attack<'_>) -> usize {
     attack.repeat(attack.round(attack.target.scale.slow), |number| {
         let Ok(mut raw) = Raw::connect(attack.address(number)) else { return 1 };
         let proof = format!("{{\"proof\":\"{:064x}\"}}\n", number);
-        if raw.say(&hello).is_ok() && raw.write(proof.as_bytes()).is_ok() {
-            raw.patience(Duration::from_secs(2)).rest();
+        if raw.send_line(&hello).is_ok() && raw.write(proof.as_bytes()).is_ok() {
+            raw.timeout(Duration::from_secs(2)).rest();
         }
         1
     })

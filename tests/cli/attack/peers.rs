@@ -122,11 +122,11 @@ fn a_recorded_handshake_convinces_nobody() {
     });
     let before = by_hand.cluster.await_status("a leader", |status| status["leader"].is_u64());
     let mut raw = Raw::connect(&address).expect("it listens");
-    raw.say(&recorded[0]).expect("it reads");
-    let challenge = raw.hear().expect("it answers");
+    raw.send_line(&recorded[0]).expect("it reads");
+    let challenge = raw.receive().expect("it answers");
     assert!(challenge.contains("nonce"), "{challenge}");
-    raw.say(&recorded[1]).expect("it reads");
-    raw.say(HIGHER_TERM).expect("it reads");
+    raw.send_line(&recorded[1]).expect("it reads");
+    raw.send_line(HIGHER_TERM).expect("it reads");
     let said = raw.rest();
     assert_eq!(code(said.trim()), "permission_denied", "{said}");
     by_hand.server(2).said("refused a peer");

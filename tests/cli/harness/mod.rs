@@ -27,17 +27,17 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up: far longer than it takes
 /// on a machine that several builds share.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Between two looks at something that is waited for.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Looks until there is something, for at most [`PATIENCE`].
+/// Looks until there is something, for at most [`WAIT_MAX`].
 ///
 /// # Panics
 /// When there is nothing by then; `what` says what was waited for.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         if let Some(found) = look() {
             return found;

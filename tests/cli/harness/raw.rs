@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::PATIENCE;
+use super::WAIT_MAX;
 
 /// The first line of a client.
 pub const HELLO: &str = r#"{"ftchat":1,"role":"client"}"#;
@@ -22,16 +22,16 @@ impl Raw {
     pub fn connect(address: &str) -> std::io::Result<Raw> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_MAX))?;
+        stream.set_write_timeout(Some(WAIT_MAX))?;
         Ok(Raw { stream: BufReader::with_capacity(1024, stream), last_id: 0 })
     }
 
     /// Connects as a client and hears who answers.
     pub fn client(address: &str) -> std::io::Result<Raw> {
         let mut raw = Raw::connect(address)?;
-        raw.say(HELLO)?;
-        raw.hear()?;
+        raw.send_line(HELLO)?;
+        raw.receive()?;
         Ok(raw)
     }
 
@@ -44,7 +44,7 @@ impl Raw {
     }
 
     /// Bounds how long reading and writing may take.
-    pub fn patience(self, limit: Duration) -> Raw {
+    pub fn timeout(self, limit: Duration) -> Raw {
         let stream = self.stream.get_ref();
         stream.set_read_timeout(Some(limit)).expect("a time above zero");
         stream.set_write_timeout(Some(limit)).expect("a time above zero");
@@ -57,12 +57,12 @@ impl Raw {
     }
 
     /// Writes a line.
-    pub fn say(&mut self, line: &str) -> std::io::Result<()> {
+    pub fn send_line(&mut self, line: &str) -> std::io::Result<()> {
         self.write(format!("{line}\n").as_bytes())
     }
 
     /// The next line; empty at the end of the connection.
-    pub fn hear(&mut self) -> std::io::Result<String> {
+    pub fn receive(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         Ok(line)
@@ -71,8 +71,8 @@ impl Raw {
     /// Makes a request and returns its answer.
     pub fn ask(&mut self, request: Value) -> std::io::Result<Value> {
         self.last_id += 1;
-        self.say(&json!({"id": self.last_id, "request": request}).to_string())?;
-        let line = self.hear()?;
+        self.send_line(&json!({"id": self.last_id, "request": request}).to_string())?;
+        let line = self.receive()?;
         serde_json::from_str(&line)
             .map_err(|error| std::io::Error::other(format!("{error} in {line:?}")))
     }
@@ -81,7 +81,7 @@ impl Raw {
     pub fn rest(mut self) -> String {
         let mut all = String::new();
         loop {
-            match self.hear() {
+            match self.receive() {
                 Ok(line) if !line.is_empty() => all.push_str(&line),
                 _ => return all,
             }

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::place::PROGRAM;
-use super::{PATIENCE, wait_for};
+use super::{WAIT_MAX, wait_for};
 
 /// A command line of the program, before it runs.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ impl Run {
             wrapper: Vec::new(),
             program: PROGRAM.to_string(),
             stdin: Vec::new(),
-            limit: PATIENCE,
+            limit: WAIT_MAX,
         }
     }
 
@@ -86,7 +86,7 @@ impl Run {
     /// Runs it to its end.
     ///
     /// # Panics
-    /// When it takes longer than [`PATIENCE`].
+    /// When it takes longer than [`WAIT_MAX`].
     pub fn end(self) -> Output {
         let line = self.arguments.join(" ");
         let started = Instant::now();
@@ -168,7 +168,7 @@ pub struct Running {
 impl Running {
     /// The next line of standard output.
     pub fn line(&self) -> String {
-        self.stdout.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        self.stdout.recv_timeout(WAIT_MAX).unwrap_or_else(|_| {
             let stderr: Vec<String> = self.stderr.try_iter().collect();
             panic!("`ftchat {}` prints nothing more; it said: {stderr:?}", self.line)
         })
@@ -182,7 +182,7 @@ impl Running {
     /// The next line of standard error that holds `text`.
     pub fn said(&self, text: &str) -> String {
         loop {
-            let line = self.stderr.recv_timeout(PATIENCE);
+            let line = self.stderr.recv_timeout(WAIT_MAX);
             let line =
                 line.unwrap_or_else(|_| panic!("`ftchat {}` never says {text:?}", self.line));
             if line.contains(text) {
