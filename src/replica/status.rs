@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::pace::Place;
 use super::{Inner, Phase, Replica, clocks};
 use crate::consensus::Obstacle;
 use crate::protocol::client::{ReplicaState, ReplicaStatus, ServerStatus};
@@ -21,25 +22,7 @@ impl Replica {
         let inner = &self.0;
         let phase = inner.phase.borrow().clone();
         let before = inner.pace.before();
-        let mut own = ReplicaStatus {
-            id: inner.config.id,
-            address: inner.config.listen.clone(),
-            state: ReplicaState::Starting,
-            term: 0,
-            last_log: 0,
-            applied: 0,
-            lag: 0,
-            applied_before: before.map(|before| before.applied),
-            stalled: false,
-            votes: true,
-            hosted_by: Some(inner.hosted_by()),
-            pid: Some(inner.config.process.pid),
-            version: Some(env!("CARGO_PKG_VERSION").to_string()),
-            uptime_s: Some(inner.started.elapsed().as_secs()),
-            disk_bytes: Some(*inner.disk_bytes.borrow()),
-            state_hash: None,
-            error: None,
-        };
+        let mut own = self.starting_status(before);
         let (mut leader, mut writable, mut commit) = (None, false, 0);
         let mut explained = BTreeSet::new();
         let notice = match phase {
@@ -90,6 +73,30 @@ impl Replica {
             adoptable: self.adoptable(),
             hosted: vec![own],
             notice: with_obstacles(notice, &inner.links.obstacles(), &explained),
+        }
+    }
+
+    /// The status of this replica, with nothing of its node of consensus yet.
+    fn starting_status(&self, before: Option<Place>) -> ReplicaStatus {
+        let inner = &self.0;
+        ReplicaStatus {
+            id: inner.config.id,
+            address: inner.config.listen.clone(),
+            state: ReplicaState::Starting,
+            term: 0,
+            last_log: 0,
+            applied: 0,
+            lag: 0,
+            applied_before: before.map(|before| before.applied),
+            stalled: false,
+            votes: true,
+            hosted_by: Some(inner.hosted_by()),
+            pid: Some(inner.config.process.pid),
+            version: Some(env!("CARGO_PKG_VERSION").to_string()),
+            uptime_s: Some(inner.started.elapsed().as_secs()),
+            disk_bytes: Some(*inner.disk_bytes.borrow()),
+            state_hash: None,
+            error: None,
         }
     }
 
