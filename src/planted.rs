@@ -43,7 +43,7 @@ pub enum Bug {
     FollowsProgramVersion,
     /// A leader stamps and ends by its own clock, whatever those of the others show.
     TrustOwnClock,
-    /// A refused retry clears the doubt that an earlier, lost flight has left.
+    /// A refused retry clears the doubt that an earlier, lost attempt has left.
     ClearDoubtWhenRefused,
     /// A page that does not fit into a line is cut, and says that nothing follows.
     CutPageWithoutMore,

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::Consensus;
 use super::engine::state_machine::SnapshotData;
 use super::leadership::fast_election::Campaign;
-use super::proposer::{ForwardBody, Gate};
+use super::proposer::{ForwardBody, ForwardOrder};
 use super::types::TypeConfig;
 use super::wire::append;
 use super::wire::calls::{Addressed, SnapshotBegin, SnapshotPart};
@@ -37,7 +37,7 @@ const INSTALL_SIGN_OF_LIFE: Duration = Duration::from_millis(300);
 /// Serves one connection's calls to this node.
 pub struct PeerService {
     consensus: Consensus,
-    gate: Arc<Gate>,
+    forward_order: Arc<ForwardOrder>,
     appends: mpsc::UnboundedSender<(AppendEntriesRequest<TypeConfig>, Reply)>,
     transfer: mpsc::UnboundedSender<(Step, Reply)>,
 }
@@ -54,7 +54,7 @@ impl PeerService {
     pub fn new(consensus: Consensus) -> PeerService {
         let (appends, appending) = mpsc::unbounded_channel();
         let (transfer, transferring) = mpsc::unbounded_channel();
-        let service = PeerService { gate: Arc::default(), appends, transfer, consensus };
+        let service = PeerService { forward_order: Arc::default(), appends, transfer, consensus };
         service.spawn(append_in_order(service.consensus.clone(), appending));
         service.spawn(receive_snapshots(service.consensus.clone(), transferring));
         service
@@ -102,7 +102,7 @@ impl PeerService {
             }
             Call::Propose => match parse::<ForwardBody>(body) {
                 Ok(forwarded) => {
-                    let done = self.consensus.0.proposer.forwarded(forwarded, &self.gate);
+                    let done = self.consensus.0.proposer.forwarded(forwarded, &self.forward_order);
                     self.spawn(async move { reply.ok(&done.await) });
                 }
                 Err(error) => reply.error(error),

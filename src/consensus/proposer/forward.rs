@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::pending::Landing;
+use super::pending::Completion;
 use crate::chat::Operation;
 use crate::consensus::Applied;
 use crate::error::{ErrorBody, ErrorCode};
@@ -48,12 +48,14 @@ pub(super) enum ForwardResult {
 }
 
 impl ForwardResult {
-    /// What the answer means for the ticket.
-    pub(super) fn landing(self) -> Landing {
+    /// What the answer means for the operation.
+    pub(super) fn completion(self) -> Completion {
         match self {
-            ForwardResult::Ok(applied) => Landing::Done(applied),
-            ForwardResult::Error(error) if error.code == ErrorCode::Unavailable => Landing::Refused,
-            ForwardResult::Error(_) => Landing::Lost,
+            ForwardResult::Ok(applied) => Completion::Done(applied),
+            ForwardResult::Error(error) if error.code == ErrorCode::Unavailable => {
+                Completion::Refused
+            }
+            ForwardResult::Error(_) => Completion::Lost,
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Which forwarded batches of one connection are taken.
+//! The order of the batches that one connection forwards.
 
 use crate::sync::Mutex;
 
-/// Which forwarded batches of one connection are taken; see rule 3 in the head
-/// of the room.
+/// Takes the forwarded batches of one connection in their order only; see rule 3 in
+/// the head of the module.
 #[derive(Default)]
-pub struct Gate(Mutex<GateState>);
+pub struct ForwardOrder(Mutex<Inner>);
 
 #[derive(Default)]
-struct GateState {
+struct Inner {
     epoch: u64,
     next: u64,
     refused: u64,
 }
 
-impl Gate {
+impl ForwardOrder {
     /// Whether a batch follows the one before. One that does not closes its epoch.
     pub(super) fn admit(&self, epoch: u64, number: u64) -> bool {
         let mut state = self.0.lock();

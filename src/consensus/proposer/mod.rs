@@ -29,7 +29,7 @@
 //!    come back. Then it puts what failed back at the head of its queue, in the
 //!    old order, and starts a new *epoch*.
 //! 3. Forwarded batches are numbered within their epoch. A leader takes number
-//!    0 first and then one after the other, on one connection ([`Gate`]). After
+//!    0 first and then one after the other, on one connection ([`ForwardOrder`]). After
 //!    a gap (a batch lost with an old connection) or a refusal it refuses
 //!    everything of that epoch, also what it could take now.
 //! 4. All batches under way are under way to the same leadership. When the
@@ -60,12 +60,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 pub use forward::{ForwardBody, ForwardReply};
-pub use forward_order::Gate;
+pub use forward_order::ForwardOrder;
 pub use sequence::Sequence;
 
 use self::dispatch::Task;
 use self::forward::ForwardResult;
-use self::pending::{Abandon, Origin, Progress, Ticket};
+use self::pending::{Abandon, Origin, PendingOperation, Progress};
 use super::Applied;
 use super::leadership::route::Router;
 use super::runtime;
@@ -80,15 +80,15 @@ use crate::limits::TIMEOUT_MAX;
 /// The queue's end that operations are put in. Clones share the queue.
 #[derive(Clone)]
 pub struct Proposer<S = Router> {
-    queue: mpsc::UnboundedSender<Ticket>,
+    queue: mpsc::UnboundedSender<PendingOperation>,
     around: S,
 }
 
 impl<S: Surroundings> Proposer<S> {
     /// Starts the task.
     pub fn start(host: &Host, around: S) -> Proposer<S> {
-        let (queue, tickets) = mpsc::unbounded_channel();
-        runtime::spawn(host, Task::new(around.clone(), tickets).run());
+        let (queue, arrivals) = mpsc::unbounded_channel();
+        runtime::spawn(host, Task::new(around.clone(), arrivals).run());
         Proposer { queue, around }
     }
 
@@ -116,7 +116,7 @@ impl<S: Surroundings> Proposer<S> {
         let progress = Progress::new(sequence.clone());
         let (reply, answer) = oneshot::channel();
         let id = operation.id;
-        let ticket = Ticket {
+        let pending = PendingOperation {
             operation,
             deadline,
             progress: Arc::clone(&progress),
@@ -124,7 +124,7 @@ impl<S: Surroundings> Proposer<S> {
             forwarded,
             reply,
         };
-        let queued = self.queue.send(ticket).is_ok();
+        let queued = self.queue.send(pending).is_ok();
         let around = self.around.clone();
         let waiting = Abandon::unless_done(progress);
         async move {
@@ -151,11 +151,11 @@ impl<S: Surroundings> Proposer<S> {
     pub fn forwarded(
         &self,
         body: ForwardBody,
-        gate: &Arc<Gate>,
+        order: &Arc<ForwardOrder>,
     ) -> impl Future<Output = ForwardReply> + Send + use<S> {
-        if !gate.admit(body.epoch, body.number) {
+        if !order.admit(body.epoch, body.number) {
             // Found out by the proposer, in line with what came before.
-            gate.refuse(body.epoch);
+            order.refuse(body.epoch);
         }
         let patience = Duration::from_millis(body.timeout_ms).min(TIMEOUT_MAX);
         let deadline = Instant::now() + patience;
@@ -163,9 +163,9 @@ impl<S: Surroundings> Proposer<S> {
             .operations
             .into_iter()
             .map(|operation| {
-                let (gate, epoch, term) = (gate.clone(), body.epoch, body.term);
-                // A sequence of its own: the gate keeps the order.
-                let origin = Some(Origin { gate, epoch, term });
+                let (order, epoch, term) = (order.clone(), body.epoch, body.term);
+                // A sequence of its own: `order` keeps the order.
+                let origin = Some(Origin { order, epoch, term });
                 self.submit(operation, deadline, &Sequence::default(), origin)
             })
             .collect();

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::forward_order::Gate;
+use super::forward_order::ForwardOrder;
 use super::sequence::Sequence;
 use crate::chat::{Action, Operation, RestoreStep};
 use crate::consensus::Applied;
@@ -16,7 +16,7 @@ use crate::sync::Mutex;
 
 /// Where a forwarded operation came from.
 pub(super) struct Origin {
-    pub(super) gate: Arc<Gate>,
+    pub(super) order: Arc<ForwardOrder>,
     pub(super) epoch: u64,
     /// In which alone it may be taken.
     pub(super) term: u64,
@@ -25,7 +25,7 @@ pub(super) struct Origin {
 impl Origin {
     /// What follows it in its epoch is not taken any more.
     pub(super) fn refuse(&self) {
-        self.gate.refuse(self.epoch);
+        self.order.refuse(self.epoch);
     }
 }
 
@@ -49,7 +49,7 @@ impl Progress {
         Arc::new(Progress { sequence, place: Mutex::new(Place::Queued) })
     }
 
-    /// Claims the operation for a log. False: it was given up, or one before
+    /// Takes the operation into a log. False: it was given up, or one before
     /// it in its sequence was, and it must not enter any.
     pub(super) fn enter(&self) -> bool {
         let broken = self.sequence.broken();
@@ -112,18 +112,18 @@ impl Drop for Abandon {
     }
 }
 
-/// An operation in a queue or in flight.
-pub(super) struct Ticket {
+/// An operation in a queue or in flight, until it has an answer.
+pub(super) struct PendingOperation {
     pub(super) operation: Operation,
     pub(super) deadline: Instant,
     pub(super) progress: Arc<Progress>,
-    /// Whether an earlier flight may have brought it into a log.
+    /// Whether an earlier attempt may have brought it into a log.
     pub(super) suspect: bool,
     pub(super) forwarded: Option<Origin>,
     pub(super) reply: oneshot::Sender<Result<Applied>>,
 }
 
-impl Ticket {
+impl PendingOperation {
     /// Answers that it was not done, or may have been.
     pub(super) fn refuse(self, around: &impl Surroundings) {
         let error = if self.suspect {
@@ -136,40 +136,49 @@ impl Ticket {
     }
 }
 
-/// How one ticket came back from a flight.
-pub(super) enum Landing {
+/// What became of one operation of a batch.
+pub(super) enum Completion {
     Done(Applied),
-    /// Certainly in no log by this flight.
+    /// Certainly in no log by this attempt.
     Refused,
     /// Perhaps in a log.
     Lost,
 }
 
-/// A flight that is over.
-pub(super) struct Landed {
-    pub(super) flight: u64,
-    pub(super) tickets: Vec<(Ticket, Landing)>,
+/// A batch that is no longer in flight.
+pub(super) struct CompletedBatch {
+    /// Its place in the order in which batches were dispatched.
+    pub(super) number: u64,
+    pub(super) operations: Vec<(PendingOperation, Completion)>,
 }
 
-impl Landed {
-    /// All came back in the same way.
-    pub(super) fn all(flight: u64, tickets: Vec<Ticket>, how: fn() -> Landing) -> Landed {
-        let tickets = tickets.into_iter().map(|ticket| (ticket, how())).collect();
-        Landed { flight, tickets }
+impl CompletedBatch {
+    /// All of its operations completed in the same way.
+    pub(super) fn all(
+        number: u64,
+        batch: Vec<PendingOperation>,
+        how: fn() -> Completion,
+    ) -> CompletedBatch {
+        let operations = batch.into_iter().map(|pending| (pending, how())).collect();
+        CompletedBatch { number, operations }
     }
 
-    /// Each came back in its own way. An answer that does not have one for each
-    /// says nothing: whose the ones are that it has is not known.
-    pub(super) fn each(flight: u64, tickets: Vec<Ticket>, landings: Vec<Landing>) -> Landed {
-        if tickets.len() != landings.len() {
+    /// Each completed in its own way. If the answer has more or fewer outcomes than
+    /// there are operations, it is not known whose they are, and all count as lost.
+    pub(super) fn each(
+        number: u64,
+        batch: Vec<PendingOperation>,
+        completions: Vec<Completion>,
+    ) -> CompletedBatch {
+        if batch.len() != completions.len() {
             tracing::error!(
-                operations = tickets.len(),
-                outcomes = landings.len(),
+                operations = batch.len(),
+                outcomes = completions.len(),
                 "a batch was answered with another number of outcomes than it has operations"
             );
-            return Landed::all(flight, tickets, || Landing::Lost);
+            return CompletedBatch::all(number, batch, || Completion::Lost);
         }
-        Landed { flight, tickets: tickets.into_iter().zip(landings).collect() }
+        CompletedBatch { number, operations: batch.into_iter().zip(completions).collect() }
     }
 }
 

@@ -104,7 +104,7 @@ async fn a_connection_that_breaks_before_it_waits_takes_its_operations_with_it_a
     drop(behind);
 }
 
-/// A first flight that is lost, and then what `retries` are; then time is up.
+/// A first attempt that is lost, and then what `retries` are; then time is up.
 async fn doubt(retries: &[fn(Asked)]) -> Pending {
     let mut stage = Stage::new();
     stage.scene.lead(there(2, 1));
@@ -122,7 +122,7 @@ async fn doubt(retries: &[fn(Asked)]) -> Pending {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_retry_does_not_clear_the_doubt_of_an_earlier_flight() {
+async fn a_refused_retry_does_not_clear_the_doubt_of_an_earlier_attempt() {
     let unavailable = |asked: Asked| {
         let reply = reply(&asked, 0, ErrorCode::Unavailable);
         asked.answer(Ok(reply));

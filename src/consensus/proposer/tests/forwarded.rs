@@ -11,9 +11,9 @@ async fn forwarded_batches_join_the_queue_in_their_order() {
     stage.scene.lead(here(1));
     let own = stage.propose(9);
     let write = stage.scene.write().await;
-    let gate = Arc::default();
-    let first = stage.forward(&gate, body(1, 1, 0, &[1, 2]));
-    let second = stage.forward(&gate, body(1, 1, 1, &[3]));
+    let order = Arc::default();
+    let first = stage.forward(&order, body(1, 1, 0, &[1, 2]));
+    let second = stage.forward(&order, body(1, 1, 1, &[3]));
     stage.scene.nothing().await;
     write.apply();
     let write = stage.scene.write().await;
@@ -28,13 +28,13 @@ async fn forwarded_batches_join_the_queue_in_their_order() {
 async fn behind_a_gap_nothing_of_an_epoch_is_taken() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
-    let gate = Arc::default();
-    let first = stage.forward(&gate, body(1, 1, 0, &[1]));
+    let order = Arc::default();
+    let first = stage.forward(&order, body(1, 1, 0, &[1]));
     let write = stage.scene.write().await;
     assert_eq!(write.numbers(), [1]);
     let forwarded = [(1, &[2][..]), (3, &[4]), (2, &[3])]
-        .map(|(batch, numbers)| stage.forward(&gate, body(1, 1, batch, numbers)));
-    let next = stage.forward(&gate, body(1, 2, 0, &[5]));
+        .map(|(batch, numbers)| stage.forward(&order, body(1, 1, batch, numbers)));
+    let next = stage.forward(&order, body(1, 2, 0, &[5]));
     let other = stage.forward(&Arc::default(), body(1, 1, 0, &[6]));
     settle().await;
     write.apply();
@@ -46,7 +46,7 @@ async fn behind_a_gap_nothing_of_an_epoch_is_taken() {
         assert_eq!(codes(forwarded).await, [REFUSED]);
     }
     assert_eq!(codes(next).await, [None]);
-    assert_eq!(codes(other).await, [None], "another connection has a gate of its own");
+    assert_eq!(codes(other).await, [None], "another connection has an order of its own");
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,16 +54,16 @@ async fn a_batch_is_taken_in_the_term_in_which_it_was_sent_or_never() {
     let mut stage = Stage::new();
     stage.scene.lead(here(3));
     for term in [2, 4] {
-        let gate = Arc::default();
-        let forwarded = stage.forward(&gate, body(term, 1, 0, &[1]));
-        let behind = stage.forward(&gate, body(3, 1, 1, &[2]));
+        let order = Arc::default();
+        let forwarded = stage.forward(&order, body(term, 1, 0, &[1]));
+        let behind = stage.forward(&order, body(3, 1, 1, &[2]));
         assert_eq!(codes(forwarded).await, [REFUSED]);
         assert_eq!(codes(behind).await, [REFUSED]);
         stage.scene.nothing().await;
     }
-    let (gate, blocking) = (Arc::default(), stage.propose(9));
+    let (order, blocking) = (Arc::default(), stage.propose(9));
     let write = stage.scene.write().await;
-    let forwarded = stage.forward(&gate, body(3, 1, 0, &[1]));
+    let forwarded = stage.forward(&order, body(3, 1, 0, &[1]));
     settle().await;
     // While it waits, this node leads again in another term.
     stage.scene.lead(here(5));
@@ -78,18 +78,18 @@ async fn a_batch_is_taken_in_the_term_in_which_it_was_sent_or_never() {
 async fn a_refused_batch_takes_with_it_what_follows_in_its_epoch() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
-    let gate = Arc::default();
-    let first = stage.forward(&gate, body(1, 1, 0, &[1]));
+    let order = Arc::default();
+    let first = stage.forward(&order, body(1, 1, 0, &[1]));
     let refused = stage.scene.write().await;
-    let second = stage.forward(&gate, body(1, 1, 1, &[2]));
+    let second = stage.forward(&order, body(1, 1, 1, &[2]));
     settle().await;
     refused.fail();
     assert_eq!(codes(first).await, [REFUSED]);
     assert_eq!(codes(second).await, [REFUSED]);
-    let third = stage.forward(&gate, body(1, 1, 2, &[3]));
+    let third = stage.forward(&order, body(1, 1, 2, &[3]));
     assert_eq!(codes(third).await, [REFUSED]);
     stage.scene.nothing().await;
-    let next = stage.forward(&gate, body(1, 2, 0, &[1, 2, 3]));
+    let next = stage.forward(&order, body(1, 2, 0, &[1, 2, 3]));
     pause().await;
     let write = stage.scene.write().await;
     assert_eq!(write.numbers(), [1, 2, 3]);
@@ -102,14 +102,14 @@ async fn what_is_refused_by_a_leader_that_stands_alone_takes_with_it_what_follow
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
     stage.scene.confirm(false);
-    let gate = Arc::default();
-    let first = stage.forward(&gate, body(1, 1, 0, &[1]));
+    let order = Arc::default();
+    let first = stage.forward(&order, body(1, 1, 0, &[1]));
     assert_eq!(codes(first).await, [REFUSED]);
     stage.scene.confirm(true);
-    let second = stage.forward(&gate, body(1, 1, 1, &[2]));
+    let second = stage.forward(&order, body(1, 1, 1, &[2]));
     assert_eq!(codes(second).await, [REFUSED], "the one before it will come again");
     stage.scene.nothing().await;
-    let next = stage.forward(&gate, body(1, 2, 0, &[1, 2]));
+    let next = stage.forward(&order, body(1, 2, 0, &[1, 2]));
     let write = stage.scene.write().await;
     assert_eq!(write.numbers(), [1, 2]);
     write.apply();
@@ -120,12 +120,12 @@ async fn what_is_refused_by_a_leader_that_stands_alone_takes_with_it_what_follow
 async fn a_leader_that_is_deposed_leaves_a_doubt_about_what_its_log_has() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
-    let gate = Arc::default();
-    let in_log = stage.forward(&gate, body(1, 1, 0, &[1]));
+    let order = Arc::default();
+    let in_log = stage.forward(&order, body(1, 1, 0, &[1]));
     let write = stage.scene.write().await.accept();
-    let on_its_way = stage.forward(&gate, body(1, 1, 1, &[2]));
+    let on_its_way = stage.forward(&order, body(1, 1, 1, &[2]));
     let refused = stage.scene.write().await;
-    let waiting = stage.forward(&gate, body(1, 1, 2, &[3]));
+    let waiting = stage.forward(&order, body(1, 1, 2, &[3]));
     stage.scene.lead(there(2, 2));
     settle().await;
     refused.fail();
@@ -142,10 +142,10 @@ async fn a_forwarded_operation_whose_time_is_up_takes_with_it_what_follows() {
     stage.scene.lead(here(1));
     let blocking = stage.propose(9);
     let write = stage.scene.write().await;
-    let gate = Arc::default();
+    let order = Arc::default();
     let due = ForwardBody { timeout_ms: 20, ..body(1, 1, 0, &[1]) };
-    let due = stage.forward(&gate, due);
-    let behind = stage.forward(&gate, body(1, 1, 1, &[2]));
+    let due = stage.forward(&order, due);
+    let behind = stage.forward(&order, body(1, 1, 1, &[2]));
     assert_eq!(codes(due).await, [REFUSED]);
     write.apply();
     blocking.done().await;
@@ -163,10 +163,10 @@ async fn what_is_forgotten_in_a_pause_takes_with_it_what_follows() {
         blocking.push(stage.propose(number));
         writes.push(stage.scene.write().await.accept());
     }
-    let gate = Arc::default();
+    let order = Arc::default();
     let due = ForwardBody { timeout_ms: 20, ..body(1, 1, 0, &[1]) };
-    let due = stage.forward(&gate, due);
-    let behind = stage.forward(&gate, body(1, 1, 1, &[2]));
+    let due = stage.forward(&order, due);
+    let behind = stage.forward(&order, body(1, 1, 1, &[2]));
     tokio::time::sleep(Duration::from_millis(15)).await;
     // The proposer pauses for ten milliseconds, and time is up in the middle.
     writes.into_iter().for_each(Write::fail);

@@ -13,7 +13,7 @@ async fn batches_of_an_epoch_are_numbered_and_a_new_leadership_begins_another() 
     }
     let seen_first: Vec<_> = asked.iter().map(seen).collect();
     let epoch = seen_first[0].1;
-    assert!(epoch > 0, "a gate begins with epoch 0, which is nobody's");
+    assert!(epoch > 0, "an order begins with epoch 0, which is nobody's");
     assert_eq!(seen_first, [(2, epoch, 0, vec![1]), (2, epoch, 1, vec![2])]);
     let term = asked[0].body::<ForwardBody>().term;
     assert_eq!(term, 1);
@@ -92,7 +92,7 @@ async fn a_reply_with_another_number_of_results_counts_for_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_leaders_of_one_term_are_two_courses() {
+async fn two_leaders_of_one_term_are_two_targets() {
     let mut stage = Stage::new();
     stage.scene.lead(there(2, 5));
     let first = stage.propose(1);
@@ -168,9 +168,9 @@ async fn a_leader_that_no_link_leads_to_gets_nothing_and_leaves_no_doubt() {
 async fn what_was_forwarded_here_is_not_forwarded_again() {
     let mut stage = Stage::new();
     stage.scene.lead(there(2, 1));
-    let gate = Arc::default();
-    let forwarded = stage.forward(&gate, body(1, 1, 0, &[1]));
+    let order = Arc::default();
+    let forwarded = stage.forward(&order, body(1, 1, 0, &[1]));
     stage.scene.nothing().await;
     assert_eq!(codes(forwarded).await, [Some(ErrorCode::Unavailable)]);
-    assert!(gate.refuses(1));
+    assert!(order.refuses(1));
 }

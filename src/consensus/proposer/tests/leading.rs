@@ -151,8 +151,8 @@ async fn a_leader_that_stands_alone_takes_nothing() {
     for _ in 0..50 {
         stage.scene.nothing().await;
     }
-    let (gate, begun) = (Arc::default(), Instant::now());
-    let forwarded = stage.forward(&gate, body(1, 1, 0, &[2]));
+    let (order, begun) = (Arc::default(), Instant::now());
+    let forwarded = stage.forward(&order, body(1, 1, 0, &[2]));
     assert_eq!(codes(forwarded).await, [Some(ErrorCode::Unavailable)], "it may know better");
     assert!(begun.elapsed() < Duration::from_millis(50), "at once");
     pending.ends_refused().await;

@@ -53,8 +53,8 @@ impl Stage {
     }
 
     /// What a follower's call brings.
-    fn forward(&self, gate: &Arc<Gate>, body: ForwardBody) -> Forwarded {
-        crate::host::spawn(self.proposer.forwarded(body, gate))
+    fn forward(&self, order: &Arc<ForwardOrder>, body: ForwardBody) -> Forwarded {
+        crate::host::spawn(self.proposer.forwarded(body, order))
     }
 }
 
@@ -127,15 +127,15 @@ fn seen(asked: &Asked) -> (u32, u64, u64, Vec<u32>) {
 }
 
 #[test]
-fn a_gate_takes_one_batch_after_the_other_and_nothing_behind_a_gap() {
-    let gate = Gate::default();
-    assert!(gate.admit(1, 0) && gate.admit(1, 1));
-    assert!(!gate.admit(1, 3), "one is missing");
-    assert!(!gate.admit(1, 2), "it came too late");
-    assert!(gate.refuses(1) && !gate.refuses(2));
-    assert!(gate.admit(2, 0), "a new epoch begins with number 0");
-    assert!(!gate.admit(1, 4) && gate.admit(2, 1), "the old one is over, the new one goes on");
-    assert!(!gate.admit(2, 1), "the same batch again");
-    assert!(!gate.admit(4, 1), "its first batch went with an older connection");
-    assert!(gate.refuses(4) && !gate.admit(3, 0), "nothing of an epoch before the refused one");
+fn forwarded_batches_are_taken_one_after_the_other_and_none_behind_a_gap() {
+    let order = ForwardOrder::default();
+    assert!(order.admit(1, 0) && order.admit(1, 1));
+    assert!(!order.admit(1, 3), "one is missing");
+    assert!(!order.admit(1, 2), "it came too late");
+    assert!(order.refuses(1) && !order.refuses(2));
+    assert!(order.admit(2, 0), "a new epoch begins with number 0");
+    assert!(!order.admit(1, 4) && order.admit(2, 1), "the old one is over, the new one goes on");
+    assert!(!order.admit(2, 1), "the same batch again");
+    assert!(!order.admit(4, 1), "its first batch went with an older connection");
+    assert!(order.refuses(4) && !order.admit(3, 0), "nothing of an epoch before the refused one");
 }
