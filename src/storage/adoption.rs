@@ -49,14 +49,14 @@ impl DataDirectory {
             check_file_system(disk, &paths.root).await?;
             let found = lock_file(disk, &paths.root).await?;
             check_place(disk, &neighbour.location, found).await?;
-            let untold = LockShare::take(disk, &paths.root).await?;
-            let locked = untold.file_id(&paths.root).await?;
+            let unannounced = LockShare::take(disk, &paths.root).await?;
+            let locked = unannounced.file_id(&paths.root).await?;
             // The name may have been given to another file between the look
             // and the lock, or the lock have made a new one.
             if locked != found || lock_file(disk, &paths.root).await? != found {
                 return Err(not_it(&paths.root, "its LOCK was replaced a moment ago"));
             }
-            if untold.poisoned() {
+            if unannounced.poisoned() {
                 return Err(corrupted_whole(
                     &paths.root,
                     "was marked as poisoned: an fsync failed in it since this machine started",
@@ -66,7 +66,7 @@ impl DataDirectory {
                 return Err(not_it(&paths.root, "it is empty"));
             };
             check_identity(&paths.root, &identity, &neighbour, &own)?;
-            let lock = untold.tell(&paths.root, holder).await?;
+            let lock = unannounced.announce(&paths.root, holder).await?;
             remove_temporaries(disk, &paths).await?;
             // Its process may have died between a rename and its sync.
             sync_folder(disk, &paths.root).await?;
@@ -266,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn a_directory_in_which_an_fsync_has_failed_is_left_alone() {
         let (_folder, directory, neighbour) = opened().await;
-        directory.lock.poison().await.expect("marks");
+        directory.lock.mark_poisoned().await.expect("marks");
         drop(directory);
         let error = refused(&neighbour).await;
         assert_eq!(error.code, ErrorCode::Corrupted);

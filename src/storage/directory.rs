@@ -43,9 +43,10 @@ impl DataDirectory {
             let disk = &*host.disk;
             let made = disk.create_dir_all(&paths.root).await;
             made.map_err(|e| Error::io("make the folder", &paths.root, &e))?;
-            let untold = LockShare::take(disk, &paths.root).await?;
-            let (lock_file, poisoned) = (untold.file_id(&paths.root).await?, untold.poisoned());
-            let lock = untold.tell(&paths.root, holder).await?;
+            let unannounced = LockShare::take(disk, &paths.root).await?;
+            let (lock_file, poisoned) =
+                (unannounced.file_id(&paths.root).await?, unannounced.poisoned());
+            let lock = unannounced.announce(&paths.root, holder).await?;
             remove_temporaries(disk, &paths).await?;
             let identity = match read_identity(disk, &paths).await {
                 Err(error) if error.code == ErrorCode::Corrupted => Err(error),

@@ -25,8 +25,8 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Of any call except an fsync.
-    pub(super) fn of_call(deed: &str, path: &Path, error: &io::Error) -> Failure {
-        let told = failed_call(deed, path, error);
+    pub(super) fn of_call(action: &str, path: &Path, error: &io::Error) -> Failure {
+        let told = failed_call(action, path, error);
         match verdict(error) {
             Verdict::Short(shortage) => Failure::Passing(shortage, told),
             Verdict::Refused => Failure::Refused(Error {
@@ -71,8 +71,8 @@ impl From<Failure> for Error {
 
 /// A failed call other than an fsync. One that may be tried again says so by its
 /// code: [`ErrorCode::DiskFull`] or [`ErrorCode::Unavailable`].
-pub(super) fn failed_call(deed: &str, path: &Path, error: &io::Error) -> Error {
-    let told = Error::io(deed, path, error);
+pub(super) fn failed_call(action: &str, path: &Path, error: &io::Error) -> Error {
+    let told = Error::io(action, path, error);
     match verdict(error) {
         Verdict::Short(Shortage::Room) => Error { code: ErrorCode::DiskFull, ..told },
         Verdict::Short(Shortage::Resources) => Error { code: ErrorCode::Unavailable, ..told },

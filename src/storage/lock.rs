@@ -123,7 +123,7 @@ const PROBE_PAUSE: Duration = Duration::from_millis(1);
 
 /// A lock that is held and not yet written to: others still read who held it
 /// before. Dropped, it is as if nobody had come.
-pub(super) struct Untold {
+pub(super) struct UnannouncedLock {
     guard: Box<dyn FileLock>,
     poisoned: Option<String>,
     boot: Option<String>,
@@ -135,7 +135,7 @@ impl LockShare {
     /// # Errors
     /// [`ErrorCode::DirectoryInUse`] when it is held, [`ErrorCode::Io`] when it
     /// cannot be taken.
-    pub(super) async fn take(disk: &dyn Disk, directory: &Path) -> Result<Untold> {
+    pub(super) async fn take(disk: &dyn Disk, directory: &Path) -> Result<UnannouncedLock> {
         let path: PathBuf = directory.join(LOCK_FILE);
         let failed = |error: io::Error| Error::io("lock", &path, &error);
         let mut probes = 0;
@@ -158,11 +158,11 @@ impl LockShare {
         let boot = boot.map_err(|e| Error::io("read", Path::new(BOOT_ID_PATH), &e))?;
         let poisoned = mark
             .filter(|mark| mark == UNKNOWN_BOOT || boot.as_ref().is_none_or(|boot| boot == mark));
-        Ok(Untold { guard, poisoned, boot })
+        Ok(UnannouncedLock { guard, poisoned, boot })
     }
 }
 
-impl Untold {
+impl UnannouncedLock {
     /// The file that is locked.
     pub(super) async fn file_id(&self, directory: &Path) -> Result<FileId> {
         let failed = |error| Error::io("look at", &directory.join(LOCK_FILE), &error);
@@ -170,7 +170,7 @@ impl Untold {
     }
 
     /// Whether an fsync has failed in the directory since this boot. The mark
-    /// is kept until it is lifted.
+    /// is kept until it is removed.
     pub(super) fn poisoned(&self) -> bool {
         self.poisoned.is_some()
     }
@@ -179,7 +179,7 @@ impl Untold {
     ///
     /// # Errors
     /// [`ErrorCode::Io`].
-    pub(super) async fn tell(mut self, directory: &Path, holder: Holder) -> Result<LockShare> {
+    pub(super) async fn announce(mut self, directory: &Path, holder: Holder) -> Result<LockShare> {
         let text = LockContent::text(&holder, self.poisoned.as_deref());
         let written = self.guard.write_holder(&text).await;
         written.map_err(|e| Error::io("write", &directory.join(LOCK_FILE), &e))?;
@@ -191,13 +191,13 @@ impl Untold {
 
 impl LockShare {
     /// Marks the directory as not to be believed before the next boot.
-    pub(super) async fn poison(&self) -> io::Result<()> {
+    pub(super) async fn mark_poisoned(&self) -> io::Result<()> {
         let boot = self.0.boot.as_deref().unwrap_or(UNKNOWN_BOOT);
         self.write(Some(boot)).await
     }
 
     /// Removes the mark; what it was about is gone.
-    pub(super) async fn lift_poison(&self) -> io::Result<()> {
+    pub(super) async fn remove_mark(&self) -> io::Result<()> {
         self.write(None).await
     }
 
@@ -267,9 +267,9 @@ mod tests {
     }
 
     async fn take(host: &Host, folder: &Path) -> Result<(LockShare, bool)> {
-        let untold = LockShare::take(&*host.disk, folder).await?;
-        let poisoned = untold.poisoned();
-        Ok((untold.tell(folder, holder()).await?, poisoned))
+        let unannounced = LockShare::take(&*host.disk, folder).await?;
+        let poisoned = unannounced.poisoned();
+        Ok((unannounced.announce(folder, holder()).await?, poisoned))
     }
 
     #[tokio::test]
@@ -308,11 +308,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_poison_mark_holds_for_this_boot_and_until_it_is_lifted() {
+    async fn a_mark_holds_for_this_boot_and_until_it_is_removed() {
         let (host, folder) = (Host::real(), tempfile::tempdir().expect("a folder"));
         let take = || take(&host, folder.path());
         let (lock, _) = take().await.expect("free");
-        lock.poison().await.expect("marks");
+        lock.mark_poisoned().await.expect("marks");
         drop(lock);
         for _ in 0..2 {
             let (_lock, poisoned) = take().await.expect("free");
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(content.poisoned, known_boot(&host).await.or(Some("unknown".to_string())));
 
         let (lock, _) = take().await.expect("free");
-        lock.lift_poison().await.expect("lifts");
+        lock.remove_mark().await.expect("removes it");
         drop(lock);
         assert!(!take().await.expect("free").1);
 

@@ -6,10 +6,10 @@
 //!
 //! | file | content | replaced |
 //! |---|---|---|
-//! | `LOCK` | who holds the directory ([`Holder`]), perhaps a poison mark | in place, never removed |
+//! | `LOCK` | who holds the directory ([`Holder`]), perhaps the mark of a failed fsync | in place, never removed |
 //! | `identity.json` | [`Identity`] | atomically |
 //! | `vote.json` | whom this replica voted for | atomically |
-//! | `committed.json` | how far the log is committed, a mere hint | without sync |
+//! | `committed.json` | the commit hint: how far the log is known to be committed | without sync |
 //! | `neighbours.json` | where the other replicas live ([`Neighbours`]) | atomically |
 //! | `dropped-tail.json` | a torn tail that was cut off, until settled | atomically |
 //! | `log/<first index>.jsonl` | log entries, one a line | appended to |
@@ -34,7 +34,7 @@
 //!   incarnation.
 //! - **A full disk**, or no file descriptor left: appends and votes wait until
 //!   there is one ([`Log::shortage`]); reading goes on.
-//! - **A broken disk** (a failed fsync, an I/O error): the log writes a poison mark
+//! - **A broken disk** (a failed fsync, an I/O error): the log writes a mark
 //!   into `LOCK`, fails everything that waits, tells the owner's fatal handler and
 //!   never writes again. Which errors prove that much stands in `shortage`; any
 //!   other ends the server and marks nothing. After a failed fsync the page cache may show bytes

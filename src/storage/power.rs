@@ -109,11 +109,11 @@ impl PowerDisk {
     fn call<T: Send + 'static>(
         &self,
         steps: usize,
-        deed: impl FnOnce(&mut Image) -> io::Result<T>,
+        action: impl FnOnce(&mut Image) -> io::Result<T>,
     ) -> BoxFuture<'static, io::Result<T>> {
         let mut image = self.image();
         let done = match image.takes(self.life, steps) {
-            true => deed(&mut image),
+            true => action(&mut image),
             false => Err(io::Error::other("there is no power")),
         };
         Box::pin(std::future::ready(done))
@@ -298,9 +298,9 @@ impl PowerFile {
     fn call<T: Send + 'static>(
         &self,
         steps: usize,
-        deed: impl FnOnce(&mut Vec<u8>) -> T,
+        action: impl FnOnce(&mut Vec<u8>) -> T,
     ) -> BoxFuture<'static, io::Result<T>> {
-        self.disk.call(steps, |image| Ok(deed(image.content(self.number)?)))
+        self.disk.call(steps, |image| Ok(action(image.content(self.number)?)))
     }
 }
 

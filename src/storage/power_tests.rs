@@ -124,7 +124,7 @@ async fn a_notice_that_was_settled_does_not_come_back() {
 
 /// What is done to a log, and how it looks then.
 #[derive(Clone, Copy, Debug)]
-enum Deed {
+enum Action {
     Append(u64),
     Vote(u64),
     TruncateFrom(u64),
@@ -132,19 +132,19 @@ enum Deed {
     Reset(u64),
 }
 
-const DEEDS: [Deed; 12] = [
-    Deed::Append(1),
-    Deed::Vote(1),
-    Deed::Append(6),
-    Deed::TruncateFrom(3),
-    Deed::Append(5),
-    Deed::Vote(2),
-    Deed::PurgeThrough(5),
-    Deed::TruncateFrom(7),
-    Deed::Append(4),
-    Deed::Reset(20),
-    Deed::Append(3),
-    Deed::Vote(3),
+const ACTIONS: [Action; 12] = [
+    Action::Append(1),
+    Action::Vote(1),
+    Action::Append(6),
+    Action::TruncateFrom(3),
+    Action::Append(5),
+    Action::Vote(2),
+    Action::PurgeThrough(5),
+    Action::TruncateFrom(7),
+    Action::Append(4),
+    Action::Reset(20),
+    Action::Append(3),
+    Action::Vote(3),
 ];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,23 +158,23 @@ struct Model {
 impl Model {
     /// The version goes into the payloads, so that no entry is taken for one
     /// that was cut off.
-    fn after(&self, deed: Deed, version: usize) -> Model {
+    fn after(&self, action: Action, version: usize) -> Model {
         let mut model = self.clone();
-        match deed {
-            Deed::Append(count) => {
+        match action {
+            Action::Append(count) => {
                 for index in self.next..self.next + count {
                     model.entries.insert(index, format!("[{index},{version}]").into());
                 }
                 model.next += count;
             }
-            Deed::Vote(vote) => model.vote = Some(vote.to_string().into()),
-            Deed::TruncateFrom(index) => {
+            Action::Vote(vote) => model.vote = Some(vote.to_string().into()),
+            Action::TruncateFrom(index) => {
                 model.entries.retain(|entry, _| *entry < index);
                 model.next = index;
             }
             // Whole files go, so more may be left.
-            Deed::PurgeThrough(_) => {}
-            Deed::Reset(next) => {
+            Action::PurgeThrough(_) => {}
+            Action::Reset(next) => {
                 model.entries.clear();
                 model.next = next;
             }
@@ -183,22 +183,22 @@ impl Model {
     }
 }
 
-async fn perform(log: &Log, deed: Deed, after: &Model) -> Result<()> {
-    match deed {
-        Deed::Append(count) => {
+async fn perform(log: &Log, action: Action, after: &Model) -> Result<()> {
+    match action {
+        Action::Append(count) => {
             let first = after.next - count;
             let lines =
                 (first..after.next).map(|index| record::encode(&after.entries[&index])).collect();
             append_lines(log, first, lines).await
         }
-        Deed::Vote(_) => log.write_vote(after.vote.clone().expect("cast")).await,
-        Deed::TruncateFrom(index) => log.truncate_from(index).await,
-        Deed::PurgeThrough(index) => log.purge_through(index).await,
-        Deed::Reset(next) => log.reset(next).await,
+        Action::Vote(_) => log.write_vote(after.vote.clone().expect("cast")).await,
+        Action::TruncateFrom(index) => log.truncate_from(index).await,
+        Action::PurgeThrough(index) => log.purge_through(index).await,
+        Action::Reset(next) => log.reset(next).await,
     }
 }
 
-/// The log is what it was before the last deed or after it, or is on the way: what
+/// The log is what it was before the last action or after it, or is on the way: what
 /// both have is there, and nothing that neither has.
 fn assert_between(
     (before, after): (&Model, &Model),
@@ -231,14 +231,14 @@ async fn write_and_cut(steps: usize, (first, second): (Left, Left)) -> bool {
     disk.cut_after(steps);
     let (mut before, mut after) = (Model::default(), Model::default());
     let (mut purged_through, mut reset) = (None, false);
-    for (deed, version) in DEEDS.into_iter().zip(0..) {
+    for (action, version) in ACTIONS.into_iter().zip(0..) {
         before = after.clone();
-        after = before.after(deed, version);
-        if let Deed::PurgeThrough(index) = deed {
+        after = before.after(action, version);
+        if let Action::PurgeThrough(index) = action {
             purged_through = Some(index);
         }
-        reset = matches!(deed, Deed::Reset(_));
-        if perform(&log, deed, &after).await.is_err() {
+        reset = matches!(action, Action::Reset(_));
+        if perform(&log, action, &after).await.is_err() {
             break;
         }
         before = after.clone();

@@ -28,8 +28,8 @@ impl DataDirectory {
 
     /// Moves everything but `LOCK` (and what was set aside before) into a new
     /// folder `damaged-<n>`, whose path it returns. The directory is then
-    /// empty, so the replica can come back as a new incarnation. A poison mark
-    /// is lifted with it.
+    /// empty, so the replica can come back as a new incarnation. The mark of a
+    /// failed fsync is removed with it.
     ///
     /// The identity goes first. Whatever is left by a crash in the middle is a
     /// directory without identity, hence damaged, and is set aside in turn.
@@ -48,7 +48,7 @@ impl DataDirectory {
         let (host, paths, lock) = (self.host.clone(), self.paths.clone(), self.lock.clone());
         let folder = on_worker(&host.clone(), "set-aside", async move {
             let folder = move_all(&*host.disk, &paths).await?;
-            lock.lift_poison().await.map_err(|e| Error::io("write", &paths.lock(), &e))?;
+            lock.remove_mark().await.map_err(|e| Error::io("write", &paths.lock(), &e))?;
             Ok(folder)
         })
         .await?;

@@ -44,14 +44,14 @@ async fn a_log_is_read_while_another_writes_it_and_not_beyond_what_is_committed(
 #[tokio::test]
 async fn whatever_the_holder_did_meanwhile_the_log_opens_as_if_nothing_was_read_ahead() {
     for read in [0, 3, 4, 11, 12, 20] {
-        for deed in 0..6 {
+        for action in 0..6 {
             let folder = tempfile::tempdir().expect("a folder");
             let log = open_log(folder.path(), None).await.expect("opens");
             append(&log, 0..20).await.expect("durable");
             let mut ahead = look(folder.path()).await;
             while read > 0 && !ahead.read_log(read - 1, 100).await.expect("reads").is_empty() {}
             let (_, ahead) = ahead.into_parts();
-            match deed {
+            match action {
                 0 => {}
                 1 => append(&log, 20..33).await.expect("durable"),
                 2 => {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// One request, in the order of its arrival.
 pub(super) enum Command {
     Append { first_index: u64, lines: Vec<Bytes>, done: AppendDone },
-    Perform { deed: Deed, reply: oneshot::Sender<Result<()>> },
+    Perform { action: Action, reply: oneshot::Sender<Result<()>> },
 }
 
 impl Command {
@@ -27,7 +27,7 @@ pub(super) fn answer(reply: oneshot::Sender<Result<()>>, result: Result<()>) {
 }
 
 /// What a handle waits for.
-pub(super) enum Deed {
+pub(super) enum Action {
     Vote(Bytes),
     TruncateFrom(u64),
     PurgeThrough(u64),

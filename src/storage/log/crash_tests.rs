@@ -102,7 +102,7 @@ async fn every_flipped_bit_of_any_segment_is_corruption() {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_of_the_vote_is_corruption_and_of_the_hint_is_passed_over() {
+async fn a_flipped_bit_of_the_vote_is_corruption_and_of_the_commit_hint_is_passed_over() {
     let folder = tempfile::tempdir().expect("a folder");
     directory_with_log(folder.path()).await;
     let open = || open_log(unsynced_host(), folder.path(), two_segments());

@@ -236,10 +236,10 @@ async fn no_descriptor_and_no_memory_are_waited_for_and_nothing_is_marked() {
         let outcomes = Outcomes::default();
         append_noting(&log, 3, &outcomes);
         until("it is waited for", || log.shortage() == Some(Shortage::Resources)).await;
-        let [vote, purge, read] = ["vote", "purge", "read"].map(|deed| {
+        let [vote, purge, read] = ["vote", "purge", "read"].map(|action| {
             let log = log.clone();
             crate::host::spawn(async move {
-                match deed {
+                match action {
                     "vote" => log.write_vote("9".into()).await,
                     "purge" => log.purge_through(0).await,
                     _ => log.read(1, 2, usize::MAX).await.map(drop),
@@ -252,8 +252,8 @@ async fn no_descriptor_and_no_memory_are_waited_for_and_nothing_is_marked() {
         assert!(!read.is_finished(), "{error}");
         assert_eq!(*outcomes.lock(), [], "neither done nor failed");
         disk.refuse_to_open(None);
-        for deed in [vote, purge, read] {
-            deed.await.expect("no panic").expect("done in the end");
+        for action in [vote, purge, read] {
+            action.await.expect("no panic").expect("done in the end");
         }
         assert_eq!(*outcomes.lock(), [(3, Ok(()))]);
         assert_eq!(log.shortage(), None);
@@ -307,14 +307,14 @@ async fn what_the_system_does_not_allow_ends_the_log_and_marks_nothing() {
 }
 
 #[tokio::test]
-async fn a_hint_that_cannot_be_written_is_passed_over() {
+async fn a_commit_hint_that_cannot_be_written_is_passed_over() {
     for error in [Errno::IO, Errno::ACCESS, Errno::MFILE] {
         let (disk, folder) = (FaultyDisk::new(), tempfile::tempdir().expect("a folder"));
         let (log, fatal) = open_noting_fatal(&disk, folder.path()).await;
         append(&log, 0..3).await.expect("durable");
         disk.refuse_to_open(Some(error));
         log.note_committed(0, "2".into());
-        until("the hint is tried", || disk.refusals() > 0).await;
+        until("the commit hint is tried", || disk.refusals() > 0).await;
         append(&log, 3..4).await.expect("its file is open");
         disk.refuse_to_open(None);
         log.write_vote("9".into()).await.expect("goes on");

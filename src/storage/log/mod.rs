@@ -49,7 +49,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use self::commands::{Command, Deed};
+use self::commands::{Action, Command};
 use self::reader::{ReadCommand, ReadRequest, Reader};
 use self::writer::Writer;
 use super::{DataDirectory, Paths, Shortage, on_worker, record};
@@ -118,10 +118,10 @@ struct Shared {
     shortage: watch::Sender<Option<Shortage>>,
     /// Set when the log is to be closed, so that nobody waits for room any more.
     closing: watch::Sender<bool>,
-    /// There is a new hint for `committed.json`.
+    /// There is a new commit hint for `committed.json`.
     committed_changed: Notify,
-    /// See [`Log::hint_often`].
-    hints_often: AtomicBool,
+    /// See [`Log::write_commit_hints_often`].
+    commit_hints_often: AtomicBool,
 }
 
 /// A handle on the log of one directory. Clones are the same log.
@@ -167,7 +167,7 @@ impl Log {
             shortage: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             committed_changed: Notify::new(),
-            hints_often: AtomicBool::new(false),
+            commit_hints_often: AtomicBool::new(false),
         });
         let (commands, queue) = mpsc::unbounded_channel();
         let (reads, read_queue) = mpsc::unbounded_channel();
@@ -264,28 +264,29 @@ impl Log {
     /// # Errors
     /// Once the log has failed or is closed; then either vote may be there.
     pub async fn write_vote(&self, payload: Bytes) -> Result<()> {
-        self.perform(Deed::Vote(payload)).await
+        self.perform(Action::Vote(payload)).await
     }
 
-    /// The hint left by [`Log::note_committed`], if a whole one is there.
+    /// The commit hint left by [`Log::note_committed`], if a whole one is there.
     pub fn read_committed(&self) -> Option<Bytes> {
         self.shared.state.lock().committed.clone()
     }
 
-    /// Notes a hint (one JSON value) that may reach the disk later, at most once
-    /// a second (but see [`Log::hint_often`]) and when the log is closed. It may
-    /// be lost. It does not go to disk before the entry at `index` has: a log that
-    /// ends below its hint has lost something.
+    /// Notes a commit hint (one JSON value), which says how far the log is committed.
+    /// It reaches the disk later: at most once a second, but see
+    /// [`Log::write_commit_hints_often`], and when the log is closed. It may be lost.
+    /// It is not written before the entry at `index` is durable, since a log that ends
+    /// below its commit hint has lost something.
     pub fn note_committed(&self, index: u64, payload: Bytes) {
         self.shared.state.lock().note_committed(index, payload);
         self.shared.committed_changed.notify_one();
     }
 
-    /// From here on hints are written at once when there was none since the log
-    /// was opened, and ten times a second at most: somebody else is to read
-    /// along, and can read no further than the hint goes.
-    pub fn hint_often(&self) {
-        self.shared.hints_often.store(true, Ordering::Relaxed);
+    /// From here on the first commit hint since the log was opened is written at once,
+    /// and later ones up to ten times a second: another process is to read along, and
+    /// can read no further than the commit hint goes.
+    pub fn write_commit_hints_often(&self) {
+        self.shared.commit_hints_often.store(true, Ordering::Relaxed);
     }
 
     /// Removes the entry `index` and everything after it, durably.
@@ -294,7 +295,7 @@ impl Log {
     /// [`ErrorCode::Internal`] unless `first() <= index <= next()`; otherwise
     /// only once the log has failed or is closed.
     pub async fn truncate_from(&self, index: u64) -> Result<()> {
-        self.perform(Deed::TruncateFrom(index)).await
+        self.perform(Action::TruncateFrom(index)).await
     }
 
     /// Removes whole segments that end at or below `index`; the one that is
@@ -304,7 +305,7 @@ impl Log {
     /// [`ErrorCode::Internal`] unless `index < next()` (see [`Log::reset`]);
     /// otherwise only once the log has failed or is closed.
     pub async fn purge_through(&self, index: u64) -> Result<()> {
-        self.perform(Deed::PurgeThrough(index)).await
+        self.perform(Action::PurgeThrough(index)).await
     }
 
     /// Drops every entry; the log goes on at `next_index`. For a snapshot that
@@ -315,7 +316,7 @@ impl Log {
     /// # Errors
     /// Once the log has failed or is closed.
     pub async fn reset(&self, next_index: u64) -> Result<()> {
-        self.perform(Deed::Reset(next_index)).await
+        self.perform(Action::Reset(next_index)).await
     }
 
     /// Notes durably that the end of the log is lost, for [`LogRecovery::dropped`]
@@ -324,7 +325,7 @@ impl Log {
     /// # Errors
     /// Once the log has failed or is closed.
     pub async fn note_dropped_tail(&self, tail: DroppedTail) -> Result<()> {
-        self.perform(Deed::NoteDroppedTail(tail)).await
+        self.perform(Action::NoteDroppedTail(tail)).await
     }
 
     /// Forgets [`LogRecovery::dropped`]: the replica has made up for it.
@@ -332,7 +333,7 @@ impl Log {
     /// # Errors
     /// Once the log has failed or is closed.
     pub async fn settle_dropped_tail(&self) -> Result<()> {
-        self.perform(Deed::SettleDroppedTail).await
+        self.perform(Action::SettleDroppedTail).await
     }
 
     /// Raises the format that `identity.json` says, durably, if it is lower. What
@@ -343,7 +344,7 @@ impl Log {
     /// Once the log has failed or is closed; [`ErrorCode::Corrupted`] when the
     /// identity is broken.
     pub async fn raise_format(&self, format: u32) -> Result<()> {
-        self.perform(Deed::RaiseFormat(format)).await
+        self.perform(Action::RaiseFormat(format)).await
     }
 
     /// What the writer waits for, such as room on the disk.
@@ -368,16 +369,16 @@ impl Log {
             // Refused only by a reader that has ended anyway.
             let _ = ended.await;
         }
-        match self.perform(Deed::Close).await {
+        match self.perform(Action::Close).await {
             // Closed before.
             Err(error) if error == self.closed() => Ok(()),
             result => result,
         }
     }
 
-    async fn perform(&self, deed: Deed) -> Result<()> {
+    async fn perform(&self, action: Action) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.commands.send(Command::Perform { deed, reply });
+        let sent = self.commands.send(Command::Perform { action, reply });
         sent.map_err(|_| self.closed())?;
         answer.await.map_err(|_| self.closed())?
     }

@@ -95,7 +95,7 @@ pub(super) async fn recover(
 
     let mut state = State::new(segments);
     state.vote = vote;
-    state.committed = read_hint(disk, paths).await;
+    state.committed = read_commit_hint(disk, paths).await;
     let active = active.ok_or_else(|| Error::internal("a log has a last segment"))?;
     Ok(Recovered { state, active, dropped })
 }
@@ -110,7 +110,7 @@ async fn has_snapshot(disk: &dyn Disk, paths: &Paths) -> Result<bool> {
 
 /// `committed.json` is written without sync, so it may be torn, and is believed
 /// only when it is whole. Without it the leader says soon what is committed.
-async fn read_hint(disk: &dyn Disk, paths: &Paths) -> Option<Bytes> {
+async fn read_commit_hint(disk: &dyn Disk, paths: &Paths) -> Option<Bytes> {
     match files::read(disk, &paths.committed()).await {
         Ok(hint) => hint,
         Err(error) => {

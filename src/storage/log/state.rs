@@ -226,12 +226,12 @@ impl State {
         self.committed_is_new = true;
     }
 
-    /// Whether there is a hint that has to be written, and waits for its entry.
+    /// Whether there is a commit hint that has to be written, and waits for its entry.
     pub(super) fn committed_waits(&self) -> bool {
         self.committed_is_new && self.committed_index >= self.written()
     }
 
-    /// The hint, if it has to be written.
+    /// The commit hint, if it has to be written.
     pub(super) fn new_committed(&mut self) -> Option<Bytes> {
         if self.committed_waits() {
             return None;

@@ -27,7 +27,7 @@ async fn is_locked(path: &std::path::Path) -> bool {
 }
 
 #[tokio::test]
-async fn entries_votes_and_hints_are_there_after_a_restart() {
+async fn entries_votes_and_commit_hints_are_there_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let open = || open_log(Host::real(), folder.path(), LogOptions::default());
     let (log, recovery) = open().await.expect("opens");
@@ -171,7 +171,7 @@ async fn an_append_out_of_turn_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn the_hint_reaches_the_disk_by_itself_and_not_for_every_note() {
+async fn the_commit_hint_reaches_the_disk_by_itself_and_not_for_every_note() {
     let folder = tempfile::tempdir().expect("a folder");
     let (log, _) = open_log(Host::real(), folder.path(), small_segments()).await.expect("opens");
     let path = folder.path().join("committed.json");
@@ -191,14 +191,17 @@ async fn the_hint_reaches_the_disk_by_itself_and_not_for_every_note() {
 }
 
 #[tokio::test]
-async fn a_hint_is_not_on_the_disk_before_the_entry_that_it_speaks_of() {
+async fn a_commit_hint_is_not_on_the_disk_before_the_entry_that_it_speaks_of() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("committed.json");
     let (log, _) = open_log(Host::real(), folder.path(), small_segments()).await.expect("opens");
     append(&log, 0..3).await.expect("durable");
     log.note_committed(3, "3".into());
     log.close().await.expect("closes");
-    assert!(!path.exists(), "a log that ends below its hint counts as one that lost its end");
+    assert!(
+        !path.exists(),
+        "a log that ends below its commit hint counts as one that lost its end"
+    );
     let (log, _) = open_log(Host::real(), folder.path(), small_segments()).await.expect("opens");
     log.note_committed(3, "3".into());
     append(&log, 3..4).await.expect("durable");

@@ -22,7 +22,7 @@ use super::super::errors::corrupted_whole;
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::lock::LockShare;
 use super::super::shortage::Shortage;
-use super::commands::{Command, Deed, answer};
+use super::commands::{Action, Command, answer};
 use super::state::Cut;
 use super::{AppendDone, FatalHandler, Shared, closed, encode};
 use crate::error::{Error, Result};
@@ -32,10 +32,10 @@ use crate::planted::{self, Bug};
 /// How often it is tried again while something is short.
 pub(super) const SHORTAGE_RETRY: Duration = Duration::from_millis(200);
 
-/// How often the committed hint is written at most.
+/// How often the commit hint is written at most.
 const COMMITTED_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same while somebody is to follow it; see [`super::Log::hint_often`].
+/// The same while somebody is to follow it; see [`super::Log::write_commit_hints_often`].
 const COMMITTED_INTERVAL_OFTEN: Duration = Duration::from_millis(100);
 
 /// Why a step was not done.
@@ -123,14 +123,14 @@ impl Writer {
             };
             match command {
                 None => break,
-                Some(Command::Perform { deed: Deed::Close, reply }) => {
+                Some(Command::Perform { action: Action::Close, reply }) => {
                     closing = Some(reply);
                     break;
                 }
-                Some(Command::Perform { deed: Deed::RaiseFormat(format), reply }) => {
+                Some(Command::Perform { action: Action::RaiseFormat(format), reply }) => {
                     self.raise_format(format, reply).await;
                 }
-                Some(Command::Perform { deed, reply }) => self.perform(deed, reply).await,
+                Some(Command::Perform { action, reply }) => self.perform(action, reply).await,
                 Some(Command::Append { first_index, lines, done }) => {
                     taken_back = self.append(first_index, lines, done).await;
                 }
@@ -157,16 +157,16 @@ impl Writer {
                     self.write_committed().await;
                 }
                 () = self.shared.committed_changed.notified(), if due.is_none() => {
-                    self.committed_due = Some(self.next_hint());
+                    self.committed_due = Some(self.next_commit_hint());
                 }
                 command = self.queue.recv() => return command,
             }
         }
     }
 
-    /// When a new hint is to be written.
-    fn next_hint(&self) -> Instant {
-        let often = self.shared.hints_often.load(Ordering::Relaxed);
+    /// When a new commit hint is to be written.
+    fn next_commit_hint(&self) -> Instant {
+        let often = self.shared.commit_hints_often.load(Ordering::Relaxed);
         match self.committed_written {
             Some(written) if often => written + COMMITTED_INTERVAL_OFTEN,
             // An owner may be back before the first interval is over.
@@ -240,48 +240,48 @@ impl Writer {
         self.take(Step::Sync).await
     }
 
-    async fn perform(&mut self, deed: Deed, reply: oneshot::Sender<Result<()>>) {
-        if let Err(error) = self.check(&deed) {
+    async fn perform(&mut self, action: Action, reply: oneshot::Sender<Result<()>>) {
+        if let Err(error) = self.check(&action) {
             return answer(reply, Err(error));
         }
-        let result = self.change(deed).await;
+        let result = self.change(action).await;
         self.settle(result, |result| answer(reply, result)).await;
     }
 
     /// Refuses what would make no sense of the log.
-    fn check(&self, deed: &Deed) -> Result<()> {
+    fn check(&self, action: &Action) -> Result<()> {
         let state = self.shared.state.lock();
         let (first, next) = (state.first(), state.written());
-        match deed {
-            Deed::TruncateFrom(index) if !(first..=next).contains(index) => {
+        match action {
+            Action::TruncateFrom(index) if !(first..=next).contains(index) => {
                 Err(Error::internal(format!("cannot cut a log of {first}..{next} at {index}")))
             }
-            Deed::PurgeThrough(index) if *index >= next => {
+            Action::PurgeThrough(index) if *index >= next => {
                 Err(Error::internal(format!("cannot purge {index} of a log of {first}..{next}")))
             }
             _ => Ok(()),
         }
     }
 
-    async fn change(&mut self, deed: Deed) -> Result<(), Stopped> {
+    async fn change(&mut self, action: Action) -> Result<(), Stopped> {
         // The state changes first: nobody reads from a file that is going away.
-        match deed {
-            Deed::Vote(payload) => {
+        match action {
+            Action::Vote(payload) => {
                 let path = self.shared.paths.vote();
                 self.take(Step::Replace(path, encode(&payload))).await?;
                 self.shared.state.lock().vote = Some(payload);
             }
-            Deed::TruncateFrom(index) => {
+            Action::TruncateFrom(index) => {
                 let cut = self.shared.state.lock().truncate_from(index);
                 let Cut { removed, segment, length } = cut;
                 self.remove_segments(removed).await?;
                 self.take(Step::Cut { segment, length }).await?;
             }
-            Deed::PurgeThrough(index) => {
+            Action::PurgeThrough(index) => {
                 let removed = self.shared.state.lock().purge_through(index);
                 self.remove_segments(removed).await?;
             }
-            Deed::Reset(next) => {
+            Action::Reset(next) => {
                 // A log without any segment counts as lost, so the first one is
                 // emptied and takes the name of the new one.
                 let mut removed = self.shared.state.lock().reset(next);
@@ -294,15 +294,15 @@ impl Writer {
                     }
                 }
             }
-            Deed::NoteDroppedTail(tail) => {
+            Action::NoteDroppedTail(tail) => {
                 let path = self.shared.paths.dropped_tail();
                 self.take(Step::Replace(path, tail.encode())).await?;
             }
-            Deed::SettleDroppedTail => {
+            Action::SettleDroppedTail => {
                 self.take(Step::Remove(self.shared.paths.dropped_tail())).await?;
             }
             // Done elsewhere: they need more than a step.
-            Deed::RaiseFormat(_) | Deed::Close => {}
+            Action::RaiseFormat(_) | Action::Close => {}
         }
         Ok(())
     }
@@ -445,7 +445,7 @@ impl Writer {
         // Also after giving up on a full disk: what comes behind an entry that
         // was not written cannot be written either.
         self.failed = Some(error.clone());
-        if damaged && let Err(mark) = self.lock.poison().await {
+        if damaged && let Err(mark) = self.lock.mark_poisoned().await {
             tracing::error!("cannot mark {} as poisoned: {mark}", self.root());
         }
         report(Err(error.clone()));
@@ -455,8 +455,8 @@ impl Writer {
         }
     }
 
-    /// Writes the hint, if that can be done. It may get lost; were the disk
-    /// broken, the next write that matters would say so.
+    /// Writes the commit hint, if that can be done. It may get lost; if the disk is
+    /// broken, the next write that matters reports it.
     async fn write_committed(&mut self) {
         self.committed_due = None;
         self.committed_written = Some(Instant::now());
