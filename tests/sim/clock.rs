@@ -3,13 +3,13 @@
 use ftchat::host::Clock;
 use ftchat::types::Timestamp;
 
-use crate::world::Seat;
+use crate::world::ProcessHandle;
 
 /// Simulated time zero: 2026-01-01T00:00:00Z, in milliseconds since 1970.
 pub const EPOCH_MS: u64 = 1_767_225_600_000;
 
 /// The wall clock of a process: the world's time, off by its machine's skew.
-pub struct SimClock(pub Seat);
+pub struct SimClock(pub ProcessHandle);
 
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {

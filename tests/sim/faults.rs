@@ -22,8 +22,8 @@ pub use self::kinds::Fault;
 use self::scenes::Step;
 use crate::disk::Copy;
 use crate::network::DELAY_US;
+use crate::process_handle::{MachineId, ProgramId};
 use crate::random::Prng;
-use crate::seat::{MachineId, ProgramId};
 use crate::world::World;
 
 /// A server as the nemesis sees it.

@@ -7,25 +7,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::seat::{ProgramId, State};
+use crate::process_handle::{ProgramId, State};
 
 thread_local! {
     static SPEAKER: RefCell<Option<ProgramId>> = const { RefCell::new(None) };
 }
 
 /// Runs something whose log lines belong to a program.
-pub fn speak_for<T>(program: ProgramId, deed: impl FnOnce() -> T) -> T {
+pub fn speak_for<T>(program: ProgramId, action: impl FnOnce() -> T) -> T {
     SPEAKER.set(Some(program));
-    let result = deed();
+    let result = action();
     SPEAKER.set(None);
     result
 }
 
 /// Runs something on this thread; with `details`, what is logged meanwhile
 /// goes into the trace as details.
-pub fn with_log<T>(shared: &Arc<Mutex<State>>, details: bool, deed: impl FnOnce() -> T) -> T {
+pub fn with_log<T>(shared: &Arc<Mutex<State>>, details: bool, action: impl FnOnce() -> T) -> T {
     if !details {
-        return deed();
+        return action();
     }
     let writer = TraceWriter(shared.clone());
     // FTCHAT_SIM_LOG takes what FTCHAT_LOG takes, such as `openraft=debug`.
@@ -36,7 +36,7 @@ pub fn with_log<T>(shared: &Arc<Mutex<State>>, details: bool, deed: impl FnOnce(
         .with_ansi(false)
         .with_writer(move || writer.clone());
     let subscriber = tracing_subscriber::registry().with(lines).with(filter);
-    tracing::subscriber::with_default(subscriber, deed)
+    tracing::subscriber::with_default(subscriber, action)
 }
 
 #[derive(Clone)]

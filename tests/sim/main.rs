@@ -5,7 +5,7 @@
 //! [`world`] of machines with clocks that are wrong, disks that lose what was
 //! not synced, and a network that delays, holds and breaks; a nemesis
 //! ([`faults`]) kills, freezes, unplugs and mends; an [`oracle`] knows what
-//! people may have seen. One seed is one history, byte for byte, in any process.
+//! users may have seen. One seed is one history, byte for byte, in any process.
 //!
 //! ```text
 //! cargo test --test sim                                     120 seeds and more
@@ -20,12 +20,12 @@
 //! `FTCHAT_SIM_LINES=100000`).
 //!
 //! - [`random`], [`clock`], [`disk`], [`network`]: the seams.
-//! - [`seat`], [`process`], [`world`]: who reaches them, how processes run and
+//! - [`process_handle`], [`process`], [`world`]: who reaches them, how processes run and
 //!   die, and the loop that drives them all.
 //! - [`faults`], [`trace`], [`log`]: what goes wrong, and how it is told.
 //! - [`oracle`]: what must hold whatever goes wrong.
 //! - [`toy`]: a small service with planted bugs, which the oracle must find.
-//! - [`cluster`], [`recipes`]: the real program, its people, and what is done to it.
+//! - [`cluster`], [`recipes`]: the real program, its users, and what is done to it.
 //! - [`seeds`], [`campaign`]: a few seeds of each recipe, any number of some.
 //! - [`regressions`]: seeds that failed once, and why.
 //! - [`planted`]: bugs in the real program, which must be found as well.
@@ -54,10 +54,10 @@ mod network;
 mod oracle;
 mod planted;
 mod process;
+mod process_handle;
 mod random;
 mod recipes;
 mod regressions;
-mod seat;
 mod seeds;
 mod toy;
 mod trace;

@@ -8,7 +8,7 @@
 //!
 //! - **Death.** Dropping the runtime drops every task of the process at
 //!   whatever await it stood, also those that libraries spawned. Destructors
-//!   run, but reach nothing: see [`crate::seat`].
+//!   run, but reach nothing: see [`crate::process_handle`].
 //! - **SIGSTOP.** A frozen process is not driven. When it goes on, its clock
 //!   jumps at once over the time it missed, so code may run for a while that
 //!   believes in leases which ended long ago, as in reality.
@@ -27,15 +27,15 @@ use tokio::time::Instant;
 use crate::clock::SimClock;
 use crate::disk::SimDisk;
 use crate::network::SimNetwork;
+use crate::process_handle::{Exit, ProcessHandle};
 use crate::random::{Prng, SimRandom};
-use crate::seat::{Exit, Seat};
 
 /// What a process runs: its `main`.
 pub type Main = Arc<dyn Fn(Host) -> LocalBoxFuture<'static, Exit>>;
 
 /// A process that has been started and not cleared away.
 pub struct Process {
-    seat: Seat,
+    handle: ProcessHandle,
     root: JoinHandle<()>,
     /// Runs the root, which as a program's `main` need not be `Send`.
     local: LocalSet,
@@ -47,8 +47,8 @@ pub struct Process {
 
 impl Process {
     /// Starts a process; it runs no code before its first tick.
-    pub fn start(seat: Seat, main: &Main, mut random: Prng) -> Process {
-        let started_us = seat.with(|state| state.now_us);
+    pub fn start(handle: ProcessHandle, main: &Main, mut random: Prng) -> Process {
+        let started_us = handle.with(|state| state.now_us);
         let runtime = Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -56,38 +56,38 @@ impl Process {
             .build()
             .expect("a runtime without threads and sockets needs nothing that can fail");
         let host = Host {
-            clock: Arc::new(SimClock(seat.clone())),
+            clock: Arc::new(SimClock(handle.clone())),
             random: Arc::new(SimRandom::new(random.fork())),
-            network: Arc::new(SimNetwork(seat.clone())),
-            disk: Arc::new(SimDisk(seat.clone())),
+            network: Arc::new(SimNetwork(handle.clone())),
+            disk: Arc::new(SimDisk(handle.clone())),
             workers: Arc::new(SimWorkers {
                 runtime: runtime.handle().clone(),
                 random: std::sync::Mutex::new(random.fork()),
             }),
         };
-        let (root_seat, main) = (seat.clone(), main(host));
+        let (root_handle, main) = (handle.clone(), main(host));
         let local = LocalSet::new();
         let root = local.spawn_local(async move {
             let exit = main.await;
             // Nothing of the process outlives its main, not even for the rest
             // of the tick.
-            root_seat.if_alive(|state| {
-                state.programs[root_seat.process.program.0].exit = Some(exit);
-                state.end(root_seat.process);
+            root_handle.if_alive(|state| {
+                state.programs[root_handle.process.program.0].exit = Some(exit);
+                state.end(root_handle.process);
             });
         });
         let started = runtime.block_on(async { Instant::now() });
-        Process { seat, root, local, runtime, started, started_us }
+        Process { handle, root, local, runtime, started, started_us }
     }
 
-    /// The seat of the process.
-    pub fn seat(&self) -> &Seat {
-        &self.seat
+    /// The handle of the process.
+    pub fn handle(&self) -> &ProcessHandle {
+        &self.handle
     }
 
     /// Runs the process until a simulated instant, or until it ends.
     pub fn run_until(&mut self, instant_us: u64) {
-        let (seat, root) = (&self.seat, &mut self.root);
+        let (handle, root) = (&self.handle, &mut self.root);
         let target = self.started + Duration::from_micros(instant_us - self.started_us);
         self.local.block_on(&self.runtime, async move {
             let missed = target.saturating_duration_since(Instant::now());
@@ -96,8 +96,8 @@ impl Process {
             }
             let mut end = std::pin::pin!(tokio::time::sleep_until(target));
             poll_fn(|context| {
-                let lives = seat.if_alive(|state| {
-                    state.programs[seat.process.program.0].tick_waker =
+                let lives = handle.if_alive(|state| {
+                    state.programs[handle.process.program.0].tick_waker =
                         Some(context.waker().clone());
                 });
                 match lives {
@@ -109,9 +109,9 @@ impl Process {
         });
         if self.root.is_finished() {
             // The root returned, which it said itself, or it panicked.
-            seat.if_alive(|state| {
-                state.programs[seat.process.program.0].exit = Some(Err("panicked".to_string()));
-                state.end(seat.process);
+            handle.if_alive(|state| {
+                state.programs[handle.process.program.0].exit = Some(Err("panicked".to_string()));
+                state.end(handle.process);
             });
         }
     }

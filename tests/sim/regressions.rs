@@ -15,7 +15,7 @@ const REGRESSIONS: &[(&str, Recipe, u64)] = &[
     // Two of three directories were wiped before the first entry of the new cluster
     // was written anywhere. What was left was no cluster that could be repaired,
     // and its servers rightly waited for people. The fault was the nemesis's: it
-    // now takes no disk before every replica and every person has begun.
+    // now takes no disk before every replica and every user has begun.
     ("a cluster is lost while it is founded", DISKS, 168),
     // A server died on a full disk, and whoever took its replica over could not note
     // in the directory that it had been opened. The attempt ended there, and forgot

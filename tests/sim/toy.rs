@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::faults::{Fault, Nemesis, Plan, Server};
 use crate::oracle::messages::{Verdict, check};
 use crate::oracle::{Call, Recorder, Reply, Seen};
-use crate::seat::ProgramId;
+use crate::process_handle::ProgramId;
 use crate::trace::TraceOptions;
 use crate::world::{History, World, simulate};
 

@@ -16,13 +16,15 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use ftchat::host::Host;
 use futures::future::LocalBoxFuture;
 
-pub use crate::seat::{Exit, Machine, MachineId, Moment, ProcessKey, ProgramId, Seat, State};
+pub use crate::process_handle::{
+    ChangePoint, Exit, Machine, MachineId, ProcessHandle, ProcessKey, ProgramId, State,
+};
 
 use crate::disk::{DiskHealth, Image};
 use crate::network::Network;
 use crate::process::{Main, Process};
+use crate::process_handle::ProgramState;
 use crate::random::Prng;
-use crate::seat::ProgramState;
 use crate::trace::{Trace, TraceDigest, TraceOptions};
 
 /// Length of a tick.
@@ -197,8 +199,8 @@ impl World {
             Some((machine, process, state.random.fork()))
         });
         let Some((machine, process, random)) = started else { return false };
-        let seat = Seat { shared: self.shared.clone(), machine, process };
-        self.running[program.0] = Some(Process::start(seat, &self.mains[program.0], random));
+        let handle = ProcessHandle { shared: self.shared.clone(), machine, process };
+        self.running[program.0] = Some(Process::start(handle, &self.mains[program.0], random));
         true
     }
 
@@ -226,13 +228,13 @@ impl World {
     }
 
     /// Lets a process die at a change on its disk, or at none.
-    pub fn kill_at_change(&mut self, program: ProgramId, moment: Option<Moment>) {
+    pub fn kill_at_change(&mut self, program: ProgramId, moment: Option<ChangePoint>) {
         self.with(|state| state.programs[program.0].dies_at_change = moment);
     }
 
     fn end(&mut self, program: ProgramId, how: &str) {
         let Some(process) = self.running[program.0].take() else { return };
-        let key = process.seat().process;
+        let key = process.handle().process;
         self.with(|state| {
             let name = state.name(key);
             state.event(format_args!("{name} {how}"));
@@ -350,7 +352,7 @@ impl World {
         PANICS.set(Some(Vec::new()));
         crate::log::speak_for(program, || process.run_until(until_us));
         let panics = PANICS.take().unwrap_or_default();
-        let key = process.seat().process;
+        let key = process.handle().process;
         let how = self.with(|state| {
             let name = state.name(key);
             for panic in panics {

@@ -1,15 +1,14 @@
-//! Whole clusters of the real program: three servers or five, people, faults.
+//! Whole clusters of the real program: three servers or five, users, faults.
 //!
 //! A scenario is a [`Recipe`] of faults. The servers run what `serve` runs, the
-//! people use the client that the commands use; below them is the simulated
+//! users use the client that the commands use; below them is the simulated
 //! world, above them the oracle. After the faults stop everything must come
-//! back by itself: every person can send again, all replicas reach the same
+//! back by itself: every user can send again, all replicas reach the same
 //! state, and what they show is what the history allows.
 
+mod commit_hint;
 mod frozen;
 mod full;
-mod hint;
-mod people;
 mod points;
 mod restoring;
 mod scale;
@@ -18,6 +17,7 @@ pub mod steps;
 mod stopping;
 mod swift;
 mod updating;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -32,10 +32,10 @@ use ftchat::types::{Address, ReplicaId, Uuid};
 use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
 
-use self::people::{Crowd, Guest, Resident, Society, Watcher};
 use self::restoring::restore;
 use self::scale::Scale;
 use self::server::{Claims, Observed, Place, Update, Witness, serve};
+use self::users::{Crowd, Guest, Resident, Users, Watcher};
 use crate::faults::{Nemesis, Plan, Server};
 use crate::oracle::messages::check;
 use crate::oracle::{Call, Operation, Reply};
@@ -44,19 +44,19 @@ use crate::recipes::{Recipe, SURVIVORS};
 use crate::trace::TraceOptions;
 use crate::world::{Exit, History, ProgramId, World, simulate};
 
-/// How long people wait, after all faults are over, until they can send.
+/// How long users wait, after all faults are over, until they can send.
 const PROGRESS_MAX_MS: u64 = 30_000;
 
 /// How long a server that is the only one left may take until writes go on.
-/// Adopting takes milliseconds; people repeat themselves every second or so,
+/// Adopting takes milliseconds; users repeat themselves every second or so,
 /// and disks here stall for as long.
 const ALONE_MAX_MS: u64 = 3_000;
 
 /// Names of those who stay.
 const RESIDENTS: &[&str] = &["alice", "bob", "carol"];
 
-/// What a program of other people runs.
-type OtherMain = Box<dyn Fn(Host, Society) -> LocalBoxFuture<'static, Exit>>;
+/// What a program of other users runs.
+type OtherMain = Box<dyn Fn(Host, Users) -> LocalBoxFuture<'static, Exit>>;
 
 /// What came of a seed.
 #[derive(Debug, Default)]
@@ -79,9 +79,9 @@ impl Report {
 struct Cluster {
     servers: Vec<Server>,
     claims: Claims,
-    society: Society,
+    users: Users,
     /// Those who stay.
-    people: Vec<(String, ProgramId)>,
+    residents: Vec<(String, ProgramId)>,
     /// Those who come and go, or only watch.
     others: Vec<(String, ProgramId)>,
 }
@@ -127,78 +127,78 @@ impl Cluster {
             world.start(program);
             servers.push(Server { program, machine, folder, stop });
         }
-        let society = Society::new(addresses, claims.clone(), scale.clone(), RESIDENTS);
-        Cluster { servers, claims, society, people: Vec::new(), others: Vec::new() }
+        let users = Users::new(addresses, claims.clone(), scale.clone(), RESIDENTS);
+        Cluster { servers, claims, users, residents: Vec::new(), others: Vec::new() }
     }
 
-    fn add_people(&mut self, world: &mut World) {
+    fn add_users(&mut self, world: &mut World) {
         for name in RESIDENTS {
             let machine = world.add_machine(name);
-            let society = self.society.clone();
+            let users = self.users.clone();
             let program = world.install(machine, name, move |host| {
-                Box::pin(Resident::run(host, name, society.clone()))
+                Box::pin(Resident::run(host, name, users.clone()))
             });
             world.start(program);
-            self.people.push(((*name).to_string(), program));
+            self.residents.push(((*name).to_string(), program));
         }
     }
 
-    /// People who come and go, many who only get messages, and one who watches.
+    /// Users who come and go, many who only get messages, and one who watches.
     fn add_others(&mut self, world: &mut World) {
         let machine = world.add_machine("others");
         let mut install = |name: &str, main: OtherMain| {
-            let society = self.society.clone();
-            let program = world.install(machine, name, move |host| main(host, society.clone()));
+            let users = self.users.clone();
+            let program = world.install(machine, name, move |host| main(host, users.clone()));
             world.start(program);
             self.others.push((name.to_string(), program));
         };
-        for name in self.society.scale.guests {
-            install(name, Box::new(|host, society| Box::pin(Guest::run(host, name, society))));
+        for name in self.users.scale.guests {
+            install(name, Box::new(|host, users| Box::pin(Guest::run(host, name, users))));
         }
-        if self.society.scale.restores {
-            install("administrator", Box::new(|host, society| Box::pin(restore(host, society))));
+        if self.users.scale.restores {
+            install("administrator", Box::new(|host, users| Box::pin(restore(host, users))));
         }
-        if self.society.scale.crowd > 0 {
-            install("crowd", Box::new(|host, society| Box::pin(Crowd::run(host, society))));
+        if self.users.scale.crowd > 0 {
+            install("crowd", Box::new(|host, users| Box::pin(Crowd::run(host, users))));
         }
-        install("watcher", Box::new(|host, society| Box::pin(Watcher::run(host, society))));
+        install("watcher", Box::new(|host, users| Box::pin(Watcher::run(host, users))));
     }
 
     fn observed<T>(&self, look: impl FnOnce(&Observed) -> T) -> T {
         look(&self.claims.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// People of whom a send was accepted that is not among the first `since`
+    /// Users of whom a send was accepted that is not among the first `since`
     /// operations.
     fn senders_since(&self, since: usize) -> usize {
-        self.society.recorder.look(|operations| {
+        self.users.recorder.look(|operations| {
             let accepted: BTreeSet<&str> = operations[since..]
                 .iter()
                 .filter(|it| matches!(it.ended, Some((_, Reply::Sent { .. }))))
                 .map(|it| it.client.as_str())
                 .filter(|client| RESIDENTS.contains(client))
                 .collect();
-            self.people.iter().filter(|(name, _)| accepted.contains(name.as_str())).count()
+            self.residents.iter().filter(|(name, _)| accepted.contains(name.as_str())).count()
         })
     }
 
-    /// Whether every replica has a state and every person has sent; looked at
+    /// Whether every replica has a state and every user has sent; looked at
     /// now and then.
     fn has_begun(&self, world: &World) -> bool {
         world.now_ms().is_multiple_of(100)
             && self.observed(|observed| observed.applied.iter().all(Option::is_some))
-            && self.senders_since(0) == self.people.len()
+            && self.senders_since(0) == self.residents.len()
     }
 
     /// Acknowledged messages that their recipient never deleted, and that
     /// following has not shown.
     fn not_followed(&self) -> Vec<(String, Uuid)> {
-        let followed = self.society.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = self.users.followed.lock().unwrap_or_else(PoisonError::into_inner);
         let shown: BTreeSet<(&String, Uuid)> = followed
             .iter()
             .flat_map(|(name, shown)| shown.iter().map(move |(_, id)| (name, *id)))
             .collect();
-        self.society.recorder.look(|operations| {
+        self.users.recorder.look(|operations| {
             let mut deleted: BTreeSet<(&String, Uuid)> = BTreeSet::new();
             for operation in operations {
                 if let Call::Delete { owner, id } = &operation.call {
@@ -248,7 +248,7 @@ pub fn play(
         // Programs that know no levels do not read the backup.
         scale.restores &= !recipe.updates;
         let mut cluster = Cluster::new(world, recipe, &scale);
-        cluster.add_people(world);
+        cluster.add_users(world);
         cluster.add_others(world);
         let plan = Plan {
             servers: cluster.servers.clone(),
@@ -270,7 +270,7 @@ pub fn play(
             nemesis.step(world);
             world.tick();
             if recipe.one_host {
-                alone.look(world, &cluster, &mut report);
+                alone.check(world, &cluster, &mut report);
             }
         }
         report.counts.insert("wrote alone".to_string(), alone.wrote);
@@ -284,7 +284,7 @@ pub fn play(
         if let Some(folder) = export::folder() {
             let name = format!("{}-{seed:05}", recipe.name);
             let write = |operations: &[Operation]| export::write(&folder, &name, operations);
-            cluster.society.recorder.look(write).expect("the folder for histories is writable");
+            cluster.users.recorder.look(write).expect("the folder for histories is writable");
         }
         report
     })
@@ -300,16 +300,16 @@ fn conclude(
 ) -> Report {
     nemesis.stop(world);
     settle(world, cluster, nemesis, &mut report);
-    for (name, program) in cluster.people.iter().chain(&cluster.others) {
+    for (name, program) in cluster.residents.iter().chain(&cluster.others) {
         if let Some(Err(error)) = world.exit(*program) {
             report.violations.push(format!("{name}: {error}"));
         }
     }
-    let verdict = cluster.society.recorder.look(check);
+    let verdict = cluster.users.recorder.look(check);
     report.violations.extend(verdict.violations);
-    report.violations.extend(cluster.society.recorder.look(linearizable::check));
+    report.violations.extend(cluster.users.recorder.look(linearizable::check));
     if seamless {
-        report.violations.extend(cluster.society.recorder.look(failed_sends));
+        report.violations.extend(cluster.users.recorder.look(failed_sends));
     }
     let observed = cluster.claims.lock().unwrap_or_else(PoisonError::into_inner);
     report.violations.extend_from_slice(observed.replicas.violations());
@@ -320,8 +320,8 @@ fn conclude(
         }
     }
     report.counts.extend(verdict.counts.iter().map(|(what, count)| (what.to_string(), *count)));
-    let society = cluster.society.counts.lock().unwrap_or_else(PoisonError::into_inner);
-    report.counts.extend(society.iter().map(|(what, count)| (what.to_string(), *count)));
+    let users = cluster.users.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    report.counts.extend(users.iter().map(|(what, count)| (what.to_string(), *count)));
     for (what, count) in [
         ("leaders", observed.replicas.leaders() as u64),
         ("states compared", observed.replicas.compared() as u64),
@@ -344,7 +344,7 @@ fn conclude(
 /// Whether writes go on while one server alone is left.
 #[derive(Default)]
 struct Alone {
-    /// Whether every replica and every person has begun: nobody goes on with a
+    /// Whether every replica and every user has begun: nobody goes on with a
     /// cluster that is only being founded.
     begun: bool,
     /// Since when, with how many operations before.
@@ -354,7 +354,7 @@ struct Alone {
 }
 
 impl Alone {
-    fn look(&mut self, world: &World, cluster: &Cluster, report: &mut Report) {
+    fn check(&mut self, world: &World, cluster: &Cluster, report: &mut Report) {
         self.begun |= cluster.has_begun(world);
         if !self.begun {
             return;
@@ -367,7 +367,7 @@ impl Alone {
                 program.alive && program.frozen
             });
         }
-        // A frozen one keeps its lock, a sick disk is everybody's, and what people
+        // A frozen one keeps its lock, a sick disk is everybody's, and what users
         // say may be lost on its way.
         let sick = world.with(|state| {
             let machine = &state.machines[cluster.servers[0].machine.0];
@@ -380,7 +380,7 @@ impl Alone {
             self.since = None;
             return;
         }
-        let operations = || cluster.society.recorder.look(<[_]>::len);
+        let operations = || cluster.users.recorder.look(<[_]>::len);
         let (since_ms, before) = *self.since.get_or_insert_with(|| (world.now_ms(), operations()));
         if world.now_ms() - since_ms < ALONE_MAX_MS {
             return;
@@ -405,7 +405,7 @@ fn begin(world: &mut World) -> (Cluster, Nemesis, Report) {
 /// The same on the machines of a recipe.
 fn begin_with(world: &mut World, recipe: &Recipe, scale: &Scale) -> (Cluster, Nemesis, Report) {
     let mut cluster = Cluster::new(world, recipe, scale);
-    cluster.add_people(world);
+    cluster.add_users(world);
     let nemesis = Nemesis::new(world, Plan::nothing(&cluster.servers));
     let mut report = Report::default();
     let begun = world.run_until(20_000, |world| cluster.has_begun(world));
@@ -415,37 +415,38 @@ fn begin_with(world: &mut World, recipe: &Recipe, scale: &Scale) -> (Cluster, Ne
 
 /// After all faults: everybody sends, then all replicas come to one state.
 fn settle(world: &mut World, cluster: &mut Cluster, nemesis: &mut Nemesis, report: &mut Report) {
-    let since = cluster.society.recorder.look(<[_]>::len);
+    let since = cluster.users.recorder.look(<[_]>::len);
     let sends = world.run_until(PROGRESS_MAX_MS, |world| {
         nemesis.restart_exited(world, world.now_ms());
-        world.now_ms().is_multiple_of(500) && cluster.senders_since(since) == cluster.people.len()
+        world.now_ms().is_multiple_of(500)
+            && cluster.senders_since(since) == cluster.residents.len()
     });
     if !sends {
         report.violations.push(format!(
-            "{} of {} people can send {PROGRESS_MAX_MS} ms after all faults were over",
+            "{} of {} users can send {PROGRESS_MAX_MS} ms after all faults were over",
             cluster.senders_since(since),
-            cluster.people.len()
+            cluster.residents.len()
         ));
     }
-    cluster.society.quiet.store(true, Ordering::Relaxed);
-    let people = cluster.people.len();
+    cluster.users.quiet.store(true, Ordering::Relaxed);
+    let residents = cluster.residents.len();
     let rest = world.run_until(PROGRESS_MAX_MS, |world| {
         nemesis.restart_exited(world, world.now_ms());
         world.now_ms().is_multiple_of(100)
-            && cluster.society.resting.load(Ordering::Relaxed) == people
+            && cluster.users.resting.load(Ordering::Relaxed) == residents
             && cluster.others.iter().all(|(_, other)| !world.lives(*other))
             && cluster.not_followed().is_empty()
     });
     if !rest {
-        let resting = cluster.society.resting.load(Ordering::Relaxed);
+        let resting = cluster.users.resting.load(Ordering::Relaxed);
         report.violations.push(format!(
-            "{resting} of {people} people came to rest; not followed: {:?}",
+            "{resting} of {residents} users came to rest; not followed: {:?}",
             cluster.not_followed()
         ));
     }
-    for (_, person) in cluster.people.iter().chain(&cluster.others) {
-        if world.exit(*person).is_none() {
-            world.kill(*person);
+    for (_, user) in cluster.residents.iter().chain(&cluster.others) {
+        if world.exit(*user).is_none() {
+            world.kill(*user);
         }
     }
     let equal = world.run_until(PROGRESS_MAX_MS, |world| {

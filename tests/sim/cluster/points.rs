@@ -23,7 +23,7 @@ use super::{Report, begin_with, conclude};
 use crate::recipes::CRASHES;
 use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
-use crate::world::{History, Moment, World, simulate};
+use crate::world::{ChangePoint, History, World, simulate};
 
 /// Which changes an ordinary test run tries: every so-many-th.
 const STRIDE: u64 = 9;
@@ -82,7 +82,7 @@ fn play(does: Does, change: u64) -> History<Report> {
             }
         }
         let (passing, after) = (change / 2, change % 2 == 1);
-        let moment = Moment { part: does.part(), passing, after };
+        let moment = ChangePoint { part: does.part(), passing, after };
         world.kill_at_change(victim, Some(moment));
         let died = world.run_until(WITHIN_MS, |world| !world.lives(victim));
         report.expect(died, "nobody died");

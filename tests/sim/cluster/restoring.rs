@@ -1,5 +1,5 @@
 //! A cluster that begins with a backup: it is brought in while things go wrong, and
-//! people who want to register wait for its end.
+//! users who want to register wait for its end.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -13,8 +13,8 @@ use ftchat::host::Host;
 use ftchat::replica::ClusterKey;
 use ftchat::types::Uuid;
 
-use super::people::{Author, Society};
 use super::scale::Scale;
+use super::users::{Author, Users};
 use super::{Cluster, PROGRESS_MAX_MS};
 use crate::recipes::ROLLING;
 use crate::trace::TraceOptions;
@@ -49,12 +49,8 @@ impl Write for Shared {
 }
 
 /// Somebody who holds the cluster's key.
-pub fn administrator<'a>(
-    host: &'a Host,
-    society: &Society,
-    timeout: Duration,
-) -> Administrator<'a> {
-    let servers = society.servers.to_vec();
+pub fn administrator<'a>(host: &'a Host, users: &Users, timeout: Duration) -> Administrator<'a> {
+    let servers = users.servers.to_vec();
     Administrator { host, key: ClusterKey::new([7; 32]), servers, timeout }
 }
 
@@ -80,24 +76,24 @@ pub fn ids_in(bytes: &[u8]) -> Result<BTreeSet<Uuid>, String> {
 ///
 /// # Errors
 /// What no fault explains.
-pub async fn restore(host: Host, society: Society) -> Result<(), String> {
+pub async fn restore(host: Host, users: Users) -> Result<(), String> {
     let verified = verified()?;
-    let progress = |_| society.open.store(true, Ordering::Relaxed);
+    let progress = |_| users.open.store(true, Ordering::Relaxed);
     loop {
-        let administrator = administrator(&host, &society, TIMEOUT);
+        let administrator = administrator(&host, &users, TIMEOUT);
         match backup::restore(&administrator, &verified, &progress).await {
             Ok(_) => break,
             Err(error)
                 if matches!(error.code, ErrorCode::Unavailable | ErrorCode::OutcomeUnknown) =>
             {
-                society.count("restores repeated");
+                users.count("restores repeated");
             }
             Err(error) => return Err(format!("restoring, {}: {error}", error.code)),
         }
     }
-    society.count("restores");
-    society.open.store(true, Ordering::Relaxed);
-    *society.restored.lock().unwrap_or_else(PoisonError::into_inner) = ids_in(backup())?;
+    users.count("restores");
+    users.open.store(true, Ordering::Relaxed);
+    *users.restored.lock().unwrap_or_else(PoisonError::into_inner) = ids_in(backup())?;
     Ok(())
 }
 
@@ -125,12 +121,12 @@ fn take() -> Vec<u8> {
     let history = simulate(1, TraceOptions::default(), |world| {
         let cluster = Cluster::new(world, &ROLLING, &Scale::default());
         let machine = world.add_machine("author");
-        let (society, target) = (cluster.society.clone(), buffer.clone());
+        let (users, target) = (cluster.users.clone(), buffer.clone());
         let author = world.install(machine, "author", move |host| {
-            let (society, target) = (society.clone(), target.clone());
+            let (users, target) = (users.clone(), target.clone());
             Box::pin(async move {
-                Author::run(&host, &society, MESSAGES).await?;
-                let administrator = administrator(&host, &society, TIMEOUT);
+                Author::run(&host, &users, MESSAGES).await?;
+                let administrator = administrator(&host, &users, TIMEOUT);
                 let target = Target::Stream(Box::new(target));
                 let taken = backup::take(&administrator, target, true, &|_| {}).await;
                 taken.map(drop).map_err(|error| error.to_string())

@@ -1,4 +1,4 @@
-//! How large a world is: how much its people do, and how small its servers' files are.
+//! How large a world is: how much its users do, and how small its servers' files are.
 
 use ftchat::limits::Limits;
 
@@ -21,11 +21,11 @@ pub struct Scale {
     pub lines_max: u64,
     /// Most messages of a page.
     pub page_max: u64,
-    /// Names under which people come and go.
+    /// Names under which users come and go.
     pub guests: &'static [&'static str],
     /// How many accounts there are that only get messages.
     pub crowd: usize,
-    /// Whether a backup is restored before people register.
+    /// Whether a backup is restored before users register.
     pub restores: bool,
     /// Whether somebody watches, and how many looks there are for a backup.
     pub surveys_per_backup: u64,
@@ -55,7 +55,7 @@ impl Default for Scale {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Load {
     Thin,
-    /// Hundreds of lines at once, from several people.
+    /// Hundreds of lines at once, from several users.
     Heavy,
     /// Messages to hundreds.
     Crowd,
@@ -105,7 +105,7 @@ impl Scale {
         scale
     }
 
-    /// The same for people who must not notice anything: nobody is given little time
+    /// The same for users who must not notice anything: nobody is given little time
     /// or goes away.
     pub fn without_failures(self) -> Scale {
         Scale { hasty: false, guests: &[], restores: false, ..self }

@@ -68,7 +68,7 @@ fn play(dies: Dies, call: u64) -> History<Report> {
         world.run_for_ms(call % 50);
         world.start(victim);
         // One or two servers are there again, and that is enough.
-        let since = cluster.society.recorder.look(<[_]>::len);
+        let since = cluster.users.recorder.look(<[_]>::len);
         let wrote = world.run_until(ALONE_MAX_MS, |world| {
             world.now_ms().is_multiple_of(100) && cluster.senders_since(since) > 0
         });

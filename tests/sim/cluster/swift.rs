@@ -12,7 +12,7 @@ use crate::faults::Nemesis;
 use crate::oracle::{Call, Line, Operation, Stream};
 use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
-use crate::world::{History, Moment, World, simulate};
+use crate::world::{ChangePoint, History, World, simulate};
 
 /// The shortest election timeout of these servers.
 const TIMEOUT_MIN_MS: u64 = 300;
@@ -130,7 +130,7 @@ fn restart_all(world: &mut World, cluster: &Cluster, seed: u64, report: &mut Rep
 /// See [`Dies::LeaderAndCandidate`].
 fn kill_with_candidate(world: &mut World, cluster: &Cluster, leader: usize, report: &mut Report) {
     let others = [1, 2].map(|after| cluster.servers[(leader + after) % 3].program);
-    let voted = Moment { part: "vote.json.tmp to", passing: 0, after: true };
+    let voted = ChangePoint { part: "vote.json.tmp to", passing: 0, after: true };
     for other in others {
         world.kill_at_change(other, Some(voted));
     }
@@ -206,13 +206,13 @@ fn is_told(operation: &Operation) -> bool {
         || matches!(&operation.call, Call::Send { line, .. } if line.as_ref().is_some_and(pipelined))
 }
 
-/// Freezes the leader, and looks at what people wait for when another leads.
+/// Freezes the leader, and looks at what users wait for when another leads.
 fn freeze(seed: u64) -> History<Report> {
     simulate(seed, TraceOptions::default(), |world| {
         let (mut cluster, mut nemesis, mut report) = begin_steady(world);
         world.run_for_ms(500 + seed % 500);
         let (frozen, term) = leader(&cluster);
-        let recorder = cluster.society.recorder.clone();
+        let recorder = cluster.users.recorder.clone();
         let asked = recorder.look(<[_]>::len);
         world.freeze(cluster.servers[frozen].program);
         let leads =

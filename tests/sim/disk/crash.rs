@@ -87,7 +87,7 @@ impl FileBody {
 impl Image {
     /// A power cut: see the head of this file. All processes must be gone.
     pub fn crash(&mut self, random: &mut Prng) {
-        self.handles.clear();
+        self.descriptors.clear();
         self.locks.clear();
         let edits = std::mem::take(&mut self.name_edits);
         let (mut stopped, mut undone) = (BTreeSet::<Inode>::new(), Vec::new());
@@ -128,9 +128,9 @@ impl Image {
         }
     }
 
-    /// The end of a process: its handles and locks go, what it wrote stays.
+    /// The end of a process: its descriptors and locks go, what it wrote stays.
     pub fn release(&mut self, process: ProcessKey) {
-        self.handles.retain(|_, (owner, _)| *owner != process);
+        self.descriptors.retain(|_, (owner, _)| *owner != process);
         self.locks.retain(|_, owner| *owner != process);
     }
 

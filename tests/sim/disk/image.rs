@@ -78,8 +78,8 @@ pub struct Image {
     pub(super) nodes: BTreeMap<Inode, Node>,
     next: u64,
     pub(super) name_edits: Vec<NameEdit>,
-    /// Open files by handle.
-    pub(super) handles: BTreeMap<u64, (ProcessKey, Inode)>,
+    /// Open files by descriptor.
+    pub(super) descriptors: BTreeMap<u64, (ProcessKey, Inode)>,
     /// Locked files.
     pub(super) locks: BTreeMap<Inode, ProcessKey>,
     /// Bytes that fit; `None`: plenty.
@@ -96,7 +96,7 @@ impl Default for Image {
             nodes: BTreeMap::from([(ROOT, Node::Folder(BTreeMap::new()))]),
             next: 1,
             name_edits: Vec::new(),
-            handles: BTreeMap::new(),
+            descriptors: BTreeMap::new(),
             locks: BTreeMap::new(),
             quota_bytes: None,
         }
@@ -324,11 +324,11 @@ impl Image {
     }
 
     /// Forgets what no name, no change that may be taken back, and no open
-    /// handle leads to.
+    /// descriptor leads to.
     pub(super) fn collect_garbage(&mut self) {
         let mut reached = BTreeSet::new();
         let mut open: Vec<Inode> = vec![ROOT];
-        open.extend(self.handles.values().map(|(_, inode)| *inode));
+        open.extend(self.descriptors.values().map(|(_, inode)| *inode));
         open.extend(self.locks.keys());
         for edit in &self.name_edits {
             open.extend(edit.folders());

@@ -16,17 +16,17 @@ use crate::world::{MachineId, World, simulate};
 
 const LOCK: &str = "/data-1/LOCK";
 
-/// Runs a deed as a process on a machine to its end.
-fn run<D>(world: &mut World, machine: MachineId, deed: D)
+/// Runs an action as a process on a machine to its end.
+fn run<D>(world: &mut World, machine: MachineId, action: D)
 where
     D: Fn(Host) -> LocalBoxFuture<'static, io::Result<()>> + 'static,
 {
-    let program = world.install(machine, "deed", move |host| {
-        let deed = deed(host);
-        Box::pin(async move { deed.await.map_err(|error| error.to_string()) })
+    let program = world.install(machine, "action", move |host| {
+        let action = action(host);
+        Box::pin(async move { action.await.map_err(|error| error.to_string()) })
     });
     assert!(world.start(program));
-    assert!(world.run_until(60_000, |world| !world.lives(program)), "the deed ends");
+    assert!(world.run_until(60_000, |world| !world.lives(program)), "the action ends");
     assert_eq!(world.exit(program), Some(Ok(())));
 }
 
@@ -133,7 +133,7 @@ fn who_changes_a_directory_without_its_lock_is_found() {
             })
         });
     });
-    let told = "deed#1 changed /data-1/vote, whose lock holder#1 holds";
+    let told = "action#1 changed /data-1/vote, whose lock holder#1 holds";
     assert!(!history.failures.is_empty(), "it is found");
     assert!(history.failures.iter().all(|failure| failure == told), "{:?}", history.failures);
 }

@@ -14,18 +14,18 @@ use crate::world::{MachineId, World, simulate};
 
 const LINES: [&str; 4] = ["one", "two", "three", "four"];
 
-/// Runs a deed as a process on a machine to its end.
-fn run<F, D>(world: &mut World, machine: MachineId, deed: D)
+/// Runs an action as a process on a machine to its end.
+fn run<F, D>(world: &mut World, machine: MachineId, action: D)
 where
     F: Future<Output = std::io::Result<()>> + 'static,
     D: Fn(Host) -> F + 'static,
 {
-    let program = world.install(machine, "deed", move |host| {
-        let deed = deed(host);
-        Box::pin(async move { deed.await.map_err(|error| error.to_string()) })
+    let program = world.install(machine, "action", move |host| {
+        let action = action(host);
+        Box::pin(async move { action.await.map_err(|error| error.to_string()) })
     });
     assert!(world.start(program));
-    assert!(world.run_until(60_000, |world| !world.lives(program)), "the deed ends");
+    assert!(world.run_until(60_000, |world| !world.lives(program)), "the action ends");
     assert_eq!(world.exit(program), Some(Ok(())));
 }
 

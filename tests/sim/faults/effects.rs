@@ -5,8 +5,8 @@ use std::path::Path;
 use super::kinds::FAR_MS;
 use super::{Fault, Nemesis, Server};
 use crate::network::DELAY_US;
+use crate::process_handle::{ChangePoint, MachineId, ProgramId};
 use crate::random::Prng;
-use crate::seat::{MachineId, Moment, ProgramId};
 use crate::world::World;
 
 /// What is drawn for every fault, whether it needs it or not.
@@ -159,7 +159,7 @@ impl Nemesis {
     /// Kills a program around one of the next changes to its disk that contain `part`.
     fn kill_at_change(&mut self, world: &mut World, program: ProgramId, part: &'static str) {
         let (passing, after) = (self.random.between(0, 3), self.random.one_in(2));
-        world.kill_at_change(program, Some(Moment { part, passing, after }));
+        world.kill_at_change(program, Some(ChangePoint { part, passing, after }));
     }
 
     /// The machines of the servers that are on another one than `machine`.

@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
-use crate::seat::{MachineId, ProcessKey};
+use crate::process_handle::{MachineId, ProcessKey};
 
 /// Bytes that one direction holds, sent and received and not yet read, before
 /// its writer waits.

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 use std::task::Waker;
 
 use super::connection::{Connection, End, Segment, Side};
+use crate::process_handle::{MachineId, ProcessKey, ProgramId, State};
 use crate::random::Prng;
-use crate::seat::{MachineId, ProcessKey, ProgramId, State};
 
 /// A sender whose bytes were held that long gives the connection up.
 const GIVE_UP_AFTER_US: u64 = 20_000_000;

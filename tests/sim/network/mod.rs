@@ -11,8 +11,8 @@
 //! holds up what follows it on its connection ([`Network::lost_one_in`]), while
 //! other connections overtake it; a doubled one is dropped by the receiver.
 //! What an application does see doubled are its own repetitions: a request whose
-//! answer a broken connection swallowed is sent again elsewhere, and people here
-//! repeat requests that were answered (`cluster/people`).
+//! answer a broken connection swallowed is sent again elsewhere, and users here
+//! repeat requests that were answered (`cluster/users`).
 //!
 //! - [`connection`]: one connection: two pipes, two ends.
 //! - [`links`]: time and cuts: what is delivered when; connecting.

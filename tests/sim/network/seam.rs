@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::{Segment, Side};
 use super::links::Number;
-use crate::seat::{MachineId, Seat, State};
+use crate::process_handle::{MachineId, ProcessHandle, State};
 use crate::trace::{excerpt, fnv};
 
 /// Calls without a payload are shorter than that.
@@ -23,7 +23,7 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// The network of a process.
-pub struct SimNetwork(pub Seat);
+pub struct SimNetwork(pub ProcessHandle);
 
 /// The machine that a host name means on a machine.
 fn resolve(state: &State, here: MachineId, address: &Address) -> io::Result<MachineId> {
@@ -38,13 +38,13 @@ fn resolve(state: &State, here: MachineId, address: &Address) -> io::Result<Mach
 
 /// Forgets an attempt that is dropped before its answer came.
 struct Attempting<'a> {
-    seat: &'a Seat,
+    handle: &'a ProcessHandle,
     number: Number,
 }
 
 impl Drop for Attempting<'_> {
     fn drop(&mut self) {
-        self.seat.if_alive(|state| {
+        self.handle.if_alive(|state| {
             let attempt = state.network.attempts.remove(&self.number);
             if let Some(Ok(connection)) = attempt.and_then(|attempt| attempt.answer) {
                 state.network.close(state.now_us, connection, 0);
@@ -55,25 +55,25 @@ impl Drop for Attempting<'_> {
 
 impl NetworkSeam for SimNetwork {
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
-        let (seat, address) = (self.0.clone(), address.clone());
+        let (handle, address) = (self.0.clone(), address.clone());
         Box::pin(async move {
-            let number = seat
+            let number = handle
                 .enter(|state| {
-                    let target = (resolve(state, seat.machine, &address)?, address.port());
-                    let name = state.name(seat.process);
+                    let target = (resolve(state, handle.machine, &address)?, address.port());
+                    let name = state.name(handle.process);
                     state.event(format_args!("{name} connects to {address}"));
                     let now_us = state.now_us;
                     Ok::<_, io::Error>(state.network.attempt(
                         now_us,
-                        seat.process,
-                        seat.machine,
+                        handle.process,
+                        handle.machine,
                         target,
                     ))
                 })
                 .await?;
-            let attempting = Attempting { seat: &seat, number };
+            let attempting = Attempting { handle: &handle, number };
             let answer = poll_fn(|context| {
-                seat.poll_alive(|state| match state.network.attempts.get_mut(&number) {
+                handle.poll_alive(|state| match state.network.attempts.get_mut(&number) {
                     Some(attempt) => match attempt.answer.take() {
                         Some(answer) => Poll::Ready(answer),
                         None => {
@@ -86,8 +86,8 @@ impl NetworkSeam for SimNetwork {
             })
             .await;
             drop(attempting);
-            seat.if_alive(|state| {
-                let name = state.name(seat.process);
+            handle.if_alive(|state| {
+                let name = state.name(handle.process);
                 match answer {
                     Ok(number) => {
                         state.event(format_args!("{name} is connected to {address} by {number}"))
@@ -98,27 +98,27 @@ impl NetworkSeam for SimNetwork {
                 }
             });
             match answer {
-                Ok(number) => Ok(Box::new(SimStream { seat, number, side: 0 }) as Stream),
+                Ok(number) => Ok(Box::new(SimStream { handle, number, side: 0 }) as Stream),
                 Err(kind) => Err(io::Error::new(kind, format!("{address}: {kind}"))),
             }
         })
     }
 
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
-        let (seat, address) = (self.0.clone(), address.clone());
+        let (handle, address) = (self.0.clone(), address.clone());
         Box::pin(async move {
-            let port = seat
+            let port = handle
                 .enter(|state| {
                     if address.host() != "0.0.0.0"
-                        && resolve(state, seat.machine, &address)? != seat.machine
+                        && resolve(state, handle.machine, &address)? != handle.machine
                     {
                         return Err(io::Error::from(ErrorKind::AddrNotAvailable));
                     }
-                    let name = state.name(seat.process);
+                    let name = state.name(handle.process);
                     state.event(format_args!("{name} binds {address}"));
                     state.network.bind(
-                        seat.process,
-                        seat.machine,
+                        handle.process,
+                        handle.machine,
                         address.port(),
                         address.is_loopback(),
                     )
@@ -127,22 +127,22 @@ impl NetworkSeam for SimNetwork {
             let bound: Address = format!("{}:{port}", address.host())
                 .parse()
                 .expect("an address with another port is an address");
-            Ok(Box::new(SimListener { seat, port, bound }) as Box<dyn Listener>)
+            Ok(Box::new(SimListener { handle, port, bound }) as Box<dyn Listener>)
         })
     }
 }
 
 /// A bound port of a process.
 struct SimListener {
-    seat: Seat,
+    handle: ProcessHandle,
     port: u16,
     bound: Address,
 }
 
 impl Drop for SimListener {
     fn drop(&mut self) {
-        self.seat.if_alive(|state| {
-            state.network.unbind(state.now_us, (self.seat.machine, self.port));
+        self.handle.if_alive(|state| {
+            state.network.unbind(state.now_us, (self.handle.machine, self.port));
         });
     }
 }
@@ -150,8 +150,8 @@ impl Drop for SimListener {
 impl Listener for SimListener {
     fn accept(&self) -> BoxFuture<'_, io::Result<(Stream, String)>> {
         Box::pin(poll_fn(|context| {
-            self.seat.poll_alive(|state| {
-                let at = (self.seat.machine, self.port);
+            self.handle.poll_alive(|state| {
+                let at = (self.handle.machine, self.port);
                 let bound = state.network.bound.get_mut(&at).expect("bound while it is held");
                 let Some(number) = bound.backlog.pop_front() else {
                     bound.waker = Some(context.waker().clone());
@@ -161,8 +161,8 @@ impl Listener for SimListener {
                     Some(connection) => connection.ends[0].machine,
                     None => return Poll::Ready(Err(io::Error::from(ErrorKind::ConnectionAborted))),
                 };
-                let stream = SimStream { seat: self.seat.clone(), number, side: 1 };
-                let name = match from == self.seat.machine {
+                let stream = SimStream { handle: self.handle.clone(), number, side: 1 };
+                let name = match from == self.handle.machine {
                     true => "127.0.0.1".to_string(),
                     false => state.machines[from.0].name.clone(),
                 };
@@ -178,14 +178,14 @@ impl Listener for SimListener {
 
 /// One end of a connection.
 struct SimStream {
-    seat: Seat,
+    handle: ProcessHandle,
     number: Number,
     side: Side,
 }
 
 impl Drop for SimStream {
     fn drop(&mut self) {
-        self.seat.if_alive(|state| state.network.close(state.now_us, self.number, self.side));
+        self.handle.if_alive(|state| state.network.close(state.now_us, self.number, self.side));
     }
 }
 
@@ -195,7 +195,7 @@ impl AsyncRead for SimStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.seat.poll_alive(|state| {
+        self.handle.poll_alive(|state| {
             let connection = state.network.connections.get_mut(&self.number);
             let connection = connection.expect("kept while an end is open");
             let (waker, max) = (context.waker(), buffer.remaining());
@@ -217,8 +217,8 @@ impl AsyncWrite for SimStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.seat.count();
-        self.seat.poll_alive(|state| {
+        self.handle.count();
+        self.handle.poll_alive(|state| {
             let (number, side) = (self.number, self.side);
             let connection = state.network.connections.get_mut(&number);
             let connection = connection.expect("kept while an end is open");
@@ -239,7 +239,7 @@ impl AsyncWrite for SimStream {
             if bytes.len() < SHORT_BYTES && contains(bytes, b"\"snapshot_end\"") {
                 state.network.snapshots_sent += 1;
             }
-            let (from, to) = (state.name(self.seat.process), state.name(peer));
+            let (from, to) = (state.name(self.handle.process), state.name(peer));
             let hash = fnv(0, bytes) as u32;
             state.event(format_args!("{from} → {to} by {number}: {count} bytes ({hash:08x})"));
             if state.trace.wants_details() {
@@ -257,7 +257,7 @@ impl AsyncWrite for SimStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.seat.poll_alive(|state| {
+        self.handle.poll_alive(|state| {
             let connection = state.network.connections.get_mut(&self.number);
             let connection = connection.expect("kept while an end is open");
             let said = std::mem::replace(&mut connection.pipes[self.side].shut, true);

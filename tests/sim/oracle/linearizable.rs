@@ -2,7 +2,7 @@
 //!
 //! [`super::messages`] is fast because it knows how the service works; whoever
 //! wrote both may have made the same mistake twice. So every conversation, that
-//! is what one person sends to another and what that other one reads and deletes
+//! is what one user sends to another and what that other one reads and deletes
 //! of it, goes through the checker of Wing, Gong and Lowe as `todc-utils` has it.
 //! That one knows only the little state machine below, and searches for an order
 //! of the operations that respects real time and that the machine accepts.
@@ -31,7 +31,7 @@ use crate::random::splitmix64;
 
 /// What is asked of a conversation, with what was answered.
 #[derive(Clone, Debug)]
-enum Deed {
+enum Observation {
     /// A message was accepted at this place, and none of the conversation stands
     /// between it and the one before; once more means the same one.
     Sent { seq: u64, previous: u64 },
@@ -118,28 +118,28 @@ struct Conversation;
 
 impl Specification for Conversation {
     type State = Messages;
-    type Operation = Deed;
+    type Operation = Observation;
 
     fn init() -> Messages {
         Messages::default()
     }
 
-    fn apply(deed: &Deed, state: &Messages) -> (bool, Messages) {
+    fn apply(observation: &Observation, state: &Messages) -> (bool, Messages) {
         let mut next = state.clone();
-        let valid = match deed {
-            Deed::Sent { seq, previous } if state.last == *previous => {
+        let valid = match observation {
+            Observation::Sent { seq, previous } if state.last == *previous => {
                 next.last = *seq;
                 true
             }
-            Deed::Sent { seq, .. } => *seq <= state.last,
-            Deed::Showed(page) => state.shows(page),
-            Deed::Deleted(seq) => state.has(*seq) && next.deleted.insert(*seq),
-            Deed::Missing(seq) => !state.has(*seq),
-            Deed::MayBeDeleted(seq) => {
+            Observation::Sent { seq, .. } => *seq <= state.last,
+            Observation::Showed(page) => state.shows(page),
+            Observation::Deleted(seq) => state.has(*seq) && next.deleted.insert(*seq),
+            Observation::Missing(seq) => !state.has(*seq),
+            Observation::MayBeDeleted(seq) => {
                 next.deleted.insert(*seq);
                 true
             }
-            Deed::Marked(seqs) => {
+            Observation::Marked(seqs) => {
                 for seq in seqs.iter().filter(|seq| state.has(**seq)) {
                     next.read.insert(*seq);
                 }
@@ -150,15 +150,15 @@ impl Specification for Conversation {
     }
 }
 
-/// Checks every conversation of people whose names never had another owner; tells
+/// Checks every conversation of users whose names never had another owner; tells
 /// of those that have no order.
 pub fn check(operations: &[Operation]) -> Vec<String> {
     let places = places(operations);
     let mut wrong = Vec::new();
     for (from, to) in conversations(operations) {
-        let deeds = Deeds::of(operations, &places, from, to).0;
-        let count = deeds.len();
-        if !WGLChecker::<Conversation>::is_linearizable(history(deeds)) {
+        let observations = Observations::of(operations, &places, from, to).0;
+        let count = observations.len();
+        if !WGLChecker::<Conversation>::is_linearizable(history(observations)) {
             wrong.push(format!(
                 "the {count} operations on what {from} sent to {to} have no order: they are not \
                  linearizable"
@@ -207,17 +207,17 @@ fn places(operations: &[Operation]) -> BTreeMap<Uuid, (u64, &str)> {
     places
 }
 
-/// Beginnings and ends of deeds by their place in the history; the latest end
+/// Beginnings and ends of observations by their place in the history; the latest end
 /// for what never ended.
-struct Deeds(Vec<(u64, u64, Deed)>);
+struct Observations(Vec<(u64, u64, Observation)>);
 
-impl Deeds {
+impl Observations {
     fn of(
         operations: &[Operation],
         places: &BTreeMap<Uuid, (u64, &str)>,
         sender: &str,
         recipient: &str,
-    ) -> Deeds {
+    ) -> Observations {
         let place =
             |id: &Uuid| places.get(id).filter(|(_, from)| *from == sender).map(|(seq, _)| *seq);
         let mut all = BTreeSet::new();
@@ -230,22 +230,24 @@ impl Deeds {
             }
         }
         let all: Arc<Vec<u64>> = Arc::new(all.into_iter().collect());
-        let mut deeds = Deeds(Vec::new());
+        let mut observations = Observations(Vec::new());
         for operation in operations {
-            let deed = match (&operation.call, operation.reply()) {
+            let observation = match (&operation.call, operation.reply()) {
                 (
                     Call::Send { id, from, to, .. },
                     Some(Reply::Sent { .. } | Reply::Unknown) | None,
                 ) if from == sender && to.iter().any(|it| it == recipient) => {
-                    place(id).map(|seq| Deed::Sent { seq, previous: before(&all, seq) })
+                    place(id).map(|seq| Observation::Sent { seq, previous: before(&all, seq) })
                 }
                 (Call::Read { owner, .. }, _) if owner == recipient => {
                     shown(operation, sender, &all)
                 }
                 (Call::Delete { owner, id }, reply) if owner == recipient => match reply {
-                    Some(Reply::Deleted) => place(id).map(Deed::Deleted),
-                    Some(Reply::Refused(ErrorCode::UnknownMessage)) => place(id).map(Deed::Missing),
-                    Some(Reply::Unknown) | None => place(id).map(Deed::MayBeDeleted),
+                    Some(Reply::Deleted) => place(id).map(Observation::Deleted),
+                    Some(Reply::Refused(ErrorCode::UnknownMessage)) => {
+                        place(id).map(Observation::Missing)
+                    }
+                    Some(Reply::Unknown) | None => place(id).map(Observation::MayBeDeleted),
                     Some(_) => None,
                 },
                 (
@@ -254,19 +256,19 @@ impl Deeds {
                 ) if owner == recipient => {
                     let ours = seqs.iter().filter(|seq| all.binary_search(seq).is_ok());
                     let ours: Vec<u64> = ours.copied().collect();
-                    (!ours.is_empty()).then(|| Deed::Marked(Arc::new(ours)))
+                    (!ours.is_empty()).then(|| Observation::Marked(Arc::new(ours)))
                 }
                 _ => None,
             };
-            if let Some(deed) = deed {
+            if let Some(observation) = observation {
                 let end = match &operation.ended {
                     Some((ended, reply)) if *reply != Reply::Unknown => *ended,
                     _ => u64::MAX,
                 };
-                deeds.0.push((operation.began, end, deed));
+                observations.0.push((operation.began, end, observation));
             }
         }
-        deeds
+        observations
     }
 }
 
@@ -278,7 +280,7 @@ fn before(all: &[u64], seq: u64) -> u64 {
 
 /// What a page says of a conversation. One that shows only what is newer than some
 /// instant says nothing that this little machine could judge.
-fn shown(operation: &Operation, sender: &str, all: &Arc<Vec<u64>>) -> Option<Deed> {
+fn shown(operation: &Operation, sender: &str, all: &Arc<Vec<u64>>) -> Option<Observation> {
     let (Call::Read { query, .. }, Some(Reply::Page { messages, more })) =
         (&operation.call, operation.reply())
     else {
@@ -290,7 +292,7 @@ fn shown(operation: &Operation, sender: &str, all: &Arc<Vec<u64>>) -> Option<Dee
     }
     let until = if *more { messages.last().map_or(0, |it| it.seq) } else { u64::MAX };
     let ours = || messages.iter().filter(|it| it.from == sender);
-    Some(Deed::Showed(Arc::new(Shown {
+    Some(Observation::Showed(Arc::new(Shown {
         after: query.after.unwrap_or(0),
         until,
         unread: query.which == Which::Unread,
@@ -300,11 +302,11 @@ fn shown(operation: &Operation, sender: &str, all: &Arc<Vec<u64>>) -> Option<Dee
     })))
 }
 
-fn history(deeds: Vec<(u64, u64, Deed)>) -> History<Deed> {
-    let mut events = Vec::with_capacity(2 * deeds.len());
-    for (process, (began, ended, deed)) in deeds.into_iter().enumerate() {
-        events.push((began, process, Action::Call(deed.clone())));
-        events.push((ended, process, Action::Response(deed)));
+fn history(observations: Vec<(u64, u64, Observation)>) -> History<Observation> {
+    let mut events = Vec::with_capacity(2 * observations.len());
+    for (process, (began, ended, observation)) in observations.into_iter().enumerate() {
+        events.push((began, process, Action::Call(observation.clone())));
+        events.push((ended, process, Action::Response(observation)));
     }
     events.sort_by_key(|(at, process, _)| (*at, *process));
     History::from_actions(events.into_iter().map(|(_, process, it)| (process, it)).collect())

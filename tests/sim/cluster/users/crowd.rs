@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use ftchat::host::Host;
 use ftchat::limits::ACCOUNT_NAME_MAX_BYTES;
 
-use super::{Society, TIMEOUT, register};
+use super::{TIMEOUT, Users, register};
 
 /// Registrations at once.
 const AT_ONCE: usize = 16;
@@ -18,20 +18,20 @@ pub struct Crowd;
 
 impl Crowd {
     /// Registers as many as the scale says, then lets everybody write to them.
-    pub async fn run(host: Host, society: Society) -> Result<(), String> {
+    pub async fn run(host: Host, users: Users) -> Result<(), String> {
         let name = |number: usize| format!("{number:x>ACCOUNT_NAME_MAX_BYTES$}");
-        let names: Vec<String> = (0..society.scale.crowd).map(name).collect();
+        let names: Vec<String> = (0..users.scale.crowd).map(name).collect();
         for some in names.chunks(AT_ONCE) {
             let registering = some.iter().map(|name| {
-                let (host, society) = (host.clone(), society.clone());
+                let (host, users) = (host.clone(), users.clone());
                 async move {
-                    let mut client = society.client(&host, TIMEOUT)?;
-                    register(&mut client, &host, &society, name).await
+                    let mut client = users.client(&host, TIMEOUT)?;
+                    register(&mut client, &host, &users, name).await
                 }
             });
             futures::future::try_join_all(registering).await?;
         }
-        *society.crowd.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        *users.crowd.lock().unwrap_or_else(PoisonError::into_inner) = names;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use ftchat::host::Host;
 use ftchat::limits::TEXT_MAX_BYTES;
 use ftchat::protocol::client::{Answer, Request};
 
-use super::{Society, TIMEOUT, ask, register};
+use super::{TIMEOUT, Users, ask, register};
 
 /// See the head of this file.
 pub struct Author;
@@ -14,9 +14,9 @@ impl Author {
     ///
     /// # Errors
     /// Anything that goes wrong: nothing should.
-    pub async fn run(host: &Host, society: &Society, messages: usize) -> Result<(), String> {
-        let (name, mut client) = ("author", society.client(host, TIMEOUT)?);
-        register(&mut client, host, society, name).await?;
+    pub async fn run(host: &Host, users: &Users, messages: usize) -> Result<(), String> {
+        let (name, mut client) = ("author", users.client(host, TIMEOUT)?);
+        register(&mut client, host, users, name).await?;
         for number in 0..messages {
             let text = format!("{number} {}", "x".repeat(TEXT_MAX_BYTES - 10));
             let to = vec![name.to_string()];

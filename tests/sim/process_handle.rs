@@ -1,7 +1,7 @@
-//! What a world knows, and the seat from which one process reaches it.
+//! What a world knows, and the handle from which one process reaches it.
 //!
-//! Every seam that a process holds goes through its [`Seat`]. Once the process
-//! is dead, its seat answers nothing: calls never return and destructors have
+//! Every seam that a process holds goes through its [`ProcessHandle`]. Once the process
+//! is dead, its handle answers nothing: calls never return and destructors have
 //! no effect, so that whatever code still runs while its tasks are dropped
 //! cannot touch a disk or send a byte. That makes a death instantaneous.
 
@@ -83,7 +83,7 @@ impl Machine {
 
 /// A change on disk at which a process may be meant to die.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct ChangePoint {
     /// What the call is: a part of its line in the trace.
     pub part: &'static str,
     /// So many such changes pass by before.
@@ -109,7 +109,7 @@ pub struct ProgramState {
     /// It dies at the so many-th seam call from now.
     pub dies_after_calls: Option<u64>,
     /// It dies when it next changes such a file, before or after it has.
-    pub dies_at_change: Option<Moment>,
+    pub dies_at_change: Option<ChangePoint>,
     /// Seam calls within the current tick.
     pub calls_this_tick: u64,
     /// Ends the current tick of the process.
@@ -200,7 +200,7 @@ impl State {
 
 /// One process's access to the world.
 #[derive(Clone)]
-pub struct Seat {
+pub struct ProcessHandle {
     /// The world.
     pub shared: Arc<Mutex<State>>,
     /// Where the process runs.
@@ -209,7 +209,7 @@ pub struct Seat {
     pub process: ProcessKey,
 }
 
-impl Seat {
+impl ProcessHandle {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,19 +220,19 @@ impl Seat {
     }
 
     /// Does something if the process lives.
-    pub fn if_alive<T>(&self, deed: impl FnOnce(&mut State) -> T) -> Option<T> {
+    pub fn if_alive<T>(&self, action: impl FnOnce(&mut State) -> T) -> Option<T> {
         let mut state = self.lock();
-        state.lives(self.process).then(|| deed(&mut state))
+        state.lives(self.process).then(|| action(&mut state))
     }
 
-    /// [`Seat::if_alive`] for poll functions: the dead wait for ever.
-    pub fn poll_alive<T>(&self, deed: impl FnOnce(&mut State) -> Poll<T>) -> Poll<T> {
-        self.if_alive(deed).unwrap_or(Poll::Pending)
+    /// [`ProcessHandle::if_alive`] for poll functions: the dead wait for ever.
+    pub fn poll_alive<T>(&self, action: impl FnOnce(&mut State) -> Poll<T>) -> Poll<T> {
+        self.if_alive(action).unwrap_or(Poll::Pending)
     }
 
     /// Does something if the process lives, and never returns if it does not.
-    pub async fn alive<T>(&self, deed: impl FnOnce(&mut State) -> T) -> T {
-        match self.if_alive(deed) {
+    pub async fn alive<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {
+        match self.if_alive(action) {
             Some(result) => result,
             None => std::future::pending().await,
         }
@@ -244,10 +244,10 @@ impl Seat {
         self.if_alive(|state| state.count_call(self.process));
     }
 
-    /// [`Seat::count`], then [`Seat::alive`].
-    pub async fn enter<T>(&self, deed: impl FnOnce(&mut State) -> T) -> T {
+    /// [`ProcessHandle::count`], then [`ProcessHandle::alive`].
+    pub async fn enter<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {
         self.count();
-        self.alive(deed).await
+        self.alive(action).await
     }
 
     /// Lets time pass, or at least other tasks run.

@@ -7,7 +7,7 @@ use ftchat::host::Host;
 use ftchat::protocol::client::{Answer, InboxQuery, Request, Which};
 use ftchat::types::{Timestamp, Uuid};
 
-use super::{PASSWORD, Society, TIMEOUT, ask, draw, token};
+use super::{PASSWORD, TIMEOUT, Users, ask, draw, token};
 use crate::oracle::{Call, Reply, Seen};
 
 /// More than clocks jump that are right but for that, in milliseconds.
@@ -17,9 +17,9 @@ const DAY_MS: u64 = 86_400_000;
 const HASTY_MS: (u64, u64) = (100, 1_500);
 
 /// One shell of somebody who has an account.
-pub struct Hand {
+pub struct Shell {
     pub host: Host,
-    pub society: Society,
+    pub users: Users,
     /// Whose it is.
     pub owner: String,
     token: String,
@@ -30,20 +30,20 @@ pub struct Hand {
     hurries: bool,
 }
 
-impl Hand {
+impl Shell {
     /// Speaks for the session of a token.
     pub fn new(
         host: &Host,
-        society: &Society,
+        users: &Users,
         owner: &str,
         token: &str,
         cluster: Uuid,
-    ) -> Result<Hand, String> {
-        let mut patient = society.client(host, TIMEOUT)?;
+    ) -> Result<Shell, String> {
+        let mut patient = users.client(host, TIMEOUT)?;
         patient.set_session(token.to_string().into(), cluster);
-        Ok(Hand {
+        Ok(Shell {
             host: host.clone(),
-            society: society.clone(),
+            users: users.clone(),
             owner: owner.to_string(),
             token: token.to_string(),
             cluster,
@@ -75,7 +75,7 @@ impl Hand {
 
     /// A client that tries for so long.
     pub fn client_for(&self, timeout: Duration) -> Result<Client, String> {
-        let mut client = self.society.client(&self.host, timeout)?;
+        let mut client = self.users.client(&self.host, timeout)?;
         client.set_session(self.token.clone().into(), self.cluster);
         Ok(client)
     }
@@ -87,7 +87,7 @@ impl Hand {
 
     /// Gives the next command little time, or as much as it may take.
     pub fn hurry(&mut self, hurries: bool) -> Result<(), String> {
-        self.hurries = hurries && self.society.scale.hasty;
+        self.hurries = hurries && self.users.scale.hasty;
         if self.hurries && (self.hasty.is_none() || self.one_in(4)) {
             self.hasty = Some(self.client_for(self.hasty_limit())?);
         }
@@ -117,7 +117,7 @@ impl Hand {
     async fn send_as(&mut self, id: Uuid, to: Vec<String>, text: String) -> Result<(), String> {
         let (from, line) = (self.owner.clone(), None);
         let call = Call::Send { id, from, to: to.clone(), text: text.clone(), line };
-        let operation = self.society.recorder.begin(&self.owner, call);
+        let operation = self.users.recorder.begin(&self.owner, call);
         let reply = match self.ask(Request::Send { operation: id, to, text }).await? {
             Ok(Answer::Sent(sent)) if sent.id == id => {
                 if sent.copies <= sent.replicas / 2 || sent.copies > sent.replicas {
@@ -132,7 +132,7 @@ impl Hand {
             Ok(answer) => return Err(format!("sent and got {answer:?}")),
             Err(reply) => reply,
         };
-        self.society.recorder.end(operation, reply);
+        self.users.recorder.end(operation, reply);
         Ok(())
     }
 
@@ -140,20 +140,20 @@ impl Hand {
     /// not be read.
     pub async fn read(&mut self, mut query: InboxQuery) -> Result<Option<Vec<Seen>>, String> {
         let mut all: Vec<Seen> = Vec::new();
-        query.limit = Some(1 + draw(&self.host, self.society.scale.page_max));
+        query.limit = Some(1 + draw(&self.host, self.users.scale.page_max));
         loop {
             let call = Call::Read { owner: self.owner.clone(), query: query.clone() };
-            let operation = self.society.recorder.begin(&self.owner, call);
+            let operation = self.users.recorder.begin(&self.owner, call);
             let (messages, more) = match self.ask(Request::Inbox(query.clone())).await? {
                 Ok(Answer::Messages { messages, more }) => (messages, more),
                 Ok(answer) => return Err(format!("read and got {answer:?}")),
                 Err(reply) => {
-                    self.society.recorder.end(operation, reply);
+                    self.users.recorder.end(operation, reply);
                     return Ok(None);
                 }
             };
             if more && messages.len() as u64 != query.limit.unwrap_or_default() {
-                self.society.count("pages cut");
+                self.users.count("pages cut");
             }
             let seen = messages.into_iter().map(|it| Seen {
                 id: it.id,
@@ -166,7 +166,7 @@ impl Hand {
             });
             let messages: Vec<Seen> = seen.collect();
             all.extend(messages.iter().cloned());
-            self.society.recorder.end(operation, Reply::Page { messages, more });
+            self.users.recorder.end(operation, Reply::Page { messages, more });
             match all.last() {
                 Some(last) if more => query.after = Some(last.seq),
                 _ if more => return Err("an empty page that says more follows".to_string()),
@@ -212,28 +212,28 @@ impl Hand {
             return Ok(());
         }
         let call = Call::Mark { owner: self.owner.clone(), seqs: seqs.clone() };
-        let operation = self.society.recorder.begin(&self.owner, call);
+        let operation = self.users.recorder.begin(&self.owner, call);
         let request = Request::MarkRead { operation: self.host.uuid(), seqs };
         let reply = match self.ask(request).await? {
             Ok(Answer::Marked { count }) => Reply::Marked { count },
             Ok(answer) => return Err(format!("marked and got {answer:?}")),
             Err(reply) => reply,
         };
-        self.society.recorder.end(operation, reply);
+        self.users.recorder.end(operation, reply);
         Ok(())
     }
 
     /// Removes a message and records it.
     pub async fn delete(&mut self, id: Uuid) -> Result<(), String> {
         let call = Call::Delete { owner: self.owner.clone(), id };
-        let operation = self.society.recorder.begin(&self.owner, call);
+        let operation = self.users.recorder.begin(&self.owner, call);
         let request = Request::Delete { operation: self.host.uuid(), ids: vec![id] };
         let reply = match self.ask(request).await? {
             Ok(Answer::Deleted { count: 1 }) => Reply::Deleted,
             Ok(answer) => return Err(format!("deleted one and got {answer:?}")),
             Err(reply) => reply,
         };
-        self.society.recorder.end(operation, reply);
+        self.users.recorder.end(operation, reply);
         Ok(())
     }
 
@@ -242,7 +242,7 @@ impl Hand {
     pub async fn visit(&mut self) -> Result<(), String> {
         let name = crate::oracle::name_of(&self.owner).to_string();
         let token = token(&self.host);
-        let mut client = self.society.client(&self.host, TIMEOUT)?;
+        let mut client = self.users.client(&self.host, TIMEOUT)?;
         let (operation, password) = (self.host.uuid(), PASSWORD.to_string());
         let request = Request::Login { operation, name, password, token: token.clone() };
         if !matches!(ask(&mut client, request).await?, Ok(Answer::Session(_))) {
@@ -250,20 +250,20 @@ impl Hand {
         }
         client.set_session(token.clone().into(), self.cluster);
         self.expect_session(&mut client, true).await?;
-        let limit = match self.society.scale.hasty {
+        let limit = match self.users.scale.hasty {
             true => self.hasty_limit(),
             false => TIMEOUT,
         };
-        let mut leaving = self.society.client(&self.host, limit)?;
+        let mut leaving = self.users.client(&self.host, limit)?;
         leaving.set_session(token.into(), self.cluster);
         match ask(&mut leaving, Request::Logout { operation: self.host.uuid() }).await? {
             Ok(Answer::Done {}) => {
-                self.society.count("logouts");
+                self.users.count("logouts");
                 self.expect_session(&mut client, false).await
             }
             Ok(answer) => Err(format!("logged out and got {answer:?}")),
             Err(Reply::Refused(_)) => {
-                self.society.count("logouts refused");
+                self.users.count("logouts refused");
                 self.expect_session(&mut client, true).await
             }
             Err(_) => Ok(()),
@@ -278,7 +278,7 @@ impl Hand {
             Err(error) if error.retryable() => Ok(()),
             Err(error) if lives => Err(format!("a session that goes on was refused: {error}")),
             Err(error) if error.code == ftchat::error::ErrorCode::SessionExpired => {
-                self.society.count("sessions found ended");
+                self.users.count("sessions found ended");
                 Ok(())
             }
             Err(error) => Err(format!("a session that has ended: {error}")),

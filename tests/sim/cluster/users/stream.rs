@@ -10,9 +10,9 @@ use ftchat::types::Uuid;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::deeds::Hand;
 use super::resident::{recipients, text};
-use super::{TIMEOUT, draw, told};
+use super::shell::Shell;
+use super::{TIMEOUT, draw, reply_of};
 use crate::oracle::{Call, Line, Reply, Seen, Stream};
 
 /// Requests of one connection.
@@ -21,18 +21,18 @@ const REQUESTS_MAX: u64 = 30;
 /// Longest pause between two of them.
 const REQUEST_PAUSE_MS: u64 = 60;
 
-impl Hand {
+impl Shell {
     /// Sends many lines, as `send --lines` does; when their outcome is unknown now
     /// and then the same lines once more.
     pub async fn send_lines(&mut self, number: u64) -> Result<(), String> {
         let base = self.host.uuid();
-        let count = 2 + draw(&self.host, self.society.scale.lines_max);
+        let count = 2 + draw(&self.host, self.users.scale.lines_max);
         let to = recipients(self);
         let lines: Vec<String> = (1..=count).map(|it| text(self, number * 1_000 + it)).collect();
         let unknown = self.send_lines_as(base, &to, &lines).await?;
         if unknown && self.one_in(2) {
             self.pause(1_000).await;
-            self.society.count("pipelines repeated");
+            self.users.count("pipelines repeated");
             self.send_lines_as(base, &to, &lines).await?;
         }
         Ok(())
@@ -45,7 +45,7 @@ impl Hand {
         to: &[String],
         lines: &[String],
     ) -> Result<bool, String> {
-        let timeout = match self.one_in(3) && self.society.scale.hasty {
+        let timeout = match self.one_in(3) && self.users.scale.hasty {
             true => 2 * self.hasty_limit(),
             false => TIMEOUT,
         };
@@ -56,7 +56,7 @@ impl Hand {
             operations.insert(id, self.begin_line(id, to, text, line));
         }
         let input = lines.join("\n");
-        let recorder = self.society.recorder.clone();
+        let recorder = self.users.recorder.clone();
         let mut doubled = None;
         let report = |sent: &Sent| {
             match operations.remove(&sent.id) {
@@ -78,7 +78,7 @@ impl Hand {
             }
             Ok(_) if operations.is_empty() => return Ok(false),
             Ok(summary) => return Err(format!("lines without a report: {summary:?}")),
-            Err(error) => told(error)?,
+            Err(error) => reply_of(error)?,
         };
         self.end_lines(operations, &rest);
         Ok(rest == Reply::Unknown)
@@ -87,7 +87,7 @@ impl Hand {
     /// Ends the lines that were not accepted. Of those behind one that the service
     /// refused for what it is nothing more is told.
     fn end_lines(&self, operations: BTreeMap<Uuid, usize>, rest: &Reply) {
-        self.society.count(match rest {
+        self.users.count(match rest {
             Reply::Unknown => "pipelines unknown",
             _ => "pipelines refused",
         });
@@ -98,23 +98,23 @@ impl Hand {
             numbers.truncate(1);
         }
         for operation in numbers {
-            self.society.recorder.end(operation, rest.clone());
+            self.users.recorder.end(operation, rest.clone());
         }
     }
 
     fn begin_line(&self, id: Uuid, to: &[String], text: &str, line: Line) -> usize {
         let (from, to, text) = (self.owner.clone(), to.to_vec(), text.to_string());
         let call = Call::Send { id, from, to, text, line: Some(line) };
-        self.society.recorder.begin(&self.owner, call)
+        self.users.recorder.begin(&self.owner, call)
     }
 
     /// Sends messages on one connection, each with a time limit of its own, and goes
     /// on whatever becomes of them. Those behind one that failed fail as well.
     pub async fn send_on_one_connection(&mut self, number: u64) -> Result<(), String> {
-        if !self.society.scale.hasty {
+        if !self.users.scale.hasty {
             return Ok(());
         }
-        let servers = &self.society.servers;
+        let servers = &self.users.servers;
         let server = &servers[draw(&self.host, servers.len() as u64) as usize];
         let opening = Connection::open(&self.host, server);
         let Ok(Ok(connection)) = tokio::time::timeout(TIMEOUT / 10, opening).await else {
@@ -135,7 +135,7 @@ impl Hand {
             }
             Ok(Err(_)) | Err(_) => return Ok(()),
         }
-        self.society.count("connections");
+        self.users.count("connections");
         let (stream, to) = (self.host.uuid(), recipients(self));
         let (answers, mut answered) = mpsc::unbounded_channel();
         let mut under_way = BTreeMap::new();
@@ -149,7 +149,7 @@ impl Hand {
                 Ok(submitted) => drop(under_way.insert(submitted.request, operation)),
                 Err(_) => {
                     let nothing_sent = Reply::Refused(ErrorCode::Unavailable);
-                    self.society.recorder.end(operation, nothing_sent);
+                    self.users.recorder.end(operation, nothing_sent);
                     break;
                 }
             }
@@ -181,12 +181,12 @@ impl Hand {
             Ok(Answer::Sent(sent)) => Reply::Sent { seq: sent.seq, at: sent.at },
             Ok(answer) => return Err(format!("sent and got {answer:?}")),
             Err(Failure::Refused(error)) => {
-                self.society.count("requests failed on a connection");
-                told(error)?
+                self.users.count("requests failed on a connection");
+                reply_of(error)?
             }
             Err(Failure::Broken(_)) => Reply::Unknown,
         };
-        self.society.recorder.end(operation, reply);
+        self.users.recorder.end(operation, reply);
         Ok(())
     }
 

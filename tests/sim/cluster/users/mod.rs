@@ -1,4 +1,4 @@
-//! Simulated people: they do what the commands do, by the client that the commands
+//! Simulated users: they do what the commands do, by the client that the commands
 //! use, and record what came of it.
 //!
 //! - [`resident`]: registers once and stays; sends, reads, marks, deletes, logs in
@@ -13,9 +13,9 @@
 
 mod author;
 mod crowd;
-mod deeds;
 mod guest;
 mod resident;
+mod shell;
 mod stream;
 mod watcher;
 
@@ -42,7 +42,7 @@ use crate::oracle::{Recorder, Reply};
 /// How long a patient command tries.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often people look whether they may register.
+/// How often users look whether they may register.
 const OPENING_PAUSE: Duration = Duration::from_millis(5);
 
 /// Everybody's password.
@@ -51,14 +51,14 @@ const PASSWORD: &str = "a good password";
 /// By name, what following showed: `seq` and id, in order.
 pub type Followed = BTreeMap<String, Vec<(u64, Uuid)>>;
 
-/// What all people of a world share.
+/// What all users of a world share.
 #[derive(Clone)]
-pub struct Society {
+pub struct Users {
     /// What they ask and are told.
     pub recorder: Recorder,
     /// What following showed.
     pub followed: Arc<Mutex<Followed>>,
-    /// Whether people are to look at their inbox once more and rest.
+    /// Whether users are to look at their inbox once more and rest.
     pub quiet: Arc<AtomicBool>,
     /// How many lives have come to rest.
     pub resting: Arc<AtomicUsize>,
@@ -72,7 +72,7 @@ pub struct Society {
     pub scale: Scale,
     /// Names of those who stay.
     pub residents: Arc<Vec<String>>,
-    /// Whether people may register: before that a backup is on its way.
+    /// Whether users may register: before that a backup is on its way.
     pub open: Arc<AtomicBool>,
     /// Messages of the backup that was restored.
     pub restored: Arc<Mutex<BTreeSet<Uuid>>>,
@@ -80,10 +80,10 @@ pub struct Society {
     pub crowd: Arc<Mutex<Vec<String>>>,
 }
 
-impl Society {
+impl Users {
     /// Nobody yet.
-    pub fn new(servers: Vec<Address>, claims: Claims, scale: Scale, residents: &[&str]) -> Society {
-        Society {
+    pub fn new(servers: Vec<Address>, claims: Claims, scale: Scale, residents: &[&str]) -> Users {
+        Users {
             recorder: Recorder::default(),
             followed: Arc::default(),
             quiet: Arc::default(),
@@ -105,7 +105,7 @@ impl Society {
         *counts.entry(what).or_default() += 1;
     }
 
-    /// Waits until people may register.
+    /// Waits until users may register.
     async fn opening(&self) {
         while !self.open.load(Ordering::Relaxed) {
             tokio::time::sleep(OPENING_PAUSE).await;
@@ -131,9 +131,9 @@ fn token(host: &Host) -> String {
     token.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What an error tells of a request. Anything that no fault explains is a
-/// defect, and ends the person with it.
-fn told(error: Error) -> Result<Reply, String> {
+/// What an error says of a request. Anything that no fault explains is a
+/// defect, and ends the user with it.
+fn reply_of(error: Error) -> Result<Reply, String> {
     use ErrorCode::*;
     match error.code {
         OutcomeUnknown | ReadNotConfirmed => Ok(Reply::Unknown),
@@ -144,11 +144,11 @@ fn told(error: Error) -> Result<Reply, String> {
     }
 }
 
-/// A request that ends with an answer or with what [`told`] makes of the error.
+/// A request that ends with an answer or with what [`reply_of`] makes of the error.
 async fn ask(client: &mut Client, request: Request) -> Result<Result<Answer, Reply>, String> {
     match client.request(request).await {
         Ok(answer) => Ok(Ok(answer)),
-        Err(error) => Ok(Err(told(error)?)),
+        Err(error) => Ok(Err(reply_of(error)?)),
     }
 }
 
@@ -158,14 +158,14 @@ async fn ask(client: &mut Client, request: Request) -> Result<Result<Answer, Rep
 async fn register(
     client: &mut Client,
     host: &Host,
-    society: &Society,
+    users: &Users,
     name: &str,
 ) -> Result<String, String> {
-    society.opening().await;
-    if society.scale.restores
-        && society.restored.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    users.opening().await;
+    if users.scale.restores
+        && users.restored.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     {
-        society.count("came while a backup was restored");
+        users.count("came while a backup was restored");
     }
     let token = token(host);
     let mut operation = host.uuid();
