@@ -8,8 +8,8 @@
 /// Counts by `seq`.
 #[derive(Default)]
 pub(super) struct Holders {
-    /// Stretches of `seq`s without a gap: the first, and its place in `counts`.
-    stretches: Vec<(u64, usize)>,
+    /// Ranges of `seq`s without a gap: the first, and its place in `counts`.
+    ranges: Vec<(u64, usize)>,
     /// Of all messages, in their order.
     counts: Vec<u16>,
     /// Of the message added last.
@@ -20,7 +20,7 @@ impl Holders {
     /// Adds a message that no list holds yet, behind all others.
     pub(super) fn add(&mut self, seq: u64) {
         if self.counts.is_empty() || seq != self.last + 1 {
-            self.stretches.push((seq, self.counts.len()));
+            self.ranges.push((seq, self.counts.len()));
         }
         self.counts.push(0);
         self.last = seq;
@@ -29,9 +29,9 @@ impl Holders {
     /// One list more holds a message. `None`: there is no such message, or
     /// 65,535 lists hold it already, which no message has recipients for.
     pub(super) fn hold(&mut self, seq: u64) -> Option<()> {
-        let at = self.stretches.partition_point(|(first, _)| *first <= seq).checked_sub(1)?;
-        let (first, place) = self.stretches[at];
-        let end = self.stretches.get(at + 1).map_or(self.counts.len(), |(_, place)| *place);
+        let at = self.ranges.partition_point(|(first, _)| *first <= seq).checked_sub(1)?;
+        let (first, place) = self.ranges[at];
+        let end = self.ranges.get(at + 1).map_or(self.counts.len(), |(_, place)| *place);
         let offset = usize::try_from(seq - first).ok()?;
         let count = self.counts[place..end].get_mut(offset)?;
         *count = count.checked_add(1)?;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use super::chunks::Chunks;
 use super::hash::StateHash;
-use super::items::{Counters, Data, Remembered, Staged};
+use super::items::{Counters, Data, DeduplicationEntry, Staged};
 use super::operation::{Outcome, RestoreStep};
 use super::restore::Restore;
 use super::snapshot::View;
@@ -56,7 +56,11 @@ impl View {
             if comes_back(&remembered.outcome) {
                 serial += 1;
                 // Counted anew from where it is restored.
-                let remembered = Remembered { serial, index: 0, ..Remembered::clone(remembered) };
+                let remembered = DeduplicationEntry {
+                    serial,
+                    index: 0,
+                    ..DeduplicationEntry::clone(remembered)
+                };
                 data.sum.add(remembered.digest());
                 data.window.push(Arc::new(remembered));
             }
@@ -66,7 +70,7 @@ impl View {
 
     /// Accounts that are not deleted, and messages.
     pub fn counts(&self) -> (u64, u64) {
-        let accounts = self.data.accounts.iter().filter(|account| !account.gone).count();
+        let accounts = self.data.accounts.iter().filter(|account| !account.deleted).count();
         (accounts as u64, self.data.messages.len() as u64)
     }
 }
@@ -257,7 +261,7 @@ impl State {
         for remembered in window.iter() {
             let id = &remembered.id;
             if !restored.window_ids.contains(id) && !restored.message_ids.contains(id) {
-                restored.remember(Remembered::clone(remembered));
+                restored.remember(DeduplicationEntry::clone(remembered));
             }
         }
         *self = restored;

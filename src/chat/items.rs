@@ -40,22 +40,22 @@ pub(super) struct Recipients {
     pub(super) labels: Box<[Arc<Label>]>,
     /// The name of the only one. Those of many would take five times as much
     /// memory as their labels, so they are listed when they are asked for.
-    alone: Option<Names>,
+    sole_name: Option<Names>,
 }
 
 impl Recipients {
     /// One account alone. All messages to it share this.
     pub(super) fn one(label: Arc<Label>) -> Arc<Recipients> {
-        let alone = Some(Names::from_iter([label.name.clone()]));
-        Arc::new(Recipients { labels: Box::new([label]), alone })
+        let sole_name = Some(Names::from_iter([label.name.clone()]));
+        Arc::new(Recipients { labels: Box::new([label]), sole_name })
     }
 
     pub(super) fn many(labels: Vec<Arc<Label>>) -> Arc<Recipients> {
-        Arc::new(Recipients { labels: labels.into(), alone: None })
+        Arc::new(Recipients { labels: labels.into(), sole_name: None })
     }
 
     pub(super) fn names(&self) -> Names {
-        match &self.alone {
+        match &self.sole_name {
             Some(name) => name.clone(),
             None => {
                 meter::work(self.labels.len() / NAMES_PER_STEP);
@@ -70,11 +70,11 @@ impl Recipients {
 pub(super) struct Account {
     pub(super) label: Arc<Label>,
     /// The recipients of a message to this account alone.
-    pub(super) alone: Arc<Recipients>,
+    pub(super) sole_recipient: Arc<Recipients>,
     /// Argon2id in PHC form.
     pub(super) password_hash: Arc<str>,
-    /// Deleted: nobody finds it any more, and its lists are being emptied.
-    pub(super) gone: bool,
+    /// Nobody finds it any more, and its lists are being emptied.
+    pub(super) deleted: bool,
     /// Ascending. At most [`crate::limits::SESSIONS_PER_ACCOUNT_MAX`].
     pub(super) sessions: Vec<SessionNumber>,
     /// Flagged: unread.
@@ -85,10 +85,10 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn new(label: Arc<Label>, password_hash: Arc<str>) -> Account {
         Account {
-            alone: Recipients::one(label.clone()),
+            sole_recipient: Recipients::one(label.clone()),
             label,
             password_hash,
-            gone: false,
+            deleted: false,
             sessions: Vec::new(),
             inbox: Chunks::default(),
             sent: Chunks::default(),
@@ -101,7 +101,7 @@ impl Account {
             .number(self.label.number)
             .fixed(&self.label.digest.to_le_bytes())
             .text(&self.password_hash)
-            .number(u64::from(self.gone))
+            .number(u64::from(self.deleted))
             .finish()
     }
 }
@@ -145,7 +145,7 @@ impl Item for Session {
 pub(super) struct Message {
     pub(super) seq: u64,
     pub(super) id: Uuid,
-    pub(super) at: Moment,
+    pub(super) at: CompactTimestamp,
     pub(super) from: Arc<Label>,
     pub(super) to: Arc<Recipients>,
     pub(super) text: Box<str>,
@@ -156,19 +156,19 @@ pub(super) struct Message {
 
 const _: () = assert!(size_of::<Message>() == 64, "256 messages fill a block of 16 KiB");
 
-/// A time-stamp in six bytes, which are enough for every one that has a text.
+/// A time-stamp in six bytes, which are enough for every one that can be written as text.
 #[derive(Clone, Copy)]
-pub(super) struct Moment([u16; 3]);
+pub(super) struct CompactTimestamp([u16; 3]);
 
-impl From<Timestamp> for Moment {
-    fn from(at: Timestamp) -> Moment {
+impl From<Timestamp> for CompactTimestamp {
+    fn from(at: Timestamp) -> CompactTimestamp {
         let ms = at.min(Timestamp::MAX).0;
-        Moment([ms as u16, (ms >> 16) as u16, (ms >> 32) as u16])
+        CompactTimestamp([ms as u16, (ms >> 16) as u16, (ms >> 32) as u16])
     }
 }
 
-impl From<Moment> for Timestamp {
-    fn from(Moment([low, middle, high]): Moment) -> Timestamp {
+impl From<CompactTimestamp> for Timestamp {
+    fn from(CompactTimestamp([low, middle, high]): CompactTimestamp) -> Timestamp {
         Timestamp(u64::from(high) << 32 | u64::from(middle) << 16 | u64::from(low))
     }
 }
@@ -243,9 +243,10 @@ impl Item for SentEntry {
     }
 }
 
-/// An operation whose id must not mean anything else for a while.
+/// An operation of the de-duplication window: for a while its id must not mean
+/// anything else.
 #[derive(Clone)]
-pub(super) struct Remembered {
+pub(super) struct DeduplicationEntry {
     /// Place in the window, in the order of arrival, given by
     /// [`super::state::State::remember`]. Only this process's
     /// numbering: not in the digest, not in a snapshot.
@@ -260,7 +261,7 @@ pub(super) struct Remembered {
     pub(super) outcome: Outcome,
 }
 
-impl Remembered {
+impl DeduplicationEntry {
     pub(super) fn digest(&self) -> u128 {
         let encoder = Encoder::new(Kind::Remembered)
             .fixed(self.id.as_bytes())
@@ -292,7 +293,7 @@ impl Remembered {
     }
 }
 
-impl Item for Arc<Remembered> {
+impl Item for Arc<DeduplicationEntry> {
     fn key(&self) -> u64 {
         self.serial
     }
@@ -360,7 +361,8 @@ pub(super) struct Data {
     pub(super) accounts: Chunks<Arc<Account>>,
     pub(super) sessions: Chunks<Session>,
     pub(super) messages: Chunks<Message>,
-    pub(super) window: Chunks<Arc<Remembered>>,
+    /// The de-duplication window, oldest first.
+    pub(super) window: Chunks<Arc<DeduplicationEntry>>,
     pub(super) counters: Counters,
     /// The backup that the state was restored from.
     pub(super) restored: Option<Uuid>,

@@ -86,7 +86,7 @@ pub(super) struct MessageLine<'a> {
     pub(super) text: Cow<'a, str>,
 }
 
-/// A stretch of an inbox: every entry is in one of the lists, both ascending.
+/// A part of an inbox: every entry is in one of the lists, both ascending.
 #[derive(Serialize, Deserialize)]
 pub(super) struct InboxLine {
     pub(super) account: AccountNumber,
@@ -94,7 +94,7 @@ pub(super) struct InboxLine {
     pub(super) unread: Vec<u64>,
 }
 
-/// A stretch of a sent list.
+/// A part of a sent list.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SentLine {
     pub(super) account: AccountNumber,

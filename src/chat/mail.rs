@@ -61,7 +61,7 @@ impl State {
             && let Some(label) = self.names.get(name.folded().as_str())
             && let Some(account) = self.data.accounts.get(label.number)
         {
-            return Ok(account.alone.clone());
+            return Ok(account.sole_recipient.clone());
         }
         let folded = distinct_folded(names);
         if folded.is_empty() {
@@ -91,7 +91,7 @@ impl State {
             && let Some(account) = self.data.accounts.get(label.number)
         {
             // The same name more than once.
-            return Ok(account.alone.clone());
+            return Ok(account.sole_recipient.clone());
         }
         Ok(Recipients::many(labels))
     }
@@ -162,7 +162,7 @@ impl State {
         let label = self.data.accounts.update(number, |account| {
             let account = Arc::make_mut(account);
             sum.subtract(account.digest());
-            account.gone = true;
+            account.deleted = true;
             // Of no use any more, and not to be kept longer than of use.
             account.password_hash = "".into();
             sum.add(account.digest());
@@ -171,20 +171,20 @@ impl State {
         if let Some(label) = label {
             self.numbers.remove(&label.account);
             self.names.remove(label.name.folded().as_str());
-            self.gone.insert(number);
+            self.emptying.insert(number);
             effects.ended_accounts.push(label.account);
         }
         Outcome::Done
     }
 
-    /// Takes messages out of the lists of accounts that are gone, a bounded
+    /// Takes messages out of the lists of deleted accounts, a bounded
     /// number an entry, and then the accounts.
     ///
     /// Doing it all in the entry that deletes the account would hold up every
     /// reader and writer for seconds when a million messages go.
-    pub(super) fn empty_gone_accounts(&mut self, index: u64) {
+    pub(super) fn empty_deleted_accounts(&mut self, index: u64) {
         let mut left = ORPHANS_REMOVED_PER_ENTRY_MAX;
-        while let Some(number) = self.gone.first().copied() {
+        while let Some(number) = self.emptying.first().copied() {
             while let Some(seq) = self.last_in(number, |account| account.inbox.last()) {
                 if left == 0 {
                     return;
@@ -202,7 +202,7 @@ impl State {
             if let Some(account) = self.data.accounts.remove(number) {
                 self.data.sum.subtract(account.digest());
             }
-            self.gone.remove(&number);
+            self.emptying.remove(&number);
         }
     }
 

@@ -13,7 +13,7 @@
 //! - **Once.** An operation id is applied once, however often it is in the log,
 //!   and is answered alike each time: for as long as its message is stored, and
 //!   for a window of log entries otherwise. The same id with another content is
-//!   refused. (`window.rs`)
+//!   refused. (`deduplication.rs`)
 //! - **All or none.** A refused operation changes nothing but that memory.
 //! - **One order.** A message's `seq` is its place among all messages of the
 //!   cluster, and every inbox is in that order.
@@ -43,6 +43,7 @@
 
 mod budget;
 mod chunks;
+mod deduplication;
 mod effects;
 mod fingerprint;
 mod glob;
@@ -63,7 +64,6 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
-mod window;
 
 pub use budget::Step;
 pub use effects::Effects;

@@ -64,7 +64,7 @@ pub struct Page {
     pub scanned_to: u64,
 }
 
-/// How much there is of what; for tests and for people who wonder.
+/// How much there is of what; for tests and benchmarks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Accounts that are not deleted.
@@ -76,7 +76,7 @@ pub struct Counts {
     /// Operation ids remembered in the window.
     pub remembered: usize,
     /// Deleted accounts whose messages are still being taken out.
-    pub gone: usize,
+    pub emptying: usize,
 }
 
 /// What ended a session that a caller names.
@@ -224,7 +224,7 @@ impl State {
             sessions: self.data.sessions.len(),
             messages: self.data.messages.len(),
             remembered: self.data.window.len(),
-            gone: self.gone.len(),
+            emptying: self.emptying.len(),
         }
     }
 }

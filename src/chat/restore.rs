@@ -12,8 +12,8 @@ use super::chunks::{Chunks, Item};
 use super::holders::Holders;
 use super::ids::Ids;
 use super::items::{
-    Account, AccountNumber, COUNTER_MAX, Data, InboxEntry, Label, Message, Recipients, Remembered,
-    SentEntry, Session,
+    Account, AccountNumber, COUNTER_MAX, Data, DeduplicationEntry, InboxEntry, Label, Message,
+    Recipients, SentEntry, Session,
 };
 use super::lines::{
     AccountLine, End, FORMAT_FIRST, Header, InboxLine, LabelLine, Line, MessageLine,
@@ -48,7 +48,7 @@ pub struct Restore {
     header: bool,
     end: Option<End>,
     labels: BTreeMap<AccountNumber, Arc<Label>>,
-    alone: BTreeMap<AccountNumber, Arc<Recipients>>,
+    sole_recipients: BTreeMap<AccountNumber, Arc<Recipients>>,
     holders: Holders,
     /// Of a backup: nothing that belongs to one cluster alone.
     backup: bool,
@@ -64,7 +64,7 @@ impl Restore {
             header: false,
             end: None,
             labels: BTreeMap::new(),
-            alone: BTreeMap::new(),
+            sole_recipients: BTreeMap::new(),
             holders: Holders::default(),
             backup: false,
         }
@@ -231,9 +231,9 @@ impl Restore {
         check_order(number, last, state.data.counters.last_account, "account")?;
         let label = Label::new(number, uuid, name.clone());
         let mut account = Account::new(label.clone(), Arc::from(password_hash));
-        account.gone = gone;
+        account.deleted = gone;
         if gone {
-            state.gone.insert(number);
+            state.emptying.insert(number);
         } else {
             let taken = state.names.insert(name.folded().as_str().into(), label.clone()).is_some();
             if state.numbers.insert(uuid, number).is_some() || taken {
@@ -242,7 +242,7 @@ impl Restore {
         }
         state.data.sum.add(account.digest());
         self.labels.insert(number, label);
-        self.alone.insert(number, account.alone.clone());
+        self.sole_recipients.insert(number, account.sole_recipient.clone());
         state.data.accounts.push(Arc::new(account));
         Ok(())
     }
@@ -254,7 +254,7 @@ impl Restore {
         check_order(number, last, state.data.counters.last_session, "session")?;
         let owned = state.data.update_account(account, |account| {
             account.sessions.push(number);
-            !account.gone
+            !account.deleted
         });
         if owned != Some(true) {
             return corrupted(format!("session {number} has no account"));
@@ -284,12 +284,12 @@ impl Restore {
         let from = self.find_label(from)?;
         let to = match to.as_slice() {
             [] => return corrupted(format!("message {seq} has no recipient")),
-            [one] => match self.alone.get(one) {
-                Some(alone) => alone.clone(),
+            [one] => match self.sole_recipients.get(one) {
+                Some(sole_recipient) => sole_recipient.clone(),
                 None => {
-                    let alone = Recipients::one(self.find_label(*one)?);
-                    self.alone.insert(*one, alone.clone());
-                    alone
+                    let sole_recipient = Recipients::one(self.find_label(*one)?);
+                    self.sole_recipients.insert(*one, sole_recipient.clone());
+                    sole_recipient
                 }
             },
             many => {
@@ -380,7 +380,7 @@ impl Restore {
         if self.state.window_ids.contains(&id) || self.state.message_ids.contains(&id) {
             return corrupted(format!("operation {id} is there twice"));
         }
-        self.state.remember(Remembered {
+        self.state.remember(DeduplicationEntry {
             serial: 0,
             id,
             index,

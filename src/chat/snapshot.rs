@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::hash::StateHash;
 use super::items::{
-    Account, Data, InboxEntry, Label, Message, Remembered, SentEntry, Session, Staged,
+    Account, Data, DeduplicationEntry, InboxEntry, Label, Message, SentEntry, Session, Staged,
 };
 use super::lines::{
     AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, Header, InboxLine, LabelLine, MessageLine,
@@ -112,7 +112,7 @@ fn account_piece(account: &Account) -> Piece {
             account: *uuid,
             name: name.clone(),
             password_hash: Cow::Borrowed(&account.password_hash),
-            gone: account.gone,
+            gone: account.deleted,
         },
     )
 }
@@ -141,19 +141,19 @@ fn message_piece(message: &Message) -> Piece {
     )
 }
 
-/// A list in stretches that do not depend on how it is kept in memory.
-fn stretches<'a, T: Copy + 'a>(
+/// A list in parts that do not depend on how it is kept in memory.
+fn parts<'a, T: Copy + 'a>(
     mut entries: impl Iterator<Item = &'a T> + 'a,
 ) -> impl Iterator<Item = Vec<T>> + 'a {
     std::iter::from_fn(move || {
-        let stretch: Vec<T> = entries.by_ref().take(ENTRIES_PER_ITEM).copied().collect();
-        (!stretch.is_empty()).then_some(stretch)
+        let part: Vec<T> = entries.by_ref().take(ENTRIES_PER_ITEM).copied().collect();
+        (!part.is_empty()).then_some(part)
     })
 }
 
 fn inbox_pieces(account: &Arc<Account>) -> impl Iterator<Item = Piece> + Send + '_ {
-    stretches(account.inbox.iter()).map(|stretch: Vec<InboxEntry>| {
-        let (read, unread): (Vec<_>, Vec<_>) = stretch.iter().partition(|entry| entry.read());
+    parts(account.inbox.iter()).map(|part: Vec<InboxEntry>| {
+        let (read, unread): (Vec<_>, Vec<_>) = part.iter().partition(|entry| entry.read());
         let seqs = |entries: Vec<InboxEntry>| entries.into_iter().map(InboxEntry::seq).collect();
         let line =
             InboxLine { account: account.label.number, read: seqs(read), unread: seqs(unread) };
@@ -162,13 +162,13 @@ fn inbox_pieces(account: &Arc<Account>) -> impl Iterator<Item = Piece> + Send + 
 }
 
 fn sent_pieces(account: &Arc<Account>) -> impl Iterator<Item = Piece> + Send + '_ {
-    stretches(account.sent.iter()).map(|stretch: Vec<SentEntry>| {
-        let seqs = stretch.into_iter().map(|SentEntry(seq)| seq).collect();
+    parts(account.sent.iter()).map(|part: Vec<SentEntry>| {
+        let seqs = part.into_iter().map(|SentEntry(seq)| seq).collect();
         Piece::new("sent", &SentLine { account: account.label.number, seqs })
     })
 }
 
-fn remembered_piece(remembered: &Remembered) -> Piece {
+fn remembered_piece(remembered: &DeduplicationEntry) -> Piece {
     Piece::new(
         "remembered",
         &RememberedLine {

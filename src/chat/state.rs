@@ -8,7 +8,7 @@ use super::effects::Effects;
 use super::fingerprint::fingerprint;
 use super::hash::StateHash;
 use super::ids::Ids;
-use super::items::{Account, AccountNumber, Data, Label, Remembered, Session};
+use super::items::{Account, AccountNumber, Data, DeduplicationEntry, Label, Session};
 use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
 use super::snapshot::View;
 use crate::error::{Error, ErrorCode, Result};
@@ -25,12 +25,12 @@ pub struct State {
     pub(super) data: Data,
     pub(super) deduplication_window_entries: u64,
     // What follows from the data, kept for finding things in it. Not in views.
-    /// Accounts that are not gone.
+    /// Accounts that are not deleted.
     pub(super) numbers: BTreeMap<Uuid, AccountNumber>,
     /// The same by folded name.
     pub(super) names: BTreeMap<Box<str>, Arc<Label>>,
-    /// Accounts that are gone and whose lists are not empty yet.
-    pub(super) gone: BTreeSet<AccountNumber>,
+    /// Accounts that are deleted and whose lists are not empty yet.
+    pub(super) emptying: BTreeSet<AccountNumber>,
     /// Looked up by the sum of a secret, never by the secret, so the time a
     /// look-up takes tells nothing about any token.
     pub(super) tokens: BTreeMap<Digest, SessionNumber>,
@@ -64,7 +64,7 @@ pub(super) enum Actor {
     /// The session's account.
     Account(Caller),
     /// The action takes a session, and that one has ended or never was.
-    Gone,
+    SessionEnded,
 }
 
 /// An account that asks.
@@ -97,7 +97,7 @@ impl State {
             deduplication_window_entries,
             numbers: BTreeMap::new(),
             names: BTreeMap::new(),
-            gone: BTreeSet::new(),
+            emptying: BTreeSet::new(),
             tokens: BTreeMap::new(),
             expiries: BTreeSet::new(),
             message_ids: Ids::default(),
@@ -139,7 +139,7 @@ impl State {
             .iter()
             .map(|operation| self.apply_operation(index, batch.at, operation, effects))
             .collect();
-        self.empty_gone_accounts(index);
+        self.empty_deleted_accounts(index);
         outcomes
     }
 
@@ -200,12 +200,12 @@ impl State {
         let outcome = result.unwrap_or_else(Outcome::refused);
         // Raising a level twice is raising it once, and says nothing of anybody.
         let raises = matches!(operation.action, Action::RaiseLevel { .. });
-        if remembered_in_window(&outcome) && !raises {
+        if enters_window(&outcome) && !raises {
             let by = match actor {
                 Actor::Account(caller) => Some(caller.uuid),
-                Actor::NotNeeded | Actor::Gone => None,
+                Actor::NotNeeded | Actor::SessionEnded => None,
             };
-            self.remember(Remembered {
+            self.remember(DeduplicationEntry {
                 serial: 0,
                 id: operation.id,
                 index,
@@ -236,7 +236,7 @@ impl State {
         if self.data.sessions.get(number).is_some_and(|session| session.expires <= at) {
             self.end_session(number, effects);
         }
-        self.caller(number).map_or(Actor::Gone, Actor::Account)
+        self.caller(number).map_or(Actor::SessionEnded, Actor::Account)
     }
 
     /// The account of a session that has not ended.
@@ -376,9 +376,9 @@ impl State {
     }
 }
 
-/// Whether an outcome belongs into the window; the head of `window.rs` says why
+/// Whether an outcome belongs into the window; the head of `deduplication.rs` says why
 /// these do not.
-fn remembered_in_window(outcome: &Outcome) -> bool {
+fn enters_window(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Sent { .. } | Outcome::Restoring { .. } => false,
         Outcome::Refused(body) => {

@@ -182,18 +182,18 @@ fn a_large_account_goes_in_portions_and_nobody_sees_it_meanwhile() {
     chat.index += 1;
     chat.state.apply(chat.index, &batch, &mut chat.effects);
     chat.apply(Action::DeleteAccount { session: bob.session });
-    assert_eq!(chat.state.counts().gone, 1);
+    assert_eq!(chat.state.counts().emptying, 1);
     assert_eq!(chat.texts(bob, Which::All), [""; 0]);
     // Whoever loads a snapshot in between goes on emptying it.
     let mut twin = chat.loaded(10_000);
     pass_alike(&mut chat, &mut twin);
-    assert_eq!((chat.state.counts().gone, chat.state.counts().messages), (0, many));
+    assert_eq!((chat.state.counts().emptying, chat.state.counts().messages), (0, many));
     // Now the sender goes too, and with her the last copies.
     chat.apply(Action::DeleteAccount { session: alice.session });
-    assert_eq!(chat.state.counts().gone, 1);
+    assert_eq!(chat.state.counts().emptying, 1);
     let mut twin = chat.loaded(10_000);
     pass_alike(&mut chat, &mut twin);
-    assert_eq!((chat.state.counts().gone, chat.state.counts().messages), (0, 0));
+    assert_eq!((chat.state.counts().emptying, chat.state.counts().messages), (0, 0));
     assert!(chat.state.counts().remembered >= many, "their ids are remembered");
 }
 

@@ -1,6 +1,7 @@
 //! Stories about the state machine, and properties of all its histories.
 
 mod accounts;
+mod deduplication;
 mod fuzz;
 mod level;
 mod messages;
@@ -10,7 +11,6 @@ mod queries;
 mod restoring;
 mod snapshots;
 mod steps;
-mod window;
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ fn audit(state: &State) {
         let number = account.label.number;
         let sessions = data.sessions.iter().filter(|session| session.account == number);
         assert!(sessions.map(|session| &session.number).eq(&account.sessions));
-        if account.gone {
+        if account.deleted {
             gone.push(number);
         } else {
             numbers.insert(account.label.account, number);
@@ -73,7 +73,7 @@ fn audit(state: &State) {
     }
     assert_eq!(numbers, state.numbers);
     assert_eq!(numbers.len(), state.names.len());
-    assert!(gone.iter().eq(&state.gone));
+    assert!(gone.iter().eq(&state.emptying));
     assert!(data.messages.iter().map(|m| (m.seq, m.holders)).eq(holders), "holders are counted");
     let sessions = data.sessions.iter();
     assert_eq!(

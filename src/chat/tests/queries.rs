@@ -106,7 +106,7 @@ fn one_unread_message_behind_many_read_ones_is_found_at_once() {
         id: Uuid::nil(),
         at: chat.at.into(),
         from: account.label.clone(),
-        to: account.alone.clone(),
+        to: account.sole_recipient.clone(),
         text,
         holders: 1,
     });

@@ -230,6 +230,6 @@ fn what_every_entry_does_beside_its_operations_is_bounded() {
     for _ in 0..30 {
         worst = worst.max(batch(&mut chat, Vec::new()));
     }
-    assert_eq!((chat.state.counts().gone, chat.state.counts().messages), (0, 0));
+    assert_eq!((chat.state.counts().emptying, chat.state.counts().messages), (0, 0));
     assert!(worst > BESIDE_MAX / 4 && worst < BESIDE_MAX, "{worst} steps");
 }

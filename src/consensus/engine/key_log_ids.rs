@@ -1,8 +1,8 @@
 //! Which leaders wrote a log, and up to where each did.
 //!
-//! Consensus asks for it when it starts. A leader writes a stretch of entries
-//! and none later, so every stretch whose ends are of different leaders is
-//! halved until no such stretch has anything between its ends. All of them are
+//! Consensus asks for it when it starts. A leader writes a range of entries
+//! and none later, so every range whose ends are of different leaders is
+//! halved until no such range has anything between its ends. All of them are
 //! halved at once: each look waits for the worker that reads, and the engine's
 //! own search, which waits for one look after the other, took three
 //! milliseconds of an adoption.
@@ -24,9 +24,9 @@ pub async fn last_of_each<F: Future<Output = Result<LogId>>>(
     part: RangeInclusive<LogId>,
     look: impl Fn(u64) -> F,
 ) -> Result<Vec<LogId>> {
-    let mut stretches = vec![part.into_inner()];
+    let mut ranges = vec![part.into_inner()];
     loop {
-        let middles = stretches.iter().map(|(first, last)| {
+        let middles = ranges.iter().map(|(first, last)| {
             let middle = first.index().midpoint(last.index());
             let of_one = first.committed_leader_id() == last.committed_leader_id();
             let looked = (!of_one && middle != first.index()).then(|| look(middle));
@@ -40,10 +40,10 @@ pub async fn last_of_each<F: Future<Output = Result<LogId>>>(
             Some(middle) => vec![(first, middle), (middle, last)],
             None => vec![(first, last)],
         };
-        stretches = stretches.into_iter().zip(middles).flat_map(halve).collect();
+        ranges = ranges.into_iter().zip(middles).flat_map(halve).collect();
     }
     let mut ends: Vec<LogId> = Vec::new();
-    for log_id in stretches.into_iter().flat_map(|(first, last)| [first, last]) {
+    for log_id in ranges.into_iter().flat_map(|(first, last)| [first, last]) {
         match ends.last_mut() {
             Some(end) if end.committed_leader_id() == log_id.committed_leader_id() => *end = log_id,
             _ => ends.push(log_id),
@@ -66,11 +66,11 @@ mod tests {
         #[test]
         fn every_leader_is_found_with_few_looks(
             first in 0..5_u64,
-            stretches in prop::collection::vec((1..3_u64, 1..3_u32, 1..200_u64), 1..12),
+            ranges in prop::collection::vec((1..3_u64, 1..3_u32, 1..200_u64), 1..12),
         ) {
             // The same term may have two leaders, one after the other.
             let (mut log, mut ends, mut term) = (Vec::new(), Vec::new(), 0);
-            for (terms, replica, length) in stretches {
+            for (terms, replica, length) in ranges {
                 term += terms;
                 let node = NodeId::new(ReplicaId(replica), 1);
                 let from = first + log.len() as u64;

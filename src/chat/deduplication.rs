@@ -24,7 +24,7 @@
 use std::sync::Arc;
 
 use super::fingerprint::{distinct_folded, fingerprint, send_fingerprint};
-use super::items::{Message, Remembered};
+use super::items::{DeduplicationEntry, Message};
 use super::operation::{Action, Operation, Outcome};
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
@@ -49,7 +49,7 @@ impl State {
         };
         let same_actor = match actor {
             Actor::Account(caller) => by == Some(caller.uuid),
-            Actor::NotNeeded | Actor::Gone => true,
+            Actor::NotNeeded | Actor::SessionEnded => true,
         };
         Some(if same_content && same_actor {
             outcome
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Puts an operation into the window, behind all others.
-    pub(super) fn remember(&mut self, mut remembered: Remembered) {
+    pub(super) fn remember(&mut self, mut remembered: DeduplicationEntry) {
         self.last_serial += 1;
         remembered.serial = self.last_serial;
         self.window_ids.insert(remembered.id, remembered.serial);
@@ -76,7 +76,7 @@ impl State {
     /// Remembers a message whose last copy is going.
     pub(super) fn remember_message(&mut self, index: u64, message: &Message) {
         let folded: Vec<_> = message.to.labels.iter().map(|label| label.name.folded()).collect();
-        self.remember(Remembered {
+        self.remember(DeduplicationEntry {
             serial: 0,
             id: message.id,
             index,
