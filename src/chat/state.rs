@@ -10,7 +10,6 @@ use super::hash::StateHash;
 use super::ids::Ids;
 use super::items::{Account, AccountNumber, Data, DeduplicationEntry, Label, Session};
 use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
-use super::snapshot::View;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX};
 use crate::planted::{self, Bug};
@@ -146,12 +145,6 @@ impl State {
     /// Fingerprint of the state. Costs one short SHA-256, whatever the size.
     pub fn hash(&self) -> StateHash {
         self.data.hash_at(self.level())
-    }
-
-    /// The state as it is now, unmoved by later changes. Costs a pointer for
-    /// every 256 items.
-    pub fn view(&self) -> View {
-        View::new(self.data.clone())
     }
 
     fn apply_operation(

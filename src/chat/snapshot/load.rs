@@ -8,18 +8,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::chunks::{Chunks, Item};
-use super::holders::Holders;
-use super::ids::Ids;
-use super::items::{
-    Account, AccountNumber, COUNTER_MAX, Data, DeduplicationEntry, InboxEntry, Label, Message,
-    Recipients, SentEntry, Session,
-};
-use super::lines::{
+use super::format::{
     AccountLine, End, FORMAT_FIRST, Header, InboxLine, LabelLine, Line, MessageLine,
     RememberedLine, SentLine, SessionLine, StagedLine,
 };
-use super::state::State;
+use crate::chat::chunks::{Chunks, Item};
+use crate::chat::holders::Holders;
+use crate::chat::ids::Ids;
+use crate::chat::items::{
+    Account, AccountNumber, COUNTER_MAX, Data, DeduplicationEntry, InboxEntry, Label, Message,
+    Recipients, SentEntry, Session,
+};
+use crate::chat::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::FEATURE_LEVEL_KNOWN;
 use crate::planted::{self, Bug};
@@ -41,7 +41,7 @@ impl ParsedLine {
     }
 }
 
-/// Takes lines in the order in which [`super::View::lines`] gave them.
+/// Takes lines in the order in which [`View::lines`](super::View::lines) gave them.
 pub struct Restore {
     state: State,
     lines: u64,
@@ -70,7 +70,7 @@ impl Restore {
         }
     }
 
-    /// The same for the lines of [`super::View::for_backup`].
+    /// The same for the lines of [`View::for_backup`](super::View::for_backup).
     pub fn of_backup(deduplication_window_entries: u64) -> Restore {
         Restore { backup: true, ..Restore::new(deduplication_window_entries) }
     }
@@ -98,7 +98,7 @@ impl Restore {
     }
 
     /// The feature level at which the lines were written, once the first is in.
-    pub(super) fn level(&self) -> u32 {
+    pub(in crate::chat) fn level(&self) -> u32 {
         self.state.data.level
     }
 

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::hash::StateHash;
-use super::items::{
-    Account, Data, DeduplicationEntry, InboxEntry, Label, Message, SentEntry, Session, Staged,
-};
-use super::lines::{
+use super::format::{
     AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, Header, InboxLine, LabelLine, MessageLine,
     RememberedLine, SentLine, SessionLine, StagedLine,
 };
+use crate::chat::hash::StateHash;
+use crate::chat::items::{
+    Account, Data, DeduplicationEntry, InboxEntry, Label, Message, SentEntry, Session, Staged,
+};
+use crate::chat::state::State;
 use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
 use crate::types::AccountName;
 
@@ -22,7 +23,7 @@ use crate::types::AccountName;
 /// another thread and kept there while the state goes on.
 #[derive(Clone)]
 pub struct View {
-    pub(super) data: Data,
+    pub(in crate::chat) data: Data,
 }
 
 impl fmt::Debug for View {
@@ -32,8 +33,16 @@ impl fmt::Debug for View {
     }
 }
 
+impl State {
+    /// The state as it is now, unmoved by later changes. Costs a pointer for
+    /// every 256 items.
+    pub fn view(&self) -> View {
+        View::new(self.data.clone())
+    }
+}
+
 impl View {
-    pub(super) fn new(data: Data) -> View {
+    pub(in crate::chat) fn new(data: Data) -> View {
         View { data }
     }
 
@@ -43,9 +52,9 @@ impl View {
     }
 
     /// The whole state, one JSON object a line, without newlines; the head of
-    /// `lines.rs` describes them. Lines are made as they are asked for and have
+    /// `format.rs` describes them. Lines are made as they are asked for and have
     /// at most about 64 KiB, twice that where they hold lines of a backup that
-    /// is being restored. [`super::Restore`] reads them.
+    /// is being restored. [`Restore`](super::Restore) reads them.
     pub fn lines(&self) -> impl Iterator<Item = Vec<u8>> + Send + '_ {
         Packed { items: self.items(), held_back: None }
     }

@@ -10,9 +10,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::hash::StateHash;
-use super::items::AccountNumber;
-use super::operation::{Outcome, SessionNumber};
+use crate::chat::hash::StateHash;
+use crate::chat::items::AccountNumber;
+use crate::chat::operation::{Outcome, SessionNumber};
 use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
 
 /// Version of these lines at feature level 0; each level has the next one, so
