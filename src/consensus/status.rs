@@ -1,7 +1,5 @@
 //! What `status` shows of a node.
 
-use std::collections::BTreeSet;
-
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::{Instant, RaftMetrics, ServerState};
 
@@ -9,7 +7,6 @@ use super::Consensus;
 use super::types::TypeConfig;
 use crate::protocol::client::ReplicaState;
 use crate::storage::Shortage;
-use crate::types::ReplicaId;
 
 /// One node's view.
 #[derive(Clone, Debug)]
@@ -39,30 +36,6 @@ impl Consensus {
     /// What the engine says of itself; a moment old.
     pub(crate) fn metrics(&self) -> RaftMetrics<TypeConfig> {
         self.0.raft.metrics().borrow_watched().clone()
-    }
-
-    /// Whether this node has a vote.
-    pub fn is_voter(&self) -> bool {
-        self.metrics().membership_config.membership().voter_ids().any(|id| id == self.0.node)
-    }
-
-    /// Whether this node has a vote and the change of membership that gave it
-    /// has come to its end. In between its former self votes as well, and a
-    /// leader that dies there leaves the change to whoever asks for it again.
-    pub fn is_settled(&self) -> bool {
-        let metrics = self.metrics();
-        let membership = metrics.membership_config.membership();
-        let mut replicas: BTreeSet<ReplicaId> = BTreeSet::new();
-        membership.get_joint_config().len() == 1
-            && membership.voter_ids().all(|id| replicas.insert(id.replica()))
-            && self.is_voter()
-    }
-
-    /// Whether an earlier incarnation of this replica still has a vote.
-    pub fn replaces_another(&self) -> bool {
-        let metrics = self.metrics();
-        let mut voters = metrics.membership_config.membership().voter_ids();
-        voters.any(|id| id.replica() == self.0.node.replica() && id != self.0.node)
     }
 
     /// The last entry in the state, and the highest commit index that is known.

@@ -2,3 +2,4 @@
 
 pub mod fast_election;
 pub mod route;
+mod transfer;
