@@ -135,8 +135,8 @@ struct Inner {
     stopped: watch::Sender<bool>,
     /// The vote that an earlier process left on the disk.
     found_vote: Option<Vote>,
-    /// How often a contest was begun; the last one goes on.
-    contests: AtomicU64,
+    /// How often a fast election was begun; the last one goes on.
+    fast_elections: AtomicU64,
     /// Whether the node may ask for votes, once it relies on its log.
     elections_wanted: Mutex<bool>,
     /// When a leader was last heard of, or the node started.

@@ -122,7 +122,7 @@ impl Consensus {
             log_end: watch::Sender::new(log_end),
             stopped: watch::Sender::new(false),
             found_vote,
-            contests: AtomicU64::new(0),
+            fast_elections: AtomicU64::new(0),
             elections_wanted: Mutex::default(),
             leader_contact_at: Mutex::new(Instant::now()),
         }));

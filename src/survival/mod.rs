@@ -20,7 +20,7 @@
 //! - **By evidence** ([`failure_detection`]). When a process dies the kernel closes its
 //!   connections. A closed connection is a hint; a free lock is the proof. If
 //!   the leader is gone and a majority is left, that majority elects at once
-//!   ([`Consensus::contest`](crate::consensus::Consensus::contest)). If no
+//!   ([`Consensus::run_fast_election`](crate::consensus::Consensus::run_fast_election)). If no
 //!   majority is left, the dead are adopted at once.
 //! - **By timeout.** When no majority has been heard of for an election
 //!   timeout, in which this server itself was not frozen, every neighbour that

@@ -206,7 +206,7 @@ impl Task {
         if leader
             .is_none_or(|leader| self.gone.contains_key(&leader) || self.hosting.is_adopted(leader))
         {
-            self.contest();
+            self.start_fast_election();
         }
         // Whoever died last has the longest log, most likely, and is adopted
         // first. The others follow with a later tick.
@@ -221,9 +221,9 @@ impl Task {
     }
 
     /// Sees to it that somebody leads.
-    fn contest(&self) {
+    fn start_fast_election(&self) {
         if let Some(own) = self.own_consensus() {
-            consensus::spawn(&self.hosting.0.host, async move { own.contest().await });
+            consensus::spawn(&self.hosting.0.host, async move { own.run_fast_election().await });
         }
     }
 
@@ -258,7 +258,7 @@ impl Task {
                     self.restart_backoff.note_death(peer);
                     self.watch_adopted(peer);
                     self.next_check = Instant::now();
-                    self.contest();
+                    self.start_fast_election();
                 }
                 Err(NotAdopted::Held(obstacle)) => {
                     self.gone.remove(&peer);

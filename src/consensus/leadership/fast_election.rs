@@ -1,38 +1,36 @@
-//! Who is to lead when the leader is known to be dead.
+//! Electing a leader at once when the last one is known to be dead.
 //!
 //! Raft waits for a timeout because silence proves nothing. Where a process is
 //! known to be gone, there is nothing to wait for. But two followers that both
-//! campaign at once refuse each other and then wait longer than a timeout, so
+//! campaign at once refuse each other and then wait longer than a timeout. So
 //! they first compare: the one with the longest log campaigns, and of equal
 //! ones the greater number. Whoever finds out first asks all others how far
 //! they are and tells the best one, which may be itself, to campaign.
 //!
-//! Voters refuse whoever campaigns while they have heard of a leader a moment
-//! ago. So before anybody campaigns each of them is told that the leader which
-//! it follows has handed over, as in a leadership transfer (Raft dissertation,
-//! section 3.10). A voter that has found another leader meanwhile does not
-//! follow the one that is named, and goes on refusing. Everything else is an
-//! election as ever. Were the evidence wrong, there would be one election too
-//! many and nothing worse; if this fails half-way, the timeout still comes.
+//! Voters refuse a candidate while they have heard of a leader lately. So before
+//! anybody campaigns, each voter is told that the leader which it follows has
+//! handed over, as in a leadership transfer (Raft dissertation, section 3.10). A
+//! voter that has found another leader meanwhile does not follow the one that is
+//! named, and goes on refusing. Everything else is an ordinary election. If the
+//! evidence is wrong, there is one election too many and nothing worse; if this
+//! fails half-way, the timeout still comes.
 //!
-//! A later vote than one's own mostly means that somebody campaigns already, and
-//! two campaigns are worse than one. But a candidate may die as well, its vote
-//! with it or on the disk of a replica that is adopted then. Such a campaign is
-//! over: it is not waited for, and the next one begins in a later term. It was
-//! once waited for: of two servers killed at once, the second had just voted
-//! for itself, and one time in eighty nobody led until a timeout.
+//! A vote that is later than one's own mostly means that somebody campaigns
+//! already, and two campaigns are worse than one. But a candidate may die as well,
+//! its vote with it or on the disk of a replica that is adopted then. Such a
+//! campaign is over: nobody waits for it, and the next one begins in a later term.
+//! When two servers are killed at once, the second has often just voted for itself.
 //!
-//! One look is not enough. A server that has just come up answers a moment
-//! later; a candidate is told to campaign, and dies. So until somebody leads
-//! it is looked again, after pauses that grow, and a campaign that has elected
-//! nobody for [`CAMPAIGN_MAX`] is not waited for any more.
+//! Asking once is not enough. A server that has just come up answers a little
+//! later; a candidate is told to campaign, and dies. So until somebody leads, all
+//! are asked again after pauses that grow, and a campaign that has elected nobody
+//! for [`CAMPAIGN_MAX`] is not waited for any more.
 //!
-//! A transfer as such, which the engine offers as well, is not what is done:
-//! its receiver waits until it has flushed the log that it is told of, and one
-//! that has written nothing since its process started, as after an adoption or
-//! a restart, does not count what it found on its disk. It once waited for
-//! that until the timeout came: every third time that two servers were killed
-//! at once, nobody led for half a second.
+//! The engine offers a leadership transfer too, which is not used here: its
+//! receiver waits until it has flushed the log that it is told of, and one that
+//! has written nothing since its process started, as after an adoption or a
+//! restart, does not count what it found on its disk. It would wait until the
+//! timeout.
 
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
@@ -54,22 +52,22 @@ use crate::consensus::wire::calls::Addressed;
 use crate::protocol::peer::Call;
 use crate::types::{NodeId, Uuid, is_majority};
 
-/// How long the others may take to say how far they are. One that is frozen
-/// says nothing.
+/// How long the others may take to answer how far they are. One that is frozen
+/// does not answer.
 const ANSWER_MAX: Duration = Duration::from_millis(30);
 
-/// How long the rest may take once a majority has said so. It can elect, and
-/// the best one of it has everything that was acknowledged.
+/// How long the rest may take once a majority has answered. That majority can
+/// elect, and the best one of it has everything that was acknowledged.
 const REST_MAX: Duration = Duration::from_millis(2);
 
-/// How often is asked again when the best one may not campaign yet.
+/// How often all are asked again while the best one may not campaign yet.
 const ATTEMPTS_MAX: u32 = 10;
 
-/// Before it is asked again.
+/// Between two of these questions.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(5);
 
-/// The pauses after which is looked again whether somebody leads. Together they
-/// are about a timeout long, which is what comes to its help then.
+/// The pauses after which it is checked whether somebody leads. Together they are
+/// about as long as an election timeout, which takes over then.
 const PAUSES_MS: [u64; 4] = [40, 80, 160, 0];
 
 /// For how long a campaign may go on until another one is begun. A voter's sync
@@ -77,8 +75,8 @@ const PAUSES_MS: [u64; 4] = [40, 80, 160, 0];
 /// connected is waited for.
 const CAMPAIGN_MAX: Duration = Duration::from_millis(150);
 
-/// How many terms a campaign may skip. Who is further behind is told of the
-/// later term by those who refuse, and the timeout comes to its help.
+/// How many terms a campaign may skip. A candidate that is further behind learns of
+/// the later term from those who refuse, and campaigns again after its timeout.
 const TERMS_MAX: u64 = 8;
 
 /// How far a node is.
@@ -109,8 +107,9 @@ pub struct Candidacy {
 /// Tells a node to ask for votes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Campaign {
-    /// The vote that it said it had. With another one it does not campaign.
-    said: Vote,
+    /// The vote that it reported. With another one it does not campaign.
+    #[serde(rename = "said")]
+    reported: Vote,
     /// The latest term that any voter knows of.
     term: u64,
 }
@@ -122,8 +121,8 @@ impl Candidacy {
 }
 
 impl Consensus {
-    /// How far this node is; `None` when consensus has stopped. The vote is that
-    /// of this moment: what metrics say of a node that has just started is not.
+    /// How far this node is; `None` when consensus has stopped. The vote is the
+    /// current one: that in the metrics of a node that has just started is not.
     pub(in crate::consensus) async fn candidacy(&self) -> Option<Candidacy> {
         let raft = self.0.raft.clone();
         let state = async move {
@@ -148,11 +147,11 @@ impl Consensus {
         })
     }
 
-    /// Sees to it that somebody campaigns at once: the leader that was followed
-    /// is known to be gone. Goes on until somebody leads, until it is called
-    /// again, or until a timeout would have come anyway.
-    pub async fn contest(&self) {
-        let number = self.0.contests.fetch_add(1, Ordering::AcqRel) + 1;
+    /// Has the best candidate campaign at once: the leader that was followed is
+    /// known to be gone. Goes on until somebody leads, until it is called again, or
+    /// until a timeout would have come anyway.
+    pub async fn run_fast_election(&self) {
+        let number = self.0.fast_elections.fetch_add(1, Ordering::AcqRel) + 1;
         let Some(own) = self.candidacy().await else { return };
         let mut waited_for = None;
         for pause in PAUSES_MS {
@@ -168,10 +167,10 @@ impl Consensus {
             waited_for = begun;
             let goes_on = begun.is_some_and(|(_, since)| since.elapsed() < CAMPAIGN_MAX);
             if is_majority(known.len(), self.others().len() + 1) && !goes_on {
-                self.have_the_best_campaign(&known).await;
+                self.have_best_campaign(&known).await;
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            if self.0.contests.load(Ordering::Acquire) != number {
+            if self.0.fast_elections.load(Ordering::Acquire) != number {
                 return;
             }
         }
@@ -183,8 +182,8 @@ impl Consensus {
         membership.membership().voter_ids().filter(|id| *id != self.0.node).collect()
     }
 
-    /// The candidates that are known, the best of which may campaign if that
-    /// takes a moment only.
+    /// The candidates that are known. Waits a little until the best one of them may
+    /// campaign.
     async fn eligible_candidates(&self) -> Vec<Candidacy> {
         let mut known = Vec::new();
         for _ in 0..ATTEMPTS_MAX {
@@ -196,21 +195,21 @@ impl Consensus {
             if known.iter().max_by_key(|it| it.rank()).is_none_or(|best| best.eligible) {
                 break;
             }
-            // One that was adopted a moment ago is about to be.
+            // One that was adopted just now will soon be eligible.
             tokio::time::sleep(ATTEMPT_PAUSE).await;
         }
         known
     }
 
-    async fn have_the_best_campaign(&self, known: &[Candidacy]) {
+    async fn have_best_campaign(&self, known: &[Candidacy]) {
         if let Some(best) = known.iter().filter(|it| it.eligible).max_by_key(|it| it.rank()) {
-            self.send_to_campaign(best, known).await;
+            self.request_campaign(best, known).await;
         }
     }
 
-    /// Whether the latest vote that is known is that of a campaign, or of a
-    /// leader, which may go on: it is later than the node's own at the start, and
-    /// not over with the process that began it.
+    /// Whether the latest vote that is known is of a campaign, or a leader, that may go
+    /// on: it is later than this node's own vote at the start, and the process that
+    /// began it may still be there.
     fn has_begun(&self, own: &Candidacy, known: &[Candidacy]) -> bool {
         let Some(latest) = known.iter().map(|it| it.vote.leader_id()).max() else { return false };
         if latest <= own.vote.leader_id() {
@@ -225,7 +224,7 @@ impl Consensus {
         }
     }
 
-    /// How far this node and the other voters are, those that say so in time.
+    /// How far this node is, and those of the other voters that answer in time.
     async fn candidates(&self, others: &[NodeId]) -> Vec<Candidacy> {
         let mut known = Vec::from_iter(self.candidacy().await);
         let mut answers: FuturesUnordered<_> =
@@ -240,17 +239,17 @@ impl Consensus {
         known
     }
 
-    async fn send_to_campaign(&self, best: &Candidacy, known: &[Candidacy]) {
+    async fn request_campaign(&self, best: &Candidacy, known: &[Candidacy]) {
         tracing::info!(candidate = %best.node.replica(), "the leader is gone; asking for votes at once");
         let others = known.iter().filter(|it| it.node != best.node);
         join_all(others.map(|other| self.release_voter(other, best))).await;
         let terms = known.iter().map(|it| it.vote.leader_id().term);
-        let campaign = Campaign { said: best.vote, term: terms.max().unwrap_or_default() };
+        let campaign = Campaign { reported: best.vote, term: terms.max().unwrap_or_default() };
         if best.node == self.0.node {
             self.campaign(campaign).await;
         } else {
-            // Should it be lost, that one finds out by itself.
-            let _: Option<()> = self.tell(best.node, Call::Campaign, campaign).await;
+            // If the request is lost, that one finds out by itself.
+            let _: Option<()> = self.call(best.node, Call::Campaign, campaign).await;
         }
     }
 
@@ -258,9 +257,9 @@ impl Consensus {
     async fn release_voter(&self, voter: &Candidacy, best: &Candidacy) {
         let request = TransferLeaderRequest::new(voter.vote, best.node, best.last);
         if voter.node != self.0.node {
-            // A voter that does not hear it refuses, and the others may do.
+            // A voter that does not receive it refuses; the others may be enough.
             let _: Option<TransferLeaderResponse<TypeConfig>> =
-                self.tell(voter.node, Call::TransferLeader, request).await;
+                self.call(voter.node, Call::TransferLeader, request).await;
             return;
         }
         let raft = self.0.raft.clone();
@@ -270,18 +269,19 @@ impl Consensus {
         }
     }
 
-    /// Asks for votes at once, unless the node's vote is another one than it
-    /// said: all others may find out at the same time, and one campaign will do.
-    pub(in crate::consensus) async fn campaign(&self, Campaign { said, term }: Campaign) {
+    /// Asks for votes at once, unless the node's vote is not the one that it reported:
+    /// all others may find out at the same time, and one campaign is enough.
+    pub(in crate::consensus) async fn campaign(&self, Campaign { reported, term }: Campaign) {
         if !self.elects() {
             return;
         }
         let raft = self.0.raft.clone();
         let campaign = async move {
-            let unchanged = raft.with_raft_state(move |state| *state.vote_ref() == said).await?;
+            let unchanged =
+                raft.with_raft_state(move |state| *state.vote_ref() == reported).await?;
             // A campaign is one term later than the candidate's vote; and in a
             // term in which they have voted already, voters refuse.
-            let behind = term.saturating_sub(said.leader_id().term).min(TERMS_MAX);
+            let behind = term.saturating_sub(reported.leader_id().term).min(TERMS_MAX);
             let campaigns = if unchanged { behind + 1 } else { 0 };
             for _ in 0..campaigns {
                 raft.trigger().elect(false).await?;
@@ -294,10 +294,10 @@ impl Consensus {
     }
 
     pub(in crate::consensus) async fn ask_candidacy(&self, node: NodeId) -> Option<Candidacy> {
-        self.tell::<Option<Candidacy>>(node, Call::Contest, ()).await?
+        self.call::<Option<Candidacy>>(node, Call::Contest, ()).await?
     }
 
-    async fn tell<A: DeserializeOwned>(
+    async fn call<A: DeserializeOwned>(
         &self,
         node: NodeId,
         call: Call,
