@@ -62,10 +62,10 @@ pub const fn is(_bug: Bug) -> bool {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use fertile::{Planted, is, plant};
+pub use enabled::{Planted, is, plant};
 
 #[cfg(feature = "planted-bugs")]
-mod fertile {
+mod enabled {
     use std::cell::Cell;
     use std::marker::PhantomData;
 

@@ -14,7 +14,7 @@
 //! restores may repeat a step whose answer was lost, ask how far it has come,
 //! and go on there: after a failover, or the next day.
 //!
-//! What does not come back: sessions (people log in again; a backup that lies
+//! What does not come back: sessions (users log in again; a backup that lies
 //! around opens nobody's account), what is remembered of logins, and the
 //! incarnations of replicas and the feature level, which are those of the new
 //! cluster. A backup of a higher level than the cluster's is refused.
@@ -104,7 +104,7 @@ impl Import for Restore {
 }
 
 impl State {
-    /// Whether people may use the state.
+    /// Whether users may use the state.
     ///
     /// # Errors
     /// [`ErrorCode::Restoring`] while a backup is being restored.

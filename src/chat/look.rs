@@ -2,7 +2,7 @@
 //!
 //! Readers share a lock with the one who applies the log, so none of them may
 //! hold it for long, whatever it was asked for and whatever somebody has put
-//! into the state to make that slow. So nobody outside of this room gets the
+//! into the state to make that slow. So nobody outside of this module gets the
 //! state itself, but a [`Look`] at it, which ends after
 //! [`QUERY_STEPS_MAX`] steps. Work that may be longer keeps its place and says
 //! [`Step::More`]: its caller gives the lock back, lets others run, sees whether
@@ -41,7 +41,7 @@ pub struct Look<'a> {
 
 impl State {
     /// Lets a question look at the state: the only way to read it from outside
-    /// of this room.
+    /// of this module.
     pub fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
         let mut look = Look { state: self, budget: Budget::new(QUERY_STEPS_MAX) };
         let answer = question(&mut look);
@@ -91,7 +91,7 @@ impl Look<'_> {
         self.glance().account(account)
     }
 
-    /// Whether people may use the state.
+    /// Whether users may use the state.
     ///
     /// # Errors
     /// Those of [`State::usable`].

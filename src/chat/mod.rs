@@ -1,7 +1,7 @@
 //! The replicated state machine: accounts, sessions, mailboxes, and the memory
 //! of operations already done.
 //!
-//! The log says what was asked for, in one order; this room says what became of
+//! The log says what was asked for, in one order; this module says what became of
 //! it. [`State::apply`] takes one entry after the other and answers each of its
 //! operations with an [`Outcome`]. It is pure, total and deterministic: it has
 //! no clock (an entry carries its time), no randomness (identities come with

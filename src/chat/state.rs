@@ -109,7 +109,7 @@ impl State {
         }
     }
 
-    /// The feature level: what entries mean from here on. Everything in this room
+    /// The feature level: what entries mean from here on. Everything in this module
     /// that has not always been so asks for it, and nothing here asks what this
     /// program knows.
     pub fn level(&self) -> u32 {

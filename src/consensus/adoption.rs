@@ -2,7 +2,7 @@
 //!
 //! An adopted replica has a log and a vote, and no state. Reading its whole log
 //! to find out what it has applied would take as long as starting a server,
-//! while people wait. But its host has applied the same log: two logs that
+//! while clients wait. But its host has applied the same log: two logs that
 //! agree in one entry agree in all before it (Log Matching; Raft dissertation,
 //! section 3.5). So one entry is compared, and the adopted replica stands where
 //! its host does.

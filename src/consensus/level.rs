@@ -109,7 +109,7 @@ impl Consensus {
         self.0.store.make_ready_for_level(level).await?;
         let id = self.0.host.uuid();
         let operations = vec![Operation { id, action: Action::RaiseLevel { level } }];
-        // A time that nothing ends by: the entry says nothing about people.
+        // A time that nothing ends by: the entry says nothing about users.
         let (proposal, _) = Proposal::propose(Batch { at: Timestamp(0), operations }, 0);
         let raft = self.0.raft.clone();
         let raised = async move {

@@ -1,8 +1,8 @@
 //! Consensus: one order of all operations, agreed by a majority and on its
-//! disks. The only room that names openraft.
+//! disks. The only module that names openraft.
 //!
 //! The algorithm is Raft (Ongaro and Ousterhout, 2014) with pre-vote and
-//! leadership transfer, as openraft implements it. What this room adds:
+//! leadership transfer, as openraft implements it. What this module adds:
 //!
 //! - [`engine`]: the log on disk ([`LogStore`]), the state in memory ([`Machine`]) and
 //!   calls on authenticated links, as openraft wants them.

@@ -5,7 +5,7 @@
 //! as the leader leads, and by everyone who argues that two majorities have a
 //! node in common. A disk that loses what it had synced breaks that: the log of
 //! a node that comes back ends below what it acknowledged. Raft has no answer
-//! to it, so this room has three rules.
+//! to it, so this module has three rules.
 //!
 //! # A node that has lost the end of its log does not vote
 //! It knows by a trace: a record cut short at the end, a log that ends below what

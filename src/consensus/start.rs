@@ -91,7 +91,7 @@ impl Consensus {
         let raft = progress::of_replay(&machine, last, runtime::scoped(host, raft));
         let raft = raft.await.map_err(|error| {
             machine.detach();
-            // What storage said is what it is; the rest is for people to look at.
+            // What storage said is what it is; the rest is for operators to look at.
             machine.faults().take().unwrap_or_else(|| {
                 Error::internal(format!(
                     "the replica cannot start on what is in its directory: {error}"
@@ -132,7 +132,7 @@ impl Consensus {
     }
 }
 
-/// The engine's settings; the head of the room tells of those that matter.
+/// The engine's settings; the head of the module tells of those that matter.
 fn engine_config(timing: Timing, limits: &Limits) -> Result<Config> {
     let config = Config {
         cluster_name: "ftchat".into(),

@@ -26,7 +26,7 @@ pub struct Identity {
     pub cluster: Uuid,
     /// Which history of that cluster. Two lineages never speak Raft together.
     pub lineage: Uuid,
-    /// Which replica, as people know it.
+    /// Which replica, as users and operators know it.
     pub replica: ReplicaId,
     /// How often this replica has started from nothing, from 1.
     pub incarnation: u32,

@@ -1,7 +1,7 @@
 //! `LOCK`: one process at a time, and who it is.
 //!
 //! The lock is an flock on the file, which the kernel releases when, and only
-//! when, its holder is gone. The file's first line tells people and other
+//! when, its holder is gone. The file's first line tells operators and other
 //! servers who holds it; it is never removed or replaced, since a lock on a
 //! file that no longer has the name protects nothing. The text outlives the
 //! holder, so it means something only while the lock is held.

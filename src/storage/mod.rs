@@ -1,7 +1,7 @@
 //! One data directory: a lock, an identity, a vote, a log and snapshots.
 //!
-//! This room knows bytes and checksums. What the bytes mean (chat, consensus)
-//! is the business of the rooms that hand them over. Everything is JSON, one
+//! This module knows bytes and checksums. What the bytes mean (chat, consensus)
+//! is the business of the modules that hand them over. Everything is JSON, one
 //! record a line, readable with `jq .data`:
 //!
 //! | file | content | replaced |
@@ -14,7 +14,7 @@
 //! | `dropped-tail.json` | a torn tail that was cut off, until settled | atomically |
 //! | `log/<first index>.jsonl` | log entries, one a line | appended to |
 //! | `snapshot/<last index>.jsonl` | the state up to that index | atomically |
-//! | `damaged-<n>/` | what was set aside for people to look at | never |
+//! | `damaged-<n>/` | what was set aside for an operator to look at | never |
 //!
 //! # What it promises
 //! - What was reported durable is there after a crash of process or machine,

@@ -1,4 +1,4 @@
-//! What the tests of this room share: a disk that fails on demand, and data.
+//! What the tests of this module share: a disk that fails on demand, and data.
 
 use std::io;
 use std::path::Path;

@@ -47,7 +47,7 @@ fn an_id_with_another_content_is_refused() {
         assert!(message.contains(&id.to_string()), "{message}");
     }
     let id = chat.id();
-    let mark = |person: Person, seq| Action::MarkRead { session: person.session, seqs: vec![seq] };
+    let mark = |user: User, seq| Action::MarkRead { session: user.session, seqs: vec![seq] };
     assert_eq!(chat.apply_as(id, mark(alice, 1)), Outcome::Marked { count: 1 });
     for action in [mark(alice, 2), mark(bob, 1), send(alice, &["bob"], "x")] {
         assert_eq!(refusal(chat.apply_as(id, action)).0, ErrorCode::IdConflict);

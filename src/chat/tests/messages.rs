@@ -17,8 +17,8 @@ fn a_message_to_several_accounts_is_kept_once_and_seen_by_all() {
     let accounts = [bob.account, carol.account, alice.account];
     assert_eq!(chat.effects.delivered, accounts.map(|account| (account, 1)));
     assert_eq!(chat.effects.sent, [(alice.account, 1)]);
-    for person in [alice, bob, carol] {
-        let page = chat.page(person, &InboxQuery::default());
+    for user in [alice, bob, carol] {
+        let page = chat.page(user, &InboxQuery::default());
         let [message] = page.messages.as_slice() else { panic!("one message") };
         assert_eq!((message.id, message.seq, message.read), (id, 1, false));
         assert_eq!((message.from.as_str(), message.text.as_str()), ("Alice", "hello"));

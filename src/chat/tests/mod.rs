@@ -131,7 +131,7 @@ fn restore(window: u64, lines: &[Vec<u8>]) -> crate::error::Result<State> {
 
 /// Somebody with an account and a session.
 #[derive(Clone, Copy, Debug)]
-struct Person {
+struct User {
     account: Uuid,
     session: SessionNumber,
 }
@@ -210,7 +210,7 @@ impl Chat {
         }
     }
 
-    fn register(&mut self, who: &str) -> Person {
+    fn register(&mut self, who: &str) -> User {
         let action = self.register_action(who);
         opened(self.apply(action))
     }
@@ -222,7 +222,7 @@ impl Chat {
     }
 
     /// Sends, and returns the message's id and seq.
-    fn send(&mut self, from: Person, to: &[&str], text: &str) -> (Uuid, u64) {
+    fn send(&mut self, from: User, to: &[&str], text: &str) -> (Uuid, u64) {
         let id = self.id();
         match self.apply_as(id, send(from, to, text)) {
             Outcome::Sent { seq, .. } => (id, seq),
@@ -230,24 +230,24 @@ impl Chat {
         }
     }
 
-    fn page(&self, person: Person, query: &InboxQuery) -> Page {
-        self.state.look(|look| look.messages(person.account, query, 1_000, usize::MAX))
+    fn page(&self, user: User, query: &InboxQuery) -> Page {
+        self.state.look(|look| look.messages(user.account, query, 1_000, usize::MAX))
     }
 
-    /// Texts of a person's messages.
-    fn texts(&self, person: Person, which: Which) -> Vec<String> {
+    /// Texts of a user's messages.
+    fn texts(&self, user: User, which: Which) -> Vec<String> {
         let query = InboxQuery { which, ..InboxQuery::default() };
-        self.page(person, &query).messages.into_iter().map(|message| message.text).collect()
+        self.page(user, &query).messages.into_iter().map(|message| message.text).collect()
     }
 }
 
-fn send(from: Person, to: &[&str], text: &str) -> Action {
+fn send(from: User, to: &[&str], text: &str) -> Action {
     Action::Send { session: from.session, to: names(to), text: text.to_string() }
 }
 
-fn opened(outcome: Outcome) -> Person {
+fn opened(outcome: Outcome) -> User {
     match outcome {
-        Outcome::SessionOpened { session, account } => Person { account, session },
+        Outcome::SessionOpened { session, account } => User { account, session },
         other => panic!("no session: {other:?}"),
     }
 }

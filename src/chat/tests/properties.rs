@@ -21,7 +21,7 @@ fn any_name() -> impl Strategy<Value = AccountName> {
     (0..NAMES.len()).prop_map(|n| name(NAMES[n]))
 }
 
-/// Usually people who are there.
+/// Usually users who are there.
 fn any_recipients() -> impl Strategy<Value = Vec<AccountName>> {
     let known = (0..4usize).prop_map(|n| name(NAMES[n]));
     prop_oneof![

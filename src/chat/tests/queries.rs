@@ -36,7 +36,7 @@ fn a_query_filters_by_sender_time_and_place() {
     }
     let sent = chat.page(alice, &InboxQuery { which: Which::Sent, ..InboxQuery::default() });
     assert!(sent.messages.iter().all(|message| message.read));
-    let nobody = Person { account: Uuid::nil(), session: 0 };
+    let nobody = User { account: Uuid::nil(), session: 0 };
     assert_eq!(chat.page(nobody, &all()), Page::default());
 }
 

@@ -50,8 +50,8 @@ fn restored(lines: &[String]) -> Chat {
     chat
 }
 
-/// People with messages, some read, some deleted, some of people who are gone.
-fn eventful() -> (Chat, [Person; 2], Uuid) {
+/// Users with messages, some read, some deleted, some of deleted accounts.
+fn eventful() -> (Chat, [User; 2], Uuid) {
     let mut chat = Chat::new();
     let [alice, bob, carol] = ["Alice", "bob", "carol"].map(|who| chat.register(who));
     chat.send(alice, &["bob", "carol"], "one \u{1} \"two\" \\ \u{202e}");
@@ -75,12 +75,12 @@ fn everything_comes_back_but_sessions() {
     assert_eq!(backup(&again.state), lines, "a backup of it is the same backup");
     assert_eq!(again.state.counts().sessions, 0);
     assert_eq!(again.state.last_seq(), chat.state.last_seq());
-    for person in [alice, bob] {
-        let view = |chat: &Chat| chat.state.account(person.account).expect("there");
+    for user in [alice, bob] {
+        let view = |chat: &Chat| chat.state.account(user.account).expect("there");
         assert!(view(&chat) == view(&again), "identity, name and password are the same");
         for which in [Which::Unread, Which::All, Which::Sent] {
             let query = InboxQuery { which, ..InboxQuery::default() };
-            assert_eq!(again.page(person, &query).messages, chat.page(person, &query).messages);
+            assert_eq!(again.page(user, &query).messages, chat.page(user, &query).messages);
         }
     }
     // Sessions of the old cluster mean nothing, and numbers go on behind them.

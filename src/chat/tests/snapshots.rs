@@ -41,7 +41,7 @@ fn an_empty_state_can_be_restored() {
 fn lines_are_json_objects_of_bounded_length() {
     let mut chat = Chat::new();
     let crowd: Vec<String> = (0..RECIPIENTS_MAX).map(|n| format!("{n:0>32}")).collect();
-    let people: Vec<Person> = crowd
+    let users: Vec<User> = crowd
         .iter()
         .map(|who| {
             let (id, action) = (chat.id(), chat.register_action(who));
@@ -50,13 +50,13 @@ fn lines_are_json_objects_of_bounded_length() {
         .collect();
     let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
     // Control characters take six bytes each in JSON.
-    chat.send(people[0], &crowd, &"\u{1}".repeat(TEXT_MAX_BYTES));
+    chat.send(users[0], &crowd, &"\u{1}".repeat(TEXT_MAX_BYTES));
     for _ in 0..2_000 {
-        chat.send(people[1], &["00000000000000000000000000000002"], "x");
+        chat.send(users[1], &["00000000000000000000000000000002"], "x");
     }
-    for person in &people[3..] {
+    for user in &users[3..] {
         let id = chat.id();
-        chat.apply_as(id, Action::DeleteAccount { session: person.session });
+        chat.apply_as(id, Action::DeleteAccount { session: user.session });
     }
     let written = lines(&chat.state);
     for line in &written {

@@ -59,7 +59,7 @@ fn what_comes_and_goes_between_two_steps_hides_nothing_and_doubles_nothing() {
     let alice = chat.register("alice");
     let [early, late] = ["aaa-early", "zzz-late"].map(|who| chat.register(who));
     let stay: Vec<String> = (0..40).map(|number| format!("m{number:02}")).collect();
-    let people: Vec<Person> = stay.iter().map(|who| chat.register(who)).collect();
+    let users: Vec<User> = stay.iter().map(|who| chat.register(who)).collect();
     let ids: Vec<Uuid> = (0..40u128).map(|n| Uuid::from_u128((0xabcd << 112) | (2 * n))).collect();
     for id in &ids {
         chat.apply_as(*id, send(alice, &["alice"], "x"));
@@ -87,7 +87,7 @@ fn what_comes_and_goes_between_two_steps_hides_nothing_and_doubles_nothing() {
         match round {
             1 => drop(chat.apply(Action::DeleteAccount { session: early.session })),
             2 => drop(chat.apply(Action::DeleteAccount { session: late.session })),
-            3 => drop(chat.apply(Action::DeleteAccount { session: people[20].session })),
+            3 => drop(chat.apply(Action::DeleteAccount { session: users[20].session })),
             4 => drop(chat.apply(Action::Delete { session: alice.session, ids: vec![ids[20]] })),
             5..15 => {
                 let [low, high] = [format!("a{round}"), format!("zm{round}")];

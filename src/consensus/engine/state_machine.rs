@@ -7,10 +7,10 @@
 
 mod building;
 mod loading;
+#[cfg(feature = "planted-bugs")]
+mod planted_bugs;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "planted-bugs")]
-mod twice;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -158,7 +158,7 @@ impl Machine {
             std::mem::replace(&mut *state, State::new(self.0.window))
         };
         #[cfg(feature = "planted-bugs")]
-        self.tell_state();
+        self.pass_level_to_state();
         self.free(replaced);
     }
 
@@ -372,7 +372,7 @@ impl Machine {
             self.is_at_least(at);
         }
         #[cfg(feature = "planted-bugs")]
-        self.tell_state();
+        self.pass_level_to_state();
         self.free(replaced);
         // Everybody may have got something.
         for watcher in self.0.watchers.lock().values() {

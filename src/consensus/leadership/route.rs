@@ -131,7 +131,7 @@ impl Router {
     }
 
     /// The number of replicas that vote. While a wiped replica takes the place
-    /// of its former self both are voters; people know one replica.
+    /// of its former self both are voters; users know one replica.
     pub fn replicas(&self) -> u32 {
         let metrics = self.0.raft.metrics().borrow_watched().clone();
         let voters = metrics.membership_config.membership().voter_ids();

@@ -231,7 +231,7 @@ impl<S: Surroundings> Task<S> {
         bytes: usize,
         leader: CommittedLeaderId,
     ) -> bool {
-        // The times of people's operations never run backwards within a leadership,
+        // The times of operations never run backwards within a leadership,
         // whatever the clocks do.
         self.last_at = self.around.now().max(self.last_at);
         let operations = batch.iter().map(|pending| pending.operation.clone()).collect();

@@ -1,5 +1,5 @@
-//! Only with planted bugs: the last entry is applied once more after a restart,
-//! past the de-duplication that would notice; and the state is told which program
+//! Only with planted bugs. After a restart the last entry is applied once more, past
+//! the de-duplication that would notice it; and the state learns which program
 //! applies.
 
 use std::sync::atomic::Ordering;
@@ -17,11 +17,11 @@ impl Machine {
     /// Its program knows this feature level.
     pub fn is_of_program(&self, level_known: u32) {
         self.0.level_known.store(level_known, Ordering::Relaxed);
-        self.tell_state();
+        self.pass_level_to_state();
     }
 
-    /// Tells a new state what its program knows.
-    pub(super) fn tell_state(&self) {
+    /// Passes the level that its program knows on to a new state.
+    pub(super) fn pass_level_to_state(&self) {
         let level_known = self.0.level_known.load(Ordering::Relaxed);
         let mut state = self.0.state.write();
         state.is_applied_by(level_known);
