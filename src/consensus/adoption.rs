@@ -9,7 +9,7 @@
 //!
 //! What it stands at is committed, and it says so in its directory at once, and
 //! often from then on: an owner that comes back reads along only as far as that
-//! is known ([`super::ReadAhead`]). Once a replica was handed back whose process
+//! is known ([`super::WarmState`]). Once a replica was handed back whose process
 //! had never lived long enough to write a hint; its owner replayed 80,000 entries
 //! while the third server was starting as well, and everybody waited for 300 ms.
 

@@ -75,7 +75,7 @@ pub use runtime::spawn;
 pub use start::{NodeParts, Stored};
 pub use status::NodeStatus;
 pub use time::Time;
-pub use warm_state::{ReadAhead, VerifiedLog};
+pub use warm_state::{VerifiedLog, WarmState};
 
 use self::engine::log_store::LogStore;
 use self::leadership::route::{Route, Router};

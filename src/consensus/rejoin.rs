@@ -62,8 +62,8 @@ use crate::planted::{self, Bug};
 use crate::storage::DroppedTail;
 use crate::types::{NodeId, ReplicaId, Uuid, is_majority};
 
-/// Between two looks at a loss that is not settled.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two checks while a loss is not settled.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// First and longest pause between two questions to a peer that is loading, or that
 /// has to find out first that it has lost something.
@@ -207,10 +207,10 @@ impl Consensus {
 
     /// Looks after the end of the log of this node, and of those of its peers, until
     /// consensus is stopped.
-    pub(super) fn look_at_log_ends(&self) {
+    pub(super) fn watch_log_ends(&self) {
         self.spawn_until_stopped(self.clone().watch_log_end());
         for (peer, _) in self.0.links.iter() {
-            self.spawn_until_stopped(self.clone().look_at_peer(peer));
+            self.spawn_until_stopped(self.clone().watch_peer(peer));
         }
     }
 
@@ -230,18 +230,18 @@ impl Consensus {
     async fn watch_log_end(self) {
         let mut end = self.0.log_end.subscribe();
         while end.wait_for(|end| *end != LogEnd::Whole).await.is_ok() {
-            if let Err(error) = self.look_at_log_end().await {
+            if let Err(error) = self.check_log_end().await {
                 // The log has failed, which ends the node.
                 tracing::error!(%error, "whether the log is whole cannot be noted");
                 return;
             }
             if *self.0.log_end.borrow() != LogEnd::Whole {
-                sleep(LOOK_INTERVAL).await;
+                sleep(CHECK_INTERVAL).await;
             }
         }
     }
 
-    async fn look_at_log_end(&self) -> Result<()> {
+    async fn check_log_end(&self) -> Result<()> {
         let Some(own) = self.candidacy().await else { return Ok(()) };
         let peers = self.0.links.iter().filter_map(|(_, pair)| pair.consensus.peer().ok()?.node());
         let asked = join_all(peers.map(|node| self.ask_candidacy(node))).await;
@@ -306,7 +306,7 @@ impl Consensus {
 
     /// Looks at every process that runs a peer's node, as soon as it is reached,
     /// and again when an append was refused.
-    async fn look_at_peer(self, peer: ReplicaId) {
+    async fn watch_peer(self, peer: ReplicaId) {
         let Some(pair) = self.0.links.get(peer) else { return };
         let mut changes = pair.consensus.watch();
         let mut pause = PEER_RETRY.0;
@@ -317,7 +317,7 @@ impl Consensus {
                 changes.changed().await;
                 continue;
             };
-            if !self.0.runs.has(node) && !self.look_at(node).await {
+            if !self.0.runs.has(node) && !self.check_peer(node).await {
                 drop(timeout(pause, changes.changed()).await);
                 pause = (2 * pause).min(PEER_RETRY.1);
                 continue;
@@ -333,7 +333,7 @@ impl Consensus {
 
     /// Asks a peer's process how far its log is. Returns whether appends may be
     /// sent to it.
-    async fn look_at(&self, node: NodeId) -> bool {
+    async fn check_peer(&self, node: NodeId) -> bool {
         let Some(theirs) = self.ask_candidacy(node).await else { return false };
         let Some(own) = self.candidacy().await else { return false };
         if theirs.leads

@@ -127,7 +127,7 @@ impl Consensus {
             leader_contact_at: Mutex::new(Instant::now()),
         }));
         runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
-        consensus.look_at_log_ends();
+        consensus.watch_log_ends();
         Ok(consensus)
     }
 }

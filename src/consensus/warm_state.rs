@@ -1,20 +1,20 @@
 //! A replica's state, loaded while another process still runs the replica.
 //!
-//! An owner that comes back finds its replica adopted. Were it to ask for its
-//! directory first and to load then, the replica would be without a process for
-//! as long as loading takes, which is seconds for millions of messages. So it
-//! reads snapshot and log as they lie there, up to what is known to be
-//! committed, again and again until little is left; only then it asks.
+//! An owner that comes back finds its replica adopted. If it asked for its
+//! directory first and loaded afterwards, the replica would be without a process
+//! for as long as loading takes, which is seconds for millions of messages. So it
+//! reads snapshot and log as they lie there, up to what is known to be committed,
+//! again and again until little is left. Only then it asks.
 //!
 //! What is committed never changes, so all that must be checked in the end is
 //! that the log still has the last entry that the state contains: two logs that
 //! agree in one entry agree in all before it (Log Matching; Raft dissertation,
-//! section 3.5). If not, the state is thrown away and loaded as ever.
+//! section 3.5). If it has not, the state is thrown away and loaded as usual.
 //!
 //! A survivor keeps no state of what it adopts, but it opens the log, and that
-//! verifies all of it: 12 ms for 30 MB on two cores, most of what an adoption
-//! took. So it verifies its neighbours' logs while they live ([`VerifiedLog`]),
-//! and has only the last moments left when one dies.
+//! verifies all of it: 12 ms for 30 MB on two cores, which is most of an adoption.
+//! So it verifies its neighbours' logs while they live ([`VerifiedLog`]),
+//! and has only the newest entries left when one dies.
 
 use std::path::Path;
 
@@ -24,41 +24,41 @@ use super::types::LogId;
 use super::wire::entry;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::storage::{DirectoryAhead, Identity, LogAhead};
+use crate::storage::{Identity, PreverifiedLog, UnlockedDirectory};
 use crate::types::NodeId;
 
 /// Bytes of log that are read and applied in one go.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
-/// See the head of the file.
-pub struct ReadAhead {
-    directory: DirectoryAhead,
+/// A state that is loaded before its directory is locked; see the head of the file.
+pub struct WarmState {
+    directory: UnlockedDirectory,
     machine: Machine,
 }
 
-impl ReadAhead {
+impl WarmState {
     /// Loads the snapshot of a directory and replays its log. `window` is the
     /// de-duplication window in log entries. `None`: the directory is empty.
     ///
     /// # Errors
     /// What reading found, such as a log that was cut short at its beginning
     /// meanwhile because of a newer snapshot.
-    pub async fn load(host: &Host, path: &Path, window: u64) -> Result<Option<ReadAhead>> {
-        let Some(directory) = DirectoryAhead::look(host, path).await? else { return Ok(None) };
+    pub async fn load(host: &Host, path: &Path, window: u64) -> Result<Option<WarmState>> {
+        let Some(directory) = UnlockedDirectory::open(host, path).await? else { return Ok(None) };
         let machine = Machine::new(host.clone(), window);
         if let Some(snapshot) = directory.snapshot().await? {
             machine.restore(snapshot, false).await?;
         }
-        let mut ahead = ReadAhead { directory, machine };
-        ahead.read_on().await?;
-        Ok(Some(ahead))
+        let mut warm = WarmState { directory, machine };
+        warm.catch_up().await?;
+        Ok(Some(warm))
     }
 
     /// Replays what has been committed since. Returns how many entries that were.
     ///
     /// # Errors
-    /// As [`ReadAhead::load`].
-    pub async fn read_on(&mut self) -> Result<u64> {
+    /// As [`WarmState::load`].
+    pub async fn catch_up(&mut self) -> Result<u64> {
         let Some(committed) = committed(&self.directory).await? else { return Ok(0) };
         let mut replayed = 0;
         loop {
@@ -85,7 +85,7 @@ impl ReadAhead {
     }
 
     /// Whose directory it was, its state, and what was read of its log.
-    pub fn into_parts(self) -> (Identity, Machine, LogAhead) {
+    pub fn into_parts(self) -> (Identity, Machine, PreverifiedLog) {
         let (identity, log) = self.directory.into_parts();
         (identity, self.machine, log)
     }
@@ -94,7 +94,7 @@ impl ReadAhead {
 /// The committed part of a log that another process writes, verified.
 #[derive(Clone)]
 pub struct VerifiedLog {
-    directory: DirectoryAhead,
+    directory: UnlockedDirectory,
     /// Up to where all is verified, as it was committed then.
     whole_to: Option<LogId>,
 }
@@ -103,9 +103,9 @@ impl VerifiedLog {
     /// Begins with nothing. `None`: the directory is empty.
     ///
     /// # Errors
-    /// As [`DirectoryAhead::look`].
+    /// As [`UnlockedDirectory::open`].
     pub async fn of(host: &Host, path: &Path) -> Result<Option<VerifiedLog>> {
-        let directory = DirectoryAhead::look(host, path).await?;
+        let directory = UnlockedDirectory::open(host, path).await?;
         Ok(directory.map(|directory| VerifiedLog { directory, whole_to: None }))
     }
 
@@ -130,13 +130,13 @@ impl VerifiedLog {
     }
 
     /// Whose directory it is, and what was verified of its log.
-    pub fn into_parts(self) -> (Identity, LogAhead) {
+    pub fn into_parts(self) -> (Identity, PreverifiedLog) {
         self.directory.into_parts()
     }
 }
 
 /// Up to where the log of a directory is committed, as far as it says.
-async fn committed(directory: &DirectoryAhead) -> Result<Option<LogId>> {
+async fn committed(directory: &UnlockedDirectory) -> Result<Option<LogId>> {
     let Some(hint) = directory.committed().await? else { return Ok(None) };
     let read = serde_json::from_slice(&hint);
     read.map(Some).map_err(|error| {

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use crate::config::Timing;
-use crate::consensus::{Machine, ReadAhead, VerifiedLog};
+use crate::consensus::{Machine, VerifiedLog, WarmState};
 use crate::limits::Limits;
 use crate::peer::ClusterKey;
 use crate::protocol::client::{Member, Survivor};
-use crate::storage::{DataDirectory, Holder, Identity, LogAhead};
+use crate::storage::{DataDirectory, Holder, Identity, PreverifiedLog};
 use crate::types::{Address, ReplicaId, Timestamp};
 
 /// Everything a replica must know.
@@ -72,7 +72,7 @@ pub enum Ahead {
     /// Nothing.
     Nothing,
     /// Its state and its log, by an owner that comes back.
-    State(ReadAhead),
+    State(WarmState),
     /// Its log, by a neighbour that adopts it.
     Log(VerifiedLog),
 }
@@ -80,7 +80,7 @@ pub enum Ahead {
 impl Ahead {
     /// The state and the log that were read, as far as they are those of a directory
     /// that has been opened since.
-    pub fn of(self, directory: &DataDirectory) -> (Option<Machine>, Option<LogAhead>) {
+    pub fn of(self, directory: &DataDirectory) -> (Option<Machine>, Option<PreverifiedLog>) {
         let (of, machine, log) = match self {
             Ahead::Nothing => return (None, None),
             Ahead::State(ahead) => {

@@ -56,7 +56,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use crate::config::Timing;
-pub use crate::consensus::{Applied, Obstacle, ReadAhead, Sequence, Subject, VerifiedLog};
+pub use crate::consensus::{Applied, Obstacle, Sequence, Subject, VerifiedLog, WarmState};
 pub use crate::peer::{ClusterKey, LocalTransport};
 
 pub use self::adoption::ReleaseRequest;

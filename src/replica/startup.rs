@@ -33,7 +33,7 @@ use crate::consensus::{Consensus, LevelGuard, Stored};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::feature_level;
 use crate::protocol::peer::{Admit, Call, Found, Introduction, Standing};
-use crate::storage::{DataDirectory, Identity, Log, LogAhead, LogOptions, Snapshots};
+use crate::storage::{DataDirectory, Identity, Log, LogOptions, PreverifiedLog, Snapshots};
 use crate::types::{ReplicaId, is_majority};
 
 /// Pause between two looks at the peers.
@@ -58,7 +58,7 @@ pub struct FoundRequest {
 pub async fn run(
     inner: Arc<Inner>,
     directory: DataDirectory,
-    log_ahead: Option<LogAhead>,
+    log_ahead: Option<PreverifiedLog>,
     requests: mpsc::UnboundedReceiver<FoundRequest>,
 ) {
     let mut stopped = inner.phase.subscribe();
@@ -87,7 +87,7 @@ struct Startup {
     inner: Arc<Inner>,
     directory: DataDirectory,
     /// What was read of its log before it was opened.
-    log_ahead: Option<LogAhead>,
+    log_ahead: Option<PreverifiedLog>,
     requests: mpsc::UnboundedReceiver<FoundRequest>,
     /// Whether this open of the directory is counted in its identity.
     counted: bool,

@@ -128,20 +128,20 @@ async fn check_file_system(disk: &dyn Disk, directory: &Path) -> Result<()> {
     ))
 }
 
-async fn check_place(disk: &dyn Disk, said: &Location, found: FileId) -> Result<()> {
+async fn check_place(disk: &dyn Disk, named: &Location, found: FileId) -> Result<()> {
     let boot = boot_id(disk).await.ok().flatten();
-    let same_boot = !said.boot.is_empty() && boot.as_ref() == Some(&said.boot);
+    let same_boot = !named.boot.is_empty() && boot.as_ref() == Some(&named.boot);
     if same_boot {
-        return match found == said.lock {
+        return match found == named.lock {
             true => Ok(()),
-            false => Err(not_it(&said.path, "it is not the directory that its server had opened")),
+            false => Err(not_it(&named.path, "it is not the directory that its server had opened")),
         };
     }
     let same_machine =
-        !said.machine.is_empty() && machine_id(disk).await.as_ref() == Some(&said.machine);
+        !named.machine.is_empty() && machine_id(disk).await.as_ref() == Some(&named.machine);
     match same_machine {
         true => Ok(()),
-        false => Err(not_it(&said.path, "its server ran on another machine, as far as is known")),
+        false => Err(not_it(&named.path, "its server ran on another machine, as far as is known")),
     }
 }
 

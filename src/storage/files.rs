@@ -26,18 +26,18 @@ pub(super) enum Failure {
 impl Failure {
     /// Of any call except an fsync.
     pub(super) fn of_call(action: &str, path: &Path, error: &io::Error) -> Failure {
-        let told = failed_call(action, path, error);
+        let failure = failed_call(action, path, error);
         match verdict(error) {
-            Verdict::Short(shortage) => Failure::Passing(shortage, told),
+            Verdict::Short(shortage) => Failure::Passing(shortage, failure),
             Verdict::Refused => Failure::Refused(Error {
                 message: format!(
                     "{}; what was written before is not in doubt: put that right, and start this \
                      server again",
-                    told.message
+                    failure.message
                 ),
-                ..told
+                ..failure
             }),
-            Verdict::Damage => Failure::Broken(told),
+            Verdict::Damage => Failure::Broken(failure),
         }
     }
 
@@ -72,11 +72,11 @@ impl From<Failure> for Error {
 /// A failed call other than an fsync. One that may be tried again says so by its
 /// code: [`ErrorCode::DiskFull`] or [`ErrorCode::Unavailable`].
 pub(super) fn failed_call(action: &str, path: &Path, error: &io::Error) -> Error {
-    let told = Error::io(action, path, error);
+    let failure = Error::io(action, path, error);
     match verdict(error) {
-        Verdict::Short(Shortage::Room) => Error { code: ErrorCode::DiskFull, ..told },
-        Verdict::Short(Shortage::Resources) => Error { code: ErrorCode::Unavailable, ..told },
-        Verdict::Refused | Verdict::Damage => told,
+        Verdict::Short(Shortage::Room) => Error { code: ErrorCode::DiskFull, ..failure },
+        Verdict::Short(Shortage::Resources) => Error { code: ErrorCode::Unavailable, ..failure },
+        Verdict::Refused | Verdict::Damage => failure,
     }
 }
 

@@ -74,11 +74,13 @@ pub use adoption::{is_adoptable, is_free, is_in_place};
 pub use directory::DataDirectory;
 pub use identity::Identity;
 pub use lock::{Holder, LOCK_FILE, LockContent, Unlocked, in_use, read_lock};
-pub use log::{AppendDone, DroppedTail, FatalHandler, Log, LogAhead, LogOptions, LogRecovery};
+pub use log::{
+    AppendDone, DroppedTail, FatalHandler, Log, LogOptions, LogRecovery, PreverifiedLog,
+};
 pub use neighbours::{Neighbour, Neighbours};
 pub use shortage::Shortage;
 pub use snapshot::{CompleteSnapshot, SnapshotReader, SnapshotWriter, Snapshots};
-pub use unlocked::DirectoryAhead;
+pub use unlocked::UnlockedDirectory;
 
 #[cfg(doc)]
 use crate::error::ErrorCode;

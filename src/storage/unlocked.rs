@@ -1,10 +1,11 @@
-//! Reading a data directory that another process holds, as an owner does that
-//! comes back while a survivor runs its replica: loading takes seconds when
-//! there is much, and the replica need not be without a process meanwhile. Or
-//! as a server does that may have to go on in a neighbour's place.
+//! Reading a data directory that another process holds.
 //!
-//! Nothing is locked and nothing is written. What is read is verified as ever.
-//! It counts only if, when the directory is opened at last, it is still the
+//! An owner that comes back does so while a survivor runs its replica: loading
+//! takes seconds when there is much, and meanwhile the replica need not be without
+//! a process. A server that may have to adopt its neighbour's replica does so too.
+//!
+//! Nothing is locked and nothing is written. What is read is verified as always.
+//! It counts only if the directory, when it is opened and locked later, is still the
 //! same one, with the same log up to where it was read.
 
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::directory::read_identity;
-use super::log::LogAhead;
+use super::log::PreverifiedLog;
 use super::snapshot::latest_unlocked;
 use super::{Identity, Paths, SnapshotReader, files, on_worker};
 use crate::error::Result;
@@ -20,34 +21,31 @@ use crate::host::Host;
 
 /// A directory as seen from outside.
 #[derive(Clone)]
-pub struct DirectoryAhead {
+pub struct UnlockedDirectory {
     host: Host,
     paths: Paths,
     identity: Identity,
-    log: LogAhead,
+    log: PreverifiedLog,
 }
 
-impl DirectoryAhead {
-    /// Looks at a directory; `None` when it is empty.
+impl UnlockedDirectory {
+    /// Reads whose directory it is; `None` when it is empty.
     ///
     /// # Errors
     /// [`crate::error::ErrorCode::Corrupted`], [`crate::error::ErrorCode::NewerFormat`],
     /// [`crate::error::ErrorCode::Io`].
-    pub async fn look(host: &Host, path: &Path) -> Result<Option<DirectoryAhead>> {
+    pub async fn open(host: &Host, path: &Path) -> Result<Option<UnlockedDirectory>> {
         let (disk, paths) = (host.disk.clone(), Paths { root: path.to_path_buf() });
-        let log = LogAhead::new(host.clone(), paths.clone());
-        let looked = paths.clone();
-        let identity =
-            on_worker(
-                host,
-                "look-at-directory",
-                async move { read_identity(&*disk, &looked).await },
-            );
+        let log = PreverifiedLog::new(host.clone(), paths.clone());
+        let identity_paths = paths.clone();
+        let identity = on_worker(host, "look-at-directory", async move {
+            read_identity(&*disk, &identity_paths).await
+        });
         let found = identity.await?;
-        Ok(found.map(|identity| DirectoryAhead { host: host.clone(), paths, identity, log }))
+        Ok(found.map(|identity| UnlockedDirectory { host: host.clone(), paths, identity, log }))
     }
 
-    /// Whose it was when it was looked at.
+    /// Whose it was when it was opened.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -70,7 +68,7 @@ impl DirectoryAhead {
         on_worker(&self.host, "read-hint", async move { files::read(&*disk, &path).await }).await
     }
 
-    /// See [`LogAhead::read`].
+    /// See [`PreverifiedLog::read`].
     ///
     /// # Errors
     /// As there.
@@ -78,7 +76,7 @@ impl DirectoryAhead {
         self.log.read(through, max_bytes).await
     }
 
-    /// See [`LogAhead::verify`].
+    /// See [`PreverifiedLog::verify`].
     ///
     /// # Errors
     /// As there.
@@ -87,7 +85,7 @@ impl DirectoryAhead {
     }
 
     /// Whose directory it is, and what was read of its log.
-    pub fn into_parts(self) -> (Identity, LogAhead) {
+    pub fn into_parts(self) -> (Identity, PreverifiedLog) {
         (self.identity, self.log)
     }
 }

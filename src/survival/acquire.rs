@@ -12,7 +12,7 @@ use crate::host::{FileId, Host, Listener, beyond_this_machine};
 use crate::peer::{self, CallError};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction, Release};
-use crate::replica::{Ahead, Opened, ReadAhead, ReplicaConfig};
+use crate::replica::{Ahead, Opened, ReplicaConfig, WarmState};
 use crate::storage::{DataDirectory, Holder, LOCK_FILE, in_use, read_lock};
 use crate::types::Address;
 
@@ -130,15 +130,15 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
 }
 
 /// Loads what the holder keeps running on meanwhile, until little is missing.
-async fn read_ahead(host: &Host, config: &ReplicaConfig) -> Option<ReadAhead> {
+async fn read_ahead(host: &Host, config: &ReplicaConfig) -> Option<WarmState> {
     let window = config.limits.deduplication_window_entries;
     for _ in 0..READ_ATTEMPTS {
         let reading = async {
-            let Some(mut ahead) = ReadAhead::load(host, &config.data_dir, window).await? else {
+            let Some(mut ahead) = WarmState::load(host, &config.data_dir, window).await? else {
                 return Ok(None);
             };
             for _ in 0..CATCH_UPS_MAX {
-                if ahead.read_on().await? <= LITTLE_ENTRIES {
+                if ahead.catch_up().await? <= LITTLE_ENTRIES {
                     break;
                 }
             }

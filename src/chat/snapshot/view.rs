@@ -84,13 +84,13 @@ impl View {
             .chain(end)
     }
 
-    /// Messages, each after the labels that no line before it has told.
+    /// Messages, each after the labels that no line before it has.
     fn messages(&self) -> impl Iterator<Item = Piece> + Send + '_ {
-        let mut told: BTreeSet<u64> = BTreeSet::new();
+        let mut written: BTreeSet<u64> = BTreeSet::new();
         self.data.messages.iter().flat_map(move |message| {
             let mut pieces = Vec::with_capacity(1);
             for label in message.to.labels.iter().chain([&message.from]) {
-                if self.data.accounts.get(label.number).is_none() && told.insert(label.number) {
+                if self.data.accounts.get(label.number).is_none() && written.insert(label.number) {
                     pieces.push(label_piece(label));
                 }
             }

@@ -93,8 +93,8 @@ fn lines(state: &State) -> Vec<Vec<u8>> {
     state.view().lines().collect()
 }
 
-/// All looks that a piece of work takes; how many those were.
-fn looks<T>(state: &State, mut step: impl FnMut(&mut Look<'_>) -> Step<T>) -> (T, usize) {
+/// Repeats looks until a piece of work is done; how many those were.
+fn look_until_done<T>(state: &State, mut step: impl FnMut(&mut Look<'_>) -> Step<T>) -> (T, usize) {
     let mut count = 0;
     loop {
         count += 1;
@@ -107,7 +107,7 @@ fn looks<T>(state: &State, mut step: impl FnMut(&mut Look<'_>) -> Step<T>) -> (T
 /// The ids of an account's messages that begin so.
 fn find(state: &State, account: Uuid, prefix: &str) -> crate::error::Result<Vec<Uuid>> {
     let mut search = IdSearch::new(account, &[prefix.to_string()])?;
-    let ((), _) = looks(state, |look| look.ids(&mut search));
+    let ((), _) = look_until_done(state, |look| look.ids(&mut search));
     Ok(search.matches().remove(0))
 }
 
@@ -119,7 +119,7 @@ fn list_names(
     limit: usize,
 ) -> (Vec<AccountName>, bool) {
     let mut search = NameSearch::new(glob.map(Glob::new), after, limit);
-    let ((), _) = looks(state, |look| look.names(&mut search));
+    let ((), _) = look_until_done(state, |look| look.names(&mut search));
     search.into_page(true)
 }
 

@@ -64,7 +64,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_leader_is_found_with_few_looks(
+        fn every_leader_is_found_with_few_reads(
             first in 0..5_u64,
             ranges in prop::collection::vec((1..3_u64, 1..3_u32, 1..200_u64), 1..12),
         ) {
@@ -77,16 +77,16 @@ mod tests {
                 log.extend((from..from + length).map(|index| log_id(term, node, index)));
                 ends.push(*log.last().expect("not empty"));
             }
-            let looks = Cell::new(0);
-            let look = |index: u64| {
-                looks.set(looks.get() + 1);
+            let reads = Cell::new(0);
+            let read = |index: u64| {
+                reads.set(reads.get() + 1);
                 std::future::ready(Ok(log[(index - first) as usize]))
             };
             let part = log[0]..=*log.last().expect("not empty");
-            let found = futures::executor::block_on(last_of_each(part, look));
+            let found = futures::executor::block_on(last_of_each(part, read));
             prop_assert_eq!(found, Ok(ends.clone()));
             let halvings = log.len().ilog2() as usize + 1;
-            prop_assert!(looks.get() <= 2 * ends.len() * halvings, "{} looks", looks.get());
+            prop_assert!(reads.get() <= 2 * ends.len() * halvings, "{} reads", reads.get());
         }
     }
 }

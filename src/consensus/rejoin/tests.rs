@@ -75,7 +75,7 @@ async fn node(folder: &Path, lost_end: bool, peers: u32) -> Consensus {
 }
 
 /// Whether a directory says that an end is lost.
-fn says_so(folder: &Path) -> bool {
+fn is_noted(folder: &Path) -> bool {
     folder.join("dropped-tail.json").exists()
 }
 
@@ -105,10 +105,10 @@ async fn silence_settles_nothing() {
     for (lost, end) in [(true, LogEnd::Lost { floor: None }), (false, LogEnd::Unchecked)] {
         let folder = tempfile::tempdir().expect("a folder");
         let node = node(folder.path(), lost, 2).await;
-        node.look_at_log_end().await.expect("looks");
+        node.check_log_end().await.expect("looks");
         assert_eq!(*node.0.log_end.borrow(), end);
         assert!(!node.trusts_its_log() && node.check_vote(None).is_err());
-        assert_eq!(says_so(folder.path()), lost);
+        assert_eq!(is_noted(folder.path()), lost);
         node.stop().await;
     }
 }
@@ -119,7 +119,7 @@ async fn a_loss_is_settled_for_good_where_nobody_has_more() {
     let node = node(folder.path(), true, 0).await;
     let mut end = node.0.log_end.subscribe();
     end.wait_for(|end| *end == LogEnd::Whole).await.expect("the node is there");
-    assert!(!says_so(folder.path()), "the next process must not ask again");
+    assert!(!is_noted(folder.path()), "the next process must not ask again");
     node.stop().await;
 }
 
@@ -132,7 +132,7 @@ async fn a_loss_that_a_leader_tells_of_is_written_down() {
         let last = leader.last;
         leader.replicated = vec![(own(), log_id(1, counted))];
         node.note_loss_known_to(&leader, last).await.expect("durable");
-        assert_eq!((node.abstains(), says_so(folder.path())), (lost, lost), "{counted}");
+        assert_eq!((node.abstains(), is_noted(folder.path())), (lost, lost), "{counted}");
         node.stop().await;
     }
 }

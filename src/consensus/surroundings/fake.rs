@@ -19,9 +19,9 @@ pub const REPLICAS: u32 = 3;
 
 /// What the proposer or the reader is given.
 #[derive(Clone)]
-pub struct Fake(Arc<Told>);
+pub struct Fake(Arc<Inner>);
 
-struct Told {
+struct Inner {
     route: watch::Sender<Option<Route>>,
     confirmed: AtomicBool,
     /// Whether the engine has stopped.
@@ -110,7 +110,7 @@ impl Scene {
         let (write, writes) = mpsc::unbounded_channel();
         let (question, questions) = mpsc::unbounded_channel();
         let (call, calls) = mpsc::unbounded_channel();
-        let told = Told {
+        let inner = Inner {
             route: watch::Sender::new(None),
             confirmed: AtomicBool::new(true),
             stopped: AtomicBool::new(false),
@@ -119,7 +119,7 @@ impl Scene {
             question,
             call,
         };
-        Scene { around: Fake(Arc::new(told)), writes, questions, calls }
+        Scene { around: Fake(Arc::new(inner)), writes, questions, calls }
     }
 
     /// Changes who leads.

@@ -1,20 +1,20 @@
 use super::*;
 use crate::host::Host;
-use crate::storage::DirectoryAhead;
+use crate::storage::UnlockedDirectory;
 use crate::storage::testing::{self, append, assert_entries, entry};
 
 fn small_segments() -> LogOptions {
     LogOptions { segment_max_bytes: 150, recent_max_bytes: 0 }
 }
 
-async fn open_log(path: &std::path::Path, ahead: Option<LogAhead>) -> Result<Log> {
+async fn open_log(path: &std::path::Path, ahead: Option<PreverifiedLog>) -> Result<Log> {
     let directory = testing::directory(&Host::real(), path).await;
     let opened = Log::open(&directory, small_segments(), testing::never_fatal(), ahead).await;
     opened.map(|(log, _)| log)
 }
 
-async fn look(path: &std::path::Path) -> DirectoryAhead {
-    DirectoryAhead::look(&Host::real(), path).await.expect("readable").expect("not empty")
+async fn look(path: &std::path::Path) -> UnlockedDirectory {
+    UnlockedDirectory::open(&Host::real(), path).await.expect("readable").expect("not empty")
 }
 
 #[tokio::test]

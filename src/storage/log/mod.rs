@@ -43,7 +43,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use self::preverified::LogAhead;
+pub use self::preverified::PreverifiedLog;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -135,9 +135,9 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log of a directory, verifying every record but those that were
-    /// read `ahead`, and starts its workers. A directory without a log gets an
-    /// empty one that begins at 0.
+    /// Opens the log of a directory, verifying every record that is not
+    /// `preverified`, and starts its workers. A directory without a log gets an empty
+    /// one that begins at 0.
     ///
     /// # Errors
     /// [`ErrorCode::Corrupted`] names file and line of a broken record in log
@@ -147,7 +147,7 @@ impl Log {
         directory: &DataDirectory,
         options: LogOptions,
         fatal: FatalHandler,
-        ahead: Option<LogAhead>,
+        preverified: Option<PreverifiedLog>,
     ) -> Result<(Log, LogRecovery)> {
         directory.require_identity()?;
         let (host, paths) = (directory.host.clone(), directory.paths.clone());
@@ -155,7 +155,7 @@ impl Log {
         let lock = directory.lock.clone();
         let job_host = host.clone();
         let recovered = on_worker(&host, "open-log", async move {
-            let recovered = recovery::recover(&*job_host.disk, &paths, ahead).await;
+            let recovered = recovery::recover(&*job_host.disk, &paths, preverified).await;
             drop(lock);
             recovered
         })

@@ -1,10 +1,9 @@
 //! Reading a log that another process holds, before it is taken over.
 //!
-//! The one who reads knows up to where the log is committed, and looks no
-//! further: the holder may cut off and rewrite everything behind that, and only
-//! that. Committed entries stay as they are until whole files of them go at the
-//! beginning, so what was verified of them need not be verified again when the
-//! log is opened.
+//! The reader knows up to where the log is committed, and reads no further: the
+//! holder may cut off and rewrite everything behind that, and only that. Committed
+//! entries stay as they are until whole files of them are removed at the beginning.
+//! So what was verified of them need not be verified again when the log is opened.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,16 +19,16 @@ use crate::host::{Disk, Host};
 
 /// The beginning of a log, verified. Clones share what is known of whole files.
 #[derive(Clone)]
-pub struct LogAhead {
+pub struct PreverifiedLog {
     host: Host,
     paths: Paths,
     /// In order. The last one may go on.
     segments: Vec<Arc<Segment>>,
 }
 
-impl LogAhead {
-    pub(in super::super) fn new(host: Host, paths: Paths) -> LogAhead {
-        LogAhead { host, paths, segments: Vec::new() }
+impl PreverifiedLog {
+    pub(in super::super) fn new(host: Host, paths: Paths) -> PreverifiedLog {
+        PreverifiedLog { host, paths, segments: Vec::new() }
     }
 
     /// The following entries' payloads, up to the one at `through`: as many as
@@ -50,7 +49,7 @@ impl LogAhead {
     /// `max_bytes` were looked at. Returns whether there may be more.
     ///
     /// # Errors
-    /// As [`LogAhead::read`].
+    /// As [`PreverifiedLog::read`].
     pub async fn verify(&mut self, through: u64, max_bytes: usize) -> Result<bool> {
         let bytes = self.advance(through, max_bytes, 0, |bytes, payload| *bytes += payload.len());
         Ok(bytes.await? >= max_bytes)

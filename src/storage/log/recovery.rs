@@ -8,7 +8,7 @@ use super::super::errors::corrupted_whole;
 use super::super::files::{self, Durability, Failure, sync_folder};
 use super::super::{Paths, index_of_name};
 use super::DroppedTail;
-use super::preverified::LogAhead;
+use super::preverified::PreverifiedLog;
 use super::scan::{Scan, scan};
 use super::state::{Segment, State};
 use crate::error::{Error, Result};
@@ -22,14 +22,14 @@ pub(super) struct Recovered {
     pub(super) dropped: Option<DroppedTail>,
 }
 
-/// `ahead` is what has been read of the log while another process held it. It
+/// `preverified` is what has been read of the log while another process held it. It
 /// has committed entries only, which never change while they are there.
 pub(super) async fn recover(
     disk: &dyn Disk,
     paths: &Paths,
-    ahead: Option<LogAhead>,
+    preverified: Option<PreverifiedLog>,
 ) -> Result<Recovered> {
-    let mut known = ahead.map(LogAhead::into_segments).unwrap_or_default();
+    let mut known = preverified.map(PreverifiedLog::into_segments).unwrap_or_default();
     let folder = paths.log();
     let made = disk.create_dir_all(&folder).await;
     made.map_err(|e| Error::io("make the folder", &folder, &e))?;
@@ -62,7 +62,7 @@ pub(super) async fn recover(
         let size = file.len().await.map_err(|e| Error::io("read", &path, &e))?;
         let begun = known.remove(first).filter(|segment| segment.length <= size);
         let begun = begun.unwrap_or_else(|| Segment::empty(*first));
-        // Nothing to read where all was read ahead.
+        // Nothing to read where all was verified before.
         let Scan { segment, torn_bytes } = match begun.length == size {
             true => Scan { segment: begun, torn_bytes: 0 },
             false => scan(&*file, &path, begun, is_last).await?,

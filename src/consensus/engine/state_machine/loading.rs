@@ -120,20 +120,20 @@ async fn take(window: u64, lines: &mut mpsc::Receiver<Next>) -> Result<State> {
 
 /// How far the loading of a snapshot is.
 struct Loading {
-    told: Instant,
+    reported: Instant,
     lines: u64,
 }
 
 impl Loading {
     fn begin() -> Loading {
-        Loading { told: Instant::now(), lines: 0 }
+        Loading { reported: Instant::now(), lines: 0 }
     }
 
     /// One more line is in.
     fn line(&mut self, reader: &SnapshotReader) {
         self.lines += 1;
-        if self.told.elapsed() >= PROGRESS_INTERVAL {
-            self.told = Instant::now();
+        if self.reported.elapsed() >= PROGRESS_INTERVAL {
+            self.reported = Instant::now();
             tracing::info!(lines = self.lines, of = reader.records(), "loading the snapshot");
         }
     }
