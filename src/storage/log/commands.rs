@@ -13,10 +13,11 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) fn fail(self, error: &Error) {
-        match self {
-            Command::Append { done, .. } => done(Err(error.clone())),
-            Command::Perform { reply, .. } => answer(reply, Err(error.clone())),
+    /// Refuses it, as the log is closed. Whoever waits for an action learns that from
+    /// the end of its channel; see [`Closed`].
+    pub(super) fn refuse_when_closed(self, closed: Error) {
+        if let Command::Append { done, .. } = self {
+            done(Err(closed));
         }
     }
 }
@@ -25,6 +26,9 @@ impl Command {
 pub(super) fn answer(reply: oneshot::Sender<Result<()>>, result: Result<()>) {
     let _ = reply.send(result);
 }
+
+/// The log was closed before it came to an action.
+pub(super) struct Closed;
 
 /// What a handle waits for.
 pub(super) enum Action {

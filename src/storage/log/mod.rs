@@ -49,7 +49,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use self::commands::{Action, Command};
+use self::commands::{Action, Closed, Command};
 use self::reader::{ReadCommand, ReadRequest, Reader};
 use self::writer::Writer;
 use super::{DataDirectory, Paths, Shortage, on_worker, record};
@@ -221,7 +221,7 @@ impl Log {
         let sent = self.commands.send(Command::Append { first_index, lines, done });
         drop(state);
         if let Err(mpsc::error::SendError(command)) = sent {
-            command.fail(&self.closed());
+            command.refuse_when_closed(self.closed());
         }
     }
 
@@ -369,18 +369,20 @@ impl Log {
             // Refused only by a reader that has ended anyway.
             let _ = ended.await;
         }
-        match self.perform(Action::Close).await {
-            // Closed before.
-            Err(error) if error == self.closed() => Ok(()),
-            result => result,
-        }
+        // One that was closed before is closed.
+        self.ask_writer(Action::Close).await.unwrap_or(Ok(()))
     }
 
     async fn perform(&self, action: Action) -> Result<()> {
+        self.ask_writer(action).await.unwrap_or_else(|Closed| Err(self.closed()))
+    }
+
+    /// Has the writer do something, and returns what it answers.
+    async fn ask_writer(&self, action: Action) -> Result<Result<()>, Closed> {
         let (reply, answer) = oneshot::channel();
         let sent = self.commands.send(Command::Perform { action, reply });
-        sent.map_err(|_| self.closed())?;
-        answer.await.map_err(|_| self.closed())?
+        sent.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
     }
 
     fn closed(&self) -> Error {

@@ -53,6 +53,18 @@ async fn entries_votes_and_commit_hints_are_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_log_may_be_closed_by_two_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, _) =
+        open_log(Host::real(), folder.path(), LogOptions::default()).await.expect("opens");
+    let twice = futures::future::join(log.perform(Action::Close), log.close());
+    assert_eq!(twice.await, (Ok(()), Ok(())));
+    let refused = log.write_vote(Bytes::from("1")).await.expect_err("closed");
+    assert_eq!(refused, log.closed());
+    assert_eq!(log.perform(Action::Close).await, Err(log.closed()));
+}
+
+#[tokio::test]
 async fn a_closed_log_refuses_and_unlocks() {
     let folder = tempfile::tempdir().expect("a folder");
     let open = || open_log(Host::real(), folder.path(), LogOptions::default());

@@ -139,7 +139,7 @@ impl Writer {
         self.write_committed().await;
         self.queue.close();
         while let Ok(command) = self.queue.try_recv() {
-            command.fail(&closed(&self.shared.paths));
+            command.refuse_when_closed(closed(&self.shared.paths));
         }
         let Writer { active, lock, failed, .. } = self;
         drop((active, lock));
