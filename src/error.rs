@@ -201,7 +201,7 @@ impl Error {
         self.code.retryable()
     }
 
-    /// A write whose fate is not known: it may have entered the log.
+    /// A write whose outcome is not known: it may have entered the log.
     pub fn outcome_unknown(message: impl Into<String>) -> Self {
         Error::new(ErrorCode::OutcomeUnknown, message)
     }

@@ -1,4 +1,5 @@
-//! Steps that one [`Look`](super::Look) may make, and what says that they did not do.
+//! The steps that one [`Look`](super::Look) may make, and the answer when they were
+//! not enough.
 
 /// Whether a piece of work is done.
 #[must_use]

@@ -1,15 +1,14 @@
 //! Sequences by ascending key that can be copied while they grow.
 //!
-//! A snapshot must see one instant of the state, and must not stop the state
-//! from moving on. So everything that can be long is kept in chunks of at most
-//! [`CHUNK_ITEMS`] items behind an [`Arc`]: a copy of a sequence copies one
-//! small head a chunk, and a chunk that both hold is copied when it is changed,
-//! once, whichever way (Driscoll and others, "Making Data Structures
-//! Persistent", 1989, in its plainest form: two levels). Appending touches only
-//! the last chunk.
+//! A snapshot must see one instant of the state, and must not stop the state from
+//! moving on. So everything that can be long is kept in chunks of at most
+//! [`CHUNK_ITEMS`] items behind an [`Arc`]. A copy of a sequence copies one small head
+//! a chunk. A chunk that both hold is copied when one of them changes it for the first
+//! time (Driscoll and others, "Making Data Structures Persistent", 1989, in its
+//! plainest form: two levels). Appending touches only the last chunk.
 //!
-//! A sequence also counts its flagged items per chunk, so that a reader who
-//! wants only those (unread messages) passes over the others 256 at a time.
+//! A sequence also counts its flagged items per chunk, so that a reader that wants
+//! only those (unread messages) passes over the others 256 at a time.
 
 use std::sync::Arc;
 
@@ -286,8 +285,8 @@ mod tests {
 
     #[test]
     fn a_chunk_that_was_copied_at_any_length_grows_on() {
-        // A copy has no room to spare. Reserving "at least four" in a chunk
-        // that lacks fewer than four items once ended in a panic.
+        // A copy has no room to spare, and a chunk that lacks fewer items than are
+        // usually reserved must not reserve more than it may hold.
         let mut chunks = Chunks::default();
         for key in 1..=3 * CHUNK_ITEMS as u64 {
             let copy = chunks.clone();

@@ -1,25 +1,25 @@
-//! Remembering operations, so that the same id is applied once.
+//! De-duplication: the same operation id is applied once.
 //!
-//! A client whose answer was lost repeats its request, perhaps at another
-//! server, perhaps after the first try was ordered twice. So every operation id
-//! is remembered with its outcome for a number of log entries. Refusals are
-//! remembered like successes: a client that was told "unknown account" must not
-//! see a late copy of the same request delivered after all.
+//! A client whose answer was lost repeats its request, perhaps at another server,
+//! perhaps when the first attempt is in the log already. So every operation id is
+//! remembered with its outcome for a number of log entries, the window. Refusals are
+//! remembered like successes: a client that was told "unknown account" must not see a
+//! late copy of the same request delivered after all.
 //!
 //! Four outcomes need no place in the window:
-//! - A message that is stored is found by its id, and its outcome follows from
-//!   it. Only when the last copy goes does a tombstone enter the window.
-//! - "Session expired" is told for a session number that never comes back, so
-//!   a late copy of that request is refused again anyway; and somebody who logs
-//!   in again may repeat the same id and have it done this time.
+//! - A message that is stored is found by its id, and its outcome follows from it. A
+//!   tombstone enters the window only when the last copy of the message is removed.
+//! - "Session expired" is answered for a session number that never comes back, so a
+//!   late copy of that request is refused again anyway. And a user who logs in again
+//!   may repeat the same id and have it done this time.
 //! - A conflict of ids changes nothing of what the id means.
-//! - Steps of restoring a backup may come twice, and whoever was told to wait
-//!   for its end may ask for the same again afterwards.
+//! - Steps of restoring a backup may come twice, and a client that was told to wait
+//!   for the end of a restore may ask for the same again afterwards.
 //!
-//! Forgetting costs what remembering did: the window is a queue by log index,
-//! and every entry takes from its front what has become too old: from feature level 1
-//! on a bounded number, since the ids of a restored backup become too old together. What
-//! the others wait for is remembered a little longer.
+//! Forgetting costs as much as remembering. The window is a queue by log index, and
+//! every entry takes from its front what has become too old. From feature level 1 on
+//! it takes a bounded number, since the ids of a restored backup become too old
+//! together; the rest is remembered a little longer.
 
 use std::sync::Arc;
 
@@ -33,10 +33,10 @@ use crate::limits::IDS_FORGOTTEN_PER_ENTRY;
 impl State {
     /// What became of an operation with this id before, if that is known.
     ///
-    /// Who asks counts as the same when it is the same account, or when the
-    /// session has ended meanwhile: servers propose only for sessions that they
-    /// have seen, so it was the operation's own. (A `DeleteAccount` ends its own
-    /// session; a late copy of it is still answered "done".)
+    /// The caller counts as the same when it is the same account, or when the session
+    /// has ended meanwhile: servers propose only for sessions that they have seen, so
+    /// it was the operation's own session. (A `DeleteAccount` ends its own session; a
+    /// late copy of it is still answered "done".)
     pub(super) fn recall(&self, operation: &Operation, actor: &Actor) -> Option<Outcome> {
         let (same_content, by, outcome) = if let Some(serial) = self.window_ids.get(&operation.id) {
             let remembered = self.data.window.get(serial)?;

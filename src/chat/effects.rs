@@ -1,4 +1,4 @@
-//! What watchers must hear after an entry was applied.
+//! What watchers must learn after an entry was applied.
 
 use super::operation::SessionNumber;
 use crate::types::Uuid;

@@ -1,4 +1,4 @@
-//! What an operation asks for, as a number: how a repetition is told from another
+//! What an operation asks for, as a number. It tells a repetition from another
 //! operation with the same id.
 
 use std::collections::BTreeSet;

@@ -1,13 +1,13 @@
 //! The fingerprint of a state, kept up to date by every change.
 //!
 //! Each item of the state (an account, a session, a message, an inbox entry, …)
-//! has a digest, and the state's hash is their sum modulo 2^128: adding and
-//! taking away are one addition each, in any order, and two replicas compare
-//! five million messages by sixteen bytes. This is the multiset hash AdHash of
-//! Bellare and Micciancio ("A New Paradigm for Collision-Free Hashing", 1997)
-//! over SHA-256 cut to 128 bits. It finds replicas that differ by a defect or
-//! a broken memory cell; it is no proof against somebody who searches for two
-//! states with one sum, who would need the cluster's key first.
+//! has a digest, and the state's hash is their sum modulo 2^128. Adding and removing
+//! an item are one addition each, in any order, and two replicas compare five million
+//! messages by sixteen bytes. This is the multiset hash AdHash of Bellare and
+//! Micciancio ("A New Paradigm for Collision-Free Hashing", 1997) over SHA-256 cut to
+//! 128 bits. It finds replicas that differ by a defect or a broken memory cell. It is
+//! no proof against an attacker who searches for two states with one sum; that would
+//! need the cluster's key first.
 //!
 //! What it costs: SHA-256 of 60 to 200 bytes an item, with the processor's
 //! instructions about 0.1 to 0.3 µs; a message to one recipient makes three

@@ -1,9 +1,8 @@
 //! How many lists hold each message, counted while lists are read.
 //!
-//! Lists name messages all over the state, and looking each of them up there was
-//! a quarter of loading a snapshot. Here a message is a number among millions of
-//! others, found by its place: nearly always the `seq`s have no gaps, and a gap
-//! is where messages were deleted.
+//! Lists name messages all over the state. Looking each of them up there would take
+//! a quarter of the time of loading a snapshot. Here a message is found by its place
+//! among all `seq`s, which mostly have no gaps; a gap is where messages were deleted.
 
 /// Counts by `seq`.
 #[derive(Default)]

@@ -1,18 +1,16 @@
 //! What ids lead to, in the order of the ids.
 //!
 //! Every stored message is found by its id, and by the beginning of its id. With
-//! millions of messages, the time that this takes is that of waiting for memory,
-//! and it is taken twice for each message: has the id been there, and here it is.
-//! So entries stand in leaves of up to [`LEAF_MAX`], in the order in which they
-//! came, and each leaf has one byte of each of its ids side by side, in which to
-//! look before any entry is looked at. A tree leads to the leaf: it is small, as
-//! leaves are large. Only a leaf that is split is sorted, and one that somebody
-//! looks through in order.
+//! millions of messages this takes as long as waiting for memory does, twice for each
+//! message: once to see that the id is new, once to insert it. So entries stand in
+//! leaves of up to [`LEAF_MAX`], in the order in which they came. Each leaf has one
+//! byte of each of its ids side by side, which is searched before any entry is read. A
+//! tree leads to the leaf; it is small, as leaves are large. A leaf is sorted only
+//! when it is split or read in order.
 //!
-//! A hash table would wait even less, and could not be asked for a beginning. And
-//! as clients make the ids, anybody may make a million that begin alike, or end
-//! alike; here they are some leaves more, and a leaf that is looked through in
-//! vain.
+//! A hash table would wait even less, but cannot find ids by their beginning. And as
+//! clients make the ids, anybody may make a million that begin alike or end alike.
+//! Here they cost some leaves more, and a leaf that is searched in vain.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeInclusive};

@@ -2,29 +2,28 @@
 //!
 //! A backup is the lines of a [`View`] without what belongs to one cluster
 //! alone. It comes back through the log, a few lines an operation, so every
-//! replica restores the same in the same order. Until the last operation the
-//! lines are only *staged*: kept as they came, part of the state and of its
-//! hash and snapshots, while a [`Restore`] beside the state reads them. For
-//! everybody else the state is empty all the time, and says that it is being
-//! restored. The last operation puts what was read in the place of the empty
-//! state, if the hash at the end of the backup holds. So there is no moment at
-//! which half a backup could be taken for a whole one.
+//! replica restores the same in the same order. Until the last operation the lines
+//! are only *staged*: kept as they came, as part of the state, its hash and its
+//! snapshots. A [`Restore`] beside the state reads them meanwhile. To everybody else
+//! the state is empty all this time, and answers that it is being restored. The last
+//! operation puts what was read in the place of the empty state, if the hash at the
+//! end of the backup holds. So half a backup can never be taken for a whole one.
 //!
-//! Lines are numbered, and a step that comes again is passed over, so whoever
-//! restores may repeat a step whose answer was lost, ask how far it has come,
+//! Lines are numbered, and a step that comes again is passed over. So a client that
+//! restores may repeat a step whose answer was lost, ask how far the restore has come,
 //! and go on there: after a failover, or the next day.
 //!
-//! What does not come back: sessions (users log in again; a backup that lies
-//! around opens nobody's account), what is remembered of logins, and the
-//! incarnations of replicas and the feature level, which are those of the new
-//! cluster. A backup of a higher level than the cluster's is refused.
+//! These do not come back: sessions (users log in again; a backup that lies around
+//! opens nobody's account), the logins in the de-duplication window, the incarnations
+//! of replicas and the feature level, which are those of the new cluster. A backup of
+//! a higher level than the cluster's is refused.
 //!
-//! Operation ids that the backup remembers count from the beginning of the new
-//! cluster's log, so they are remembered for nearly a window more.
+//! Operation ids in the backup's window count from the beginning of the new cluster's
+//! log, so they are remembered for nearly a window more.
 //!
-//! The cost: the staged lines need memory beside what is made from them, until
-//! the end. Everything is made and looked up as the lines come, so that no
-//! operation takes long, the last one included.
+//! The cost: until the end the staged lines need memory beside what is made from them.
+//! Everything is made and looked up as the lines come, so that no operation takes
+//! long, the last one included.
 
 use std::sync::Arc;
 

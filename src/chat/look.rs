@@ -1,22 +1,21 @@
-//! How much may be done before the state's lock is given back.
+//! Reading the state in bounded steps.
 //!
-//! Readers share a lock with the one who applies the log, so none of them may
-//! hold it for long, whatever it was asked for and whatever somebody has put
-//! into the state to make that slow. So nobody outside of this module gets the
-//! state itself, but a [`Look`] at it, which ends after
-//! [`QUERY_STEPS_MAX`] steps. Work that may be longer keeps its place and says
-//! [`Step::More`]: its caller gives the lock back, lets others run, sees whether
-//! there is time left, and looks again.
+//! Readers share a lock with the task that applies the log. So none of them may hold
+//! it for long, whatever was asked and whatever a user has put into the state to make
+//! that slow. Code outside of this module never gets the state itself, only a [`Look`]
+//! at it, which ends after [`QUERY_STEPS_MAX`] steps. Work that may be longer keeps
+//! its place and returns [`Step::More`]: its caller gives the lock back, lets others
+//! run, checks whether there is time left, and looks again.
 //!
-//! A step is about a quarter of a microsecond: one entry of a list with what it
-//! leads to, one id followed, four recipients named. What is done in one piece
-//! may go beyond the budget with its last piece; the largest is naming
+//! A step takes about a quarter of a microsecond: one entry of a list with what it
+//! leads to, one id followed, four recipients named. Work in pieces may exceed the
+//! budget with its last piece; the largest piece is naming
 //! [`RECIPIENTS_MAX`](crate::limits::RECIPIENTS_MAX) recipients.
 //!
-//! What lies in between is seen or not, as if the question had been asked a
-//! moment earlier or later: all places are keys in one order, so nothing that is
-//! there all the time is missed, and nothing comes twice. Pages of messages promise
-//! more, and look once more at what they show ([`Look::marks`]).
+//! A change between two looks is seen or not, as if the question had been asked a
+//! little earlier or later. All places are keys in one order, so nothing that is there
+//! all the time is missed, and nothing comes twice. Pages of messages promise more:
+//! they look once more at everything that they show ([`Look::marks`]).
 
 use super::budget::{Budget, Step};
 use super::hash::StateHash;
@@ -29,11 +28,11 @@ use crate::limits::QUERY_STEPS_MAX;
 use crate::protocol::client::{InboxQuery, Which};
 use crate::types::{AccountName, Digest, Timestamp, Uuid};
 
-/// What one look may go beyond its budget: its last piece, and a few look-ups
+/// By how much one look may exceed its budget: its last piece, and a few look-ups
 /// that come with every question, such as for the session.
 const BEYOND_MAX: usize = 512;
 
-/// The state, as it is seen while its lock is held; see the head of this file.
+/// Bounded access to the state while its lock is held; see the head of this file.
 pub struct Look<'a> {
     state: &'a State,
     budget: Budget,

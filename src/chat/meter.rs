@@ -1,6 +1,6 @@
-//! Counts the work that is really done, so that tests need not believe what the
-//! code says of itself: the parts that everything is made of call [`work`], and
-//! in the program that does nothing.
+//! Counts the work that is really done, so that tests need not trust the steps that
+//! the code reports. The basic parts of the state call [`work`], which does nothing in
+//! the program itself.
 //!
 //! The unit is that of [`super::budget`].
 

@@ -1,43 +1,42 @@
-//! The replicated state machine: accounts, sessions, mailboxes, and the memory
-//! of operations already done.
+//! The replicated state machine: accounts, sessions, mailboxes, and the operations
+//! that were done already.
 //!
-//! The log says what was asked for, in one order; this module says what became of
+//! The log has what was asked for, in one order; this module decides what becomes of
 //! it. [`State::apply`] takes one entry after the other and answers each of its
-//! operations with an [`Outcome`]. It is pure, total and deterministic: it has
-//! no clock (an entry carries its time), no randomness (identities come with
-//! the operations), no input or output, and no sequence of entries makes it
-//! panic. So replicas that have applied the same log are equal, and prove it to
-//! each other with sixteen bytes, [`State::hash`].
+//! operations with an [`Outcome`]. It is pure, total and deterministic: it has no
+//! clock (an entry carries its time), no randomness (identities come with the
+//! operations), no input or output, and no sequence of entries makes it panic. So
+//! replicas that have applied the same log are equal, and compare themselves by
+//! sixteen bytes, [`State::hash`].
 //!
 //! # What it promises
-//! - **Once.** An operation id is applied once, however often it is in the log,
-//!   and is answered alike each time: for as long as its message is stored, and
-//!   for a window of log entries otherwise. The same id with another content is
-//!   refused. (`deduplication.rs`)
-//! - **All or none.** A refused operation changes nothing but that memory.
+//! - **Once.** An operation id is applied once, however often it is in the log, and
+//!   gets the same answer each time: for as long as its message is stored, and for a
+//!   window of log entries otherwise. The same id with another content is refused.
+//!   (`deduplication.rs`)
+//! - **All or none.** A refused operation changes nothing but that window.
 //! - **One order.** A message's `seq` is its place among all messages of the
 //!   cluster, and every inbox is in that order.
-//! - **Authority at the time of application.** A session that ended in an
-//!   earlier entry has no say in a later one, whatever a server checked when it
-//!   took the request.
-//! - **An account is an identity, a name is a label on it.** Messages keep the
-//!   names as they were; a later owner of a name sees nothing of the former one.
-//! - **No entry takes long.** Work that could be large (emptying a deleted
-//!   account's lists, ending expired sessions) is spread over the entries that
-//!   follow, the same portion on every replica.
-//! - **No question takes long.** The state is seen through a [`Look`] only, which
-//!   makes a bounded number of steps; what is longer goes on in another one.
-//!   (`look.rs`)
+//! - **Authority at the time of application.** A session that ended in an earlier
+//!   entry can do nothing in a later one, whatever a server checked when it took the
+//!   request.
+//! - **An account is an identity, a name is a label on it.** Messages keep the names
+//!   as they were; a later owner of a name sees nothing of the former one.
+//! - **No entry takes long.** Work that could be large (emptying a deleted account's
+//!   lists, ending expired sessions) is spread over the entries that follow, with the
+//!   same portion on every replica.
+//! - **No question takes long.** The state is read through a [`Look`] only, which
+//!   makes a bounded number of steps; longer work goes on in the next one. (`look.rs`)
 //! - **A snapshot stops nobody.** [`State::view`] copies a pointer for every 256
-//!   items; writing its lines happens elsewhere, later. (`chunks.rs`)
+//!   items; its lines are written elsewhere, later. (`chunks.rs`)
 //! - **A backup comes back whole or not at all**, into a state that was never
 //!   used. (`import.rs`)
 //!
 //! # How it fails
-//! Operations fail with a refusal, which is an outcome like any other. Reading
-//! a snapshot fails with [`ErrorCode::Corrupted`]; what was read is dropped.
-//! There is nothing else to fail. Memory is the one thing it needs: about 145
-//! bytes and the text for a message to one recipient.
+//! Operations fail with a refusal, which is an outcome like any other. Reading a
+//! snapshot fails with [`ErrorCode::Corrupted`], and what was read is dropped. Nothing
+//! else can fail. All it needs is memory: about 145 bytes and the text for a message
+//! to one recipient.
 //!
 //! [`ErrorCode::Corrupted`]: crate::error::ErrorCode::Corrupted
 

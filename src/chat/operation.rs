@@ -1,4 +1,4 @@
-//! What the replicated log says: operations, and what became of them.
+//! What the replicated log contains: operations. And their outcomes.
 
 use serde::{Deserialize, Serialize};
 

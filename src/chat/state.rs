@@ -1,4 +1,4 @@
-//! The state, and the way an operation takes through it.
+//! The state, and how an operation is applied to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,20 +18,20 @@ use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
 
 /// The replicated state: what all operations of the log so far have made.
 ///
-/// Two states that applied the same entries with the same window are equal,
-/// and so are their hashes. No sequence of entries makes it panic.
+/// Two states that applied the same entries with the same window are equal, and so
+/// are their hashes. No sequence of entries makes it panic.
 pub struct State {
     pub(super) data: Data,
     pub(super) deduplication_window_entries: u64,
-    // What follows from the data, kept for finding things in it. Not in views.
+    // Indexes that follow from the data. They are not in views.
     /// Accounts that are not deleted.
     pub(super) numbers: BTreeMap<Uuid, AccountNumber>,
     /// The same by folded name.
     pub(super) names: BTreeMap<Box<str>, Arc<Label>>,
     /// Accounts that are deleted and whose lists are not empty yet.
     pub(super) emptying: BTreeSet<AccountNumber>,
-    /// Looked up by the sum of a secret, never by the secret, so the time a
-    /// look-up takes tells nothing about any token.
+    /// By the hash of a token, never by the token, so that the time of a look-up
+    /// reveals nothing about any token.
     pub(super) tokens: BTreeMap<Digest, SessionNumber>,
     pub(super) expiries: BTreeSet<(Timestamp, SessionNumber)>,
     pub(super) message_ids: Ids,
@@ -110,8 +110,7 @@ impl State {
     }
 
     /// The feature level: what entries mean from here on. Everything in this module
-    /// that has not always been so asks for it, and nothing here asks what this
-    /// program knows.
+    /// that changed its meaning depends on it, and never on what this program knows.
     pub fn level(&self) -> u32 {
         #[cfg(feature = "planted-bugs")]
         if planted::is(Bug::FollowsProgramVersion) {
@@ -126,8 +125,8 @@ impl State {
         self.level_known = level_known;
     }
 
-    /// Applies one log entry. Returns one outcome for each operation, in order;
-    /// adds to `effects` what watchers must hear.
+    /// Applies one log entry. Returns one outcome for each operation, in order, and
+    /// adds to `effects` what watchers must learn.
     ///
     /// `index` is the entry's place in the log and rises from call to call.
     pub fn apply(&mut self, index: u64, batch: &Batch, effects: &mut Effects) -> Vec<Outcome> {
@@ -191,7 +190,7 @@ impl State {
             }
         };
         let outcome = result.unwrap_or_else(Outcome::refused);
-        // Raising a level twice is raising it once, and says nothing of anybody.
+        // Raising a level twice is raising it once, and concerns no user.
         let raises = matches!(operation.action, Action::RaiseLevel { .. });
         if enters_window(&outcome) && !raises {
             let by = match actor {
@@ -210,9 +209,9 @@ impl State {
         outcome
     }
 
-    /// Finds out who asks. A session that has expired is ended right here, not
-    /// only refused: the next leader's clock may be behind this one's, and what
-    /// was refused must stay refused.
+    /// Finds out who asks. A session that has expired is ended right here and not
+    /// only refused: the next leader's clock may be behind this one's, and what was
+    /// refused must stay refused.
     fn actor(&mut self, action: &Action, at: Timestamp, effects: &mut Effects) -> Actor {
         let number = match action {
             Action::CloseSession { session }

@@ -1,17 +1,15 @@
-//! What a node does for the host that adopted it, and what it takes from it.
+//! The consensus of an adopted replica, beside that of its host.
 //!
-//! An adopted replica has a log and a vote, and no state. Reading its whole log
-//! to find out what it has applied would take as long as starting a server,
-//! while clients wait. But its host has applied the same log: two logs that
-//! agree in one entry agree in all before it (Log Matching; Raft dissertation,
-//! section 3.5). So one entry is compared, and the adopted replica stands where
-//! its host does.
+//! An adopted replica has a log and a vote, and no state. Reading its whole log to find
+//! out what it has applied would take as long as starting a server, while clients wait.
+//! But its host has applied the same log: two logs that agree in one entry agree in all
+//! before it (Log Matching; Raft dissertation, section 3.5). So one entry is compared,
+//! and the adopted replica begins where its host is.
 //!
-//! What it stands at is committed, and it says so in its directory at once, and
-//! often from then on: an owner that comes back reads along only as far as that
-//! is known ([`super::WarmState`]). Once a replica was handed back whose process
-//! had never lived long enough to write a hint; its owner replayed 80,000 entries
-//! while the third server was starting as well, and everybody waited for 300 ms.
+//! All entries up to there are committed. The adopted replica writes that into its
+//! directory at once, and often from then on: an owner that comes back reads along only
+//! as far as is known to be committed ([`super::WarmState`]). Without it, an owner whose process died young
+//! would replay the whole log after the hand-back, while clients wait.
 
 use openraft::ServerState;
 
@@ -21,9 +19,9 @@ use super::{Consensus, Machine};
 use crate::error::Result;
 use crate::types::NodeId;
 
-/// Puts an adopted replica where its host is, as far as their logs agree; if
-/// nothing tells, it finds its place by reading its log. Its directory tells from
-/// now on up to where its log is committed.
+/// Puts an adopted replica where its host is, as far as their logs agree. If no entry
+/// is found in both, it reads its whole log. From now on its directory has up to where
+/// its log is committed.
 ///
 /// # Errors
 /// What reading one of the logs found.
@@ -44,9 +42,9 @@ pub async fn stand_beside(host: &Consensus, store: &LogStore, machine: &Machine)
     Ok(())
 }
 
-/// The first of some places at which two logs have the same entry. The last
-/// entries of a dead leader may be in no other log; a whole log was once read
-/// for one such entry, and everybody waited for a second.
+/// The first of some places at which two logs have the same entry. There are several
+/// places because the last entries of a dead leader may be in no other log, and no
+/// place in common means that the whole log is read.
 async fn common(
     theirs: &LogStore,
     own: &LogStore,

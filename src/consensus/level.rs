@@ -1,11 +1,11 @@
-//! What stands before the first entry of a new feature level; the head of
-//! `replica/level.rs` tells of levels.
+//! The guard before the first entry of a new feature level; the head of
+//! `replica/level.rs` explains levels.
 //!
-//! An entry that raises the level may be followed by others that an older
-//! program does not know, in this log and in snapshots of what it led to. So the
-//! directory's format is raised before such an entry or snapshot is written, by
-//! whoever writes: the leader, a follower, a process that has adopted a replica.
-//! And from then on this replica speaks with none that does not know the level.
+//! After an entry that raises the level, others may follow that an older program does
+//! not know, in this log and in snapshots of its state. So whoever writes such an entry
+//! or snapshot raises the directory's format first: the leader, a follower, a process
+//! that has adopted a replica. From then on this replica has no connection with a
+//! replica that does not know the level.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,8 +1,8 @@
 //! Consensus: one order of all operations, agreed by a majority and on its
 //! disks. The only module that names openraft.
 //!
-//! The algorithm is Raft (Ongaro and Ousterhout, 2014) with pre-vote and
-//! leadership transfer, as openraft implements it. What this module adds:
+//! The algorithm is Raft (Ongaro and Ousterhout, 2014) with pre-vote and leadership
+//! transfer, as openraft implements it. This module adds:
 //!
 //! - [`engine`]: the log on disk ([`LogStore`]), the state in memory ([`Machine`]) and
 //!   calls on authenticated links, as openraft wants them.
@@ -13,7 +13,9 @@
 //! - [`leadership`]: where the leader is, who is to lead when it is known to be dead,
 //!   and how a leader gives leadership to another.
 //! - [`membership`]: founding a cluster, and replicas that join it or come back.
-//! - [`rejoin`]: what happens to a node that has lost the end of its log.
+//! - [`rejoin`]: a node that has lost the end of its log.
+//! - [`adoption`], [`warm_state`]: replicas that run in another server's process, and
+//!   how their owners get them back.
 //!
 //! # What it promises
 //! An operation that was answered is on the disks of a majority and in the
@@ -21,15 +23,14 @@
 //! order. A read that was confirmed sees every operation answered before it.
 //!
 //! # How it fails
-//! Without a majority writes and reads wait until their deadlines. When the
-//! log cannot be written the node stops taking part for good, and the process
-//! ends.
+//! Without a majority, writes and reads wait until their deadlines. When the log
+//! cannot be written, the node stops taking part for good, and the process ends.
 //!
 //! # Settings that are not a matter of taste
 //! - `enable_leader_restore: false`: see [`engine::log_store`].
-//! - `enable_elect: false` at the start: a replica that comes back must not
-//!   depose a good leader before it has heard of it. [`Consensus::enable_elections`]
-//!   follows when peers have answered.
+//! - `enable_elect: false` at the start: a replica that comes back must not depose a
+//!   good leader before it has heard of it. [`Consensus::enable_elections`] follows
+//!   when peers have answered.
 //! - `enable_pre_vote`: a replica that was cut off does not raise the term.
 
 mod adoption;
@@ -94,9 +95,9 @@ use crate::types::{NodeId, ReplicaId, Uuid};
 
 type Raft = openraft::Raft<TypeConfig, Machine>;
 
-/// A log filter that leaves out what the engine tells its own developers, such as
-/// fifty times a second that a dead replica is not reached, or that it was
-/// asked something while it stops.
+/// A log filter that leaves out what the engine logs for its own developers: fifty
+/// times a second that a dead replica is not reached, or that it was asked something
+/// while it stops.
 pub const LOG_FILTER: &str = "info,openraft=error,openraft::raft::raft_inner=off";
 
 /// The same, a step louder.

@@ -1,8 +1,8 @@
 //! The receiving end of [`network`](super::engine::network): one peer's connection.
 //!
-//! Appends are begun in the order in which they came, without waiting for the
-//! one before to reach the disk, so that several share an fdatasync. Parts of
-//! a snapshot are written one after the other.
+//! Appends begin in the order in which they came, and do not wait until the one before
+//! is on the disk, so that several share an fdatasync. Parts of a snapshot are written
+//! one after the other.
 
 use std::sync::Arc;
 use std::time::Duration;

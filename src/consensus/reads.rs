@@ -1,13 +1,12 @@
 //! Reads that see every write acknowledged before them: ReadIndex (Raft
 //! dissertation, section 6.4).
 //!
-//! A read asks the leader for its commit index, which the leader gives after a
-//! majority has confirmed its leadership; then the read waits until this
-//! replica's state contains that index. No clock is trusted: a lease would be
-//! wrong on a machine that was frozen.
+//! A read asks the leader for its commit index. The leader answers after a majority has
+//! confirmed its leadership. Then the read waits until this replica's state contains
+//! that index. No clock is trusted: a lease would be wrong on a machine that was frozen.
 //!
-//! Reads that arrive while a question is under way share the next one, which
-//! is asked after they arrived.
+//! Reads that arrive while a question is under way share the next question, which is
+//! asked after they arrived.
 
 #[cfg(test)]
 mod tests;

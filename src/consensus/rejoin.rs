@@ -1,51 +1,48 @@
-//! What a node that comes back does about the end of its log, and what a leader
-//! does about a node that has lost it.
+//! A node that comes back with less in its log than it had acknowledged: what that
+//! node does, and what a leader does about it.
 //!
-//! A follower that acknowledged an entry is counted by its leader, for as long
-//! as the leader leads, and by everyone who argues that two majorities have a
-//! node in common. A disk that loses what it had synced breaks that: the log of
-//! a node that comes back ends below what it acknowledged. Raft has no answer
-//! to it, so this module has three rules.
+//! A leader counts a follower that has acknowledged an entry, for as long as it leads.
+//! The argument that two majorities have a node in common counts it too. A disk that
+//! loses what it had synced breaks that: the log of a node that comes back ends below
+//! what it acknowledged. Raft has no answer to this, so this module has three rules.
 //!
 //! # A node that has lost the end of its log does not vote
-//! It knows by a trace: a record cut short at the end, a log that ends below what
-//! `committed.json` says, or a leader that has counted it further than its log
-//! goes. The trace is written down durably, and until it is settled the node
-//! neither asks for votes nor takes leadership when it is offered. It accepts
-//! and acknowledges entries as ever, as those are really there.
+//! It knows about the loss by a trace: a record cut short at the end, a log that ends
+//! below what `committed.json` names, or a leader that has counted it further than its
+//! log goes. The trace is written down durably. Until it is settled, the node neither
+//! asks for votes nor takes leadership when it is offered. It accepts and acknowledges
+//! entries as usual, as those are really there.
 //!
-//! Without its vote the other nodes elect among themselves, and a majority of
-//! them has everything that was committed with its acknowledgement: a commit
-//! needs a majority, an election without this node needs one as well, so they
-//! have a node in common that is not this one. So the log of any leader that
-//! this node follows has all that it had acknowledged. It is settled
-//! when its own log is as far as
+//! Without its vote the other nodes elect among themselves, and a majority of them has
+//! everything that was committed with its acknowledgement. For a commit needs a
+//! majority, and an election without this node needs one as well, so both have a node
+//! in common that is not this one. So the log of any leader that this node follows has
+//! all that it had acknowledged. The loss is settled when its own log is as far as
 //!
-//! - the log of the leader that it follows, as that leader said after the loss;
-//! - or, where nobody leads, the logs of all other replicas. Then it has the
-//!   best of what is left. Until then it votes for candidates whose logs are
-//!   that far, or nobody could be elected when every node has lost something.
+//! - the log of the leader that it follows, as that leader reported after the loss;
+//! - or, where nobody leads, the logs of all other replicas. Then it has the best of
+//!   what is left. Until then it votes for candidates whose logs are that far;
+//!   otherwise nobody could be elected when every node has lost something.
 //!
-//! "As far" compares the last log ids, term first, as elections do (Raft
-//! dissertation, section 3.6.1).
+//! "As far" compares the last log ids, term first, as elections do (Raft dissertation,
+//! section 3.6.1).
 //!
 //! # A node votes only when it has asked whether its log is whole
-//! A log that was cut between two records shows no trace. So a node that comes
-//! back with a log asks everyone first how far they are, and a leader says how
-//! far it has counted the asking node. It votes when the leader has answered,
-//! or a majority without one. A majority that does not include the leader may
-//! miss the loss: that are two faults, of which the first left no trace.
+//! A log that was cut between two records shows no trace. So a node that comes back
+//! with a log first asks all others how far they are, and a leader answers how far it
+//! has counted the asking node. The node votes when the leader has answered, or a
+//! majority without a leader. A majority that does not include the leader may miss the
+//! loss: those are two faults, of which the first left no trace.
 //!
-//! # A leader appends only to a process that it has looked at
-//! The engine takes it for a bug of its own when a follower has less than was
-//! counted: it stops sending to that follower for ever, or panics in a debug
-//! build. It must be told before the first append that the follower may have
-//! gone back, once, for that one follower. So each process of a node draws a random
-//! number, its run. Whoever connects asks for it, together with the end of the
-//! log; a leader compares, has the engine count anew what is needed if the other
-//! abstains, and puts the run into every append. A process refuses appends that
-//! are meant for an earlier one. Older programs name no run, and are sent
-//! appends without one.
+//! # A leader appends only to a process that it has asked
+//! When a follower has less than was counted, the engine takes that for a bug of its
+//! own: it stops sending to that follower for ever, or panics in a debug build. So
+//! before the first append the engine must learn, once and for that one follower, that
+//! the follower may have gone back. Each process of a node draws a random number, its
+//! run. Whoever connects asks for it, together with the end of the log. A leader
+//! compares, has the engine count anew what is needed if the other abstains, and puts
+//! the run into every append. A process refuses appends that are meant for an earlier
+//! one. Older programs name no run, and get appends without one.
 
 use std::time::Duration;
 
@@ -72,7 +69,7 @@ const PEER_RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 /// Whether a node may rely on the end of its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogEnd {
-    /// Nobody has said yet whether anything is missing.
+    /// Nobody has answered yet whether anything is missing.
     Unchecked,
     /// It is lost. Candidates whose logs are as far as `floor` may have the vote;
     /// `None`: it is not known yet how far the others are.
@@ -126,7 +123,7 @@ pub fn log_end_at_start(
 }
 
 impl Consensus {
-    /// Whether the node has lost the end of its log and not made up for it.
+    /// Whether the node has lost the end of its log and does not have it again.
     pub fn abstains(&self) -> bool {
         matches!(*self.0.log_end.borrow(), LogEnd::Lost { .. })
     }
@@ -176,7 +173,7 @@ impl Consensus {
     /// # Errors
     /// [`ErrorCode::Unavailable`] says why not.
     pub(super) fn check_vote(&self, candidate: Option<LogId>) -> Result<()> {
-        // Copied: while it is borrowed, a writer that waits would stop a second look.
+        // Copied: while it is borrowed, a writer that waits would block a second read.
         let end = *self.0.log_end.borrow();
         match end {
             _ if self.trusts_its_log() => Ok(()),
@@ -205,8 +202,8 @@ impl Consensus {
         }
     }
 
-    /// Looks after the end of the log of this node, and of those of its peers, until
-    /// consensus is stopped.
+    /// Watches the end of the log of this node and of its peers, until consensus is
+    /// stopped.
     pub(super) fn watch_log_ends(&self) {
         self.spawn_until_stopped(self.clone().watch_log_end());
         for (peer, _) in self.0.links.iter() {
@@ -225,8 +222,8 @@ impl Consensus {
         });
     }
 
-    /// Settles whether the end of the log is there, now and whenever it turns
-    /// out later that it is not.
+    /// Finds out whether the end of the log is there, now and whenever it is found
+    /// missing later.
     async fn watch_log_end(self) {
         let mut end = self.0.log_end.subscribe();
         while end.wait_for(|end| *end != LogEnd::Whole).await.is_ok() {
@@ -304,8 +301,8 @@ impl Consensus {
         self.0.store.log().note_dropped_tail(tail).await
     }
 
-    /// Looks at every process that runs a peer's node, as soon as it is reached,
-    /// and again when an append was refused.
+    /// Asks every process that runs a peer's node, as soon as it is reached, and again
+    /// when an append was refused.
     async fn watch_peer(self, peer: ReplicaId) {
         let Some(pair) = self.0.links.get(peer) else { return };
         let mut changes = pair.consensus.watch();
@@ -331,8 +328,8 @@ impl Consensus {
         }
     }
 
-    /// Asks a peer's process how far its log is. Returns whether appends may be
-    /// sent to it.
+    /// Asks a peer's process how far its log is. Returns whether appends may be sent
+    /// to it.
     async fn check_peer(&self, node: NodeId) -> bool {
         let Some(theirs) = self.ask_candidacy(node).await else { return false };
         let Some(own) = self.candidacy().await else { return false };

@@ -1,5 +1,5 @@
-//! Which processes run the peers' nodes. Why an append waits for that stands in
-//! `rejoin.rs`.
+//! Which processes run the peers' nodes. The head of `rejoin.rs` explains why an append
+//! waits for that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

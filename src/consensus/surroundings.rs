@@ -1,6 +1,6 @@
-//! What the proposer and the reader see of the engine and of the other replicas:
-//! a seam. Their tests are the surroundings themselves, and decide what is
-//! accepted, what is answered and what is lost.
+//! What the proposer and the reader see of the engine and of the other replicas: a
+//! seam. Their tests put their own surroundings here, and decide what is accepted, what
+//! is answered and what is lost.
 
 #[cfg(test)]
 pub mod fake;

@@ -1,19 +1,19 @@
 //! Taking over the data directory of a dead neighbour.
 //!
-//! A voter's duty is its durable state, and any process that holds the lock of
-//! that state may perform it. What must not happen is that somebody performs it
-//! on something else: a copy, an older backup put in its place, another
-//! cluster's directory under the same name, a directory whose lock means
-//! nothing because another machine sees it too. So before a byte is written:
+//! A voter is its durable state, and any process that holds the lock of that state
+//! may be the voter. But it must be that very state, and not a copy, an older backup
+//! in its place, another cluster's directory under the same name, or a directory whose
+//! lock means nothing because another machine sees it too. So these things are checked
+//! before a byte is written:
 //!
-//! - the file system is one on which the kernel decides who holds a lock;
-//! - during the boot in which the neighbour spoke last, its `LOCK` is the very
-//!   file that it named; after a restart of the machine, which may number
-//!   files anew, it is the same machine and path, and the directory was not
-//!   opened less often than the neighbour had said, which keeps copies out;
-//! - once locked, the path still leads to the locked file;
-//! - cluster, lineage, replica and incarnation are those of the neighbour, and
-//!   no fsync has failed there since this boot.
+//! - The file system is one on which the kernel decides who holds a lock.
+//! - During the boot in which the neighbour spoke last, its `LOCK` is the very file
+//!   that it named. After a restart of the machine, which may number files anew, it is
+//!   the same machine and path, and the directory was not opened less often than the
+//!   neighbour had reported, which keeps copies out.
+//! - After locking, the path still leads to the locked file.
+//! - Cluster, lineage, replica and incarnation are those of the neighbour, and no fsync
+//!   has failed there since this boot.
 
 use std::path::Path;
 

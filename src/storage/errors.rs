@@ -1,4 +1,4 @@
-//! What is said of files that cannot be believed.
+//! Errors about files that cannot be believed.
 
 use std::path::Path;
 

@@ -1,15 +1,15 @@
 //! `LOCK`: one process at a time, and who it is.
 //!
-//! The lock is an flock on the file, which the kernel releases when, and only
-//! when, its holder is gone. The file's first line tells operators and other
-//! servers who holds it; it is never removed or replaced, since a lock on a
-//! file that no longer has the name protects nothing. The text outlives the
-//! holder, so it means something only while the lock is held.
+//! The lock is an flock on the file. The kernel releases it when, and only when, its
+//! holder is gone. The file's first line tells operators and other servers who holds
+//! it. The file is never removed or replaced, since a lock on a file that no longer
+//! has the name protects nothing. The text outlives the holder, so it means something
+//! only while the lock is held.
 //!
-//! A second line, `poisoned <boot id>`, is written before a process ends
-//! because an fsync failed. Until the machine restarts, every reader shares the
-//! page cache that showed bytes which the disk may not have, so nobody may run
-//! the directory in that time; see [`super::DataDirectory::set_aside`].
+//! A second line, `poisoned <boot id>`, is written before a process ends because an
+//! fsync failed. Until the machine restarts, every reader shares a page cache that may
+//! show bytes which the disk does not have. So nobody may run the directory in that
+//! time; see [`super::DataDirectory::set_aside`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -98,8 +98,8 @@ struct Held {
     holder: Holder,
     boot: Option<String>,
     guard: Mutex<Box<dyn FileLock>>,
-    /// Dropped after the guard, hence the last of the fields: tells that the
-    /// lock is free.
+    /// The last of the fields, so that it is dropped after the guard: its end
+    /// reports that the lock is free.
     free: watch::Sender<()>,
 }
 
@@ -115,14 +115,14 @@ impl Unlocked {
     }
 }
 
-/// Looks by others that an attempt to lock waits out, one after the other.
+/// For how many probes of others an attempt to lock waits, one after the other.
 const PROBES_MAX: u32 = 100;
 
-/// Between two attempts while somebody only looks.
+/// Between two attempts while another process only probes the lock.
 const PROBE_PAUSE: Duration = Duration::from_millis(1);
 
 /// A lock that is held and not yet written to: others still read who held it
-/// before. Dropped, it is as if nobody had come.
+/// before. When it is dropped, nothing has changed.
 pub(super) struct UnannouncedLock {
     guard: Box<dyn FileLock>,
     poisoned: Option<String>,
@@ -143,8 +143,8 @@ impl LockShare {
             if let Some(guard) = disk.try_lock(&path).await.map_err(failed)? {
                 break guard;
             }
-            // A neighbour that looks whether the lock is free holds it shared
-            // for a moment. It must not keep the owner out.
+            // A neighbour that probes whether the lock is free holds it shared for
+            // a moment. That must not keep the owner out.
             probes += 1;
             if probes > PROBES_MAX || disk.is_locked(&path).await.map_err(failed)? {
                 return Err(in_use(directory, read_lock(disk, directory).await?.holder));
@@ -152,8 +152,8 @@ impl LockShare {
             tokio::time::sleep(PROBE_PAUSE).await;
         };
         let mark = read_lock(disk, directory).await?.poisoned;
-        // A boot that cannot be told now is not another one: taken for unknown,
-        // it would make an old mark hold, and a new one hold for ever.
+        // A boot id that cannot be read now is not unknown: if it were taken for
+        // that, an old mark would hold, and a new one would hold for ever.
         let boot = boot_id(disk).await;
         let boot = boot.map_err(|e| Error::io("read", Path::new(BOOT_ID_PATH), &e))?;
         let poisoned = mark

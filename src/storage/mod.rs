@@ -1,8 +1,8 @@
 //! One data directory: a lock, an identity, a vote, a log and snapshots.
 //!
-//! This module knows bytes and checksums. What the bytes mean (chat, consensus)
-//! is the business of the modules that hand them over. Everything is JSON, one
-//! record a line, readable with `jq .data`:
+//! This module knows bytes and checksums. The modules that hand the bytes over
+//! (chat, consensus) know what they mean. Everything is JSON, one record a line,
+//! readable with `jq .data`:
 //!
 //! | file | content | replaced |
 //! |---|---|---|
@@ -17,30 +17,31 @@
 //! | `damaged-<n>/` | what was set aside for an operator to look at | never |
 //!
 //! # What it promises
-//! - What was reported durable is there after a crash of process or machine,
-//!   or its loss is noticed: every record carries its length and a CRC32 over
-//!   both ([`record`]).
-//! - No wrong byte is ever served: records are verified when a directory is
-//!   opened and again whenever one is read from disk.
-//! - One process at a time, by the lock of `LOCK`. Every handle and worker made from a
-//!   directory owns a share of its lock; the last one to go unlocks.
+//! - What was reported durable is there after a crash of the process or the machine,
+//!   or its loss is noticed: every record carries its length and a CRC32 over both
+//!   ([`record`]).
+//! - No wrong byte is ever served. Records are verified when a directory is opened,
+//!   and again whenever one is read from disk.
+//! - One process at a time runs a directory: it holds the lock of `LOCK`. Every handle
+//!   and worker made from a directory owns a share of its lock; the last one that is
+//!   dropped unlocks.
 //!
 //! # How it fails
-//! - **A torn tail**, the last record of the last segment cut short, is the
-//!   trace of a crash in the middle of a write. It is cut off with a notice
-//!   ([`LogRecovery`]), which is kept on disk until the caller settles it.
+//! - **A torn tail**: the last record of the last segment is cut short. A crash in
+//!   the middle of a write leaves that. It is cut off with a notice ([`LogRecovery`]),
+//!   which is kept on disk until the caller settles it.
 //! - **Any other broken record** is [`ErrorCode::Corrupted`]: nothing is
 //!   repaired by guessing. [`DataDirectory::set_aside`] makes room for a new
 //!   incarnation.
 //! - **A full disk**, or no file descriptor left: appends and votes wait until
 //!   there is one ([`Log::shortage`]); reading goes on.
-//! - **A broken disk** (a failed fsync, an I/O error): the log writes a mark
-//!   into `LOCK`, fails everything that waits, tells the owner's fatal handler and
-//!   never writes again. Which errors prove that much stands in `shortage`; any
-//!   other ends the server and marks nothing. After a failed fsync the page cache may show bytes
-//!   that the disk never got, so that even a new process cannot trust what it
-//!   reads until the machine restarts (Rebello et al., "Can Applications
-//!   Recover from fsync Failures?", USENIX ATC 2020).
+//! - **A broken disk** (a failed fsync, an I/O error): the log writes a mark into
+//!   `LOCK`, fails everything that waits, calls the owner's fatal handler and never
+//!   writes again. `shortage` lists the errors that prove damage; any other error ends
+//!   the server and marks nothing. After a failed fsync the page cache may show bytes
+//!   that the disk never got, so even a new process cannot trust what it reads until
+//!   the machine restarts (Rebello et al., "Can Applications Recover from fsync
+//!   Failures?", USENIX ATC 2020).
 //!
 //! Nothing here blocks a task of the runtime: disk calls run on workers.
 

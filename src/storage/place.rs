@@ -1,4 +1,4 @@
-//! Where a data directory is, and how that is told from where a copy of it is.
+//! Where a data directory is. A copy of it is somewhere else.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What to do with files that cannot be believed: move them aside.
+//! Quarantine: files that cannot be believed are moved aside.
 
 use std::path::PathBuf;
 
@@ -31,9 +31,9 @@ impl DataDirectory {
     /// empty, so the replica can come back as a new incarnation. The mark of a
     /// failed fsync is removed with it.
     ///
-    /// The identity goes first. Whatever is left by a crash in the middle is a
-    /// directory without identity, hence damaged, and is set aside in turn.
-    /// Were it last, a crash would leave a voter that has forgotten its votes.
+    /// The identity goes first. After a crash in the middle the rest is a directory
+    /// without identity, hence damaged, and is set aside in turn. If the identity
+    /// went last, a crash would leave a voter that has forgotten its votes.
     ///
     /// # Errors
     /// [`ErrorCode::Io`] or [`ErrorCode::DiskFull`] of a failed call, and

@@ -1,4 +1,4 @@
-//! What a failed call on a file says of the disk.
+//! What the error of a failed call on a file proves about the disk.
 //!
 //! | call | error | what it says | what is done |
 //! |---|---|---|---|
@@ -8,8 +8,8 @@
 //! | any other | `EACCES`, `EPERM`, `EROFS`, `ENOENT`, `ENOTDIR`, `ELOOP` and the like | somebody has changed something around the files | the server ends, the directory stays as it is |
 //! | any other | `EIO`, `EUCLEAN`, `ENXIO`, `ENODEV`, `ESTALE`, and all that is not named here | the disk is broken | as after an fsync |
 //!
-//! Only the last row and the first one prove damage. Whatever else fails has left
-//! the bytes that were durable before as they were.
+//! Only the first and the last row prove damage. All other failures have left the
+//! bytes that were durable before as they were.
 
 use std::io::{self, ErrorKind};
 

@@ -1,9 +1,9 @@
 //! A state from the lines of a view.
 //!
-//! Lines may come from a disk or from another replica, so nothing in them is
-//! believed: every reference is looked up, every order and every uniqueness
-//! that the state relies on is checked, and at the end the hash made from what
-//! was read must be the hash that was written. No bytes make it panic.
+//! Lines may come from a disk or from another replica, so nothing in them is believed.
+//! Every reference is looked up, and every order and every uniqueness that the state
+//! relies on is checked. At the end the hash of what was read must be the hash that was
+//! written. No bytes make it panic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use crate::limits::FEATURE_LEVEL_KNOWN;
 use crate::planted::{self, Bug};
 use crate::types::{ReplicaId, Uuid};
 
-/// A line that has been read, and not yet compared with those before it: what can
-/// be done with each line alone, perhaps by another thread.
+/// A line that was parsed and not yet compared with those before it. Parsing needs no
+/// other line, so another thread may do it.
 pub struct ParsedLine(Line);
 
 impl ParsedLine {

@@ -1,4 +1,4 @@
-//! An instant of the state, written as lines.
+//! The state at one instant, and how it is written as lines.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -1,8 +1,7 @@
-//! What went wrong on the disk, beside what openraft makes of it.
+//! The disk's own errors, beside what openraft makes of them.
 //!
-//! An error that passes through openraft comes back as text. Whether a
-//! directory is damaged or a disk is merely full decides whether it is set
-//! aside or tried again, so the error itself is kept here.
+//! An error that passes through openraft comes back as text. But a damaged directory is
+//! set aside and a full disk is tried again, so the error itself is kept here.
 
 use std::io;
 use std::sync::Arc;

@@ -1,11 +1,10 @@
 //! Which leaders wrote a log, and up to where each did.
 //!
-//! Consensus asks for it when it starts. A leader writes a range of entries
-//! and none later, so every range whose ends are of different leaders is
-//! halved until no such range has anything between its ends. All of them are
-//! halved at once: each look waits for the worker that reads, and the engine's
-//! own search, which waits for one look after the other, took three
-//! milliseconds of an adoption.
+//! Consensus asks for this when it starts. A leader writes one range of entries and
+//! none later. So every range whose ends are of different leaders is halved, until no
+//! such range has anything between its ends. All ranges are halved at once, because
+//! each read waits for the worker that reads: the engine's own search makes one read
+//! after the other, which takes three milliseconds of an adoption.
 
 use std::ops::RangeInclusive;
 

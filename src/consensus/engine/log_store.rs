@@ -1,14 +1,14 @@
 //! The log and the vote, as openraft wants them, on [`storage::Log`](crate::storage::Log).
 //!
-//! Recent entries stay in memory, decoded, because the leader sends them to
-//! its followers and every replica applies them a moment after they came;
-//! older ones are read back from disk.
+//! Recent entries stay in memory, decoded, because the leader sends them to its
+//! followers and every replica applies them soon after they came. Older ones are read
+//! back from disk.
 //!
 //! `append` returns before its fdatasync, as openraft allows. A follower may
 //! therefore commit an entry that the leader never wrote. That is safe as long
 //! as a restarted leader does not go on in its old term, which
-//! `enable_leader_restore: false` ensures: restored in the same term, it once
-//! gave that log id to another entry.
+//! `enable_leader_restore: false` ensures. Restored in the same term, the leader
+//! could give that log id to another entry.
 
 #[cfg(test)]
 mod suite_tests;
@@ -39,9 +39,9 @@ const READ_MAX_BYTES: usize = 1024 * 1024;
 
 /// Bytes of entries that one replication request carries at most, apart from
 /// one entry that is larger alone. A follower that was away is sent thousands
-/// of entries. While the leader makes one request, everybody else waits, so it
-/// makes small ones, and does not parse what it only passes on: with requests
-/// of a mebibyte, parsed, senders waited for up to 270 ms.
+/// of entries. While the leader makes one request, everybody else waits. So it
+/// makes small ones, and does not parse what it only passes on. With requests of a
+/// mebibyte, parsed, senders wait for up to 270 ms.
 const REQUEST_MAX_BYTES: usize = 128 * 1024;
 
 /// The adapter. Clones share everything.

@@ -1,5 +1,5 @@
-//! What openraft asks for, as it wants it: log, state machine, network.
-//! Its traits of storage and network are implemented here and nowhere else.
+//! What openraft needs: a log, a state machine and a network. Its traits for storage
+//! and network are implemented here and nowhere else.
 
 pub mod disk_errors;
 pub mod key_log_ids;

@@ -1,9 +1,9 @@
 //! The state machine as openraft wants it: the chat state, in memory, with its
 //! place in the log and its snapshots.
 //!
-//! The state is guarded by a lock that is held for one entry or one [`Look`] at a
-//! time and never across an await. A snapshot is built from an immutable view
-//! that is taken in microseconds, by a worker, while writes go on.
+//! A lock guards the state. It is held for one entry or one [`Look`] at a time and
+//! never across an await. A worker builds a snapshot from an immutable view, which is
+//! taken in microseconds, while writes go on.
 
 mod building;
 mod loading;

@@ -1,4 +1,5 @@
-//! Who leads, as far as is known here, and how a dead leader is replaced at once.
+//! Who leads, as far as this node knows; electing another leader at once when that one
+//! is dead; giving leadership away.
 
 pub mod fast_election;
 pub mod route;

@@ -131,7 +131,7 @@ impl Router {
     }
 
     /// The number of replicas that vote. While a wiped replica takes the place
-    /// of its former self both are voters; users know one replica.
+    /// of its former self both are voters; people know one replica.
     pub fn replicas(&self) -> u32 {
         let metrics = self.0.raft.metrics().borrow_watched().clone();
         let voters = metrics.membership_config.membership().voter_ids();
@@ -229,8 +229,8 @@ impl Missing {
     }
 }
 
-/// What is missing, as one sentence. It names no replica twice, and replicas that are
-/// missing for the same reason together.
+/// What is missing as one sentence, in which no replica is named twice and the
+/// same is said once of all it is true of.
 fn together(missing: &[Missing]) -> String {
     let mut groups: Vec<(&Missing, Vec<&str>)> = Vec::new();
     for one in missing {
@@ -240,7 +240,7 @@ fn together(missing: &[Missing]) -> String {
             None => groups.push((one, vec![&one.who])),
         }
     }
-    let sentence = |(Missing { subject, why, .. }, who): &(&Missing, Vec<&str>)| {
+    let say = |(Missing { subject, why, .. }, who): &(&Missing, Vec<&str>)| {
         let kind = subject.kind();
         match who.as_slice() {
             [who] if kind.is_empty() => format!("{who}: {why}"),
@@ -249,7 +249,7 @@ fn together(missing: &[Missing]) -> String {
             [] => String::new(),
         }
     };
-    groups.iter().map(sentence).collect::<Vec<_>>().join("; ")
+    groups.iter().map(say).collect::<Vec<_>>().join("; ")
 }
 
 fn current(raft: &Raft) -> Option<Route> {
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_named_once() {
+    fn what_is_missing_is_said_once() {
         let unreached = |id: u32| Unreached {
             peer: ReplicaId(id),
             address: Some(format!("[::1]:809{id}").parse().expect("an address")),
@@ -292,7 +292,7 @@ mod tests {
         );
         let why = "server 3 runs replica 1 and does not answer: frozen?".to_string();
         let other = missing(1, Some(Obstacle { subject: Subject::Other, why }));
-        let expected = "1 ([::1]:8091): server 3 runs replica 1 and does not answer: frozen?";
-        assert_eq!(together(&[other]), expected);
+        let told = "1 ([::1]:8091): server 3 runs replica 1 and does not answer: frozen?";
+        assert_eq!(together(&[other]), told);
     }
 }

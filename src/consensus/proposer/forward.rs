@@ -1,4 +1,4 @@
-//! What a follower's proposer says to the leader's.
+//! The messages between a follower's proposer and the leader's.
 
 use serde::{Deserialize, Serialize};
 

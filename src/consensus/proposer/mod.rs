@@ -1,49 +1,47 @@
 //! How operations get into the log: gathered, in order, by whoever leads.
 //!
-//! Every replica has one proposer, a task with a queue. While one entry is on
-//! its way into the log, the operations that arrive meanwhile gather for the
-//! next one. On the leader a batch becomes a log entry; on a follower it is
-//! forwarded to the leader's proposer, whose queue it joins.
+//! Every replica has one proposer, a task with a queue. While one batch is on its
+//! way into the log, operations that arrive gather for the next one. On the leader
+//! a batch becomes a log entry. On a follower it is forwarded to the leader's
+//! proposer, whose queue it joins.
 //!
 //! # What it promises
 //!
-//! - **Order.** Operations enter the log in the order in which they were
-//!   proposed here; none overtakes an earlier one that is retried. When one is
-//!   given up, what follows it on the same client's connection is given up
-//!   with it ([`Sequence`]). A client that sends line 5 and line 6 on one
-//!   connection never finds 6 before 5, however often it has to repeat them.
+//! - **Order.** Operations enter the log in the order in which they were proposed
+//!   here, and none overtakes an earlier one that is retried. When one is given up,
+//!   all that follow it on the same client's connection are given up with it
+//!   ([`Sequence`]). A client that sends line 5 and line 6 on one connection never
+//!   finds 6 before 5, however often it has to repeat them.
 //! - **Honest failures.** An operation that failed as [`ErrorCode::Unavailable`]
 //!   has never been in any log and never will be. Once it has left the queue
 //!   towards a log the worst answer is [`ErrorCode::OutcomeUnknown`].
 //!
 //! # How order survives failovers
 //!
-//! Batches are pipelined. When one fails, those behind it may still be under
-//! way, and one of them could be accepted by the next leader while the failed
-//! one waits to be tried again. Five rules prevent it:
+//! Batches are pipelined. When one fails, those behind it may still be in flight,
+//! and the next leader could accept one of them while the failed one waits to be
+//! tried again. Five rules prevent that:
 //!
 //! 1. The next batch is handed to the leader's log only when the log has taken
 //!    the one before, and each only under the leadership under which it was
 //!    sent. An entry that follows a lost entry is lost with it.
-//! 2. After a failure a proposer sends nothing until all that is under way has
-//!    come back. Then it puts what failed back at the head of its queue, in the
-//!    old order, and starts a new *epoch*.
+//! 2. After a failure a proposer sends nothing until everything in flight has come
+//!    back. Then it puts what failed back at the head of its queue, in the old
+//!    order, and starts a new *epoch*.
 //! 3. Forwarded batches are numbered within their epoch. A leader takes number
-//!    0 first and then one after the other, on one connection ([`ForwardOrder`]). After
-//!    a gap (a batch lost with an old connection) or a refusal it refuses
+//!    0 first and then one after the other, on one connection ([`ForwardOrder`]).
+//!    After a gap (a batch lost with an old connection) or a refusal it refuses
 //!    everything of that epoch, also what it could take now.
-//! 4. All batches under way are under way to the same leadership. When the
-//!    leader changes, a proposer waits for what it sent to the old one before
-//!    it sends anything to the new one, which may be itself.
+//! 4. All batches in flight go to the same leadership. When the leader changes, a
+//!    proposer waits for what it sent to the old one before it sends anything to
+//!    the new one, which may be itself.
 //! 5. A forwarded batch is taken in the term in which it was sent or never. So
-//!    once somebody leads in a later term, a proposer need not wait for what it
-//!    sent to a former leader, which perhaps never answers: terms ascend in a
-//!    log (Raft, section 5.3), and whichever log still has that batch has it
-//!    before everything that is sent in a later term. Waiting for a frozen
-//!    leader's answer made the writes of a follower stand still until its
-//!    connection was given up, most of a second after another had been elected.
+//!    once somebody leads in a later term, a proposer does not wait for what it
+//!    sent to a former leader, which may be frozen and never answer. Terms ascend
+//!    in a log (Raft, section 5.3): whichever log still has that batch has it
+//!    before everything that is sent in a later term.
 //!
-//! Whatever entered a log twice by a retry is applied once, by its id.
+//! An operation that a retry brought into the log twice is applied once, by its id.
 
 mod dispatch;
 mod forward;

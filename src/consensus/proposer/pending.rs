@@ -1,4 +1,4 @@
-//! One operation on its way: where it is, and how it came back.
+//! One pending operation: where it is, and what became of it.
 
 use std::sync::{Arc, MutexGuard};
 

@@ -6,11 +6,11 @@ use crate::sync::Mutex;
 
 /// The operations of one client's connection, in the order of its requests.
 ///
-/// When one of them fails for good (its deadline has passed), those behind it
-/// must not enter a log any more: the client will repeat all of them in order,
-/// and one that had slipped through would be out of order for ever, whatever
-/// the client does. So a sequence breaks with its first failure, at the same
-/// instant, and everything of it that is still in a queue is refused.
+/// When one of them fails for good (its deadline has passed), those behind it must not
+/// enter a log any more. The client will repeat all of them in order, and one that
+/// entered before would be out of order for ever, whatever the client does. So a
+/// sequence breaks with its first failure, at the same instant, and everything of it
+/// that is still in a queue is refused.
 #[derive(Clone, Default)]
 pub struct Sequence(Arc<Mutex<bool>>);
 
@@ -20,13 +20,13 @@ impl Sequence {
         *self.broken()
     }
 
-    /// An operation of it fails before it has come to a proposer. Whoever gives one up
-    /// says so before it can no longer be taken: then nothing passes it in between.
+    /// An operation of it fails before it has come to a proposer. Call this before the
+    /// operation leaves its queue: then no later operation passes it in between.
     pub fn break_off(&self) {
         *self.broken() = true;
     }
 
-    /// Holds the moment: nothing breaks it and nothing follows meanwhile.
+    /// Locks it: while the guard is held, nothing breaks it and nothing follows.
     pub(super) fn broken(&self) -> MutexGuard<'_, bool> {
         self.0.lock()
     }

@@ -1,4 +1,4 @@
-//! What consensus says between replicas and writes to the log, as bytes.
+//! What consensus sends between replicas and writes to the log, as bytes.
 
 pub mod append;
 pub mod calls;

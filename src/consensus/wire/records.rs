@@ -5,11 +5,11 @@
 //! [{"to":…,…},{"length":61,"crc32":"…","data":{…}},…]
 //! ```
 //!
-//! An array: first the head, what the call says of itself, then the records as
-//! they are, or will be, on disk. A record tells its own length, so a follower
-//! goes from one to the next without looking for their ends, and what it parses
-//! is parsed once. Were serde to take the body apart first, it would look three
-//! times at every message before the time that counts.
+//! A body is an array: first the head with the fields of the call, then the records
+//! as they are, or will be, on disk. A record has its own length in it, so a follower
+//! goes from one to the next without searching for their ends, and parses each of
+//! them once. If serde took the body apart first, every message would be read three
+//! times more.
 
 use bytes::Bytes;
 use serde::Serialize;

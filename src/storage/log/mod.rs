@@ -1,22 +1,23 @@
 //! The log: consecutive entries in append-only segments.
 //!
-//! A segment `log/<first index>.jsonl` holds one record a line; the entry of
-//! line `n` has the index `first + n - 1`. So the log is whole when every
-//! segment begins where the one before it ends.
+//! A segment `log/<first index>.jsonl` holds one record a line; the entry in line
+//! `n` has the index `first + n - 1`. So the log is whole when every segment begins
+//! where the one before it ends.
 //!
 //! # Group commit
-//! One worker per log writes. [`Log::append`] only queues; while the worker
-//! waits for one fdatasync, everything that is queued behind it gathers, and
-//! shares the next. A second worker reads, so that reading old entries never
-//! delays a write. Recent entries are kept in memory, which is where
-//! replication finds them.
+//! One worker per log writes. [`Log::append`] only queues. While the worker waits for
+//! one fdatasync, more appends gather in the queue and share the next one. A second
+//! worker reads, so that reading old entries never delays a write. Recent entries are
+//! kept in memory, where replication finds them.
 //!
 //! # Order of durable steps
-//! A crash falls between any two steps, so each leaves a log that is whole:
-//! a segment is synced before the next one is made, and the folder before
-//! anything in the new one counts; a conflict removes segments from the last
-//! to the first, one folder sync each, and cuts at the end; a purge removes
-//! from the first to the last.
+//! A crash may come between any two steps, so each step leaves a log that is whole:
+//!
+//! - A segment is synced before the next one is made, and the folder is synced before
+//!   anything in the new segment counts.
+//! - A conflict removes segments from the last to the first, with a sync of the folder
+//!   after each, and cuts the last one that stays.
+//! - A purge removes segments from the first to the last.
 //!
 //! # What it asks of its owner
 //! `truncate_from`, `purge_through` and `reset` are awaited before the next
@@ -58,9 +59,9 @@ use crate::error::{Error, ErrorCode, Result};
 /// Called once, from the log's worker, with the outcome of an append.
 pub type AppendDone = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// Called at most once, from the log's worker, when the log cannot go on: everything
-/// that waited has failed, and the directory is marked as poisoned if the disk is in
-/// question.
+/// Called at most once, from the log's worker, when the log cannot go on. By then
+/// everything that waited has failed, and the directory is marked as poisoned if the
+/// disk is in question.
 pub type FatalHandler = Arc<dyn Fn(Error) + Send + Sync>;
 
 /// What may be tuned.
@@ -80,8 +81,8 @@ impl Default for LogOptions {
     }
 }
 
-/// The end of the log is lost: a record was found cut short, and dropped, or others
-/// know of entries that are not there.
+/// The end of the log is lost: a record was cut short and was dropped, or others know
+/// of entries that are not there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedTail {
     /// The segment's file name; empty when no record was cut.

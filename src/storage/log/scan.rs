@@ -1,16 +1,16 @@
 //! Reading a whole segment, verifying every record.
 //!
-//! What a crash leaves is told from what a broken disk leaves by this rule: a
-//! **torn tail** is the beginning of a record at the end of the last segment,
-//! right in every byte that can be checked, shorter than its own length says,
-//! and without any newline. Everything else that is no record is corruption.
+//! One rule tells what a crash leaves from what a broken disk leaves. A **torn tail**
+//! is the beginning of a record at the end of the last segment: right in every byte
+//! that can be checked, shorter than its own length says, and without any newline.
+//! Everything else that is no record is corruption.
 //!
-//! Why no newline: take an acknowledged last record and flip a bit in the
-//! digits of its length, so that it seems to want more bytes than there are.
-//! It then looks cut short, and dropping it would lose it silently. But its
-//! newline is still there, which a write that stopped short of its end cannot
-//! have left (payloads hold none). And if it is the newline that flipped, the
-//! record has all its bytes: it is whole and wrong, not short.
+//! Why no newline: take an acknowledged last record and flip a bit in the digits of
+//! its length, so that it seems to want more bytes than there are. It then looks cut
+//! short, and dropping it would lose it silently. But its newline is still there, and
+//! a write that stopped short of its end cannot have left one (payloads hold none).
+//! If the newline itself flipped, the record has all its bytes: it is whole and wrong,
+//! not short.
 
 use std::ops::Range;
 use std::path::Path;

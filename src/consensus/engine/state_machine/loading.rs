@@ -1,10 +1,11 @@
-//! Loading a snapshot, by two workers: one reads and parses its lines, the other
-//! makes the state of them. Each takes about half of the time, which is a second
-//! for a million messages, and the runtime's threads have heartbeats to answer.
+//! Loading a snapshot, by two workers: one reads and parses its lines, the other makes
+//! the state of them. Each takes about half of the time, which is a second for a
+//! million messages. The runtime's threads stay free to answer heartbeats.
 //!
-//! A replica that starts hurries. One that has a snapshot from its leader is
-//! patient: a majority works without it, perhaps on the same processors, and its
-//! messages had a p99 of up to five times the usual while it loaded in a hurry.
+//! A replica that starts loads as fast as it can. One that got a snapshot from its
+//! leader takes its time: a majority works without it, perhaps on the same processors,
+//! and loading as fast as possible would make the p99 of messages up to five times as
+//! long.
 
 use std::time::Duration;
 
@@ -78,8 +79,8 @@ async fn parse(mut reader: SnapshotReader, lines: mpsc::Sender<Next>) {
             Err(error) => break Some(Err(error)),
         }
     };
-    // Closed before anybody hears of it: a damaged directory is set aside at
-    // once, which is refused while one of its files is open.
+    // Closed before the error is reported: a damaged directory is set aside at once,
+    // which is refused while one of its files is open.
     drop(reader);
     if let Some(last) = last {
         // Nobody listens any more when a line before was wrong.
@@ -94,9 +95,8 @@ async fn build(
 ) {
     let restored = tokio::select! {
         biased;
-        // The workers hold a share of the directory's lock. A server that was
-        // stopped while it loaded millions of messages once kept it for seconds,
-        // and was killed for that.
+        // The workers hold a share of the directory's lock, and loading millions of
+        // messages takes seconds. A server that stops must not keep the lock so long.
         () = send.closed() => Err(Error::unavailable("this replica is stopping")),
         restored = take(window, &mut lines) => restored,
     };
