@@ -1,12 +1,20 @@
 //! The last entries of the log, decoded, in memory.
+//!
+//! The log keeps the lines of its last entries as well (`storage/log/state.rs`). Both
+//! are needed. There a line can be read as soon as it is appended, long before it is on
+//! the disk, and a follower that lags a little gets lines without a read from the disk.
+//! Here an entry keeps its parsed operations: the leader has them from the proposal, and
+//! a follower has parsed them to verify what it received, so nobody parses them again to
+//! apply them. An entry shares the bytes of its line with the log, so both caches
+//! together hold them once.
 
 use std::collections::VecDeque;
 
 use crate::consensus::types::Entry;
 
-/// Bytes of recent entries kept decoded, as they are in the log; in memory they
-/// take three times that. They are wanted while they are replicated and until
-/// they are applied, which is milliseconds; whoever comes later decodes them.
+/// Bytes of recent entries kept decoded, as they are in the log; in memory they take
+/// three times that. They are needed while they are replicated and until they are
+/// applied, which is milliseconds; whoever comes later decodes them.
 const CACHE_MAX_BYTES: usize = 512 * 1024;
 
 /// A window of decoded entries that ends with the last one of the log.
@@ -21,7 +29,7 @@ impl Recent {
         self.entries.front().map(|(entry, _)| entry.log_id.index())
     }
 
-    /// Adds the next entry, which is so long in the log.
+    /// Adds the next entry, which takes `bytes` in the log.
     pub fn push(&mut self, entry: Entry, bytes: usize) {
         self.bytes += bytes;
         self.entries.push_back((entry, bytes));

@@ -1,4 +1,4 @@
-//! What is where: the index of the segments, and the recent entries.
+//! Where each entry is: the index of the segments, and the lines of recent entries.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::super::Paths;
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 
-/// The state behind a lock that is held for moments, never while waiting.
+/// The state behind a lock that is held briefly, and never while waiting.
 pub(super) struct Guarded(Mutex<State>);
 
 impl Guarded {
@@ -78,7 +78,8 @@ pub(super) struct Cut {
 pub(super) struct State {
     /// In order; never empty. The last one is written to.
     segments: Vec<Segment>,
-    /// Lines of the entries `recent_first..next`, written or not.
+    /// Lines of the entries `recent_first..next`, written or not. Why consensus keeps
+    /// its own entries beside them is explained in `consensus/engine/recent.rs`.
     recent: VecDeque<Bytes>,
     recent_first: u64,
     recent_bytes: usize,
