@@ -6,13 +6,13 @@
 //!     cargo test --profile campaign --test sim -- campaign --nocapture
 //! ```
 //!
-//! (the profile is faster, and checks itself as the ordinary one does, but for the
-//! engine's check of all its state at every look) plays seeds 1 to 20,000, each by
-//! the recipe that its number stands for ([`recipes::of_seed`]), and adds a line to
-//! the tally for every [`BLOCK`] seeds. Started again with the same tally it plays
-//! only what is missing, and the sums at the end are over all of it. A tally belongs
-//! to one build: begin a new one with every change. `FTCHAT_SIM_THREADS` says how
-//! many worlds are played at once.
+//! This plays seeds 1 to 20,000, each by the recipe that its number stands for
+//! ([`recipes::of_seed`]), and adds a line to the tally for every [`BLOCK`] seeds. When
+//! it is started again with the same tally, it plays only what is missing, and the sums
+//! at the end are over all of it. A tally belongs to one build: begin a new one with
+//! every change. `FTCHAT_SIM_THREADS` worlds are played at once. The profile is faster;
+//! it makes the same checks as the ordinary one, except the engine's check of its whole
+//! state at every step.
 //!
 //! Without variables it is what every test run plays: [`SEEDS_DEFAULT`] seeds of
 //! fifteen simulated seconds.

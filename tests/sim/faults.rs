@@ -1,12 +1,12 @@
 //! A seeded nemesis: breaks servers, machines, links and disks, and mends them.
 //!
-//! Between two ticks [`Nemesis::step`] may begin a fault, on a server that has
-//! none, as long as fewer than [`Plan::at_once`] servers have one. Every fault
-//! lasts for a while and is then undone: what was killed starts again, what
-//! was cut is mended. A program that ends by itself is started again too, as a
-//! service manager would. Every fault is counted by kind, so that a test can
-//! insist that it happened. Some faults are scenes of several steps ([`scenes`]),
-//! which are played alone, from a state in which every server runs.
+//! Between two ticks [`Nemesis::step`] may begin a fault on a server that has none, as
+//! long as fewer than [`Plan::at_once`] servers have one. Every fault lasts for a while
+//! and is then undone: a killed process starts again, a cut link is mended. A program
+//! that ends by itself is started again too, as a service manager would do. Faults are
+//! counted by kind, so that a test can require that they happened. Some faults are scenes
+//! of several steps ([`scenes`]), which are played alone and begin when every server
+//! runs.
 
 mod effects;
 mod kinds;

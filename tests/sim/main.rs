@@ -1,11 +1,11 @@
 //! The deterministic simulation: the code that ships, in a world made of a seed.
 //!
-//! Everything that a server or a client takes from its machine enters through
-//! the seams of `ftchat::host`. Here those seams lead into a simulated
-//! [`world`] of machines with clocks that are wrong, disks that lose what was
-//! not synced, and a network that delays, holds and breaks; a nemesis
-//! ([`faults`]) kills, freezes, unplugs and mends; an [`oracle`] knows what
-//! users may have seen. One seed is one history, byte for byte, in any process.
+//! Everything that a server or a client takes from its machine enters through the
+//! seams of `ftchat::host`. Here those seams lead into a simulated [`world`]: machines
+//! with clocks that are wrong, disks that lose what was not synced, and a network that
+//! delays, holds and breaks. A nemesis ([`faults`]) kills, freezes, unplugs and mends.
+//! An [`oracle`] knows what users may have seen. One seed is one history, byte for
+//! byte, in any process.
 //!
 //! ```text
 //! cargo test --test sim                                     120 seeds and more
@@ -14,15 +14,14 @@
 //! FTCHAT_SIM_BUGS=2000 cargo test --test sim -- planted::all_are_found --nocapture
 //! ```
 //!
-//! The second plays any number of seeds on as many threads as
-//! `FTCHAT_SIM_THREADS` says, and goes on where its tally ends. A replay shows the
-//! wire, the disks and the program's own log (`FTCHAT_SIM_LOG=openraft=debug`,
-//! `FTCHAT_SIM_LINES=100000`).
+//! The second command plays any number of seeds on `FTCHAT_SIM_THREADS` threads, and
+//! goes on where its tally ends. A replay shows the wire, the disks and the program's
+//! own log (`FTCHAT_SIM_LOG=openraft=debug`, `FTCHAT_SIM_LINES=100000`).
 //!
 //! - [`random`], [`clock`], [`disk`], [`network`]: the seams.
-//! - [`process_handle`], [`process`], [`world`]: who reaches them, how processes run and
-//!   die, and the loop that drives them all.
-//! - [`faults`], [`trace`], [`log`]: what goes wrong, and how it is told.
+//! - [`process_handle`], [`process`], [`world`]: how a process reaches the seams, how
+//!   processes run and die, and the loop that drives them all.
+//! - [`faults`], [`trace`], [`log`]: what goes wrong, and how it is shown.
 //! - [`oracle`]: what must hold whatever goes wrong.
 //! - [`toy`]: a small service with planted bugs, which the oracle must find.
 //! - [`cluster`], [`recipes`]: the real program, its users, and what is done to it.

@@ -4,10 +4,10 @@
 //! FTCHAT_SIM_BUGS=2000 cargo test --test sim -- planted::all_are_found --nocapture
 //! ```
 //!
-//! plays up to that many seeds with each bug and prints the table: with which seed it
-//! was found, and what; `FTCHAT_SIM_BUG=ForgetVote` hunts one only. Without the
-//! variable only bugs that show within a few seeds are hunted, for at most
-//! [`SEEDS_DEFAULT`] seeds each.
+//! This plays up to that many seeds with each bug and prints a table: which seed found it,
+//! and what it found. `FTCHAT_SIM_BUG=ForgetVote` hunts one bug only. Without the variable
+//! only bugs that show within a few seeds are hunted, for at most [`SEEDS_DEFAULT`] seeds
+//! each.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,17 +1,16 @@
 //! A simulated process: a tokio runtime of its own, driven tick by tick.
 //!
-//! Each process has a current-thread runtime with paused time and a seeded
-//! scheduler. The world lets it run until a given simulated instant: tokio
-//! advances the paused clock from timer to timer by itself, and a timer of
-//! ours at the end of the tick returns control. This makes two things exact
-//! that a shared runtime could only imitate:
+//! Each process has a current-thread runtime with paused time and a seeded scheduler. The
+//! world lets it run until a given simulated instant: tokio advances the paused clock from
+//! timer to timer by itself, and a timer of ours at the end of the tick returns control.
+//! This makes two things exact that a shared runtime could only imitate:
 //!
-//! - **Death.** Dropping the runtime drops every task of the process at
-//!   whatever await it stood, also those that libraries spawned. Destructors
-//!   run, but reach nothing: see [`crate::process_handle`].
-//! - **SIGSTOP.** A frozen process is not driven. When it goes on, its clock
-//!   jumps at once over the time it missed, so code may run for a while that
-//!   believes in leases which ended long ago, as in reality.
+//! - **Death.** Dropping the runtime drops every task of the process at its current
+//!   await, also tasks that libraries spawned. Destructors run, but reach nothing: see
+//!   [`crate::process_handle`].
+//! - **SIGSTOP.** A frozen process is not driven. When it goes on, its clock jumps at
+//!   once over the time that it missed. So code may run for a while that relies on leases
+//!   which ended long ago, as in reality.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! What a world knows, and the handle from which one process reaches it.
+//! The state of a world, and the handle by which one process reaches it.
 //!
-//! Every seam that a process holds goes through its [`ProcessHandle`]. Once the process
-//! is dead, its handle answers nothing: calls never return and destructors have
-//! no effect, so that whatever code still runs while its tasks are dropped
-//! cannot touch a disk or send a byte. That makes a death instantaneous.
+//! Every seam of a process goes through its [`ProcessHandle`]. When the process is dead,
+//! its handle does nothing any more: calls never return and destructors have no effect.
+//! So code that still runs while the tasks of the process are dropped cannot touch a
+//! disk or send a byte. That makes a death instantaneous.
 
 use std::fmt;
 use std::path::Path;

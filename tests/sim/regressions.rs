@@ -1,9 +1,9 @@
 //! Seeds that failed once, by the name of what they found, with their stories.
 //!
-//! A seed is one history of one build: every change of the code makes another of
-//! it, and of what it once met, only the neighbourhood is left. So a seed that
-//! failed is played for ever after, here, and what it found is also kept as a
-//! scenario of its own wherever it was a fault of the program.
+//! A seed is one history of one build. Every change of the code makes another history of
+//! it, which at best comes near what the seed met before. So a seed that failed is played
+//! here for ever after, and where it found a fault of the program, that is also kept as a
+//! scenario of its own.
 
 use crate::cluster::play;
 use crate::recipes::{DISKS, HARD_TIMES, NETWORK, NETWORK_OF_FIVE, Recipe, SCENES};

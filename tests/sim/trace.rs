@@ -1,4 +1,4 @@
-//! What happened, as lines for readers and as one number.
+//! What happened, as lines to read and as one number.
 //!
 //! Every event of a world passes through [`Trace::event`]. The running hash
 //! over all of them is the digest by which two runs of one seed are compared;

@@ -1,8 +1,8 @@
-//! An adopted replica's directory says at once how far its log is committed.
+//! The commit hint of an adopted replica is written at once.
 //!
-//! Its owner reads along only as far as that when it comes back, and replays the
-//! rest after the hand-back, while the replica is nobody's. A replica that was
-//! killed young has no hint at all.
+//! An owner that comes back reads along only as far as the commit hint goes. It replays
+//! the rest after the hand-back, while nobody runs the replica. A replica that was
+//! killed young has no commit hint at all.
 
 use std::sync::Mutex;
 

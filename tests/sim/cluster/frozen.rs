@@ -1,7 +1,7 @@
 //! A server that was frozen takes nothing over without need.
 //!
-//! When it goes on it has heard of no leader for seconds, and that says nothing
-//! about the others: it was not there to hear. Silence counts from then on.
+//! When it goes on, it has heard of no leader for seconds. That proves nothing about the
+//! others, since it could not receive anything. The silence counts only from then on.
 
 use std::sync::Mutex;
 

@@ -1,8 +1,8 @@
 //! A server dies on a full disk, where nobody can take its replica over for good.
 //!
-//! Whoever adopts notes in the directory that it was opened; where there is no
-//! room for that, the replica cannot run, and its directory must be left as it
-//! was found, unlocked: its owner comes back to it when there is room again.
+//! A server that adopts a replica notes in its directory that it was opened. Where there
+//! is no room for that, the replica cannot run, and its directory must be left as it was
+//! found and unlocked: its owner comes back to it when there is room again.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

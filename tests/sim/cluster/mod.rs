@@ -1,10 +1,10 @@
 //! Whole clusters of the real program: three servers or five, users, faults.
 //!
-//! A scenario is a [`Recipe`] of faults. The servers run what `serve` runs, the
-//! users use the client that the commands use; below them is the simulated
-//! world, above them the oracle. After the faults stop everything must come
-//! back by itself: every user can send again, all replicas reach the same
-//! state, and what they show is what the history allows.
+//! A [`Recipe`] draws the faults. The servers run what `serve` runs, and the users use
+//! the client that the commands use. Below them is the simulated world, above them the
+//! oracle. After the faults stop, everything must come back by itself: every user can
+//! send again, all replicas reach the same state, and what they show is what the history
+//! allows.
 
 mod commit_hint;
 mod frozen;

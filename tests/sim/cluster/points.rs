@@ -1,18 +1,18 @@
 //! A death at every change of a disk that recovery, the taking and the loading of a
 //! snapshot make.
 //!
-//! The recipes draw when somebody dies; here it is enumerated. One of three servers,
-//! each on a machine of its own, starts on what a power cut has left, or takes a
-//! snapshot, or comes back after so long that it is sent one, and dies at the
-//! so-many-th change of a file or folder from then on, before that change or right
-//! after it. In every second world the machine loses its power at that moment, and
-//! what was not synced. Each change is a world of its own.
+//! The recipes draw when a process dies; here all such points are enumerated. One of
+//! three servers, each on a machine of its own, starts on what a power cut has left, or
+//! takes a snapshot, or comes back after so long that it is sent one. It dies at the
+//! n-th change of a file or folder from then on, before that change or right after it.
+//! In every second world the machine loses its power at that moment, and with it what
+//! was not synced. Each change is a world of its own.
 //!
 //! ```text
 //! FTCHAT_SIM_STEPS=1 cargo test --test sim -- points --nocapture
 //! ```
 //!
-//! tries every change; without the variable every [`STRIDE`]-th.
+//! This tries every change; without the variable it tries every [`STRIDE`]-th.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,17 +1,17 @@
 //! A death at every step of an adoption and of a hand-back.
 //!
-//! The recipes draw when somebody dies; here it is enumerated. A cluster on one
-//! host runs, two servers are killed, and the one who adopts them, or who gives
-//! a replica back, or who takes its own back, dies at the so-many-th call of a
-//! seam from then on: every read and write of a file, every byte sent, every
-//! lock. Each call is a world of its own.
+//! The recipes draw when a process dies; here all such points are enumerated. A cluster
+//! runs on one host, and two servers are killed. The server that adopts them, or that
+//! gives a replica back, or that takes its own back, dies at the n-th call of a seam
+//! from then on: every read and write of a file, every byte sent, every lock. Each call
+//! is a world of its own.
 //!
 //! ```text
 //! FTCHAT_SIM_STEPS=1 cargo test --test sim -- steps --nocapture
 //! ```
 //!
-//! tries every call of the first [`CALLS_MAX`]; without the variable every
-//! [`STRIDE`]-th.
+//! This tries each of the first [`CALLS_MAX`] calls; without the variable it tries
+//! every [`STRIDE`]-th.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,9 +1,9 @@
-//! How soon somebody leads when servers of one host die: by evidence, not by
-//! waiting. And how soon all goes on when one froze and another leads.
+//! How soon another server leads when servers of one host die: by evidence, not by
+//! waiting. And how soon all goes on when one is frozen and another leads.
 //!
-//! Simulated time is exact, so a bound on it is no matter of luck: whoever has
-//! to wait for an election timeout waits at least [`TIMEOUT_MIN_MS`]. The disks
-//! are steady; what a disk takes longer nobody can be blamed for.
+//! Simulated time is exact, so a bound on it does not depend on luck: an election timeout
+//! takes at least [`TIMEOUT_MIN_MS`]. The disks are steady, so that no slow disk adds to
+//! what is measured.
 
 use std::sync::Mutex;
 

@@ -1,9 +1,9 @@
 //! Clusters whose servers are updated while everything else goes wrong.
 //!
-//! Servers begin with a program that knows no feature level, and whenever one comes
-//! back it may be the older or the newer program. At the end all are the newer one,
-//! and the level must have been raised. That no replica does anything new before the
-//! level says so shows by the states, which are compared at every index.
+//! Servers begin with a program that knows no feature level. Whenever one comes back, it
+//! may be the older or the newer program. At the end all are the newer one, and the level
+//! must have been raised. The states are compared at every index, which shows a replica
+//! that does anything new before the level is raised.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;

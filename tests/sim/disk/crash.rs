@@ -1,11 +1,10 @@
 //! What the platter holds: syncs that succeed and fail, power cuts, rot.
 //!
-//! A power cut takes every change back to the last sync and then lets some of
-//! them through after all, as a kernel that was writing back would have: of
-//! each file a prefix of its appends and cuts, the last one torn at any byte;
-//! of each folder a prefix of its creations, renames and removals. Contents
-//! and names fare independently of each other, so a renamed file may be there
-//! without its content, and a synced file without its name.
+//! A power cut undoes every change since the last sync, but some of them stay after all,
+//! as if a kernel had been writing back: of each file a prefix of its appends and cuts,
+//! the last one torn at any byte; of each folder a prefix of its creations, renames and
+//! removals. Contents and names are independent of each other, so a renamed file may be
+//! there without its content, and a synced file without its name.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

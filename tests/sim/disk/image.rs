@@ -1,9 +1,9 @@
-//! What is on a machine's disk: a tree of files as processes see it, and for
-//! every change since the last sync how to take it back.
+//! What is on a machine's disk: a tree of files as processes see it, and how to undo
+//! every change since the last sync.
 //!
-//! Everyone sees all changes at once (the page cache); durable is only what
-//! was synced: contents by `sync_data` of the file, names by `sync_dir` of the
-//! folder. [`super::crash`] decides what a power cut leaves.
+//! All processes see all changes at once (the page cache). Only what was synced is
+//! durable: contents by `sync_data` of the file, names by `sync_dir` of the folder.
+//! [`super::crash`] decides what a power cut leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};

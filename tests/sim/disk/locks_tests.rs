@@ -1,5 +1,5 @@
-//! Locks, file numbers and ids of machines and boots, on which it rests that
-//! no two processes run the same replica.
+//! Locks, file numbers and ids of machines and boots. They guarantee that no two
+//! processes run the same replica.
 
 #![cfg(test)]
 

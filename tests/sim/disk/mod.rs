@@ -2,7 +2,7 @@
 //!
 //! - [`image`]: files and names, and what of them is not durable.
 //! - [`crash`]: syncs, power cuts, rot.
-//! - [`loss`]: what had been synced is gone.
+//! - [`loss`]: what was synced is gone.
 //! - [`seam`]: the disk as a process meets it: every call takes time, and a
 //!   process may die before, within and after its effect.
 

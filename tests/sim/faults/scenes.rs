@@ -1,9 +1,9 @@
-//! Faults of several steps, for servers that share a machine: who dies when
-//! matters here, since the living run what the dead left.
+//! Faults of several steps, for servers that share a machine. The order of deaths matters
+//! here, since the living run the replicas of the dead.
 //!
-//! A scene begins when every server runs in its own directory, and ends when
-//! all have been started again. What it took down stays down until its own
-//! step, also when it ended by itself.
+//! A scene begins when every server runs in its own directory, and ends when all have
+//! been started again. A server that a scene took down stays down until the scene starts
+//! it, also when it ended by itself.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What all operations together say of every message.
+//! What all operations together show about every message.
 
 use std::collections::{BTreeMap, BTreeSet};
 

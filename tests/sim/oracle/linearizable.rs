@@ -1,19 +1,17 @@
 //! Histories of conversations, checked by somebody else's checker.
 //!
-//! [`super::messages`] is fast because it knows how the service works; whoever
-//! wrote both may have made the same mistake twice. So every conversation, that
-//! is what one user sends to another and what that other one reads and deletes
-//! of it, goes through the checker of Wing, Gong and Lowe as `todc-utils` has it.
-//! That one knows only the little state machine below, and searches for an order
-//! of the operations that respects real time and that the machine accepts.
-//! Linearizability is local: the conversations may be checked one by one, which
-//! is what keeps the search short. What holds them together, the one order of
-//! all messages, is the business of [`super::messages`].
+//! [`super::messages`] is fast because it knows how the service works. But the author of
+//! both may have made the same mistake twice. So every conversation goes through the
+//! checker of Wing, Gong and Lowe as `todc-utils` has it. A conversation is what one user
+//! sends to another, and what that other one reads and deletes of it. The checker knows
+//! only the little state machine below, and searches for an order of the operations that
+//! respects real time and that the machine accepts. Linearizability is local, so the
+//! conversations are checked one by one, which keeps the search short.
+//! [`super::messages`] checks what they have in common: the one order of all messages.
 //!
-//! An operation whose outcome its client never learned may have an effect at any
-//! time after it began, so it ends behind everything else. If it never had one
-//! that anybody saw, an order with it exists exactly if one without it does, and
-//! it is left out.
+//! An operation whose outcome its client never learned may have an effect at any time
+//! after it began, so it ends behind everything else. If nobody ever saw an effect of it,
+//! an order with it exists exactly if one without it does, and it is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};

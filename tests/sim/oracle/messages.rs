@@ -11,27 +11,26 @@
 //! 3. the `seq` of a send is greater than those of sends, and than the `k` of
 //!    reads, that ended before the send began.
 //!
-//! The least possible `k` is the greater of what rule 2 demands and of the last
-//! message shown, and the least is the best choice: every rule bounds a `k`
-//! from below, except rule 1 for messages that are not shown. So one sweep over
-//! beginnings and ends in order suffices: `floor` is the greatest `seq` or `k`
-//! that has ended. A read with the floor `f` at its beginning and the last
-//! message `m` must show every message of its range up to `max(f, m)`. That is
-//! O(n log n) for the sweep and linear in what the pages show. Every message
-//! whose place is known from anywhere takes part, hence also that of a send
-//! whose outcome its client never learned.
+//! The least possible `k` is the greater of what rule 2 demands and of the last message
+//! shown. The least is the best choice, since every rule bounds a `k` from below, except
+//! rule 1 for messages that are not shown. So one sweep over beginnings and ends in order
+//! is enough: `floor` is the greatest `seq` or `k` that has ended. A read with the floor
+//! `f` at its beginning and the last message `m` must show every message of its range up
+//! to `max(f, m)`. That is O(n log n) for the sweep and linear in what the pages show.
+//! Every message whose place is known from anywhere takes part, also that of a send whose
+//! outcome its client never learned.
 //!
-//! Deletions end a message's life once, and are checked for each message by
-//! itself: a read that begins after a deletion, or after a read that no longer
-//! showed the message, does not show it; one that misses it ends after some
-//! deletion of it began. Marks are the same for a view of unread messages.
-//! Whether deletions of different messages have a common order is not checked.
+//! A message is deleted once, and deletions are checked for each message by itself. A
+//! read that begins after a deletion, or after a read that no longer showed the message,
+//! does not show it. A read that misses it ends after some deletion of it began. Marks
+//! are checked in the same way for views of unread messages. Whether deletions of
+//! different messages have a common order is not checked.
 //!
-//! Besides: an id is one message in one place; nobody sees what was never sent
-//! to them, or what was refused. What was refused is refused for ever: a message
-//! of which every send was told that nothing was done is on no page, ever after.
-//! Order per sender is the business of [`super::order`], accounts that come and
-//! go that of [`super::accounts`].
+//! Besides: an id is one message in one place. Nobody sees a message that was never sent
+//! to them, or that was refused. A refusal is final: when every send of a message was
+//! answered that nothing was done, the message is on no page, ever after.
+//! [`super::order`] checks the order per sender, [`super::accounts`] the accounts that
+//! come and go.
 
 use std::collections::BTreeMap;
 

@@ -1,18 +1,16 @@
-//! The oracle: what clients saw, and whether a correct service can have shown
-//! them that.
+//! The oracle: could a correct service have shown what clients saw?
 //!
-//! Clients record every operation when it begins and when it ends
-//! ([`Recorder`]); [`messages::check`] then searches the history for
-//! contradictions, [`linearizable::check`] asks a checker that knows nothing of
-//! ours whether each conversation has an order at all, and [`replicas`] compares
-//! what servers say of themselves. [`export`] writes histories for checkers that
-//! are not part of this program.
-//! The oracle knows the contract only, nothing of how it is kept.
+//! Clients record every operation when it begins and when it ends ([`Recorder`]).
+//! Then [`messages::check`] searches the history for contradictions,
+//! [`linearizable::check`] has an independent checker look for an order of each
+//! conversation, and [`replicas`] compares what servers report about themselves.
+//! [`export`] writes histories for checkers that are not part of this program. The
+//! oracle knows only the contract, and nothing of how the program keeps it.
 //!
-//! Names come back: an account is deleted, and somebody registers its name anew.
-//! So an operation names its *owner*, which for such names is `name#1`, `name#2`
-//! and so on, and for all others the name itself. Recipients of a message are
-//! names, as the service has them.
+//! Names come back: an account is deleted, and another user registers its name anew. So
+//! an operation names its *owner*. For such names that is `name#1`, `name#2` and so on;
+//! for all others it is the name itself. Recipients of a message are names, as the
+//! service has them.
 
 mod accounts;
 pub mod export;

@@ -6,10 +6,10 @@
 //!    later one began: a repeated pipeline goes on behind what it has given up. On one
 //!    connection nothing is accepted behind what was given up.
 //!
-//! Of a line whose outcome its client never learned, only a page that would show
-//! it tells that it has no place: one of a recipient who keeps their account, of
-//! all messages from the first up to the later line. [`Covered`] knows how far
-//! such pages reach.
+//! When a client never learned the outcome of a line, only a page that would show the
+//! line proves that it has no place: a page of a recipient who keeps their account, of
+//! all messages from the first up to the later line. [`Covered`] knows how far such
+//! pages reach.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What servers say of themselves must not contradict what others say.
+//! What a server reports about itself must not contradict what others report.
 
 use std::collections::BTreeMap;
 

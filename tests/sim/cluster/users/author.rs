@@ -1,4 +1,4 @@
-//! Somebody of an earlier cluster, who wrote what a backup has.
+//! A user of an earlier cluster, who wrote what is in a backup.
 
 use ftchat::host::Host;
 use ftchat::limits::TEXT_MAX_BYTES;

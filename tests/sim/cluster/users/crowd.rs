@@ -1,7 +1,7 @@
 //! Accounts by the hundred, for messages to all of them.
 //!
-//! Nobody reads what they get but the sender, who sees the list of recipients with
-//! every message; a page of such messages does not fit into a line of the protocol.
+//! Only the sender reads what they get, and sees the list of recipients with every
+//! message. A page of such messages does not fit into a line of the protocol.
 
 use std::sync::PoisonError;
 

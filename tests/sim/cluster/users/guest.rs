@@ -1,4 +1,4 @@
-//! Somebody who comes and goes under one name.
+//! A user who comes and goes under one name.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

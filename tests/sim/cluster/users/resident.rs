@@ -1,4 +1,4 @@
-//! Somebody who stays: registers, lives several lives at once, and follows.
+//! A user who stays: registers, works in several shells at once, and follows.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;

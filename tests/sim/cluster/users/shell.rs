@@ -1,4 +1,4 @@
-//! What anybody with an account does: one command after the other, each recorded.
+//! What a user with an account does: one command after the other, each recorded.
 
 use std::time::Duration;
 

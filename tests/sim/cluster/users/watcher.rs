@@ -1,4 +1,4 @@
-//! Somebody with the cluster's key, who asks all servers how they are and takes
+//! An operator with the cluster's key, who asks all servers how they are and takes
 //! backups, whatever goes wrong meanwhile.
 
 use std::sync::PoisonError;
