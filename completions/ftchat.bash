@@ -2625,8 +2625,9 @@ _ftchat_dynamic() {
                 return 0
             fi
             ;;
-        "cluster start "*|"cluster stop "*|"cluster kill "*|"cluster restart "*|"cluster logs "*)
-            if [[ "$cur" != -* && "$prev" != --name && "$prev" != --dir ]]; then
+        "cluster "*" "*)
+            if [[ " start stop kill restart transfer logs " == *" ${words[1]} "* && "$cur" != -* &&
+                "$prev" != --name && "$prev" != --dir ]]; then
                 COMPREPLY=($(compgen -W "$(ftchat status --json 2>/dev/null </dev/null |
                     tr '{,' '\n\n' | sed -n 's/^"id":\([0-9][0-9]*\)$/\1/p')" -- "$cur"))
                 return 0

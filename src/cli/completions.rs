@@ -13,6 +13,18 @@ use super::man::write_files;
 use super::{Context, Exit};
 use crate::error::Error;
 
+/// How fish's script reads a line. It does not take one that ends after an option whose
+/// value is asked for, so that no value would be offered.
+const FISH_READS_THE_LINE: &str =
+    "    argparse -s (__fish_ftchat_global_optspecs) -- $cmd 2>/dev/null\n    or return\n";
+
+/// The same, then without the option at the end of the line.
+const FISH_READS_ALSO_WITHOUT_A_VALUE: &str = "    \
+    argparse -s (__fish_ftchat_global_optspecs) -- $cmd 2>/dev/null
+    or argparse -s (__fish_ftchat_global_optspecs) -- $cmd[1..-2] 2>/dev/null
+    or return
+";
+
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -72,7 +84,7 @@ pub fn script(shell: Shell) -> String {
     }
     let script = String::from_utf8(script).expect("scripts are made of the parser's own text");
     match shell {
-        Shell::Bash => script + include_str!("completions/dynamic.bash"),
+        Shell::Bash => script + &by_hand(include_str!("completions/dynamic.bash")),
         Shell::Zsh => {
             let head = "autoload -U is-at-least\n\n";
             let functions = format!("{head}{}", include_str!("completions/dynamic.zsh"));
@@ -81,7 +93,10 @@ pub fn script(shell: Shell) -> String {
                 .replace(":_users", ":_ftchat_accounts")
                 .replace(":_hosts", ":_ftchat_replicas")
         }
-        Shell::Fish => script + include_str!("completions/dynamic.fish"),
+        Shell::Fish => {
+            let script = script.replacen(FISH_READS_THE_LINE, FISH_READS_ALSO_WITHOUT_A_VALUE, 1);
+            script + &by_hand(include_str!("completions/dynamic.fish"))
+        }
     }
 }
 
@@ -102,13 +117,25 @@ fn with_hints(command: clap::Command) -> clap::Command {
         },
     );
     command.mut_subcommand("cluster", |cluster| {
-        ["start", "stop", "kill", "restart", "transfer", "logs"].into_iter().fold(
-            cluster,
-            |cluster, action| {
-                cluster.mut_subcommand(action, |action| mark(action, "id", ValueHint::Hostname))
-            },
-        )
+        actions_on_a_replica().iter().fold(cluster, |cluster, action| {
+            cluster.mut_subcommand(action, |action| mark(action, "id", ValueHint::Hostname))
+        })
     })
+}
+
+/// What is written by hand, with the names that the parser knows.
+fn by_hand(text: &str) -> String {
+    text.replace("ACTIONS_ON_A_REPLICA", &actions_on_a_replica().join(" "))
+}
+
+/// The verbs below `cluster` that take the id of a replica.
+fn actions_on_a_replica() -> Vec<String> {
+    let command = super::command();
+    let cluster = command.find_subcommand("cluster").expect("cluster is a verb");
+    let takes_an_id =
+        |action: &&clap::Command| action.get_arguments().any(|arg| arg.get_id() == "id");
+    let actions = cluster.get_subcommands().filter(takes_an_id);
+    actions.map(|action| action.get_name().to_string()).collect()
 }
 
 #[cfg(test)]
@@ -137,6 +164,7 @@ mod tests {
     fn fish_completes_names_and_ids() {
         let script = script(Shell::Fish);
         assert!(script.contains("(__ftchat_accounts)") && script.contains("(__ftchat_replicas)"));
+        assert!(script.contains(FISH_READS_ALSO_WITHOUT_A_VALUE));
     }
 
     /// What bash offers for a line, with a program `ftchat` that pretends.
@@ -173,6 +201,7 @@ mod tests {
         assert_eq!(bash_offers(&["ftchat", "inbox", "--from", "ali"]), ["alice"]);
         assert_eq!(bash_offers(&["ftchat", "cluster", "start", ""]), ["1", "2"]);
         assert_eq!(bash_offers(&["ftchat", "cluster", "kill", "2"]), ["2"]);
+        assert_eq!(bash_offers(&["ftchat", "cluster", "transfer", ""]), ["1", "2"]);
         assert_eq!(bash_offers(&["ftchat", "sta"]), ["status"]);
         assert!(bash_offers(&["ftchat", "send", "--"]).contains(&"--lines".to_string()));
     }

@@ -24,8 +24,9 @@ _ftchat_dynamic() {
                 return 0
             fi
             ;;
-        "cluster start "*|"cluster stop "*|"cluster kill "*|"cluster restart "*|"cluster logs "*)
-            if [[ "$cur" != -* && "$prev" != --name && "$prev" != --dir ]]; then
+        "cluster "*" "*)
+            if [[ " ACTIONS_ON_A_REPLICA " == *" ${words[1]} "* && "$cur" != -* &&
+                "$prev" != --name && "$prev" != --dir ]]; then
                 COMPREPLY=($(compgen -W "$(ftchat status --json 2>/dev/null </dev/null |
                     tr '{,' '\n\n' | sed -n 's/^"id":\([0-9][0-9]*\)$/\1/p')" -- "$cur"))
                 return 0

@@ -16,4 +16,4 @@ end
 
 complete -c ftchat -n "__fish_seen_subcommand_from send accounts" -f -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from inbox" -l from -x -a "(__ftchat_accounts)"
-complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from start stop kill restart logs" -f -a "(__ftchat_replicas)"
+complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from ACTIONS_ON_A_REPLICA" -f -a "(__ftchat_replicas)"
