@@ -107,6 +107,8 @@ fn command_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
     let mut page = Vec::new();
     man.render(&mut page).expect("a vector takes everything");
     let page = String::from_utf8(page).expect("pages are made of the parser's own text");
+    // How the generator leaves a line free; a space request says it properly.
+    let page = page.replace("\n.br\n\n.br\n", "\n.sp\n");
     let mut page = with_synopsis(&page, command);
     if let Some(notes) = notes {
         let mut roff = Roff::new();
