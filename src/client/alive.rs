@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::connection::{Connection, Failure};
 use crate::protocol::client::{Answer, Request};
 
-/// How long a server may be silent before it is asked whether it is there: as
-/// long as an election by time-out takes at least.
+/// How long a server may be silent before it is asked whether it is there. With
+/// [`PING_LIMIT`] it is less than an election by timeout takes with the default
+/// times, so a client has left a frozen leader before the next one is there.
 pub(super) const QUIET: Duration = Duration::from_millis(300);
 
 /// How long the answer to that may take. On a machine whose processors are all

@@ -273,9 +273,9 @@ pub static KEYS: &[Key] = keys![
     "timing.heartbeat_interval_ms", None, "FTCHAT_TIMING_HEARTBEAT_INTERVAL_MS", Integer { min: 5, max: 60_000 }, Value("100"), true,
         "Milliseconds between a leader's signs of life";
     "timing.election_timeout_min_ms", None, "FTCHAT_TIMING_ELECTION_TIMEOUT_MIN_MS", Integer { min: 15, max: 600_000 }, Value("300"), true,
-        "Least milliseconds without a sign of life after which a follower asks for votes; at least three heartbeats";
+        "Least milliseconds that a follower waits before it asks for votes, counted from when the lease of its leader ends; at least three heartbeats";
     "timing.election_timeout_max_ms", None, "FTCHAT_TIMING_ELECTION_TIMEOUT_MAX_MS", Integer { min: 15, max: 600_000 }, Value("600"), true,
-        "Most milliseconds; each wait is random between the two, so that two followers seldom ask at once. Greater than the least";
+        "Most milliseconds; each wait is random between the two, so that two followers seldom ask at once. It is also how long the lease of a leader lasts after a sign of life. Greater than the least";
     "limits.connections_max", None, "FTCHAT_LIMITS_CONNECTIONS_MAX", Integer { min: 1, max: MILLION }, Value("12000"), true,
         "Connections of all kinds that one server holds at once";
     "limits.connections_reserved", None, "FTCHAT_LIMITS_CONNECTIONS_RESERVED", Integer { min: 0, max: MILLION }, Value("1024"), true,
