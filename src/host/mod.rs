@@ -47,11 +47,15 @@ use crate::types::{Address, Timestamp, Uuid};
 
 /// Begins a task. Consensus has a `spawn` of its own, as the engine's tasks draw from
 /// the randomness of whoever spawned them; everybody else's begin here.
+///
+/// The task goes behind a pointer, so that what the runtime does with tasks is compiled
+/// once a result instead of once a task.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn spawn<F>(task: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
+    let task: BoxFuture<'static, F::Output> = Box::pin(task);
     tokio::spawn(task)
 }
 
