@@ -10,6 +10,7 @@ use super::{Cli, Context, Exit, Session, Sessions};
 use crate::client::fake::{self, CLUSTER, FakeNetwork, Reaction};
 use crate::config::Settings;
 use crate::error::{Error, ErrorCode, Result};
+use crate::limits::TEXT_MAX_BYTES;
 use crate::output::{Buffer, Closed, Full, Printer, Streams};
 use crate::protocol::client::{
     Answer, Event, InboxQuery, Message, Request, Sent, SessionInfo, Which,
@@ -289,7 +290,7 @@ async fn sending_prints_the_id_that_was_asked_for() {
     for (line, code) in [
         (["send", "bob", ""], ErrorCode::InvalidText),
         (["send", "b b", "hi"], ErrorCode::InvalidName),
-        (["send", "bob", &"x".repeat(9_000)], ErrorCode::InvalidText),
+        (["send", "bob", &"x".repeat(TEXT_MAX_BYTES + 1)], ErrorCode::InvalidText),
     ] {
         assert_eq!(user.run(&line).await.0.expect_err("refused").code, code);
     }

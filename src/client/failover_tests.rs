@@ -9,6 +9,7 @@ use super::Client;
 use super::alive::{PING_LIMIT, QUIET};
 use super::fake::{self, CLUSTER, FakeNetwork, Mode, Reaction, addresses};
 use crate::error::{Error, ErrorCode};
+use crate::limits::CLIENT_LINE_MAX_BYTES;
 use crate::protocol::client::{Answer, Request, SessionInfo};
 use crate::sync::Mutex;
 use crate::types::{AccountName, Timestamp, Uuid};
@@ -304,7 +305,11 @@ async fn the_cluster_is_learned_from_the_greeting() {
 #[tokio::test(start_paused = true)]
 async fn a_request_over_the_bound_is_not_sent() {
     let network = FakeNetwork::new(|_, _| done());
-    let huge = Request::Send { operation: Uuid::nil(), to: vec![], text: "x".repeat(70_000) };
+    let huge = Request::Send {
+        operation: Uuid::nil(),
+        to: vec![],
+        text: "x".repeat(CLIENT_LINE_MAX_BYTES),
+    };
     let error = client(&network).request(huge).await.expect_err("too long");
     assert_eq!(error.code, ErrorCode::LineTooLong);
     assert!(network.requests().is_empty());

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::limits::TEXT_MAX_BYTES;
 
 #[derive(Clone)]
 pub(super) struct ModelAccount {
@@ -219,7 +220,7 @@ impl Model {
         to: &[AccountName],
         text: &str,
     ) -> Outcome {
-        if text.is_empty() || text.len() > 8192 {
+        if text.is_empty() || text.len() > TEXT_MAX_BYTES {
             return refuse(ErrorCode::InvalidText);
         }
         if to.is_empty() {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::model::{Model, plain};
 use super::*;
-use crate::limits::FEATURE_LEVEL_KNOWN;
+use crate::limits::{FEATURE_LEVEL_KNOWN, TEXT_MAX_BYTES};
 use crate::protocol::client;
 use crate::types::ReplicaId;
 
@@ -48,8 +48,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     let account = || (0u8..8).prop_map(|n| Uuid::from_u128(u128::from(n) + 1));
     let expires = || prop_oneof![0u64..300, Just(10_000u64)].prop_map(Timestamp);
     let session = || prop_oneof![8 => 1u64..4, 3 => 4u64..8, 1 => 8u64..20];
-    let text =
-        prop_oneof![18 => "[ab]{1,2}", 1 => Just(String::new()), 1 => Just("x".repeat(8193))];
+    let text = prop_oneof![18 => "[ab]{1,2}", 1 => Just(String::new()), 1 => Just("x".repeat(TEXT_MAX_BYTES + 1))];
     prop_oneof![
         3 => (account(), any_name(), token(), expires()).prop_map(
             |(account, name, token_hash, expires)| Action::Register {

@@ -132,7 +132,8 @@ async fn wrong_messages_are_refused_before_they_reach_the_log() {
     let long = "x".repeat(TEXT_MAX_BYTES + 1);
     let answer = alice.ask(send(1, "alice", &long)).await;
     assert_eq!(code(&answer), "invalid_text");
-    assert!(answer["error"]["message"].to_string().contains("1 to 8192 bytes"), "{answer}");
+    let bounds = format!("1 to {TEXT_MAX_BYTES} bytes");
+    assert!(answer["error"]["message"].to_string().contains(&bounds), "{answer}");
     assert_eq!(alice.refused(to(vec![])).await, "invalid_request");
     assert_eq!(alice.refused(to(vec!["a b".into()])).await, "invalid_name");
     assert_eq!(alice.refused(to(vec!["a".into(); RECIPIENTS_MAX + 1])).await, "too_many");

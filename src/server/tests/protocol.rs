@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::CLIENT_LINE_MAX_BYTES;
 
 #[tokio::test(start_paused = true)]
 async fn the_session_in_the_manual_works_by_hand() {
@@ -46,7 +47,7 @@ async fn a_first_line_that_is_none_gets_one_error_and_a_close() {
         (r#"{"ftchat":2,"role":"client"}"#, "unsupported_version"),
         (r#"{"ftchat":2,"role":"peer"}"#, "unsupported_version"),
         (&"[".repeat(1_000), "invalid_request"),
-        (&"x".repeat(70_000), "line_too_long"),
+        (&"x".repeat(CLIENT_LINE_MAX_BYTES + 1), "line_too_long"),
     ] {
         let mut client = rig.connect("127.0.0.1").await;
         client.send_line(line).await;
@@ -67,9 +68,12 @@ async fn garbage_after_hello_gets_one_error_and_a_close() {
         ("rubbish", "invalid_request"),
         (r#"{"request":{"ping":{}}}"#, "invalid_request"),
         (&deep, "invalid_request"),
-        (&"x".repeat(70_000), "line_too_long"),
+        (&"x".repeat(CLIENT_LINE_MAX_BYTES + 1), "line_too_long"),
         (
-            &format!(r#"{{"id":1,"request":{{"ping":{{"x":"{}"}}}}}}"#, "x".repeat(65_536)),
+            &format!(
+                r#"{{"id":1,"request":{{"ping":{{"x":"{}"}}}}}}"#,
+                "x".repeat(CLIENT_LINE_MAX_BYTES)
+            ),
             "line_too_long",
         ),
     ] {
