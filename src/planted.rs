@@ -14,6 +14,7 @@
 
 /// What can be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "planted-bugs", derive(clap::ValueEnum))]
 pub enum Bug {
     /// Entries are reported durable before they are written and synced.
     AcknowledgeBeforeSync,

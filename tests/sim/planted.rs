@@ -12,6 +12,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use clap::ValueEnum;
 use ftchat::planted::Bug;
 
 use crate::cluster::play;
@@ -74,9 +75,28 @@ fn hunt(bug: Bug, recipe: &Recipe, seeds: std::ops::Range<u64>) -> Option<(u64, 
 }
 
 #[test]
+fn every_bug_is_hunted_once() {
+    let mut hunted: Vec<Bug> = TABLE.iter().map(|(bug, ..)| *bug).collect();
+    hunted.sort();
+    let mut planted = Bug::value_variants().to_vec();
+    planted.sort();
+    assert_eq!(hunted, planted);
+}
+
+#[test]
 fn all_are_found() {
     let seeds_max = number("FTCHAT_SIM_BUGS", 0);
     let only = std::env::var("FTCHAT_SIM_BUG").ok();
+    if let Some(only) = &only {
+        let hunted = |(bug, _, _, soon): &(Bug, _, _, bool)| {
+            format!("{bug:?}") == *only && (*soon || seeds_max > 0)
+        };
+        assert!(
+            TABLE.iter().any(hunted),
+            "FTCHAT_SIM_BUG={only} hunts nothing: a bug has another name (src/planted.rs), or it \
+             does not show soon and FTCHAT_SIM_BUGS has to say how many seeds to play"
+        );
+    }
     let mut unseen = Vec::new();
     for (bug, recipe, from, soon) in TABLE {
         let range = match seeds_max {
