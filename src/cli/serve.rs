@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::maybe_done;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -121,7 +122,11 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         timing: settings.timing,
         limits: limits.clone(),
         survivor: settings.survivor,
-        process: ProcessInfo { pid: std::process::id(), started_at: host.clock.now() },
+        process: ProcessInfo {
+            pid: std::process::id(),
+            started_at: host.clock.now(),
+            started: Instant::now(),
+        },
         feature_level_known: FEATURE_LEVEL_KNOWN,
     };
     let started = tokio::select! {

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use tokio::time::Instant;
+
 use crate::config::Timing;
 use crate::consensus::{Machine, VerifiedLog, WarmState};
 use crate::limits::Limits;
@@ -57,6 +59,8 @@ pub struct ProcessInfo {
     pub pid: u32,
     /// When it started.
     pub started_at: Timestamp,
+    /// The same by the clock that never jumps.
+    pub started: Instant,
 }
 
 /// A data directory that a replica is to run on.

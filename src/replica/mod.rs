@@ -102,7 +102,6 @@ struct Inner {
     /// Whether the directory is empty only because it was damaged and set
     /// aside: then it must never found a cluster in the place of the old one.
     damaged: AtomicBool,
-    started: Instant,
     pace: pace::Pace,
     disk_bytes: watch::Sender<u64>,
     unlocked: Unlocked,
@@ -188,7 +187,6 @@ impl Replica {
             releases: watch::Sender::new(None),
             failure: watch::Sender::new(None),
             damaged: AtomicBool::new(false),
-            started: Instant::now(),
             pace: pace::Pace::default(),
             disk_bytes: watch::Sender::new(0),
             unlocked: directory.unlocked(),

@@ -93,7 +93,7 @@ impl Replica {
             hosted_by: Some(inner.hosted_by()),
             pid: Some(inner.config.process.pid),
             version: Some(env!("CARGO_PKG_VERSION").to_string()),
-            uptime_s: Some(inner.started.elapsed().as_secs()),
+            uptime_s: Some(inner.config.process.started.elapsed().as_secs()),
             disk_bytes: Some(*inner.disk_bytes.borrow()),
             state_hash: None,
             error: None,

@@ -34,6 +34,9 @@ struct Cluster {
     running: BTreeMap<u32, Running>,
 }
 
+/// How long the processes of these tests have run when their replicas start.
+const PROCESS_RUNS_SINCE: Duration = Duration::from_secs(1_000);
+
 struct Running {
     replica: Replica,
     /// Dropped to close the listener and all connections.
@@ -118,7 +121,11 @@ impl Cluster {
             },
             limits: self.limits.clone(),
             survivor: Survivor::Never,
-            process: ProcessInfo { pid: id, started_at: Timestamp(0) },
+            process: ProcessInfo {
+                pid: id,
+                started_at: Timestamp(0),
+                started: Instant::now() - PROCESS_RUNS_SINCE,
+            },
             feature_level_known: self.known[id as usize - 1],
         };
         let replica = Replica::start(host, config).await?;

@@ -121,3 +121,11 @@ async fn a_cluster_that_only_one_has_heard_of_is_the_one_that_is_founded() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_uptime_is_that_of_the_process_and_not_of_a_replica_that_it_adopted_later() {
+    let mut cluster = Cluster::new().await;
+    cluster.start(1).await;
+    let uptime_s = cluster.replica(1).status().hosted[0].uptime_s.expect("it runs");
+    assert!(uptime_s >= PROCESS_RUNS_SINCE.as_secs(), "{uptime_s}");
+}

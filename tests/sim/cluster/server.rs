@@ -154,7 +154,11 @@ pub async fn serve(
         timing: TIMING,
         limits: limits.clone(),
         survivor: place.survivor,
-        process: ProcessInfo { pid: run, started_at: host.clock.now() },
+        process: ProcessInfo {
+            pid: run,
+            started_at: host.clock.now(),
+            started: tokio::time::Instant::now(),
+        },
         feature_level_known,
     };
     let started = tokio::select! {
