@@ -23,7 +23,8 @@
 //! ```
 //!
 //! # The modules
-//! Imports only point upward in this list; a test of the code base keeps it so.
+//! A module imports only from those that stand above it in this list; a test of the
+//! code base keeps it so.
 //! The head of every module says what it is for, what it promises and how it fails.
 //!
 //! | module | purpose |
