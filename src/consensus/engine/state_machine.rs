@@ -11,8 +11,8 @@ mod loading;
 mod planted_bugs;
 #[cfg(test)]
 mod tests;
+mod watchers;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use self::building::{Builder, SHORTAGE_RETRY};
 pub use self::loading::PROGRESS_INTERVAL;
+use self::watchers::Watchers;
 use crate::chat::{Effects, Look, State, View};
 use crate::consensus::engine::disk_errors::Faults;
 use crate::consensus::types::{
@@ -67,7 +68,7 @@ struct Inner {
     applied: watch::Sender<u64>,
     /// See [`Machine::latest_at`], in milliseconds.
     latest_at_ms: AtomicU64,
-    watchers: Mutex<BTreeMap<Uuid, watch::Sender<u64>>>,
+    watchers: Mutex<Watchers>,
     newest: Mutex<Newest>,
     /// See [`Machine::is_of_program`].
     #[cfg(feature = "planted-bugs")]
@@ -238,8 +239,7 @@ impl Machine {
     /// A number that changes whenever something is delivered to the account or
     /// one of its sessions ends.
     pub fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
-        let mut watchers = self.0.watchers.lock();
-        watchers.entry(account).or_default().subscribe()
+        self.0.watchers.lock().subscribe(account)
     }
 
     fn has_newest(&self, reader: &SnapshotReader, meta: &SnapshotMeta) {
@@ -280,19 +280,7 @@ impl Machine {
     }
 
     fn wake(&self, effects: &Effects) {
-        let mut watchers = self.0.watchers.lock();
-        if watchers.is_empty() {
-            return;
-        }
-        for account in effects.accounts() {
-            if let Some(watcher) = watchers.get(&account) {
-                if watcher.receiver_count() == 0 {
-                    watchers.remove(&account);
-                } else {
-                    watcher.send_modify(|count| *count += 1);
-                }
-            }
-        }
+        self.0.watchers.lock().wake(effects.accounts());
     }
 
     /// Whether applying an entry takes so long that others should run after it.
@@ -375,9 +363,7 @@ impl Machine {
         self.pass_level_to_state();
         self.free(replaced);
         // Everybody may have got something.
-        for watcher in self.0.watchers.lock().values() {
-            watcher.send_modify(|count| *count += 1);
-        }
+        self.0.watchers.lock().wake_all();
         Ok(())
     }
 }
