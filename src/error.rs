@@ -5,10 +5,9 @@
 //! retry can help and which exit code a command ends with, so a server of
 //! another version may change its sentences freely.
 //!
-//! An error keeps no source. Its sentence says what the cause said, it is copied to
-//! many waiters and sent over wires, where a cause cannot go, and nothing decides by
-//! one: whoever decides by the kind of an [`io::Error`](std::io::Error) does so before
-//! that becomes an error of this type.
+//! An error that comes from a failed call of the system keeps which one that was as
+//! its [`Cause`]. Only that: errors are copied to many waiters and sent over wires, where
+//! a source of any type cannot go. What other sources say is in the sentence.
 
 use std::fmt;
 
@@ -188,12 +187,42 @@ pub struct Error {
     pub message: String,
     /// For [`ErrorCode::RateLimited`]: when to come back, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// What the system said, if this comes from a call to it in this process.
+    #[source]
+    pub cause: Option<Cause>,
+}
+
+/// What the system said about a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}{}", self.number())]
+pub struct Cause {
+    /// Its kind on every system.
+    pub kind: std::io::ErrorKind,
+    /// The system's own number, where it gave one.
+    pub os_error: Option<i32>,
+}
+
+impl Cause {
+    fn number(&self) -> String {
+        self.os_error.map(|number| format!(" (os error {number})")).unwrap_or_default()
+    }
+}
+
+impl From<&std::io::Error> for Cause {
+    fn from(error: &std::io::Error) -> Self {
+        Cause { kind: error.kind(), os_error: error.raw_os_error() }
+    }
 }
 
 impl Error {
     /// An error with the given code and sentence.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Error { code, message: message.into(), retry_after_ms: None }
+        Error { code, message: message.into(), retry_after_ms: None, cause: None }
+    }
+
+    /// This error, with the failed call that it comes from.
+    pub fn because(self, error: &std::io::Error) -> Self {
+        Error { cause: Some(error.into()), ..self }
     }
 
     /// Whether the same request, unchanged, may succeed later or elsewhere.
@@ -223,6 +252,11 @@ impl Error {
         errors.into_iter().next().map(|first| Error { message, ..first })
     }
 
+    /// A failed call, as `what` with the cause behind it.
+    pub fn failed(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        Error::new(ErrorCode::Io, format!("{what}: {error}")).because(error)
+    }
+
     /// A failed call on a file: names the action, the path and the cause.
     ///
     /// "No space left" becomes [`ErrorCode::DiskFull`], which is retryable, and so
@@ -234,7 +268,7 @@ impl Error {
             | std::io::ErrorKind::FileTooLarge => ErrorCode::DiskFull,
             _ => ErrorCode::Io,
         };
-        Error::new(code, format!("cannot {action} {}: {error}", path.display()))
+        Error::new(code, format!("cannot {action} {}: {error}", path.display())).because(error)
     }
 
     /// The same for a file of whoever gave the command. That their disk is full
@@ -281,7 +315,12 @@ impl From<Error> for ErrorBody {
 
 impl From<ErrorBody> for Error {
     fn from(body: ErrorBody) -> Self {
-        Error { code: body.code, message: body.message, retry_after_ms: body.retry_after_ms }
+        Error {
+            code: body.code,
+            message: body.message,
+            retry_after_ms: body.retry_after_ms,
+            cause: None,
+        }
     }
 }
 
@@ -308,6 +347,19 @@ mod tests {
             assert_eq!(code(errno.raw_os_error()), ErrorCode::DiskFull, "{errno}");
         }
         assert_eq!(code(Errno::IO.raw_os_error()), ErrorCode::Io);
+    }
+
+    #[test]
+    fn an_error_keeps_which_call_failed_and_no_wire_carries_it() {
+        use std::error::Error as _;
+        let missing = std::io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
+        let error = Error::io("open", std::path::Path::new("f"), &missing);
+        let cause = error.source().and_then(|source| source.downcast_ref::<Cause>());
+        assert_eq!(cause.map(|cause| cause.kind), Some(std::io::ErrorKind::NotFound));
+        assert_eq!(error.cause.expect("kept").to_string(), "entity not found (os error 2)");
+        let longer = Error { message: format!("{error}; make it"), ..error.clone() };
+        assert_eq!(longer.cause, error.cause, "also when more is said");
+        assert_eq!(Error::from(ErrorBody::from(error)).cause, None);
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn ask_name() -> Result<String> {
             "there is no terminal to ask for a confirmation at: use --confirm NAME",
         ));
     }
-    let failed = |error| Error::new(ErrorCode::Io, format!("cannot ask for the name: {error}"));
+    let failed = |error| Error::failed("cannot ask for the name", &error);
     let mut prompt = std::io::stderr();
     prompt
         .write_all(b"This deletes the account with its inbox for good. Type its name to go on: ")

@@ -18,7 +18,7 @@ use super::signals::{Signals, interrupted};
 use super::when::{local_zone, parse_when};
 use super::{Context, Exit};
 use crate::client::{Client, Follow, FollowNotice};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, PAGE_MAX_MESSAGES};
 use crate::output::{Listed, Printer};
 use crate::protocol::client::{Answer, InboxQuery, Message, Request, Which};
@@ -331,7 +331,7 @@ async fn execute(command: &str, message: &Message, printer: &mut Printer) -> Res
         .kill_on_drop(true)
         .status()
         .await
-        .map_err(|error| Error::new(ErrorCode::Io, format!("cannot run 'sh -c': {error}")))?;
+        .map_err(|error| Error::failed("cannot run 'sh -c'", &error))?;
     if !status.success() {
         let id = message.id;
         printer.notice(&format!("the command failed for {id} ({status}), which stays unread"));

@@ -76,11 +76,8 @@ impl PasswordArgs {
 /// Asks in a thread of its own, so that a signal is noticed while it waits.
 async fn ask(prompt: &str) -> Result<SecretString> {
     let interrupted = || Error::new(ErrorCode::Interrupted, "interrupted");
-    let listen = |kind| {
-        signal(kind).map_err(|error| {
-            Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
-        })
-    };
+    let listen =
+        |kind| signal(kind).map_err(|error| Error::failed("cannot listen for signals", &error));
     let (mut terminate, mut hangup) =
         (listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
     // Ctrl-C and `kill -INT` drop this future; see the module's head.
@@ -96,7 +93,7 @@ async fn ask(prompt: &str) -> Result<SecretString> {
     let answer = answer.map_err(|error| Error::internal(format!("the prompt failed: {error}")))?;
     answer.map(SecretString::from).map_err(|error| match error.kind() {
         std::io::ErrorKind::Interrupted => interrupted(),
-        _ => Error::new(ErrorCode::Io, format!("cannot read the password: {error}")),
+        _ => Error::failed("cannot read the password", &error),
     })
 }
 
@@ -129,9 +126,10 @@ impl Drop for Echo {
 fn from_reader(name: &str, reader: impl Read) -> Result<SecretString> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(PASSWORD_MAX_BYTES + 3));
     // Two more for the newline, one more to notice what is too long.
-    reader.take(PASSWORD_MAX_BYTES as u64 + 3).read_to_end(&mut bytes).map_err(|error| {
-        Error::new(ErrorCode::Io, format!("cannot read the password from {name}: {error}"))
-    })?;
+    reader
+        .take(PASSWORD_MAX_BYTES as u64 + 3)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::failed(format!("cannot read the password from {name}"), &error))?;
     let end = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let end = end.strip_suffix(b"\r").unwrap_or(end);
     let refused = |what: &str| {

@@ -53,5 +53,5 @@ pub(super) fn interrupted() -> Error {
 
 /// Why a signal would not be heard.
 pub(super) fn cannot_listen(error: std::io::Error) -> Error {
-    Error::new(ErrorCode::Io, format!("cannot listen for signals: {error}"))
+    Error::failed("cannot listen for signals", &error)
 }

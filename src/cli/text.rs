@@ -15,9 +15,10 @@ use crate::limits::TEXT_MAX_BYTES;
 /// [`ErrorCode::Io`].
 pub fn read_text(reader: impl Read) -> Result<String> {
     let mut bytes = Vec::new();
-    reader.take(TEXT_MAX_BYTES as u64 + 2).read_to_end(&mut bytes).map_err(|error| {
-        Error::new(ErrorCode::Io, format!("cannot read standard input: {error}"))
-    })?;
+    reader
+        .take(TEXT_MAX_BYTES as u64 + 2)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::failed("cannot read standard input", &error))?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
     }

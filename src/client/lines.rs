@@ -29,9 +29,11 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     pub(super) async fn next(&mut self) -> Result<Option<(u64, String)>> {
         let number = self.number + 1;
         loop {
-            let buffer = self.reader.fill_buf().await.map_err(|error| {
-                Error::new(ErrorCode::Io, format!("cannot read line {number}: {error}"))
-            })?;
+            let buffer = self
+                .reader
+                .fill_buf()
+                .await
+                .map_err(|error| Error::failed(format!("cannot read line {number}"), &error))?;
             if buffer.is_empty() && self.partial.is_empty() {
                 return Ok(None);
             }

@@ -64,7 +64,7 @@ impl Launched {
             return Ok(None);
         }
         self.ended = self.child.try_wait().map_err(|error| {
-            Error::new(ErrorCode::Io, format!("cannot ask after server {}: {error}", self.id))
+            Error::failed(format!("cannot ask after server {}", self.id), &error)
         })?;
         Ok(self.ended)
     }

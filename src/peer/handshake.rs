@@ -375,7 +375,7 @@ async fn send<W: AsyncWrite + Unpin, T: serde::Serialize>(writer: &mut W, value:
         writer.write_all(&line).await?;
         writer.flush().await
     };
-    sent.await.map_err(|error| Error::new(ErrorCode::Io, format!("the connection broke: {error}")))
+    sent.await.map_err(|error| Error::failed("the connection broke", &error))
 }
 
 /// What a caller hears.

@@ -113,9 +113,7 @@ where
                 writer.write_all(&buffer).await?;
                 writer.flush().await
             };
-            written.await.map_err(|error| {
-                Error::new(ErrorCode::Io, format!("the connection broke: {error}"))
-            })?;
+            written.await.map_err(|error| Error::failed("the connection broke", &error))?;
             buffer.clear();
         }
         Ok(())

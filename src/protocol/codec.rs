@@ -24,7 +24,7 @@ where
         let buffer = match reader.fill_buf().await {
             Ok(buffer) => buffer,
             Err(error) => {
-                return Err(Error::new(ErrorCode::Io, format!("the connection broke: {error}")));
+                return Err(Error::failed("the connection broke", &error));
             }
         };
         if buffer.is_empty() {

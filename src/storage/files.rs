@@ -49,7 +49,7 @@ impl Failure {
              shows of it may never have reached the disk",
             path.display()
         );
-        Failure::Broken(Error::new(ErrorCode::Io, message))
+        Failure::Broken(Error::new(ErrorCode::Io, message).because(error))
     }
 
     /// Of a folder's fsync, for which it is opened first.

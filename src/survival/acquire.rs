@@ -247,5 +247,5 @@ fn cannot_listen(address: &Address, error: &io::Error) -> Error {
             ),
         );
     }
-    Error::new(ErrorCode::Io, format!("cannot listen on {address}: {error}"))
+    Error::failed(format!("cannot listen on {address}"), error)
 }
