@@ -13,14 +13,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::connection::{Connection, Failure};
 use crate::protocol::client::{Answer, Request};
 
-/// How long a server may be silent before it is asked whether it is there. With
-/// [`PING_LIMIT`] it is less than an election by timeout takes with the default
-/// times, so a client has left a frozen leader before the next one is there.
+/// How long a server may be silent before it is pinged. With [`PING_LIMIT`] it is
+/// less than an election by timeout takes with the default times, so a client has left
+/// a frozen leader before the next one is there.
 pub(super) const QUIET: Duration = Duration::from_millis(300);
 
-/// How long the answer to that may take. On a machine whose processors are all
-/// taken some ten milliseconds are; leaving a server that lives costs no more
-/// than sending again what is under way there.
+/// How long the answer to that may take. On a machine whose processors are all busy it
+/// takes some ten milliseconds. Leaving a server that lives costs no more than sending
+/// again what is under way there.
 pub(super) const PING_LIMIT: Duration = Duration::from_millis(400);
 
 /// What is known of the life of one connection's server.

@@ -155,7 +155,7 @@ impl Connection {
     }
 
     /// The same connection, on which no change is taken any more once one has failed:
-    /// not even one that was sent before the failure was heard.
+    /// not even one that was sent before the failure was received.
     pub fn in_order(self) -> Connection {
         Connection { in_order: true, ..self }
     }
@@ -187,7 +187,7 @@ impl Connection {
         Ok(Pending(receive))
     }
 
-    /// As [`Connection::submit`], for whoever has many requests under way:
+    /// As [`Connection::submit`], for callers that have many requests under way:
     /// their answers come to one queue, each with its request's number.
     ///
     /// # Errors
@@ -213,7 +213,7 @@ impl Connection {
         self.submit(request, timeout)?.answer().await
     }
 
-    /// Starts to follow. Whoever does not read the events stops every other
+    /// Starts to follow. A caller that does not read the events stops every other
     /// answer of this connection, so a follow gets a connection of its own.
     ///
     /// # Errors
@@ -277,9 +277,8 @@ struct OutgoingLine<'a> {
     request: &'a Request,
 }
 
-/// A [`ResponseLine`](crate::protocol::client::ResponseLine), read field by
-/// field: serde's `flatten`, which that type uses, builds each answer in memory
-/// twice.
+/// A line of a server, read field by field: serde's `flatten`, which would read it as
+/// one type, builds each answer in memory twice.
 #[derive(serde::Deserialize)]
 pub(super) struct IncomingLine {
     id: Option<u64>,
@@ -315,7 +314,7 @@ impl Routes {
         }
     }
 
-    /// Hands one line to whoever waits for it.
+    /// Hands one line to the request that waits for it.
     async fn deliver(&self, line: IncomingLine, bytes: usize) -> Result<()> {
         let Some(id) = line.id else {
             // An error about the connection as a whole, after which it closes.

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::protocol::client::Request;
 use crate::types::{Address, Uuid};
 
-/// How long a server may look for the session of a connection that lives on.
+/// How long a server may look for the session of a long-lived connection.
 const AUTHENTICATE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What every connection of a client has in common.
@@ -27,10 +27,9 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// Connects to one server and sends the token without waiting for what
-    /// becomes of it, so that the first request travels along. A server that
-    /// has not heard of the session must ask a majority about it, and is told
-    /// to give up after `timeout`.
+    /// Connects to one server and sends the token without waiting for the answer, so
+    /// that the first request travels along. A server that does not know the session
+    /// must ask a majority about it, and gives up after `timeout`.
     pub(super) async fn dial(
         &self,
         server: usize,
@@ -51,8 +50,8 @@ impl Dialer {
         self.authenticate(connection, timeout)
     }
 
-    /// Has a connection that speaks for nobody yet speak for the session, if
-    /// there is one. What becomes of that is waited for later.
+    /// Lets a connection that speaks for nobody yet speak for the session, if there is
+    /// one. The answer is waited for later.
     pub(super) fn authenticate(
         &self,
         connection: Connection,
@@ -88,10 +87,10 @@ impl Redialer {
     }
 
     /// From now on, a first server that names another as the leader is left for
-    /// that one. For whoever has many changes to make: what a follower is asked
-    /// it passes on to the leader and waits for, one more way there and back.
-    /// After a failure whoever serves is good enough, so servers that know no
-    /// better cannot send anybody round.
+    /// that one. This is for callers with many changes: a follower forwards each to the
+    /// leader and waits, which is one more round trip. After a failure any server that
+    /// serves is good enough, so servers that name each other cannot send a client
+    /// round.
     pub(super) fn toward_leader(mut self) -> Redialer {
         self.toward_leader = true;
         self

@@ -382,8 +382,8 @@ impl Race {
     }
 }
 
-/// Waits until `instant`, and not a moment if that is now: the runtime's timers
-/// round up to the next millisecond, a sixth of what `ftchat send` takes.
+/// Waits until `instant`, and not at all if that is now: the runtime's timers round up
+/// to the next millisecond, a sixth of what `ftchat send` takes.
 async fn at(instant: Instant) {
     if instant > Instant::now() {
         sleep_until(instant).await;
@@ -409,8 +409,8 @@ async fn answer(
     pending.answer().await
 }
 
-/// Whether asking another server is pointless. A rate limit is everyone's: to
-/// dodge it by asking around would be an attack.
+/// Whether asking another server is pointless. A rate limit holds for all servers: to
+/// dodge it by asking another would be an attack.
 pub(super) fn is_final(error: &Error) -> bool {
     !error.retryable() || error.code == ErrorCode::RateLimited
 }

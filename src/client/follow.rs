@@ -21,8 +21,8 @@ use crate::error::Result;
 use crate::protocol::client::{Event, InboxQuery, Message};
 use crate::types::Address;
 
-/// A server that shows no sign of being up to date for so long is left. Servers
-/// give one every two seconds, so two may be late or lost in an election.
+/// A server that does not confirm for so long that it is up to date is left. Servers
+/// confirm every two seconds, so two confirmations may be late or lost in an election.
 const SILENCE_LIMIT: Duration = Duration::from_secs(6);
 
 /// What a user may want to know of a running follow.

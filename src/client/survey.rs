@@ -92,8 +92,8 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
             Err(error) => silent.push((address, error.message)),
         }
     }
-    // The first server on the list that belongs to a cluster decides which
-    // cluster this is about; a server of another cluster on the list is named as one.
+    // The first server on the list that belongs to a cluster decides which cluster
+    // this is about. One of another cluster is named as such.
     let cluster = known.iter().find_map(|(_, status)| status.cluster);
     known.retain(|(address, status)| {
         let ours = status.cluster.is_none() || status.cluster == cluster;
@@ -136,7 +136,7 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
     let levels = statuses.iter().map(|status| status.feature_level.unwrap_or(0));
     let feature_level = levels.max();
     let survivor = statuses.iter().map(|status| status.survivor).reduce(|a, b| {
-        // One that does not adopt is enough to make adoption no promise.
+        // If one does not adopt, adoption cannot be counted on.
         if a == b { a } else { Survivor::Never }
     });
     let adopts = survivor == Some(Survivor::Auto)
@@ -186,8 +186,8 @@ fn pass_on_notices(statuses: &[&ServerStatus], notices: &mut Vec<String>) {
     }
 }
 
-/// The configured replicas. When nobody answers only addresses are known: in
-/// which order they are listed says nothing about the numbers.
+/// The configured replicas. When nobody answers only addresses are known: their order
+/// on the list says nothing about the numbers.
 fn members(listed: &[Address], statuses: &[&ServerStatus]) -> Vec<Member> {
     let mut members: BTreeMap<ReplicaId, Member> = BTreeMap::new();
     for member in statuses.iter().flat_map(|status| &status.members) {
@@ -206,9 +206,8 @@ fn leads(status: &ServerStatus) -> Option<ReplicaId> {
     Some(hosted.find(|replica| replica.state == ReplicaState::Leader)?.id)
 }
 
-/// What is said of a replica by the process that runs it. While a replica
-/// moves from one process to another both may name it: the fuller log is the
-/// later word.
+/// The status of a replica, from the process that runs it. While a replica moves from
+/// one process to another both may report it: the one with the longer log is newer.
 fn hosted(statuses: &[&ServerStatus], id: ReplicaId) -> Option<ReplicaStatus> {
     statuses
         .iter()
@@ -296,8 +295,8 @@ fn tolerates(replicas: &[ReplicaStatus], adopts: bool) -> u32 {
         return 0;
     }
     if adopts {
-        // The last process takes over every replica whose process died. What
-        // is missing now may be frozen and keep its lock, so it does not count.
+        // The last process adopts every replica whose process died. One that is
+        // missing now may be frozen and keep its lock, so it does not count.
         return votes_per_process.len().saturating_sub(1) as u32;
     }
     let mut worst_first: Vec<usize> = votes_per_process.into_values().collect();

@@ -13,7 +13,7 @@ use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction};
 
 /// One connection to one server, for several calls. It is not mended when it
-/// breaks: whoever asks decides where to ask next. Dropping it closes it.
+/// breaks: the caller decides where to ask next. Dropping it closes it.
 pub struct Conversation {
     link: Link,
     /// Until it is connected.
@@ -49,7 +49,7 @@ impl Conversation {
     pub async fn call(&mut self, call: Call, body: Bytes) -> Result<Bytes, CallError> {
         let connecting = self.connecting.take();
         let asking = async {
-            // The first attempt decides: whoever asks tries again by itself.
+            // The first attempt decides: the caller tries again by itself.
             if let Some(mut connecting) = connecting {
                 connecting.changed().await;
             }

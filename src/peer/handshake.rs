@@ -30,7 +30,7 @@ use crate::types::{Digest, ReplicaId};
 /// names a path, which systems bound at 4 KiB.
 const HANDSHAKE_LINE_MAX_BYTES: usize = 8192;
 
-/// Of what an unproved peer says, so much is passed on.
+/// How much is passed on of what an unproved peer says.
 const QUOTED_MAX_CHARS: usize = 200;
 
 /// What a replica needs to introduce itself. Shared by all its links and
@@ -328,8 +328,8 @@ where
     Ok(Met { who: hello.from, location: answer.location, level: answer.level })
 }
 
-/// Two histories that both committed must never meet inside consensus: joined
-/// without wiping one, release builds diverge in silence. So replicas of
+/// Two histories that both committed must never meet inside consensus: if they were
+/// joined without wiping one, release builds would diverge silently. So replicas of
 /// different clusters or lineages do not even shake hands.
 fn same_history(own: &Introduction, other: &Introduction) -> Result<()> {
     let differ = |a: Option<_>, b: Option<_>| a.is_some() && b.is_some() && a != b;
@@ -346,9 +346,9 @@ fn same_history(own: &Introduction, other: &Introduction) -> Result<()> {
     Ok(())
 }
 
-/// Which operation ids a replica remembers is part of what it decides: with
+/// The outcome of an operation depends on which operation ids a replica remembers. With
 /// another window it would one day apply an operation that others take for a
-/// repetition, and their states would part in silence.
+/// repetition, and their states would diverge silently.
 fn same_window(one: (ReplicaId, Option<u64>), other: (ReplicaId, Option<u64>)) -> Result<()> {
     let ((one, Some(ones)), (other, Some(others))) = (one, other) else { return Ok(()) };
     if ones == others {
@@ -378,16 +378,15 @@ async fn send<W: AsyncWrite + Unpin, T: serde::Serialize>(writer: &mut W, value:
     sent.await.map_err(|error| Error::failed("the connection broke", &error))
 }
 
-/// What a caller hears.
+/// What a caller receives.
 enum Answered<T> {
     With(T),
     Refused(Error),
 }
 
-/// Whoever answers has proved nothing yet: somebody else may have taken the
-/// address of a dead server. What it says is passed on to users as its words
-/// and is no reason for anything: "you belong to another cluster", believed,
-/// would end this server.
+/// A process that answers has proved nothing yet: it may have taken the address of a
+/// dead server. Users are told what it says, as its words, and nothing is decided by
+/// it: believing "you belong to another cluster" would end this server.
 fn unproved(refusal: &Error) -> Error {
     let words: String = refusal.message.chars().take(QUOTED_MAX_CHARS).collect();
     Error::new(
@@ -419,8 +418,8 @@ async fn receive_line<R: AsyncBufRead + Unpin>(reader: &mut R) -> Result<Vec<u8>
     Ok(line)
 }
 
-/// The error says where the line is wrong and quotes nothing of it: strangers
-/// do not write into this server's log.
+/// The error says where the line is wrong and quotes nothing of it: nothing of a peer
+/// that is not authenticated gets into this server's log.
 fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
     check_depth(line)?;
     serde_json::from_slice(line).map_err(|error| {

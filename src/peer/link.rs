@@ -53,7 +53,7 @@ pub struct LinkTiming {
     pub connect: Duration,
     /// First and longest pause between two attempts to connect.
     pub redial: (Duration, Duration),
-    /// While calls wait: longest time without a byte from the peer.
+    /// Longest time without a byte from the peer while calls wait.
     pub receive: Duration,
 }
 
@@ -142,7 +142,7 @@ impl Link {
         self.called_in.notify_one();
     }
 
-    /// Puts a call in line; calls leave in the order in which this was called.
+    /// Queues a call; calls leave in the order in which this was called.
     /// The future may be dropped, the call is made nevertheless.
     pub fn call(
         &self,
@@ -170,7 +170,7 @@ impl Link {
         }
     }
 
-    /// Why whoever answers takes this replica's data for another cluster's;
+    /// Why the peer that answers takes this replica's data for another cluster's;
     /// `None` when it does not, or nobody answers.
     pub fn other_cluster(&self) -> Option<Unreached> {
         match &*self.reached.borrow() {
@@ -317,7 +317,7 @@ impl Dialer {
                 }
                 Reached::Yes(_) => "not connected".to_string(),
             };
-            // Whoever no longer waits does not need the answer.
+            // A caller that no longer waits does not need the answer.
             let _ = outgoing.reply.send(Err(CallError::NotSent(why)));
         }
     }
@@ -373,7 +373,7 @@ impl Conversation {
             }
             for Outgoing { call, body, reply } in batch.drain(..) {
                 if self.waiting.lock().is_empty() {
-                    // Silence counts from the first call that waits.
+                    // The limit counts from the first call that waits.
                     self.received_at.send_replace(Instant::now());
                 }
                 CallLine { id: next_id, call, body: &body }.push(&mut buffer);
@@ -411,7 +411,7 @@ impl Conversation {
                 Ok(ok) => Ok(Bytes::copy_from_slice(ok)),
                 Err(error) => Err(CallError::Refused(error.into())),
             };
-            // Whoever no longer waits does not need the answer.
+            // A caller that no longer waits does not need the answer.
             let _ = sender.send(result);
         }
     }
@@ -436,7 +436,7 @@ impl Conversation {
     fn lose(&self, why: &str) {
         let lost = std::mem::take(&mut *self.waiting.lock());
         for (_, reply) in lost {
-            // Whoever no longer waits does not need the answer.
+            // A caller that no longer waits does not need the answer.
             let _ = reply.send(Err(CallError::Lost(why.to_string())));
         }
     }

@@ -43,7 +43,7 @@ impl Openings {
         self.0.old_copy.send_replace(None);
     }
 
-    /// Remembers the last opening of another replica, for it to be told.
+    /// Remembers the last opening of another replica, so that it can be told.
     pub fn remember(&self, replica: ReplicaId, remembered: Remembered) {
         self.0.others.lock().insert(replica, remembered);
     }
@@ -62,7 +62,7 @@ impl Openings {
         let own = self.0.own.lock().clone();
         let (Some(own), Some(remembered)) = (own, remembered) else { return Ok(()) };
         let continues = match remembered.incarnation.cmp(&own.incarnation) {
-            // It has not heard of this incarnation yet.
+            // The peer does not know this incarnation yet.
             std::cmp::Ordering::Less => true,
             std::cmp::Ordering::Equal => own.continues(&remembered.opening),
             std::cmp::Ordering::Greater => false,

@@ -32,8 +32,8 @@ pub struct ReleaseRequest {
 }
 
 impl Replica {
-    /// Requests of owners for replicas that this process runs come here from
-    /// now on.
+    /// From now on, the requests of owners for replicas that this process runs come
+    /// here.
     pub fn take_release_requests(&self) -> mpsc::UnboundedReceiver<ReleaseRequest> {
         let (send, receive) = mpsc::unbounded_channel();
         self.0.releases.send_replace(Some(send));
@@ -75,7 +75,7 @@ impl Replica {
                 tokio::time::sleep(YIELD_PAUSE).await;
             }
         };
-        // Given up, the others elect somebody when this one is gone.
+        // If it is given up, the others elect a leader when this one is gone.
         drop(tokio::time::timeout(YIELD_MAX, yielding).await);
     }
 }
@@ -91,7 +91,7 @@ impl Inner {
     }
 
     /// An adopted replica leads just long enough to bring the host's own up to
-    /// date: it cannot answer for operations, as it keeps no state. Ends never.
+    /// date: it cannot answer for operations, as it keeps no state. Never ends.
     pub(super) async fn serve_host(self: &Arc<Inner>, own: &Consensus) {
         let mut look_at = Instant::now();
         loop {
@@ -115,7 +115,7 @@ impl Inner {
         }
     }
 
-    /// Passes a request to whoever decides about it.
+    /// Passes a request to the server's task that decides about it.
     pub(super) async fn release(&self, release: Release) -> Result<()> {
         if let Some(host) = &self.host_replica {
             return Box::pin(host.0.release(release)).await;

@@ -19,8 +19,8 @@ pub fn connect(
     let timing = LinkTiming {
         connect: longest.max(Duration::from_millis(500)),
         redial: (Duration::from_millis(20), Duration::from_millis(250)),
-        // An election has been held by then; what waits for the old leader is
-        // not to wait longer.
+        // An election has been held by then, and calls to the old leader should not
+        // wait longer.
         receive: (2 * longest).max(Duration::from_secs(1)),
     };
     let mut links = BTreeMap::new();

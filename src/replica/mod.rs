@@ -94,7 +94,7 @@ struct Inner {
     host_replica: Option<Replica>,
     /// What the other replicas have said of where they live.
     neighbours: tokio::sync::Mutex<Option<Neighbours>>,
-    /// Of which nodes that is known.
+    /// The nodes of which that is known.
     located: watch::Sender<Vec<NodeId>>,
     /// "Give my directory back", from a peer to whoever hosts several replicas.
     releases: watch::Sender<Option<mpsc::UnboundedSender<ReleaseRequest>>>,
@@ -105,7 +105,7 @@ struct Inner {
     pace: pace::Pace,
     disk_bytes: watch::Sender<u64>,
     unlocked: Unlocked,
-    /// Of the directory that it runs on.
+    /// The identity of the directory that it runs on.
     identity: watch::Sender<Option<Identity>>,
     /// Replicas that do not know the next feature level, as a leader sees it.
     older: watch::Sender<BTreeSet<ReplicaId>>,
@@ -203,8 +203,8 @@ impl Replica {
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
         consensus::spawn(&host, pace::watch(Arc::downgrade(&replica.0)));
         consensus::spawn(&host, clocks::watch(Arc::downgrade(&replica.0)));
-        // An adopted one is watched by nobody: its neighbour's bad disk must not
-        // take this server down. And it has no state that tells its level.
+        // An adopted one is not watched: a bad disk of its owner must not take this
+        // server down. And it has no state that tells its level.
         if replica.0.host_replica.is_none() {
             consensus::spawn(&host, level::watch(Arc::downgrade(&replica.0)));
             consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
@@ -227,7 +227,7 @@ impl Replica {
     async fn serve_local(self, stream: Stream) {
         let mut stream = BufReader::with_capacity(64 * 1024, stream);
         let mut first_line = Vec::new();
-        // What breaks here is noticed at the other end.
+        // The other end notices what breaks here.
         if let Ok(true) = read_line(&mut stream, &mut first_line, FIRST_LINE_MAX_BYTES).await {
             drop(self.serve_peer(stream, first_line, "this process".into(), None).await);
         }
@@ -256,7 +256,7 @@ impl Replica {
         self.0.member(leader).map(|member| member.address.clone())
     }
 
-    /// Puts an operation in line, at once; the future is its outcome.
+    /// Queues an operation, at once; the future is its outcome.
     /// Operations are ordered as this was called. When one fails, those of the
     /// same sequence that have not entered a log fail with it.
     ///
@@ -279,7 +279,7 @@ impl Replica {
     pub async fn confirm(&self, deadline: Instant) -> Result<()> {
         let mut phase = self.0.phase.subscribe();
         let started = phase.wait_for(|phase| !matches!(phase, Phase::Starting(_)));
-        // Whether it came to that or not, `consensus` says what there is to say.
+        // `consensus` says whether it has started by now.
         drop(tokio::time::timeout_at(deadline, started).await);
         match self.0.consensus() {
             Ok(consensus) => consensus.confirm(deadline).await,
@@ -305,8 +305,8 @@ impl Replica {
     /// the time that it takes is the caller's to bound.
     ///
     /// # Errors
-    /// Why the peer was refused, in words of this replica's own: nothing that a
-    /// stranger wrote is in them. [`ErrorCode::Io`] when the connection broke.
+    /// Why the peer was refused, in words of this replica's own: nothing that an
+    /// unauthenticated peer wrote is in them. [`ErrorCode::Io`] when the connection broke.
     pub async fn serve_peer(
         &self,
         stream: BufReader<Stream>,
@@ -319,7 +319,7 @@ impl Replica {
         let (reader, writer) = tokio::io::split(stream);
         let reader = BufReader::with_capacity(32 * 1024, reader);
         let service = |caller: Met| {
-            // Whoever does not ask does not bound it.
+            // A caller that does not ask for it does not bound it.
             let _ = proved.map(|proved| proved.send(()));
             if let Some(pair) = inner.links.get(caller.who.replica) {
                 pair.consensus.called_in();
@@ -368,7 +368,7 @@ impl Replica {
         if let Phase::Running(consensus) = phase {
             consensus.stop().await;
         }
-        // Whoever waits for the directory, or counts on its being closed.
+        // For those that wait for the directory, or rely on its being closed.
         self.0.unlocked.clone().wait().await;
     }
 

@@ -50,13 +50,13 @@ impl Replica {
         located.iter().filter(|node| newest(node)).map(|node| node.replica()).collect()
     }
 
-    /// Where a neighbour lives, as far as is remembered.
+    /// Where a neighbour's data is, as far as is remembered.
     pub async fn neighbour(&self, peer: ReplicaId) -> Option<Neighbour> {
         self.0.neighbours.lock().await.as_ref()?.get(peer).cloned()
     }
 }
 
-/// Reads what a directory remembers of the others, for them to be told.
+/// Reads what a directory remembers of the others, so that they can be told.
 pub(super) async fn recall(
     openings: &Openings,
     directory: &DataDirectory,
@@ -84,8 +84,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes down where a peer lives and which feature level it knows, as it said
-    /// in a handshake, whichever side began that.
+    /// Writes down where a peer's data is and which feature level it knows, as it said
+    /// in a handshake that either side began.
     pub(super) async fn remember_neighbour(&self, met: Met) {
         let Met { who: peer, location: Some(location), level: knows_level } = met else { return };
         let Some(incarnation) = peer.incarnation else { return };

@@ -28,7 +28,7 @@ pub struct MemberService {
     inner: Arc<Inner>,
     caller: Introduction,
     consensus: Option<PeerService>,
-    /// Of the backup that this connection fetches.
+    /// The parts of the backup that this connection fetches.
     parts: Parts,
 }
 

@@ -334,7 +334,7 @@ impl Connection {
                 self.order_broken = true;
                 self.outgoing.push(|buffer| push_error(buffer, Some(id), error));
             }
-            // Whoever fails to log in on probation goes.
+            // A client on probation that fails to log in goes.
             Err(error) if self.slot.on_probation() => return self.refuse(Some(id), error),
             Err(error) => self.outgoing.push(|buffer| push_error(buffer, Some(id), error)),
         }

@@ -95,9 +95,9 @@ impl Outgoing {
         self.queue().bytes() > max
     }
 
-    /// Resolves when the client has for so long taken nothing of more than may
-    /// wait while memory is short. `timer` is only its own. May be dropped and
-    /// called again at any time.
+    /// Resolves when the client has taken nothing for too long while more waits for it
+    /// than may wait when memory is short. `timer` is for this alone. May be dropped
+    /// and called again at any time.
     pub(super) async fn stalled(&self, limit: Duration, mut timer: Pin<&mut Sleep>) {
         std::future::poll_fn(|cx| {
             // Who adds to the queue wakes the writer, which is of the same task.

@@ -107,7 +107,7 @@ impl Reader {
             if filled.is_none() {
                 return Err(late("no message that matches was found in time; allow more"));
             }
-            // All that had been found is gone, and more is there.
+            // Everything found so far is gone, and there is more.
             page = Page::new(page.query, limit);
         }
     }
@@ -178,10 +178,10 @@ impl Page {
         Page { query, limit, messages, text_bytes: 0, room, spread, grown, cut }
     }
 
-    /// Makes what several looks have found true at one moment, which is this one: what
-    /// was deleted meanwhile goes, and marks are as they are now. Otherwise a page could
-    /// show one of two messages as read that were marked together. What was passed over
-    /// needs no second look: it matches never again.
+    /// Makes what several looks have found true at one moment, which is now: messages
+    /// that were deleted meanwhile go, and marks are as they are now. Otherwise a page
+    /// could show one of two messages as read that were marked together. Messages that
+    /// were passed over need no second look: they never match again.
     fn refresh(&mut self, look: &mut Look<'_>, account: Uuid) {
         let which = self.query.which;
         let seqs: Vec<u64> = self.messages.iter().map(|message| message.seq).collect();

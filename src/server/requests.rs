@@ -187,8 +187,8 @@ impl Connection {
         answer: fn(Uuid, Applied) -> Result<Answer>,
     ) {
         if self.proposals == 0 && self.sequence.is_broken() {
-            // All that failed has been answered. What comes now may have been on its
-            // way before; whoever minds has said so.
+            // Everything that failed has been answered. This request may have been sent
+            // before the client knew; a client to whom that matters asks for `in_order`.
             self.sequence = Sequence::default();
         }
         if self.order_broken && self.line_in_order {
@@ -207,7 +207,7 @@ impl Connection {
 
     fn read(&mut self, id: u64, answer: impl Future<Output = Result<Answer>> + Send + 'static) {
         self.start(Work::Other(Box::pin(async move {
-            // Answered at once, a thousand of them would be answered without
+            // If it were answered at once, a thousand of them would be answered without
             // anybody else running in between.
             tokio::task::coop::consume_budget().await;
             let result = answer.await;

@@ -67,7 +67,7 @@ pub(super) fn still_bound(
     look.session_by_number(session.number, now)
 }
 
-/// What the state knows a token by: the sum of its 32 bytes, however they
+/// The digest by which the state knows a token: that of its 32 bytes, however they
 /// were spelled.
 fn token_hash(token: &str) -> Result<Digest> {
     match token.parse::<Digest>() {
@@ -222,10 +222,9 @@ impl Caller {
 
     /// Proposes a new session and reads it back.
     ///
-    /// What is bound is what the state says, not what was asked for: a
-    /// repeated operation has the outcome of the first. And it must be the
-    /// session of the caller's own token, so that knowing an operation's id
-    /// is not enough to get its session.
+    /// The session comes from the state, not from the request: a repeated operation has
+    /// the outcome of the first. And it must be the session of the caller's own token,
+    /// so that knowing an operation's id is not enough to get its session.
     async fn open(
         &self,
         operation: Uuid,

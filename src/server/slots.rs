@@ -8,10 +8,10 @@
 //! or goes. Clients may fill all but a few slots, which stay for replicas: without
 //! those the cluster would lose its majority.
 //!
-//! Until it has shown what it is, a connection costs nothing to make, and
-//! whoever opens them faster than they time out could hold every slot. So when
-//! all are taken, whoever has been silent for longest gives way to the newest:
-//! clients and replicas speak within milliseconds and are never the oldest.
+//! A connection that has not shown what it is costs nothing to make. An attacker who
+//! opens them faster than they time out could hold every slot. So when all are taken,
+//! the one that has been silent for longest gives way to the newest: clients and
+//! replicas speak within milliseconds and are never the oldest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -23,8 +23,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::Limits;
 use crate::sync::Mutex;
 
-/// Of the reserved slots, those that only replicas may use: a few connections
-/// from each, also while old ones are timing out. Half the reserve if less.
+/// How many of the reserved slots only replicas may use: a few connections from each,
+/// also while old ones are timing out. It is half the reserve if that is less.
 const PEER_SLOTS_MAX: usize = 64;
 
 /// All connections of one server.
@@ -135,7 +135,7 @@ impl Slots {
         })
     }
 
-    /// A slot for a new connection, if need be that of the one that has been
+    /// Gives a slot to a new connection, if need be that of the one that has been
     /// silent for longest.
     ///
     /// # Errors
@@ -239,7 +239,7 @@ impl Slot {
     }
 }
 
-/// What a connection is told, if it still listens, that made room for another.
+/// The error for a connection that had to make room for another.
 pub(super) fn gave_way() -> Error {
     Error::new(
         ErrorCode::TooManyConnections,

@@ -2,8 +2,8 @@
 
 use tokio::sync::watch;
 
-/// Tells when the server is to stop: once the value is `true`, or its sender
-/// is gone, which can only mean that whoever ran the server has ended.
+/// Tells when the server is to stop: once the value is `true`, or its sender is gone,
+/// as then the task that ran the server has ended.
 #[derive(Clone)]
 pub(super) struct Stop(watch::Receiver<bool>);
 

@@ -67,8 +67,8 @@ impl Proposal {
         mut applied: BoxFuture<'static, Result<Applied>>,
     ) -> Result<Finished, Work> {
         let mut first_poll = tokio::task::unconstrained(applied.as_mut());
-        // Nobody is woken through this context: the set polls a future that
-        // was added to it before it waits.
+        // This context wakes nobody, and need not: the set polls a future that was
+        // added to it before it waits.
         let mut context = Context::from_waker(Waker::noop());
         match Pin::new(&mut first_poll).poll(&mut context) {
             Poll::Ready(result) => Ok(finish(id, operation, answer, result)),

@@ -76,8 +76,8 @@ pub async fn acquire(host: &Host, config: &ReplicaConfig) -> Result<(Box<dyn Lis
 
 /// `has_address`: this process listens at the server's address already.
 async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<Opened> {
-    // Of two that were started at once one may have the address and the other
-    // the directory, and each would wait for the other. The directory decides.
+    // If two are started at once, one may have the address and the other the
+    // directory, and each would wait for the other. The directory decides.
     let limit = if has_address { SETTLING_MAX / 2 } else { SETTLING_MAX };
     let unnamed_until = Instant::now() + limit;
     let mut announced = None;
@@ -98,9 +98,9 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
             // The text of an owner that died stays until the next holder has
             // written its own.
             let fresh = Instant::now() <= unnamed_until && holder.pid != config.process.pid;
-            // Where this process listens nobody else answers.
+            // If this process listens at the address, nobody else answers there.
             if !fresh || !has_address && is_answering_as_owner(host, config, &holder).await {
-                // Named anew: it may have been another's a moment ago.
+                // Named anew: a moment ago it may have been another one.
                 return Err(in_use(&config.data_dir, Some(holder)));
             }
             sleep(RETRY_PAUSE).await;
@@ -129,7 +129,7 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
     }
 }
 
-/// Loads what the holder keeps running on meanwhile, until little is missing.
+/// Loads the data while the holder goes on writing it, until little is missing.
 async fn read_ahead(host: &Host, config: &ReplicaConfig) -> Option<WarmState> {
     let window = config.limits.deduplication_window_entries;
     for _ in 0..READ_ATTEMPTS {
@@ -149,7 +149,7 @@ async fn read_ahead(host: &Host, config: &ReplicaConfig) -> Option<WarmState> {
             Err(error) => tracing::info!(%error, "its data could not be read ahead"),
         }
     }
-    // It is loaded, or found to be damaged, when it is here.
+    // Once the directory is locked, its data is loaded or found to be damaged.
     None
 }
 
@@ -161,8 +161,8 @@ async fn is_answering_as_owner(host: &Host, config: &ReplicaConfig, holder: &Hol
     matches!(answer, Err(CallError::Refused(error)) if error.code == ErrorCode::DirectoryInUse)
 }
 
-/// Asks whoever serves this server's address to let go of it. Returns the
-/// listener if it is free by then.
+/// Asks the process that serves this server's address to let go of it. Returns the
+/// listener if the address is free by then.
 async fn ask_at_own_address(
     host: &Host,
     config: &ReplicaConfig,

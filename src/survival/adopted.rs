@@ -1,4 +1,4 @@
-//! One adopted replica: taking it over, and letting it go.
+//! Adopts one replica, and lets it go.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -159,7 +159,7 @@ impl Hosting {
             .ok_or_else(|| Error::unavailable("this replica has no data yet"))
     }
 
-    /// Why a lock that is held is held.
+    /// Why a lock cannot be taken.
     async fn held(&self, peer: ReplicaId, path: &std::path::Path) -> Obstacle {
         let (disk, path) = (self.0.host.disk.clone(), path.to_path_buf());
         let holder =

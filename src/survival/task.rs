@@ -26,9 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// Longest addition to a tick, so that survivors do not keep step.
 const TICK_JITTER_MAX_MS: u64 = 50;
 
-/// How long the others are left alone when as many were adopted as make a
-/// majority: starting them would be in the way of the election, on the
-/// processors and on the disk.
+/// How long the remaining dead are not adopted after enough of them for a majority
+/// were: starting more would slow the election, on the processors and on the disk.
 const ELECTION_FIRST: Duration = Duration::from_millis(100);
 
 /// A server whose tick took so much longer was frozen, or as good as that. It has
@@ -39,8 +38,8 @@ const OVERSLEPT: Duration = Duration::from_millis(200);
 /// A tick while an owner waits for its replica.
 const BUSY_TICK: Duration = Duration::from_millis(10);
 
-/// Pause before a directory that was refused is looked at again. It takes a
-/// user to change that.
+/// Pause before a directory that was refused is looked at again. Only an operator can
+/// change it.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often the place of adopted directories is checked, and unbound addresses
@@ -76,9 +75,9 @@ struct Task {
     /// The replica given back last, and when.
     last_release: Option<(ReplicaId, Instant)>,
     next_check: Instant,
-    /// Since when this has listened without a break.
+    /// Since when this task has run without a freeze.
     awake_since: Instant,
-    /// From when those are adopted without whom there is a majority.
+    /// When those may be adopted that a majority does not need.
     others_from: Instant,
 }
 
@@ -191,9 +190,9 @@ impl Task {
         let Some(consensus) = self.own_consensus() else { return };
         let total = self.hosting.0.config.members.len();
         // Evidence is about a process, and a neighbour that answers again has
-        // another one. So each lock is looked at once more: whoever counts one
-        // that died a moment ago together with one that came back since may take
-        // itself for the last server, and adopt a replica without need.
+        // another one. So each lock is looked at once more. Otherwise this server
+        // could count one that died a moment ago together with one that came back
+        // since, take itself for the last one, and adopt a replica without need.
         let proved = self.gone.iter().filter(|(_, gone)| gone.evidence == Evidence::LockFree);
         let looks = proved.map(async |(peer, gone)| {
             is_dead(&self.hosting, *peer).await.then_some((gone.since, *peer))
@@ -299,7 +298,7 @@ impl Task {
         self.paused_until.insert(peer, Instant::now() + REFUSED_PAUSE);
     }
 
-    /// What there is to do whether something happened or not.
+    /// Does what is due whether something happened or not.
     async fn look_after(&mut self) {
         let hosting = self.hosting.clone();
         let own = hosting.own_replica();
