@@ -1,8 +1,7 @@
 //! Every bound of the system in one place, each with its reason.
 //!
-//! A limit that is not written down is a limit that is found at three in the
-//! morning. Constants are bounds that a peer or the data format relies on;
-//! [`Limits`] holds those that an operator may change.
+//! Constants are bounds that a peer or the data format relies on; [`Limits`] holds
+//! those that an operator may change.
 
 use std::time::Duration;
 
@@ -43,16 +42,16 @@ pub const fn feature_level(data_format: u32) -> u32 {
 pub const FEATURE_LEVEL_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How far a replica's time may be from the clock in the middle of those that it
-/// knows: more than clocks that somebody looks after differ, and less than a user
-/// minds. See the peers' clocks.
+/// knows: more than synchronized clocks differ, and less than a user minds. See the
+/// peers' clocks.
 pub const CLOCK_LEAD_MAX_MS: u64 = 10_000;
 
-/// Pause between two questions to a peer for its clock. Without one, what it said is
-/// reckoned on; a new answer tells only that somebody has set it.
+/// Pause between two questions to a peer for its clock. In between, its last report is
+/// reckoned on: only if somebody has set the clock does a new one tell more.
 pub const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// For how long it is believed what a peer has said of its clock. It is asked several
-/// times meanwhile.
+/// How long a peer's report of its clock is believed. It is asked several times
+/// meanwhile.
 pub const CLOCK_BELIEVED_MAX: Duration = Duration::from_secs(60);
 
 /// Longest account name in bytes. Names are ASCII, so bytes are characters.

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::storage::record;
 use crate::types::{Digest, Uuid};
 
-/// Longest line that is read. Those of a state have at most about 64 KiB, and
-/// the line of an inbox of somebody who gets much is not much longer.
+/// Longest line that is read. Those of a state have at most about 64 KiB, and the line
+/// of a very full inbox is not much longer.
 const LINE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -27,7 +27,7 @@ struct Last {
     backup_end: Totals,
 }
 
-/// What the last line says of those before it.
+/// The totals in the last line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Totals {
     /// Lines of the state.
@@ -242,7 +242,7 @@ impl Verified {
 
 /// Reads a backup to its end: every line, the totals, and the state that they
 /// make, whose own hash must hold. Needs as much memory as a server does.
-/// `progress` hears the number of every line.
+/// `progress` is called with the number of every line.
 ///
 /// # Errors
 /// [`ErrorCode::Corrupted`] names file and line; [`ErrorCode::NewerFormat`];
@@ -258,7 +258,7 @@ pub fn verify(source: Source, progress: &dyn Fn(u64)) -> Result<Verified> {
 fn read_to_the_end(source: Source, progress: &dyn Fn(u64)) -> Result<Verified> {
     let Source { path, bytes, kept } = source;
     let (mut reader, head) = BackupReader::begin(&path, bytes)?;
-    // What is remembered is not forgotten while nothing is applied.
+    // Operation ids are not forgotten while nothing is applied.
     let mut restore = Restore::of_backup(1);
     while let Some(line) = reader.next()? {
         restore.line(&line).map_err(|error| match error.code {

@@ -14,11 +14,12 @@ use crate::types::Uuid;
 const STEP_BYTES: usize = 256 * 1024;
 
 /// Brings a verified backup into a cluster that was never used. One that was
-/// begun before goes on. `progress` hears how many lines are there.
+/// begun before goes on. `progress` is called with how many lines are there.
 ///
 /// # Errors
 /// [`ErrorCode::NotEmpty`]; [`ErrorCode::Unavailable`] when no server gets any
-/// further in time; [`ErrorCode::Internal`] for a backup that was only verified; [`ErrorCode::OutcomeUnknown`] when that was the last step;
+/// further in time; [`ErrorCode::OutcomeUnknown`] when that was the last step;
+/// [`ErrorCode::Internal`] for a backup that was only verified;
 /// [`ErrorCode::Corrupted`] when the file has changed since it was verified.
 pub async fn restore(
     administrator: &Administrator<'_>,
@@ -54,7 +55,7 @@ pub async fn restore(
     }
 }
 
-/// What is told of a backup that was verified, and restored or not.
+/// The report about a backup that was verified, and restored or not.
 pub fn report(verified: &Verified, restored_into: Option<Uuid>, already: bool) -> Restored {
     let Verified { path, head, lines, bytes, sha256, .. } = verified.clone();
     Restored { file: path, restored_into, already, head, lines, bytes, sha256: sha256.to_string() }
@@ -83,7 +84,7 @@ pub async fn abandon(administrator: &Administrator<'_>) -> Result<Uuid> {
     }
 }
 
-/// Goes on at one server. Whether the cluster had the backup already.
+/// Goes on at one server. Returns whether the cluster had the backup already.
 async fn bring(
     server: &mut Server,
     (verified, content): (&Verified, &Kept),
@@ -94,7 +95,7 @@ async fn bring(
     let backup = verified.id();
     let begun = step(server, &RestoreStep::Begin { backup }).await?;
     if begun.done {
-        // It may be this very command that did it, whose answer was lost.
+        // This very command may have done it, and the answer was lost.
         return Ok(!*ending);
     }
     *ending = false;

@@ -31,7 +31,7 @@ pub enum Target {
 }
 
 /// Takes a backup of a running cluster, at whichever server can give one.
-/// `progress` hears how many lines there are so far.
+/// `progress` is called with how many lines there are so far.
 ///
 /// # Errors
 /// [`ErrorCode::Unavailable`] when no server gives one in time,
@@ -221,7 +221,7 @@ impl NewFile {
         // No longer than any name, however long the file's is.
         let temporary = path.with_file_name(format!(".ftchat-{random:016x}.tmp"));
         let new = NewFile { disk: disk.clone(), path, temporary, placed: false };
-        // Who cannot write there need not wait for the servers.
+        // A user who cannot write there need not wait for the servers.
         new.begin().await?;
         Ok(new)
     }
@@ -255,15 +255,15 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.placed {
-            // Nobody reads it; what cannot be removed is left. On a real host
-            // this is done when it is first asked for.
+            // Nobody reads it; if it cannot be removed, it is left. On a real host this
+            // is done when it is first polled.
             let _ = self.disk.remove_file(&self.temporary).now_or_never();
         }
     }
 }
 
-/// Where a path leads to, whether or not there is a file: a link is not replaced
-/// by the backup, but what it names is written.
+/// Where a path leads to, whether or not there is a file: the backup does not replace a
+/// link, but is written to the file that the link names.
 fn follow_links(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..LINKS_MAX {

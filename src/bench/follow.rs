@@ -1,4 +1,4 @@
-//! Those who wait for what is sent.
+//! The followers, which wait for what is sent.
 
 use std::sync::Arc;
 

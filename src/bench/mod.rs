@@ -206,7 +206,7 @@ impl Bench {
         }
     }
 
-    /// Puts load on the servers and measures. `tell` hears from time to time
+    /// Puts load on the servers and measures. `tell` is called from time to time with
     /// how many requests were answered, the warm-up's included.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! From settings to whoever holds the cluster's key.
+//! Makes an administrator, who holds the cluster's key, out of the settings.
 
 use super::Context;
 use crate::backup::Administrator;

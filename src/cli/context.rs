@@ -1,4 +1,4 @@
-//! From settings to a client that speaks for somebody.
+//! Makes a client that speaks for an account out of the settings.
 
 use secrecy::{ExposeSecret, SecretString};
 

@@ -124,7 +124,7 @@ fn ask_name() -> Result<String> {
     std::io::stdin().read_line(&mut name).map_err(failed)?;
     let name = name.trim();
     if name.is_empty() {
-        // Ctrl-D, or Enter: whoever does not want to need no password.
+        // Ctrl-D, or Enter: a user who changed their mind needs no password.
         let why = "no name was typed: nothing was deleted";
         return Err(Error::new(ErrorCode::NotConfirmed, why));
     }

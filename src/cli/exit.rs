@@ -27,7 +27,7 @@ impl Exit {
     /// How a command ends that failed with this error.
     pub fn of(error: &Error) -> Exit {
         use ErrorCode::*;
-        // No wildcard: whoever adds a code decides what scripts see.
+        // No wildcard: each new code needs a decision about what scripts see.
         match error.code {
             WrongUsage | InvalidConfig => Exit::Usage,
             NotLoggedIn | LoginRefused | SessionExpired => Exit::NotLoggedIn,

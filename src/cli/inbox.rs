@@ -113,8 +113,8 @@ pub async fn run(args: &InboxArgs, context: &mut Context) -> Result<Exit> {
     if !ending.busy.get() {
         return Err(interrupted());
     }
-    // The command goes on to its end, and what it did is remembered; whoever has
-    // no time for that says so again.
+    // The command goes on to its end, and what it did is remembered. A second signal
+    // ends it at once.
     ending.asked.set(true);
     tokio::select! {
         biased;
@@ -285,7 +285,7 @@ impl Reader<'_> {
         let mut told = false;
         loop {
             match self.mark().await {
-                // Whoever follows has time.
+                // A follow has time.
                 Err(error) if error.retryable() && self.args.follow && !self.ending.asked.get() => {
                     if !std::mem::replace(&mut told, true) {
                         self.printer.notice(&format!("cannot mark as read yet: {}", error.message));

@@ -134,8 +134,8 @@ impl Command {
         matches!(self, Command::Serve(_) | Command::Cluster(_) | Command::Drill(_))
     }
 
-    /// Whether one processor is not enough: for servers, and for whoever plays
-    /// followers that would each be a process of their own.
+    /// Whether one processor is not enough: for servers, and for a benchmark whose
+    /// followers would each be a process of their own.
     fn needs_all_processors(&self) -> bool {
         self.runs_servers() || matches!(self, Command::Bench(args) if args.has_followers())
     }
@@ -237,7 +237,7 @@ fn end(outcome: Result<Exit>, printer: &mut Printer) -> Exit {
         (Err(error), _) if printer.is_closed_pipe(&error) => return Exit::Done,
         (Ok(_), Err(error)) | (Err(error), _) => error,
     };
-    // Whoever pressed Ctrl-C knows; a script is told like of all else.
+    // A user who pressed Ctrl-C knows it; a script is told as of any other error.
     if error.code != ErrorCode::Interrupted || printer.json() {
         printer.error(&error);
     }
@@ -340,7 +340,7 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> Exit {
             _ => Exit::Done,
         };
     }
-    // Who hears nothing misses nothing.
+    // If this cannot be written, nothing else depends on it.
     if arguments.iter().any(hostile) {
         for line in error.render().to_string().lines() {
             let _ = writeln!(std::io::stderr(), "{}", sanitize(line));

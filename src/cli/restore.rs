@@ -45,7 +45,7 @@ pub async fn run(args: &RestoreArgs, context: &mut Context) -> Result<Exit, Erro
         context.printer.show(&backup::Abandoned { cluster });
         return Ok(Exit::Done);
     };
-    // Who cannot restore need not wait for the file to be read.
+    // A user who cannot restore need not wait for the file to be read.
     let administrator = match args.check {
         true => None,
         false => Some(args.key.administrator(context)?),

@@ -85,9 +85,9 @@ async fn send_lines(to: Vec<String>, base: Uuid, context: &mut Context) -> Resul
     let printer = &mut context.printer;
     let report = |sent: &Sent| {
         progress.step();
-        // At once: with input that goes on for ever, as of `tail -f`, whoever
-        // reads the ids would otherwise wait for a buffer to fill. Nobody need
-        // read them: the lines are sent all the same.
+        // At once: with input that goes on for ever, as of `tail -f`, the reader of the
+        // ids would otherwise wait for a buffer to fill. Without a reader the lines are
+        // sent all the same.
         progress.aside(|| printer.show_now(&SentLine(sent)));
         Ok(())
     };

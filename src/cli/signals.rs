@@ -51,7 +51,7 @@ pub(super) fn interrupted() -> Error {
     Error::new(ErrorCode::Interrupted, "interrupted")
 }
 
-/// Why a signal would not be heard.
+/// The error when signals cannot be received.
 pub(super) fn cannot_listen(error: std::io::Error) -> Error {
     Error::failed("cannot listen for signals", &error)
 }

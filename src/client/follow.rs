@@ -115,7 +115,7 @@ impl Follow {
         let gone = |reason: &str| {
             Failure::Broken(crate::error::Error::new(crate::error::ErrorCode::Io, reason))
         };
-        // Only waiting counts as silence: the consumer may take its time.
+        // Only waiting counts: the consumer may take its time.
         match timeout(SILENCE_LIMIT, live.events.recv()).await {
             Ok(Some(event)) => event,
             Ok(None) => Err(gone("closed the connection")),

@@ -8,9 +8,9 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::types::Address;
 
-/// How long a server may take to greet before another is asked beside it. On
-/// one host a greeting takes a millisecond; what takes longer is frozen, dead
-/// or far away, and asking a second server costs next to nothing.
+/// How long a server may take to greet before another is asked beside it. On one host a
+/// greeting takes a millisecond. A server that takes longer is frozen, dead or far away,
+/// and asking a second one costs next to nothing.
 pub(super) const GREETING_LIMIT: Duration = Duration::from_millis(250);
 
 /// Longest wait for a greeting once servers have shown to be slow.
@@ -28,8 +28,8 @@ pub(super) fn answer_limit(timeout: Duration) -> Duration {
     (timeout / 4).clamp(Duration::from_secs(1), Duration::from_secs(2)).min(timeout / 2)
 }
 
-/// What a server is told of the time that is left: a little less, so that its
-/// own last word ("nothing was done") still arrives before we give up.
+/// The time limit that a server gets of the time that is left: a little less, so that
+/// its final answer ("nothing was done") still arrives before we give up.
 pub(super) fn server_timeout(left: Duration) -> Duration {
     left - (left / 10).min(Duration::from_millis(250))
 }
@@ -69,7 +69,7 @@ pub(super) struct Reasons(BTreeMap<Address, Reason>);
 pub(super) enum Reason {
     /// The server said so. It knows who is missing.
     Word(String),
-    /// It did not get so far.
+    /// It gave no answer.
     Failure(String),
 }
 
@@ -87,8 +87,8 @@ impl Reasons {
         self.0.insert(server.clone(), Reason::Word(word.into()));
     }
 
-    /// That a server has not answered by the end. What it said before tells
-    /// more, such as that it cannot confirm a read.
+    /// Notes that a server has not answered by the end. A reason that it gave before
+    /// tells more, such as that it cannot confirm a read.
     pub(super) fn note_no_answer(&mut self, server: &Address) {
         let no_answer = || Reason::Failure("did not answer".to_string());
         self.0.entry(server.clone()).or_insert_with(no_answer);
@@ -110,7 +110,7 @@ impl Reasons {
                 },
             }
         }
-        // Who is named in what others say is not named again.
+        // A server that others name in their reasons is not named again.
         for (_, servers) in &mut failures {
             servers.retain(|server| !words.iter().any(|word| word.contains(server.as_str())));
         }

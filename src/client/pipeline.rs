@@ -108,7 +108,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         let sum = Digest::of(&[&base.as_bytes()[..], &number.to_be_bytes()].concat());
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&sum.0[..16]);
-        // Version 8 of RFC 9562: an id that is made in a way of one's own.
+        // Version 8 of RFC 9562: an id made by a method of our own.
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
@@ -155,7 +155,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         let mut under_way = FuturesUnordered::new();
         let mut to_send = self.unacknowledged();
         let mut failure: Option<Reason> = None;
-        // An answer, and any sign of life.
+        // The last answer, and the last sign of life.
         let (mut received_at, mut alive) = (Instant::now(), Alive::new());
         loop {
             self.report_acknowledged()?;
@@ -223,7 +223,8 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         }
     }
 
-    /// A server is left that may still take what it was sent. It is taken once.
+    /// The client leaves a server that may still take the lines that it was sent. Each
+    /// is taken once all the same.
     fn doubt_all(&mut self) {
         for slot in self.window.iter_mut().filter(|slot| slot.sent.is_none()) {
             slot.doubt |= !planted::is(Bug::NoDoubtOfTheSilent);

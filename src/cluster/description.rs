@@ -132,7 +132,7 @@ impl Description {
     /// the same addresses, and where servers answered they are its own.
     pub fn of(status: &ClusterStatus, known: &[ClusterSettings]) -> Option<Description> {
         known.iter().find_map(|settings| {
-            // A folder beside it that is none of ours is no cluster that is asked for.
+            // A folder beside it that no program of ours made is not the cluster.
             let cluster = Description::found(settings).ok().flatten()?;
             let of_it = |replica: &ReplicaStatus| {
                 let own = cluster.replicas.iter().find(|own| own.address == replica.address);
@@ -169,12 +169,12 @@ impl Description {
         // Nothing is made in a folder that holds no cluster.
         Description::existing(settings)?;
         let lock = lock(&settings.dir, limit, || Description::existing(settings).map(drop)).await?;
-        // Whoever had it may have removed the cluster.
+        // The command that had it may have removed the cluster.
         Ok((Description::existing(settings)?, lock))
     }
 
-    /// The same for the cluster of `up`, which is made if there is none. Of two
-    /// commands that find none the second one finds what the first one made.
+    /// The same for the cluster of `up`, which is made if there is none. If two commands
+    /// find none, the second one gets what the first one made.
     ///
     /// # Errors
     /// Those of [`Description::existing_or_new`]; [`ErrorCode::Unavailable`].

@@ -46,9 +46,9 @@ impl Program {
         Ok(Program { executable, config_file, verbose })
     }
 
-    /// The command that runs a replica's server, with absolute paths: its
-    /// working directory is the cluster's folder, so that it keeps nobody's
-    /// from being unmounted.
+    /// The command that runs a replica's server, with absolute paths. Its working
+    /// directory is the cluster's folder, so that it keeps no other file system from
+    /// being unmounted.
     fn command(&self, cluster: &Description, replica: &LocalReplica) -> Command {
         let mut command = Command::new(&self.executable);
         if let Some(file) = &self.config_file {
@@ -76,7 +76,7 @@ impl Program {
             .arg("--log-file")
             .arg(cluster.log_file(replica))
             .current_dir(cluster.dir())
-            // A server has no business with the user's session.
+            // A server does not need the user's session.
             .env_remove("FTCHAT_TOKEN");
         command
     }

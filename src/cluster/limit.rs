@@ -14,7 +14,7 @@ const LOADING_MAX: Duration = Duration::from_secs(600);
 /// How long a command may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// For everything together, as somebody asked for it.
+    /// For everything together, as the user asked for it.
     Together {
         /// When it is over.
         deadline: Instant,

@@ -10,15 +10,15 @@ use super::rotating::older_log;
 use crate::error::{Error, Result};
 use crate::types::ReplicaId;
 
-/// Bytes read with one call, and the longest line: what is longer is cut here.
+/// Bytes read with one call, and the longest line: a longer one is cut here.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Reads one replica's log from its beginning, then what is added to it.
 ///
-/// A log that is not there yet is empty. The beginning is that of the older log,
-/// where there is one: right after a log was full it is empty, and what the
-/// server said a moment ago is in the older. When there is another older log, this
-/// one was full, and its rest is read where it was put.
+/// A log that is not there yet is empty. If there is an older log, reading begins with
+/// that: right after a log was full it is empty, and the last lines of the server are in
+/// the older one. When the older log is another one than before, this one was full, and
+/// its rest is read from there.
 pub struct LogReader {
     /// The replica.
     pub id: ReplicaId,

@@ -30,8 +30,8 @@ use crate::host::{FileId, read_bounded};
 use crate::storage::{Holder, LOCK_FILE, LockContent};
 use crate::types::ReplicaId;
 
-/// How long a lock may be held by somebody who is not to be seen: a server that
-/// has not written its name yet, and one whose end is not complete.
+/// How long a lock may be held by a process that cannot be seen: a server that has not
+/// written its name yet, or one whose end is not complete.
 const UNSEEN_MAX: Duration = Duration::from_secs(1);
 /// Between two looks at such a lock.
 const UNSEEN_PAUSE: Duration = Duration::from_millis(5);
@@ -45,13 +45,12 @@ pub enum Occupant {
     Server(Server),
     /// The process of another replica's server.
     Adopter(u32),
-    /// Somebody holds it and is not to be seen from here. With the process that
-    /// `LOCK` names.
+    /// A process that cannot be seen from here. With the one that `LOCK` names.
     Unseen(Option<u32>),
 }
 
 impl Occupant {
-    /// The replica's own server, if that is who it is.
+    /// The replica's own server, if that runs it.
     pub fn server(self) -> Option<Server> {
         match self {
             Occupant::Server(server) => Some(server),
@@ -59,7 +58,7 @@ impl Occupant {
         }
     }
 
-    /// The process, if it is to be seen.
+    /// The process, if it can be seen.
     pub fn pid(self) -> Option<u32> {
         match self {
             Occupant::Server(server) => Some(server.pid),
@@ -81,8 +80,8 @@ pub struct Server {
 impl Server {
     /// Whether the process still is that server.
     pub fn runs(self) -> bool {
-        // One that is not to be seen belongs to somebody else, and who may not
-        // look at it may not signal it either.
+        // A process that cannot be seen belongs to another user, whose processes may
+        // not be signalled either.
         open_files::has_open(self.pid, self.file) != HasOpen::No
     }
 
@@ -105,8 +104,8 @@ impl Server {
     }
 
     /// Waits until the server with this log is gone, at most `limit`. Returns whether
-    /// it is. One that has let go of its lock and not ended yet would be taken for one
-    /// that waits for it.
+    /// it is. A server that has unlocked its directory and has not ended yet would be
+    /// taken for one that waits for the lock.
     pub async fn wait_gone(self, log: &Path, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(5);
@@ -149,7 +148,7 @@ pub async fn occupant(id: ReplicaId, data_dir: &Path, log: &Path) -> Result<Occu
     }
 }
 
-/// That a data directory is held by somebody whom we cannot stop.
+/// The error for a data directory that is held by a process which we cannot stop.
 pub fn unseen(data_dir: &Path, pid: Option<u32>) -> Error {
     let who = pid.map_or("another process".to_string(), |pid| format!("the process {pid}"));
     Error::new(
@@ -203,13 +202,13 @@ fn waiting_server(log: &Path) -> Option<Server> {
     Some(Server { pid, file })
 }
 
-/// Waits until whoever `LOCK` names is not just about to end, at most `limit`.
-/// A killed server holds its ports, and those of replicas that it had adopted,
+/// If the process that `LOCK` names is about to end, waits until it has, at most
+/// `limit`. A killed server holds its ports, and those of replicas that it had adopted,
 /// for a moment after its locks are free.
 pub async fn wait_ended(data_dir: &Path, limit: Duration) {
     let Some(Holder { pid, .. }) = named_in(&data_dir.join(LOCK_FILE)) else { return };
     let deadline = Instant::now() + limit;
-    // Should it take longer, the port that is taken is named.
+    // If it takes longer, an error names the port that is taken.
     while open_files::is_ending(pid) && Instant::now() < deadline {
         sleep(UNSEEN_PAUSE).await;
     }
@@ -228,7 +227,7 @@ pub async fn keep_out<'a>(data_dirs: impl Iterator<Item = &'a Path>) -> Result<V
             let locked = File::open(&path).map(|file| (fs4::FileExt::try_lock(&file), file));
             match locked {
                 Ok((Ok(()), file)) => break kept.push(file),
-                // Who only looks holds it for a moment.
+                // A process that only polls the lock holds it for a moment.
                 Ok((Err(fs4::TryLockError::WouldBlock), _)) if Instant::now() < deadline => {}
                 Ok((Err(fs4::TryLockError::WouldBlock), _)) => {
                     return Err(unseen(data_dir, named_in(&path).map(|holder| holder.pid)));

@@ -89,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("replica-1.log");
         let mut log = RotatingLog::open(&path, 100).expect("own folder");
-        // Somebody else's words in between, as those of a panic.
+        // Lines that others wrote in between, as the message of a panic.
         let mut other = OpenOptions::new().append(true).open(&path).expect("it is there");
         for number in 0..1_000 {
             log.clone().write_all(format!("line {number}\n").as_bytes()).expect("own file");

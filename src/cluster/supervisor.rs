@@ -108,8 +108,8 @@ impl Supervisor<'_> {
     /// A replica's own server, if it runs.
     ///
     /// # Errors
-    /// [`ErrorCode::DirectoryInUse`] when somebody has the replica who is not to
-    /// be seen from here, and those of [`occupant`].
+    /// [`ErrorCode::DirectoryInUse`] when a process runs the replica that cannot be seen
+    /// from here, and those of [`occupant`].
     pub async fn server(&self, replica: &LocalReplica) -> Result<Option<Server>> {
         match self.occupant(replica).await? {
             Occupant::Unseen(pid) => Err(unseen(&self.cluster.data_dir(replica), pid)),
@@ -219,16 +219,16 @@ impl Supervisor<'_> {
         if theirs.is_some_and(|pid| ours.contains(&pid)) {
             return Ok(None);
         }
-        // Whoever had it may have let go of it since the first look.
+        // The process that had it may have closed it since the first look.
         if answer.is_none() && check_port(replica).is_ok() {
             return Ok(None);
         }
         Ok(Some(taken.error(replica, answer.is_some().then_some(theirs))))
     }
 
-    /// A killed server's threads end one after the other, and its port is free
-    /// with the last; its directory, which would name it, may be gone. Whoever
-    /// else has the port is told of by [`Supervisor::taken_port`].
+    /// A killed server's threads end one after the other, and its port is free with the
+    /// last. Its directory, which would name it, may be gone. If another process has
+    /// the port, [`Supervisor::taken_port`] names it.
     async fn wait_for_port(&self, replica: &LocalReplica) {
         let deadline = Instant::now() + PORT_MAX.min(self.limit.left());
         while check_port(replica).is_err() && Instant::now() < deadline {
@@ -328,7 +328,7 @@ impl Supervisor<'_> {
             let replica = self.cluster.replica(server.id).ok()?;
             Some(std::fs::metadata(self.cluster.log_file(replica)).ok()?.len())
         };
-        // A log that is not there yet is as good as an empty one.
+        // A log that is not there yet counts as empty.
         launched.iter().map(|server| bytes(server).unwrap_or(0)).collect()
     }
 
@@ -343,7 +343,7 @@ impl Supervisor<'_> {
         ))
     }
 
-    /// Watches the cluster and tells of every change, until `until` is done.
+    /// Watches the cluster and reports every change, until `until` is done.
     ///
     /// # Errors
     /// [`ErrorCode::Io`] when the system does not tell of a process that was started.
@@ -407,9 +407,9 @@ fn tolerates_most(status: &ClusterStatus) -> bool {
         || status.tolerates as usize + 1 >= status.replicas.len()
 }
 
-/// Whether a replica runs on its own server and has a vote. A new replica that
-/// has not heard of its leader yet counts for nothing, and a cluster that is
-/// shown then looks as if it tolerated one failure less.
+/// Whether a replica runs on its own server and has a vote. A new replica that does not
+/// know its leader yet does not count, and a cluster that is shown then looks as if it
+/// tolerated one failure less.
 fn takes_part(status: &ClusterStatus, id: ReplicaId) -> bool {
     in_place(status, id)
         && status.replica(id).is_some_and(|replica| {

@@ -67,8 +67,8 @@ impl ClusterSettings {
         ClusterSettings::from_values(&settings.values.with(flags)?)
     }
 
-    /// The clusters that a command may be about which was told of servers only:
-    /// the one that needs no flag, then all others in the platform's directory.
+    /// The clusters that a command may be about if it was told servers only: the one that
+    /// needs no flag, then all others in the platform's directory.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidConfig`].

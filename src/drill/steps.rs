@@ -108,8 +108,8 @@ impl Drill<'_> {
             if count == 1 {
                 self.wait_everybody_sends().await
             } else {
-                // Nobody may take over from a process that lives, so there is
-                // nothing to look for but time.
+                // Nobody may adopt the replica of a process that lives, so there is nothing
+                // to wait for but time.
                 sleep(FREEZE).await;
                 Ok(())
             }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Where the system lists the descriptors of whoever looks.
+/// Where the system lists a process's own descriptors.
 const OWN_DESCRIPTORS: &str = "/dev/fd";
 
 /// Raises this process's own limit to `wanted` descriptors, or as far as the
@@ -30,8 +30,8 @@ pub fn allow_descriptors(wanted: u64) -> u64 {
     }
 }
 
-/// Closes what a process was left by whoever started it, but for the three
-/// standard streams and what `named` leads to.
+/// Closes the descriptors that a process has inherited, but for the three standard
+/// streams and what `named` leads to.
 ///
 /// A server lives for months. A lock, a pipe or the end of a connection that it
 /// has by accident would stay held, open or connected for as long. To be called

@@ -12,8 +12,8 @@
 //! - Threads are spawned through [`Workers`] only, apart from those that do nothing
 //!   ([`outlive_descriptors`]).
 //!
-//! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing:
-//! whoever spawned a worker stops it through the worker's own channel.
+//! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing: a worker
+//! is stopped through its own channel, by the code that spawned it.
 
 mod bounded;
 mod descriptors;

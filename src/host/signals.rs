@@ -7,10 +7,9 @@ use rustix::process::Signal;
 /// fails instead, as on a full disk.
 pub const FILE_SIZE_LIMIT_REACHED: i32 = Signal::XFSZ.as_raw();
 
-/// Whether whoever started this process wants it to outlive its terminal, as
-/// `nohup` does.
+/// Whether this process was started to outlive its terminal, as by `nohup`.
 pub fn hangup_is_ignored() -> bool {
-    // Elsewhere than on Linux nothing tells.
+    // Only Linux tells.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores(&status, Signal::HUP)
 }

@@ -72,8 +72,8 @@ impl Workers for Threads {
     /// # Panics
     /// Outside of a tokio runtime.
     fn compute(&self, computation: Box<dyn FnOnce() + Send>) {
-        // Dropping the handle lets the computation run on; whoever wants its
-        // result waits on a channel.
+        // Dropping the handle lets the computation run on. Callers that want its result
+        // wait on a channel.
         drop(tokio::task::spawn_blocking(computation));
     }
 }

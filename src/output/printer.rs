@@ -75,7 +75,7 @@ pub struct Printer {
 }
 
 struct Lost {
-    /// Whoever read it is gone.
+    /// Its reader is gone.
     pipe_closed: bool,
     error: Error,
 }
@@ -135,9 +135,9 @@ impl Printer {
     /// Prints one result. Off a terminal it may stay in a buffer until
     /// [`Printer::flush`].
     ///
-    /// What cannot be written is no reason to leave undone what was asked for,
-    /// so this never fails: the rest of the output is passed over, and `flush`
-    /// says so to whoever works for the output alone, and at the end.
+    /// Output that cannot be written is no reason to leave undone what was asked for, so
+    /// this never fails. The rest of the output is passed over, and `flush` reports it, to
+    /// commands that work for the output alone, and at the end.
     pub fn show(&mut self, value: &impl Show) {
         self.outcome = value.outcome();
         if self.lost.is_some() {
@@ -161,7 +161,7 @@ impl Printer {
     /// The same, and hands it to the operating system at once.
     pub fn show_now(&mut self, value: &impl Show) {
         self.show(value);
-        // Whoever needs to know asks for it.
+        // A command that needs the result asks for it.
         let _ = self.flush();
     }
 
@@ -232,8 +232,8 @@ impl Printer {
         self.lost.as_ref().is_some_and(|lost| lost.pipe_closed && lost.error == *error)
     }
 
-    /// Something that tells when the reader of our output goes, also while there
-    /// is nothing to write, from which one would learn it.
+    /// Notices when the reader of our output goes, also while nothing is written
+    /// that would fail.
     pub fn reader(&self) -> Reader {
         let watch = || {
             let pipe = io::stdout().as_fd().try_clone_to_owned().ok()?;
@@ -244,7 +244,7 @@ impl Printer {
         Reader(self.own_streams.then(watch).flatten())
     }
 
-    /// Notes that [`Reader::left`] has told of the end.
+    /// Notes that [`Reader::left`] has resolved.
     pub fn reader_left(&mut self) {
         if self.lost.is_none() {
             self.note(Err(ErrorKind::BrokenPipe.into()));
@@ -272,8 +272,8 @@ impl Printer {
     }
 
     fn print_aside(&mut self, line: &str) {
-        // Results come before what is said about them. What is lost is told at
-        // the end, and who hears nothing misses nothing.
+        // Results come before notices about them. A lost result is reported at the end,
+        // and nothing depends on a notice that cannot be written.
         let _ = self.flush();
         let _ = writeln!(self.streams.err, "{line}");
     }
@@ -292,7 +292,7 @@ fn columns() -> Option<usize> {
     (columns > 0).then_some(usize::from(columns))
 }
 
-/// Whoever reads our output; see [`Printer::reader`].
+/// The reader of our output; see [`Printer::reader`].
 pub struct Reader(Option<Sender>);
 
 impl Reader {

@@ -72,9 +72,9 @@ pub struct RequestLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
     /// Of a change: it is to be refused if a change that this connection asked for
-    /// earlier has failed, or fails before this one enters the log. Whoever sends on
-    /// before it has heard of a failure would otherwise let this one overtake. Until the
-    /// connection ends.
+    /// earlier has failed, or fails before this one enters the log. This holds until the
+    /// connection ends. Otherwise this change would overtake the failed one if the client
+    /// sends it before it knows of the failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_order: bool,
     /// What is asked.

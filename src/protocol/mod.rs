@@ -11,7 +11,7 @@
 //! nesting before it is parsed. It knows shapes, not meanings.
 //!
 //! - [`client`]: what clients and servers say to each other.
-//! - [`replica`]: what is told of one replica.
+//! - [`replica`]: the status of one replica.
 //! - [`peer`]: what replicas say to each other.
 //! - [`status`]: a whole cluster, as `status` puts it together.
 //! - [`codec`]: lines: reading with a bound, writing, depth.

@@ -1,4 +1,4 @@
-//! What is told of one replica, by its server and by whoever asks all of them.
+//! The status of one replica, from its server and from a client that asks all servers.
 
 use serde::{Deserialize, Serialize};
 

@@ -29,7 +29,7 @@ pub struct ClusterStatus {
     /// updated. `None` when no server answered.
     pub feature_level: Option<u32>,
     /// Every configured replica, sorted by number, also those that do not answer.
-    /// Without a number where no server told it: then the order of the list.
+    /// If no server reported the numbers: in the order of the list, without numbers.
     pub replicas: Vec<ReplicaStatus>,
     /// Whether survivors adopt dead neighbours; `None` when no server answered.
     pub survivor: Option<Survivor>,
@@ -84,7 +84,7 @@ impl ClusterStatus {
         if self.replicas.iter().all(in_place) { Health::Healthy } else { Health::Degraded }
     }
 
-    /// Fills in the numbers of replicas whose servers did not tell them.
+    /// Fills in the numbers of replicas that no server reported.
     pub fn number<'a>(&mut self, members: impl Iterator<Item = (ReplicaId, &'a Address)>) {
         for (id, address) in members {
             let unnumbered = |it: &&mut ReplicaStatus| it.id == UNKNOWN && it.address == *address;
