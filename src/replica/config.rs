@@ -68,11 +68,11 @@ pub struct Opened {
     /// The directory.
     pub directory: DataDirectory,
     /// What was read of it before it could be opened.
-    pub ahead: Ahead,
+    pub preloaded: Preloaded,
 }
 
 /// What was read of a data directory while another process held it.
-pub enum Ahead {
+pub enum Preloaded {
     /// Nothing.
     Nothing,
     /// Its state and its log, by an owner that comes back.
@@ -81,18 +81,18 @@ pub enum Ahead {
     Log(VerifiedLog),
 }
 
-impl Ahead {
+impl Preloaded {
     /// The state and the log that were read, as far as they are those of a directory
     /// that has been opened since.
     pub fn of(self, directory: &DataDirectory) -> (Option<Machine>, Option<PreverifiedLog>) {
         let (of, machine, log) = match self {
-            Ahead::Nothing => return (None, None),
-            Ahead::State(ahead) => {
-                let (of, machine, log) = ahead.into_parts();
+            Preloaded::Nothing => return (None, None),
+            Preloaded::State(state) => {
+                let (of, machine, log) = state.into_parts();
                 (of, Some(machine), log)
             }
-            Ahead::Log(ahead) => {
-                let (of, log) = ahead.into_parts();
+            Preloaded::Log(verified) => {
+                let (of, log) = verified.into_parts();
                 (of, None, log)
             }
         };

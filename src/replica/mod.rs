@@ -60,7 +60,7 @@ pub use crate::consensus::{Applied, Obstacle, Sequence, Subject, VerifiedLog, Wa
 pub use crate::peer::{ClusterKey, LocalTransport};
 
 pub use self::adoption::ReleaseRequest;
-pub use self::config::{Ahead, Opened, ProcessInfo, ReplicaConfig};
+pub use self::config::{Opened, Preloaded, ProcessInfo, ReplicaConfig};
 
 use self::peer_calls::MemberService;
 use self::start_queue::StartQueue;
@@ -131,7 +131,7 @@ impl Replica {
     pub async fn start(host: Host, config: ReplicaConfig) -> Result<Replica> {
         let holder = config.holder();
         let directory = DataDirectory::open(&host, &config.data_dir, holder).await?;
-        let opened = Opened { directory, ahead: Ahead::Nothing };
+        let opened = Opened { directory, preloaded: Preloaded::Nothing };
         Replica::start_on(host, config, opened, LocalTransport::default(), None).await
     }
 
@@ -155,11 +155,11 @@ impl Replica {
                 format!("replica {} is not among the configured replicas", config.id),
             ));
         }
-        let Opened { mut directory, ahead } = opened;
+        let Opened { mut directory, preloaded } = opened;
         let adopted = host_replica.is_some();
         let credentials = credentials::of(&config, &mut directory, adopted).await?;
         let links = links::connect(&host, &config, &credentials, &local_transport);
-        let (machine, log_ahead) = ahead.of(&directory);
+        let (machine, preverified_log) = preloaded.of(&directory);
         let machine = match (machine, &host_replica) {
             (Some(machine), _) => {
                 let applied = machine.applied_index();
@@ -198,7 +198,7 @@ impl Replica {
         replica.register_with(&local_transport);
         consensus::spawn(
             &host,
-            startup::run(replica.0.clone(), directory, log_ahead, found_requests),
+            startup::run(replica.0.clone(), directory, preverified_log, found_requests),
         );
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
         consensus::spawn(&host, pace::watch(Arc::downgrade(&replica.0)));

@@ -58,7 +58,7 @@ pub struct FoundRequest {
 pub async fn run(
     inner: Arc<Inner>,
     directory: DataDirectory,
-    log_ahead: Option<PreverifiedLog>,
+    preverified_log: Option<PreverifiedLog>,
     requests: mpsc::UnboundedReceiver<FoundRequest>,
 ) {
     let mut stopped = inner.phase.subscribe();
@@ -68,7 +68,7 @@ pub async fn run(
     let startup = Startup {
         inner: inner.clone(),
         directory,
-        log_ahead,
+        preverified_log,
         requests,
         counted,
         guard: guard.clone(),
@@ -87,7 +87,7 @@ struct Startup {
     inner: Arc<Inner>,
     directory: DataDirectory,
     /// What was read of its log before it was opened.
-    log_ahead: Option<PreverifiedLog>,
+    preverified_log: Option<PreverifiedLog>,
     requests: mpsc::UnboundedReceiver<FoundRequest>,
     /// Whether this open of the directory is counted in its identity.
     counted: bool,
@@ -205,7 +205,7 @@ impl Startup {
         // Where a replica is adopted users wait for it: what need not be done
         // one after the other is done at once. Both end before either counts.
         let (log, snapshots) = join!(
-            Log::open(&self.directory, options, fatal, self.log_ahead.take()),
+            Log::open(&self.directory, options, fatal, self.preverified_log.take()),
             Snapshots::open(&self.directory),
         );
         let ((log, recovery), snapshots) = (log?, snapshots?);

@@ -12,7 +12,7 @@ use crate::host::{FileId, Host, Listener, beyond_this_machine};
 use crate::peer::{self, CallError};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction, Release};
-use crate::replica::{Ahead, Opened, ReplicaConfig, WarmState};
+use crate::replica::{Opened, Preloaded, ReplicaConfig, WarmState};
 use crate::storage::{DataDirectory, Holder, LOCK_FILE, in_use, read_lock};
 use crate::types::Address;
 
@@ -25,7 +25,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 /// Between two attempts while the holder does not answer.
 const SILENT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often reading ahead is begun: the holder may take a snapshot meanwhile,
+/// How often preloading is begun: the holder may take a snapshot meanwhile,
 /// and remove the log that leads up to it.
 const READ_ATTEMPTS: u32 = 3;
 
@@ -81,11 +81,11 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
     let limit = if has_address { SETTLING_MAX / 2 } else { SETTLING_MAX };
     let unnamed_until = Instant::now() + limit;
     let mut announced = None;
-    let mut ahead = Ahead::Nothing;
+    let mut preloaded = Preloaded::Nothing;
     loop {
         let taken = match DataDirectory::open(host, &config.data_dir, config.holder()).await {
             Err(error) if error.code == ErrorCode::DirectoryInUse => error,
-            result => return result.map(|directory| Opened { directory, ahead }),
+            result => return result.map(|directory| Opened { directory, preloaded }),
         };
         let Some(holder) = holder(host, config).await? else {
             if Instant::now() > unnamed_until {
@@ -113,7 +113,7 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
                 pid = holder.pid,
                 "this replica was adopted; reading its data before asking for it"
             );
-            ahead = read_ahead(host, config).await.map_or(Ahead::Nothing, Ahead::State);
+            preloaded = preload(host, config).await.map_or(Preloaded::Nothing, Preloaded::State);
         }
         let member = Member { id: holder.server, address: holder.address.clone() };
         match ask_release(host, config, &member, lock_file(host, config).await).await {
@@ -130,22 +130,22 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
 }
 
 /// Loads the data while the holder goes on writing it, until little is missing.
-async fn read_ahead(host: &Host, config: &ReplicaConfig) -> Option<WarmState> {
+async fn preload(host: &Host, config: &ReplicaConfig) -> Option<WarmState> {
     let window = config.limits.deduplication_window_entries;
     for _ in 0..READ_ATTEMPTS {
         let reading = async {
-            let Some(mut ahead) = WarmState::load(host, &config.data_dir, window).await? else {
+            let Some(mut state) = WarmState::load(host, &config.data_dir, window).await? else {
                 return Ok(None);
             };
             for _ in 0..CATCH_UPS_MAX {
-                if ahead.catch_up().await? <= LITTLE_ENTRIES {
+                if state.catch_up().await? <= LITTLE_ENTRIES {
                     break;
                 }
             }
-            Ok::<_, Error>(Some(ahead))
+            Ok::<_, Error>(Some(state))
         };
         match reading.await {
-            Ok(ahead) => return ahead,
+            Ok(state) => return state,
             Err(error) => tracing::info!(%error, "its data could not be read ahead"),
         }
     }

@@ -116,7 +116,7 @@ impl Hosting {
         let (path, lock) = (directory.path().to_path_buf(), directory.lock_file());
         let host_replica = Some(self.0.own_replica.clone());
         let local_transport = self.0.local_transport.clone();
-        let opened = Opened { directory, ahead: self.0.verified.of(peer) };
+        let opened = Opened { directory, preloaded: self.0.verified.of(peer) };
         let replica = match Replica::start_on(
             self.0.host.clone(),
             config,

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Hosting;
 use crate::error::Result;
-use crate::replica::{Ahead, VerifiedLog};
+use crate::replica::{Preloaded, VerifiedLog};
 use crate::sync::Mutex;
 use crate::types::ReplicaId;
 
@@ -51,8 +51,8 @@ impl Verified {
     /// What is known of a replica's log that is adopted now. It is kept as well:
     /// once the replica is given back, its owner may die again before all of the
     /// log was read anew.
-    pub fn of(&self, replica: ReplicaId) -> Ahead {
-        self.logs().get(&replica).cloned().map_or(Ahead::Nothing, Ahead::Log)
+    pub fn of(&self, replica: ReplicaId) -> Preloaded {
+        self.logs().get(&replica).cloned().map_or(Preloaded::Nothing, Preloaded::Log)
     }
 
     fn logs(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, VerifiedLog>> {
