@@ -38,20 +38,16 @@ mod connections;
 mod dial;
 mod failover;
 #[cfg(test)]
-mod failover_tests;
-#[cfg(test)]
 pub(crate) mod fake;
 mod follow;
-#[cfg(test)]
-mod follow_tests;
 #[cfg(test)]
 mod fuzz;
 mod lines;
 mod pacing;
 mod pipeline;
-#[cfg(test)]
-mod pipeline_tests;
 pub mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{Answered, Connection, Failure, Pending, Submitted};
 pub use connections::Connections;

@@ -238,5 +238,4 @@ impl LogThrottle {
 }
 
 #[cfg(test)]
-#[path = "tests/rate.rs"]
 mod tests;

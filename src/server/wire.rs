@@ -160,5 +160,4 @@ pub(super) async fn read_to_end<R: AsyncRead + Unpin>(reader: &mut R) -> std::io
 }
 
 #[cfg(test)]
-#[path = "tests/wire.rs"]
 mod tests;

@@ -28,7 +28,7 @@ fn module_of(path: &Path) -> Module {
 
 fn is_test(module: &[String]) -> bool {
     let helpers = ["tests", "testing", "fuzz", "fuzzing", "fake"];
-    module.iter().any(|name| helpers.contains(&name.as_str()) || name.ends_with("_tests"))
+    module.iter().any(|name| helpers.contains(&name.as_str()))
 }
 
 /// The text without comments, without its tests, and without what only docs import.

@@ -33,12 +33,6 @@ mod state;
 mod writer;
 
 #[cfg(test)]
-mod ahead_tests;
-#[cfg(test)]
-mod crash_tests;
-#[cfg(test)]
-mod fault_tests;
-#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

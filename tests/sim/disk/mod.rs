@@ -8,7 +8,6 @@
 
 mod crash;
 mod image;
-mod locks_tests;
 mod loss;
 mod seam;
 mod tests;

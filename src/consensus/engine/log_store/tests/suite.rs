@@ -16,7 +16,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{Membership, StorageError};
 use tempfile::TempDir;
 
-use super::LogStore;
+use crate::consensus::engine::log_store::LogStore;
 use crate::consensus::engine::state_machine::{Machine, SnapshotData};
 use crate::consensus::runtime;
 use crate::consensus::types::{Entry, EntryPayload, TypeConfig};

@@ -1,5 +1,7 @@
 //! The simulated disk keeps what it promises and loses what it may.
 
+mod locks;
+
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,7 +9,7 @@ use std::path::Path;
 use bytes::Bytes;
 use ftchat::host::{Disk, DiskFile, Host};
 
-use super::Image;
+use crate::disk::Image;
 use crate::random::Prng;
 use crate::trace::TraceOptions;
 use crate::world::{MachineId, World, simulate};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fake::{self, FakeNetwork, Reaction, addresses};
-use super::{Client, Follow, FollowNotice};
+use crate::client::fake::{self, FakeNetwork, Reaction, addresses};
+use crate::client::{Client, Follow, FollowNotice};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::client::{Event, InboxQuery, Message, Request};
 use crate::sync::Mutex;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::Client;
-use super::alive::{PING_LIMIT, QUIET};
-use super::fake::{self, CLUSTER, FakeNetwork, Mode, Reaction, addresses};
+use crate::client::Client;
+use crate::client::alive::{PING_LIMIT, QUIET};
+use crate::client::fake::{self, CLUSTER, FakeNetwork, Mode, Reaction, addresses};
 use crate::error::{Error, ErrorCode};
 use crate::limits::CLIENT_LINE_MAX_BYTES;
 use crate::protocol::client::{Answer, Request, SessionInfo};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::{Cli, Context, Exit, Session, Sessions};
+use crate::cli::{Cli, Context, Exit, Session, Sessions};
 use crate::client::fake::{self, CLUSTER, FakeNetwork, Reaction};
 use crate::config::Settings;
 use crate::error::{Error, ErrorCode, Result};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::power::{Left, PowerDisk};
-use super::testing::{append_lines, entry, holder, identity};
+use super::power_disk::{Left, PowerDisk};
 use super::*;
 use crate::error::ErrorCode;
+use crate::storage::testing::{append_lines, entry, holder, identity};
 
 /// Nothing of it is there at first.
 const ROOT: &str = "/var/cluster/replica-1";

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::alive::{PING_LIMIT, QUIET};
-use super::fake::{self, FakeNetwork, Mode, Reaction, addresses};
-use super::pacing::answer_limit;
-use super::{Client, Pipeline, PipelineSummary};
+use crate::client::alive::{PING_LIMIT, QUIET};
+use crate::client::fake::{self, FakeNetwork, Mode, Reaction, addresses};
+use crate::client::pacing::answer_limit;
+use crate::client::{Client, Pipeline, PipelineSummary};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::client::{Answer, Request, Sent};
 use crate::sync::Mutex;

@@ -1,3 +1,9 @@
+//! The log over a real disk.
+
+mod crash;
+mod faults;
+mod preverified;
+
 use std::time::Duration;
 
 use super::*;

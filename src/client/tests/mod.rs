@@ -1,0 +1,5 @@
+//! The client against scripted servers, which `fake.rs` plays.
+
+mod failover;
+mod follow;
+mod pipeline;
