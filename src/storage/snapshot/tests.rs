@@ -95,7 +95,6 @@ async fn lines_travel_whole_to_another_directory() {
             chunks += 1;
         }
         assert_eq!(chunks == 5_000, max_bytes == 0);
-        assert_eq!(writer.records(), reader.records());
         writer.finish().await.expect("finishes");
         let file = |root: &Path| fs::read(root.join(format!("snapshot/{:020}.jsonl", 40)));
         assert!(file(here.path()).expect("reads") == file(there.path()).expect("reads"));

@@ -58,11 +58,6 @@ impl SnapshotWriter {
         Ok(writer)
     }
 
-    /// How many lines were written so far.
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
     /// Adds a line: one JSON value.
     ///
     /// # Errors
