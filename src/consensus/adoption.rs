@@ -25,7 +25,7 @@ use crate::types::NodeId;
 ///
 /// # Errors
 /// What reading one of the logs found.
-pub async fn stand_beside(host: &Consensus, store: &LogStore, machine: &Machine) -> Result<()> {
+pub async fn take_position_of(host: &Consensus, store: &LogStore, machine: &Machine) -> Result<()> {
     store.log().write_commit_hints_often();
     let (Some(applied), membership) = host.0.machine.position() else { return Ok(()) };
     let Some(last) = store.last_log_id() else { return Ok(()) };

@@ -42,10 +42,15 @@ pub struct Reader<S = Router> {
 }
 
 impl<S: Surroundings> Reader<S> {
-    /// Starts the task. `patience` bounds one question to the leader.
-    pub fn start(host: &Host, around: S, machine: Machine, patience: Duration) -> Reader<S> {
+    /// Starts the task. `question_timeout` bounds one question to the leader.
+    pub fn start(
+        host: &Host,
+        around: S,
+        machine: Machine,
+        question_timeout: Duration,
+    ) -> Reader<S> {
         let (queue, waiting) = mpsc::unbounded_channel();
-        let task = Task { around: around.clone(), patience };
+        let task = Task { around: around.clone(), question_timeout };
         super::runtime::spawn(host, task.run(waiting));
         Reader { queue, machine, around }
     }
@@ -76,7 +81,7 @@ impl<S: Surroundings> Reader<S> {
 
 struct Task<S> {
     around: S,
-    patience: Duration,
+    question_timeout: Duration,
 }
 
 impl<S: Surroundings> Task<S> {
@@ -95,7 +100,7 @@ impl<S: Surroundings> Task<S> {
             if waiting.is_empty() {
                 continue;
             }
-            let asked = timeout_at(Instant::now() + self.patience, self.ask()).await;
+            let asked = timeout_at(Instant::now() + self.question_timeout, self.ask()).await;
             if let Ok(Some(index)) = asked {
                 pause = RETRY_MIN;
                 for one in waiting.drain(..) {

@@ -76,15 +76,15 @@ impl Consensus {
         machine.attach(snapshots);
         warm_state::check(&machine, &store).await?;
         if let Some(host_node) = host_node {
-            adoption::stand_beside(host_node, &store, &machine).await?;
+            adoption::take_position_of(host_node, &store, &machine).await?;
         }
         let log_end = rejoin::log_end_at_start(node, &store, lost_end, host_node);
         let config = engine_config(timing, limits)?;
-        let patience =
+        let answer_timeout =
             Duration::from_millis(2 * timing.election_timeout_max_ms).max(Duration::from_secs(2));
         let runs = Runs::default();
         let factory =
-            network::Factory { links: links.clone(), patience, runs: runs.clone(), level };
+            network::Factory { links: links.clone(), answer_timeout, runs: runs.clone(), level };
         let (open_store, open_machine) = (store.clone(), machine.clone());
         let raft = Raft::new(node, Arc::new(config), factory, open_store, open_machine);
         let last = store.last_log_id().map(|log_id| log_id.index());
@@ -105,8 +105,8 @@ impl Consensus {
         let shortage = store.log().watch_shortage();
         let router = Router::start(host, raft.clone(), links.clone(), shortage, time);
         let proposer = Proposer::start(host, router.clone());
-        let question = Duration::from_millis(timing.election_timeout_max_ms);
-        let reader = Reader::start(host, router.clone(), machine.clone(), question);
+        let question_timeout = Duration::from_millis(timing.election_timeout_max_ms);
+        let reader = Reader::start(host, router.clone(), machine.clone(), question_timeout);
         let consensus = Consensus(Arc::new(Inner {
             node,
             raft,

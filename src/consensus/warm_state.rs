@@ -119,7 +119,7 @@ impl VerifiedLog {
     ///
     /// # Errors
     /// What reading found, such as a log that was cut short at its beginning.
-    pub async fn go_on(&mut self, max_bytes: usize) -> Result<bool> {
+    pub async fn verify_more(&mut self, max_bytes: usize) -> Result<bool> {
         let Some(committed) = committed(&self.directory).await? else { return Ok(false) };
         if self.whole_to == Some(committed) {
             return Ok(false);

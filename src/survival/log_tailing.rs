@@ -100,7 +100,7 @@ async fn step(hosting: &Hosting, peer: ReplicaId) -> Result<bool> {
         None => VerifiedLog::of(&hosting.0.host, &neighbour.location.path).await?,
     };
     let Some(mut log) = log else { return Ok(false) };
-    let more = log.go_on(STEP_BYTES).await;
+    let more = log.verify_more(STEP_BYTES).await;
     let mut logs = hosting.0.verified.logs();
     match &more {
         Ok(_) => drop(logs.insert(peer, log)),

@@ -42,7 +42,7 @@ const APPENDS_IN_FLIGHT_MAX: usize = 32;
 
 /// How long a voter that cannot be reached is waited for: as long as it takes
 /// to connect, and much shorter than an election.
-const VOTER_PATIENCE: Duration = Duration::from_millis(100);
+const VOTER_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// This replica's ways to its peers.
 #[derive(Clone)]
@@ -109,7 +109,7 @@ pub struct Factory {
     /// Ways to the peers.
     pub links: Links,
     /// How long one answer may take before the follower counts as unreachable.
-    pub patience: Duration,
+    pub answer_timeout: Duration,
     /// Which processes run the targets.
     pub runs: Runs,
     /// What stands before snapshots of a new feature level.
@@ -121,7 +121,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
 
     async fn new_client(&mut self, target: NodeId, _node: &openraft::BasicNode) -> Network {
         let (links, runs, level) = (self.links.clone(), self.runs.clone(), self.level.clone());
-        Network { links, target, patience: self.patience, runs, level }
+        Network { links, target, answer_timeout: self.answer_timeout, runs, level }
     }
 }
 
@@ -129,7 +129,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
 pub struct Network {
     links: Links,
     target: NodeId,
-    patience: Duration,
+    answer_timeout: Duration,
     runs: Runs,
     level: LevelGuard,
 }
@@ -159,16 +159,16 @@ impl Network {
                 _ => pair.consensus.call(call, body).right_future(),
             },
         };
-        let (patience, target) = (self.patience, self.target);
+        let (answer_timeout, target) = (self.answer_timeout, self.target);
         async move {
             let late = |_| {
                 Err(CallError::Lost(format!(
                     "replica {} did not answer within {} ms",
                     target.replica(),
-                    patience.as_millis()
+                    answer_timeout.as_millis()
                 )))
             };
-            timeout(patience, answer).await.unwrap_or_else(late)
+            timeout(answer_timeout, answer).await.unwrap_or_else(late)
         }
     }
 
@@ -222,7 +222,7 @@ impl Network {
     ) -> Result<VoteResponse<TypeConfig>, Fault> {
         let body = self.addressed(request);
         let mut link = self.links.get(self.target.replica()).map(|pair| pair.consensus.watch());
-        let until = Instant::now() + VOTER_PATIENCE;
+        let until = Instant::now() + VOTER_CONNECT_TIMEOUT;
         loop {
             match (self.try_call(call, body.clone()).await, &mut link) {
                 (Err(CallError::NotSent(why)), Some(link)) => {

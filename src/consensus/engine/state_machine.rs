@@ -325,15 +325,15 @@ impl Machine {
         Ok(Outcomes(outcomes))
     }
 
-    /// Replaces the state by that of a snapshot. `patient`: others work meanwhile,
-    /// who are not to be held up.
+    /// Replaces the state by that of a snapshot. `in_background`: a majority works meanwhile,
+    /// and must not be slowed down.
     ///
     /// # Errors
     /// What reading it found.
     pub(in crate::consensus) async fn restore(
         &self,
         reader: SnapshotReader,
-        patient: bool,
+        in_background: bool,
     ) -> Result<()> {
         let meta = Machine::parse_meta(reader.meta())?;
         self.has_newest(&reader, &meta);
@@ -344,7 +344,7 @@ impl Machine {
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
             return Ok(());
         }
-        let loading = loading::load(&self.0.host, reader, self.0.window, patient);
+        let loading = loading::load(&self.0.host, reader, self.0.window, in_background);
         let state =
             loading.await.map_err(|_| Error::internal("loading a snapshot was cut off"))??;
         let replaced = {
@@ -411,7 +411,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         _meta: &SnapshotMeta,
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
-        let (reader, patient) = match snapshot {
+        let (reader, in_background) = match snapshot {
             SnapshotData::Stored(reader) => (reader, false),
             SnapshotData::Received(complete) => {
                 let placed = self.repeat_while_short(|_| complete.place()).await;
@@ -422,7 +422,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             }
             SnapshotData::Unopened(error) => return Err(self.0.faults.note(error)),
         };
-        self.restore(reader, patient).await.map_err(|error| self.0.faults.note(error))
+        self.restore(reader, in_background).await.map_err(|error| self.0.faults.note(error))
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

@@ -276,12 +276,12 @@ impl<S: Surroundings> Task<S> {
         term: u64,
     ) {
         let longest = batch.iter().map(|pending| pending.deadline).max();
-        let patience = longest.map_or(Duration::ZERO, |deadline| deadline - Instant::now());
+        let remaining = longest.map_or(Duration::ZERO, |deadline| deadline - Instant::now());
         let body = ForwardBodyOf {
             term,
             epoch: self.epoch,
             number: self.next_number,
-            timeout_ms: patience.as_millis() as u64,
+            timeout_ms: remaining.as_millis() as u64,
             operations: batch.iter().map(|pending| &pending.operation).collect(),
         };
         self.next_number += 1;

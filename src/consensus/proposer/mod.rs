@@ -155,8 +155,8 @@ impl<S: Surroundings> Proposer<S> {
             // Found out by the proposer, in line with what came before.
             order.refuse(body.epoch);
         }
-        let patience = Duration::from_millis(body.timeout_ms).min(TIMEOUT_MAX);
-        let deadline = Instant::now() + patience;
+        let remaining = Duration::from_millis(body.timeout_ms).min(TIMEOUT_MAX);
+        let deadline = Instant::now() + remaining;
         let waiting: Vec<_> = body
             .operations
             .into_iter()

@@ -9,7 +9,7 @@ use crate::consensus::types::{Entry, EntryPayload};
 use crate::consensus::wire::entry::log_id;
 
 /// Bounds one question.
-const PATIENCE: Duration = Duration::from_millis(300);
+const QUESTION_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ impl Stage {
     fn new(applied: u64) -> Stage {
         let (host, scene) = (Host::real(), Scene::new());
         let machine = Machine::new(host.clone(), 1);
-        let reader = Reader::start(&host, scene.around.clone(), machine.clone(), PATIENCE);
+        let reader = Reader::start(&host, scene.around.clone(), machine.clone(), QUESTION_TIMEOUT);
         let mut stage = Stage { scene, machine, reader };
         stage.apply_through(applied);
         stage
@@ -145,7 +145,7 @@ async fn a_frozen_leader_is_not_waited_for_once_another_leads() {
     assert!(!read.is_finished(), "what the old one says does not count");
     asked.answer(Ok(5));
     is_confirmed(read).await;
-    assert!(begun.elapsed() < PATIENCE);
+    assert!(begun.elapsed() < QUESTION_TIMEOUT);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,9 +154,9 @@ async fn a_question_without_an_answer_is_asked_again_after_a_while() {
     stage.scene.lead(there(2, 1));
     let read = stage.read();
     let silent = stage.scene.call().await;
-    tokio::time::sleep(PATIENCE / 2).await;
+    tokio::time::sleep(QUESTION_TIMEOUT / 2).await;
     stage.scene.nothing().await;
-    tokio::time::sleep(PATIENCE).await;
+    tokio::time::sleep(QUESTION_TIMEOUT).await;
     stage.scene.call().await.answer(Ok(5));
     is_confirmed(read).await;
     drop(silent);

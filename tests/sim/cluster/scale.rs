@@ -84,7 +84,7 @@ impl Scale {
             ..Scale::default()
         };
         if random.one_in(3) {
-            // More than a client's patience takes, and less than a world has.
+            // More than a client's time limit allows, and less than a world has.
             scale.window_entries = 2_000;
         }
         match load {

@@ -49,12 +49,12 @@ pub(super) fn load(
     host: &Host,
     reader: SnapshotReader,
     window: u64,
-    patient: bool,
+    in_background: bool,
 ) -> oneshot::Receiver<Result<State>> {
     let (send_line, lines) = mpsc::channel(LINES_WAITING);
     let (send, receive) = oneshot::channel();
     let (parsing, building) = (parse(reader, send_line), build(window, lines, send));
-    if patient {
+    if in_background {
         host.workers.spawn_patient("snapshot-read", Box::pin(parsing));
         host.workers.spawn_patient("snapshot-load", Box::pin(building));
     } else {

@@ -39,7 +39,7 @@ use super::scale::Scale;
 use super::server::Claims;
 use crate::oracle::{Recorder, Reply};
 
-/// How long a patient command tries.
+/// How long an unhurried command tries.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often users look whether they may register.

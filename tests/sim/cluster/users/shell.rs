@@ -24,7 +24,7 @@ pub struct Shell {
     pub owner: String,
     token: String,
     cluster: Uuid,
-    patient: Client,
+    unhurried: Client,
     hasty: Option<Client>,
     /// Whether the present command is given little time.
     hurries: bool,
@@ -39,15 +39,15 @@ impl Shell {
         token: &str,
         cluster: Uuid,
     ) -> Result<Shell, String> {
-        let mut patient = users.client(host, TIMEOUT)?;
-        patient.set_session(token.to_string().into(), cluster);
+        let mut unhurried = users.client(host, TIMEOUT)?;
+        unhurried.set_session(token.to_string().into(), cluster);
         Ok(Shell {
             host: host.clone(),
             users: users.clone(),
             owner: owner.to_string(),
             token: token.to_string(),
             cluster,
-            patient,
+            unhurried,
             hasty: None,
             hurries: false,
         })
@@ -97,7 +97,7 @@ impl Shell {
     async fn ask(&mut self, request: Request) -> Result<Result<Answer, Reply>, String> {
         let client = match &mut self.hasty {
             Some(hasty) if self.hurries => hasty,
-            _ => &mut self.patient,
+            _ => &mut self.unhurried,
         };
         ask(client, request).await
     }
