@@ -1,16 +1,15 @@
 //! Planted bugs: ways to break what ftchat promises, so that the simulation can
 //! prove that it would see them.
 //!
-//! A test that never fails may be looking away. Each [`Bug`] is a line or two in
-//! the module that it breaks, `if planted::is(Bug::…)`, or in the simulated disk,
-//! and the simulation must find every one of them (`tests/sim/planted.rs`).
+//! A test that never fails may check nothing. Each [`Bug`] is a line or two in the
+//! module that it breaks, `if planted::is(Bug::…)`, or in the simulated disk. The
+//! simulation must find every one of them (`tests/sim/planted.rs`).
 //!
-//! # Why none can hatch
-//! Without the feature `planted-bugs` [`is`] is the constant `false`, and there is
-//! nothing to switch on. Only the tests' own build asks for the feature; with
-//! it, a bug lives on the one thread that called `plant`, until the guard that
-//! this returned is dropped. Nothing in the program calls `plant`, and a test
-//! of the code base keeps it so.
+//! # Why none can become active in the program
+//! Without the feature `planted-bugs` [`is`] is the constant `false`, and there is nothing
+//! to switch on. Only the tests' own build asks for the feature. With it, a bug is active
+//! on the one thread that called `plant`, until the returned guard is dropped. Nothing in
+//! the program calls `plant`; a test of the code base checks that.
 
 /// What can be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -74,7 +74,7 @@ impl View {
 }
 
 /// Whether an operation with this outcome is remembered beyond its cluster. A
-/// session is not restored, so whoever repeats a login shall get a new one.
+/// session is not restored, so a repeated login gets a new one.
 fn comes_back(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::SessionOpened { .. } | Outcome::Incarnation { .. } | Outcome::Restoring { .. } => {

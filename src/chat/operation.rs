@@ -94,7 +94,7 @@ pub enum Action {
     },
     /// Put a backup in the place of an empty state, step by step.
     Restore(RestoreStep),
-    /// Raise the feature level: from here on entries mean what the level says.
+    /// Raise the feature level: from here on entries mean what the level defines.
     /// Only a leader makes it, after all replicas have said that they know it.
     RaiseLevel {
         /// The new level.

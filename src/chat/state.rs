@@ -384,7 +384,7 @@ fn enters_window(outcome: &Outcome) -> bool {
     }
 }
 
-/// Of a session that is not there, whatever became of it.
+/// For a session that is not there, for any reason.
 pub(super) fn session_expired() -> Error {
     Error::new(ErrorCode::SessionExpired, "the session has ended; log in again")
 }

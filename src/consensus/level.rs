@@ -23,8 +23,8 @@ use crate::peer::Credentials;
 use crate::storage::Log;
 use crate::types::{NodeId, Timestamp};
 
-/// How long the leader waits for a majority to have the entry. It looks again
-/// later whether that was enough.
+/// How long the leader waits for a majority to have the entry. Later it checks again
+/// whether that was enough.
 const RAISE_MAX: Duration = Duration::from_secs(5);
 
 /// Of one replica. Clones are the same one.
@@ -98,9 +98,8 @@ impl Consensus {
         metrics.membership_config.membership().nodes().map(|(node, _)| *node).collect()
     }
 
-    /// On the leader: raises the feature level of the state, which every node must
-    /// be known to know. To be asked again until the state has it; repeating it
-    /// is safe.
+    /// On the leader: raises the feature level of the state. Every node must be known to
+    /// know that level. To be called again until the state has it; repeating it is safe.
     ///
     /// # Errors
     /// Those of [`LevelGuard::make_ready`]; [`ErrorCode::Unavailable`] when there is
@@ -109,7 +108,7 @@ impl Consensus {
         self.0.store.make_ready_for_level(level).await?;
         let id = self.0.host.uuid();
         let operations = vec![Operation { id, action: Action::RaiseLevel { level } }];
-        // A time that nothing ends by: the entry says nothing about users.
+        // A time at which nothing expires: the entry concerns no user.
         let (proposal, _) = Proposal::propose(Batch { at: Timestamp(0), operations }, 0);
         let raft = self.0.raft.clone();
         let raised = async move {

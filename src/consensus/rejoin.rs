@@ -154,7 +154,7 @@ impl Consensus {
     }
 
     /// Changes what is known of the end of the log, unless that is no longer what it
-    /// was when it was looked at.
+    /// was when it was read.
     fn change_log_end(&self, seen: LogEnd, end: LogEnd) {
         self.0.log_end.send_if_modified(|now| {
             let changes = *now == seen && seen != end;
@@ -163,7 +163,7 @@ impl Consensus {
             }
             changes
         });
-        // Under the lock: the engine is told last what was decided last.
+        // Under the lock, so that the engine gets the last decision last.
         let wanted = self.0.elections_wanted.lock();
         self.0.raft.runtime_config().elect(*wanted && self.trusts_its_log());
     }

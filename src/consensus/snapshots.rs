@@ -6,7 +6,7 @@ use super::Consensus;
 use super::runtime;
 use crate::error::{Error, Result};
 
-/// How often housekeeping looks whether a snapshot is due.
+/// How often housekeeping checks whether a snapshot is due.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);
 
 /// See [`Consensus::housekeeping`].
@@ -14,7 +14,7 @@ const REPLICAS_IN_TURN: u64 = 3;
 
 impl Consensus {
     /// Whether the task of consensus answers within `limit`, or has ended, which
-    /// [`Consensus::failed`] tells.
+    /// [`Consensus::failed`] reports.
     pub async fn answers(&self, limit: Duration) -> bool {
         let raft = self.0.raft.clone();
         let asking = runtime::scoped(&self.0.host, async move {
@@ -36,9 +36,9 @@ impl Consensus {
     /// consensus stops.
     pub(super) async fn housekeeping(self, snapshot_log_min_bytes: u64) {
         let mut grown = 0;
-        // Replicas have the same log, and would write their snapshots at the same
-        // time, all of them slow at once. So the first ones are taken in turn, and
-        // with them those that follow; a majority has none to write.
+        // Replicas have the same log. They would write their snapshots at the same time
+        // and all be slow together. So the first ones are taken in turn, and with them
+        // those that follow: a majority never writes one at the same time.
         let mut ahead = u64::from(self.0.node.replica().0) % REPLICAS_IN_TURN;
         loop {
             tokio::time::sleep(HOUSEKEEPING_INTERVAL).await;

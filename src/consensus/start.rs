@@ -33,7 +33,7 @@ pub struct Stored {
     pub log: Log,
     /// Its snapshots.
     pub snapshots: Snapshots,
-    /// Whether the end of the log is lost, as a trace in the directory says.
+    /// Whether a trace in the directory shows that the end of the log is lost.
     pub lost_end: bool,
     /// What stands before entries of a new feature level.
     pub level: LevelGuard,
@@ -91,7 +91,7 @@ impl Consensus {
         let raft = progress::of_replay(&machine, last, runtime::scoped(host, raft));
         let raft = raft.await.map_err(|error| {
             machine.detach();
-            // What storage said is what it is; the rest is for operators to look at.
+            // The error of storage is the cause, if there is one.
             machine.faults().take().unwrap_or_else(|| {
                 Error::internal(format!(
                     "the replica cannot start on what is in its directory: {error}"
@@ -132,7 +132,7 @@ impl Consensus {
     }
 }
 
-/// The engine's settings; the head of the module tells of those that matter.
+/// The engine's settings; the head of the module explains those that matter.
 fn engine_config(timing: Timing, limits: &Limits) -> Result<Config> {
     let config = Config {
         cluster_name: "ftchat".into(),

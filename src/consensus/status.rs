@@ -33,7 +33,7 @@ pub struct NodeStatus {
 }
 
 impl Consensus {
-    /// What the engine says of itself; a moment old.
+    /// The engine's own metrics, which may be a moment old.
     pub(crate) fn metrics(&self) -> RaftMetrics<TypeConfig> {
         self.0.raft.metrics().borrow_watched().clone()
     }

@@ -64,8 +64,8 @@ pub trait Surroundings: Clone + Send + Sync + 'static {
     fn copies(&self, index: u64) -> u32;
 
     /// Puts a proposal in the engine's queue, to be taken under this leadership
-    /// only. The future within tells what became of it. `None` of either: the
-    /// engine has stopped.
+    /// only. The future resolves to what became of it. `None` of either: the engine has
+    /// stopped.
     fn write(
         &self,
         proposal: Proposal,

@@ -15,7 +15,7 @@ pub struct Time {
 }
 
 impl Time {
-    /// Of a replica with this state, which hears its peers' clocks.
+    /// Of a replica with this state, which receives its peers' clocks.
     pub fn new(host: Host, clocks: Clocks, machine: Machine) -> Time {
         Time { host, clocks, machine }
     }

@@ -39,7 +39,7 @@ pub type Vote = openraft::alias::VoteOf<TypeConfig>;
 pub type CommittedLeaderId = openraft::alias::CommittedLeaderIdOf<TypeConfig>;
 /// A log entry.
 pub type Entry = openraft::alias::EntryOf<TypeConfig>;
-/// What an entry says: nothing, operations or a membership.
+/// The content of an entry: nothing, operations or a membership.
 pub type EntryPayload = openraft::alias::PayloadOf<TypeConfig>;
 /// Voters, learners and their addresses.
 pub type Membership = openraft::Membership<NodeId, openraft::BasicNode>;
@@ -63,7 +63,7 @@ struct ProposalInner {
     json: Bytes,
     /// The whole record line, once the entry has a place in the log.
     record: OnceLock<(LogId, Bytes)>,
-    /// Told when the leader's log has taken the entry.
+    /// Sent to when the leader's log has taken the entry.
     accepted: Mutex<Option<oneshot::Sender<()>>>,
 }
 
@@ -88,9 +88,9 @@ impl Proposal {
         }))
     }
 
-    /// Serializes a batch that is to be proposed. The receiver hears when the
-    /// leader's log has taken it, and sees the sender dropped if it never does.
-    /// `bytes` is about how many there will be.
+    /// Serializes a batch that is to be proposed. The receiver resolves when the leader's
+    /// log has taken it, and fails if it never does. `bytes` is about how many there will
+    /// be.
     pub fn propose(batch: Batch, bytes: usize) -> (Self, oneshot::Receiver<()>) {
         let mut json = Vec::with_capacity(bytes);
         serde_json::to_writer(&mut json, &batch).expect("plain data serializes");

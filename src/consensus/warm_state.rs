@@ -135,7 +135,7 @@ impl VerifiedLog {
     }
 }
 
-/// Up to where the log of a directory is committed, as far as it says.
+/// Up to where the log of a directory is committed, by its commit hint.
 async fn committed(directory: &UnlockedDirectory) -> Result<Option<LogId>> {
     let Some(hint) = directory.committed().await? else { return Ok(None) };
     let read = serde_json::from_slice(&hint);

@@ -22,7 +22,7 @@ pub struct DataDirectory {
     pub(super) host: Host,
     pub(super) paths: Paths,
     pub(super) lock: LockShare,
-    /// `Err` says why nothing in the directory can be believed.
+    /// `Err`: why nothing in the directory can be believed.
     pub(super) identity: Result<Option<Identity>>,
     pub(super) place: Place,
 }
@@ -31,7 +31,7 @@ impl DataDirectory {
     /// Makes the folder if it is missing, takes its lock and reads its identity.
     ///
     /// A damaged directory opens too, so that it can be set aside:
-    /// [`DataDirectory::identity`] tells.
+    /// [`DataDirectory::identity`] returns why.
     ///
     /// # Errors
     /// [`ErrorCode::DirectoryInUse`] names the holder; [`ErrorCode::NewerFormat`];

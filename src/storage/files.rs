@@ -16,7 +16,7 @@ use crate::host::{Disk, NotOpened};
 pub(super) enum Failure {
     /// It passes. What was to be written can be tried again.
     Passing(Shortage, Error),
-    /// The system does not let us, which says nothing about the disk.
+    /// The system does not allow the call, which proves nothing about the disk.
     Refused(Error),
     /// Above all a failed fsync: nothing may be written again, and nothing
     /// believed that was.
@@ -42,7 +42,7 @@ impl Failure {
     }
 
     /// Of an fsync. "No space left" is no excuse here: the kernel may have
-    /// dropped the pages that it could not write, and says so only once.
+    /// dropped the pages that it could not write, and reports that only once.
     pub(super) fn of_sync(path: &Path, error: &io::Error) -> Failure {
         let message = format!(
             "cannot make {} durable: {error}; nothing more is written there, as what the system \
@@ -69,8 +69,8 @@ impl From<Failure> for Error {
     }
 }
 
-/// A failed call other than an fsync. One that may be tried again says so by its
-/// code: [`ErrorCode::DiskFull`] or [`ErrorCode::Unavailable`].
+/// A failed call other than an fsync. If it may be tried again, its code is
+/// [`ErrorCode::DiskFull`] or [`ErrorCode::Unavailable`].
 pub(super) fn failed_call(action: &str, path: &Path, error: &io::Error) -> Error {
     let failure = Error::io(action, path, error);
     match verdict(error) {

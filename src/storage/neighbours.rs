@@ -1,9 +1,9 @@
-//! What a replica remembers of the others: where their data directories are, and
-//! which feature level they know.
+//! What a replica knows about the others: where their data directories are, and which
+//! feature level they know.
 //!
-//! A survivor can only take over a neighbour whose directory it can find and
-//! tell from a copy, also after all servers and the machine itself went down,
-//! so it writes down what they said while they lived.
+//! A survivor can adopt a neighbour's replica only if it can find the directory and tell
+//! it from a copy, also after all servers and the machine itself went down. So it writes
+//! down what the others reported while they lived.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

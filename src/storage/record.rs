@@ -1,17 +1,17 @@
-//! One record: a line of JSON that tells its own length and checksum.
+//! One record: a line of JSON with its own length and checksum.
 //!
 //! ```text
 //! {"length":17,"crc32":"0a1b2c3d","data":{"some":"payload"}}
 //! ```
 //!
-//! The form is strict, byte for byte, so that there is exactly one way to write
-//! a payload and every single flipped bit of a line is noticed: a flip in the
-//! frame breaks the form, one in the payload breaks the CRC32 (which detects
-//! every single-bit error). The CRC covers the digits of the length as well.
+//! The form is strict, byte for byte. So there is exactly one way to write a payload,
+//! and every single flipped bit of a line is noticed: a flip in the frame breaks the
+//! form, and a flip in the payload breaks the CRC32, which detects every single-bit
+//! error. The CRC covers the digits of the length as well.
 //!
-//! The length stands before the payload. So a reader knows how much must follow
-//! and can tell a record that was cut short (a crash in the middle of a write)
-//! from one that is all there and wrong (corruption).
+//! The length stands before the payload. So a reader knows how much must follow, and
+//! can tell a record that was cut short (a crash in the middle of a write) from one
+//! that is complete and wrong (corruption).
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! What the error of a failed call on a file proves about the disk.
 //!
-//! | call | error | what it says | what is done |
+//! | call | error | what it proves | what is done |
 //! |---|---|---|---|
 //! | fdatasync, fsync | any | bytes may be lost that the system shows | the directory is marked as poisoned |
 //! | any other | `ENOSPC`, `EDQUOT`, `EFBIG` | no room | waited for |
@@ -49,7 +49,7 @@ impl Shortage {
     }
 }
 
-/// What an error of a call says, other than an fsync.
+/// What an error of a call other than an fsync proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Short(Shortage),

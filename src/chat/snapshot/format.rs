@@ -16,7 +16,7 @@ use crate::chat::operation::{Outcome, SessionNumber};
 use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
 
 /// Version of these lines at feature level 0; each level has the next one, so
-/// that the header tells the level as well.
+/// that the header has the level as well.
 pub(super) const FORMAT_FIRST: u32 = 1;
 
 /// Entries of a list in one item of a line: at most 20 digits each.

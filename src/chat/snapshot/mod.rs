@@ -1,7 +1,7 @@
 //! A snapshot: the whole state at one instant, as lines of JSON.
 //!
 //! - [`view`]: takes the state as it is now and writes it as lines.
-//! - [`format`]: what is in the lines.
+//! - [`mod@format`]: what is in the lines.
 //! - [`load`]: makes a state from lines, and believes none of them.
 //!
 //! # What the format promises

@@ -15,20 +15,20 @@ use crate::consensus::types::LogId;
 use crate::error::Result;
 
 /// The last log id of each leader within a part of a log, both ends included.
-/// `look` tells the log id at an index.
+/// `read` returns the log id at an index.
 ///
 /// # Errors
-/// Those of `look`.
+/// Those of `read`.
 pub async fn last_of_each<F: Future<Output = Result<LogId>>>(
     part: RangeInclusive<LogId>,
-    look: impl Fn(u64) -> F,
+    read: impl Fn(u64) -> F,
 ) -> Result<Vec<LogId>> {
     let mut ranges = vec![part.into_inner()];
     loop {
         let middles = ranges.iter().map(|(first, last)| {
             let middle = first.index().midpoint(last.index());
             let of_one = first.committed_leader_id() == last.committed_leader_id();
-            let looked = (!of_one && middle != first.index()).then(|| look(middle));
+            let looked = (!of_one && middle != first.index()).then(|| read(middle));
             OptionFuture::from(looked).map(Option::transpose)
         });
         let middles = try_join_all(middles).await?;

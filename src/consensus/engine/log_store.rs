@@ -114,8 +114,8 @@ impl LogStore {
             true => store.read(next - 1, next, 1).await?.first().map(|entry| entry.log_id),
             false => purged,
         };
-        // The hint may be ahead of a log whose tail was lost. What is left of
-        // that log is a prefix of what was committed.
+        // The commit hint may be ahead of a log whose tail was lost. What is left of that
+        // log is a prefix of what was committed.
         let noted: Option<LogId> = match store.log.read_committed() {
             Some(payload) => match serde_json::from_slice::<LogId>(&payload) {
                 Ok(noted) => Some(noted),
@@ -195,7 +195,7 @@ impl LogStore {
         self.appended_bytes.swap(0, Ordering::Relaxed)
     }
 
-    /// Entries whose operations are parsed when somebody asks for them.
+    /// Entries whose operations are parsed when they are asked for.
     async fn read(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<Entry>, Error> {
         if from >= to {
             return Ok(Vec::new());
@@ -281,7 +281,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
         &mut self,
         range: RangeInclusive<LogId>,
     ) -> Result<Vec<LogId>, io::Error> {
-        let look = |index| {
+        let read = |index| {
             let store = self.clone();
             async move {
                 store.log_id_at(index).await?.ok_or_else(|| {
@@ -289,7 +289,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
                 })
             }
         };
-        key_log_ids::last_of_each(range, look).await.map_err(|error| self.faults.note(error))
+        key_log_ids::last_of_each(range, read).await.map_err(|error| self.faults.note(error))
     }
 }
 
@@ -305,11 +305,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.clone()
     }
 
-    /// A vote is durable before anybody hears of it. The engine saves it once
-    /// more when its election was won. That nobody needs to know after a crash:
-    /// a leader does not go on in its old term, and a follower accepts the same
-    /// leader again (Raft, section 5.1, has no such mark). Writing it took two
-    /// syncs on either side, one after the other, of every failover.
+    /// A vote is durable before it is sent to anybody. The engine saves it once more when
+    /// its election was won. That mark is not written, because it is not needed after a
+    /// crash: a leader does not go on in its old term, and a follower accepts the same
+    /// leader again (Raft, section 5.1, has no such mark). Writing it would add two syncs,
+    /// one after the other, to every failover.
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let only_won = self.vote().is_some_and(|known| known.leader_id == vote.leader_id);
         if !only_won || planted::is(Bug::RestoreLeaderInOldTerm) {
@@ -341,8 +341,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
-        // Done before by whoever took them, where a disk that is full or broken
-        // does not hold up everything else. Nothing gets around this one.
+        // The caller has done this before, where a full or broken disk does not hold up
+        // everything else. Here it is done again, so that no entry gets around it.
         let ready = self.make_ready_for_level(entry::level_of(&entries)).await;
         ready.map_err(|error| self.faults.note(error))?;
         let (mut lines, mut first, mut bytes) = (Vec::new(), None, 0);

@@ -40,7 +40,7 @@ use crate::types::{NodeId, ReplicaId, Uuid};
 /// Append requests on their way to one follower at once.
 const APPENDS_IN_FLIGHT_MAX: usize = 32;
 
-/// How long a voter that cannot be reached is waited for: as long as it takes
+/// How long a candidate waits for a voter that cannot be reached: as long as it takes
 /// to connect, and much shorter than an election.
 const VOTER_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -79,8 +79,8 @@ impl Links {
         self.0.pairs.iter().map(|(replica, pair)| (*replica, pair))
     }
 
-    /// Notes why a peer that does not answer cannot be helped, for whoever
-    /// must be told why nothing goes on. Returns whether that is news.
+    /// Notes why a peer that does not answer cannot be helped, to explain why nothing
+    /// goes on. Returns whether that is news.
     pub fn note_obstacle(&self, replica: ReplicaId, obstacle: Option<Obstacle>) -> bool {
         let mut obstacles = self.0.obstacles.lock();
         match obstacle {
@@ -212,9 +212,9 @@ impl Network {
         parse(&self.call(call, self.addressed(message)).await?)
     }
 
-    /// A candidate asks each voter once. One that cannot be reached at this
-    /// moment may be a moment later, when it has just started or the connection
-    /// has just broken; it is waited for, so that the campaign is not in vain.
+    /// A candidate asks each voter once. A voter that has just started, or whose connection
+    /// has just broken, may be reached a little later. So it is waited for, or the campaign
+    /// would be in vain.
     async fn ask_voter(
         &self,
         call: Call,
@@ -303,7 +303,7 @@ impl Network {
             let body = records::encode(&SnapshotPart { to: self.target }, &lines);
             let () = parse(&self.call(Call::SnapshotLines, body).await?)?;
         }
-        // Installing takes as long as loading the state, so the follower says
+        // Installing takes as long as loading the state, so the follower reports
         // every now and then that it is still at it.
         loop {
             if let Some(response) = self.ask(Call::SnapshotEnd, &()).await? {

@@ -49,7 +49,7 @@ pub enum SnapshotData {
 
 type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotData>;
 
-/// The state and everybody who watches it. Clones share it.
+/// The state and its watchers. Clones share it.
 #[derive(Clone)]
 pub struct Machine(Arc<Inner>);
 
@@ -94,9 +94,9 @@ impl Machine {
         Machine::make(host, window, false)
     }
 
-    /// The machine of an adopted replica. It votes and keeps a log, but no
-    /// state: the host has the same one already, as equal index means equal
-    /// state. All that is kept is the place in the log and the membership.
+    /// The machine of an adopted replica. It votes and keeps a log, but no state: the host
+    /// has the same state already, as equal index means equal state. It keeps only the
+    /// place in the log and the membership.
     pub fn adopted(host: Host) -> Machine {
         Machine::make(host, 1, true)
     }
@@ -163,7 +163,7 @@ impl Machine {
         self.free(replaced);
     }
 
-    /// Frees a state where nobody waits for it: a million messages take half a
+    /// Frees a state on a worker, where nobody waits: a million messages take half a
     /// second.
     fn free(&self, state: State) {
         self.0.host.workers.spawn("state-drop", Box::pin(async move { drop(state) }));
@@ -256,9 +256,9 @@ impl Machine {
         self.repeat_while_short(|snapshots| async move { snapshots.latest().await }).await
     }
 
-    /// Does something with snapshots, again and again while there is no room for it
-    /// or no descriptor, until the replica stops: for openraft a failure would be the
-    /// end of the node.
+    /// Does something with snapshots, and tries again while there is no room or no
+    /// descriptor for it, until the replica stops: to openraft a failure would be the end
+    /// of the node.
     async fn repeat_while_short<T, F>(&self, mut attempt: impl FnMut(Snapshots) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -390,7 +390,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 responder.send(outcomes);
             }
             if long {
-                // Readers that waited for the lock have their turn, and whatever
+                // Now readers that wait for the lock run, and whatever
                 // else waits for this thread.
                 tokio::task::yield_now().await;
             }

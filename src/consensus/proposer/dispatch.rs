@@ -151,8 +151,8 @@ impl<S: Surroundings> Task<S> {
         }
     }
 
-    /// Drops operations that nobody waits for any more, which need no memory. What
-    /// was forwarded behind one of them was to follow it.
+    /// Drops operations that nobody waits for any more, to free their memory. What was
+    /// forwarded behind one of them is refused, since it was to follow it.
     fn forget(&mut self) {
         self.queue.retain(|pending| {
             let forgotten = pending.reply.is_closed();
@@ -177,8 +177,8 @@ impl<S: Surroundings> Task<S> {
         }
     }
 
-    /// Sends the head of the queue on its way. False: it is known already to
-    /// have failed, and nothing may follow it.
+    /// Makes a batch of the head of the queue and sends it. False: it has failed
+    /// already, and nothing may follow it.
     async fn dispatch(&mut self, route: Route) -> bool {
         let local = matches!(route, Route::Here(_));
         let term = route.term();
@@ -195,12 +195,12 @@ impl<S: Surroundings> Task<S> {
                 continue;
             }
             if pending.deadline <= now {
-                // Whoever waits for it is about to say so; those behind it
-                // must not slip through in between.
+                // Its caller is about to report that; operations behind it must not
+                // enter in between.
                 pending.progress.abandon();
             }
             if !pending.progress.enter() {
-                // Whoever waits for it tells the outcome by how far it came.
+                // Its caller reports the outcome by how far it came.
                 if let Some(origin) = &pending.forwarded {
                     origin.refuse();
                 }
@@ -237,8 +237,8 @@ impl<S: Surroundings> Task<S> {
         let operations = batch.iter().map(|pending| pending.operation.clone()).collect();
         let (proposal, accepted) = Proposal::propose(Batch { at: self.last_at, operations }, bytes);
         let answer = self.around.write(proposal, leader).await;
-        // Rule 1: wait until the log has taken it or will not. The proposal is
-        // dropped, and this ends, in either case.
+        // Rule 1: wait until the log has taken the entry or refused it. The proposal is
+        // dropped in either case, which ends this wait.
         let accepted = answer.is_some() && accepted.await.is_ok();
         let around = self.around.clone();
         let completion = async move {

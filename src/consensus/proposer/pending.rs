@@ -86,8 +86,8 @@ impl Progress {
     }
 }
 
-/// Gives an operation up when it goes away: whoever waited may stop waiting,
-/// as its connection broke, and what has not left the queue then never does.
+/// Gives an operation up when it is dropped: a caller may stop waiting because its
+/// connection broke, and an operation that has not left the queue by then never does.
 pub(super) struct Abandon(Option<Arc<Progress>>);
 
 impl Abandon {

@@ -10,7 +10,7 @@ use crate::consensus::types::{LogId, TypeConfig, Vote};
 use crate::error::Result;
 use crate::types::{NodeId, Uuid};
 
-/// What a request says of itself.
+/// The fields of a request beside its entries.
 #[derive(Serialize, Deserialize)]
 struct Head {
     to: NodeId,
@@ -36,7 +36,7 @@ pub fn encode(to: NodeId, run: Option<Uuid>, request: &AppendEntriesRequest<Type
     records::encode(&head, &lines)
 }
 
-/// What an append call says.
+/// The content of an append call.
 pub struct Append {
     /// The node that is meant.
     pub to: NodeId,

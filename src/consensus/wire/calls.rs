@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::consensus::types::{SnapshotMeta, Vote};
 use crate::types::NodeId;
 
-/// A call's body: which incarnation it is for, and what it says. The receiver
+/// A call's body: which incarnation it is for, and its content. The receiver
 /// refuses what was meant for an earlier incarnation of its replica.
 #[derive(Serialize, Deserialize)]
 pub struct Addressed<T> {
     /// The node that is meant.
     pub to: NodeId,
-    /// What it is told.
+    /// The content.
     pub message: T,
 }
 

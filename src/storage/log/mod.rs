@@ -233,8 +233,7 @@ impl Log {
         Ok(lines.iter().map(record::payload_of_trusted).collect())
     }
 
-    /// The same, as whole record lines, newlines included, for whoever passes
-    /// them on.
+    /// The same, as whole record lines, newlines included, to be passed on.
     ///
     /// # Errors
     /// As [`Log::read`].
@@ -294,7 +293,7 @@ impl Log {
     }
 
     /// Removes whole segments that end at or below `index`; the one that is
-    /// written to always stays. [`Log::first`] tells how far it went.
+    /// written to always stays. [`Log::first`] returns how far it went.
     ///
     /// # Errors
     /// [`ErrorCode::Internal`] unless `index < next()` (see [`Log::reset`]);
@@ -331,8 +330,8 @@ impl Log {
         self.perform(Action::SettleDroppedTail).await
     }
 
-    /// Raises the format that `identity.json` says, durably, if it is lower. What
-    /// only programs know that know this format may be written afterwards. Waits
+    /// Raises the format in `identity.json`, durably, if it is lower. Afterwards content
+    /// may be written that only programs with this format know. Waits
     /// while the disk is full.
     ///
     /// # Errors

@@ -90,7 +90,7 @@ pub(super) struct State {
     pub(super) generation: u64,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<Bytes>,
-    /// The entry up to which `committed` says so.
+    /// The entry up to which the log is committed by `committed`.
     committed_index: u64,
     /// Whether `committed` is newer than its file.
     pub(super) committed_is_new: bool,

@@ -1,11 +1,10 @@
 //! The worker that writes: appends, votes, removals, in the order of their
 //! arrival.
 //!
-//! Everything it does to the disk is a [`Step`]. A step that finds the disk
-//! full, or no descriptor left, leaves nothing half done and is tried again until
-//! it can be done. A step that fails in any other way is the last one: all who
-//! wait are told, the directory is marked if the disk is broken, and the worker
-//! goes on only to refuse.
+//! Everything it does to the disk is a [`Step`]. A step that finds the disk full, or no
+//! descriptor left, leaves nothing half done and is tried again until it succeeds. A
+//! step that fails in any other way is the last one: everything that waits fails, the
+//! directory is marked if the disk is broken, and from then on the worker only refuses.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -432,9 +431,9 @@ impl Writer {
         }
     }
 
-    /// Reports a result. After a failure that proves damage, marks the directory
-    /// first, so that no process of this boot believes it, and tells the owner
-    /// last, who may end this process at once.
+    /// Reports a result. After a failure that proves damage, it marks the directory
+    /// first, so that no process of this boot believes it, and calls the owner's fatal
+    /// handler last, which may end this process at once.
     async fn settle(&mut self, result: Result<(), Stopped>, report: impl FnOnce(Result<()>)) {
         let (error, damaged, given_up) = match result {
             Ok(()) => return report(Ok(())),

@@ -6,18 +6,18 @@
 //! {"length":..,"crc32":"..","data":{"end":{"records":2,"bytes":123,"crc32":".."}}}
 //! ```
 //!
-//! META and LINE are the owner's. The end says how many lines there are, how
-//! many bytes stand before it, and their CRC32, so that a snapshot which lost
-//! lines is as broken as one with a wrong line.
+//! META and LINE belong to the owner. The end has the number of lines, the number of
+//! bytes before it, and their CRC32, so a snapshot that lost lines is as broken as one
+//! with a wrong line.
 //!
-//! A snapshot is written under a temporary name, synced, renamed, and the
-//! folder synced; only then do older ones go. So a file with the final name was
-//! once whole: one whose end is missing is corruption, and is reported, not
-//! passed over. The log before it may be purged, and a replica that silently
-//! started without its snapshot would have forgotten acknowledged messages.
+//! A snapshot is written under a temporary name, synced, and renamed, and the folder is
+//! synced. Older ones are removed only then. So a file with the final name was complete
+//! at some time: if its end is missing, that is corruption, which is reported and not
+//! passed over. The log before it may be purged, and a replica that silently started
+//! without its snapshot would have forgotten acknowledged messages.
 //!
-//! A reader keeps its file open, and reads on undisturbed when a newer snapshot
-//! replaces it.
+//! A reader keeps its file open, and reads on undisturbed when a newer snapshot replaces
+//! it.
 
 mod reader;
 mod writer;

@@ -21,7 +21,7 @@ const END_MAX_BYTES: u64 = 256;
 /// replaced meanwhile.
 ///
 /// Every line is verified before it is given out, and the totals after the
-/// last one: only who has read to the end knows that nothing is missing.
+/// last one: nothing is known to be complete before it was read to the end.
 pub struct SnapshotReader {
     inner: Arc<Inner>,
     path: PathBuf,
