@@ -34,7 +34,7 @@ use tokio::sync::watch;
 
 use self::restoring::restore;
 use self::scale::Scale;
-use self::server::{Claims, Observed, Place, Update, Witness, serve};
+use self::server::{Observed, Place, ServerReports, Update, Witness, serve};
 use self::users::{Crowd, Guest, Resident, Users, Watcher};
 use crate::faults::{Nemesis, Plan, Server};
 use crate::oracle::messages::check;
@@ -78,7 +78,7 @@ impl Report {
 /// A cluster in a world.
 struct Cluster {
     servers: Vec<Server>,
-    claims: Claims,
+    server_reports: ServerReports,
     users: Users,
     /// Those who stay.
     residents: Vec<(String, ProgramId)>,
@@ -92,7 +92,8 @@ impl Cluster {
         let names = &["one", "two", "three", "four", "five"][..recipe.replicas];
         let applied = vec![None; names.len()];
         let update = recipe.updates.then(Update::default);
-        let claims = Arc::new(Mutex::new(Observed { applied, update, ..Observed::default() }));
+        let server_reports =
+            Arc::new(Mutex::new(Observed { applied, update, ..Observed::default() }));
         let shared = one_host.then(|| world.add_machine("host"));
         let address = |(name, id): (&&str, u32)| match one_host {
             true => format!("host:{}", 8090 + id),
@@ -115,20 +116,22 @@ impl Cluster {
             let survivor = if one_host { Survivor::Auto } else { Survivor::Never };
             let scale = scale.clone();
             let place = Place { id: ReplicaId(id), folder: folder.clone(), survivor, scale };
-            let (members, claims) = (members.clone(), claims.clone());
+            let (members, server_reports) = (members.clone(), server_reports.clone());
             let (stop, stopped) = watch::channel(false);
             let witness =
                 Witness { name: name.to_string(), one_host, holders: world.holders(machine) };
             let program = world.install(machine, name, move |host| {
-                let (members, claims, witness) = (members.clone(), claims.clone(), witness.clone());
-                let serving = serve(host, place.clone(), members, claims, witness, stopped.clone());
+                let (members, server_reports, witness) =
+                    (members.clone(), server_reports.clone(), witness.clone());
+                let serving =
+                    serve(host, place.clone(), members, server_reports, witness, stopped.clone());
                 Box::pin(async move { serving.await.map_err(|error| error.to_string()) })
             });
             world.start(program);
             servers.push(Server { program, machine, folder, stop });
         }
-        let users = Users::new(addresses, claims.clone(), scale.clone(), RESIDENTS);
-        Cluster { servers, claims, users, residents: Vec::new(), others: Vec::new() }
+        let users = Users::new(addresses, server_reports.clone(), scale.clone(), RESIDENTS);
+        Cluster { servers, server_reports, users, residents: Vec::new(), others: Vec::new() }
     }
 
     fn add_users(&mut self, world: &mut World) {
@@ -165,7 +168,7 @@ impl Cluster {
     }
 
     fn observed<T>(&self, look: impl FnOnce(&Observed) -> T) -> T {
-        look(&self.claims.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&self.server_reports.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Users of whom a send was accepted that is not among the first `since`
@@ -311,7 +314,7 @@ fn conclude(
     if seamless {
         report.violations.extend(cluster.users.recorder.look(failed_sends));
     }
-    let observed = cluster.claims.lock().unwrap_or_else(PoisonError::into_inner);
+    let observed = cluster.server_reports.lock().unwrap_or_else(PoisonError::into_inner);
     report.violations.extend_from_slice(observed.replicas.violations());
     report.counts.extend(nemesis.counts().clone());
     if !report.violations.is_empty() {

@@ -19,10 +19,10 @@ use super::scale::Scale;
 use crate::oracle::replicas::Replicas;
 use crate::world::Holders;
 
-/// What the servers of a world say of themselves.
-pub type Claims = Arc<Mutex<Observed>>;
+/// What the servers of a world report about themselves.
+pub type ServerReports = Arc<Mutex<Observed>>;
 
-/// See [`Claims`].
+/// See [`ServerReports`].
 #[derive(Default)]
 pub struct Observed {
     /// For the oracle.
@@ -31,11 +31,11 @@ pub struct Observed {
     pub leader: (u64, Option<usize>),
     /// By replica, from 1: the latest applied index, while it runs.
     pub applied: Vec<Option<u64>>,
-    /// Times that a replica said its disk is full.
+    /// Times that a replica reported that its disk is full.
     pub disk_full: u64,
-    /// Times that it said so no longer.
+    /// Times that it reported that this was over.
     pub disk_full_over: u64,
-    /// Times that a replica said it does not vote, because its tail was lost.
+    /// Times that a replica reported that it does not vote, because its tail was lost.
     pub abstained: u64,
     /// Times that a server began to run another's replica.
     pub adoptions: u64,
@@ -53,7 +53,7 @@ pub struct Observed {
     pub update: Option<Update>,
     /// Times that a program was too old for its directory.
     pub too_old: u64,
-    /// By server, from 0: the feature level that it said last.
+    /// By server, from 0: the feature level that it reported last.
     pub levels: BTreeMap<usize, u32>,
 }
 
@@ -129,13 +129,13 @@ pub async fn serve(
     host: Host,
     place: Place,
     members: Vec<Member>,
-    claims: Claims,
+    server_reports: ServerReports,
     witness: Witness,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let id = place.id;
     let (run, feature_level_known) = {
-        let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observed = server_reports.lock().unwrap_or_else(PoisonError::into_inner);
         observed.runs += 1;
         observed.applied[id.0 as usize - 1] = None;
         observed.hosting.remove(&(id.0 as usize - 1));
@@ -164,13 +164,14 @@ pub async fn serve(
     let started = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
-        started = start(&host, config, &claims) => started?,
+        started = start(&host, config, &server_reports) => started?,
     };
     let hosting = started.hosting;
     // The least that Argon2 takes: it is not what is tried here.
     let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
     let server = Server::new(host, hosting.clone(), limits, cost)?;
-    let observing = observe(hosting.clone(), format!("run {run} of replica {id}"), claims, witness);
+    let observing =
+        observe(hosting.clone(), format!("run {run} of replica {id}"), server_reports, witness);
     let (stopping, stopped) = watch::channel(false);
     let mut serving =
         std::pin::pin!(server.run_all(started.listener, started.adopted_listeners, stopped));
@@ -191,11 +192,15 @@ pub async fn serve(
 }
 
 /// Starts a server. One that is too old for its directory is updated at once.
-async fn start(host: &Host, config: ReplicaConfig, claims: &Claims) -> Result<Started> {
+async fn start(
+    host: &Host,
+    config: ReplicaConfig,
+    server_reports: &ServerReports,
+) -> Result<Started> {
     match Hosting::start(host.clone(), config.clone()).await {
         Err(error) if error.code == ErrorCode::NewerFormat => {
             let place = config.id.0 as usize - 1;
-            let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut observed = server_reports.lock().unwrap_or_else(PoisonError::into_inner);
             observed.too_old += 1;
             if let Some(update) = &mut observed.update {
                 update.newer.insert(place, true);
@@ -207,13 +212,18 @@ async fn start(host: &Host, config: ReplicaConfig, claims: &Claims) -> Result<St
     Hosting::start(host.clone(), ReplicaConfig { feature_level_known, ..config }).await
 }
 
-async fn observe(hosting: Hosting, process: String, claims: Claims, witness: Witness) {
+async fn observe(
+    hosting: Hosting,
+    process: String,
+    server_reports: ServerReports,
+    witness: Witness,
+) {
     let place = hosting.status().replica.0 as usize - 1;
     let (mut was_full, mut abstained, mut ran) = (false, false, 1);
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
         let status = hosting.status();
-        let mut observed = claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observed = server_reports.lock().unwrap_or_else(PoisonError::into_inner);
         observed.levels.insert(place, status.feature_level.unwrap_or_default());
         let notice = status.notice.unwrap_or_default();
         let runs = status.hosted.len() as u64;

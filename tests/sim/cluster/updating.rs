@@ -24,7 +24,7 @@ const SEEDS: u64 = 6;
 pub fn update_all(world: &mut World, cluster: &Cluster, nemesis: &mut Nemesis) {
     nemesis.stop(world);
     {
-        let mut observed = cluster.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observed = cluster.server_reports.lock().unwrap_or_else(PoisonError::into_inner);
         observed.update.as_mut().expect("servers are updated").final_round = true;
     }
     for (place, server) in cluster.servers.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Collects claims of replicas, and contradictions between them.
+/// Collects what replicas report, and contradictions between them.
 #[derive(Debug, Default)]
 pub struct Replicas {
     /// By applied index: the state's fingerprint, and who had it first.

@@ -36,7 +36,7 @@ pub use self::guest::Guest;
 pub use self::resident::Resident;
 pub use self::watcher::Watcher;
 use super::scale::Scale;
-use super::server::Claims;
+use super::server::ServerReports;
 use crate::oracle::{Recorder, Reply};
 
 /// How long an unhurried command tries.
@@ -66,8 +66,8 @@ pub struct Users {
     pub counts: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     /// The servers.
     pub servers: Arc<Vec<Address>>,
-    /// What servers say of themselves, and what others say of them.
-    pub claims: Claims,
+    /// What servers report about themselves and about others.
+    pub server_reports: ServerReports,
     /// How much is done.
     pub scale: Scale,
     /// Names of those who stay.
@@ -82,7 +82,12 @@ pub struct Users {
 
 impl Users {
     /// Nobody yet.
-    pub fn new(servers: Vec<Address>, claims: Claims, scale: Scale, residents: &[&str]) -> Users {
+    pub fn new(
+        servers: Vec<Address>,
+        server_reports: ServerReports,
+        scale: Scale,
+        residents: &[&str],
+    ) -> Users {
         Users {
             recorder: Recorder::default(),
             followed: Arc::default(),
@@ -90,7 +95,7 @@ impl Users {
             resting: Arc::default(),
             counts: Arc::default(),
             servers: Arc::new(servers),
-            claims,
+            server_reports,
             open: Arc::new(AtomicBool::new(!scale.restores)),
             scale,
             residents: Arc::new(residents.iter().map(|name| (*name).to_string()).collect()),

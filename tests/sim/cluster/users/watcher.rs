@@ -44,10 +44,10 @@ async fn check_status(host: &Host, users: &Users) -> Result<(), String> {
     if status.tolerates as usize >= users.servers.len() {
         return Err(format!("a survey that tolerates the loss of all: {status:?}"));
     }
-    let mut claims = users.claims.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut server_reports = users.server_reports.lock().unwrap_or_else(PoisonError::into_inner);
     for replica in &status.replicas {
         if let Some(hash) = replica.state_hash.as_ref().filter(|_| replica.applied > 0) {
-            claims.replicas.state("a survey", replica.applied, hash);
+            server_reports.replicas.state("a survey", replica.applied, hash);
         }
     }
     Ok(())
@@ -77,8 +77,8 @@ async fn take_backup(host: &Host, users: &Users) -> Result<(), String> {
     if let Some(missing) = expected.iter().find(|id| !ids.contains(id)) {
         return Err(format!("{missing} was acknowledged and is not in a backup begun after that"));
     }
-    let mut claims = users.claims.lock().unwrap_or_else(PoisonError::into_inner);
-    claims.replicas.state("a backup", head.index, &head.state_hash);
+    let mut server_reports = users.server_reports.lock().unwrap_or_else(PoisonError::into_inner);
+    server_reports.replicas.state("a backup", head.index, &head.state_hash);
     Ok(())
 }
 
