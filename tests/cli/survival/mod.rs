@@ -134,7 +134,13 @@ fn sentences(status: &Value) -> String {
 #[track_caller]
 fn await_sentence(cluster: &Cluster, id: u64, reasons: &[&str]) -> Value {
     let what = format!("a status that says of replica {id} one of {reasons:?}");
-    let names = [format!("server {id} "), format!("replica {id} "), format!("replica-{id}")];
+    // The last is one of several of which the same is said: "servers 2 (…) and 3 (…): …".
+    let names = [
+        format!("server {id} "),
+        format!("replica {id} "),
+        format!("replica-{id}"),
+        format!(" {id} ("),
+    ];
     let says = |line: &str| {
         names.iter().any(|name| line.contains(name))
             && reasons.iter().any(|reason| line.contains(reason))
