@@ -3,63 +3,45 @@
 
 #![cfg(test)]
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ftchat::host::Host;
-use futures::future::LocalBoxFuture;
 
+use super::run;
 use crate::trace::TraceOptions;
-use crate::world::{MachineId, World, simulate};
+use crate::world::{World, simulate};
 
 const LOCK: &str = "/data-1/LOCK";
-
-/// Runs an action as a process on a machine to its end.
-fn run<D>(world: &mut World, machine: MachineId, action: D)
-where
-    D: Fn(Host) -> LocalBoxFuture<'static, io::Result<()>> + 'static,
-{
-    let program = world.install(machine, "action", move |host| {
-        let action = action(host);
-        Box::pin(async move { action.await.map_err(|error| error.to_string()) })
-    });
-    assert!(world.start(program));
-    assert!(world.run_until(60_000, |world| !world.lives(program)), "the action ends");
-    assert_eq!(world.exit(program), Some(Ok(())));
-}
 
 #[test]
 fn a_lock_is_seen_and_is_of_a_file_and_not_of_a_name() {
     let history = simulate(1, TraceOptions::default(), |world| {
         let machine = world.add_machine("m");
-        run(world, machine, |host| {
-            Box::pin(async move {
-                let (disk, path) = (&host.disk, Path::new(LOCK));
-                assert!(disk.is_locked(path).await.is_err(), "there is no such file");
-                disk.create_dir_all(Path::new("/data-1")).await?;
-                let lock = disk.try_lock(path).await?.expect("free");
-                assert!(disk.is_locked(path).await?);
-                assert!(disk.try_lock(path).await?.is_none(), "also for its own process");
-                let first = lock.file_id().await?;
-                assert_eq!(disk.file_id(path).await?, first);
-                assert!(disk.file_system(path).await?.locks_are_local);
+        run(world, machine, |host| async move {
+            let (disk, path) = (&host.disk, Path::new(LOCK));
+            assert!(disk.is_locked(path).await.is_err(), "there is no such file");
+            disk.create_dir_all(Path::new("/data-1")).await?;
+            let lock = disk.try_lock(path).await?.expect("free");
+            assert!(disk.is_locked(path).await?);
+            assert!(disk.try_lock(path).await?.is_none(), "also for its own process");
+            let first = lock.file_id().await?;
+            assert_eq!(disk.file_id(path).await?, first);
+            assert!(disk.file_system(path).await?.locks_are_local);
 
-                disk.remove_dir_all(Path::new("/data-1")).await?;
-                assert!(disk.file_id(path).await.is_err(), "the name is gone");
-                disk.create_dir_all(Path::new("/data-1")).await?;
-                let second = disk.try_lock(path).await?.expect("another file");
-                assert_ne!(second.file_id().await?, first);
-                assert_eq!(disk.file_id(path).await?, second.file_id().await?);
-                assert_eq!(lock.file_id().await?, first, "it still is what it was");
+            disk.remove_dir_all(Path::new("/data-1")).await?;
+            assert!(disk.file_id(path).await.is_err(), "the name is gone");
+            disk.create_dir_all(Path::new("/data-1")).await?;
+            let second = disk.try_lock(path).await?.expect("another file");
+            assert_ne!(second.file_id().await?, first);
+            assert_eq!(disk.file_id(path).await?, second.file_id().await?);
+            assert_eq!(lock.file_id().await?, first, "it still is what it was");
 
-                drop(lock);
-                assert!(disk.is_locked(path).await?, "the second is another's");
-                drop(second);
-                assert!(!disk.is_locked(path).await?);
-                Ok(())
-            })
+            drop(lock);
+            assert!(disk.is_locked(path).await?, "the second is another's");
+            drop(second);
+            assert!(!disk.is_locked(path).await?);
+            Ok(())
         });
     });
     assert_eq!(history.failures, Vec::<String>::new());
@@ -69,19 +51,17 @@ fn a_lock_is_seen_and_is_of_a_file_and_not_of_a_name() {
 fn file_numbers_are_not_used_again() {
     simulate(2, TraceOptions::default(), |world| {
         let machine = world.add_machine("m");
-        run(world, machine, |host| {
-            Box::pin(async move {
-                let (path, mut last) = (Path::new("/file"), 0);
-                for _ in 0..20 {
-                    drop(host.disk.create(path).await?);
-                    let id = host.disk.file_id(path).await?;
-                    assert!(id.inode > last, "{id:?} after {last}");
-                    last = id.inode;
-                    host.disk.remove_file(path).await?;
-                    host.disk.sync_dir(Path::new("/")).await?;
-                }
-                Ok(())
-            })
+        run(world, machine, |host| async move {
+            let (path, mut last) = (Path::new("/file"), 0);
+            for _ in 0..20 {
+                drop(host.disk.create(path).await?);
+                let id = host.disk.file_id(path).await?;
+                assert!(id.inode > last, "{id:?} after {last}");
+                last = id.inode;
+                host.disk.remove_file(path).await?;
+                host.disk.sync_dir(Path::new("/")).await?;
+            }
+            Ok(())
         });
     });
 }
@@ -92,16 +72,14 @@ fn who_gives_up_waiting_for_a_lock_does_not_keep_it() {
         simulate(seed, TraceOptions::default(), |world| {
             let machine = world.add_machine("m");
             world.with(|state| state.machines[machine.0].health.slowdown = 100);
-            run(world, machine, |host| {
-                Box::pin(async move {
-                    let path = Path::new("/LOCK");
-                    drop(host.disk.create(path).await?);
-                    let trying = host.disk.try_lock(path);
-                    if tokio::time::timeout(Duration::from_millis(5), trying).await.is_err() {
-                        assert!(!host.disk.is_locked(path).await?);
-                    }
-                    Ok(())
-                })
+            run(world, machine, |host| async move {
+                let path = Path::new("/LOCK");
+                drop(host.disk.create(path).await?);
+                let trying = host.disk.try_lock(path);
+                if tokio::time::timeout(Duration::from_millis(5), trying).await.is_err() {
+                    assert!(!host.disk.is_locked(path).await?);
+                }
+                Ok(())
             });
         });
     }
@@ -126,11 +104,9 @@ fn who_changes_a_directory_without_its_lock_is_found() {
         world.start(holder);
         world.run_for_ms(100);
         assert!(world.with(|state| state.failures.is_empty()));
-        run(world, machine, |host| {
-            Box::pin(async move {
-                host.disk.read(Path::new("/data-1/vote")).await?;
-                host.disk.open(Path::new("/data-1/vote")).await?.append(Bytes::from("2")).await
-            })
+        run(world, machine, |host| async move {
+            host.disk.read(Path::new("/data-1/vote")).await?;
+            host.disk.open(Path::new("/data-1/vote")).await?.append(Bytes::from("2")).await
         });
     });
     let told = "action#1 changed /data-1/vote, whose lock holder#1 holds";
