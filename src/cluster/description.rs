@@ -1,7 +1,8 @@
 //! `cluster.json`, and the folder it stands in.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +26,8 @@ const FORMAT: u32 = 1;
 const DESCRIPTION_FILE: &str = "cluster.json";
 const KEY_FILE: &str = "cluster.key";
 const LOCK_FILE: &str = "cluster.lock";
+/// The description, while it is written.
+const TEMPORARY_FILE: &str = "cluster.json.tmp";
 /// Between two attempts to take that lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -73,7 +76,7 @@ impl Description {
         let path = dir.join(DESCRIPTION_FILE);
         let bytes = match read_bounded(&path, FILE_MAX_BYTES) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::own_file("read", &path, &error)),
         };
         let broken = |why: String| {
@@ -185,7 +188,7 @@ impl Description {
     ) -> Result<(Description, fs::File)> {
         let prepare = || match Description::load(&settings.dir)? {
             Some(_) => Ok(()),
-            None => make_folder(&settings.dir),
+            None => make_folder_to_lock(&settings.dir),
         };
         prepare()?;
         let lock = lock(&settings.dir, limit, prepare).await?;
@@ -203,7 +206,9 @@ impl Description {
             return Ok(description);
         }
         let dir = &settings.dir;
-        make_folder(dir)?;
+        if let Some(foreign) = make_folder(dir)? {
+            return Err(not_empty(dir, &foreign));
+        }
         let key = dir.join(KEY_FILE);
         if !key.exists() {
             let mut bytes = zeroize::Zeroizing::new([0; key_file::KEY_BYTES]);
@@ -269,7 +274,7 @@ impl Description {
     /// Replaces the file so that a crash leaves the old or the new one, whole.
     fn write(&self) -> Result<()> {
         let path = self.dir.join(DESCRIPTION_FILE);
-        let temporary = self.dir.join("cluster.json.tmp");
+        let temporary = self.dir.join(TEMPORARY_FILE);
         let mut json = serde_json::to_vec_pretty(self).expect("plain data serializes");
         json.push(b'\n');
         let write = || {
@@ -344,48 +349,72 @@ impl Description {
             }
         }
         // The lock after all that it protects.
-        for name in [KEY_FILE, "cluster.json.tmp", DESCRIPTION_FILE, LOCK_FILE] {
+        for name in [KEY_FILE, TEMPORARY_FILE, DESCRIPTION_FILE, LOCK_FILE] {
             let path = self.dir.join(name);
             gone(&path, fs::remove_file(&path))?;
         }
         match fs::remove_dir(&self.dir) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            // Without the lock file another command may have done it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
             Err(error) => Err(Error::io("remove", &self.dir, &error)),
         }
     }
 }
 
-fn gone(path: &Path, removed: std::io::Result<()>) -> Result<()> {
+fn gone(path: &Path, removed: io::Result<()>) -> Result<()> {
     match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("remove", path, &error))
         }
         _ => Ok(()),
     }
 }
 
-/// Makes the folder. One that is there must hold nothing but what an
-/// interrupted `up` leaves, lest a cluster spreads over somebody's home.
-fn make_folder(dir: &Path) -> Result<()> {
-    make_private_folders(dir).map_err(|error| Error::io("make the folder", dir, &error))?;
-    let list = || fs::read_dir(dir)?.collect::<std::io::Result<Vec<_>>>();
-    let entries = list().map_err(|error| Error::io("list", dir, &error))?;
-    for entry in entries {
-        let name = entry.file_name();
-        let ours = [KEY_FILE, LOCK_FILE, "cluster.json.tmp"].iter().any(|known| name == *known);
-        if !ours {
-            return Err(Error::new(
-                ErrorCode::InvalidConfig,
-                format!(
-                    "{} holds {:?} and no cluster; choose an empty folder for a new cluster",
-                    dir.display(),
-                    name.to_string_lossy()
-                ),
-            ));
-        }
+/// Makes the folder in which to take the lock.
+///
+/// A command makes its files after the lock file and removes them before it. So
+/// as long as that file is there, what stands beside it may be another command's
+/// that is just at work: whose it is can only be told by who has the lock.
+fn make_folder_to_lock(dir: &Path) -> Result<()> {
+    let lock = dir.join(LOCK_FILE);
+    let locked_before = lock.exists();
+    match make_folder(dir)? {
+        Some(_) if locked_before || lock.exists() => Ok(()),
+        Some(foreign) => Err(not_empty(dir, &foreign)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Makes the folder, and returns a name in it that no interrupted `up` has left.
+/// A cluster must not spread over somebody's home.
+fn make_folder(dir: &Path) -> Result<Option<OsString>> {
+    let list = || -> io::Result<Vec<OsString>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect()
+    };
+    let names = loop {
+        make_private_folders(dir).map_err(|error| Error::io("make the folder", dir, &error))?;
+        match list() {
+            Ok(names) => break names,
+            // Another command has removed its cluster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("list", dir, &error)),
+        }
+    };
+    let ours = [KEY_FILE, LOCK_FILE, TEMPORARY_FILE];
+    Ok(names.into_iter().find(|name| !ours.iter().any(|own| name == own)))
+}
+
+fn not_empty(dir: &Path, foreign: &OsStr) -> Error {
+    Error::new(
+        ErrorCode::InvalidConfig,
+        format!(
+            "{} holds {:?} and no cluster; choose an empty folder for a new cluster",
+            dir.display(),
+            foreign.to_string_lossy()
+        ),
+    )
 }
 
 /// Takes the lock of a cluster's folder for one command, waiting at most
@@ -403,7 +432,7 @@ async fn lock(dir: &Path, limit: Duration, missing: impl Fn() -> Result<()>) -> 
         options.write(true).create(true).truncate(false);
         let file = match open_private(&mut options, &path) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 missing()?;
                 continue;
             }

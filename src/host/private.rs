@@ -60,7 +60,7 @@ pub fn is_within(file: &Path, folder: &Path) -> bool {
 }
 
 /// Makes a private folder, and those above it that are missing. Folders that
-/// are there keep their modes.
+/// are there keep their modes. Another process may make and remove it meanwhile.
 ///
 /// # Errors
 /// Those of making folders.
@@ -71,10 +71,18 @@ pub fn make_private_folders(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         make_private_folders(parent)?;
     }
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     match DirBuilder::new().mode(FOLDER_MODE).create(path) {
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)),
-        // Somebody else was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Ok(()) => match fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)) {
+            Err(error) if gone(&error) => Ok(()),
+            set => set,
+        },
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Ok(()),
+            // A link to nothing is there and no folder.
+            Err(missing) if gone(&missing) && !path.is_symlink() => Ok(()),
+            _ => Err(error),
+        },
         Err(error) => Err(error),
     }
 }

@@ -172,6 +172,36 @@ async fn of_two_first_commands_the_second_finds_what_the_first_made() {
     assert_eq!(second.await.expect("there").0, made);
 }
 
+#[test]
+fn a_cluster_that_comes_and_goes_meanwhile_is_nobody_elses() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let settings = settings(&folder.path().join("cluster"));
+    let command = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime");
+        let mut had = 0;
+        while had < 50 {
+            // Nobody waits, so that they look while another is at work.
+            let up = Description::lock_existing_or_new(&settings, &Ones, Duration::ZERO);
+            match runtime.block_on(up) {
+                Ok((cluster, lock)) => {
+                    let data_dir = cluster.data_dir(&cluster.replicas[0]);
+                    make_private_folders(&data_dir).expect("own folder");
+                    cluster.purge().expect("only we are at work");
+                    drop(lock);
+                    had += 1;
+                }
+                Err(error) => assert_eq!(error.code, ErrorCode::Unavailable, "{error}"),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(command);
+        }
+    });
+}
+
 #[tokio::test]
 async fn a_lock_that_was_removed_with_its_cluster_protects_nothing() {
     let folder = tempfile::tempdir().expect("temporary folder");
