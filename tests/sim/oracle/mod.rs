@@ -2,8 +2,7 @@
 //!
 //! Clients record every operation when it begins and when it ends ([`Recorder`]).
 //! Then [`messages::check`] searches the history for contradictions,
-//! [`linearizable::check`] has an independent checker look for an order of each
-//! conversation, and [`replicas`] compares what servers report about themselves.
+//! [`linearizable::check`] looks for an order of each conversation, and [`replicas`] compares what servers report about themselves.
 //! [`export`] writes histories for checkers that are not part of this program. The
 //! oracle knows only the contract, and nothing of how the program keeps it.
 //!

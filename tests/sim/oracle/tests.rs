@@ -86,6 +86,25 @@ impl Story {
 }
 
 #[test]
+fn an_order_is_found_however_much_overlaps() {
+    let story = Story::default();
+    let messages: Vec<Seen> = (1..=40).map(|seq| seen(seq, seq as u64)).collect();
+    let readers: Vec<usize> = messages.iter().map(|_| story.reads()).collect();
+    story.sent(1, 1);
+    // Nobody knows when these are done; it is after all sends.
+    for number in 1..=20 {
+        let deletion = story.deletes(number);
+        story.0.end(deletion, Reply::Unknown);
+    }
+    (2..=40).for_each(|number| story.sent(number, number as u64));
+    for (behind, reader) in readers.into_iter().enumerate() {
+        story.shows(reader, &messages[..=behind]);
+    }
+    story.read(&messages[20..]);
+    story.is_correct();
+}
+
+#[test]
 fn what_a_correct_service_shows_is_accepted() {
     let story = Story::default();
     story.sent(1, 1);
