@@ -28,7 +28,7 @@ const LEADS_WITHIN_MS: u64 = 200;
 const ANSWERED_WITHIN_MS: u64 = 100;
 
 /// Worlds of every kind in an ordinary test run.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 6;
 
 /// Who dies.
 #[derive(Clone, Copy, Debug)]

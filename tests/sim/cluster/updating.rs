@@ -18,7 +18,7 @@ use crate::trace::TraceOptions;
 use crate::world::World;
 
 /// Worlds of each kind in an ordinary test run.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 4;
 
 /// Restarts every server with the newer program, and waits for the new level.
 pub fn update_all(world: &mut World, cluster: &Cluster, nemesis: &mut Nemesis) {
