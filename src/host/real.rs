@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 
+use self::connect::connect_to_one_of;
 use super::bounded::read_bounded;
 use super::private::{make_private_folders, open_private, replace_private};
 use super::threads::Threads;
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::types::{Address, Timestamp};
 
+mod connect;
 #[cfg(test)]
 mod tests;
 
@@ -98,7 +100,8 @@ impl Network for Tcp {
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
         let address = address.clone();
         Box::pin(async move {
-            let stream = TcpStream::connect((address.host(), address.port())).await?;
+            let found = tokio::net::lookup_host((address.host(), address.port())).await?;
+            let stream = connect_to_one_of(found).await?;
             // Lines are written whole, so waiting for more only adds latency.
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Stream)
