@@ -8,7 +8,7 @@
 //! byte, in any process.
 //!
 //! ```text
-//! cargo test --test sim                                     120 seeds and more
+//! cargo test --test sim                                     70 seeds and more
 //! FTCHAT_SIM_SEEDS=20000 FTCHAT_SIM_TALLY=tally.jsonl cargo test --test sim -- campaign --nocapture
 //! FTCHAT_SIM_SEED=217 FTCHAT_SIM_RECIPE=crashes cargo test --test sim -- replay --nocapture
 //! FTCHAT_SIM_BUGS=2000 cargo test --test sim -- planted::all_are_found --nocapture
