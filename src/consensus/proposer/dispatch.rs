@@ -29,11 +29,16 @@ const IN_FLIGHT_MAX: usize = 4;
 /// Pause before trying again when nothing else has changed.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
+/// A queue of fewer operations is not searched for those that nobody waits for.
+const FORGET_MIN: usize = BATCH_MAX_OPERATIONS;
+
 /// See the head of the module.
 pub(super) struct Task<S> {
     around: S,
     arrivals: mpsc::UnboundedReceiver<PendingOperation>,
     queue: VecDeque<PendingOperation>,
+    /// At this length the queue is searched for operations that nobody waits for.
+    forget_at: usize,
     in_flight: FuturesUnordered<BoxFuture<'static, CompletedBatch>>,
     /// Numbers all batches in the order in which they are dispatched.
     next_batch: u64,
@@ -52,6 +57,7 @@ impl<S: Surroundings> Task<S> {
             around,
             arrivals,
             queue: VecDeque::new(),
+            forget_at: FORGET_MIN,
             in_flight: FuturesUnordered::new(),
             next_batch: 0,
             target: None,
@@ -116,7 +122,7 @@ impl<S: Surroundings> Task<S> {
                     if count == 0 {
                         return;
                     }
-                    self.queue.extend(arrived.drain(..));
+                    self.enqueue(&mut arrived);
                 }
             }
         }
@@ -145,9 +151,20 @@ impl<S: Surroundings> Task<S> {
                 true
             }
             count = self.arrivals.recv_many(arrived, BATCH_MAX_OPERATIONS) => {
-                self.queue.extend(arrived.drain(..));
+                self.enqueue(arrived);
                 count > 0
             }
+        }
+    }
+
+    /// Puts operations in line. Batches may be stuck for as long as the disks are full or a
+    /// majority is frozen, while callers give up and try again: whenever the queue has
+    /// doubled, what was given up leaves it.
+    fn enqueue(&mut self, arrived: &mut Vec<PendingOperation>) {
+        self.queue.extend(arrived.drain(..));
+        if self.queue.len() >= self.forget_at {
+            self.forget();
+            self.forget_at = FORGET_MIN.max(2 * self.queue.len());
         }
     }
 

@@ -52,7 +52,7 @@ impl Progress {
     /// Takes the operation into a log. False: it was given up, or one before
     /// it in its sequence was, and it must not enter any.
     pub(super) fn enter(&self) -> bool {
-        let broken = self.sequence.broken();
+        let broken = self.sequence.lock();
         let mut place = self.place();
         if *broken || *place == Place::Abandoned {
             return false;
@@ -63,7 +63,7 @@ impl Progress {
 
     /// Gives up, and breaks the sequence. True: it is in no log and never will be.
     pub(super) fn abandon(&self) -> bool {
-        let mut broken = self.sequence.broken();
+        let mut broken = self.sequence.lock();
         *broken = true;
         let mut place = self.place();
         let outside = *place != Place::Entered;

@@ -17,17 +17,24 @@ pub struct Sequence(Arc<Mutex<bool>>);
 impl Sequence {
     /// Whether an operation of it has failed, so that no other may follow.
     pub fn is_broken(&self) -> bool {
-        *self.broken()
+        *self.lock()
     }
 
     /// An operation of it fails before it has come to a proposer. Call this before the
     /// operation leaves its queue: then no later operation passes it in between.
     pub fn break_off(&self) {
-        *self.broken() = true;
+        *self.lock() = true;
     }
 
-    /// Locks it: while the guard is held, nothing breaks it and nothing follows.
-    pub(super) fn broken(&self) -> MutexGuard<'_, bool> {
+    /// Locks the flag: while the guard is held, nothing breaks the sequence and nothing of
+    /// it enters a log.
+    pub(super) fn lock(&self) -> MutexGuard<'_, bool> {
         self.0.lock()
+    }
+
+    /// How many operations share it.
+    #[cfg(test)]
+    pub(super) fn operations(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
     }
 }

@@ -228,3 +228,23 @@ async fn the_task_ends_with_the_last_handle() {
     pending.ends_in_doubt().await;
     drop(write);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_leaves_the_queue_while_batches_are_stuck() {
+    let mut stage = Stage::new();
+    stage.scene.lead(here(1));
+    let mut stuck = Vec::new();
+    for number in 1..=4 {
+        stage.propose(number);
+        stuck.push(stage.scene.write().await.accept());
+    }
+    let sequence = Sequence::default();
+    for number in 0..8 * crate::limits::BATCH_MAX_OPERATIONS as u32 {
+        stage.propose_in(5 + number, 10, &sequence).ends_refused().await;
+    }
+    let queued = sequence.operations();
+    assert!(queued <= 2 * crate::limits::BATCH_MAX_OPERATIONS, "{queued} are in the queue");
+    stage.propose(0);
+    stuck.into_iter().for_each(Write::apply);
+    assert_eq!(stage.scene.write().await.numbers(), [0]);
+}
