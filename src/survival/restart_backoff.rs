@@ -4,7 +4,7 @@
 //! crashes whenever its supervisor restarts it would have its replica move to and
 //! fro for ever, with one copy less for a moment each time. So from a server's
 //! third death within ten seconds on, its replica is kept for a while before it
-//! is given back. Only the owner waits: the replica runs here meanwhile.
+//! is given back. Only that owner waits: its replica runs here, and others are served.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

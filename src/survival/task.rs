@@ -26,8 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// Longest addition to a tick, so that survivors do not keep step.
 const TICK_JITTER_MAX_MS: u64 = 50;
 
-/// How long the remaining dead are not adopted after enough of them for a majority
-/// were: starting more would slow the election, on the processors and on the disk.
+/// Once enough of the dead for a majority are adopted, the others wait this long. Starting
+/// them at once would slow the election, on the processors and on the disk.
 const ELECTION_FIRST: Duration = Duration::from_millis(100);
 
 /// A server whose tick took so much longer was frozen, or as good as that. It has
@@ -38,15 +38,15 @@ const OVERSLEPT: Duration = Duration::from_millis(200);
 /// A tick while an owner waits for its replica.
 const BUSY_TICK: Duration = Duration::from_millis(10);
 
-/// Pause before a directory that was refused is looked at again. Only an operator can
-/// change it.
+/// Pause before a directory that was refused is tried again; only an operator can repair
+/// one.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often the place of adopted directories is checked, and unbound addresses
 /// are tried.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the next release waits for the last owner to answer.
+/// How long a release waits for the previous owner to be in step again.
 const OWNER_MAX: Duration = Duration::from_secs(5);
 
 enum Event {
@@ -77,7 +77,7 @@ struct Task {
     next_check: Instant,
     /// Since when this task has run without a freeze.
     awake_since: Instant,
-    /// When those may be adopted that a majority does not need.
+    /// From when the dead are adopted that are not needed for a majority.
     others_from: Instant,
 }
 
@@ -198,9 +198,9 @@ impl Task {
             is_dead(&self.hosting, *peer).await.then_some((gone.since, *peer))
         });
         let mut dead: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
-        // Those who are left elect, if they are enough, while the dead are
-        // adopted. The route may lead to an adopted replica or to nobody; then
-        // nobody can be deposed by mistake.
+        // Those who are left elect, if they are enough, while the dead are adopted. If
+        // no leader is known, or the known one is dead or adopted, an election deposes
+        // nobody who is needed.
         let leader = consensus.leader();
         if leader
             .is_none_or(|leader| self.gone.contains_key(&leader) || self.hosting.is_adopted(leader))
@@ -318,9 +318,9 @@ impl Task {
         }
     }
 
-    /// Where no majority has been heard of for an election timeout, or only replicas
-    /// of this process are left: tries whoever does not answer, whatever is known of
-    /// it.
+    /// Tries to adopt every neighbour that does not answer, with or without evidence of
+    /// its death: when no majority has been heard of for an election timeout, or when
+    /// only replicas of this process are left.
     async fn adopt_missing(&mut self) {
         let Some(consensus) = self.own_consensus() else { return };
         let timeout_ms = self.hosting.0.config.timing.election_timeout_max_ms;
@@ -340,16 +340,13 @@ impl Task {
 
     /// Gives replicas back, one at a time.
     async fn serve_owners(&mut self) {
-        while let Some(request) = self.waiting.front() {
-            if request.reply.is_closed() {
-                self.waiting.pop_front();
-                continue;
-            }
-            let replica = request.release.replica;
-            if !self.last_owner_answers(replica) || self.restart_backoff.is_active(replica) {
+        loop {
+            self.waiting.retain(|request| !request.reply.is_closed());
+            let Some(place) = first_served(&self.waiting, &self.restart_backoff) else { return };
+            if !self.last_owner_answers(self.waiting[place].release.replica) {
                 return;
             }
-            let Some(request) = self.waiting.pop_front() else { return };
+            let Some(request) = self.waiting.remove(place) else { return };
             let answer = self.release(&request).await;
             // The owner notices by the lock as well.
             drop(request.reply.send(answer));
@@ -424,5 +421,35 @@ impl Task {
                 self.refuse(id, Obstacle { subject: Subject::Other, why });
             }
         }
+    }
+}
+
+/// Which owner in line is served first. One that waits for its backoff keeps nobody
+/// behind it from being served.
+fn first_served(waiting: &VecDeque<ReleaseRequest>, backoff: &RestartBackoff) -> Option<usize> {
+    waiting.iter().position(|request| !backoff.is_active(request.release.replica))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::protocol::peer::Release;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_dies_again_and_again_keeps_no_other_waiting() {
+        let owner = |id: u32| ReleaseRequest {
+            release: Release { replica: ReplicaId(id), path: "/".into(), lock: None },
+            reply: oneshot::channel().0,
+        };
+        let mut backoff = RestartBackoff::default();
+        (0..3).for_each(|_| backoff.note_death(ReplicaId(1)));
+        let mut waiting = VecDeque::from([owner(1)]);
+        assert_eq!(first_served(&waiting, &backoff), None, "its backoff goes on");
+        waiting.extend([owner(2), owner(3)]);
+        assert_eq!(first_served(&waiting, &backoff), Some(1), "the next in line");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(first_served(&waiting, &backoff), Some(0), "its backoff is over");
     }
 }
