@@ -29,7 +29,7 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`limits`], [`error`], [`types`] | every bound with its reason; one error type with stable codes; names, numbers, instants |
+//! | [`limits`], [`error`], [`types`] | the bounds that peers, data and operators rely on, each with its reason; one error type with stable codes; names, numbers, instants |
 //! | [`sync`] | locks, and what becomes of one whose holder panicked |
 //! | [`planted`] | bugs that only tests can wake, to prove that they are found |
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
@@ -47,8 +47,8 @@
 //! | [`cluster`] | supervises a local cluster of `serve` processes |
 //! | [`drill`] | everything that may go wrong with servers, done to a cluster of its own; then the proof |
 //! | [`mod@bench`] | load on the configured servers, from outside, and how long each answer took |
-//! | [`output`] | tables, plain lines, JSON, progress; the one gate before a terminal |
-//! | [`cli`] | one file per verb, no logic |
+//! | [`output`] | tables, plain lines, JSON, progress; the one place where text is made harmless for a terminal |
+//! | [`cli`] | one file per verb, and what verbs share: context, stored tokens, manual pages |
 //!
 //! # Where to start reading
 //! [`chat`] for what the system does, [`consensus`] for how it agrees,

@@ -253,7 +253,7 @@ impl State {
         // At least that of the backup: what it brings is known here.
         restored.data.level = level;
         #[cfg(feature = "planted-bugs")]
-        restored.is_applied_by(self.level_known);
+        restored.set_level_known(self.level_known);
         restored.data.restored = Some(backup);
         // The window is in the order of the log: theirs stands at its beginning.
         for remembered in window.iter() {

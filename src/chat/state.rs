@@ -41,7 +41,7 @@ pub struct State {
     pub(super) import: Option<Box<dyn Import>>,
     /// See [`State::names_of`].
     pub(super) listed: Mutex<Option<(u64, Names)>>,
-    /// See [`State::is_applied_by`].
+    /// See [`State::set_level_known`].
     #[cfg(feature = "planted-bugs")]
     pub(super) level_known: u32,
 }
@@ -109,8 +109,9 @@ impl State {
         }
     }
 
-    /// The feature level: what entries mean from here on. Everything in this module
-    /// that changed its meaning depends on it, and never on what this program knows.
+    /// The feature level: it decides what entries mean from here on. Code whose meaning has
+    /// changed asks for it, and never for the level that this program knows, so that all
+    /// replicas apply an entry alike.
     pub fn level(&self) -> u32 {
         #[cfg(feature = "planted-bugs")]
         if planted::is(Bug::FollowsProgramVersion) {
@@ -119,9 +120,9 @@ impl State {
         self.data.level
     }
 
-    /// Which level the program knows that applies, for a planted bug.
+    /// Sets the level that the applying program knows; only a planted bug reads it.
     #[cfg(feature = "planted-bugs")]
-    pub fn is_applied_by(&mut self, level_known: u32) {
+    pub fn set_level_known(&mut self, level_known: u32) {
         self.level_known = level_known;
     }
 
@@ -368,8 +369,8 @@ impl State {
     }
 }
 
-/// Whether an outcome belongs into the window; the head of `deduplication.rs` says why
-/// these do not.
+/// Whether an outcome is remembered in the window. The head of `deduplication.rs` says why
+/// the others need no place there.
 fn enters_window(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Sent { .. } | Outcome::Restoring { .. } => false,

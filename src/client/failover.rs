@@ -61,7 +61,7 @@ struct Asking {
     race: Race,
     /// Whether the request changes anything.
     changes: bool,
-    /// Whether it may have done so at a server that did not say.
+    /// Whether an attempt that has ended may have made the change: its server did not say.
     doubt: bool,
     reasons: Reasons,
     /// Attempts that failed since the last pause.
@@ -118,8 +118,8 @@ impl Client {
     /// Speaks for a session of `cluster` from now on; the token goes to no
     /// server that names another one.
     pub fn set_session(&mut self, token: SecretString, cluster: Uuid) {
-        // A connection that speaks for nobody yet can learn the session. Every
-        // command begins so: it must ask for the cluster to find its session.
+        // A connection without a session can be authenticated later. Every command begins
+        // with one: it must ask for the cluster to find its stored session.
         let can_learn =
             |kept: &Kept| !kept.authenticated && kept.connection.hello().cluster == Some(cluster);
         if !self.current.as_ref().is_some_and(can_learn) {
@@ -415,10 +415,10 @@ pub(super) fn is_final(error: &Error) -> bool {
     !error.retryable() || error.code == ErrorCode::RateLimited
 }
 
-/// Whether a refusal proves that an earlier attempt with the same operation id
-/// changed nothing either. The state machine answers an id alike each time, so
-/// its refusals do. Those that a server gives before it looks at the log do not:
-/// the session of a repeated `logout` is gone *because* the first one worked.
+/// Whether a refusal proves that an earlier attempt with the same operation id changed
+/// nothing either. The state machine answers an id alike each time. A check of the request
+/// alone (name, text, length) fails at every server alike. Other refusals of a server prove
+/// nothing: the session of a repeated `logout` is gone *because* the first one worked.
 fn decides(code: ErrorCode) -> bool {
     use ErrorCode::*;
     matches!(

@@ -53,7 +53,8 @@ pub struct LinkTiming {
     pub connect: Duration,
     /// First and longest pause between two attempts to connect.
     pub redial: (Duration, Duration),
-    /// Longest time without a byte from the peer while calls wait.
+    /// Longest time without a whole reply while calls wait; bytes of an unfinished one do
+    /// not count.
     pub receive: Duration,
 }
 
@@ -74,7 +75,7 @@ pub(super) enum Reached {
     Yes(Met),
     /// Not connected.
     No(Unreached),
-    /// Nobody listens at its address: its process is gone.
+    /// Nobody listens at its address: a hint that its process is gone, and no proof.
     Gone(Unreached),
     /// Somebody answers, and is of another cluster than this replica's data.
     OtherCluster(Unreached),
@@ -142,8 +143,12 @@ impl Link {
         self.called_in.notify_one();
     }
 
-    /// Queues a call; calls leave in the order in which this was called.
-    /// The future may be dropped, the call is made nevertheless.
+    /// Queues a call; calls leave in the order in which this was called. The call is made
+    /// even if the future is dropped.
+    ///
+    /// # Errors
+    /// [`CallError`] says whether it may have happened. No time limit but
+    /// [`LinkTiming::receive`].
     pub fn call(
         &self,
         call: Call,
@@ -202,8 +207,8 @@ impl Link {
         LinkWatch(self.reached.clone())
     }
 
-    /// Resolves when the link connects or disconnects. Never after the link's
-    /// task has ended.
+    /// Resolves when the link connects, disconnects, or fails to connect once more. Never
+    /// after the link's task has ended.
     pub async fn changed(&self) {
         let mut reached = self.reached.clone();
         reached.mark_unchanged();
@@ -217,8 +222,8 @@ impl Link {
 pub struct LinkWatch(watch::Receiver<Reached>);
 
 impl LinkWatch {
-    /// Resolves when the link has connected or disconnected since this was
-    /// asked last. Never after the link's task has ended.
+    /// Resolves when the link has connected, disconnected, or failed to connect since this
+    /// was asked last. Never after the link's task has ended.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -416,7 +421,7 @@ impl Conversation {
         }
     }
 
-    /// Resolves when calls wait and no byte has come for `limit`.
+    /// Resolves when calls wait and no whole reply has come for `limit`.
     async fn timed_out(&self, limit: Duration) -> String {
         let mut last_received = self.received_at.subscribe();
         loop {

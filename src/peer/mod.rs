@@ -14,7 +14,7 @@
 //! the order in which they came.
 //!
 //! How it fails: a peer that is frozen accepts bytes and says nothing. A link
-//! on which calls wait and nothing has come for [`LinkTiming::receive`]
+//! on which calls wait and no whole reply has come for [`LinkTiming::receive`]
 //! gives the connection up, which fails its calls as lost.
 
 mod ask;

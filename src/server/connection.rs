@@ -35,17 +35,18 @@ use crate::replica::Sequence;
 /// Follows of one connection. A client needs one; a busy screen a few.
 const FOLLOWS_MAX: usize = 16;
 
-/// How long a connection may take to finish when the server stops or the
-/// client has broken the rules.
+/// How long a connection may take to finish its requests when the server stops or the
+/// client has broken the rules, and then once more to write what is queued.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a client may take nothing of what waits for it before it has to go,
 /// if others wait for the memory.
 const STALL: Duration = Duration::from_secs(2);
 
-/// How long a client waits for the memory that its long line takes, and how
-/// often it is looked for.
+/// How long a client waits for the memory that its long line takes.
 const STARVE_MAX: Duration = Duration::from_secs(5);
+
+/// Pause between two looks for that memory.
 const STARVE_RETRY: Duration = Duration::from_millis(50);
 
 /// How long a line may take that is longer than what an idle connection holds.
@@ -64,16 +65,18 @@ pub(super) struct Connection {
     pub(super) slot: Slot,
     pub(super) session: Option<Arc<SessionView>>,
     pub(super) outgoing: Arc<Outgoing>,
-    /// The order of its changes, and how many of them are in progress.
+    /// Keeps its changes in order.
     pub(super) sequence: Sequence,
+    /// Changes in progress.
     pub(super) proposals: usize,
     /// Whether a change has failed, after which none is taken that is to be in order.
     pub(super) order_broken: bool,
     pending: FuturesUnordered<Work>,
-    /// Memory that they take; answered ones count as long as the average.
+    /// Bytes that they take, about: each answer subtracts the average of those in progress.
     pending_bytes: usize,
-    /// Of the line that was taken last.
+    /// Bytes of the line that was taken last, without its newline.
     pub(super) line_bytes: usize,
+    /// Whether that line asked for `in_order`.
     pub(super) line_in_order: bool,
     share: Share,
     /// See [`super::reads`].

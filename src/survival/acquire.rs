@@ -29,14 +29,14 @@ const SILENT_PAUSE: Duration = Duration::from_millis(50);
 /// and remove the log that leads up to it.
 const READ_ATTEMPTS: u32 = 3;
 
-/// How often what has come meanwhile is read, at most.
+/// At most so many rounds of catching up with what the holder has written meanwhile.
 const CATCH_UPS_MAX: u32 = 20;
 
 /// Log entries that are quickly replayed when the replica is here.
 const LITTLE_ENTRIES: u64 = 500;
 
-/// How long a holder may take to write who it is, and an address to become free
-/// after its lock did.
+/// How long a holder may take to write who it is, and how long after its lock the
+/// address may take to become free.
 const SETTLING_MAX: Duration = Duration::from_secs(1);
 
 /// Binds the address and opens the directory.
@@ -100,7 +100,7 @@ async fn open(host: &Host, config: &ReplicaConfig, has_address: bool) -> Result<
             let fresh = Instant::now() <= unnamed_until && holder.pid != config.process.pid;
             // If this process listens at the address, nobody else answers there.
             if !fresh || !has_address && is_answering_as_owner(host, config, &holder).await {
-                // Named anew: a moment ago it may have been another one.
+                // Not the error from above: since then the holder may have changed.
                 return Err(in_use(&config.data_dir, Some(holder)));
             }
             sleep(RETRY_PAUSE).await;
@@ -205,7 +205,8 @@ async fn ask_release(
     Ok(())
 }
 
-/// Who holds the directory, or held it last, as `LOCK` says.
+/// Who holds the directory, as `LOCK` says; `None` when nobody does, or it does not say.
+/// Just after a change of holders it may still name the one before.
 async fn holder(host: &Host, config: &ReplicaConfig) -> Result<Option<Holder>> {
     let (disk, path) = (host.disk.clone(), config.data_dir.clone());
     let read = host.on_worker("neighbour", async move {

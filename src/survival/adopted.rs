@@ -72,7 +72,8 @@ impl AdoptedReplica {
 pub(super) enum NotAdopted {
     /// A process holds its lock.
     Held(Obstacle),
-    /// Its directory may not be adopted, or its replica does not start.
+    /// Anything else: nobody knows where its data is, its directory may not be adopted,
+    /// its replica does not start, or this server stops.
     Refused(Error),
 }
 
@@ -87,7 +88,7 @@ impl Hosting {
     /// directory is what it should be.
     ///
     /// # Errors
-    /// Why not.
+    /// [`NotAdopted::Held`] while a process holds the lock, else [`NotAdopted::Refused`].
     pub(super) async fn adopt(&self, peer: ReplicaId) -> Result<(), NotAdopted> {
         let own = self.identity()?;
         let Some(neighbour) = self.0.own_replica.neighbour(peer).await else {

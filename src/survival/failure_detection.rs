@@ -3,7 +3,7 @@
 //! When a process dies the kernel frees its memory first and closes its files then, in
 //! the order of their numbers. So its lock may be free a moment after its connections
 //! are closed, or before. Mostly that is tenths of a millisecond, so the lock is polled
-//! some times in a row, then every millisecond for a while, and then less often for as
+//! several times in a row, then every millisecond for a while, and then less often for as
 //! long as the neighbour does not answer. Polling shares the lock for a moment, which
 //! cannot be mistaken for holding it.
 //!
@@ -26,7 +26,7 @@ const LOOKS_IN_A_ROW: u32 = 16;
 /// Between two looks after that. Timers are no finer.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
-/// Looks at this pace, those in a row included.
+/// So many looks, those in a row included, before the pause grows to [`LATER_PAUSE`].
 const LOOKS: u32 = 66;
 
 /// Between two looks afterwards.

@@ -7,8 +7,8 @@
 //! may be next. What is committed does not change any more, so an adoption has only the
 //! last moments left to verify.
 //!
-//! It counts only if the directory is still that of the same incarnation once it is
-//! locked. A log that cannot be read is left for later: the adoption says what is wrong
+//! What was verified counts only if the directory, once locked, still belongs to the same
+//! incarnation. A log that cannot be read is left for later: the adoption says what is wrong
 //! with it.
 
 use std::collections::BTreeMap;
@@ -26,9 +26,8 @@ use crate::types::ReplicaId;
 /// Bytes that are verified in one go: about two milliseconds of one core.
 const STEP_BYTES: usize = 4 * 1024 * 1024;
 
-/// Between two steps while there is more: so many times as long as a step took,
-/// as others need the processors as well. A server that has just started knows
-/// 200 MB two seconds later.
+/// Between two steps while there is more: so many times as long as a step took, as
+/// others need the processors as well, and at least [`STEP_PAUSE_MIN`].
 const STEP_PAUSES: u32 = 2;
 
 /// At least between two steps.
@@ -93,7 +92,8 @@ async fn step(hosting: &Hosting, peer: ReplicaId) -> Result<bool> {
         return Ok(false);
     }
     let Some(neighbour) = own.neighbour(peer).await else { return Ok(false) };
-    // A copy goes on. Should the neighbour die meanwhile, what is known is there.
+    // A copy is extended. If the neighbour dies meanwhile, an adoption still finds the
+    // original.
     let known = hosting.0.verified.logs().get(&peer).cloned();
     let log = match known.filter(|log| log.node() == neighbour.node()) {
         Some(log) => Some(log),

@@ -38,10 +38,11 @@
 //!
 //! # Hand-back
 //! An owner that comes back ([`acquire`]) finds its lock held, reads in `LOCK` by
-//! whom, and asks that server to let go. The holder stops the voter, unbinds the
-//! address and unlocks. Then it leaves the lock alone until the owner has been seen
-//! or [`RELEASED_PAUSE`] is over. It gives back one replica at a time, and the next
-//! only when the last one answers again: two at once could leave no majority. The
+//! whom, and asks that server to let go. The holder gives up leadership if the replica
+//! has it, unbinds the address, stops the voter and unlocks. Then it leaves the lock
+//! alone until the owner has been seen or [`RELEASED_PAUSE`] is over. It gives back one
+//! replica at a time, as two at once could leave no majority: the next one follows when
+//! the owner before is in step again, or has had five seconds for it. The
 //! owner loads its data before it asks. So the replica is without a process for a
 //! moment only, however much data there is. A server that dies again and again waits
 //! longer for its replica ([`restart_backoff`]).
@@ -97,7 +98,7 @@ struct Inner {
 
 struct State<G = AdoptedReplica> {
     adopted: BTreeMap<ReplicaId, G>,
-    /// Whether nobody is adopted any more: the server stops.
+    /// Set once the server is to stop: from then on nobody is adopted.
     forbidden: bool,
 }
 
@@ -108,9 +109,9 @@ impl<G> Default for State<G> {
 }
 
 impl<G> State<G> {
-    /// Keeps an adopted replica, or gives it back when nobody is adopted any more. In
-    /// one step: what is kept when the server stops is stopped with it, and nothing
-    /// is added after that.
+    /// Keeps an adopted replica. Once the server is to stop it returns the replica
+    /// instead, for the caller to stop. In one step: what is kept by then is stopped with
+    /// the server, and nothing is added after that.
     fn add(&mut self, id: ReplicaId, replica: G) -> Option<G> {
         if self.forbidden {
             return Some(replica);

@@ -331,23 +331,20 @@ impl World {
         });
         self.wake();
         for place in 0..self.running.len() {
-            // The order among processes of one tick is as random as on a real
-            // machine; it decides races for a lock.
+            // Which process comes first is drawn anew in each tick, and the others
+            // follow in a circle: of two, either may win a race for a lock.
             self.run(ProgramId((first + place) % self.running.len()), now_us);
             self.wake();
         }
     }
 
     fn run(&mut self, program: ProgramId, until_us: u64) {
-        let Some(process) = &mut self.running[program.0] else { return };
-        let runs = self.shared.lock().map(|mut state| {
+        let runs = self.with(|state| {
             let entry = &mut state.programs[program.0];
             entry.calls_this_tick = 0;
             entry.alive && !entry.frozen
         });
-        if !runs.unwrap_or(false) {
-            return;
-        }
+        let Some(process) = self.running[program.0].as_mut().filter(|_| runs) else { return };
         record_panics();
         PANICS.set(Some(Vec::new()));
         crate::log::speak_for(program, || process.run_until(until_us));

@@ -99,8 +99,8 @@ impl<S: Surroundings> Task<S> {
             }
             let stranded = !draining && !self.queue.is_empty() && self.in_flight.is_empty();
             if stranded {
-                // No leader is known, or this one stands alone. Forwarded
-                // operations go back to their sender, which may know better.
+                // No leader is known, or this one is not confirmed by a majority.
+                // Forwarded operations go back to their sender, which may know better.
                 self.refuse_forwarded();
                 if !self.queue.is_empty() {
                     if !self.pause_or_close(&mut arrived).await {
@@ -217,7 +217,8 @@ impl<S: Surroundings> Task<S> {
                 pending.progress.abandon();
             }
             if !pending.progress.enter() {
-                // Its caller reports the outcome by how far it came.
+                // Its caller gets no reply and decides by `Progress`: unavailable if it
+                // never entered a log, unknown otherwise.
                 if let Some(origin) = &pending.forwarded {
                     origin.refuse();
                 }
@@ -266,7 +267,8 @@ impl<S: Surroundings> Task<S> {
             match written {
                 Some(Written::Applied { index, outcomes: Outcomes(outcomes) }) => {
                     let replicas = around.replicas();
-                    // Progress is reported a moment later than the commit that it led to.
+                    // Reported progress lags behind the commit that it made possible.
+                    // What is applied is on a majority in any case.
                     let copies = around.copies(index).max(majority(replicas as usize) as u32);
                     let done = |outcome| Completion::Done(Applied { outcome, copies, replicas });
                     CompletedBatch::each(number, batch, outcomes.into_iter().map(done).collect())
@@ -274,7 +276,8 @@ impl<S: Surroundings> Task<S> {
                 Some(Written::Failed) if !accepted => {
                     CompletedBatch::all(number, batch, || Completion::Refused)
                 }
-                // Taken by the log of a leader that then lost its office, or stopped.
+                // The leader's log took it, and then leadership was lost or consensus
+                // stopped.
                 Some(Written::Failed) | None => {
                     CompletedBatch::all(number, batch, || Completion::Lost)
                 }

@@ -12,19 +12,19 @@ use crate::protocol::peer::Call;
 /// The body of a [`Call::Propose`], as it arrives.
 #[derive(Deserialize)]
 pub struct ForwardBody {
-    /// Under whose leadership it is taken, if at all.
+    /// The term in which it may be taken; in any other it is refused.
     pub term: u64,
     /// Raised by the sender after every failure; from 1.
     pub epoch: u64,
     /// Counts the batches of the epoch, from 0.
     pub number: u64,
-    /// How long the sender waits, from now.
+    /// How long the sender waits, in milliseconds from its arrival.
     pub timeout_ms: u64,
     /// In order.
     pub operations: Vec<Operation>,
 }
 
-/// The same as it is sent: its operations stay where they are.
+/// [`ForwardBody`] as it is sent, borrowing the operations.
 #[derive(Serialize)]
 pub(super) struct ForwardBodyOf<'a> {
     pub(super) term: u64,

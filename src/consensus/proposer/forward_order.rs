@@ -9,8 +9,11 @@ pub struct ForwardOrder(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// The epoch of the batch that was admitted last.
     epoch: u64,
+    /// The number that its next batch must have.
     next: u64,
+    /// Every epoch up to this one is refused.
     refused: u64,
 }
 

@@ -75,7 +75,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::limits::TIMEOUT_MAX;
 
-/// The queue's end that operations are put in. Clones share the queue.
+/// The sending end of the proposer's queue. Clones share the queue.
 #[derive(Clone)]
 pub struct Proposer<S = Router> {
     queue: mpsc::UnboundedSender<PendingOperation>,

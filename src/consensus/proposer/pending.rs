@@ -14,11 +14,12 @@ use crate::error::{Error, Result};
 use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS, BATCH_MAX_STEPS};
 use crate::sync::Mutex;
 
-/// Where a forwarded operation came from.
+/// What a forwarded operation is bound to: the order on its connection, the epoch of its
+/// batch, and a term.
 pub(super) struct Origin {
     pub(super) order: Arc<ForwardOrder>,
     pub(super) epoch: u64,
-    /// In which alone it may be taken.
+    /// The only term in which it may be taken.
     pub(super) term: u64,
 }
 
@@ -209,7 +210,8 @@ impl Load {
 /// About how many bytes an operation takes in a batch.
 fn weight(operation: &Operation) -> usize {
     let content = match &operation.action {
-        // JSON writes a control character as six bytes.
+        // Escapes are not counted: JSON writes a control character as six bytes, so a
+        // batch may have six times its weight, which PEER_LINE_MAX_BYTES still holds.
         Action::Send { to, text, .. } => text.len() + 36 * to.len(),
         Action::MarkRead { seqs, .. } => 21 * seqs.len(),
         Action::Delete { ids, .. } => 39 * ids.len(),

@@ -50,12 +50,13 @@ use self::writer::Writer;
 use super::{DataDirectory, Paths, Shortage, on_worker, record};
 use crate::error::{Error, ErrorCode, Result};
 
-/// Called once, from the log's worker, with the outcome of an append.
+/// Called once with the outcome of an append: from the log's worker, or on the caller's
+/// thread when [`Log::append`] refuses at once.
 pub type AppendDone = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// Called at most once, from the log's worker, when the log cannot go on. By then
-/// everything that waited has failed, and the directory is marked as poisoned if the
-/// disk is in question.
+/// Called at most once, from the log's worker, when the log cannot go on. By then whatever
+/// shared the failed step is answered, and the directory is marked as poisoned if the disk
+/// is in question. Commands still queued fail afterwards, if the handler returns.
 pub type FatalHandler = Arc<dyn Fn(Error) + Send + Sync>;
 
 /// What may be tuned.
@@ -97,10 +98,10 @@ impl DroppedTail {
 /// What opening a log has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogRecovery {
-    /// A torn tail, of this start or of an earlier one that has not been
-    /// settled. What is lost may have been acknowledged, and more than this entry,
-    /// so the replica must neither vote nor campaign until it has made up for it;
-    /// then [`Log::settle_dropped_tail`].
+    /// The end of the log that is lost, noted by this start or by an earlier one and not
+    /// yet settled. This entry and later ones may have been acknowledged. So the replica
+    /// must neither vote nor ask for votes until it has them again; then call
+    /// [`Log::settle_dropped_tail`].
     pub dropped: Option<DroppedTail>,
 }
 

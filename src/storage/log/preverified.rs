@@ -31,8 +31,8 @@ impl PreverifiedLog {
         PreverifiedLog { host, paths, segments: Vec::new() }
     }
 
-    /// The following entries' payloads, up to the one at `through`: as many as
-    /// fit into `max_bytes`, but at least one if there is one.
+    /// The payloads of the following entries, up to the one at `through`. Stops once they
+    /// have `max_bytes` together, which the last one may exceed. Empty when there is none.
     ///
     /// # Errors
     /// [`crate::error::ErrorCode::Corrupted`] names file and line;

@@ -155,8 +155,8 @@ impl Reader {
         Ok(lines)
     }
 
-    /// Opens a segment, when there is a descriptor for it, if need be later. Who
-    /// reads here is consensus, which ends when it cannot.
+    /// Opens a segment. While no descriptor is left it waits for one, or until the log is
+    /// closed: an error here would end consensus, and with it the server.
     async fn open_segment(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
         let mut closing = self.shared.closing.subscribe();
         loop {

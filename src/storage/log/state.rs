@@ -90,7 +90,7 @@ pub(super) struct State {
     pub(super) generation: u64,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<Bytes>,
-    /// The entry up to which the log is committed by `committed`.
+    /// The index that the hint in `committed` is about.
     committed_index: u64,
     /// Whether `committed` is newer than its file.
     pub(super) committed_is_new: bool,
@@ -145,7 +145,8 @@ impl State {
         self.recent.extend(lines.iter().cloned());
     }
 
-    /// Entries have been written to the last segment: `lengths` of their records.
+    /// Entries were written to the last segment; `lengths` are those of their lines, in
+    /// bytes.
     pub(super) fn wrote(&mut self, lengths: &[u32], recent_max_bytes: usize) {
         let segment = self.segments.last_mut().expect("never empty");
         for length in lengths {

@@ -28,10 +28,10 @@ use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile};
 use crate::planted::{self, Bug};
 
-/// How often it is tried again while something is short.
+/// Pause between two attempts at a step while room or descriptors are short.
 pub(super) const SHORTAGE_RETRY: Duration = Duration::from_millis(200);
 
-/// How often the commit hint is written at most.
+/// Shortest time between two writes of the commit hint.
 const COMMITTED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The same while somebody is to follow it; see [`super::Log::write_commit_hints_often`].
@@ -57,7 +57,7 @@ enum Step {
     Write { chunk: Bytes, lengths: Vec<u32> },
     /// Makes the last segment's content durable.
     Sync,
-    /// Makes a segment and its name durable, and it the last one.
+    /// Makes an empty segment, makes its name durable, and makes it the last one.
     Create(u64),
     /// Cuts a segment, durably, and makes it the last one.
     Cut { segment: u64, length: u64 },
@@ -247,7 +247,7 @@ impl Writer {
         self.settle(result, |result| answer(reply, result)).await;
     }
 
-    /// Refuses what would make no sense of the log.
+    /// Refuses an index that the log does not have.
     fn check(&self, action: &Action) -> Result<()> {
         let state = self.shared.state.lock();
         let (first, next) = (state.first(), state.written());
@@ -306,8 +306,9 @@ impl Writer {
         Ok(())
     }
 
-    /// What cannot be read of the identity is no failure of this log: the next
-    /// start will find it.
+    /// Raises the format in `identity.json` if it is lower. An unreadable identity is told
+    /// to the caller and does not fail the log: nothing was written, and the next start
+    /// finds it.
     async fn raise_format(&mut self, format: u32, reply: oneshot::Sender<Result<()>>) {
         let path = self.shared.paths.identity();
         let mut identity = match read_identity(&*self.disk, &self.shared.paths).await {
@@ -354,8 +355,8 @@ impl Writer {
                 let (path, length) = self.shared.state.lock().active(paths);
                 self.cut_half_written(&path, length).await?;
                 if let Err(error) = self.active.append(chunk.clone()).await {
-                    // What was written of it goes, or the next try would stand
-                    // behind half a record.
+                    // Cut off what was written of it. Otherwise the next attempt would
+                    // append its records behind half a record.
                     self.half_written = true;
                     self.cut_half_written(&path, length).await?;
                     return Err(Failure::of_call("write", &path, &error));
@@ -431,9 +432,10 @@ impl Writer {
         }
     }
 
-    /// Reports a result. After a failure that proves damage, it marks the directory
-    /// first, so that no process of this boot believes it, and calls the owner's fatal
-    /// handler last, which may end this process at once.
+    /// Reports a result. After any failure nothing is written any more. One that proves
+    /// damage marks the directory first, so that no process of this boot trusts it. The
+    /// fatal handler comes last, as it may end this process; it is not called when a wait
+    /// was given up.
     async fn settle(&mut self, result: Result<(), Stopped>, report: impl FnOnce(Result<()>)) {
         let (error, damaged, given_up) = match result {
             Ok(()) => return report(Ok(())),

@@ -4,13 +4,13 @@
 //! both may have made the same mistake twice. So every conversation is also judged by the
 //! definition: its operations must have an order that respects real time, and that a
 //! little state machine accepts. A conversation is what one user sends to another, and
-//! what that other one reads and deletes of it. Linearizability is local, so the
-//! conversations are judged one by one, which keeps the search short. [`super::messages`]
-//! checks what they have in common: the one order of all messages.
+//! what that other one reads and deletes of it. Conversations are judged one by one, which
+//! keeps the search short. That is necessary and not sufficient, as a page shows several at
+//! once: [`super::messages`] checks what they have in common, the one order of all messages.
 //!
-//! An operation whose outcome its client never learned may have an effect at any time
-//! after it began, so it ends behind everything else. If nobody ever saw an effect of it,
-//! an order with it exists exactly if one without it does, and it is left out.
+//! An operation whose outcome its client never learned may take effect at any time after
+//! it began, or never. So it has no end, and need not be in the order. A message that
+//! nobody ever saw has no known place, and its sending is left out.
 //!
 //! [`search`] is clever, and is not believed: [`is_order`] goes through the order that it
 //! found. A mistake in the search can raise a false alarm and never hide a fault.
@@ -89,7 +89,7 @@ fn places(operations: &[Operation]) -> BTreeMap<Uuid, (u64, &str)> {
     places
 }
 
-/// What was seen of a conversation, by its beginnings.
+/// What was seen of a conversation, sorted by when each operation began.
 fn observed(
     operations: &[Operation],
     places: &BTreeMap<Uuid, (u64, &str)>,
@@ -145,8 +145,9 @@ fn observed(
     observed
 }
 
-/// Whether this is an order of all that ended: none of it twice, none before something
-/// that had ended when it began, and each accepted by the state machine.
+/// Whether this is an order of all that ended: nothing is in it twice, nothing stands
+/// before an observation that had ended when it began itself, and the state machine
+/// accepts each.
 fn is_order(order: &[usize], observed: &[Observed]) -> bool {
     let mut open: BTreeSet<usize> = (0..observed.len()).collect();
     let mut moment = 0;

@@ -24,7 +24,7 @@ impl Machine {
     pub(super) fn pass_level_to_state(&self) {
         let level_known = self.0.level_known.load(Ordering::Relaxed);
         let mut state = self.0.state.write();
-        state.is_applied_by(level_known);
+        state.set_level_known(level_known);
     }
 
     /// Applies what the state contains last a second time, under other ids.

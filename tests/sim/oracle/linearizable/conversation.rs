@@ -9,8 +9,8 @@ use crate::random::splitmix64;
 /// What is asked of a conversation, with what was answered.
 #[derive(Clone, Debug)]
 pub enum Observation {
-    /// A message was accepted at this place, and none of the conversation stands
-    /// between it and the one before; once more means the same one.
+    /// A message was accepted at `seq`, the next one of the conversation after `previous`
+    /// (0: it is the first). At or below the last place it repeats one that is there.
     Sent { seq: u64, previous: u64 },
     /// Of the messages in a range, these are shown, and these of them as read.
     Showed(Shown),
@@ -18,7 +18,7 @@ pub enum Observation {
     Deleted(u64),
     /// The message was not there.
     Missing(u64),
-    /// The message is not there any more, whether or not it was.
+    /// A deletion without an answer: it removed the message, or found none.
     MayBeDeleted(u64),
     /// The messages are read, as far as they are there.
     Marked(Vec<u64>),

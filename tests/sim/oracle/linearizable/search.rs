@@ -1,9 +1,9 @@
 //! The search for an order, after Wing and Gong ("Testing and Verifying Concurrent
-//! Objects", 1993) with the memory of Lowe ("Testing for Linearizability", 2017).
+//! Objects", 1993) with the memoization of Lowe ("Testing for Linearizability", 2017).
 //!
-//! An order is built from its beginning. What may come next are the observations that
-//! began before any open one ended. Where several may, each is tried, and a combination of
-//! what is done and what state it left is tried once.
+//! An order is built from its beginning. The next may be any observation that began before
+//! the first end of those not yet placed; each is tried. Of prefixes that have the same
+//! observations and leave the same state, one is tried.
 //!
 //! Two rules keep the search short. An observation that can be made and leaves no trace is
 //! taken at once: it can only stand in the way later. And what ends first is tried first,
@@ -15,7 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::conversation::{Messages, Observation};
 use crate::random::splitmix64;
 
-/// So many combinations are tried; a history of the simulation needs some thousands.
+/// At most so many prefixes are tried; a history of the simulation needs some thousands.
 const TRIED_MAX: usize = 400_000;
 
 /// An observation, and its place among all beginnings and ends.
@@ -39,7 +39,7 @@ pub enum NoOrder {
     Undecided,
 }
 
-/// Finds an order of what was observed, by indices. They are sorted by their beginnings.
+/// Finds an order of `observed`, as indices into it. `observed` must be sorted by `began`.
 pub fn order(observed: &[Observed]) -> Result<Vec<usize>, NoOrder> {
     let mut search = Search { observed, links: Vec::new(), tried: HashSet::new() };
     let mut open = vec![Prefix::default()];
