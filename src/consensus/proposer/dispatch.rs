@@ -168,13 +168,17 @@ impl<S: Surroundings> Task<S> {
         }
     }
 
-    /// Drops operations that nobody waits for any more, to free their memory. What was
-    /// forwarded behind one of them is refused, since it was to follow it.
+    /// Drops operations that nobody waits for any more, to free their memory. Nothing may
+    /// follow them: their callers may not yet have broken the sequence, and what was
+    /// forwarded behind one of them is refused.
     fn forget(&mut self) {
         self.queue.retain(|pending| {
             let forgotten = pending.reply.is_closed();
-            if let Some(origin) = pending.forwarded.as_ref().filter(|_| forgotten) {
-                origin.refuse();
+            if forgotten {
+                pending.progress.abandon();
+                if let Some(origin) = &pending.forwarded {
+                    origin.refuse();
+                }
             }
             !forgotten
         });

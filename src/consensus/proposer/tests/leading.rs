@@ -248,3 +248,33 @@ async fn what_is_given_up_leaves_the_queue_while_batches_are_stuck() {
     stuck.into_iter().for_each(Write::apply);
     assert_eq!(stage.scene.write().await.numbers(), [0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_what_leaves_the_queue_before_its_caller_has_given_it_up() {
+    let mut stage = Stage::new();
+    stage.scene.lead(here(1));
+    let mut stuck = Vec::new();
+    for number in 1..=4 {
+        stage.propose(number);
+        stuck.push(stage.scene.write().await.accept());
+    }
+    let sequence = Sequence::default();
+    let (reply, answer) = oneshot::channel();
+    drop(answer);
+    let pending = PendingOperation {
+        operation: operation(5),
+        deadline: Instant::now() + Duration::from_millis(LONG_MS),
+        progress: Progress::new(sequence.clone()),
+        suspect: false,
+        forwarded: None,
+        reply,
+    };
+    stage.proposer.queue.send(pending).unwrap_or_else(|_| panic!("the task runs"));
+    let behind = stage.propose_in(6, LONG_MS, &sequence);
+    // As many as make the queue worth a search.
+    (0..crate::limits::BATCH_MAX_OPERATIONS as u32).for_each(|n| drop(stage.propose(7 + n)));
+    stage.scene.nothing().await;
+    stuck.into_iter().for_each(Write::apply);
+    assert_eq!(stage.scene.write().await.numbers()[0], 7);
+    behind.ends_refused().await;
+}
