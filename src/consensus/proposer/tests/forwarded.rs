@@ -157,12 +157,7 @@ async fn a_forwarded_operation_whose_time_is_up_takes_with_it_what_follows() {
 async fn what_is_forgotten_in_a_pause_takes_with_it_what_follows() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
-    // As many as can be under way, so that what comes waits in the queue.
-    let (mut blocking, mut writes) = (Vec::new(), Vec::new());
-    for number in 6..=9 {
-        blocking.push(stage.propose(number));
-        writes.push(stage.scene.write().await.accept());
-    }
+    let (blocking, writes) = stage.fill(6).await;
     let order = Arc::default();
     let due = ForwardBody { timeout_ms: 20, ..body(1, 1, 0, &[1]) };
     let due = stage.forward(&order, due);

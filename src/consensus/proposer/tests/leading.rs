@@ -26,11 +26,7 @@ async fn what_arrives_meanwhile_gathers_and_waits_until_the_log_has_the_one_befo
 async fn a_few_batches_are_under_way_at_once_and_no_more() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
-    let mut writes = Vec::new();
-    for number in 1..=4 {
-        stage.propose(number);
-        writes.push(stage.scene.write().await.accept());
-    }
+    let (_pending, mut writes) = stage.fill(1).await;
     stage.propose(5);
     stage.propose(6);
     stage.scene.nothing().await;
@@ -103,11 +99,7 @@ async fn what_a_lost_leadership_leaves_is_tried_again_in_the_old_order() {
 async fn a_new_leader_gets_nothing_while_something_is_under_way_to_the_old_one() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
-    let (mut pending, mut writes) = (Vec::new(), Vec::new());
-    for number in 1..=4 {
-        pending.push(stage.propose(number));
-        writes.push(stage.scene.write().await.accept());
-    }
+    let (mut pending, mut writes) = stage.fill(1).await;
     pending.push(stage.propose(5));
     stage.scene.lead(there(2, 2));
     stage.scene.nothing().await;
@@ -233,11 +225,7 @@ async fn the_task_ends_with_the_last_handle() {
 async fn what_is_given_up_leaves_the_queue_while_batches_are_stuck() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
-    let mut stuck = Vec::new();
-    for number in 1..=4 {
-        stage.propose(number);
-        stuck.push(stage.scene.write().await.accept());
-    }
+    let (_pending, stuck) = stage.fill(1).await;
     let sequence = Sequence::default();
     for number in 0..8 * crate::limits::BATCH_MAX_OPERATIONS as u32 {
         stage.propose_in(5 + number, 10, &sequence).ends_refused().await;
@@ -253,11 +241,7 @@ async fn what_is_given_up_leaves_the_queue_while_batches_are_stuck() {
 async fn nothing_follows_what_leaves_the_queue_before_its_caller_has_given_it_up() {
     let mut stage = Stage::new();
     stage.scene.lead(here(1));
-    let mut stuck = Vec::new();
-    for number in 1..=4 {
-        stage.propose(number);
-        stuck.push(stage.scene.write().await.accept());
-    }
+    let (_pending, stuck) = stage.fill(1).await;
     let sequence = Sequence::default();
     let (reply, answer) = oneshot::channel();
     drop(answer);

@@ -52,6 +52,17 @@ impl Stage {
         self.propose_in(number, LONG_MS, &Sequence::default())
     }
 
+    /// On the leader: as many batches of one operation as can be under way, so that what
+    /// comes now waits in the queue. The log has taken them, and nothing is committed.
+    async fn fill(&mut self, first: u32) -> (Vec<Pending>, Vec<Write>) {
+        let (mut pending, mut writes) = (Vec::new(), Vec::new());
+        for number in first..first + 4 {
+            pending.push(self.propose(number));
+            writes.push(self.scene.write().await.accept());
+        }
+        (pending, writes)
+    }
+
     /// What a follower's call brings.
     fn forward(&self, order: &Arc<ForwardOrder>, body: ForwardBody) -> Forwarded {
         crate::host::spawn(self.proposer.forwarded(body, order))
