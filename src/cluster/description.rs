@@ -381,9 +381,8 @@ fn make_folder_to_lock(dir: &Path) -> Result<()> {
     let lock = dir.join(LOCK_FILE);
     let locked_before = lock.exists();
     match make_folder(dir)? {
-        Some(_) if locked_before || lock.exists() => Ok(()),
-        Some(foreign) => Err(not_empty(dir, &foreign)),
-        None => Ok(()),
+        Some(foreign) if !locked_before && !lock.exists() => Err(not_empty(dir, &foreign)),
+        _ => Ok(()),
     }
 }
 
