@@ -125,6 +125,8 @@ impl Caller {
         }
         let token_hash = token_hash(&asked.token)?;
         self.shared.registrations.attempt(&self.address)?;
+        // Whoever has just heard of a majority knows what time it is: see `expiry`.
+        self.shared.backend.confirm(self.deadline).await?;
         let permit = self.shared.passwords.permit(self.deadline).await?;
         let password_hash = self.shared.passwords.hash(permit, asked.password).await?;
         let action = Action::Register {
@@ -260,6 +262,9 @@ impl Caller {
         self.shared.backend.propose(operation, self.deadline, &Sequence::default()).await
     }
 
+    /// The end of a session that begins now. Only to be asked behind a confirmation: a
+    /// server that has heard of no other yet knows no clock but its own, which may be so
+    /// wrong that the session would have ended before it began.
     fn expiry(&self) -> Timestamp {
         let lifetime_ms = self.shared.limits.session_lifetime_s.saturating_mul(1000);
         self.shared.backend.now().plus_ms(lifetime_ms)

@@ -46,22 +46,35 @@ async fn a_session_ends_with_its_time() {
 async fn a_server_that_lags_looks_again_before_it_refuses_a_token() {
     let rig = Rig::start();
     rig.replica.lag();
-    // The session is made at the leader; here its answer needs a confirmation.
-    let mut alice = rig.registered("alice").await;
-    assert_eq!(rig.replica.confirmations(), 1);
+    // One for the time; the session is made at the leader, and here its answer needs
+    // another.
+    rig.replica.lose_majority();
+    let mut alice = rig.client().await;
+    alice.request(register("alice")).await;
+    // The time stands still until nobody has anything else to do.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    rig.replica.lag();
+    rig.replica.find_majority();
+    alice.receive().await["result"]["session"].as_object().expect("seen");
+    assert_eq!(rig.replica.confirmations(), 2);
     rig.replica.lag();
     alice.ask(send(1, "alice", "x")).await["result"]["sent"].as_object().expect("sent");
     let mut other = rig.client().await;
     let bound = other.ask(authenticate(&token("alice"))).await;
     assert_eq!(bound["result"]["session"]["name"], "alice");
-    assert_eq!(rig.replica.confirmations(), 1, "known here: nobody is asked");
+    assert_eq!(rig.replica.confirmations(), 2, "known here: nobody is asked");
     let inbox = other.ask(json!({"inbox": {}})).await;
     assert_eq!(inbox["result"]["messages"]["messages"][0]["seq"], 1, "reads are confirmed");
     // A login elsewhere, of which this replica has not heard yet.
     rig.replica.lag();
     let mut elsewhere = rig.client().await;
+    rig.replica.lose_majority();
+    elsewhere.request(register("bob")).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    rig.replica.lag();
     rig.replica.majority.send_replace(false);
-    let answer = elsewhere.ask(register("bob")).await;
+    rig.replica.find_majority();
+    let answer = elsewhere.receive().await;
     assert_eq!(code(&answer), "outcome_unknown", "the session exists and was not seen: {answer}");
     let unknown = rig.client().await.ask(authenticate(&token("carol"))).await;
     assert_eq!(code(&unknown), "read_not_confirmed", "not refused while in doubt");
@@ -70,6 +83,18 @@ async fn a_server_that_lags_looks_again_before_it_refuses_a_token() {
     assert_eq!(rig.client().await.refused(authenticate(&token("carol"))).await, "session_expired");
     let bound = elsewhere.ask(register("bob")).await;
     assert_eq!(bound["result"]["session"]["name"], "bob", "the same id again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_session_begins_by_the_clock_of_one_server_alone() {
+    let rig = Rig::start();
+    rig.registered("alice").await;
+    rig.replica.majority.send_replace(false);
+    for request in [register("bob"), login(1, "alice", PASSWORD)] {
+        let mut client = rig.client().await;
+        assert_eq!(client.refused(request).await, "read_not_confirmed");
+    }
+    assert_eq!(rig.replica.proposed(), [id_of("alice")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +108,7 @@ async fn unknown_accounts_and_wrong_passwords_are_answered_alike() {
     assert_eq!(code(&wrong), "login_refused");
     let long = client.ask(login(3, "alice", &"x".repeat(5_000))).await;
     assert_eq!(long["error"], wrong["error"]);
-    assert_eq!(rig.replica.confirmations(), 3, "each looked at a confirmed state");
+    assert_eq!(rig.replica.confirmations(), 4, "each looked at a confirmed state");
     assert_eq!(rig.replica.proposed(), [id_of("alice")]);
     let right = client.ask(login(4, "ALICE", PASSWORD)).await;
     assert_eq!(right["result"]["session"]["name"], "alice");
