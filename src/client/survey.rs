@@ -109,12 +109,13 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
 
     let commit = statuses.iter().map(|status| status.commit).max().unwrap_or(0);
     let term = statuses.iter().map(|status| status.term).max().unwrap_or(0);
-    // Two may call themselves leader for a moment; the later term is right.
+    // Two may call themselves leader; the later term is right.
     let leading = statuses
         .iter()
         .filter_map(|status| Some((status, leads(status)?)))
         .max_by_key(|(status, leader)| (status.term, *leader));
     let writable = leading.is_some_and(|(status, _)| status.writable);
+    let leader = leading.map(|(_, leader)| leader);
     let commit_before = statuses.iter().filter_map(|status| status.commit_before).max();
     let replicas: Vec<ReplicaStatus> = members
         .iter()
@@ -122,6 +123,10 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
             let mut replica =
                 hosted(&statuses, member.id).unwrap_or_else(|| absent(member, &statuses, &silent));
             replica.lag = commit.saturating_sub(replica.applied);
+            if replica.state == ReplicaState::Leader && leader != Some(replica.id) {
+                // Replaced, and cannot know it: cut off, or its disk takes no vote.
+                replica.state = ReplicaState::Follower;
+            }
             replica.stalled = is_stalled(&replica, commit_before);
             replica
         })
@@ -146,7 +151,7 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
     ClusterStatus {
         cluster,
         writable,
-        leader: leading.map(|(_, leader)| leader),
+        leader,
         term,
         commit,
         tolerates,
@@ -268,10 +273,11 @@ fn is_stalled(replica: &ReplicaStatus, commit_before: Option<u64>) -> bool {
 }
 
 /// Whether a replica's vote counts. One that stands still may never be in step
-/// again.
+/// again, and one with an error, such as a full disk, cannot note for whom it votes.
 fn votes(replica: &&ReplicaStatus) -> bool {
     use ReplicaState::*;
-    matches!(replica.state, Leader | Follower | Candidate) && replica.votes && !replica.stalled
+    let is_well = replica.votes && !replica.stalled && replica.error.is_none();
+    matches!(replica.state, Leader | Follower | Candidate) && is_well
 }
 
 /// Whether a server could adopt every other one that has a vote now. For a

@@ -197,15 +197,18 @@ impl Consensus {
     }
 
     /// Whether a peer is in step: on the leader, whether it has acknowledged all
-    /// that is committed; elsewhere that cannot be known, and counts as so.
+    /// that is committed; elsewhere that counts as so.
     pub fn is_followed_by(&self, peer: ReplicaId) -> bool {
-        let metrics = self.metrics();
-        let Some(replication) = metrics.replication else { return true };
-        let committed = metrics.local_committed.map(|log_id| log_id.index());
-        replication
-            .iter()
-            .filter(|(node, _)| node.replica() == peer)
-            .any(|(_, matched)| matched.map(|log_id| log_id.index()) >= committed)
+        let committed = self.metrics().local_committed.map_or(0, |log_id| log_id.index());
+        self.have_on_disk(committed, |node| node.replica() == peer)
+    }
+
+    /// On the leader, whether one of these nodes is known to have an entry on its disk;
+    /// elsewhere that cannot be known, and counts as so.
+    fn have_on_disk(&self, index: u64, nodes: impl Fn(NodeId) -> bool) -> bool {
+        let Some(replication) = self.metrics().replication else { return true };
+        let mut progress = replication.iter().filter(|(node, _)| nodes(**node));
+        progress.any(|(_, matched)| matched.map_or(0, |log_id| log_id.index()) >= index)
     }
 
     /// The replica that leads, as far as this node knows.

@@ -211,7 +211,7 @@ impl Consensus {
         }
     }
 
-    fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut stopped = self.0.stopped.subscribe();
         runtime::spawn(&self.0.host, async move {
             tokio::select! {

@@ -25,12 +25,12 @@ pub enum Shortage {
 }
 
 impl Shortage {
-    /// What it means, for `status`.
+    /// What it means for a replica, for `status`.
     pub fn notice(self) -> &'static str {
         match self {
-            Shortage::Room => "the disk is full: nothing is acknowledged until there is room",
+            Shortage::Room => "the disk is full: it stores nothing more until there is room",
             Shortage::Resources => {
-                "no file descriptor or no memory is left: nothing is acknowledged until there is"
+                "no file descriptor or no memory is left: it stores nothing more until there is"
             }
         }
     }

@@ -30,9 +30,13 @@ fn one_full_disk_of_three_stops_nobody_and_goes_on_by_itself() {
         let folder = cluster.data_dir(id);
         faults::begin(&folder, Fault::Full);
         cluster.await_status("a replica that says it is full", |status| says_full(status, id));
-        if cluster.leader() != id {
-            steady.goes_on();
-        }
+        // Without the disk of the leader the others commit, and keep what it cannot.
+        let leads = |status: &Value| status["leader"].as_u64().is_some_and(|it| it != id);
+        cluster.await_status("another leader", leads);
+        steady.goes_on();
+        let status = cluster.status();
+        assert_eq!(status["writable"], true, "{status}");
+        assert_eq!(replica(&status, id)["state"], "follower", "{status}");
         faults::end(&folder, Fault::Full);
         steady.goes_on();
         cluster.await_status("a replica that goes on", |status| !says_full(status, id));
@@ -40,6 +44,25 @@ fn one_full_disk_of_three_stops_nobody_and_goes_on_by_itself() {
     steady.all_arrived();
     let whole = cluster.await_whole();
     assert_eq!(whole["tolerates"], 2, "{whole}");
+}
+
+/// A hanging disk says nothing. What shows it is what the others have written.
+#[test]
+fn a_leader_whose_disk_hangs_gives_way_and_its_server_ends() {
+    let cluster = with_faults();
+    let steady = Steady::start(&cluster);
+    let id = cluster.leader();
+    let folder = cluster.data_dir(id);
+    faults::begin(&folder, Fault::Hanging);
+    let leads = |status: &Value| status["leader"].as_u64().is_some_and(|it| it != id);
+    cluster.await_status("another leader", leads);
+    steady.goes_on();
+    wait_for("the end of a server", || cluster.server(id).is_none().then_some(()));
+    steady.goes_on();
+    faults::end(&folder, Fault::Hanging);
+    cluster.start(id);
+    cluster.await_whole();
+    steady.all_arrived();
 }
 
 #[test]

@@ -299,6 +299,7 @@ async fn of_two_leaders_the_one_of_the_later_term_counts() {
     (newer.term, newer.writable) = (5, false);
     let status = look([(1, leader()), (2, Server::Says(newer)), (3, follower(3, 20))]).await;
     assert_eq!((status.leader, status.writable, status.term), (Some(ReplicaId(2)), false, 5));
+    assert_eq!(status.replicas[0].state, ReplicaState::Follower, "it leads no more");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,5 +2,6 @@
 //! is dead; giving leadership away.
 
 pub mod fast_election;
+mod own_disk;
 pub mod route;
 mod transfer;

@@ -22,7 +22,7 @@ impl Consensus {
         self.disable_elections();
         let handing_over = async {
             while self.leads() {
-                let Some(successor) = self.successor() else { return };
+                let Some(successor) = self.successor(0) else { return };
                 tracing::info!(to = %successor.replica(), "handing leadership over");
                 if let Err(error) = self.transfer(successor).await {
                     tracing::warn!(%error, "leadership was not handed over");
@@ -98,9 +98,10 @@ impl Consensus {
         asked.map_err(|error| Error::internal(error.to_string()))
     }
 
-    /// The reachable voter with the longest log, apart from this node. One that
-    /// runs in this very process would end with it.
-    fn successor(&self) -> Option<NodeId> {
+    /// On the leader: the reachable voter with the longest log, apart from this node,
+    /// which has the entry at `index` on its disk. One that runs in this very process
+    /// would end with it.
+    pub(super) fn successor(&self, index: u64) -> Option<NodeId> {
         let metrics = self.metrics();
         let voters: BTreeSet<NodeId> = metrics.membership_config.membership().voter_ids().collect();
         let reachable = |id: &NodeId| {
@@ -113,6 +114,7 @@ impl Consensus {
         replication
             .iter()
             .filter(|(id, _)| **id != self.0.node && voters.contains(id) && reachable(id))
+            .filter(|(_, matched)| matched.map_or(0, |log_id| log_id.index()) >= index)
             .max_by_key(|(_, matched)| **matched)
             .map(|(id, _)| *id)
     }

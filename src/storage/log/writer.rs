@@ -419,7 +419,7 @@ impl Writer {
     /// Waits a moment; fails when nobody wants to wait any more.
     async fn wait_for(&mut self, shortage: Shortage, error: Error) -> Result<(), Stopped> {
         if self.shared.shortage.send_replace(Some(shortage)) != Some(shortage) {
-            tracing::warn!("{error}; nothing is acknowledged until that has passed");
+            tracing::warn!("{error}; this replica stores nothing more until that has passed");
         }
         let mut closing = self.shared.closing.subscribe();
         if self.queue.is_closed() {

@@ -2,8 +2,9 @@
  *
  * While FOLDER.full exists, nothing more can be written to files below FOLDER:
  * ENOSPC, as on a full disk. While FOLDER.failing exists, nothing below FOLDER
- * can be synced: EIO, as on a dying one. Needs no privileges, unlike a file
- * system of its own, a device mapper or a tracer. */
+ * can be synced: EIO, as on a dying one. While FOLDER.hanging exists, syncs
+ * below FOLDER do not return. Needs no privileges, unlike a file system of its
+ * own, a device mapper or a tracer. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,23 +33,36 @@ static int has_fault(int fd, const char *fault) {
     return found;
 }
 
-#define FAILING(result, name, fault, error, fd, parameters, arguments)          \
+#define FULL(result, name, fd, parameters, arguments)                           \
     result name parameters {                                                   \
         static result (*real) parameters;                                      \
         if (real == NULL)                                                      \
             real = (result(*) parameters)dlsym(RTLD_NEXT, #name);              \
-        if (has_fault(fd, fault)) {                                            \
-            errno = error;                                                     \
+        if (has_fault(fd, "full")) {                                           \
+            errno = ENOSPC;                                                    \
             return -1;                                                         \
         }                                                                      \
         return real arguments;                                                 \
     }
 
-FAILING(ssize_t, write, "full", ENOSPC, fd, (int fd, const void *bytes, size_t count),
-        (fd, bytes, count))
-FAILING(ssize_t, writev, "full", ENOSPC, fd, (int fd, const struct iovec *parts, int count),
-        (fd, parts, count))
-FAILING(ssize_t, pwrite64, "full", ENOSPC, fd,
-        (int fd, const void *bytes, size_t count, off64_t offset), (fd, bytes, count, offset))
-FAILING(int, fdatasync, "failing", EIO, fd, (int fd), (fd))
-FAILING(int, fsync, "failing", EIO, fd, (int fd), (fd))
+FULL(ssize_t, write, fd, (int fd, const void *bytes, size_t count), (fd, bytes, count))
+FULL(ssize_t, writev, fd, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+FULL(ssize_t, pwrite64, fd, (int fd, const void *bytes, size_t count, off64_t offset),
+     (fd, bytes, count, offset))
+
+#define SYNCING(name)                                                          \
+    int name(int fd) {                                                         \
+        static int (*real)(int);                                               \
+        if (real == NULL)                                                      \
+            real = (int (*)(int))dlsym(RTLD_NEXT, #name);                      \
+        while (has_fault(fd, "hanging"))                                       \
+            usleep(1000);                                                      \
+        if (has_fault(fd, "failing")) {                                        \
+            errno = EIO;                                                       \
+            return -1;                                                         \
+        }                                                                      \
+        return real(fd);                                                       \
+    }
+
+SYNCING(fdatasync)
+SYNCING(fsync)

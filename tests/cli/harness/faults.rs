@@ -11,6 +11,8 @@ pub enum Fault {
     Full,
     /// Syncs fail.
     Failing,
+    /// Syncs do not return.
+    Hanging,
 }
 
 /// The library that makes disks fail, for `LD_PRELOAD` of servers.
@@ -39,6 +41,7 @@ fn mark(folder: &Path, fault: Fault) -> PathBuf {
     folder.with_extension(match fault {
         Fault::Full => "full",
         Fault::Failing => "failing",
+        Fault::Hanging => "hanging",
     })
 }
 
