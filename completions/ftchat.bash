@@ -76,11 +76,17 @@ _ftchat() {
             ftchat,whoami)
                 cmd="ftchat__subcmd__whoami"
                 ;;
+            ftchat__subcmd__cluster,address)
+                cmd="ftchat__subcmd__cluster__subcmd__address"
+                ;;
             ftchat__subcmd__cluster,down)
                 cmd="ftchat__subcmd__cluster__subcmd__down"
                 ;;
             ftchat__subcmd__cluster,env)
                 cmd="ftchat__subcmd__cluster__subcmd__env"
+                ;;
+            ftchat__subcmd__cluster,fingerprint)
+                cmd="ftchat__subcmd__cluster__subcmd__fingerprint"
                 ;;
             ftchat__subcmd__cluster,help)
                 cmd="ftchat__subcmd__cluster__subcmd__help"
@@ -106,11 +112,17 @@ _ftchat() {
             ftchat__subcmd__cluster,up)
                 cmd="ftchat__subcmd__cluster__subcmd__up"
                 ;;
+            ftchat__subcmd__cluster__subcmd__help,address)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__address"
+                ;;
             ftchat__subcmd__cluster__subcmd__help,down)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__down"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,env)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__env"
+                ;;
+            ftchat__subcmd__cluster__subcmd__help,fingerprint)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__fingerprint"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,help)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__help"
@@ -208,11 +220,17 @@ _ftchat() {
             ftchat__subcmd__help,whoami)
                 cmd="ftchat__subcmd__help__subcmd__whoami"
                 ;;
+            ftchat__subcmd__help__subcmd__cluster,address)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__address"
+                ;;
             ftchat__subcmd__help__subcmd__cluster,down)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__down"
                 ;;
             ftchat__subcmd__help__subcmd__cluster,env)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__env"
+                ;;
+            ftchat__subcmd__help__subcmd__cluster,fingerprint)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__fingerprint"
                 ;;
             ftchat__subcmd__help__subcmd__cluster,kill)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__kill"
@@ -495,12 +513,83 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version up down env start stop kill restart transfer logs help"
+            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version up down env fingerprint address start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__address)
+            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster-key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -651,9 +740,94 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ftchat__subcmd__cluster__subcmd__help)
-            opts="up down env start stop kill restart transfer logs help"
+        ftchat__subcmd__cluster__subcmd__fingerprint)
+            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster-key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help)
+            opts="up down env fingerprint address start stop kill restart transfer logs help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__address)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -680,6 +854,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help__subcmd__env)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__fingerprint)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1624,8 +1812,22 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster)
-            opts="up down env start stop kill restart transfer logs"
+            opts="up down env fingerprint address start stop kill restart transfer logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__address)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1652,6 +1854,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster__subcmd__env)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__fingerprint)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

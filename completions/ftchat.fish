@@ -26,7 +26,7 @@ function __fish_ftchat_using_subcommand
 end
 
 complete -c ftchat -n "__fish_ftchat_needs_command" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_needs_command" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_needs_command" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_needs_command" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_needs_command" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_needs_command" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -59,7 +59,7 @@ complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "cluster" -d 'Run and 
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l password-file -d 'Read the password from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -73,7 +73,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s h -l help -d 
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l password-file -d 'Read the password from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -86,7 +86,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s v -l verbose -d 
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -98,7 +98,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s v -l verbose -d
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -110,7 +110,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s v -l verbose -d
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -124,7 +124,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s V -l version -d
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l confirm -d 'The account\'s name again, in place of typing it' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l password-file -d 'Read the password from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -137,7 +137,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s v -l ve
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -154,7 +154,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l cluster-key-fil
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -170,7 +170,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l cluster-key-fi
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -194,7 +194,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-format -d 'T
 json\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-file -d 'The file that the server logs to; when it is full, its content goes to a file with .1 at the end of the name, and it begins anew [default: standard error]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -210,7 +210,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l rounds -d 'How o
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l seed -d 'Decides about order and victims; the same seed, the same drill. Without it, a random one' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l faults -d 'Only these faults, separated by commas, by the names that --json prints' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -233,7 +233,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l rate -d 'Message
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l inbox -d 'Read inboxes instead of sending: pages of so many messages' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l followers -d 'Connections that follow the accounts, in turn, and measure how messages reach them' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -247,7 +247,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -s v -l verbose -d 
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -261,7 +261,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_see
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "show" -d 'Print every value in force and where it comes from'
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -276,7 +276,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_su
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l dir -d 'Write the scripts of all shells into this folder' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -289,7 +289,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -s h -l help 
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l dir -d 'The folder; made if it is missing' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -302,7 +302,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s h -l help -d 'Prin
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l id -d 'The message\'s id: the same id again is the same message, delivered once. With --lines the ids of all lines follow from it' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -319,7 +319,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l since -d 'Only s
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l limit -d 'At most so many, the oldest first; with --follow, end after so many' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l exec -d 'Run a command for each message' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -335,7 +335,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s v -l verbose -d 
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -346,28 +346,30 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s q -l quiet -d
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -l user -d 'The account to act as [default: the account logged in last]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -s h -l help -d 'Print help'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "up" -d 'Start every server that does not run'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "down" -d 'Stop all servers at once'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "start" -d 'Start the server of one replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "stop" -d 'Stop the server of one replica gracefully'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "restart" -d 'Restart one server, or all of them one after the other'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "transfer" -d 'Give leadership to a replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "logs" -d 'Print what servers wrote to their logs'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env start stop kill restart transfer logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "up" -d 'Start every server that does not run'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "down" -d 'Stop all servers at once'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "start" -d 'Start the server of one replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "stop" -d 'Stop the server of one replica gracefully'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "restart" -d 'Restart one server, or all of them one after the other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "transfer" -d 'Give leadership to a replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "logs" -d 'Print what servers wrote to their logs'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from up down env fingerprint address start stop kill restart transfer logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l replicas -d 'How many replicas a new local cluster gets [default: 3]' -r
@@ -375,7 +377,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l survivor -d 'Whether a server that is left without a majority takes over the replicas of dead servers, so that the last one goes on [default: auto]' -r -f -a "auto\t''
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -390,7 +392,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -405,7 +407,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -416,10 +418,40 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -434,7 +466,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -448,7 +480,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -462,7 +494,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -476,7 +508,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -491,7 +523,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s n -l lines -d 'Only the last N lines of each log' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l servers -d 'The servers to talk to, with commas between; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -506,6 +538,8 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "up" -d 'Start every server that does not run'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "down" -d 'Stop all servers at once'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start the server of one replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop the server of one replica gracefully'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
@@ -537,6 +571,8 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subc
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "up" -d 'Start every server that does not run'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "down" -d 'Stop all servers at once'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "start" -d 'Start the server of one replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "stop" -d 'Stop the server of one replica gracefully'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'

@@ -33,6 +33,7 @@
 //! | [`sync`] | locks, and what becomes of one whose holder panicked |
 //! | [`planted`] | bugs that only tests can wake, to prove that they are found |
 //! | [`host`] | the seams: time, randomness, network, disk; a simulation puts its own in |
+//! | [`tls`] | encryption, and the one identity that all servers of a cluster derive from its key |
 //! | [`protocol`] | the JSON every process speaks |
 //! | [`config`] | flag, environment, file, default, each value with its origin |
 //! | [`chat`] | the state machine: accounts, sessions, inboxes, de-duplication; pure and deterministic |
@@ -80,4 +81,5 @@ pub mod server;
 pub mod storage;
 pub mod survival;
 pub mod sync;
+pub mod tls;
 pub mod types;

@@ -1,7 +1,9 @@
 //! Small values that every module uses: names, numbers and instants.
 
+mod fingerprint;
 mod names;
 mod quorum;
+mod servers;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,8 +11,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use uuid::Uuid;
 
+pub use self::fingerprint::Fingerprint;
 pub use self::names::{AccountName, FoldedName, Names};
 pub use self::quorum::{is_majority, majority};
+pub use self::servers::Servers;
 
 use crate::error::{Error, ErrorCode};
 

@@ -20,6 +20,7 @@ const MODULES: &[&str] = &[
     "sync",
     "planted",
     "host",
+    "tls",
     "protocol",
     "config",
     "chat",
@@ -40,7 +41,10 @@ const MODULES: &[&str] = &[
 
 /// Modules that must not see everything before them, and what they may see.
 const NARROW: &[(&str, &[&str])] = &[
-    ("client", &["limits", "error", "types", "sync", "planted", "host", "protocol", "config"]),
+    (
+        "client",
+        &["limits", "error", "types", "sync", "planted", "host", "tls", "protocol", "config"],
+    ),
     ("bench", &["limits", "error", "types", "sync", "host", "protocol", "client", "config"]),
     (
         "output",

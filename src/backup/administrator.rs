@@ -23,9 +23,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks the servers of a cluster, one after the other, as an administrator.
-pub struct Administrator<'a> {
+pub struct Administrator {
     /// The seams.
-    pub host: &'a Host,
+    pub host: Host,
     /// The cluster's key.
     pub key: ClusterKey,
     /// The servers.
@@ -71,11 +71,11 @@ impl Attempts {
     }
 }
 
-impl Administrator<'_> {
+impl Administrator {
     /// Connects to one of the servers that run their own replica: another one
     /// with every attempt, the leader last, which has enough to do.
     pub(super) async fn connect(&self, attempts: &mut Attempts) -> Result<Server, Failed> {
-        let status = survey(self.host, &self.servers, SERVER_LIMIT).await;
+        let status = survey(&self.host, &self.servers, SERVER_LIMIT).await;
         let nobody = || Failed::Passing(Error::unavailable("no server of the cluster answers"));
         let mut able: Vec<_> = status
             .replicas
@@ -99,7 +99,7 @@ impl Administrator<'_> {
         let member = Member { id: chosen.id, address: chosen.address.clone() };
         let spawn = |task| drop(crate::host::spawn(task));
         let conversation =
-            Conversation::open(self.host, &self.key, from, &member, ANSWER_MAX, spawn);
+            Conversation::open(&self.host, &self.key, from, &member, ANSWER_MAX, spawn);
         Ok(Server { cluster, conversation })
     }
 

@@ -22,7 +22,7 @@ const STEP_BYTES: usize = 256 * 1024;
 /// [`ErrorCode::Internal`] for a backup that was only verified;
 /// [`ErrorCode::Corrupted`] when the file has changed since it was verified.
 pub async fn restore(
-    administrator: &Administrator<'_>,
+    administrator: &Administrator,
     verified: &Verified,
     progress: &dyn Fn(u64),
 ) -> Result<Restored> {
@@ -65,7 +65,7 @@ pub fn report(verified: &Verified, restored_into: Option<Uuid>, already: bool) -
 ///
 /// # Errors
 /// [`ErrorCode::Unavailable`].
-pub async fn abandon(administrator: &Administrator<'_>) -> Result<Uuid> {
+pub async fn abandon(administrator: &Administrator) -> Result<Uuid> {
     let mut attempts = Attempts::new();
     loop {
         let abandoned = async {

@@ -39,7 +39,7 @@ pub enum Target {
 /// file, [`ErrorCode::Io`], also for a full disk. Then there is no new file, and
 /// an old one is as it was.
 pub async fn take(
-    administrator: &Administrator<'_>,
+    administrator: &Administrator,
     target: Target,
     confirmed: bool,
     progress: &dyn Fn(u64),
@@ -99,7 +99,7 @@ impl Out {
 
 /// Fetches until one server has given all of it.
 async fn fetch(
-    administrator: &Administrator<'_>,
+    administrator: &Administrator,
     goal: &mut Goal<'_>,
     confirmed: bool,
     progress: &dyn Fn(u64),

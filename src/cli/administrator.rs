@@ -6,6 +6,7 @@ use crate::cluster::Description;
 use crate::config::{ClusterFlags, ClusterSettings, key_file};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::ClusterKey;
+use crate::types::Address;
 
 /// Flags by which a command finds the cluster's key.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -18,19 +19,29 @@ pub(super) struct KeyFlags {
 }
 
 impl KeyFlags {
+    /// An administrator with the key, and the servers that it is for.
+    ///
+    /// # Errors
+    /// Those of [`KeyFlags::found`].
+    pub(super) fn administrator(&self, context: &Context) -> Result<Administrator> {
+        let Found { key, servers, local } = self.found(context)?;
+        let host = if local { context.host.clone() } else { context.host_for_servers() };
+        Ok(Administrator { host, key, servers, timeout: context.settings.timeout })
+    }
+
     /// The key: the file that is set, else that of the local cluster. The
     /// servers: those that are set, unless a flag names a local cluster.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidConfig`] when the key cannot be read, and when there
     /// is neither a key nor a local cluster.
-    pub(super) fn administrator<'a>(&self, context: &'a Context) -> Result<Administrator<'a>> {
+    pub(super) fn found(&self, context: &Context) -> Result<Found> {
         let settings = &context.settings;
         let given = self.cluster.given();
         let named = !given.is_empty();
         let key_flag = self.cluster_key_file.clone().map(|file| ("serve.cluster_key_file", file));
         let values = settings.values.with(&key_flag.into_iter().collect::<Vec<_>>())?;
-        let (file, local) = match values.path("serve.cluster_key_file").filter(|_| !named) {
+        let (file, cluster) = match values.path("serve.cluster_key_file").filter(|_| !named) {
             Some(file) => (file, None),
             None => {
                 let cluster = Description::existing(&ClusterSettings::resolve(settings, &given)?);
@@ -48,15 +59,19 @@ impl KeyFlags {
                 (cluster.key_file(), Some(cluster.addresses()))
             }
         };
-        let servers = match local {
-            Some(addresses) if named || !values.is_set("servers") => addresses,
-            _ => settings.servers.clone(),
-        };
-        Ok(Administrator {
-            host: &context.host,
-            key: ClusterKey::new(*key_file::read(&file)?),
-            servers,
-            timeout: settings.timeout,
+        let key = ClusterKey::new(*key_file::read(&file)?);
+        let local = cluster.filter(|_| named || !values.is_set("servers"));
+        Ok(match local {
+            Some(servers) => Found { key, servers, local: true },
+            None => Found { key, servers: settings.servers.addresses.clone(), local: false },
         })
     }
+}
+
+/// What the flags have led to.
+pub(super) struct Found {
+    pub(super) key: ClusterKey,
+    pub(super) servers: Vec<Address>,
+    /// Whether the servers are those of the local cluster.
+    local: bool,
 }

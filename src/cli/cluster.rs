@@ -5,6 +5,7 @@ use std::fs::File;
 use std::future::Future;
 use std::time::Duration;
 
+use super::administrator::{Found, KeyFlags};
 use super::signals::Signals;
 use super::{Context, Exit};
 
@@ -14,9 +15,9 @@ use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::Error;
 use crate::host::Host;
 use crate::output;
-use crate::output::cluster::{Downed, Environment, LogLine, Restarted};
+use crate::output::cluster::{Downed, Environment, LogLine, Restarted, ShownFingerprint, Word};
 use crate::output::status::Shown;
-use crate::types::ReplicaId;
+use crate::types::{ReplicaId, Servers};
 
 /// How long `up`, `start` and `restart` wait when `--timeout` is not given:
 /// loading millions of messages takes longer than a request may.
@@ -76,6 +77,16 @@ enum Action {
     ///
     /// Use it as: eval "$(ftchat cluster env)"
     Env(EnvArgs),
+    /// Print the fingerprint by which the cluster is known
+    ///
+    /// It is that of the key by which servers show in TLS that they belong to the cluster,
+    /// and is made from the cluster's key, without asking anybody.
+    Fingerprint(IdentityArgs),
+    /// Print the word by which others reach this cluster and no other
+    ///
+    /// It has the servers' addresses and the cluster's fingerprint, and is taken wherever
+    /// servers are named: ftchat --servers "$(ftchat cluster address)" status
+    Address(IdentityArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -150,6 +161,12 @@ struct EnvArgs {
     cluster: ClusterFlags,
 }
 
+#[derive(Debug, clap::Args)]
+struct IdentityArgs {
+    #[command(flatten)]
+    key: KeyFlags,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -169,6 +186,18 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
         Action::Env(args) => {
             let cluster = existing(&args.cluster, context)?;
             context.printer.show(&Environment::of(&cluster.addresses()));
+            Ok(Exit::Done)
+        }
+        Action::Fingerprint(args) => {
+            let fingerprint = args.key.found(context)?.key.identity().fingerprint();
+            context.printer.show(&ShownFingerprint { fingerprint });
+            Ok(Exit::Done)
+        }
+        Action::Address(args) => {
+            let Found { key, servers, .. } = args.key.found(context)?;
+            let fingerprint = key.identity().fingerprint();
+            let connect = Servers { addresses: servers, fingerprint: Some(fingerprint) };
+            context.printer.show(&Word { connect: connect.to_string(), fingerprint });
             Ok(Exit::Done)
         }
     }
@@ -276,7 +305,7 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
 fn next_steps(settings: &Settings, cluster: &Description) -> Vec<String> {
     let addresses = cluster.addresses();
     // Flags of this command do not hold for the next one.
-    let reached = settings.servers == addresses && settings.command_lines().are_plain();
+    let reached = settings.servers.addresses == addresses && settings.command_lines().are_plain();
     let mut lines = vec!["Try:".to_string()];
     lines.extend(output::cluster::next_steps(&addresses, reached, cluster.command_lines()));
     lines

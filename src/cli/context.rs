@@ -1,5 +1,7 @@
 //! Makes a client that speaks for an account out of the settings.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use super::token_store::{Session, Sessions};
@@ -9,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::output::{LoggedIn, Printer};
 use crate::protocol::client::{Answer, Request, SessionInfo};
+use crate::tls::Pinned;
 use crate::types::Uuid;
 
 /// What every command works with.
@@ -24,12 +27,23 @@ pub struct Context {
 }
 
 impl Context {
+    /// The machine, on which only the servers that are configured are spoken to, if it is
+    /// known how to tell them from others.
+    pub fn host_for_servers(&self) -> Host {
+        let host = self.host.clone();
+        match self.settings.servers.fingerprint {
+            Some(known) => Host { network: Arc::new(Pinned::new(host.network, known)), ..host },
+            None => host,
+        }
+    }
+
     /// A client that speaks for nobody yet.
     ///
     /// # Errors
     /// Those of [`Client::new`].
     pub fn client(&self) -> Result<Client> {
-        Client::new(self.host.clone(), self.settings.servers.clone(), self.settings.timeout)
+        let Settings { servers, timeout, .. } = &self.settings;
+        Client::new(self.host_for_servers(), servers.addresses.clone(), *timeout)
     }
 
     /// The sessions kept with a cluster.

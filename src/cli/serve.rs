@@ -103,6 +103,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         );
     }
     let cluster_key = cluster_key(&settings)?;
+    let identity = cluster_key.identity();
     runtime_watchdog::watch(runtime_watchdog::TICK, runtime_watchdog::end_process)?;
     // Before anything else is done, so that a stop during a long start counts.
     let stop = super::cluster::interrupted()?;
@@ -140,7 +141,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         iterations: settings.password_cost.passes,
         ..PasswordCost::default()
     };
-    let server = Server::new(host, hosting.clone(), limits, cost)?;
+    let server = Server::new(host, hosting.clone(), limits, cost, &identity)?;
     let (stopping, stopped) = watch::channel(false);
     // It may end by itself and is awaited once more at the end.
     let serving = maybe_done(server.run_all(started.listener, started.adopted_listeners, stopped));

@@ -54,7 +54,7 @@ pub async fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Error
 async fn look(context: &Context) -> (ClusterStatus, Option<Description>) {
     let settings = &context.settings;
     let limit = SERVER_LIMIT.min(settings.timeout);
-    let mut status = survey(&context.host, &settings.servers, limit).await;
+    let mut status = survey(&context.host_for_servers(), &settings.servers.addresses, limit).await;
     // A status is shown whatever is wrong with what is configured beside it.
     let known = ClusterSettings::known(settings).unwrap_or_default();
     let local = Description::of(&status, &known);

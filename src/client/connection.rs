@@ -20,6 +20,7 @@ use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION, SERVER_LINE_MAX_BYT
 use crate::protocol::client::{Answer, ClientHello, Event, InboxQuery, Request, Role, ServerHello};
 use crate::protocol::codec::{check_depth, push_line, read_line};
 use crate::sync::Mutex;
+use crate::tls::WrongServer;
 use crate::types::Address;
 
 /// Lines that wait to be written. Above the window of a pipeline, which is the
@@ -130,7 +131,7 @@ impl Connection {
     pub async fn open(host: &Host, address: &Address) -> Result<Connection, Failure> {
         let mut stream = match host.network.connect(address).await {
             Ok(stream) => stream,
-            Err(error) => return Err(broken(io_reason(&error))),
+            Err(error) => return Err(unreached(&error)),
         };
         let mut line = Vec::new();
         push_line(&mut line, &ClientHello { ftchat: PROTOCOL_VERSION, role: Role::Client });
@@ -423,6 +424,13 @@ pub(super) fn parse_hello(line: &[u8]) -> Result<ServerHello, Failure> {
     match serde_json::from_slice::<Refusal>(line) {
         Ok(refusal) => Err(Failure::Broken(refusal.error.into())),
         Err(_) => Err(Failure::Broken(garbage("a first line that is no hello"))),
+    }
+}
+
+fn unreached(error: &std::io::Error) -> Failure {
+    match WrongServer::found_by(error) {
+        Some(wrong) => Failure::Broken(Error::new(ErrorCode::WrongCluster, wrong.to_string())),
+        None => broken(io_reason(error)),
     }
 }
 

@@ -181,7 +181,7 @@ impl Redialer {
                     error
                 }
                 Failure::Broken(error) => {
-                    reasons.note(self.server(), error.message.as_str());
+                    reasons.note_failure(self.server(), &error);
                     error
                 }
             };

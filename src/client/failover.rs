@@ -249,15 +249,19 @@ impl Client {
             }
             Err(Failure::Broken(error)) => {
                 asking.doubt |= asked && changes;
-                asking.reasons.note(address, error.message.as_str());
+                asking.reasons.note_failure(address, &error);
                 error
             }
         };
         tracing::debug!(server = %address, reason = ?error.message);
+        let servers = self.dialer.servers.len();
+        if !asking.doubt && asking.reasons.are_all_strangers(servers) {
+            return Some(Err(asking.reasons.unavailable(self.timeout)));
+        }
         asking.failed += 1;
         asking.hedging = false;
         asking.launch_at = Instant::now();
-        if asking.failed >= self.dialer.servers.len() {
+        if asking.failed >= servers {
             asking.failed = 0;
             asking.launch_at += asking.backoff.wait(&self.dialer.host);
         }

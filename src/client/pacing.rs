@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::duration;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::host::Host;
 use crate::types::Address;
 
@@ -71,11 +71,32 @@ pub(super) enum Reason {
     Word(String),
     /// It gave no answer.
     Failure(String),
+    /// It is of another cluster.
+    Stranger(String),
 }
 
 impl Reasons {
     pub(super) fn note(&mut self, server: &Address, reason: impl Into<String>) {
         self.0.insert(server.clone(), Reason::Failure(reason.into()));
+    }
+
+    /// That a server could not be asked, and why.
+    pub(super) fn note_failure(&mut self, server: &Address, error: &Error) {
+        let reason = error.message.clone();
+        self.note_reason(
+            server,
+            match error.code {
+                ErrorCode::WrongCluster => Reason::Stranger(reason),
+                _ => Reason::Failure(reason),
+            },
+        );
+    }
+
+    /// Whether so many servers, which are all of them, are of other clusters: there is
+    /// nobody to wait for.
+    pub(super) fn are_all_strangers(&self, servers: usize) -> bool {
+        let stranger = |reason: &&Reason| matches!(reason, Reason::Stranger(_));
+        self.0.values().filter(stranger).count() == servers
     }
 
     pub(super) fn note_reason(&mut self, server: &Address, reason: Reason) {
@@ -104,10 +125,12 @@ impl Reasons {
             match reason {
                 Reason::Word(word) if words.contains(&word.as_str()) => {}
                 Reason::Word(word) => words.push(word),
-                Reason::Failure(why) => match failures.iter_mut().find(|(it, _)| it == why) {
-                    Some((_, servers)) => servers.push(server.to_string()),
-                    None => failures.push((why, vec![server.to_string()])),
-                },
+                Reason::Failure(why) | Reason::Stranger(why) => {
+                    match failures.iter_mut().find(|(it, _)| it == why) {
+                        Some((_, servers)) => servers.push(server.to_string()),
+                        None => failures.push((why, vec![server.to_string()])),
+                    }
+                }
             }
         }
         // A server that others name in their reasons is not named again.
@@ -120,8 +143,16 @@ impl Reasons {
         words.chain(each).collect::<Vec<_>>().join("; ")
     }
 
-    /// Nothing was done within `timeout`, and why.
+    /// Nothing was done within `timeout`, and why. Who found other clusters, and nobody
+    /// of the one that was looked for, has asked in the wrong place.
     pub(super) fn unavailable(&self, timeout: Duration) -> Error {
+        let of = |wanted: fn(&Reason) -> bool| self.0.values().any(wanted);
+        if of(|it| matches!(it, Reason::Stranger(_))) && !of(|it| matches!(it, Reason::Word(_))) {
+            return Error::new(
+                ErrorCode::WrongCluster,
+                format!("no server of the cluster answers: {}", self.list()),
+            );
+        }
         let within = duration::format(timeout);
         Error::unavailable(format!("nothing was done within {within}: {}", self.list()))
     }
@@ -158,6 +189,25 @@ mod tests {
         reasons.note_word(&address(2), missing);
         reasons.note_word(&address(1), "this server is stopping");
         assert_eq!(reasons.list(), format!("this server is stopping; {missing}"));
+    }
+
+    #[test]
+    fn who_meets_other_clusters_only_is_in_the_wrong_place() {
+        let stranger = Error::new(ErrorCode::WrongCluster, "belongs to another cluster");
+        let code = |reasons: &Reasons| reasons.unavailable(Duration::from_secs(1)).code;
+        let mut reasons = Reasons::default();
+        reasons.note_failure(&address(1), &Error::new(ErrorCode::Io, "connection refused"));
+        assert_eq!(code(&reasons), ErrorCode::Unavailable);
+        reasons.note_failure(&address(2), &stranger);
+        assert_eq!(code(&reasons), ErrorCode::WrongCluster);
+        assert!(!reasons.are_all_strangers(2));
+        reasons.note_failure(&address(1), &stranger);
+        assert!(reasons.are_all_strangers(2));
+        let told = "no server of the cluster answers: 127.0.0.1:1, 127.0.0.1:2: belongs to \
+                    another cluster";
+        assert_eq!(reasons.unavailable(Duration::from_secs(1)).message, told);
+        reasons.note_word(&address(1), "this server is stopping");
+        assert_eq!(code(&reasons), ErrorCode::Unavailable, "one of the cluster has answered");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::protocol::client::{
     Answer, Member, ReplicaState, ReplicaStatus, Request, ServerStatus, Survivor, UNKNOWN,
@@ -89,7 +89,7 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
     for (address, answer) in answers {
         match answer {
             Ok(status) => known.push((address, status)),
-            Err(error) => silent.push((address, error.message)),
+            Err(error) => silent.push((address, error)),
         }
     }
     // The first server on the list that belongs to a cluster decides which cluster
@@ -166,14 +166,19 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
 fn note_silent_unknown(
     listed: &[Address],
     members: &[Member],
-    silent: &[(Address, String)],
+    silent: &[(Address, Error)],
     notices: &mut Vec<String>,
 ) {
-    for address in listed {
-        let silent_unknown = silent.iter().any(|(silent, _)| silent == address)
-            && !members.iter().any(|member| member.address == *address);
-        if silent_unknown {
-            notices.push(format!("{address} does not answer and is no address of this cluster"));
+    let unknown = |address: &&Address| !members.iter().any(|member| member.address == **address);
+    for address in listed.iter().filter(unknown) {
+        match silent.iter().find(|(silent, _)| silent == address) {
+            Some((_, error)) if error.code == ErrorCode::WrongCluster => {
+                notices.push(format!("{address} {} and is left out", error.message));
+            }
+            Some(_) => {
+                notices.push(format!("{address} does not answer and is no address of this cluster"))
+            }
+            None => {}
         }
     }
 }
@@ -226,7 +231,7 @@ fn hosted(statuses: &[&ServerStatus], id: ReplicaId) -> Option<ReplicaStatus> {
 fn absent(
     member: &Member,
     statuses: &[&ServerStatus],
-    silent: &[(Address, String)],
+    silent: &[(Address, Error)],
 ) -> ReplicaStatus {
     // Its server answers but does not run it: it waits for something.
     let waiting = statuses.iter().find(|status| status.replica == member.id);
@@ -236,7 +241,7 @@ fn absent(
             let notice = status.notice.clone();
             notice.unwrap_or_else(|| "its server does not run it yet".to_string())
         }
-        (None, Some((_, reason))) => reason.clone(),
+        (None, Some((_, reason))) => reason.message.clone(),
         (None, None) => format!("another server answers at {}", member.address),
     };
     ReplicaStatus {

@@ -114,7 +114,10 @@ fn insert(
         |what: &str| at(path, line, format!("{name} is {}, and not {what}", key.kind.allowed()));
     let text = as_text(key, value).ok_or_else(|| wrong_value(&with_article(value)))?;
     if !key.kind.accepts(&text) {
-        return Err(wrong_value(&format!("{text:?}")));
+        return Err(match key.kind.slip(&text) {
+            Some(slip) => at(path, line, format!("{name}: {slip}")),
+            None => wrong_value(&format!("{text:?}")),
+        });
     }
     values.insert(key.name, (resolve_path(key, path, text), line));
     Ok(())
@@ -145,7 +148,7 @@ fn as_text(key: &Key, value: &DeValue<'_>) -> Option<String> {
                 .or_else(|| Some(number.to_string()))
         }
         (Kind::Flag | Kind::Integer { .. }, _) => None,
-        (Kind::Addresses | Kind::Members, DeValue::Array(items)) => {
+        (Kind::Servers | Kind::Members, DeValue::Array(items)) => {
             let texts: Option<Vec<&str>> =
                 items.iter().map(|item| item.get_ref().as_str()).collect();
             Some(texts?.join(","))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::duration;
 use crate::limits::TIMEOUT_MAX;
 use crate::protocol::client::Member;
-use crate::types::{AccountName, Address};
+use crate::types::{AccountName, Address, Servers};
 
 /// One thing that can be set.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ pub enum Kind {
     Path,
     /// One `HOST:PORT`.
     Address,
-    /// One or more `HOST:PORT`, none twice.
-    Addresses,
+    /// One or more `HOST:PORT`, or a word that names a cluster: see [`Servers`].
+    Servers,
     /// Replicas and where they listen: `1=HOST:PORT,2=HOST:PORT`.
     Members,
     /// An account's name.
@@ -87,7 +87,7 @@ impl Kind {
             Kind::Path => !text.is_empty() && (!text.starts_with('~') || is_home(text)),
             Kind::Secret => !text.is_empty(),
             Kind::Address => text.parse::<Address>().is_ok(),
-            Kind::Addresses => parse_addresses(text).is_some(),
+            Kind::Servers => text.parse::<Servers>().is_ok(),
             Kind::Members => parse_members(text).is_some(),
             Kind::AccountName => AccountName::new(text).is_ok(),
             Kind::ClusterName => is_cluster_name(text),
@@ -109,8 +109,8 @@ impl Kind {
             }
             Kind::Path => "a path (~/ at its beginning is the home, and ./~ no home)".to_string(),
             Kind::Address => "an address of the form HOST:PORT, such as 127.0.0.1:8091".to_string(),
-            Kind::Addresses => "one or more addresses HOST:PORT with commas between, none twice, \
-                such as 127.0.0.1:8091,127.0.0.1:8092"
+            Kind::Servers => "one or more addresses HOST:PORT with commas between, none twice, \
+                such as 127.0.0.1:8091,127.0.0.1:8092, or one word ftchat://HOST:PORT,…#FINGERPRINT"
                 .to_string(),
             Kind::Members => "replicas and their addresses, such as \
                 1=127.0.0.1:8091,2=127.0.0.1:8092,3=127.0.0.1:8093, no number and no address twice"
@@ -126,6 +126,13 @@ impl Kind {
             }
             Kind::Secret => "a session token".to_string(),
         }
+    }
+
+    /// What is wrong with a text that is no value of this kind, where that says more than
+    /// [`Kind::allowed`]: nobody sees the slip in a fingerprint.
+    pub fn slip(self, text: &str) -> Option<String> {
+        let is_word = matches!(self, Kind::Servers) && text.contains('#');
+        text.parse::<Servers>().err().filter(|_| is_word).map(|error| error.message)
     }
 }
 
@@ -143,19 +150,6 @@ pub(super) fn parse_integer(text: &str) -> Option<u64> {
     let digits: String = text.chars().filter(|c| *c != '_').collect();
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     if plain { digits.parse().ok() } else { None }
-}
-
-/// Reads a list of addresses, at least one, none twice.
-pub(super) fn parse_addresses(text: &str) -> Option<Vec<Address>> {
-    let mut addresses: Vec<Address> = Vec::new();
-    for part in text.split(',') {
-        let address = part.trim().parse().ok()?;
-        if addresses.contains(&address) {
-            return None;
-        }
-        addresses.push(address);
-    }
-    Some(addresses)
 }
 
 /// Reads `1=HOST:PORT,…`, sorted by number; no number or address twice.
@@ -229,8 +223,8 @@ pub static KEYS: &[Key] = keys![
     // -- every command ------------------------------------------------------
     "config", Some("--config"), "FTCHAT_CONFIG", Kind::Path, Words("ftchat/config.toml in the platform's configuration directory"), false,
         "The configuration file";
-    "servers", Some("--servers"), "FTCHAT_SERVERS", Kind::Addresses, Value("127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093"), true,
-        "The servers to talk to, with commas between; any of them will do";
+    "servers", Some("--servers"), "FTCHAT_SERVERS", Kind::Servers, Value("127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093"), true,
+        "The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do";
     "user", Some("--user"), "FTCHAT_USER", Kind::AccountName, Words("the account logged in last"), true,
         "The account to act as";
     "timeout", Some("--timeout"), "FTCHAT_TIMEOUT", Kind::Duration(TIMEOUT_MAX), Value("10s"), true,

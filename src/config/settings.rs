@@ -9,7 +9,7 @@ use super::command_line::CommandLines;
 use super::keys::{KEYS, Key, help};
 use super::values::Values;
 use crate::error::{Error, ErrorCode, Result};
-use crate::types::{AccountName, Address};
+use crate::types::{AccountName, Servers};
 
 /// Flags that every command takes, before its name or after it.
 ///
@@ -80,7 +80,7 @@ pub enum ColorChoice {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The servers to talk to, one or more.
-    pub servers: Vec<Address>,
+    pub servers: Servers,
     /// The account to act as; `None`: the one logged in last.
     pub user: Option<AccountName>,
     /// How long to keep trying: more than zero, at most
@@ -125,7 +125,7 @@ impl Settings {
 
     fn from_values(values: Values) -> Result<Settings> {
         Ok(Settings {
-            servers: values.addresses("servers")?,
+            servers: values.servers("servers")?,
             user: values.parsed("user", |text| AccountName::new(text).ok())?,
             timeout: values.duration("timeout")?,
             json: values.flag("json")?,
@@ -204,7 +204,8 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_manual() {
         let settings = resolve(&[], &[]).expect("valid");
-        let servers: Vec<String> = settings.servers.iter().map(Address::to_string).collect();
+        let servers: Vec<String> =
+            settings.servers.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["127.0.0.1:8091", "127.0.0.1:8092", "127.0.0.1:8093"]);
         assert_eq!(settings.timeout, Duration::from_secs(10));
         assert!(!settings.json && !settings.quiet && settings.verbose == 0);
@@ -229,7 +230,7 @@ mod tests {
         ];
         let environment = [("FTCHAT_TOKEN", "t"), ("FTCHAT_SESSIONS_DIR", "/s")];
         let settings = resolve(&line, &environment).expect("valid");
-        assert_eq!(settings.servers[0].to_string(), "h:1");
+        assert_eq!(settings.servers.addresses[0].to_string(), "h:1");
         assert_eq!(settings.user, Some(AccountName::new("alice").expect("valid")));
         assert_eq!(settings.timeout, Duration::from_secs(60));
         assert!(settings.json && settings.quiet && settings.token.is_some());

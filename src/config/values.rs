@@ -9,7 +9,7 @@ use super::duration;
 use super::file::{self, ConfigFile};
 use super::keys::{self, Fallback, KEYS, Key};
 use crate::error::{Error, ErrorCode, Result};
-use crate::types::Address;
+use crate::types::Servers;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,10 +175,11 @@ impl Values {
             keys::Kind::Secret => "what it has now".to_string(),
             _ => format!("{:?}", self.text(key.name).unwrap_or("")),
         };
-        Error::new(
-            ErrorCode::InvalidConfig,
-            format!("{place} is {}, and not {text}", key.kind.allowed()),
-        )
+        let message = match self.text(key.name).and_then(|text| key.kind.slip(text)) {
+            Some(slip) => format!("{place}: {slip}"),
+            None => format!("{place} is {}, and not {text}", key.kind.allowed()),
+        };
+        Error::new(ErrorCode::InvalidConfig, message)
     }
 
     /// An error about the value of one key, which begins with the place to change.
@@ -271,9 +272,9 @@ impl Values {
         })
     }
 
-    /// A value of the kind [`keys::Kind::Addresses`].
-    pub fn addresses(&self, name: &str) -> Result<Vec<Address>> {
-        self.required(name, keys::parse_addresses)
+    /// A value of the kind [`keys::Kind::Servers`].
+    pub fn servers(&self, name: &str) -> Result<Servers> {
+        self.required(name, |text| text.parse().ok())
     }
 }
 

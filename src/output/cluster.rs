@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Show, Style, Tone, local_time, sanitize};
 use crate::cluster::{ClusterEvent, Ended, Started, Stopped, Transferred};
 use crate::config::CommandLines;
-use crate::types::{Address, ReplicaId};
+use crate::types::{Address, Fingerprint, ReplicaId};
 
 impl Show for Started {
     fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
@@ -189,6 +189,42 @@ impl Show for Environment {
 
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.shell())
+    }
+}
+
+/// The fingerprint of a cluster.
+#[derive(Debug, Serialize)]
+pub struct ShownFingerprint {
+    /// As people read it to each other.
+    pub fingerprint: Fingerprint,
+}
+
+impl Show for ShownFingerprint {
+    fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
+        self.plain(out)
+    }
+
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.fingerprint)
+    }
+}
+
+/// The word by which a cluster is reached, and no other.
+#[derive(Debug, Serialize)]
+pub struct Word {
+    /// `ftchat://HOST:PORT,…#FINGERPRINT`.
+    pub connect: String,
+    /// The fingerprint in it.
+    pub fingerprint: Fingerprint,
+}
+
+impl Show for Word {
+    fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
+        writeln!(out, "{}", sanitize(&self.connect))
+    }
+
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.connect)
     }
 }
 

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::tls::Identity;
 use crate::types::Digest;
 
 /// The secret that every replica of a cluster holds and nobody else:
@@ -34,6 +35,11 @@ impl ClusterKey {
                  `head -c 32 /dev/urandom | xxd -p -c 64`",
             )),
         }
+    }
+
+    /// What the servers of the cluster show to those who call them in TLS.
+    pub fn identity(&self) -> Identity {
+        Identity::of(&self.0)
     }
 
     /// An HMAC-SHA256 over labelled parts. Each part is preceded by its length,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
@@ -19,6 +19,7 @@ use crate::host::Stream;
 use crate::limits::{FIRST_LINE_MAX_BYTES, PROTOCOL_VERSION};
 use crate::protocol::client::{Role, ServerHello};
 use crate::protocol::codec;
+use crate::tls::HANDSHAKE_BYTE;
 
 /// What is read at once of a connection that has shown nothing yet.
 const READ_BYTES: usize = 1024;
@@ -47,7 +48,7 @@ pub(super) async fn serve(
     let mut line = Vec::new();
     let wait_ms = shared.limits.first_line_timeout_ms;
     let until = Instant::now() + Duration::from_millis(wait_ms);
-    let read = codec::read_line(&mut stream, &mut line, FIRST_LINE_MAX_BYTES);
+    let read = read_first_line(&shared, &mut stream, &mut line);
     let role = tokio::select! { biased;
         () = stop.requested() => Err(stopping()),
         () = slot.given_away() => {
@@ -94,6 +95,31 @@ pub(super) async fn serve(
             None
         }
     }
+}
+
+/// Reads the first line, after a handshake if the connection begins with one.
+async fn read_first_line(
+    shared: &Shared,
+    stream: &mut BufReader<Stream>,
+    line: &mut Vec<u8>,
+) -> Result<bool> {
+    let begin = stream.fill_buf().await.map_err(|error| broken(&error))?;
+    if begin.first() == Some(&HANDSHAKE_BYTE) {
+        // Until it has ended there is nobody who could be told anything.
+        let nobody: Stream = Box::new(tokio::io::empty());
+        let outside = std::mem::replace(stream, BufReader::with_capacity(1, nobody));
+        let inside = shared.tls.accept(Box::new(outside)).await;
+        let inside = inside.map_err(|error| {
+            tracing::debug!(%error, "a handshake failed");
+            broken(&error)
+        })?;
+        *stream = BufReader::with_capacity(READ_BYTES, inside);
+    }
+    codec::read_line(stream, line, FIRST_LINE_MAX_BYTES).await
+}
+
+fn broken(error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::Io, error.to_string())
 }
 
 /// Reads who opens the connection.

@@ -78,6 +78,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Listener};
 use crate::limits::Limits;
 use crate::survival::{AdoptedListener, Hosting};
+use crate::tls::{Acceptor, Identity};
 use crate::types::ReplicaId;
 
 /// Refused connections that are told why at the same time. Beyond that they
@@ -121,6 +122,7 @@ struct Shared {
     memory: Arc<Memory>,
     refusals: LogThrottle,
     refused_peers: LogThrottle,
+    tls: Acceptor,
 }
 
 impl Shared {
@@ -150,7 +152,8 @@ impl Shared {
 }
 
 impl Server {
-    /// A server that serves nobody yet.
+    /// A server that serves nobody yet, and shows this identity to callers that speak
+    /// TLS.
     ///
     /// # Errors
     /// [`crate::error::ErrorCode::InvalidConfig`] for an impossible cost of
@@ -160,8 +163,9 @@ impl Server {
         hosting: Hosting,
         limits: Limits,
         password_cost: PasswordCost,
+        identity: &Identity,
     ) -> Result<Server> {
-        Server::over(host, Arc::new(hosting), limits, password_cost)
+        Server::over(host, Arc::new(hosting), limits, password_cost, identity)
     }
 
     fn over(
@@ -169,6 +173,7 @@ impl Server {
         backend: Arc<dyn Backend>,
         limits: Limits,
         cost: PasswordCost,
+        identity: &Identity,
     ) -> Result<Server> {
         let shared = Shared {
             passwords: Passwords::new(host.clone(), cost, limits.password_hashes_in_parallel)?,
@@ -178,6 +183,7 @@ impl Server {
             memory: Memory::new(limits.connection_memory_max_bytes),
             refusals: LogThrottle::default(),
             refused_peers: LogThrottle::default(),
+            tls: Acceptor::new(host.clone(), identity),
             host,
             backend,
             limits,

@@ -18,6 +18,7 @@ mod bench;
 #[cfg(target_os = "linux")]
 mod disks;
 mod drill;
+mod encrypted;
 mod failover;
 #[cfg(target_os = "linux")]
 mod flips;

@@ -289,7 +289,7 @@ async fn a_token_is_not_shown_to_another_cluster() {
         }
         client.set_session(SecretString::from("t"), CLUSTER);
         let error = client.request(Request::Whoami {}).await.expect_err("nobody of ours");
-        assert_eq!(error.code, ErrorCode::Unavailable);
+        assert_eq!(error.code, ErrorCode::WrongCluster);
         assert!(error.message.contains("belongs to another cluster"), "{}", error.message);
     }
     let asked = network.asked.lock();

@@ -5,6 +5,7 @@ pub(crate) mod fake;
 
 mod abuse;
 mod bounds;
+mod encrypted;
 mod following;
 mod fuzz;
 mod order;
@@ -26,6 +27,7 @@ use super::memory::Memory;
 use super::{PasswordCost, Server};
 use crate::host::Stream;
 use crate::limits::Limits;
+use crate::tls::Identity;
 use crate::types::Uuid;
 
 /// Longer than anything here takes; time is paused, so it costs nothing.
@@ -51,7 +53,8 @@ impl Rig {
         let host = fake::host(7);
         let replica = FakeReplica::new(host.clone());
         let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
-        let server = Server::over(host, Arc::clone(&replica) as _, limits, cost);
+        let identity = Identity::of(&[7; 32]);
+        let server = Server::over(host, Arc::clone(&replica) as _, limits, cost, &identity);
         let server = server.expect("a possible cost");
         let memory = Arc::clone(&server.shared.memory);
         let (connect, accept) = mpsc::channel(64);

@@ -14,6 +14,7 @@ use ftchat::replica::ClusterKey;
 use ftchat::types::Uuid;
 
 use super::scale::Scale;
+use super::server::CLUSTER_KEY;
 use super::users::{Author, Users};
 use super::{Cluster, PROGRESS_MAX_MS};
 use crate::recipes::ROLLING;
@@ -49,9 +50,10 @@ impl Write for Shared {
 }
 
 /// Somebody who holds the cluster's key.
-pub fn administrator<'a>(host: &'a Host, users: &Users, timeout: Duration) -> Administrator<'a> {
+pub fn administrator(host: &Host, users: &Users, timeout: Duration) -> Administrator {
     let servers = users.servers.to_vec();
-    Administrator { host, key: ClusterKey::new([7; 32]), servers, timeout }
+    let (host, key) = (host.clone(), ClusterKey::new(CLUSTER_KEY));
+    Administrator { host, key, servers, timeout }
 }
 
 /// Ids of the messages in a backup.

@@ -19,6 +19,9 @@ use super::scale::Scale;
 use crate::oracle::replicas::Replicas;
 use crate::world::Holders;
 
+/// The secret of all simulated clusters.
+pub const CLUSTER_KEY: [u8; 32] = [7; 32];
+
 /// What the servers of a world report about themselves.
 pub type ServerReports = Arc<Mutex<Observed>>;
 
@@ -150,7 +153,7 @@ pub async fn serve(
         listen: own,
         members,
         data_dir: place.folder,
-        cluster_key: ClusterKey::new([7; 32]),
+        cluster_key: ClusterKey::new(CLUSTER_KEY),
         timing: TIMING,
         limits: limits.clone(),
         survivor: place.survivor,
@@ -169,7 +172,8 @@ pub async fn serve(
     let hosting = started.hosting;
     // The least that Argon2 takes: it is not what is tried here.
     let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
-    let server = Server::new(host, hosting.clone(), limits, cost)?;
+    let identity = ClusterKey::new(CLUSTER_KEY).identity();
+    let server = Server::new(host, hosting.clone(), limits, cost, &identity)?;
     let observing =
         observe(hosting.clone(), format!("run {run} of replica {id}"), server_reports, witness);
     let (stopping, stopped) = watch::channel(false);

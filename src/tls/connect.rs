@@ -1,0 +1,145 @@
+//! The caller's side.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, OtherError,
+    SignatureScheme,
+};
+use tokio_rustls::TlsConnector;
+
+use super::PROTOCOL;
+use super::identity::provider;
+use crate::host::{BoxFuture, Listener, Network, Stream};
+use crate::types::{Address, Fingerprint};
+
+/// Whoever answers is not of the cluster that is looked for. Nothing was sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("shows the fingerprint {found}, and not {expected}; it belongs to another cluster")]
+pub struct WrongServer {
+    /// Of the cluster that is looked for.
+    pub expected: Fingerprint,
+    /// Of the one that answers.
+    pub found: Fingerprint,
+}
+
+impl WrongServer {
+    /// What an attempt to connect failed by, if it was this.
+    pub fn found_by(error: &io::Error) -> Option<WrongServer> {
+        let tls = error.get_ref()?.downcast_ref::<TlsError>()?;
+        let TlsError::InvalidCertificate(CertificateError::Other(OtherError(other))) = tls else {
+            return None;
+        };
+        other.downcast_ref().copied()
+    }
+}
+
+/// A network on which only the servers of one cluster are spoken to, in TLS.
+#[derive(Clone)]
+pub struct Pinned {
+    network: Arc<dyn Network>,
+    tls: TlsConnector,
+}
+
+impl Pinned {
+    /// Over another network, for the cluster with this fingerprint.
+    pub fn new(network: Arc<dyn Network>, fingerprint: Fingerprint) -> Pinned {
+        let provider = provider();
+        let verifier = Verifier { expected: fingerprint, provider: Arc::clone(&provider) };
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("the provider has what TLS 1.3 needs")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        config.resumption = Resumption::disabled();
+        config.enable_sni = false;
+        Pinned { network, tls: TlsConnector::from(Arc::new(config)) }
+    }
+
+    /// Performs the handshake of a connection that is made, and returns what is inside.
+    ///
+    /// # Errors
+    /// What is wrong with who answers; see [`WrongServer::found_by`].
+    pub fn secure(&self, stream: Stream) -> impl Future<Output = io::Result<Stream>> + use<> {
+        // Names in certificates are not looked at; the interface wants one.
+        let name = ServerName::try_from("ftchat").expect("a name");
+        let securing = self.tls.connect(name, stream);
+        async move { Ok(Box::new(securing.await?) as Stream) }
+    }
+}
+
+impl Network for Pinned {
+    fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
+        let (connecting, pinned) = (self.network.connect(address), self.clone());
+        Box::pin(async move { pinned.secure(connecting.await?).await })
+    }
+
+    fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        self.network.listen(address)
+    }
+}
+
+/// Compares the public key, and lets the handshake be signed with it. Nothing else of
+/// the certificate says anything about who answers.
+struct Verifier {
+    expected: Fingerprint,
+    provider: Arc<CryptoProvider>,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Verifier({})", self.expected)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let found = Fingerprint::of(&certificate.subject_public_key_info());
+        if found == self.expected {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let wrong = WrongServer { expected: self.expected, found };
+        Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
+    }
+
+    /// Never asked: only TLS 1.3 is spoken.
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        Err(TlsError::General("TLS 1.2 is not spoken".to_string()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}

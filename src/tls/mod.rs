@@ -1,0 +1,41 @@
+//! Encryption, and who the other side is.
+//!
+//! # One secret, one identity
+//! All servers of a cluster hold the same key. Each derives from it the same Ed25519 key
+//! (HKDF with SHA-256, RFC 5869), so the cluster has one identity, by which people know
+//! it: the [`Fingerprint`](crate::types::Fingerprint) of its public key. Nobody has to
+//! make, sign, copy or renew certificates. A stolen server is a stolen copy of everything
+//! either way.
+//!
+//! # The handshake
+//! TLS 1.3 and nothing older. The server shows a certificate, as the protocol wants one,
+//! but a caller of ours looks at its public key alone: whether its fingerprint is the
+//! expected one, and whether the handshake is signed with it. So nothing expires, names
+//! an address, or reads a clock; the certificate is valid from 1975 to 4096 for programs
+//! that ask. There is no resumption, and hence no ticket that could be stolen.
+//!
+//! # Who may speak in plain text
+//! The first byte of a connection tells: 22 begins a handshake of TLS (RFC 8446, section
+//! 5.1), and `{` a line of ours. Either is answered. So `openssl s_client` can speak to a
+//! server, and `nc` on its own machine too.
+//!
+//! # How it fails
+//! A server without the key cannot sign; one of another cluster has another fingerprint.
+//! In both cases a caller has sent nothing yet, and says what it found
+//! ([`WrongServer`]). Handshakes are computed on a thread of their own: a flood of them
+//! delays other handshakes and no heartbeat. Who shakes hands for ever takes no more
+//! memory than a few kilobytes, and no more time than a first line may.
+
+mod accept;
+mod bounded;
+mod connect;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+pub use self::accept::{Acceptor, HANDSHAKE_BYTE};
+pub use self::connect::{Pinned, WrongServer};
+pub use self::identity::Identity;
+
+/// What is spoken inside, as both sides name it in the handshake (RFC 7301).
+const PROTOCOL: &[u8] = b"ftchat/1";

@@ -1,0 +1,141 @@
+//! Handshakes between both sides, and with what is neither.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::identity::provider;
+use super::*;
+use crate::host::{Host, Stream};
+use crate::types::Fingerprint;
+
+/// Both ends of a connection on which the caller expects a fingerprint.
+async fn meet<S, F>(
+    expected: Fingerprint,
+    serve: impl FnOnce(Stream) -> F,
+) -> (io::Result<Stream>, S)
+where
+    F: Future<Output = S>,
+{
+    let (here, there) = tokio::io::duplex(64 * 1024);
+    let network = Pinned::new(Host::real().network, expected);
+    tokio::join!(network.secure(Box::new(here)), serve(Box::new(there)))
+}
+
+fn acceptor(key: u8) -> (Acceptor, Fingerprint) {
+    let identity = Identity::of(&[key; 32]);
+    (Acceptor::new(Host::real(), &identity), identity.fingerprint())
+}
+
+#[test]
+fn the_identity_of_a_key_is_the_same_for_ever() {
+    let identity = Identity::of(&[7; 32]);
+    assert_eq!(
+        identity.fingerprint().to_string(),
+        "FOEN-UXES-7JFV-3Y6O-IVXU-5SJP-AVSP-VNFD-SD5J-Y6UB-37J2-52LH-4VYQ-URAL"
+    );
+    let again = Identity::of(&[7; 32]);
+    assert_eq!(identity.certified().cert, again.certified().cert);
+    assert_ne!(Identity::of(&[8; 32]).fingerprint(), identity.fingerprint());
+}
+
+#[tokio::test]
+async fn who_knows_the_fingerprint_speaks_in_private() {
+    let (acceptor, fingerprint) = acceptor(7);
+    let (caller, server) = meet(fingerprint, |stream| acceptor.accept(stream)).await;
+    let (mut caller, mut server) = (caller.expect("known"), server.expect("a handshake"));
+    caller.write_all(b"hello").await.expect("open");
+    caller.flush().await.expect("open");
+    let mut said = [0; 5];
+    server.read_exact(&mut said).await.expect("open");
+    assert_eq!(&said, b"hello");
+}
+
+#[tokio::test]
+async fn another_clusters_server_is_told_nothing() {
+    let (acceptor, found) = acceptor(8);
+    let expected = Identity::of(&[7; 32]).fingerprint();
+    let (caller, server) = meet(expected, |stream| acceptor.accept(stream)).await;
+    let refused = caller.err().expect("another cluster");
+    assert_eq!(WrongServer::found_by(&refused), Some(WrongServer { expected, found }));
+    assert!(server.is_err(), "the handshake has not ended");
+}
+
+/// The certificate is no secret: everybody is shown it. Only who has the key may use it.
+#[tokio::test]
+async fn the_right_certificate_without_its_key_is_refused() {
+    let identity = Identity::of(&[7; 32]);
+    let shown = identity.certified().cert.clone();
+    let thief = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key of its own");
+    let key = rustls::crypto::ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(
+        PrivatePkcs8KeyDer::from(thief.serialize_der()),
+    ))
+    .expect("an Ed25519 key");
+    let certified = Arc::new(rustls::sign::CertifiedKey::new(shown, key));
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let (caller, _) = meet(identity.fingerprint(), |stream| tls.accept(stream)).await;
+    let refused = caller.err().expect("a forged signature");
+    assert!(refused.to_string().contains("BadSignature"), "{refused}");
+    assert_eq!(WrongServer::found_by(&refused), None);
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_ends_with_an_error() {
+    let (acceptor, _) = acceptor(7);
+    for said in [&b"\x16\x03\x01"[..], b"\x16nonsense of a good length", b""] {
+        let (mut here, there) = tokio::io::duplex(1024);
+        here.write_all(said).await.expect("room");
+        here.shutdown().await.expect("open");
+        let refused = acceptor.accept(Box::new(there)).await.err();
+        refused.unwrap_or_else(|| panic!("a handshake of {said:?}"));
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_ends_when_nobody_waits_for_it_any_more() {
+    let (acceptor, _) = acceptor(7);
+    let (mut here, there) = tokio::io::duplex(1024);
+    let accepting = acceptor.accept(Box::new(there));
+    tokio::time::timeout(Duration::from_millis(20), accepting).await.err().expect("nothing came");
+    assert_eq!(here.read(&mut [0]).await.expect("closed"), 0);
+}
+
+/// The header of a record, and of a first message of 65,535 bytes that never end.
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_given_up() {
+    let (acceptor, _) = acceptor(7);
+    let (mut here, there) = tokio::io::duplex(1024);
+    let writing = async {
+        let mut record = vec![22, 3, 1, 0x3f, 0xff, 1, 0, 0xff, 0xff];
+        record.resize(5 + 0x3fff, 0);
+        let mut written = 0;
+        while here.write_all(&record).await.is_ok() {
+            written += record.len();
+        }
+        written
+    };
+    let (refused, written) = tokio::join!(acceptor.accept(Box::new(there)), writing);
+    refused.err().expect("too much");
+    assert!(written <= 32 * 1024, "{written} bytes were taken");
+}
+
+/// A certificate of the usual kind is none of ours, whatever its key is.
+#[test]
+fn a_key_of_another_kind_has_a_fingerprint_too() {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let params = CertificateParams::new(vec!["host".to_string()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("it can sign");
+    let parsed = rustls::server::ParsedCertificate::try_from(certificate.der()).expect("DER");
+    let theirs = Fingerprint::of(&parsed.subject_public_key_info());
+    assert_ne!(theirs, Identity::of(&[7; 32]).fingerprint());
+}
