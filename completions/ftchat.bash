@@ -2616,7 +2616,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__serve)
-            opts="-q -v -h -V --id --listen --peers --data-dir --cluster-key-file --survivor --insecure --log-format --log-file --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --id --listen --peers --data-dir --cluster-key-file --survivor --log-format --log-file --config --servers --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -200,7 +200,6 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l timeout -d 'How 
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l insecure -d 'Listen on an address that other machines can reach, although everything, passwords included, travels in plain text'
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l json -d 'Print JSON: one object for a result, one object a line for a list'
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -s v -l verbose -d 'Say more about what is going on; repeat for more still'

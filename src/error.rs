@@ -58,6 +58,8 @@ pub enum ErrorCode {
     NotEmpty,
     /// The peer does not hold the cluster's key.
     PermissionDenied,
+    /// Others could read along: this connection must be encrypted.
+    TlsRequired,
     // -- who is asking ----------------------------------------------------
     /// No session at all.
     NotLoggedIn,
@@ -129,6 +131,7 @@ impl ErrorCode {
             NotConfirmed => "not_confirmed",
             NotEmpty => "not_empty",
             PermissionDenied => "permission_denied",
+            TlsRequired => "tls_required",
             NotLoggedIn => "not_logged_in",
             LoginRefused => "login_refused",
             SessionExpired => "session_expired",

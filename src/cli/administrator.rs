@@ -22,10 +22,26 @@ impl KeyFlags {
     /// An administrator with the key, and the servers that it is for.
     ///
     /// # Errors
-    /// Those of [`KeyFlags::found`].
+    /// Those of [`KeyFlags::found`]; [`ErrorCode::WrongCluster`] when the servers are
+    /// named with another fingerprint than the key's.
     pub(super) fn administrator(&self, context: &Context) -> Result<Administrator> {
         let Found { key, servers, local } = self.found(context)?;
-        let host = if local { context.host.clone() } else { context.host_for_servers() };
+        let here = servers.iter().all(Address::is_loopback);
+        let known = key.identity().fingerprint();
+        let host = match context.settings.servers.fingerprint.filter(|_| !local) {
+            Some(named) if named != known => {
+                return Err(Error::new(
+                    ErrorCode::WrongCluster,
+                    format!(
+                        "the servers are named with the fingerprint {named}, and the key is that of \
+                         {known}: one of them is another cluster's"
+                    ),
+                ));
+            }
+            None if here => context.host.clone(),
+            // Whoever has the key knows the cluster.
+            _ => context.host_for(known),
+        };
         Ok(Administrator { host, key, servers, timeout: context.settings.timeout })
     }
 

@@ -115,7 +115,7 @@ pub async fn run(args: &BenchArgs, context: &mut Context) -> Result<Exit> {
     let bench = {
         let progress = context.printer.progress("making accounts", None);
         let mut tell = |count| progress.set(count);
-        Bench::prepare(&context.host_for_servers(), options, &mut tell).await?
+        Bench::prepare(&context.host_for_servers()?, options, &mut tell).await?
     };
     let measured = tokio::select! {
         biased;

@@ -197,7 +197,7 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
             let Found { key, servers, .. } = args.key.found(context)?;
             let fingerprint = key.identity().fingerprint();
             let connect = Servers { addresses: servers, fingerprint: Some(fingerprint) };
-            context.printer.show(&Word { connect: connect.to_string(), fingerprint });
+            context.printer.show(&Word { connect: connect.word(), fingerprint });
             Ok(Exit::Done)
         }
     }

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::output::{LoggedIn, Printer};
 use crate::protocol::client::{Answer, Request, SessionInfo};
 use crate::tls::Pinned;
-use crate::types::Uuid;
+use crate::types::{Address, Fingerprint, Servers, Uuid};
 
 /// What every command works with.
 pub struct Context {
@@ -27,14 +27,34 @@ pub struct Context {
 }
 
 impl Context {
-    /// The machine, on which only the servers that are configured are spoken to, if it is
-    /// known how to tell them from others.
-    pub fn host_for_servers(&self) -> Host {
-        let host = self.host.clone();
-        match self.settings.servers.fingerprint {
-            Some(known) => Host { network: Arc::new(Pinned::new(host.network, known)), ..host },
-            None => host,
+    /// The machine, on which only servers of the right cluster are spoken to, if they are
+    /// on others.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](crate::error::ErrorCode::InvalidConfig) where it is not known
+    /// which those are.
+    pub fn host_for_servers(&self) -> Result<Host> {
+        let Servers { addresses, fingerprint } = &self.settings.servers;
+        match fingerprint {
+            Some(fingerprint) => Ok(self.host_for(*fingerprint)),
+            None if addresses.iter().all(Address::is_loopback) => Ok(self.host.clone()),
+            None => Err(self.settings.values.error(
+                "servers",
+                format!(
+                    "servers on other machines are spoken to only if it is known how to tell them \
+                     from others: use {}#FINGERPRINT, the word that is printed where the cluster's \
+                     key is by: {}",
+                    self.settings.servers.word(),
+                    self.settings.command_lines().line("cluster address", &[])
+                ),
+            )),
         }
+    }
+
+    /// The machine, on which only the servers of one cluster are spoken to.
+    pub fn host_for(&self, fingerprint: Fingerprint) -> Host {
+        let network = Arc::new(Pinned::new(Arc::clone(&self.host.network), fingerprint));
+        Host { network, ..self.host.clone() }
     }
 
     /// A client that speaks for nobody yet.
@@ -43,7 +63,7 @@ impl Context {
     /// Those of [`Client::new`].
     pub fn client(&self) -> Result<Client> {
         let Settings { servers, timeout, .. } = &self.settings;
-        Client::new(self.host_for_servers(), servers.addresses.clone(), *timeout)
+        Client::new(self.host_for_servers()?, servers.addresses.clone(), *timeout)
     }
 
     /// The sessions kept with a cluster.

@@ -38,10 +38,9 @@ impl Exit {
             Interrupted => Exit::Interrupted,
             InvalidRequest | UnknownOperation | UnsupportedVersion | LineTooLong | InvalidName
             | InvalidPassword | NameTaken | InvalidText | TooMany | IdConflict | AmbiguousId
-            | RateLimited | NotConfirmed | NotEmpty | PermissionDenied | DirectoryInUse
-            | WrongCluster | NewerFormat | Corrupted | Io | AddressInUse | Internal => {
-                Exit::Refused
-            }
+            | RateLimited | NotConfirmed | NotEmpty | PermissionDenied | TlsRequired
+            | DirectoryInUse | WrongCluster | NewerFormat | Corrupted | Io | AddressInUse
+            | Internal => Exit::Refused,
         }
     }
 }
@@ -94,6 +93,7 @@ mod tests {
                     NotConfirmed,
                     NotEmpty,
                     PermissionDenied,
+                    TlsRequired,
                     DirectoryInUse,
                     WrongCluster,
                     NewerFormat,

@@ -39,7 +39,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,6 +47,7 @@ pub use context::Context;
 pub use exit::Exit;
 pub use token_store::{Session, Sessions};
 
+use crate::config::keys::removed_flag;
 use crate::config::{ColorChoice, GlobalArgs, Settings, check_environment, process_environment};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{FILE_SIZE_LIMIT_REACHED, Host, close_inherited, outlive_descriptors};
@@ -315,10 +316,19 @@ fn log_to_stderr(verbose: u8) {
 /// Help, version, or wrong usage.
 fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> Exit {
     let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => flag.as_str(),
+        _ => "",
+    };
     let json = arguments.iter().skip(1).take_while(|a| *a != "--").any(|a| a == "--json");
     if json && !help {
-        let error = Error::new(ErrorCode::WrongUsage, usage_sentence(error));
+        let error = removed_flag(unknown)
+            .unwrap_or_else(|| Error::new(ErrorCode::WrongUsage, usage_sentence(error)));
         Printer::new(true, false, ColorChoice::Never).error(&error);
+        return Exit::Usage;
+    }
+    if let Some(gone) = removed_flag(unknown) {
+        Printer::new(false, false, ColorChoice::Auto).error(&gone);
         return Exit::Usage;
     }
     // The message quotes arguments, and scripts pass on what others wrote.

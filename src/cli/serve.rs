@@ -18,7 +18,7 @@ use crate::cluster::RotatingLog;
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
 use crate::consensus;
 use crate::error::{Error, ErrorCode};
-use crate::host::{Host, allow_descriptors};
+use crate::host::allow_descriptors;
 use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
 use crate::output::log::{LogForm, LogWriter};
 use crate::protocol::client::Member;
@@ -108,10 +108,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     // Before anything else is done, so that a stop during a long start counts.
     let stop = super::cluster::interrupted()?;
     tokio::pin!(stop);
-    let host = match settings.insecure {
-        true => context.host.clone(),
-        false => Host::within_this_machine(),
-    };
+    let host = context.host.clone();
     let limits = fit_connections(settings.limits, allow_descriptors)?;
     let config = ReplicaConfig {
         id: settings.id,

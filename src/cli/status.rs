@@ -44,31 +44,31 @@ pub async fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Error
     if args.watch {
         return watch(context).await;
     }
-    let (status, local) = look(context).await;
+    let (status, local) = look(context).await?;
     let lines = local.as_ref().map(Description::command_lines);
     context.printer.show(&Shown::new(&status, lines));
     Ok(exit(&status, args.check))
 }
 
 /// The status, and the local cluster that it is about, if it is one that is known.
-async fn look(context: &Context) -> (ClusterStatus, Option<Description>) {
+async fn look(context: &Context) -> Result<(ClusterStatus, Option<Description>), Error> {
     let settings = &context.settings;
     let limit = SERVER_LIMIT.min(settings.timeout);
-    let mut status = survey(&context.host_for_servers(), &settings.servers.addresses, limit).await;
+    let mut status = survey(&context.host_for_servers()?, &settings.servers.addresses, limit).await;
     // A status is shown whatever is wrong with what is configured beside it.
     let known = ClusterSettings::known(settings).unwrap_or_default();
     let local = Description::of(&status, &known);
     if let Some(local) = &local {
         status.number(local.replicas.iter().map(|it| (it.id, &it.address)));
     }
-    (status, local)
+    Ok((status, local))
 }
 
 /// Ends when the whole command is interrupted.
 async fn watch(context: &mut Context) -> Result<Exit, Error> {
     let output = context.printer.reader();
     loop {
-        let (status, local) = look(context).await;
+        let (status, local) = look(context).await?;
         let lines = local.as_ref().map(Description::command_lines);
         context.printer.show(&Frame(Shown::new(&status, lines)));
         context.printer.flush()?;

@@ -133,6 +133,10 @@ impl Connection {
             Ok(stream) => stream,
             Err(error) => return Err(unreached(&error)),
         };
+        if stream.is_open() {
+            let why = "is on another machine, and nobody has said by which fingerprint to know it";
+            return Err(Failure::Broken(Error::new(ErrorCode::TlsRequired, why)));
+        }
         let mut line = Vec::new();
         push_line(&mut line, &ClientHello { ftchat: PROTOCOL_VERSION, role: Role::Client });
         if let Err(error) = write(&mut stream, &line).await {

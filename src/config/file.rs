@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{KEYS, Key, Kind, REMOVED};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::read_bounded;
 
@@ -170,6 +170,9 @@ fn is_section(name: &str) -> bool {
 }
 
 fn unknown_key(name: &str) -> String {
+    if let Some(gone) = REMOVED.iter().find(|gone| gone.name == name) {
+        return gone.error(name).message;
+    }
     if let Some(key) = KEYS.iter().find(|key| key.name == name) {
         return format!("{name} cannot be set in a file; use {}", key.environment);
     }
@@ -226,14 +229,14 @@ mod tests {
         let file = parsed(
             "# comment\ntimeout = \"5s\"\nservers = [\"a:1\", \"b:2\"]\n\n\
              [serve]\nid = 0x2\npeers = [\"1=a:1\", \"2=b:2\"]\ndata_dir = \"data\"\n\
-             insecure = true\n[limits]\nconnections_max = 10_000\n",
+             log_format = \"json\"\n[limits]\nconnections_max = 10_000\n",
         )
         .expect("valid");
         let expected = [
             ("limits.connections_max", "10000", 11),
             ("serve.data_dir", "/etc/data", 8),
             ("serve.id", "2", 6),
-            ("serve.insecure", "true", 9),
+            ("serve.log_format", "json", 9),
             ("serve.peers", "1=a:1,2=b:2", 7),
             ("servers", "a:1,b:2", 3),
             ("timeout", "5s", 2),

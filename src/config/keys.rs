@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::duration;
+use crate::error::{Error, ErrorCode};
 use crate::limits::TIMEOUT_MAX;
 use crate::protocol::client::Member;
 use crate::types::{AccountName, Address, Servers};
@@ -217,6 +218,37 @@ macro_rules! keys {
 use Fallback::{Value, Words};
 use Kind::Integer;
 
+/// A setting that there is no more. Who still has it is told, not passed over.
+pub(super) struct Removed {
+    pub(super) name: &'static str,
+    pub(super) flag: &'static str,
+    pub(super) environment: &'static str,
+    /// What is to be done, as the end of the sentence "NAME is gone: …".
+    pub(super) instead: &'static str,
+}
+
+impl Removed {
+    /// To whoever still has it at this place.
+    pub(super) fn error(&self, place: &str) -> Error {
+        let message = format!("{place} is gone: {}", self.instead);
+        Error::new(ErrorCode::InvalidConfig, message)
+    }
+}
+
+/// What to tell whoever still gives a flag that there is no more.
+pub fn removed_flag(flag: &str) -> Option<Error> {
+    REMOVED.iter().find(|gone| gone.flag == flag).map(|gone| gone.error(flag))
+}
+
+/// All of them.
+pub(super) static REMOVED: [Removed; 1] = [Removed {
+    name: "serve.insecure",
+    flag: "--insecure",
+    environment: "FTCHAT_SERVE_INSECURE",
+    instead: "servers speak TLS wherever other machines can reach them, so leave it out, and give \
+              clients the word ftchat://…#FINGERPRINT that the verb `cluster address` prints",
+}];
+
 /// Everything that can be set, in the order in which it is shown.
 #[rustfmt::skip]
 pub static KEYS: &[Key] = keys![
@@ -254,8 +286,6 @@ pub static KEYS: &[Key] = keys![
         "The file with the cluster's secret key, by which replicas know each other; mode 0600, outside of the data directory";
     "serve.survivor", Some("--survivor"), "FTCHAT_SERVE_SURVIVOR", Kind::Choice(&["auto", "never"]), Value("auto"), true,
         "Whether a server that is left without a majority takes over the replicas of dead servers on the same host, so that the last one goes on";
-    "serve.insecure", Some("--insecure"), "FTCHAT_SERVE_INSECURE", Kind::Flag, Value("false"), true,
-        "Listen on an address that other machines can reach, although everything, passwords included, travels in plain text";
     "serve.log", None, "FTCHAT_LOG", Kind::LogFilter, Words("info, debug with -v, trace with -vv, warn with --quiet"), true,
         "What the server logs to standard error, as a filter such as info or ftchat::replica=debug,info";
     "serve.log_format", Some("--log-format"), "FTCHAT_SERVE_LOG_FORMAT", Kind::Choice(&["text", "json"]), Value("text"), true,

@@ -36,9 +36,6 @@ pub struct ServeFlags {
     #[arg(value_parser = ["auto", "never"], hide_possible_values = true)]
     pub survivor: Option<String>,
     #[allow(missing_docs)]
-    #[arg(long, help = help("serve.insecure"))]
-    pub insecure: bool,
-    #[allow(missing_docs)]
     #[arg(long, value_name = "FORM", help = help("serve.log_format"))]
     #[arg(value_parser = ["text", "json"], hide_possible_values = true)]
     pub log_format: Option<String>,
@@ -58,7 +55,6 @@ impl ServeFlags {
             data_dir,
             cluster_key_file,
             survivor,
-            insecure,
             log_format,
             log_file,
         } = self;
@@ -69,7 +65,6 @@ impl ServeFlags {
             ("serve.data_dir", data_dir.clone()),
             ("serve.cluster_key_file", cluster_key_file.clone()),
             ("serve.survivor", survivor.clone()),
-            ("serve.insecure", insecure.then(|| "true".to_string())),
             ("serve.log_format", log_format.clone()),
             ("serve.log_file", log_file.clone()),
         ];
@@ -112,8 +107,6 @@ pub struct ServeSettings {
     pub cluster_key: Option<PathBuf>,
     /// Whether to adopt dead neighbours on this host.
     pub survivor: Survivor,
-    /// Whether plain text beyond loopback is fine with the operator.
-    pub insecure: bool,
     /// Heartbeats and elections.
     pub timing: Timing,
     /// Bounds.
@@ -149,19 +142,6 @@ impl ServeSettings {
         if listen.port() == 0 {
             return Err(values.error("serve.listen", "a server needs a port that peers can know"));
         }
-        let insecure = values.flag("serve.insecure")?;
-        // Whether other machines can reach a name is known to whoever binds it.
-        let by_number = listen.host().parse::<std::net::IpAddr>().is_ok();
-        if by_number && !listen.is_loopback() && !insecure {
-            return Err(values.error(
-                "serve.listen",
-                format!(
-                    "other machines can reach {listen}, and everything, passwords included, \
-                     would travel in plain text; listen on 127.0.0.1, or say --insecure if the \
-                     network is trusted"
-                ),
-            ));
-        }
         let data_dir = values.required("serve.data_dir", |text| Some(PathBuf::from(text)))?;
         let cluster_key = values.path("serve.cluster_key_file");
         let inside = |file: &PathBuf| file.starts_with(&data_dir) || is_within(file, &data_dir);
@@ -178,7 +158,6 @@ impl ServeSettings {
             data_dir,
             cluster_key,
             survivor: survivor(values, "serve.survivor")?,
-            insecure,
             timing: timing(values)?,
             limits: limits(values)?,
             password_cost: password_cost(values)?,

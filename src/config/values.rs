@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::duration;
 use super::file::{self, ConfigFile};
-use super::keys::{self, Fallback, KEYS, Key};
+use super::keys::{self, Fallback, KEYS, Key, REMOVED, Removed};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::Servers;
 
@@ -81,6 +81,10 @@ impl Values {
         environment: &dyn Fn(&str) -> Option<String>,
         default_file: Option<&Path>,
     ) -> Result<Values> {
+        let used = |gone: &&Removed| environment(gone.environment).is_some_and(|it| !it.is_empty());
+        if let Some(gone) = REMOVED.iter().find(used) {
+            return Err(gone.error(gone.environment));
+        }
         let mut values = BTreeMap::new();
         for key in KEYS {
             let text = environment(key.environment).filter(|text| !text.is_empty());

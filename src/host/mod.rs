@@ -22,6 +22,7 @@ mod outlive;
 mod private;
 mod real;
 mod signals;
+mod stream;
 mod threads;
 
 use std::fmt;
@@ -33,15 +34,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 pub use self::bounded::read_bounded;
 pub use self::descriptors::{allow_descriptors, close_inherited};
 pub use self::outlive::outlive_descriptors;
 pub use self::private::{is_within, make_private_folders, open_private, replace_private};
-pub use self::real::beyond_this_machine;
 pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
+pub use self::stream::{Binding, Connection, Stream};
 
 use crate::types::{Address, Timestamp, Uuid};
 
@@ -81,12 +81,6 @@ impl Host {
     /// The operating system.
     pub fn real() -> Host {
         real::host()
-    }
-
-    /// The operating system, on which nothing listens where other machines could
-    /// reach it, by whatever name: see [`beyond_this_machine`].
-    pub fn within_this_machine() -> Host {
-        Host { network: real::loopback_only(), ..real::host() }
     }
 
     /// Sixteen random bytes as a version 4 UUID.
@@ -148,13 +142,6 @@ pub trait Random: Send + Sync {
     /// Fills the buffer with random bytes.
     fn fill(&self, buffer: &mut [u8]);
 }
-
-/// One connection: reliable and ordered until it breaks.
-pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
-
-/// See [`Connection`].
-pub type Stream = Box<dyn Connection>;
 
 /// Connections to other processes and from them.
 pub trait Network: Send + Sync {

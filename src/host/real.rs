@@ -9,7 +9,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,23 +39,12 @@ const FILE_READ_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Connections that may wait until they are accepted.
 const BACKLOG: u32 = 1024;
 
-/// Other machines could reach an address that is for this one only.
-#[derive(Debug, thiserror::Error)]
-#[error("other machines can reach {0}")]
-struct BeyondThisMachine(IpAddr);
-
-/// The address that other machines could reach, if an attempt to listen failed
-/// by that.
-pub fn beyond_this_machine(error: &io::Error) -> Option<IpAddr> {
-    error.get_ref()?.downcast_ref().map(|BeyondThisMachine(address)| *address)
-}
-
 /// See [`Host::real`].
 pub fn host() -> Host {
     Host {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-        network: Arc::new(Tcp(Reach::Everybody)),
+        network: Arc::new(Tcp),
         disk: Arc::new(LocalDisk),
         workers: Arc::new(Threads),
     }
@@ -82,19 +71,7 @@ impl Random for SystemRandom {
     }
 }
 
-/// See [`Host::within_this_machine`].
-pub fn loopback_only() -> Arc<dyn Network> {
-    Arc::new(Tcp(Reach::ThisMachine))
-}
-
-struct Tcp(Reach);
-
-/// Who may reach the addresses that are listened on.
-#[derive(Clone, Copy)]
-enum Reach {
-    Everybody,
-    ThisMachine,
-}
+struct Tcp;
 
 impl Network for Tcp {
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
@@ -104,28 +81,29 @@ impl Network for Tcp {
             let stream = connect_to_one_of(found).await?;
             // Lines are written whole, so waiting for more only adds latency.
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as Stream)
+            let (own, remote) = (stream.local_addr()?, stream.peer_addr()?);
+            Ok(match stays_here(own) && stays_here(remote) {
+                true => Stream::local(stream),
+                false => Stream::open(stream),
+            })
         })
     }
 
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
         let address = address.clone();
-        let reach = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((address.host(), address.port())).await?;
-            let listener = listen_at_one_of(found, reach)?;
+            let listener = listen_at_one_of(found)?;
             let port = listener.local_addr()?.port();
             let address = with_port(&address, port);
-            Ok(Box::new(TcpAcceptor { listener, address }) as Box<dyn Listener>)
+            let only_this_machine = stays_here(listener.local_addr()?);
+            Ok(Box::new(TcpAcceptor { listener, address, only_this_machine }) as Box<dyn Listener>)
         })
     }
 }
 
 /// Listens at the first of a name's addresses that can be had.
-fn listen_at_one_of(
-    addresses: impl Iterator<Item = SocketAddr>,
-    reach: Reach,
-) -> io::Result<TcpListener> {
+fn listen_at_one_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpListener> {
     let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -135,11 +113,6 @@ fn listen_at_one_of(
         if let Err(error) = socket.bind(address) {
             refused = error;
             continue;
-        }
-        // What a name stands for is known now, and nobody could connect yet.
-        let bound = socket.local_addr()?.ip().to_canonical();
-        if matches!(reach, Reach::ThisMachine) && !bound.is_loopback() {
-            return Err(io::Error::other(BeyondThisMachine(bound)));
         }
         return socket.listen(BACKLOG);
     }
@@ -157,6 +130,13 @@ fn with_port(address: &Address, port: u16) -> Address {
 struct TcpAcceptor {
     listener: TcpListener,
     address: Address,
+    /// Whether no other machine can reach the address that is bound.
+    only_this_machine: bool,
+}
+
+/// Whether what goes there does not leave this machine.
+fn stays_here(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 impl Listener for TcpAcceptor {
@@ -166,9 +146,14 @@ impl Listener for TcpAcceptor {
                 let (stream, remote) = self.listener.accept().await?;
                 // Some systems refuse this on a connection that was reset while
                 // it waited. That is the end of the connection, not of the listener.
-                if stream.set_nodelay(true).is_ok() {
-                    return Ok((Box::new(stream) as Stream, remote.ip().to_string()));
+                if stream.set_nodelay(true).is_err() {
+                    continue;
                 }
+                let stream = match self.only_this_machine && stays_here(remote) {
+                    true => Stream::local(stream),
+                    false => Stream::open(stream),
+                };
+                return Ok((stream, remote.ip().to_string()));
             }
         })
     }

@@ -5,6 +5,10 @@
 //! introductions. A recorded handshake is worth nothing on another connection,
 //! because the other side's nonce differs; a proof cannot be reflected, because
 //! the labels differ; an introduction cannot be altered on the way.
+//!
+//! On an encrypted connection the proofs are also over what only its two ends know (RFC
+//! 9266), under labels of their own. So nobody in the middle can pass a handshake on, not
+//! even who holds an older proof, and a proof in plain text is none in TLS.
 
 use std::sync::Arc;
 
@@ -16,7 +20,7 @@ use super::clocks::Clocks;
 use super::key::ClusterKey;
 use super::openings::Openings;
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
-use crate::host::Host;
+use crate::host::{Binding, Host};
 use crate::limits::{FEATURE_LEVEL_KNOWN, PROTOCOL_VERSION};
 use crate::protocol::client::Role;
 use crate::protocol::codec::{check_depth, push_line, read_line};
@@ -24,7 +28,7 @@ use crate::protocol::peer::{
     ADMINISTRATOR, Introduction, Location, PeerChallenge, PeerHello, PeerProof, PeerWelcome,
 };
 use crate::sync::Mutex;
-use crate::types::{Digest, ReplicaId};
+use crate::types::{Digest, Fingerprint, ReplicaId};
 
 /// Longest line of a handshake. Nobody has proved anything yet; the longest one
 /// names a path, which systems bound at 4 KiB.
@@ -47,6 +51,8 @@ pub struct Credentials {
     level: u32,
     /// The one that its peers must know.
     required: Arc<watch::Sender<u32>>,
+    /// Of the encrypted connection that they are for.
+    binding: Option<Binding>,
 }
 
 /// A peer, as it has introduced itself.
@@ -72,12 +78,43 @@ impl Credentials {
             clocks: Clocks::default(),
             level: FEATURE_LEVEL_KNOWN,
             required: Arc::new(watch::Sender::new(0)),
+            binding: None,
         }
     }
 
     /// The same of a replica that knows another feature level than this program.
     pub fn with_level(self, level: u32) -> Self {
         Credentials { level, ..self }
+    }
+
+    /// The same for one connection: what only its two ends know, if it is encrypted.
+    pub fn bound_to(&self, binding: Option<Binding>) -> Self {
+        Credentials { binding, ..self.clone() }
+    }
+
+    /// By which other servers of the cluster are known in TLS.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.key.identity().fingerprint()
+    }
+
+    fn prove(&self, role: &str, parts: &[&[u8]]) -> Digest {
+        self.with_binding(role, parts, |label, parts| self.key.prove(label, parts))
+    }
+
+    fn verify(&self, role: &str, parts: &[&[u8]], proof: &Digest) -> bool {
+        self.with_binding(role, parts, |label, parts| self.key.verify(label, parts, proof))
+    }
+
+    fn with_binding<T>(
+        &self,
+        role: &str,
+        parts: &[&[u8]],
+        then: impl FnOnce(&str, &[&[u8]]) -> T,
+    ) -> T {
+        match &self.binding {
+            None => then(role, parts),
+            Some(binding) => then(&format!("{role} in tls"), &[parts, &[binding]].concat()),
+        }
     }
 
     /// Speaks from now on only with replicas that know this feature level;
@@ -210,6 +247,10 @@ where
     send(writer, &hello).await?;
     let challenge: PeerChallenge = match receive(reader).await? {
         Answered::With(challenge) => challenge,
+        // That costs no more than a handshake, so anybody may say it.
+        Answered::Refused(refusal) if refusal.code == ErrorCode::TlsRequired => {
+            return Err(refusal);
+        }
         Answered::Refused(refusal) => return Err(unproved(&refusal)),
     };
     if challenge.ftchat != PROTOCOL_VERSION {
@@ -223,7 +264,7 @@ where
     }
     let (caller, callee) = (canonical(&own), canonical(&challenge.from));
     let parts = parts(&caller, &hello.nonce, &callee, &challenge.nonce);
-    if !credentials.key.verify("callee", &parts, &challenge.proof) {
+    if !credentials.verify("callee", &parts, &challenge.proof) {
         return Err(Error::new(
             ErrorCode::PermissionDenied,
             format!("whoever answers as replica {expected} does not hold this cluster's key"),
@@ -240,7 +281,7 @@ where
     }
     same_history(&own, &challenge.from)?;
     credentials.openings.check(challenge.remembers, expected)?;
-    let proof = credentials.key.prove("caller", &parts);
+    let proof = credentials.prove("caller", &parts);
     let remembers = credentials.openings.of(expected);
     let (location, window, level) = credentials.disclosed();
     let clock = Some(host.clock.now());
@@ -304,14 +345,14 @@ where
     let nonce = nonce(host);
     let (caller, callee) = (canonical(&hello.from), canonical(&own));
     let parts = parts(&caller, &hello.nonce, &callee, &nonce);
-    let proof = credentials.key.prove("callee", &parts);
+    let proof = credentials.prove("callee", &parts);
     let remembers = credentials.openings.of(hello.from.replica);
     let from = own.clone();
     send(writer, &PeerChallenge { ftchat: PROTOCOL_VERSION, nonce, proof, remembers, from })
         .await?;
     let line = receive_line(reader).await?;
     let answer: PeerProof = parse(&line)?;
-    if !credentials.key.verify("caller", &parts, &answer.proof) {
+    if !credentials.verify("caller", &parts, &answer.proof) {
         return Err(Error::new(
             ErrorCode::PermissionDenied,
             "the caller does not hold this cluster's key: compare the files named by --cluster-key-file",

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::{Call, CallLine, Introduction, ReplyLine};
 use crate::sync::Mutex;
+use crate::tls::{Pinned, WrongServer};
 use crate::types::{Address, ReplicaId};
 
 /// Why a call has no result.
@@ -130,8 +132,17 @@ impl Link {
         let (number, local) = (peer.id, local_transport.clone());
         let called_in = Arc::new(Notify::new());
         let called = Arc::clone(&called_in);
-        let task =
-            Dialer { host, credentials, peer, timing, local_transport, reach, called_in: called };
+        let encrypts = AtomicBool::new(false);
+        let task = Dialer {
+            host,
+            credentials,
+            peer,
+            timing,
+            local_transport,
+            reach,
+            called_in: called,
+            encrypts,
+        };
         spawn(Box::pin(task.run(calls)));
         Link { peer: number, local_transport: local, queue, reached, called_in }
     }
@@ -239,6 +250,8 @@ struct Dialer {
     local_transport: LocalTransport,
     reach: watch::Sender<Reached>,
     called_in: Arc<Notify>,
+    /// Whether the peer has asked for encryption where it would not be needed.
+    encrypts: AtomicBool,
 }
 
 impl Dialer {
@@ -296,21 +309,43 @@ impl Dialer {
     ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Failed> {
         let stream = match self.local_transport.connect(self.peer.id) {
             Some(stream) => stream,
-            None => {
-                let connected = self.host.network.connect(&self.peer.address).await;
-                connected.map_err(|error| match error.kind() {
-                    io::ErrorKind::ConnectionRefused => Failed::Refused(error.to_string()),
-                    _ => Failed::Other(Error::unavailable(error.to_string())),
-                })?
-            }
+            None => self.connect_to_server().await?,
         };
+        let credentials = self.credentials.bound_to(stream.binding());
         let (reader, mut writer) = split(stream);
         let mut reader = BufReader::with_capacity(16 * 1024, reader);
-        let met =
-            handshake::call(&self.host, &self.credentials, self.peer.id, &mut reader, &mut writer)
-                .await
-                .map_err(Failed::Other)?;
+        let shaken =
+            handshake::call(&self.host, &credentials, self.peer.id, &mut reader, &mut writer);
+        let met = shaken.await.map_err(|error| {
+            if error.code == ErrorCode::TlsRequired {
+                self.encrypts.store(true, Ordering::Relaxed);
+            }
+            Failed::Other(error)
+        })?;
         Ok((met, reader, writer))
+    }
+
+    /// A connection to the peer's address, encrypted if it leaves this machine, or can be
+    /// reached from others.
+    async fn connect_to_server(&self) -> Result<Stream, Failed> {
+        let connected = self.host.network.connect(&self.peer.address).await;
+        let stream = connected.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Failed::Refused(error.to_string()),
+            _ => Failed::Other(Error::unavailable(error.to_string())),
+        })?;
+        if !stream.is_open() && !self.encrypts.load(Ordering::Relaxed) {
+            return Ok(stream);
+        }
+        let network = Arc::clone(&self.host.network);
+        let secured = Pinned::new(network, self.credentials.fingerprint()).secure(stream).await;
+        secured.map_err(|error| {
+            let why = match WrongServer::found_by(&error) {
+                // It proves to hold another key, but not that this server is in the wrong.
+                Some(wrong) => format!("whoever answers {wrong}"),
+                None => format!("no encrypted connection came about: {error}"),
+            };
+            Failed::Other(Error::unavailable(why))
+        })
     }
 
     /// Fails calls as not sent, until the link is dropped.

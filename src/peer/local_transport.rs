@@ -42,8 +42,8 @@ impl LocalTransport {
     pub(super) fn connect(&self, replica: ReplicaId) -> Option<Stream> {
         let endpoint = self.0.borrow().get(&replica).cloned()?;
         let (near, far) = tokio::io::duplex(BUFFER_BYTES);
-        endpoint(Box::new(far));
-        Some(Box::new(near))
+        endpoint(Stream::local(far));
+        Some(Stream::local(near))
     }
 
     pub(super) fn watch(&self) -> Changes {

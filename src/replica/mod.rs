@@ -316,6 +316,7 @@ impl Replica {
     ) -> Result<()> {
         let inner = self.0.clone();
         let mut stopped = self.0.phase.subscribe();
+        let credentials = self.0.credentials.bound_to(stream.get_ref().binding());
         let (reader, writer) = tokio::io::split(stream);
         let reader = BufReader::with_capacity(32 * 1024, reader);
         let service = |caller: Met| {
@@ -328,7 +329,7 @@ impl Replica {
             MemberService::new(inner, caller)
         };
         let serving =
-            peer::accept(&self.0.host, &self.0.credentials, &first_line, reader, writer, service);
+            peer::accept(&self.0.host, &credentials, &first_line, reader, writer, service);
         tokio::select! {
             biased;
             result = serving => {

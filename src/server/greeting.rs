@@ -106,14 +106,21 @@ async fn read_first_line(
     let begin = stream.fill_buf().await.map_err(|error| broken(&error))?;
     if begin.first() == Some(&HANDSHAKE_BYTE) {
         // Until it has ended there is nobody who could be told anything.
-        let nobody: Stream = Box::new(tokio::io::empty());
+        let nobody = Stream::local(tokio::io::empty());
         let outside = std::mem::replace(stream, BufReader::with_capacity(1, nobody));
-        let inside = shared.tls.accept(Box::new(outside)).await;
+        let inside = shared.tls.accept(outside).await;
         let inside = inside.map_err(|error| {
             tracing::debug!(%error, "a handshake failed");
             broken(&error)
         })?;
         *stream = BufReader::with_capacity(READ_BYTES, inside);
+    }
+    if stream.get_ref().is_open() {
+        return Err(Error::new(
+            ErrorCode::TlsRequired,
+            "others could read what is said here, so only TLS is spoken; ftchat speaks it to \
+             servers that are named with the cluster's fingerprint, ftchat://…#FINGERPRINT",
+        ));
     }
     codec::read_line(stream, line, FIRST_LINE_MAX_BYTES).await
 }

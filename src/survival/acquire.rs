@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::consensus;
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{FileId, Host, Listener, beyond_this_machine};
+use crate::host::{FileId, Host, Listener};
 use crate::peer::{self, CallError};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{Call, Introduction, Release};
@@ -232,20 +232,6 @@ fn cannot_listen(address: &Address, error: &io::Error) -> Error {
         return Error::new(
             ErrorCode::AddressInUse,
             format!("{address} is taken by another process; stop it or choose another --listen"),
-        );
-    }
-    if let Some(found) = beyond_this_machine(error) {
-        let which = match address.host().parse::<std::net::IpAddr>() {
-            Ok(_) => address.to_string(),
-            Err(_) => format!("{address}, which is {found}"),
-        };
-        return Error::new(
-            ErrorCode::InvalidConfig,
-            format!(
-                "other machines can reach {which}, and everything, passwords included, would \
-                 travel in plain text; listen on 127.0.0.1, or say --insecure if the network is \
-                 trusted"
-            ),
         );
     }
     Error::failed(format!("cannot listen on {address}"), error)

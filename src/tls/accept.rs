@@ -9,10 +9,10 @@ use rustls::sign::SingleCertAndKey;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
-use super::PROTOCOL;
 use super::bounded::Bounded;
 use super::identity::{Identity, provider};
-use crate::host::{BoxFuture, Host, Stream};
+use super::{PROTOCOL, binding_of};
+use crate::host::{BoxFuture, Connection, Host, Stream};
 
 /// The first byte of a connection that speaks TLS; no line of ours begins with it.
 pub const HANDSHAKE_BYTE: u8 = 22;
@@ -58,7 +58,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// What the other side did wrong. It has been told, in the words of TLS.
-    pub async fn accept(&self, stream: Stream) -> io::Result<Stream> {
+    pub async fn accept(&self, stream: impl Connection + 'static) -> io::Result<Stream> {
         let (mut reply, answer) = oneshot::channel();
         let bounded = Bounded::new(stream, HANDSHAKE_MAX_BYTES);
         let bound_unread = |inside: &mut ServerConnection| {
@@ -71,9 +71,10 @@ impl Acceptor {
                 accepted = accepting => accepted,
             };
             // Whoever waited may have given up this very moment.
-            let _ = reply.send(accepted.map(|mut stream| {
+            let _ = reply.send(accepted.and_then(|mut stream| {
                 stream.get_mut().0.lift();
-                Box::new(stream) as Stream
+                let binding = binding_of(stream.get_ref().1)?;
+                Ok(Stream::encrypted(stream, binding))
             }));
         });
         // The thread goes on as long as this holds its queue.

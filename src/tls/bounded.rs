@@ -10,19 +10,17 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::host::Stream;
-
 /// See the head of this file.
-pub(super) struct Bounded {
-    stream: Stream,
+pub(super) struct Bounded<S> {
+    stream: S,
     /// `None`: as much as comes.
     left_bytes: Option<usize>,
     /// Whether the last poll has read something.
     has_read: bool,
 }
 
-impl Bounded {
-    pub(super) fn new(stream: Stream, max_bytes: usize) -> Bounded {
+impl<S> Bounded<S> {
+    pub(super) fn new(stream: S, max_bytes: usize) -> Bounded<S> {
         Bounded { stream, left_bytes: Some(max_bytes), has_read: false }
     }
 
@@ -32,7 +30,7 @@ impl Bounded {
     }
 }
 
-impl AsyncRead for Bounded {
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -58,7 +56,7 @@ impl AsyncRead for Bounded {
     }
 }
 
-impl AsyncWrite for Bounded {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -15,8 +15,8 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::PROTOCOL;
 use super::identity::provider;
+use super::{PROTOCOL, binding_of};
 use crate::host::{BoxFuture, Listener, Network, Stream};
 use crate::types::{Address, Fingerprint};
 
@@ -73,7 +73,11 @@ impl Pinned {
         // Names in certificates are not looked at; the interface wants one.
         let name = ServerName::try_from("ftchat").expect("a name");
         let securing = self.tls.connect(name, stream);
-        async move { Ok(Box::new(securing.await?) as Stream) }
+        async move {
+            let stream = securing.await?;
+            let binding = binding_of(stream.get_ref().1)?;
+            Ok(Stream::encrypted(stream, binding))
+        }
     }
 }
 

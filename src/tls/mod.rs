@@ -37,5 +37,17 @@ pub use self::accept::{Acceptor, HANDSHAKE_BYTE};
 pub use self::connect::{Pinned, WrongServer};
 pub use self::identity::Identity;
 
+use crate::host::Binding;
+
+/// What only the two ends of a connection know once they have shaken hands.
+fn binding_of<D>(connection: &rustls::ConnectionCommon<D>) -> std::io::Result<Binding> {
+    let exported = connection.export_keying_material(
+        Binding::default(),
+        b"EXPORTER-Channel-Binding",
+        Some(b""),
+    );
+    exported.map_err(std::io::Error::other)
+}
+
 /// What is spoken inside, as both sides name it in the handshake (RFC 7301).
 const PROTOCOL: &[u8] = b"ftchat/1";

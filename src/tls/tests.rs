@@ -24,7 +24,7 @@ where
 {
     let (here, there) = tokio::io::duplex(64 * 1024);
     let network = Pinned::new(Host::real().network, expected);
-    tokio::join!(network.secure(Box::new(here)), serve(Box::new(there)))
+    tokio::join!(network.secure(Stream::local(here)), serve(Stream::local(there)))
 }
 
 fn acceptor(key: u8) -> (Acceptor, Fingerprint) {
@@ -96,7 +96,7 @@ async fn what_is_no_handshake_ends_with_an_error() {
         let (mut here, there) = tokio::io::duplex(1024);
         here.write_all(said).await.expect("room");
         here.shutdown().await.expect("open");
-        let refused = acceptor.accept(Box::new(there)).await.err();
+        let refused = acceptor.accept(there).await.err();
         refused.unwrap_or_else(|| panic!("a handshake of {said:?}"));
     }
 }
@@ -105,7 +105,7 @@ async fn what_is_no_handshake_ends_with_an_error() {
 async fn a_handshake_ends_when_nobody_waits_for_it_any_more() {
     let (acceptor, _) = acceptor(7);
     let (mut here, there) = tokio::io::duplex(1024);
-    let accepting = acceptor.accept(Box::new(there));
+    let accepting = acceptor.accept(there);
     tokio::time::timeout(Duration::from_millis(20), accepting).await.err().expect("nothing came");
     assert_eq!(here.read(&mut [0]).await.expect("closed"), 0);
 }
@@ -124,7 +124,7 @@ async fn a_handshake_that_never_ends_is_given_up() {
         }
         written
     };
-    let (refused, written) = tokio::join!(acceptor.accept(Box::new(there)), writing);
+    let (refused, written) = tokio::join!(acceptor.accept(there), writing);
     refused.err().expect("too much");
     assert!(written <= 32 * 1024, "{written} bytes were taken");
 }

@@ -1,6 +1,5 @@
 //! The servers of a cluster, as people name them.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::{Address, Fingerprint};
@@ -22,14 +21,12 @@ pub struct Servers {
     pub fingerprint: Option<Fingerprint>,
 }
 
-impl fmt::Display for Servers {
-    /// A word if there is a fingerprint, with all its ports; else a list.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Servers {
+    /// The word that names them, with all its ports, and the fingerprint if there is one.
+    pub fn word(&self) -> String {
         let addresses: Vec<String> = self.addresses.iter().map(Address::to_string).collect();
-        match self.fingerprint {
-            Some(fingerprint) => write!(f, "{SCHEME}{}#{fingerprint}", addresses.join(",")),
-            None => f.write_str(&addresses.join(",")),
-        }
+        let fingerprint = self.fingerprint.map(|it| format!("#{it}")).unwrap_or_default();
+        format!("{SCHEME}{}{fingerprint}", addresses.join(","))
     }
 }
 
@@ -82,9 +79,9 @@ mod tests {
     fn a_list_or_a_word_names_the_servers() {
         let known = format!("ftchat://alpha:8091,[::1]:9000,10.0.0.7:8091#{FINGERPRINT}");
         for (text, shown) in [
-            ("a:1, b:2", "a:1,b:2"),
-            ("ftchat://a,b:2,[::1]", "a:8091,b:2,[::1]:8091"),
-            ("ftchat://a:1/", "a:1"),
+            ("a:1, b:2", "ftchat://a:1,b:2"),
+            ("ftchat://a,b:2,[::1]", "ftchat://a:8091,b:2,[::1]:8091"),
+            ("ftchat://a:1/", "ftchat://a:1"),
             (&format!("ftchat://alpha,[::1]:9000,10.0.0.7#{FINGERPRINT}"), &known),
             (
                 &format!("ftchat://alpha,[::1]:9000,10.0.0.7/#{}", FINGERPRINT.to_lowercase()),
@@ -92,8 +89,8 @@ mod tests {
             ),
         ] {
             let servers: Servers = text.parse().unwrap_or_else(|why| panic!("{text}: {why}"));
-            assert_eq!(servers.to_string(), shown, "{text}");
-            assert_eq!(shown.parse::<Servers>().expect("own text").to_string(), shown);
+            assert_eq!(servers.word(), shown, "{text}");
+            assert_eq!(shown.parse::<Servers>().expect("own text").word(), shown);
         }
     }
 

@@ -40,6 +40,8 @@ mod outputs;
 mod secrets;
 mod servers;
 #[cfg(target_os = "linux")]
+mod several_hosts;
+#[cfg(target_os = "linux")]
 mod survival;
 mod terminal;
 mod transfer;

@@ -78,7 +78,7 @@ fn a_port_that_is_taken_is_named_and_nothing_is_touched() {
 }
 
 #[test]
-fn the_bound_address_decides_whether_plain_text_is_refused() {
+fn the_bound_address_decides_whether_plain_text_is_spoken() {
     let mut place = Place::new();
     let port = free_ports(1);
     place.set("FTCHAT_SERVERS", format!("127.0.0.1:{port}"));
@@ -86,23 +86,48 @@ fn the_bound_address_decides_whether_plain_text_is_refused() {
         let listen = format!("{host}:{port}");
         serve_one(&place, port, &place.path().join("data")).and(&["--listen", &listen])
     };
-    let works = |run: Run| {
-        let server = run.start();
-        wait_for("an answer", || (place.run(&["status"]).end().code == Some(0)).then_some(()));
+    let status = |word: Option<&str>| {
+        let servers = word.map(|word| vec!["--servers", word]).unwrap_or_default();
+        place.run(&["status", "--check"]).and(&servers).end()
+    };
+    let ends = |server: Running| {
         server.signal(Signal::TERM);
         server.end().ok();
     };
-    works(serve("LOCALHOST"));
-    serve("0.0.0.0").end().fails(2, &["0.0.0.0", "plain text", "--insecure"]);
+    let is_spoken = |run: Run| {
+        let server = run.start();
+        wait_for("an answer", || (status(None).code == Some(0)).then_some(()));
+        ends(server);
+    };
+    is_spoken(serve("LOCALHOST"));
+    let key = place.path().join("cluster.key").display().to_string();
+    let word = place.run(&["cluster", "address", "--cluster-key-file", &key]).end().ok();
+    let is_not_spoken = |run: Run| {
+        let server = run.start();
+        wait_for("an answer", || (status(Some(word.trim_end())).code == Some(0)).then_some(()));
+        let refused = status(None);
+        assert!(refused.stdout.contains("only TLS is spoken"), "{refused:?}");
+        ends(server);
+    };
+    is_not_spoken(serve("0.0.0.0"));
     let hosts = place.write("hosts", "0.0.0.0 localhost\n127.0.0.1 vm\n");
     let Some(mount) = with_mount(&format!("mount --bind '{}' /etc/hosts", hosts.display())) else {
         return;
     };
-    let refused = serve("localhost").under(&mount).end();
-    refused.fails(2, &["localhost", "which is 0.0.0.0", "plain text", "--insecure"]);
-    serve("localhost").under(&mount).and(&["--json"]).end().refused(2, "invalid_config");
-    works(serve("vm").under(&mount));
-    works(serve("localhost").under(&mount).and(&["--insecure"]));
+    // What a name stands for counts, and not the name.
+    is_not_spoken(serve("localhost").under(&mount));
+    is_spoken(serve("vm").under(&mount));
+}
+
+#[test]
+fn there_is_nothing_left_to_permit() {
+    let place = Place::new();
+    let serve = || serve_one(&place, free_ports(1), &place.path().join("data"));
+    serve().and(&["--insecure"]).end().fails(2, &["--insecure", "is gone", "speak TLS"]);
+    let by_variable = serve().env("FTCHAT_SERVE_INSECURE", "true");
+    by_variable.end().fails(2, &["FTCHAT_SERVE_INSECURE", "is gone"]);
+    let config = place.write("old.toml", "[serve]\ninsecure = true\n").display().to_string();
+    serve().and(&["--config", &config]).end().fails(2, &["old.toml:2", "serve.insecure is gone"]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Network for TestNetwork {
             };
             let (ours, theirs) = tokio::io::duplex(64 * 1024);
             crate::host::spawn(serve(server, theirs));
-            Ok(Box::new(ours) as Stream)
+            Ok(Stream::local(ours))
         })
     }
     fn listen(&self, _: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {

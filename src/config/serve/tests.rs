@@ -32,7 +32,7 @@ fn defaults_are_those_of_the_limits() {
     assert_eq!(settings.timing.election_timeout_min_ms, 300);
     assert_eq!(settings.timing.election_timeout_max_ms, 600);
     assert_eq!(settings.password_cost, PasswordCost { memory_kib: 19_456, passes: 2 });
-    assert_eq!((settings.survivor, settings.insecure), (Survivor::Auto, false));
+    assert_eq!(settings.survivor, Survivor::Auto);
     assert_eq!(settings.members.len(), 3);
 }
 
@@ -45,7 +45,6 @@ fn flags_reach_their_settings() {
         data_dir: Some("/d".to_string()),
         cluster_key_file: Some("/k".to_string()),
         survivor: Some("never".to_string()),
-        insecure: true,
         log_format: Some("json".to_string()),
         log_file: Some("/l".to_string()),
     };
@@ -56,7 +55,7 @@ fn flags_reach_their_settings() {
     assert_eq!(settings.listen.port(), 9999);
     assert_eq!(settings.data_dir, PathBuf::from("/d"));
     assert_eq!(settings.cluster_key, Some(PathBuf::from("/k")));
-    assert_eq!((settings.survivor, settings.insecure), (Survivor::Never, true));
+    assert_eq!(settings.survivor, Survivor::Never);
     assert_eq!(values.text("serve.log_format"), Some("json"));
     assert_eq!(values.path("serve.log_file"), Some(PathBuf::from("/l")));
 }
@@ -87,14 +86,17 @@ fn a_replica_must_be_among_its_peers() {
 }
 
 #[test]
-fn plain_text_beyond_loopback_needs_consent() {
-    let open = ("FTCHAT_SERVE_LISTEN", "0.0.0.0:8092");
-    let message = refused(&[open]);
-    assert!(message.contains("plain text") && message.contains("--insecure"), "{message}");
-    assert!(resolve(&[open, ("FTCHAT_SERVE_INSECURE", "true")]).expect("consent").insecure);
-    // Not only what is said with --listen: an address among the peers counts too.
-    let peers = ("FTCHAT_SERVE_PEERS", "1=10.0.0.1:1,2=10.0.0.2:1,3=10.0.0.3:1");
-    assert!(refused(&[peers]).contains("plain text"));
+fn a_setting_that_there_is_no_more_is_not_passed_over() {
+    let told = |message: &str, place: &str| {
+        let begin = format!("{place} is gone: servers speak TLS wherever other machines");
+        assert!(message.contains(&begin), "{message}");
+    };
+    told(&refused(&[("FTCHAT_SERVE_INSECURE", "true")]), "FTCHAT_SERVE_INSECURE");
+    let file = crate::config::file::parse("f".as_ref(), "[serve]\ninsecure = false\n");
+    told(&file.expect_err("gone").message, "f:2: serve.insecure");
+    let flag = crate::config::keys::removed_flag("--insecure");
+    told(&flag.expect("gone").message, "--insecure");
+    assert_eq!(crate::config::keys::removed_flag("--listen"), None);
 }
 
 #[test]

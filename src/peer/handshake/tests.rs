@@ -226,6 +226,30 @@ async fn a_recorded_handshake_is_worth_nothing() {
     assert!(!String::from_utf8_lossy(&sink).contains("welcome"));
 }
 
+/// Whoever sits in the middle of two encrypted connections and passes on what is said
+/// in them proves nothing by it: what only the ends of each know differs.
+#[tokio::test]
+async fn a_handshake_that_is_passed_on_is_worth_nothing() {
+    let credentials = |replica, binding| {
+        let key = ClusterKey::new([1; 32]);
+        Credentials::new(key, introduction(replica, Some(9))).bound_to(binding)
+    };
+    let (one, other) = (Some([7; 32]), Some([8; 32]));
+    for (of_caller, of_callee, good) in [
+        (None, None, true),
+        (one, one, true),
+        (one, other, false),
+        (one, None, false),
+        (None, one, false),
+    ] {
+        let (caller, callee) = shake(credentials(1, of_caller), 2, credentials(2, of_callee)).await;
+        assert_eq!((caller.is_ok(), callee.is_ok()), (good, good), "{of_caller:?} {of_callee:?}");
+        if let Err(error) = caller {
+            assert_eq!(error.code, ErrorCode::PermissionDenied);
+        }
+    }
+}
+
 /// What a caller makes of somebody who answers with these lines.
 async fn call_receives(lines: &str) -> Error {
     let credentials = Credentials::new(ClusterKey::new([1; 32]), introduction(1, Some(9)));

@@ -17,8 +17,8 @@ async fn who_speaks_tls_is_served_as_anybody_else() {
     let rig = Rig::start();
     rig.registered("alice").await;
     let (near, far) = tokio::io::duplex(64 * 1024);
-    rig.connect.send((Box::new(far), "127.0.0.1".to_string())).await.expect("the server runs");
-    let stream = pinned().secure(Box::new(near)).await.expect("the identity of the server");
+    rig.connect.send((Stream::local(far), "127.0.0.1".to_string())).await.expect("the server runs");
+    let stream = pinned().secure(Stream::local(near)).await.expect("the identity of the server");
     let mut stream = BufReader::new(stream);
     // A page is longer than what the encryption holds for who does not read.
     let text = "x".repeat(8_000);
@@ -69,4 +69,29 @@ async fn half_handshakes_keep_nobody_out_and_end_in_time() {
         // Whether by an end or a break, it is over.
         drop(ended.await.expect("five seconds are over"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_text_that_others_could_read_is_refused_in_one_line() {
+    let rig = Rig::start();
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let far = Stream::open(far);
+    rig.connect.send((far, "10.0.0.1".to_string())).await.expect("the server runs");
+    let mut client = Client { stream: BufReader::new(near), last_id: 0 };
+    client.send_line(r#"{"ftchat":1,"role":"client"}"#).await;
+    let refused = client.thrown_out().await;
+    assert_eq!(code(&refused), "tls_required");
+    let message = refused["error"]["message"].to_string();
+    assert!(message.contains("with the cluster's fingerprint"), "{message}");
+
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let far = Stream::open(far);
+    rig.connect.send((far, "10.0.0.1".to_string())).await.expect("the server runs");
+    let stream = pinned().secure(Stream::open(near)).await.expect("TLS is spoken");
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"{\"ftchat\":1,\"role\":\"client\"}\n").await.expect("open");
+    stream.flush().await.expect("open");
+    let mut line = String::new();
+    stream.read_line(&mut line).await.expect("open");
+    assert!(line.contains("\"cluster\""), "{line}");
 }

@@ -69,7 +69,7 @@ impl Rig {
     /// A connection that has said nothing.
     async fn connect(&self, address: &str) -> Client {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let far: Stream = Box::new(far);
+        let far = Stream::local(far);
         self.connect.send((far, address.to_string())).await.expect("the server runs");
         Client { stream: BufReader::new(near), last_id: 0 }
     }

@@ -9,6 +9,8 @@ pub mod by_hand;
 pub mod cluster;
 #[cfg(target_os = "linux")]
 pub mod faults;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod place;
 pub mod processes;
 pub mod raw;

@@ -98,7 +98,7 @@ impl NetworkSeam for SimNetwork {
                 }
             });
             match answer {
-                Ok(number) => Ok(Box::new(SimStream { handle, number, side: 0 }) as Stream),
+                Ok(number) => Ok(Stream::local(SimStream { handle, number, side: 0 })),
                 Err(kind) => Err(io::Error::new(kind, format!("{address}: {kind}"))),
             }
         })
@@ -166,7 +166,7 @@ impl Listener for SimListener {
                     true => "127.0.0.1".to_string(),
                     false => state.machines[from.0].name.clone(),
                 };
-                Poll::Ready(Ok((Box::new(stream) as Stream, name)))
+                Poll::Ready(Ok((Stream::local(stream), name)))
             })
         }))
     }
