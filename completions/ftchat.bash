@@ -91,6 +91,9 @@ _ftchat() {
             ftchat__subcmd__cluster,help)
                 cmd="ftchat__subcmd__cluster__subcmd__help"
                 ;;
+            ftchat__subcmd__cluster,init)
+                cmd="ftchat__subcmd__cluster__subcmd__init"
+                ;;
             ftchat__subcmd__cluster,kill)
                 cmd="ftchat__subcmd__cluster__subcmd__kill"
                 ;;
@@ -126,6 +129,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster__subcmd__help,help)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__help"
+                ;;
+            ftchat__subcmd__cluster__subcmd__help,init)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__init"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,kill)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__kill"
@@ -231,6 +237,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help__subcmd__cluster,fingerprint)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__fingerprint"
+                ;;
+            ftchat__subcmd__help__subcmd__cluster,init)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__init"
                 ;;
             ftchat__subcmd__help__subcmd__cluster,kill)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__kill"
@@ -513,7 +522,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version up down env fingerprint address start stop kill restart transfer logs help"
+            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version init up down env fingerprint address start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -812,7 +821,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help)
-            opts="up down env fingerprint address start stop kill restart transfer logs help"
+            opts="init up down env fingerprint address start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -882,6 +891,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -986,6 +1009,66 @@ _ftchat() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__init)
+            opts="-q -v -h -V --hosts --out --name --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hosts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1812,7 +1895,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster)
-            opts="up down env fingerprint address start stop kill restart transfer logs"
+            opts="init up down env fingerprint address start stop kill restart transfer logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1868,6 +1951,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster__subcmd__fingerprint)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

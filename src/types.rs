@@ -14,7 +14,7 @@ pub use uuid::Uuid;
 pub use self::fingerprint::Fingerprint;
 pub use self::names::{AccountName, FoldedName, Names};
 pub use self::quorum::{is_majority, majority};
-pub use self::servers::Servers;
+pub use self::servers::{DEFAULT_PORT, Servers};
 
 use crate::error::{Error, ErrorCode};
 
@@ -291,6 +291,17 @@ impl Address {
     /// Port part, 0 meaning "any free one" where that makes sense.
     pub fn port(&self) -> u16 {
         self.port
+    }
+    /// Reads `HOST[:PORT]`: without a port it has this one. An address of IPv6 stands
+    /// between brackets.
+    ///
+    /// # Errors
+    /// [`ErrorCode::WrongUsage`].
+    pub fn with_default_port(text: &str, port: u16) -> Result<Address, Error> {
+        match text.rsplit(']').next().is_some_and(|after| after.contains(':')) {
+            true => text.parse(),
+            false => format!("{text}:{port}").parse(),
+        }
     }
     /// Whether only this machine can reach the address, as far as it tells by
     /// itself: what another name stands for is known to whoever binds it.

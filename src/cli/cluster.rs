@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::administrator::{Found, KeyFlags};
+use super::init::InitArgs;
 use super::signals::Signals;
 use super::{Context, Exit};
 
@@ -43,6 +44,10 @@ pub struct ClusterArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    /// Write what the machines of a new cluster need, a folder for each
+    ///
+    /// Each gets a configuration for `ftchat serve --config` and the cluster's key.
+    Init(InitArgs),
     /// Start every server that does not run
     ///
     /// Makes the cluster if there is none. In the foreground it stays, tells
@@ -175,6 +180,7 @@ struct IdentityArgs {
 /// [`Supervisor`].
 pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Error> {
     match &args.action {
+        Action::Init(args) => super::init::run(args, context),
         Action::Up(args) => up(args, context).await,
         Action::Down(args) => down(args, context).await,
         Action::Start(args) => start(args, context).await,

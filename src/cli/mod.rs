@@ -20,6 +20,7 @@ mod delete_account;
 mod drill;
 mod exit;
 mod inbox;
+mod init;
 mod login;
 mod logout;
 pub mod man;

@@ -43,9 +43,11 @@
 //! - [`transfer`]: moving leadership.
 //! - [`events`](mod@events): what changed between two looks at a cluster.
 //! - [`logs`]: reading logs, also while they grow.
+//! - [`hosts`]: folders for the machines of a cluster that is not local.
 
 pub mod description;
 pub mod events;
+pub mod hosts;
 pub mod launch;
 mod limit;
 pub mod logs;

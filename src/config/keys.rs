@@ -172,6 +172,17 @@ fn is_home(path: &str) -> bool {
     path == "~" || path.starts_with("~/")
 }
 
+/// Reads a cluster's name from a flag.
+///
+/// # Errors
+/// A sentence that says what a name has.
+pub fn parse_cluster_name(text: &str) -> Result<String, String> {
+    match is_cluster_name(text) {
+        true => Ok(text.to_string()),
+        false => Err(format!("a cluster's name has {}", Kind::ClusterName.allowed())),
+    }
+}
+
 fn is_cluster_name(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && !text.starts_with('.')

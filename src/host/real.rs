@@ -9,7 +9,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,6 +93,12 @@ impl Network for Tcp {
         let address = address.clone();
         Box::pin(async move {
             let found = tokio::net::lookup_host((address.host(), address.port())).await?;
+            // Where there is no IPv6, all addresses are those of IPv4.
+            let all = |at: &SocketAddr| at.ip() == Ipv6Addr::UNSPECIFIED;
+            let found = found.flat_map(|at| {
+                let without = all(&at).then_some((Ipv4Addr::UNSPECIFIED, at.port()).into());
+                std::iter::once(at).chain(without)
+            });
             let listener = listen_at_one_of(found)?;
             let port = listener.local_addr()?.port();
             let address = with_port(&address, port);

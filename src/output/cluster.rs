@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Show, Style, Tone, local_time, sanitize};
+use crate::cluster::hosts::Prepared;
 use crate::cluster::{ClusterEvent, Ended, Started, Stopped, Transferred};
 use crate::config::CommandLines;
 use crate::types::{Address, Fingerprint, ReplicaId};
@@ -225,6 +226,63 @@ impl Show for Word {
 
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.connect)
+    }
+}
+
+/// What was made for the machines of a new cluster.
+#[derive(Debug, Serialize)]
+pub struct NewHosts {
+    name: String,
+    fingerprint: Fingerprint,
+    connect: String,
+    hosts: Vec<NewHost>,
+}
+
+#[derive(Debug, Serialize)]
+struct NewHost {
+    id: ReplicaId,
+    host: String,
+    dir: PathBuf,
+}
+
+impl NewHosts {
+    /// Of a cluster that people call so.
+    pub fn new(name: &str, prepared: Prepared) -> NewHosts {
+        let Prepared { fingerprint, connect, hosts } = prepared;
+        let host = |(id, address, dir): (ReplicaId, Address, PathBuf)| NewHost {
+            id,
+            host: address.host().to_string(),
+            dir,
+        };
+        let hosts = hosts.into_iter().map(host).collect();
+        NewHosts { name: name.to_string(), fingerprint, connect, hosts }
+    }
+
+    /// How many machines may be lost.
+    fn tolerates(&self) -> usize {
+        (self.hosts.len() - 1) / 2
+    }
+}
+
+impl Show for NewHosts {
+    fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
+        writeln!(out, "Folders for the cluster {}:", sanitize(&self.name))?;
+        for NewHost { id, host, dir } in &self.hosts {
+            writeln!(out, "  {id}  {}  {}", sanitize(host), sanitize(&dir.to_string_lossy()))?;
+        }
+        let (connect, tolerates) = (sanitize(&self.connect), self.tolerates());
+        let machines = if tolerates == 1 { "machine" } else { "machines" };
+        writeln!(out, "Once they run, {tolerates} {machines} may be lost. People need this word:")?;
+        writeln!(out, "  {connect}")?;
+        writeln!(out, "README.txt beside them says what to do now.")
+    }
+
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        for NewHost { id, host, dir } in &self.hosts {
+            writeln!(out, "{id}\t{host}\t{}", dir.display())?;
+        }
+        writeln!(out, "fingerprint\t{}", self.fingerprint)?;
+        writeln!(out, "connect\t{}", self.connect)
     }
 }
 

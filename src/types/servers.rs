@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorCode};
 /// How a word begins that names a whole cluster.
 const SCHEME: &str = "ftchat://";
 
-/// The port where a word has none.
-const PORT: u16 = 8091;
+/// The port of a server that is named without one.
+pub const DEFAULT_PORT: u16 = 8091;
 
 /// Some addresses of a cluster, and how to know it: `HOST:PORT,…`, or one word,
 /// `ftchat://HOST[:PORT],…[#FINGERPRINT]`.
@@ -47,8 +47,8 @@ impl FromStr for Servers {
         // Programs that handle addresses of the web put a slash there.
         let list = if is_word { list.strip_suffix('/').unwrap_or(list) } else { list };
         for part in list.split(',').map(str::trim) {
-            let address: Address = match is_word && !has_port(part) {
-                true => format!("{part}:{PORT}").parse()?,
+            let address = match is_word {
+                true => Address::with_default_port(part, DEFAULT_PORT)?,
                 false => part.parse()?,
             };
             if addresses.contains(&address) {
@@ -61,11 +61,6 @@ impl FromStr for Servers {
         }
         Ok(Servers { addresses, fingerprint })
     }
-}
-
-/// Whether an address has a port. The colons of one of IPv6 stand between brackets.
-fn has_port(address: &str) -> bool {
-    address.rsplit(']').next().is_some_and(|after| after.contains(':'))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use rustix::process::Signal;
 
 use crate::harness::cluster::PASSWORD;
 use crate::harness::network::Network;
-use crate::harness::place::write_key;
 use crate::harness::{Place, Run, Running, wait_for};
 
 const PORT: u16 = 8091;
@@ -21,21 +20,20 @@ struct Hosts {
 impl Hosts {
     fn start() -> Option<Hosts> {
         let (network, mut place) = (Network::new()?, Place::new());
-        write_key(&place.path().join("cluster.key"), 0o600);
-        let addresses: Vec<String> = (1..=3).map(|id| format!("10.9.0.{id}:{PORT}")).collect();
-        place.set("FTCHAT_SERVERS", addresses.join(","));
+        let out = place.path().join("new").display().to_string();
+        let init = ["cluster", "init", "--hosts", "10.9.0.1,10.9.0.2,10.9.0.3", "--out", &out];
+        let made = place.run(&init).and(&["--json"]).end().json();
+        place.set("FTCHAT_SERVERS", made["connect"].as_str().expect("a word"));
         let mut hosts = Hosts { servers: Vec::new(), place, network };
-        let key = hosts.key();
-        let address = ["cluster", "address", "--cluster-key-file", &key];
-        let word = hosts.run(&address).end().ok();
-        hosts.place.set("FTCHAT_SERVERS", word.trim_end());
-        let peers: Vec<String> =
-            (1..).zip(addresses).map(|(id, address)| format!("{id}={address}")).collect();
-        for id in 1..=3 {
-            let data = hosts.place.path().join(format!("data-{id}")).display().to_string();
-            let run = hosts.run(&["serve", "--id", &id.to_string(), "--peers", &peers.join(",")]);
-            let run = run.and(&["--data-dir", &data, "--cluster-key-file", &key]);
-            hosts.servers.push(run.start());
+        // Gamma first: they may be started in any order.
+        for host in made["hosts"].as_array().expect("three").iter().rev() {
+            let config = format!("{}/config.toml", host["dir"].as_str().expect("a folder"));
+            let listen = format!("{}:{PORT}", host["host"].as_str().expect("an address"));
+            let data = hosts.place.path().join(format!("data-{}", host["id"]));
+            // All have one machine, whose addresses and folders they share.
+            let own = ["--listen", &listen, "--data-dir", &data.display().to_string()];
+            let server = hosts.run(&["serve", "--config", &config]).and(&own).start();
+            hosts.servers.insert(0, server);
         }
         wait_for("three servers in step", || {
             (hosts.run(&["status", "--check"]).end().code == Some(0)).then_some(())
@@ -44,7 +42,7 @@ impl Hosts {
     }
 
     fn key(&self) -> String {
-        self.place.path().join("cluster.key").display().to_string()
+        self.place.path().join("new/10.9.0.1/cluster.key").display().to_string()
     }
 
     /// A command on their network.
@@ -104,4 +102,59 @@ fn a_leader_on_another_machine_is_replaced_and_nobody_notices() {
     }
     follow.signal(Signal::INT);
     follow.end().code(130);
+}
+
+#[test]
+fn what_cannot_be_the_machines_of_a_cluster_is_refused_by_name() {
+    let place = Place::new();
+    let out = place.path().join("new");
+    let init = |hosts: &str| {
+        let run = place.run(&["cluster", "init", "--hosts", hosts]);
+        run.and(&["--out", &out.display().to_string()])
+    };
+    for (hosts, told) in [
+        ("alpha,alpha", "alpha is there twice"),
+        ("alpha,a/b", "\"a/b\" is no machine"),
+        ("alpha,beta:70000", "\"beta:70000\" is no machine"),
+        ("alpha,localhost", "localhost is what every machine calls itself"),
+    ] {
+        let refused = init(hosts).end().code(2);
+        assert!(refused.stderr.contains(told), "{refused:?}");
+        init(hosts).and(&["--json"]).end().refused(2, "wrong_usage");
+        assert!(!out.exists());
+    }
+    let made = init("alpha,beta:9000,10.0.0.7").end().ok();
+    let lines: Vec<&str> = made.lines().collect();
+    assert_eq!(lines[1], format!("2\tbeta\t{}/beta", out.display()));
+    let word = std::fs::read_to_string(out.join("connect")).expect("a file");
+    assert_eq!(lines[4], format!("connect\t{}", word.trim_end()));
+    assert!(word.starts_with("ftchat://alpha:8091,beta:9000,10.0.0.7:8091#"), "{word}");
+    init("alpha").end().fails(1, &[&out.display().to_string(), "not empty"]);
+    init("alpha").and(&["--json"]).end().refused(1, "not_empty");
+}
+
+/// Two keys make two clusters, whatever the machines are.
+#[test]
+fn machines_that_were_given_two_clusters_refuse_each_other() {
+    let Some(mut hosts) = Hosts::start() else { return };
+    let again = hosts.place.path().join("again").display().to_string();
+    let init = ["cluster", "init", "--hosts", "10.9.0.1,10.9.0.2,10.9.0.3", "--out", &again];
+    hosts.run(&init).end().ok();
+    let server = hosts.servers.remove(0);
+    server.signal(Signal::TERM);
+    server.end().ok();
+    let config = format!("{again}/10.9.0.1/config.toml");
+    let data = hosts.place.path().join("data-again").display().to_string();
+    let listen = format!("10.9.0.1:{PORT}");
+    let serve = ["serve", "--config", &config, "--listen", &listen, "--data-dir", &data];
+    let stranger = hosts.run(&serve).start();
+    stranger.said("shows the fingerprint");
+    // The two others go on, and nobody speaks with the stranger.
+    hosts.run(&["register", "alice", "--password-stdin"]).stdin(PASSWORD).end().ok();
+    let status = hosts.run(&["status", "--json"]).end().json();
+    assert_eq!(status["writable"], true, "{status}");
+    let error = status["replicas"][0]["error"].to_string();
+    assert!(error.contains("it belongs to another cluster"), "{status}");
+    stranger.signal(Signal::TERM);
+    stranger.end();
 }

@@ -1,0 +1,327 @@
+//! What the machines of a cluster are given before it is founded: a folder each, with
+//! the server's configuration and the cluster's key.
+//!
+//! Nothing here touches the network or another machine. So it can be run anywhere, and
+//! what it wrote is looked at before it is copied. The folder appears as a whole or not
+//! at all: it is made beside its place, and gets its name last.
+//!
+//! Run twice it makes two clusters, with two keys. Their servers refuse each other.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::config::CommandLines;
+use crate::config::key_file::{self, KEY_BYTES};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{Host, make_private_folders, open_private};
+use crate::tls::Identity;
+use crate::types::{Address, DEFAULT_PORT, Fingerprint, ReplicaId, Servers};
+
+/// Most machines of a cluster. More replicas make every message slower and nothing
+/// safer.
+const HOSTS_MAX: usize = 9;
+
+/// The machines of a cluster, in the order of their replicas' numbers: at least one, none
+/// twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosts(Vec<Address>);
+
+impl std::str::FromStr for Hosts {
+    type Err = Error;
+
+    /// Reads `HOST[:PORT],…`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::WrongUsage`] that names the host.
+    fn from_str(text: &str) -> Result<Hosts> {
+        let wrong = |why: String| Err(Error::new(ErrorCode::WrongUsage, why));
+        let mut hosts: Vec<Address> = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let Some(address) = Address::with_default_port(part, DEFAULT_PORT)
+                .ok()
+                .filter(|address| is_host(address.host()))
+            else {
+                return wrong(format!(
+                    "{part:?} is no machine: write HOST or HOST:PORT, where HOST is a name of \
+                     letters, digits, '.' and '-', or an IP address, one of IPv6 between brackets"
+                ));
+            };
+            if address.port() == 0 {
+                return wrong(format!("{} needs a port that the others can know", address.host()));
+            }
+            if address.is_loopback() {
+                return wrong(format!(
+                    "{} is what every machine calls itself; name each as the others reach it",
+                    address.host()
+                ));
+            }
+            let same = |other: &Address| other.host().eq_ignore_ascii_case(address.host());
+            if hosts.iter().any(same) {
+                return wrong(format!(
+                    "{} is there twice: two servers on one machine fail together",
+                    address.host()
+                ));
+            }
+            hosts.push(address);
+        }
+        if hosts.len() > HOSTS_MAX {
+            return wrong(format!("{} machines are named; {HOSTS_MAX} are the most", hosts.len()));
+        }
+        Ok(Hosts(hosts))
+    }
+}
+
+/// Whether a text can be a host, and the name of a folder.
+fn is_host(text: &str) -> bool {
+    let is_name = text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-'))
+        && text.len() <= 253
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+        });
+    is_name || text.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
+/// What was written.
+#[derive(Debug)]
+pub struct Prepared {
+    /// How clients know the cluster.
+    pub fingerprint: Fingerprint,
+    /// The word for people.
+    pub connect: String,
+    /// By replica: its machine, and the folder for that.
+    pub hosts: Vec<(ReplicaId, Address, PathBuf)>,
+}
+
+/// Writes a folder for each machine of a new cluster, and what people need, into `out`,
+/// which must not exist or be empty.
+///
+/// # Errors
+/// [`ErrorCode::NotEmpty`], and [`ErrorCode::Io`] that names the file.
+pub fn prepare(host: &Host, name: &str, hosts: &Hosts, out: &Path) -> Result<Prepared> {
+    let out = std::path::absolute(out).map_err(|error| Error::own_file("find", out, &error))?;
+    refuse_what_is_there(&out)?;
+    let file_name = out.file_name().ok_or_else(|| {
+        let message = format!("{} is no folder that could be made", out.display());
+        Error::new(ErrorCode::WrongUsage, message)
+    })?;
+    let mut beside = file_name.to_os_string();
+    beside.push(format!(".{:016x}", host.random_u64()));
+    let beside = out.with_file_name(beside);
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    host.random.fill(&mut *key);
+    let written = write_all(name, hosts, &key, &beside).and_then(|()| {
+        // An empty folder gives way, and nothing else does.
+        fs::rename(&beside, &out).map_err(|error| match error.kind() {
+            io::ErrorKind::DirectoryNotEmpty => not_empty(&out),
+            _ => Error::own_file("make", &out, &error),
+        })
+    });
+    if let Err(error) = written {
+        if let Err(left) = fs::remove_dir_all(&beside)
+            && left.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("{} is left behind: {left}", beside.display());
+        }
+        return Err(error);
+    }
+    let fingerprint = Identity::of(&key).fingerprint();
+    let folder = |address: &Address| out.join(address.host());
+    let machines = (1..).zip(&hosts.0);
+    Ok(Prepared {
+        fingerprint,
+        connect: word(hosts, fingerprint),
+        hosts: machines.map(|(id, it)| (ReplicaId(id), it.clone(), folder(it))).collect(),
+    })
+}
+
+fn word(hosts: &Hosts, fingerprint: Fingerprint) -> String {
+    Servers { addresses: hosts.0.clone(), fingerprint: Some(fingerprint) }.word()
+}
+
+fn not_empty(out: &Path) -> Error {
+    Error::new(
+        ErrorCode::NotEmpty,
+        format!(
+            "{} is not empty; name another folder, so that no key is written over",
+            out.display()
+        ),
+    )
+}
+
+fn refuse_what_is_there(out: &Path) -> Result<()> {
+    match fs::read_dir(out) {
+        Ok(entries) => match entries.count() {
+            0 => Ok(()),
+            _ => Err(not_empty(out)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::own_file("look into", out, &error)),
+    }
+}
+
+fn write_all(name: &str, hosts: &Hosts, key: &[u8; KEY_BYTES], out: &Path) -> Result<()> {
+    let peers: Vec<String> =
+        (1..).zip(&hosts.0).map(|(id, address)| format!("{id}={address}")).collect();
+    for (id, address) in (1..).zip(&hosts.0) {
+        let folder = out.join(address.host());
+        make_private_folders(&folder).map_err(|error| Error::own_file("make", &folder, &error))?;
+        let text = configuration(name, id, address, &peers.join(","));
+        write(&folder.join("config.toml"), &text)?;
+        key_file::write_new(&folder.join("cluster.key"), key)?;
+    }
+    let connect = word(hosts, Identity::of(key).fingerprint());
+    write(&out.join("connect"), &format!("{connect}\n"))?;
+    write(&out.join("README.txt"), &what_to_do(name, hosts, &connect))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    open_private(fs::OpenOptions::new().write(true).create_new(true), path)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .map_err(|error| Error::own_file("write", path, &error))
+}
+
+fn configuration(name: &str, id: u32, address: &Address, peers: &str) -> String {
+    let port = address.port();
+    format!(
+        r#"# Server {id} of the cluster {name}, on {host}.
+# Start it with: {serve}
+# ftchat.toml(5) tells of every key; flags and environment win over this file.
+
+[serve]
+id = {id}
+
+# What is listened on: all addresses of this machine. Others reach it, so it speaks TLS.
+listen = "[::]:{port}"
+
+# All servers, this one too, as the others and clients reach them.
+peers = "{peers}"
+
+# Accounts and messages. Nobody else may write here.
+data_dir = "/var/lib/ftchat"
+
+# The cluster's secret, the same on all servers. Relative to this file.
+cluster_key_file = "cluster.key"
+"#,
+        host = address.host(),
+        serve = serve("config.toml")
+    )
+}
+
+/// The command that runs a server with this configuration.
+fn serve(config: &str) -> String {
+    CommandLines::default().line("serve --config", &[config])
+}
+
+fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
+    let folders: Vec<String> = hosts
+        .0
+        .iter()
+        .map(|address| format!("   {0}/   to /etc/ftchat on {0}\n", address.host()))
+        .collect();
+    format!(
+        "The cluster {name}, of ftchat servers\n\n\
+         1. Copy each folder to its machine, with its modes (cluster.key is for its owner alone):\n\n\
+         {folders}\n\
+         2. On each machine, in any order and at any time:\n\n   \
+         {serve}\n\n   \
+         The cluster is founded when all of them have met once.\n\n\
+         3. People need one word, which stands in the file connect and is no secret:\n\n   \
+         {connect}\n\n   \
+         They use it as --servers, or as FTCHAT_SERVERS. Then only servers of this cluster are\n   \
+         spoken to, in TLS.\n\n\
+         Whoever has cluster.key is the cluster. Keep a copy where you keep such things, and\n\
+         remove this folder.\n",
+        folders = folders.concat(),
+        serve = serve("/etc/ftchat/config.toml")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    fn hosts(text: &str) -> Hosts {
+        text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    #[test]
+    fn machines_are_named_with_or_without_a_port() {
+        let named = hosts("alpha, beta.example.org:9000,10.0.0.7,[fd00::1],[fd00::2]:1");
+        let shown: Vec<String> = named.0.iter().map(Address::to_string).collect();
+        let all = "alpha:8091,beta.example.org:9000,10.0.0.7:8091,[fd00::1]:8091,[fd00::2]:1";
+        assert_eq!(shown.join(","), all);
+        for (text, why) in [
+            ("", "no machine"),
+            ("alpha,", "no machine"),
+            ("alpha,ALPHA:9000", "fail together"),
+            ("alpha:0", "port"),
+            ("alpha:65536", "no machine"),
+            ("fd00::1", "no machine"),
+            ("..", "no machine"),
+            ("a/b", "no machine"),
+            ("-alpha", "no machine"),
+            ("al pha", "no machine"),
+            ("alpha,localhost", "calls itself"),
+            ("127.0.0.1", "calls itself"),
+            ("a,b,c,d,e,f,g,h,i,j", "9 are the most"),
+        ] {
+            let refused = text.parse::<Hosts>().expect_err(text);
+            assert!(refused.message.contains(why), "{text}: {}", refused.message);
+        }
+    }
+
+    #[test]
+    fn every_machine_gets_its_configuration_and_the_one_key() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let out = folder.path().join("new");
+        let prepared =
+            prepare(&Host::real(), "ours", &hosts("alpha,beta:9000,[fd00::1]"), &out).expect("new");
+        let mut keys = Vec::new();
+        for (id, address, dir) in &prepared.hosts {
+            let path = dir.join("cluster.key");
+            assert_eq!(fs::metadata(&path).expect("a key").mode() & 0o777, 0o600);
+            keys.push(*key_file::read(&path).expect("a key"));
+            let text = fs::read_to_string(dir.join("config.toml")).expect("a file");
+            let config = crate::config::file::parse(&dir.join("config.toml"), &text);
+            let values = config.expect("a configuration").values;
+            let value = |name: &str| values[name].0.clone();
+            assert_eq!(value("serve.id"), id.to_string());
+            assert_eq!(value("serve.listen"), format!("[::]:{}", address.port()));
+            assert_eq!(value("serve.peers"), "1=alpha:8091,2=beta:9000,3=[fd00::1]:8091");
+            assert_eq!(value("serve.cluster_key_file"), path.display().to_string());
+        }
+        assert_eq!(keys, [keys[0]; 3]);
+        let known: Servers = prepared.connect.parse().expect("a word");
+        assert_eq!(known.fingerprint, Some(Identity::of(&keys[0]).fingerprint()));
+        let connect = fs::read_to_string(out.join("connect")).expect("a file");
+        assert_eq!(connect.trim_end(), prepared.connect);
+        let told = fs::read_to_string(out.join("README.txt")).expect("a file");
+        assert!(told.contains(&prepared.connect) && told.contains("beta/"), "{told}");
+        let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn what_is_there_is_left_alone() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let out = folder.path().join("new");
+        fs::create_dir(&out).expect("a folder");
+        let first = prepare(&Host::real(), "ours", &hosts("alpha"), &out).expect("it was empty");
+        let refused = prepare(&Host::real(), "ours", &hosts("alpha"), &out).expect_err("full");
+        assert_eq!(refused.code, ErrorCode::NotEmpty);
+        let connect = fs::read_to_string(out.join("connect")).expect("a file");
+        assert_eq!(connect.trim_end(), first.connect);
+        let file = folder.path().join("file");
+        fs::write(&file, "mine").expect("a file");
+        prepare(&Host::real(), "ours", &hosts("alpha"), &file).expect_err("no folder");
+        assert_eq!(fs::read(&file).expect("a file"), b"mine");
+    }
+}
