@@ -109,13 +109,9 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
 
     let commit = statuses.iter().map(|status| status.commit).max().unwrap_or(0);
     let term = statuses.iter().map(|status| status.term).max().unwrap_or(0);
-    // Two may call themselves leader; the later term is right.
-    let leading = statuses
-        .iter()
-        .filter_map(|status| Some((status, leads(status)?)))
-        .max_by_key(|(status, leader)| (status.term, *leader));
+    let leading = leading(&statuses);
     let writable = leading.is_some_and(|(status, _)| status.writable);
-    let leader = leading.map(|(_, leader)| leader);
+    let leader = leading.map(|(_, replica)| replica.id);
     let commit_before = statuses.iter().filter_map(|status| status.commit_before).max();
     let replicas: Vec<ReplicaStatus> = members
         .iter()
@@ -210,10 +206,17 @@ fn members(listed: &[Address], statuses: &[&ServerStatus]) -> Vec<Member> {
     members.into_values().collect()
 }
 
-/// The replica that leads, if it runs in the process that answered.
-fn leads(status: &ServerStatus) -> Option<ReplicaId> {
-    let mut hosted = status.hosted.iter();
-    Some(hosted.find(|replica| replica.state == ReplicaState::Leader)?.id)
+/// The replica that leads, and the process that runs it. Two may call themselves leader;
+/// the later term is right. It is that of the replica: one that has not heard of it may run
+/// in a process with others that have.
+fn leading<'a>(statuses: &[&'a ServerStatus]) -> Option<(&'a ServerStatus, &'a ReplicaStatus)> {
+    let hosted = |status: &&'a ServerStatus| {
+        let status = *status;
+        status.hosted.iter().map(move |replica| (status, replica))
+    };
+    let leads = |(_, replica): &(_, &ReplicaStatus)| replica.state == ReplicaState::Leader;
+    let all = statuses.iter().flat_map(hosted).filter(leads);
+    all.max_by_key(|(_, replica)| (replica.term, replica.id))
 }
 
 /// The status of a replica, from the process that runs it. While a replica moves from

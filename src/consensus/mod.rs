@@ -248,6 +248,8 @@ impl Consensus {
     /// Stops. What was proposed and not answered ends as unknown.
     pub async fn stop(&self) {
         self.0.stopped.send_replace(true);
+        // The core may wait for room for a vote, and would not hear that it is to end.
+        self.0.store.log().stop_waiting();
         // The core ends either way; a panic of it has been logged by then.
         let raft = self.0.raft.clone();
         let ended = runtime::scoped(&self.0.host, async move { raft.shutdown().await });

@@ -134,7 +134,8 @@ impl PeerService {
     }
 
     fn vote(&self, call: Call, request: VoteRequest<TypeConfig>, reply: Reply) {
-        if let Err(error) = self.consensus.check_vote(request.last_log_id) {
+        let may = self.consensus.check_vote(request.last_log_id);
+        if let Err(error) = may.and_then(|()| self.consensus.check_can_save(&request.vote)) {
             return reply.error(error);
         }
         let raft = self.consensus.0.raft.clone();
@@ -162,7 +163,9 @@ impl PeerService {
     /// Whether a leader may hand over as it asks: to another node, or to this one
     /// if it may lead.
     fn may_be_led_to(&self, request: &TransferLeaderRequest<TypeConfig>) -> bool {
-        *request.to_node_id() != self.consensus.0.node || self.consensus.trusts_its_log()
+        let consensus = &self.consensus;
+        *request.to_node_id() != consensus.0.node
+            || (consensus.trusts_its_log() && consensus.is_well())
     }
 
     /// Refuses what was meant for another incarnation of this replica.
@@ -243,7 +246,8 @@ async fn append_in_order(
             request = requests.recv() => {
                 let Some((request, reply)) = request else { return };
                 let level = entry::level_of(&request.entries);
-                if let Err(error) = consensus.0.store.make_ready_for_level(level).await {
+                let ready = consensus.0.store.make_ready_for_level(level).await;
+                if let Err(error) = ready.and_then(|()| consensus.check_can_save(&request.vote)) {
                     reply.error(error);
                     continue;
                 }

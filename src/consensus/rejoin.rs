@@ -53,7 +53,7 @@ use super::Consensus;
 use super::engine::log_store::LogStore;
 use super::leadership::fast_election::Candidacy;
 use super::runtime;
-use super::types::LogId;
+use super::types::{LogId, Vote};
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::{self, Bug};
 use crate::storage::DroppedTail;
@@ -144,13 +144,41 @@ impl Consensus {
 
     /// Whether the node may ask for votes.
     pub fn elects(&self) -> bool {
-        *self.0.elections_wanted.lock() && self.trusts_its_log()
+        *self.0.elections_wanted.lock() && self.trusts_its_log() && self.is_well()
+    }
+
+    /// Whether its log can be written, as far as is known.
+    pub fn is_well(&self) -> bool {
+        self.0.store.log().shortage().is_none()
+    }
+
+    /// Whether what comes with this vote can be answered. A later one must be saved first,
+    /// and the engine does nothing else meanwhile: on a disk that is full it would not even
+    /// stop.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`] says why not.
+    pub(super) fn check_can_save(&self, vote: &Vote) -> Result<()> {
+        let saved = self.0.store.vote().is_some_and(|saved| saved.leader_id == vote.leader_id);
+        match self.0.store.log().shortage().filter(|_| !saved) {
+            None => Ok(()),
+            Some(shortage) => Err(Error::unavailable(shortage.sentence())),
+        }
+    }
+
+    /// Asks for no votes while its log cannot be written.
+    pub(super) async fn watch_shortage(self) {
+        let mut shortage = self.0.store.log().watch_shortage();
+        while shortage.changed().await.is_ok() {
+            let wanted = self.0.elections_wanted.lock();
+            self.0.raft.runtime_config().elect(*wanted && self.trusts_its_log() && self.is_well());
+        }
     }
 
     fn want_elections(&self, wanted: bool) {
         let mut now = self.0.elections_wanted.lock();
         *now = wanted;
-        self.0.raft.runtime_config().elect(wanted && self.trusts_its_log());
+        self.0.raft.runtime_config().elect(wanted && self.trusts_its_log() && self.is_well());
     }
 
     /// Changes what is known of the end of the log, unless that is no longer what it
@@ -165,7 +193,7 @@ impl Consensus {
         });
         // Under the lock, so that the engine gets the last decision last.
         let wanted = self.0.elections_wanted.lock();
-        self.0.raft.runtime_config().elect(*wanted && self.trusts_its_log());
+        self.0.raft.runtime_config().elect(*wanted && self.trusts_its_log() && self.is_well());
     }
 
     /// Whether a candidate with that log may have the vote.

@@ -129,6 +129,7 @@ impl Consensus {
         runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
         consensus.watch_log_ends();
         consensus.spawn_until_stopped(consensus.clone().leave_a_disk_behind());
+        consensus.spawn_until_stopped(consensus.clone().watch_shortage());
         Ok(consensus)
     }
 }

@@ -29,10 +29,16 @@ impl Time {
         self.clocks.time(self.host.clock.now(), self.machine.latest_at())
     }
 
+    /// Now, but not before anything that the log holds: when something begins that the
+    /// log is to end. A clock that is behind may still be believed in all else.
+    pub fn beginning(&self) -> Timestamp {
+        self.now().max(self.machine.latest_at())
+    }
+
     /// What the own clock shows and what all clocks say, where that is too far apart.
     pub fn wrong_clock(&self) -> Option<(Timestamp, Timestamp)> {
         let own = self.host.clock.now();
-        let agreed = self.clocks.agreed(own, self.machine.latest_at());
+        let agreed = self.clocks.time(own, self.machine.latest_at());
         (own != agreed).then_some((own, agreed))
     }
 }

@@ -239,6 +239,11 @@ impl Task {
     /// majority, so leadership need not wait for the others.
     /// Returns how many of them vote.
     async fn adopt(&mut self, peers: impl IntoIterator<Item = ReplicaId>) -> usize {
+        // A server whose own disk is full is cut off, not the last one: others who are
+        // well adopt, and if there are none, nothing could be written anyway.
+        if self.own_consensus().is_none_or(|consensus| !consensus.is_well()) {
+            return 0;
+        }
         let now = Instant::now();
         let due: Vec<ReplicaId> = peers
             .into_iter()

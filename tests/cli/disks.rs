@@ -26,7 +26,8 @@ fn says_full(status: &Value, id: u64) -> bool {
 fn one_full_disk_of_three_stops_nobody_and_goes_on_by_itself() {
     let cluster = with_faults();
     let steady = Steady::start(&cluster);
-    for id in [cluster.followers()[0], cluster.leader()] {
+    for leads in [false, true] {
+        let id = if leads { cluster.leader() } else { cluster.followers()[0] };
         let folder = cluster.data_dir(id);
         faults::begin(&folder, Fault::Full);
         cluster.await_status("a replica that says it is full", |status| says_full(status, id));
@@ -44,6 +45,33 @@ fn one_full_disk_of_three_stops_nobody_and_goes_on_by_itself() {
     steady.all_arrived();
     let whole = cluster.await_whole();
     assert_eq!(whole["tolerates"], 2, "{whole}");
+}
+
+/// Whoever cannot store is no help to anybody: it takes over no replica, and still ends
+/// when it is told to.
+#[test]
+fn a_former_leader_with_a_full_disk_is_in_nobodys_way() {
+    let cluster = with_faults();
+    let steady = Steady::start(&cluster);
+    let full = cluster.leader();
+    let folder = cluster.data_dir(full);
+    faults::begin(&folder, Fault::Full);
+    let another = |status: &Value| status["leader"].as_u64().is_some_and(|leader| leader != full);
+    let status = cluster.await_status("another leader", another);
+    steady.goes_on();
+    let next = status["leader"].as_u64().expect("one leads");
+    cluster.crash(next);
+    steady.goes_on();
+    let hosted = |status: &Value| replica(status, next)["hosted_by"].as_u64();
+    let adopted = cluster.await_status("a replica that is adopted", |it| hosted(it).is_some());
+    assert_ne!(hosted(&adopted), Some(full), "{adopted}");
+    let stopped = cluster.admin(&["stop", &full.to_string(), "--json"]).end().json();
+    assert_eq!(stopped["ended"], "stopped", "not killed: {stopped}");
+    steady.goes_on();
+    faults::end(&folder, Fault::Full);
+    [full, next].into_iter().for_each(|id| drop(cluster.start(id)));
+    cluster.await_whole();
+    steady.all_arrived();
 }
 
 /// A hanging disk says nothing. What shows it is what the others have written.

@@ -296,10 +296,35 @@ async fn a_followers_word_about_a_dead_leader_does_not_count() {
 #[tokio::test(start_paused = true)]
 async fn of_two_leaders_the_one_of_the_later_term_counts() {
     let mut newer = status(2, vec![replica(2, 2, ReplicaState::Leader, 20)]);
-    (newer.term, newer.writable) = (5, false);
+    (newer.term, newer.writable, newer.hosted[0].term) = (5, false, 5);
     let status = look([(1, leader()), (2, Server::Says(newer)), (3, follower(3, 20))]).await;
     assert_eq!((status.leader, status.writable, status.term), (Some(ReplicaId(2)), false, 5));
     assert_eq!(status.replicas[0].state, ReplicaState::Follower, "it leads no more");
+}
+
+/// A process has heard of a later term for a replica that it has adopted, and its own
+/// replica, whose disk is full, has not.
+#[tokio::test(start_paused = true)]
+async fn a_former_leader_does_not_count_for_what_its_process_has_heard() {
+    let mut former = status(
+        3,
+        vec![replica(3, 3, ReplicaState::Leader, 20), replica(2, 3, ReplicaState::Follower, 20)],
+    );
+    (former.term, former.writable, former.hosted[1].term) = (5, false, 5);
+    let mut leading = status(1, vec![replica(1, 1, ReplicaState::Leader, 20)]);
+    (leading.term, leading.writable, leading.hosted[0].term) = (5, true, 5);
+    let status = look([(1, Server::Says(leading)), (3, Server::Says(former))]).await;
+    assert_eq!((status.leader, status.writable), (Some(ReplicaId(1)), true));
+    assert_eq!(status.replicas[2].state, ReplicaState::Follower);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_with_a_full_disk_has_no_vote_that_counts() {
+    let mut full = replica(3, 3, ReplicaState::Follower, 20);
+    full.error = Some("the disk is full".to_string());
+    let servers = [(1, leader()), (2, follower(2, 20)), (3, Server::Says(status(3, vec![full])))];
+    let status = look(servers).await;
+    assert_eq!((status.writable, status.tolerates), (true, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,14 +13,17 @@
 //!
 //! # How it fails
 //! The former leader cannot save the next leader's vote before its disk is well again,
-//! so it takes no part until then: people go on at the others. If that disk hangs, its
-//! server ends as one that is stuck. If the successor's disk fails in the same moment,
+//! so it takes no part until then: people go on at the others. While it knows that its
+//! disk is short it refuses all that would have to be saved first
+//! ([`Consensus::check_can_save`]), so that its task is never stuck in it, and adopts
+//! nobody. If the disk hangs, its server ends as one that is stuck. If the successor's disk fails in the same moment,
 //! the election timeout of the third replica decides. A successor that runs in this very
 //! process would end with it, so it is none; while there is no other the leader stays.
 
 use std::time::Duration;
 
 use crate::consensus::Consensus;
+use crate::consensus::leadership::route::Route;
 
 /// How old a committed entry may be that the leader has not on its own disk. A sync that
 /// takes half a second is slow and nothing is wrong.
@@ -32,11 +35,17 @@ impl Consensus {
         loop {
             let before = self.metrics();
             tokio::time::sleep(BEHIND_MAX).await;
-            let Some(committed) = before.local_committed.map(|entry| entry.index()) else {
+            let (Some(Route::Here(leadership)), Some(entry)) =
+                (self.0.router.route(), before.local_committed)
+            else {
                 continue;
             };
-            let leads = self.leads() && self.metrics().current_term == before.current_term;
-            if !leads || self.have_on_disk(committed, |node| node == self.0.node) {
+            // What earlier leaders committed is on this disk, or this node did not lead.
+            let committed = entry.index();
+            let is_own = *entry.committed_leader_id() == leadership;
+            let is_behind = is_own && !self.have_on_disk(committed, |node| node == self.0.node);
+            // A leader that has handed over is confirmed by nobody.
+            if !is_behind || !self.0.router.is_confirmed() {
                 continue;
             }
             let Some(successor) = self.successor(committed) else { continue };

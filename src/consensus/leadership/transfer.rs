@@ -21,7 +21,7 @@ impl Consensus {
     pub async fn hand_over(&self) {
         self.disable_elections();
         let handing_over = async {
-            while self.leads() {
+            while self.leads() && self.0.router.is_confirmed() {
                 let Some(successor) = self.successor(0) else { return };
                 tracing::info!(to = %successor.replica(), "handing leadership over");
                 if let Err(error) = self.transfer(successor).await {

@@ -352,13 +352,18 @@ impl Log {
         self.shared.shortage.subscribe()
     }
 
+    /// Lets what waits for room on a full disk, or for descriptors, fail from now on.
+    pub fn stop_waiting(&self) {
+        self.shared.closing.send_replace(true);
+    }
+
     /// Finishes what is queued, ends the workers and drops their shares of the
     /// directory's lock. What waits for room on a full disk fails instead.
     ///
     /// # Errors
     /// The failure after which the log had stopped writing, if any.
     pub async fn close(&self) -> Result<()> {
-        self.shared.closing.send_replace(true);
+        self.stop_waiting();
         let (reply, ended) = oneshot::channel();
         if self.reads.send(ReadCommand::Close(reply)).is_ok() {
             // Refused only by a reader that has ended anyway.
