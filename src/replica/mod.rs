@@ -243,6 +243,11 @@ impl Replica {
         self.0.time.now()
     }
 
+    /// When something begins that the log is to end; see [`Time::beginning`].
+    pub fn beginning(&self) -> Timestamp {
+        self.0.time.beginning()
+    }
+
     /// Its cluster, once it is a member of one.
     pub fn cluster(&self) -> Option<Uuid> {
         self.0.credentials.introduction().cluster

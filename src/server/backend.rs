@@ -26,6 +26,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn leader(&self) -> Option<Address>;
     /// What time it is, as the replicas agree: by this sessions end.
     fn now(&self) -> Timestamp;
+    /// When something begins that the log is to end: now, or later if the log is.
+    fn beginning(&self) -> Timestamp;
     /// Puts a change into the log. The first poll takes its place in line:
     /// proposals are ordered as they were polled first.
     fn propose(
@@ -76,6 +78,9 @@ impl Backend for Hosting {
     }
     fn now(&self) -> Timestamp {
         self.own_replica().now()
+    }
+    fn beginning(&self) -> Timestamp {
+        self.own_replica().beginning()
     }
     fn propose(
         &self,

@@ -262,11 +262,12 @@ impl Caller {
         self.shared.backend.propose(operation, self.deadline, &Sequence::default()).await
     }
 
-    /// The end of a session that begins now. Only to be asked behind a confirmation: a
-    /// server that has heard of no other yet knows no clock but its own, which may be so
-    /// wrong that the session would have ended before it began.
+    /// The end of a session that begins now, and not before anything that the log holds.
+    /// Only to be asked behind a confirmation: a server that has heard of no other yet knows
+    /// no clock but its own, and perhaps little of the log, and the session might have ended
+    /// before it began.
     fn expiry(&self) -> Timestamp {
         let lifetime_ms = self.shared.limits.session_lifetime_s.saturating_mul(1000);
-        self.shared.backend.now().plus_ms(lifetime_ms)
+        self.shared.backend.beginning().plus_ms(lifetime_ms)
     }
 }

@@ -310,6 +310,9 @@ impl Backend for FakeReplica {
     fn now(&self) -> Timestamp {
         self.host.clock.now()
     }
+    fn beginning(&self) -> Timestamp {
+        self.now()
+    }
     fn propose(
         &self,
         operation: Operation,
