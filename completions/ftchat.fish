@@ -370,7 +370,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_se
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "transfer" -d 'Give leadership to a replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "logs" -d 'Print what servers wrote to their logs'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l hosts -d 'The machines, as they reach each other: HOST[:PORT], with commas between' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l hosts -d 'The machines, as they reach each other: HOST or HOST:PORT, with commas between' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l out -d 'The folder that is made' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l name -d 'What people call the cluster' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F

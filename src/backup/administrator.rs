@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
-use crate::client::survey::{SERVER_LIMIT, survey};
+use crate::client::survey::{SERVER_LIMIT, ask, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::peer::{CallError, ClusterKey, Conversation};
@@ -76,7 +77,6 @@ impl Administrator {
     /// with every attempt, the leader last, which has enough to do.
     pub(super) async fn connect(&self, attempts: &mut Attempts) -> Result<Server, Failed> {
         let status = survey(&self.host, &self.servers, SERVER_LIMIT).await;
-        let nobody = || Failed::Passing(Error::unavailable("no server of the cluster answers"));
         let mut able: Vec<_> = status
             .replicas
             .iter()
@@ -84,10 +84,9 @@ impl Administrator {
             .collect();
         // Without a majority the one that knows most counts.
         able.sort_by_key(|it| (Some(it.id) == status.leader, Reverse(it.applied)));
-        let cluster = status.cluster.ok_or_else(nobody)?;
-        if able.is_empty() {
-            return Err(nobody());
-        }
+        let Some(cluster) = status.cluster.filter(|_| !able.is_empty()) else {
+            return Err(self.nobody().await);
+        };
         let chosen = able[attempts.round % able.len()];
         attempts.round += 1;
         let from = Introduction {
@@ -101,6 +100,27 @@ impl Administrator {
         let conversation =
             Conversation::open(&self.host, &self.key, from, &member, ANSWER_MAX, spawn);
         Ok(Server { cluster, conversation })
+    }
+
+    /// Why nobody can be asked. If all servers are of other clusters, it never will be
+    /// otherwise.
+    async fn nobody(&self) -> Failed {
+        let asking = self.servers.iter().map(async |address| {
+            let asked = ask(&self.host, address, SERVER_LIMIT).await;
+            Some((address, asked.err()?))
+        });
+        let errors: Vec<_> = join_all(asking).await.into_iter().flatten().collect();
+        let reasons: Vec<String> =
+            errors.iter().map(|(address, error)| format!("{address}: {}", error.message)).collect();
+        let why = match reasons.is_empty() {
+            true => "no server of the cluster runs its own replica yet".to_string(),
+            false => format!("no server of the cluster answers: {}", reasons.join("; ")),
+        };
+        let strangers = errors.iter().filter(|(_, error)| error.code == ErrorCode::WrongCluster);
+        match strangers.count() == self.servers.len() {
+            true => Failed::Final(Error::new(ErrorCode::WrongCluster, why)),
+            false => Failed::Passing(Error::unavailable(why)),
+        }
     }
 
     /// Waits a little before the next attempt.

@@ -3,10 +3,10 @@
 use super::Context;
 use crate::backup::Administrator;
 use crate::cluster::Description;
-use crate::config::{ClusterFlags, ClusterSettings, key_file};
+use crate::config::{ClusterFlags, ClusterSettings, Values, key_file};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::ClusterKey;
-use crate::types::Address;
+use crate::types::{Address, Servers};
 
 /// Flags by which a command finds the cluster's key.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -22,35 +22,26 @@ impl KeyFlags {
     /// An administrator with the key, and the servers that it is for.
     ///
     /// # Errors
-    /// Those of [`KeyFlags::found`]; [`ErrorCode::WrongCluster`] when the servers are
-    /// named with another fingerprint than the key's.
+    /// Those of [`KeyFlags::found`].
     pub(super) fn administrator(&self, context: &Context) -> Result<Administrator> {
         let Found { key, servers, local } = self.found(context)?;
-        let here = servers.iter().all(Address::is_loopback);
-        let known = key.identity().fingerprint();
-        let host = match context.settings.servers.fingerprint.filter(|_| !local) {
-            Some(named) if named != known => {
-                return Err(Error::new(
-                    ErrorCode::WrongCluster,
-                    format!(
-                        "the servers are named with the fingerprint {named}, and the key is that of \
-                         {known}: one of them is another cluster's"
-                    ),
-                ));
-            }
-            None if here => context.host.clone(),
-            // Whoever has the key knows the cluster.
-            _ => context.host_for(known),
+        // Whoever has the key knows the cluster. One that is local speaks plain text too.
+        let host = match local {
+            true => context.host.clone(),
+            false => context.host_for(key.identity().fingerprint()),
         };
         Ok(Administrator { host, key, servers, timeout: context.settings.timeout })
     }
 
-    /// The key: the file that is set, else that of the local cluster. The
-    /// servers: those that are set, unless a flag names a local cluster.
+    /// The key: the file that is set, else that of the local cluster. The servers: those
+    /// of a local cluster that is named, or whose key it is; else those that are set; else
+    /// those in the configuration of a server.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidConfig`] when the key cannot be read, and when there
-    /// is neither a key nor a local cluster.
+    /// [`ErrorCode::InvalidConfig`] when the key cannot be read, when there is neither a
+    /// key nor a local cluster, and when the local cluster's key would meet the servers of
+    /// another. [`ErrorCode::WrongCluster`] when the servers are named with another
+    /// fingerprint than the key's.
     pub(super) fn found(&self, context: &Context) -> Result<Found> {
         let settings = &context.settings;
         let given = self.cluster.given();
@@ -76,12 +67,48 @@ impl KeyFlags {
             }
         };
         let key = ClusterKey::new(*key_file::read(&file)?);
-        let local = cluster.filter(|_| named || !values.is_set("servers"));
-        Ok(match local {
-            Some(servers) => Found { key, servers, local: true },
-            None => Found { key, servers: settings.servers.addresses.clone(), local: false },
-        })
+        let Servers { addresses, fingerprint } = &settings.servers;
+        let are_set = values.is_set("servers");
+        match cluster {
+            Some(servers)
+                if named || !are_set || addresses.iter().all(|it| servers.contains(it)) =>
+            {
+                return Ok(Found { key, servers, local: true });
+            }
+            // A key that nobody named is for its own servers only.
+            Some(_) => {
+                return Err(values.error(
+                    "servers",
+                    "these are not the servers of the local cluster, so its key is not theirs: \
+                     name theirs with --cluster-key-file, or the local cluster with --name or --dir",
+                ));
+            }
+            None => {}
+        }
+        let known = key.identity().fingerprint();
+        if let Some(named) = fingerprint.filter(|named| *named != known) {
+            return Err(Error::new(
+                ErrorCode::WrongCluster,
+                format!(
+                    "the servers are named with the fingerprint {named}, and the key is that of \
+                     {known}: one of them is another cluster's"
+                ),
+            ));
+        }
+        // On the machine of a server its configuration names all of them.
+        let members = if are_set { None } else { members(&values)? };
+        let servers = members.unwrap_or_else(|| addresses.clone());
+        Ok(Found { key, servers, local: false })
     }
+}
+
+/// The servers that the configuration of a server names, if there is one.
+fn members(values: &Values) -> Result<Option<Vec<Address>>> {
+    if values.text("serve.peers").is_none() {
+        return Ok(None);
+    }
+    let members = values.members("serve.peers")?;
+    Ok(Some(members.into_iter().map(|member| member.address).collect()))
 }
 
 /// What the flags have led to.

@@ -14,7 +14,7 @@ use crate::output::cluster::NewHosts;
     Nothing is sent anywhere: the folders are for you to copy, and README.txt among them says\n\
     how. Run twice it makes two clusters, which refuse each other.")]
 pub(super) struct InitArgs {
-    /// The machines, as they reach each other: HOST[:PORT], with commas between
+    /// The machines, as they reach each other: HOST or HOST:PORT, with commas between
     #[arg(long, value_name = "LIST")]
     hosts: Hosts,
     /// The folder that is made

@@ -255,7 +255,8 @@ impl Client {
         };
         tracing::debug!(server = %address, reason = ?error.message);
         let servers = self.dialer.servers.len();
-        if !asking.doubt && asking.reasons.are_all_strangers(servers) {
+        let asked = asking.attempts.iter().any(Attempt::asked);
+        if !asking.doubt && !asked && asking.reasons.are_final(servers) {
             return Some(Err(asking.reasons.unavailable(self.timeout)));
         }
         asking.failed += 1;

@@ -69,15 +69,23 @@ pub(super) struct Reasons(BTreeMap<Address, Reason>);
 pub(super) enum Reason {
     /// The server said so. It knows who is missing.
     Word(String),
-    /// It gave no answer.
-    Failure(String),
-    /// It is of another cluster.
-    Stranger(String),
+    /// It gave no answer, or none of use: `answered` tells which.
+    Failure { why: String, answered: bool },
+    /// It will never be of use to this client, by this code: it is of another cluster, or
+    /// wants to be spoken to in TLS.
+    Never(ErrorCode, String),
+}
+
+impl Reason {
+    /// Nobody answered.
+    pub(super) fn silence(why: impl Into<String>) -> Reason {
+        Reason::Failure { why: why.into(), answered: false }
+    }
 }
 
 impl Reasons {
     pub(super) fn note(&mut self, server: &Address, reason: impl Into<String>) {
-        self.0.insert(server.clone(), Reason::Failure(reason.into()));
+        self.0.insert(server.clone(), Reason::silence(reason));
     }
 
     /// That a server could not be asked, and why.
@@ -86,17 +94,19 @@ impl Reasons {
         self.note_reason(
             server,
             match error.code {
-                ErrorCode::WrongCluster => Reason::Stranger(reason),
-                _ => Reason::Failure(reason),
+                ErrorCode::WrongCluster | ErrorCode::TlsRequired => {
+                    Reason::Never(error.code, reason)
+                }
+                code => Reason::Failure { why: reason, answered: code != ErrorCode::Io },
             },
         );
     }
 
-    /// Whether so many servers, which are all of them, are of other clusters: there is
+    /// Whether so many servers, which are all of them, will never be of use: there is
     /// nobody to wait for.
-    pub(super) fn are_all_strangers(&self, servers: usize) -> bool {
-        let stranger = |reason: &&Reason| matches!(reason, Reason::Stranger(_));
-        self.0.values().filter(stranger).count() == servers
+    pub(super) fn are_final(&self, servers: usize) -> bool {
+        let never = |reason: &&Reason| matches!(reason, Reason::Never(..));
+        self.0.values().filter(never).count() == servers
     }
 
     pub(super) fn note_reason(&mut self, server: &Address, reason: Reason) {
@@ -111,8 +121,11 @@ impl Reasons {
     /// Notes that a server has not answered by the end. A reason that it gave before
     /// tells more, such as that it cannot confirm a read.
     pub(super) fn note_no_answer(&mut self, server: &Address) {
-        let no_answer = || Reason::Failure("did not answer".to_string());
-        self.0.entry(server.clone()).or_insert_with(no_answer);
+        let before = self.0.get(server);
+        // It is another one by now that listens there.
+        if before.is_none_or(|before| matches!(before, Reason::Never(..))) {
+            self.note(server, "did not answer");
+        }
     }
 
     /// What servers said, each thing once, then each server that is not named
@@ -125,7 +138,7 @@ impl Reasons {
             match reason {
                 Reason::Word(word) if words.contains(&word.as_str()) => {}
                 Reason::Word(word) => words.push(word),
-                Reason::Failure(why) | Reason::Stranger(why) => {
+                Reason::Failure { why, .. } | Reason::Never(_, why) => {
                     match failures.iter_mut().find(|(it, _)| it == why) {
                         Some((_, servers)) => servers.push(server.to_string()),
                         None => failures.push((why, vec![server.to_string()])),
@@ -143,15 +156,18 @@ impl Reasons {
         words.chain(each).collect::<Vec<_>>().join("; ")
     }
 
-    /// Nothing was done within `timeout`, and why. Who found other clusters, and nobody
-    /// of the one that was looked for, has asked in the wrong place.
+    /// Nothing was done within `timeout`, and why. Who met nobody but servers that will
+    /// never be of use has asked in the wrong place.
     pub(super) fn unavailable(&self, timeout: Duration) -> Error {
-        let of = |wanted: fn(&Reason) -> bool| self.0.values().any(wanted);
-        if of(|it| matches!(it, Reason::Stranger(_))) && !of(|it| matches!(it, Reason::Word(_))) {
-            return Error::new(
-                ErrorCode::WrongCluster,
-                format!("no server of the cluster answers: {}", self.list()),
-            );
+        let never = self.0.values().find_map(|reason| match reason {
+            Reason::Never(code, _) => Some(*code),
+            Reason::Word(_) | Reason::Failure { .. } => None,
+        });
+        let answered = self.0.values().any(|reason| {
+            matches!(reason, Reason::Word(_) | Reason::Failure { answered: true, .. })
+        });
+        if let Some(code) = never.filter(|_| !answered) {
+            return Error::new(code, format!("no server can be asked: {}", self.list()));
         }
         let within = duration::format(timeout);
         Error::unavailable(format!("nothing was done within {within}: {}", self.list()))
@@ -200,13 +216,19 @@ mod tests {
         assert_eq!(code(&reasons), ErrorCode::Unavailable);
         reasons.note_failure(&address(2), &stranger);
         assert_eq!(code(&reasons), ErrorCode::WrongCluster);
-        assert!(!reasons.are_all_strangers(2));
+        assert!(!reasons.are_final(2));
         reasons.note_failure(&address(1), &stranger);
-        assert!(reasons.are_all_strangers(2));
-        let told = "no server of the cluster answers: 127.0.0.1:1, 127.0.0.1:2: belongs to \
-                    another cluster";
+        assert!(reasons.are_final(2));
+        let told = "no server can be asked: 127.0.0.1:1, 127.0.0.1:2: belongs to another cluster";
         assert_eq!(reasons.unavailable(Duration::from_secs(1)).message, told);
-        reasons.note_word(&address(1), "this server is stopping");
+        let full = Error::new(ErrorCode::TooManyConnections, "is full");
+        reasons.note_failure(&address(1), &full);
+        assert_eq!(code(&reasons), ErrorCode::Unavailable, "one of the cluster has answered");
+        reasons.note_failure(&address(1), &stranger);
+        reasons.note_no_answer(&address(1));
+        let told = reasons.list();
+        assert!(told.contains("127.0.0.1:1: did not answer"), "it was another by then: {told}");
+        reasons.note_word(&address(2), "this server is stopping");
         assert_eq!(code(&reasons), ErrorCode::Unavailable, "one of the cluster has answered");
     }
 

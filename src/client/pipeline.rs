@@ -176,7 +176,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 match self.submit(connection, number) {
                     Ok(pending) => under_way.push(async move { (number, pending.answer().await) }),
                     // It was not sent, so there is no doubt about it.
-                    Err(Failure::Broken(error)) => failure = Some(Reason::Failure(error.message)),
+                    Err(Failure::Broken(error)) => failure = Some(Reason::silence(error.message)),
                     Err(refused) => self.settle(number, Err(refused), &mut failure),
                 }
                 continue;
@@ -198,11 +198,11 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 }
                 () = sleep_until(answer_by.min(give_up)), if !under_way.is_empty() => {
                     self.doubt_all();
-                    return Ok(Err(Reason::Failure("did not answer".into())));
+                    return Ok(Err(Reason::silence("did not answer")));
                 }
                 () = alive.lost(connection), if !under_way.is_empty() => {
                     self.doubt_all();
-                    return Ok(Err(Reason::Failure("is silent: frozen?".into())));
+                    return Ok(Err(Reason::silence("is silent: frozen?")));
                 }
                 line = self.lines.next(), if reading => {
                     if under_way.is_empty() {
@@ -271,7 +271,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 self.redialer.served();
                 return;
             }
-            Ok(_) => (Reason::Failure("answered another question".to_string()), true),
+            Ok(_) => (Reason::silence("answered another question"), true),
             Err(Failure::Refused(error)) if is_final(&error) => {
                 if self.refusal.as_ref().is_none_or(|(refused, _)| number < *refused) {
                     let message = format!("line {number}: {}", error.message);
@@ -282,7 +282,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             Err(Failure::Refused(error)) => {
                 (Reason::Word(error.message), error.code == ErrorCode::OutcomeUnknown)
             }
-            Err(Failure::Broken(error)) => (Reason::Failure(error.message), true),
+            Err(Failure::Broken(error)) => (Reason::silence(error.message), true),
         };
         slot.doubt |= doubt;
         failure.get_or_insert(reason);

@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -23,6 +24,12 @@ use crate::types::{Address, DEFAULT_PORT, Fingerprint, ReplicaId, Servers};
 /// Most machines of a cluster. More replicas make every message slower and nothing
 /// safer.
 const HOSTS_MAX: usize = 9;
+
+/// The file with the word for people.
+const CONNECT: &str = "connect";
+
+/// The file that says what to do now.
+const README: &str = "README.txt";
 
 /// The machines of a cluster, in the order of their replicas' numbers: at least one, none
 /// twice.
@@ -52,13 +59,21 @@ impl std::str::FromStr for Hosts {
             if address.port() == 0 {
                 return wrong(format!("{} needs a port that the others can know", address.host()));
             }
-            if address.is_loopback() {
+            if address.is_loopback() || means_every_machine(&address) {
                 return wrong(format!(
                     "{} is what every machine calls itself; name each as the others reach it",
                     address.host()
                 ));
             }
-            let same = |other: &Address| other.host().eq_ignore_ascii_case(address.host());
+            let taken = [CONNECT, README].iter().any(|it| it.eq_ignore_ascii_case(address.host()));
+            if taken {
+                return wrong(format!(
+                    "{} is the name of a file that is written beside the machines' folders; name \
+                     the machine by its address",
+                    address.host()
+                ));
+            }
+            let same = |other: &Address| is_same(other.host(), address.host());
             if hosts.iter().any(same) {
                 return wrong(format!(
                     "{} is there twice: two servers on one machine fail together",
@@ -74,14 +89,26 @@ impl std::str::FromStr for Hosts {
     }
 }
 
-/// Whether a text can be a host, and the name of a folder.
+/// Whether two texts name one machine, as far as they tell by themselves.
+fn is_same(one: &str, other: &str) -> bool {
+    let ip = |text: &str| text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+    one.eq_ignore_ascii_case(other) || (ip(one).is_some() && ip(one) == ip(other))
+}
+
+fn means_every_machine(address: &Address) -> bool {
+    address.host().parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
+}
+
+/// Whether a text can be a host, and the name of a folder. A name that ends in a number
+/// is none: resolvers take it for an address (RFC 1123, section 2.1).
 fn is_host(text: &str) -> bool {
     let is_name = text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-'))
         && text.len() <= 253
         && text.split('.').all(|label| {
             (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
-        });
-    is_name || text.parse::<std::net::Ipv6Addr>().is_ok()
+        })
+        && !text.rsplit('.').next().is_some_and(|last| last.bytes().all(|c| c.is_ascii_digit()));
+    is_name || text.parse::<IpAddr>().is_ok()
 }
 
 /// What was written.
@@ -103,8 +130,11 @@ pub struct Prepared {
 pub fn prepare(host: &Host, name: &str, hosts: &Hosts, out: &Path) -> Result<Prepared> {
     let out = std::path::absolute(out).map_err(|error| Error::own_file("find", out, &error))?;
     refuse_what_is_there(&out)?;
-    let file_name = out.file_name().ok_or_else(|| {
-        let message = format!("{} is no folder that could be made", out.display());
+    // Whoever is in a folder that is replaced would see an empty one.
+    let is_here = std::env::current_dir().is_ok_and(|here| is_same_folder(&here, &out));
+    let file_name = out.file_name().filter(|_| !is_here).ok_or_else(|| {
+        let path = out.display();
+        let message = format!("{path} is no folder that could be made; name a new one");
         Error::new(ErrorCode::WrongUsage, message)
     })?;
     let mut beside = file_name.to_os_string();
@@ -141,6 +171,11 @@ fn word(hosts: &Hosts, fingerprint: Fingerprint) -> String {
     Servers { addresses: hosts.0.clone(), fingerprint: Some(fingerprint) }.word()
 }
 
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(one).is_some() && real(one) == real(other)
+}
+
 fn not_empty(out: &Path) -> Error {
     Error::new(
         ErrorCode::NotEmpty,
@@ -173,8 +208,8 @@ fn write_all(name: &str, hosts: &Hosts, key: &[u8; KEY_BYTES], out: &Path) -> Re
         key_file::write_new(&folder.join("cluster.key"), key)?;
     }
     let connect = word(hosts, Identity::of(key).fingerprint());
-    write(&out.join("connect"), &format!("{connect}\n"))?;
-    write(&out.join("README.txt"), &what_to_do(name, hosts, &connect))
+    write(&out.join(CONNECT), &format!("{connect}\n"))?;
+    write(&out.join(README), &what_to_do(name, hosts, &connect))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -222,11 +257,11 @@ fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
     let folders: Vec<String> = hosts
         .0
         .iter()
-        .map(|address| format!("   {0}/   to /etc/ftchat on {0}\n", address.host()))
+        .map(|address| format!("   what is in {0}/ to /etc/ftchat/ on {0}\n", address.host()))
         .collect();
     format!(
         "The cluster {name}, of ftchat servers\n\n\
-         1. Copy each folder to its machine, with its modes (cluster.key is for its owner alone):\n\n\
+         1. Copy, with the modes of the files (cluster.key is for its owner alone):\n\n\
          {folders}\n\
          2. On each machine, in any order and at any time:\n\n   \
          {serve}\n\n   \
@@ -271,6 +306,14 @@ mod tests {
             ("al pha", "no machine"),
             ("alpha,localhost", "calls itself"),
             ("127.0.0.1", "calls itself"),
+            ("[::]", "calls itself"),
+            ("0.0.0.0", "calls itself"),
+            ("10.0.0", "no machine"),
+            ("10.0.0.256", "no machine"),
+            ("127.1", "no machine"),
+            ("10.0.0.7,[::ffff:10.0.0.7]", "fail together"),
+            ("[fd00::1],[fd00:0::1]", "fail together"),
+            ("Connect", "the name of a file"),
             ("a,b,c,d,e,f,g,h,i,j", "9 are the most"),
         ] {
             let refused = text.parse::<Hosts>().expect_err(text);

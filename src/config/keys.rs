@@ -324,7 +324,7 @@ pub static KEYS: &[Key] = keys![
     "limits.write_queue_max_bytes", None, "FTCHAT_LIMITS_WRITE_QUEUE_MAX_BYTES", Integer { min: 524_288, max: 1 << 32 }, Value("4194304"), true,
         "Bytes that may wait to be written to one client before it counts as a slow reader and is dropped";
     "limits.connection_memory_max_bytes", None, "FTCHAT_LIMITS_CONNECTION_MEMORY_MAX_BYTES", Integer { min: 1_048_576, max: 1 << 40 }, Value("67108864"), true,
-        "Bytes that all client connections may hold together, in half lines, requests in progress and answers not yet written; beyond it, whoever holds much without need is dropped";
+        "Bytes that all client connections may hold together, in half lines, requests in progress and answers not yet written; beyond it, whoever holds much without need is dropped; encryption takes up to 48 KiB a connection beside it";
     "limits.password_hashes_in_parallel", None, "FTCHAT_LIMITS_PASSWORD_HASHES_IN_PARALLEL", Integer { min: 1, max: 1024 }, Value("2"), true,
         "Password hashes computed at once; each takes passwords.memory_kib of memory";
     "limits.failed_login_burst", None, "FTCHAT_LIMITS_FAILED_LOGIN_BURST", Integer { min: 1, max: MILLION }, Value("10"), true,

@@ -9,6 +9,7 @@ use super::duration;
 use super::file::{self, ConfigFile};
 use super::keys::{self, Fallback, KEYS, Key, REMOVED, Removed};
 use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::client::Member;
 use crate::types::Servers;
 
 /// Where a value comes from.
@@ -274,6 +275,11 @@ impl Values {
             Some((home, below)) => home.join(below.trim_start_matches('/')),
             None => PathBuf::from(text),
         })
+    }
+
+    /// A value of the kind [`keys::Kind::Members`].
+    pub fn members(&self, name: &str) -> Result<Vec<Member>> {
+        self.required(name, keys::parse_members)
     }
 
     /// A value of the kind [`keys::Kind::Servers`].

@@ -93,12 +93,6 @@ impl Network for Tcp {
         let address = address.clone();
         Box::pin(async move {
             let found = tokio::net::lookup_host((address.host(), address.port())).await?;
-            // Where there is no IPv6, all addresses are those of IPv4.
-            let all = |at: &SocketAddr| at.ip() == Ipv6Addr::UNSPECIFIED;
-            let found = found.flat_map(|at| {
-                let without = all(&at).then_some((Ipv4Addr::UNSPECIFIED, at.port()).into());
-                std::iter::once(at).chain(without)
-            });
             let listener = listen_at_one_of(found)?;
             let port = listener.local_addr()?.port();
             let address = with_port(&address, port);
@@ -112,17 +106,38 @@ impl Network for Tcp {
 fn listen_at_one_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpListener> {
     let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // So that connections of a dead predecessor in TIME_WAIT do not keep its
-        // successor from the address.
-        socket.set_reuseaddr(true)?;
-        if let Err(error) = socket.bind(address) {
-            refused = error;
-            continue;
+        let socket = match bind(address) {
+            // Where there is no IPv6, all addresses are those of IPv4.
+            Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(&error) => {
+                bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
+            }
+            bound => bound,
+        };
+        match socket {
+            Ok(socket) => return socket.listen(BACKLOG),
+            Err(error) => refused = error,
         }
-        return socket.listen(BACKLOG);
     }
     Err(refused)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that connections of a dead predecessor in TIME_WAIT do not keep its
+    // successor from the address.
+    socket.set_reuseaddr(true)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        // All addresses are those of IPv4 too, whatever the system's default is.
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Whether the system has no IPv6, or none of its addresses.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    let missing = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(missing)
 }
 
 fn with_port(address: &Address, port: u16) -> Address {
@@ -159,7 +174,7 @@ impl Listener for TcpAcceptor {
                     true => Stream::local(stream),
                     false => Stream::open(stream),
                 };
-                return Ok((stream, remote.ip().to_string()));
+                return Ok((stream, remote.ip().to_canonical().to_string()));
             }
         })
     }

@@ -249,7 +249,7 @@ where
         Answered::With(challenge) => challenge,
         // That costs no more than a handshake, so anybody may say it.
         Answered::Refused(refusal) if refusal.code == ErrorCode::TlsRequired => {
-            return Err(refusal);
+            return Err(Error::new(ErrorCode::TlsRequired, "whoever answers speaks TLS only"));
         }
         Answered::Refused(refusal) => return Err(unproved(&refusal)),
     };

@@ -307,31 +307,44 @@ impl Dialer {
     async fn connect(
         &self,
     ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Failed> {
-        let stream = match self.local_transport.connect(self.peer.id) {
-            Some(stream) => stream,
-            None => self.connect_to_server().await?,
-        };
+        if let Some(stream) = self.local_transport.connect(self.peer.id) {
+            return self.introduce(stream).await.map_err(Failed::Other);
+        }
+        match self.introduce(self.connect_to_server().await?).await {
+            // Whoever may ask only once is to be answered all the same.
+            Err(error) if error.code == ErrorCode::TlsRequired => {
+                self.encrypts.store(true, Ordering::Relaxed);
+                self.introduce(self.connect_to_server().await?).await.map_err(Failed::Other)
+            }
+            introduced => introduced.map_err(Failed::Other),
+        }
+    }
+
+    async fn introduce(
+        &self,
+        stream: Stream,
+    ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Error> {
         let credentials = self.credentials.bound_to(stream.binding());
         let (reader, mut writer) = split(stream);
         let mut reader = BufReader::with_capacity(16 * 1024, reader);
-        let shaken =
-            handshake::call(&self.host, &credentials, self.peer.id, &mut reader, &mut writer);
-        let met = shaken.await.map_err(|error| {
-            if error.code == ErrorCode::TlsRequired {
-                self.encrypts.store(true, Ordering::Relaxed);
-            }
-            Failed::Other(error)
-        })?;
+        let (host, peer) = (&self.host, self.peer.id);
+        let met = handshake::call(host, &credentials, peer, &mut reader, &mut writer).await?;
         Ok((met, reader, writer))
     }
 
     /// A connection to the peer's address, encrypted if it leaves this machine, or can be
     /// reached from others.
     async fn connect_to_server(&self) -> Result<Stream, Failed> {
+        let stranger = |error: &io::Error| {
+            // It proves to hold another key, but not that this server is in the wrong.
+            let wrong = WrongServer::found_by(error)?;
+            Some(Failed::Other(Error::unavailable(format!("whoever answers {wrong}"))))
+        };
         let connected = self.host.network.connect(&self.peer.address).await;
         let stream = connected.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => Failed::Refused(error.to_string()),
-            _ => Failed::Other(Error::unavailable(error.to_string())),
+            _ => stranger(&error)
+                .unwrap_or_else(|| Failed::Other(Error::unavailable(error.to_string()))),
         })?;
         if !stream.is_open() && !self.encrypts.load(Ordering::Relaxed) {
             return Ok(stream);
@@ -339,12 +352,8 @@ impl Dialer {
         let network = Arc::clone(&self.host.network);
         let secured = Pinned::new(network, self.credentials.fingerprint()).secure(stream).await;
         secured.map_err(|error| {
-            let why = match WrongServer::found_by(&error) {
-                // It proves to hold another key, but not that this server is in the wrong.
-                Some(wrong) => format!("whoever answers {wrong}"),
-                None => format!("no encrypted connection came about: {error}"),
-            };
-            Failed::Other(Error::unavailable(why))
+            let broken = || format!("no encrypted connection came about: {error}");
+            stranger(&error).unwrap_or_else(|| Failed::Other(Error::unavailable(broken())))
         })
     }
 

@@ -23,6 +23,10 @@ where
     loop {
         let buffer = match reader.fill_buf().await {
             Ok(buffer) => buffer,
+            // An encrypted one that ends without a word, as that of a killed server.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(Error::new(ErrorCode::Io, "closed the connection"));
+            }
             Err(error) => {
                 return Err(Error::failed("the connection broke", &error));
             }

@@ -115,7 +115,8 @@ async fn read_first_line(
         })?;
         *stream = BufReader::with_capacity(READ_BYTES, inside);
     }
-    if stream.get_ref().is_open() {
+    let has_ended = stream.buffer().is_empty();
+    if stream.get_ref().is_open() && !has_ended {
         return Err(Error::new(
             ErrorCode::TlsRequired,
             "others could read what is said here, so only TLS is spoken; ftchat speaks it to \

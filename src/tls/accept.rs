@@ -1,8 +1,10 @@
 //! The server's side.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
+use futures::future::{CatchUnwind, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert, ServerConfig, ServerConnection};
 use rustls::sign::SingleCertAndKey;
@@ -93,12 +95,16 @@ impl Acceptor {
 
 /// Performs all handshakes side by side, until nobody can ask for more.
 async fn compute(mut queue: mpsc::UnboundedReceiver<BoxFuture<'static, ()>>) {
-    let mut under_way = FuturesUnordered::new();
+    let mut under_way: FuturesUnordered<CatchUnwind<AssertUnwindSafe<BoxFuture<'static, ()>>>> =
+        FuturesUnordered::new();
     loop {
         tokio::select! { biased;
-            Some(()) = under_way.next() => {}
+            Some(ended) = under_way.next() => if ended.is_err() {
+                tracing::error!("a handshake failed by a defect of this program");
+            },
             handshake = queue.recv() => match handshake {
-                Some(handshake) => under_way.push(handshake),
+                // One that panics must not end all others.
+                Some(handshake) => under_way.push(AssertUnwindSafe(handshake).catch_unwind()),
                 None => return,
             },
         }

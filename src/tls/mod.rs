@@ -11,7 +11,7 @@
 //! TLS 1.3 and nothing older. The server shows a certificate, as the protocol wants one,
 //! but a caller of ours looks at its public key alone: whether its fingerprint is the
 //! expected one, and whether the handshake is signed with it. So nothing expires, names
-//! an address, or reads a clock; the certificate is valid from 1975 to 4096 for programs
+//! an address, or depends on a clock; the certificate is valid from 1975 to 4096 for programs
 //! that ask. There is no resumption, and hence no ticket that could be stolen.
 //!
 //! # Who may speak in plain text
@@ -24,7 +24,8 @@
 //! In both cases a caller has sent nothing yet, and says what it found
 //! ([`WrongServer`]). Handshakes are computed on a thread of their own: a flood of them
 //! delays other handshakes and no heartbeat. Who shakes hands for ever takes no more
-//! memory than a few kilobytes, and no more time than a first line may.
+//! than 16 KiB, and no more time than a first line may. Each encrypted connection holds up
+//! to 48 KiB of its own, of which the bound on connections' memory knows nothing.
 
 mod accept;
 mod bounded;

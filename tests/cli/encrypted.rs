@@ -45,6 +45,19 @@ fn one_word_names_the_servers_and_how_to_know_them() {
     assert_eq!(cluster.place.run(nowhere).end().ok(), cluster.admin(&["fingerprint"]).end().ok());
 }
 
+/// A key that nobody named is for its own servers only: no word is made of one cluster's
+/// servers and another's key.
+#[test]
+fn the_local_clusters_key_is_not_that_of_other_servers() {
+    let cluster = Cluster::shared();
+    let run = |servers: &str| {
+        let run = cluster.place.run(&["cluster", "address", "--servers", servers]);
+        run.env("FTCHAT_CLUSTER_DIR", &cluster.dir()).end()
+    };
+    assert_eq!(run(&cluster.addresses()[1]).ok(), format!("{}\n", word(&cluster)));
+    run("10.0.0.1:8091").fails(2, &["--servers", "--cluster-key-file", "--name or --dir"]);
+}
+
 #[test]
 fn people_who_use_the_word_notice_nothing_when_servers_die() {
     let cluster = Cluster::surviving();

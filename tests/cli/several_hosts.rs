@@ -18,21 +18,26 @@ struct Hosts {
 }
 
 impl Hosts {
+    /// Each server listens on the address of its machine.
     fn start() -> Option<Hosts> {
+        Hosts::on_ports([PORT; 3], true)
+    }
+
+    /// With these ports; if not on its own address, each listens on all of its machine, as
+    /// it does by itself.
+    fn on_ports(ports: [u16; 3], on_own: bool) -> Option<Hosts> {
         let (network, mut place) = (Network::new()?, Place::new());
         let out = place.path().join("new").display().to_string();
-        let init = ["cluster", "init", "--hosts", "10.9.0.1,10.9.0.2,10.9.0.3", "--out", &out];
+        let hosts: Vec<String> =
+            (1..).zip(ports).map(|(id, port)| format!("10.9.0.{id}:{port}")).collect();
+        let init = ["cluster", "init", "--hosts", &hosts.join(","), "--out", &out];
         let made = place.run(&init).and(&["--json"]).end().json();
         place.set("FTCHAT_SERVERS", made["connect"].as_str().expect("a word"));
         let mut hosts = Hosts { servers: Vec::new(), place, network };
         // Gamma first: they may be started in any order.
         for host in made["hosts"].as_array().expect("three").iter().rev() {
-            let config = format!("{}/config.toml", host["dir"].as_str().expect("a folder"));
-            let listen = format!("{}:{PORT}", host["host"].as_str().expect("an address"));
-            let data = hosts.place.path().join(format!("data-{}", host["id"]));
-            // All have one machine, whose addresses and folders they share.
-            let own = ["--listen", &listen, "--data-dir", &data.display().to_string()];
-            let server = hosts.run(&["serve", "--config", &config]).and(&own).start();
+            let id = host["id"].as_u64().expect("a number") as usize;
+            let server = hosts.serve(id, on_own.then_some(ports[id - 1])).start();
             hosts.servers.insert(0, server);
         }
         wait_for("three servers in step", || {
@@ -43,6 +48,16 @@ impl Hosts {
 
     fn key(&self) -> String {
         self.place.path().join("new/10.9.0.1/cluster.key").display().to_string()
+    }
+
+    /// `serve` as a machine was told to; all have one, whose folders they share.
+    fn serve(&self, id: usize, on_own_port: Option<u16>) -> Run {
+        let config = self.place.path().join(format!("new/10.9.0.{id}/config.toml"));
+        let data = self.place.path().join(format!("data-{id}")).display().to_string();
+        let run = self.run(&["serve", "--config", &config.display().to_string()]);
+        let listen = on_own_port.map(|port| format!("10.9.0.{id}:{port}"));
+        let listen = listen.as_ref().map(|listen| vec!["--listen", listen]).unwrap_or_default();
+        run.and(&["--data-dir", &data]).and(&listen)
     }
 
     /// A command on their network.
@@ -79,8 +94,14 @@ fn servers_on_other_machines_are_spoken_to_in_tls_and_by_their_fingerprint_only(
         let run = hosts.run(command).and(&["--servers", "10.9.0.1:8091"]);
         run.end().fails(2, &told);
     }
-    // Whoever has the key knows the cluster.
+    // Whoever has the key knows the cluster, and a server's configuration knows its servers.
     let key = hosts.key();
+    let config = hosts.place.path().join("new/10.9.0.1/config.toml").display().to_string();
+    let address = hosts.run(&["cluster", "address", "--config", &config]);
+    let word = hosts.run(&["cluster", "address", "--cluster-key-file", &key]).end().ok();
+    assert_eq!(address.env("FTCHAT_SERVERS", "").end().ok(), word);
+    let backup = hosts.run(&["backup", "-", "--config", &config]).env("FTCHAT_SERVERS", "");
+    assert!(backup.end().ok().contains("hello"));
     let backup = ["backup", "-", "--servers", "10.9.0.1:8091", "--cluster-key-file", &key];
     assert!(hosts.run(&backup).end().ok().contains("hello"));
 }
@@ -157,4 +178,33 @@ fn machines_that_were_given_two_clusters_refuse_each_other() {
     assert!(error.contains("it belongs to another cluster"), "{status}");
     stranger.signal(Signal::TERM);
     stranger.end();
+}
+
+/// Servers that listen on all addresses call each other on their machine in TLS too, also
+/// the one that asks for its replica.
+#[test]
+fn a_server_that_listens_everywhere_gets_its_replica_back() {
+    let Some(mut hosts) = Hosts::on_ports([PORT, PORT + 1, PORT + 2], false) else { return };
+    hosts.run(&["register", "alice", "--password-stdin"]).stdin(PASSWORD).end().ok();
+    for id in [3, 2] {
+        let server = hosts.servers.remove(id - 1);
+        server.signal(Signal::KILL);
+        server.end().code(137);
+    }
+    hosts.run(&["send", "alice", "alone"]).end().ok();
+    let host_of = |hosts: &Hosts, id: usize| {
+        let status = hosts.run(&["status", "--json"]).end();
+        let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
+        status["replicas"][id - 1]["hosted_by"].as_u64()
+    };
+    // One is enough for a majority.
+    let adopted = [2, 3].into_iter().find(|id| host_of(&hosts, *id) == Some(1));
+    let adopted = adopted.expect("one that is adopted");
+    let back = hosts.serve(adopted, None).start();
+    wait_for("a replica that is given back", || {
+        (host_of(&hosts, adopted) == Some(adopted as u64)).then_some(())
+    });
+    hosts.run(&["send", "alice", "together"]).end().ok();
+    back.signal(Signal::TERM);
+    back.end().ok();
 }
