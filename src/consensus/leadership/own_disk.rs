@@ -16,9 +16,10 @@
 //! so it takes no part until then: people go on at the others. While it knows that its
 //! disk is short it refuses all that would have to be saved first
 //! ([`Consensus::check_can_save`]), so that its task is never stuck in it, and adopts
-//! nobody. If the disk hangs, its server ends as one that is stuck. If the successor's disk fails in the same moment,
-//! the election timeout of the third replica decides. A successor that runs in this very
-//! process would end with it, so it is none; while there is no other the leader stays.
+//! nobody. If the disk hangs, its server ends as one that is stuck. If the successor's
+//! disk fails in the same moment, the election timeout of the third replica decides. A
+//! successor that runs in this very process would end with it, so it is none; while there
+//! is no other the leader stays.
 
 use std::time::Duration;
 
