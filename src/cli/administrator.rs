@@ -70,12 +70,16 @@ impl KeyFlags {
         let Servers { addresses, fingerprint } = &settings.servers;
         let are_set = values.is_set("servers");
         match cluster {
-            Some(servers)
-                if named || !are_set || addresses.iter().all(|it| servers.contains(it)) =>
-            {
+            Some(servers) if named || !are_set => {
                 return Ok(Found { key, servers, local: true });
             }
             // A key that nobody named is for its own servers only.
+            Some(servers) if addresses.iter().all(|it| servers.contains(it)) => {
+                // Whoever names them with a fingerprint wants it to be looked at.
+                if fingerprint.is_none() {
+                    return Ok(Found { key, servers, local: true });
+                }
+            }
             Some(_) => {
                 return Err(values.error(
                     "servers",

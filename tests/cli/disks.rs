@@ -22,6 +22,13 @@ fn says_full(status: &Value, id: u64) -> bool {
     replica(status, id)["error"].as_str().is_some_and(|error| error.contains("full"))
 }
 
+/// Waits until a replica leads that is not this one.
+fn await_another_leader(cluster: &Cluster, former: u64) -> u64 {
+    let leads = |status: &Value| status["leader"].as_u64().is_some_and(|it| it != former);
+    let status = cluster.await_status("another leader", leads);
+    status["leader"].as_u64().expect("one leads")
+}
+
 #[test]
 fn one_full_disk_of_three_stops_nobody_and_goes_on_by_itself() {
     let cluster = with_faults();
@@ -32,8 +39,7 @@ fn one_full_disk_of_three_stops_nobody_and_goes_on_by_itself() {
         faults::begin(&folder, Fault::Full);
         cluster.await_status("a replica that says it is full", |status| says_full(status, id));
         // Without the disk of the leader the others commit, and keep what it cannot.
-        let leads = |status: &Value| status["leader"].as_u64().is_some_and(|it| it != id);
-        cluster.await_status("another leader", leads);
+        await_another_leader(&cluster, id);
         steady.goes_on();
         let status = cluster.status();
         assert_eq!(status["writable"], true, "{status}");
@@ -56,10 +62,8 @@ fn a_former_leader_with_a_full_disk_is_in_nobodys_way() {
     let full = cluster.leader();
     let folder = cluster.data_dir(full);
     faults::begin(&folder, Fault::Full);
-    let another = |status: &Value| status["leader"].as_u64().is_some_and(|leader| leader != full);
-    let status = cluster.await_status("another leader", another);
+    let next = await_another_leader(&cluster, full);
     steady.goes_on();
-    let next = status["leader"].as_u64().expect("one leads");
     cluster.crash(next);
     steady.goes_on();
     let hosted = |status: &Value| replica(status, next)["hosted_by"].as_u64();
@@ -82,8 +86,7 @@ fn a_leader_whose_disk_hangs_gives_way_and_its_server_ends() {
     let id = cluster.leader();
     let folder = cluster.data_dir(id);
     faults::begin(&folder, Fault::Hanging);
-    let leads = |status: &Value| status["leader"].as_u64().is_some_and(|it| it != id);
-    cluster.await_status("another leader", leads);
+    await_another_leader(&cluster, id);
     steady.goes_on();
     wait_for("the end of a server", || cluster.server(id).is_none().then_some(()));
     steady.goes_on();

@@ -55,6 +55,9 @@ fn the_local_clusters_key_is_not_that_of_other_servers() {
         run.env("FTCHAT_CLUSTER_DIR", &cluster.dir()).end()
     };
     assert_eq!(run(&cluster.addresses()[1]).ok(), format!("{}\n", word(&cluster)));
+    assert_eq!(run(&word(&cluster)).ok(), format!("{}\n", word(&cluster)));
+    let wrong = word(&cluster).replace(&fingerprint(&cluster), NOBODYS);
+    run(&wrong).fails(1, &[NOBODYS, "one of them is another cluster's"]);
     run("10.0.0.1:8091").fails(2, &["--servers", "--cluster-key-file", "--name or --dir"]);
 }
 
