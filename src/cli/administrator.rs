@@ -69,25 +69,23 @@ impl KeyFlags {
         let key = ClusterKey::new(*key_file::read(&file)?);
         let Servers { addresses, fingerprint } = &settings.servers;
         let are_set = values.is_set("servers");
+        let are_all_in = |servers: &[Address]| addresses.iter().all(|it| servers.contains(it));
         match cluster {
-            Some(servers) if named || !are_set => {
+            Some(servers)
+                if named || !are_set || (fingerprint.is_none() && are_all_in(&servers)) =>
+            {
                 return Ok(Found { key, servers, local: true });
             }
             // A key that nobody named is for its own servers only.
-            Some(servers) if addresses.iter().all(|it| servers.contains(it)) => {
-                // Whoever names them with a fingerprint wants it to be looked at.
-                if fingerprint.is_none() {
-                    return Ok(Found { key, servers, local: true });
-                }
-            }
-            Some(_) => {
+            Some(servers) if !are_all_in(&servers) => {
                 return Err(values.error(
                     "servers",
                     "these are not the servers of the local cluster, so its key is not theirs: \
                      name theirs with --cluster-key-file, or the local cluster with --name or --dir",
                 ));
             }
-            None => {}
+            // Whoever names servers with a fingerprint wants it to be looked at.
+            Some(_) | None => {}
         }
         let known = key.identity().fingerprint();
         if let Some(named) = fingerprint.filter(|named| *named != known) {
