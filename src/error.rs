@@ -56,6 +56,10 @@ pub enum ErrorCode {
     NotConfirmed,
     /// A backup is restored into an empty cluster only.
     NotEmpty,
+    /// The membership of the cluster is changing, and only one change is made at a time.
+    ChangeUnderWay,
+    /// The cluster could not bear this change of its membership.
+    UnsafeChange,
     /// The peer does not hold the cluster's key.
     PermissionDenied,
     /// Others could read along: this connection must be encrypted.
@@ -92,6 +96,8 @@ pub enum ErrorCode {
     DirectoryInUse,
     /// The data directory belongs to another cluster or replica.
     WrongCluster,
+    /// This replica was removed from the cluster.
+    ReplicaRemoved,
     /// The data directory was written by a newer program.
     NewerFormat,
     /// A checksum does not hold; the message names file and line.
@@ -130,6 +136,8 @@ impl ErrorCode {
             TooManyConnections => "too_many_connections",
             NotConfirmed => "not_confirmed",
             NotEmpty => "not_empty",
+            ChangeUnderWay => "change_under_way",
+            UnsafeChange => "unsafe_change",
             PermissionDenied => "permission_denied",
             TlsRequired => "tls_required",
             NotLoggedIn => "not_logged_in",
@@ -146,6 +154,7 @@ impl ErrorCode {
             DeadlineExceeded => "deadline_exceeded",
             DirectoryInUse => "directory_in_use",
             WrongCluster => "wrong_cluster",
+            ReplicaRemoved => "replica_removed",
             NewerFormat => "newer_format",
             Corrupted => "corrupted",
             DiskFull => "disk_full",

@@ -15,7 +15,11 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// |---|---|
 /// | 0 | version 0.1.0, which knew no levels |
 /// | 1 | levels themselves; an entry forgets a bounded number of operation ids |
-pub const FEATURE_LEVEL_KNOWN: u32 = 1;
+/// | 2 | replicas come, go and move while the cluster runs |
+pub const FEATURE_LEVEL_KNOWN: u32 = 2;
+
+/// The feature level that brought changes of membership.
+pub const FEATURE_LEVEL_MEMBERSHIP: u32 = 2;
 
 /// Format of a data directory of a cluster at feature level 0, written into
 /// `identity.json`.
@@ -92,6 +96,10 @@ pub const PEER_LINE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Deepest nesting of arrays and objects in a line from outside.
 pub const JSON_DEPTH_MAX: usize = 32;
+
+/// Most replicas of a cluster: each more makes every write slower, and nobody has
+/// asked for as many.
+pub const REPLICAS_MAX: usize = 9;
 
 /// Most operations in one log entry.
 pub const BATCH_MAX_OPERATIONS: usize = 1_024;

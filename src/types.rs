@@ -1,6 +1,7 @@
 //! Small values that every module uses: names, numbers and instants.
 
 mod fingerprint;
+mod membership;
 mod names;
 mod quorum;
 mod servers;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use uuid::Uuid;
 
 pub use self::fingerprint::Fingerprint;
+pub use self::membership::{Departed, MemberChange, MemberEntry, Membership};
 pub use self::names::{AccountName, FoldedName, Names};
 pub use self::quorum::{is_majority, majority};
 pub use self::servers::{DEFAULT_PORT, Servers};
@@ -44,7 +46,9 @@ pub fn deserialize_text<'de, D: Deserializer<'de>, T, E: fmt::Display>(
 
 /// The number by which users call a replica: 1, 2, 3. It survives a wiped
 /// disk, while the [`NodeId`] does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct ReplicaId(pub u32);
 

@@ -7,7 +7,7 @@ use super::hash::{Encoder, Kind};
 use super::operation::{Action, RestoreStep};
 #[cfg(doc)]
 use super::state::State;
-use crate::types::{AccountName, FoldedName};
+use crate::types::{AccountName, FoldedName, MemberChange, MemberEntry};
 
 /// Folded names in the order of their first mention, each once.
 pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<FoldedName> {
@@ -47,6 +47,10 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         Action::DeleteAccount { session: _ } => encoder.number(7),
         Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),
         Action::Restore(step) => encode_restore_step(encoder.number(9), step),
+        Action::ChangeMembers { expects, change, founders } => {
+            let encoder = encode_change(encoder.number(11).number(*expects), change);
+            founders.iter().fold(encoder, encode_member)
+        }
         Action::RaiseLevel { level } => encoder.number(10).number(u64::from(*level)),
     }
     .finish()
@@ -56,6 +60,22 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
 pub(super) fn send_fingerprint<'a>(folded: impl Iterator<Item = &'a str>, text: &str) -> u128 {
     let encoder = Encoder::new(Kind::Content).number(4).text(text);
     folded.fold(encoder, |encoder, name| encoder.text(name)).finish()
+}
+
+fn encode_change(encoder: Encoder, change: &MemberChange) -> Encoder {
+    let encoder = encoder.number(u64::from(change.id().0));
+    match change {
+        MemberChange::Add(entry) => encode_member(encoder.number(1), entry),
+        MemberChange::Remove { id: _ } => encoder.number(2),
+        MemberChange::Move { id: _, address } => encoder.number(3).text(&address.to_string()),
+    }
+}
+
+/// Adds a member to what has it.
+pub(super) fn encode_member(encoder: Encoder, member: &MemberEntry) -> Encoder {
+    let MemberEntry { id, address, replaces } = member;
+    let replaces = replaces.map_or(0, |replaced| u64::from(replaced.0));
+    encoder.number(u64::from(id.0)).text(&address.to_string()).number(replaces)
 }
 
 /// Adds what a step asks for to its fingerprint.

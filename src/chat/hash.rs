@@ -94,6 +94,7 @@ pub(super) enum Kind {
     Staged,
     Restoring,
     Level,
+    Membership,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

@@ -15,7 +15,7 @@
 //!
 //! These do not come back: sessions (users log in again; a backup that lies around
 //! opens nobody's account), the logins in the de-duplication window, the incarnations
-//! of replicas and the feature level, which are those of the new cluster. A backup of
+//! of replicas, the membership and the feature level, which are those of the new cluster. A backup of
 //! a higher level than the cluster's is refused.
 //!
 //! Operation ids in the backup's window count from the beginning of the new cluster's
@@ -46,6 +46,7 @@ impl View {
             data.sum.subtract(session.digest());
         }
         data.counters.incarnations.clear();
+        data.membership = Arc::default();
         data.restored = None;
         let window = std::mem::take(&mut data.window);
         let mut serial = 0;
@@ -77,9 +78,10 @@ impl View {
 /// session is not restored, so a repeated login gets a new one.
 fn comes_back(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::SessionOpened { .. } | Outcome::Incarnation { .. } | Outcome::Restoring { .. } => {
-            false
-        }
+        Outcome::SessionOpened { .. }
+        | Outcome::Incarnation { .. }
+        | Outcome::MembersChanged { .. }
+        | Outcome::Restoring { .. } => false,
         Outcome::Done
         | Outcome::Sent { .. }
         | Outcome::Marked { .. }
@@ -248,8 +250,9 @@ impl State {
     }
 
     fn become_restored(&mut self, backup: Uuid, mut restored: State) {
-        let Data { window, counters, level, .. } = std::mem::take(&mut self.data);
+        let Data { window, counters, membership, level, .. } = std::mem::take(&mut self.data);
         restored.data.counters.incarnations = counters.incarnations;
+        restored.data.membership = membership;
         // At least that of the backup: what it brings is known here.
         restored.data.level = level;
         #[cfg(feature = "planted-bugs")]

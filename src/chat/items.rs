@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chunks::{Chunks, Item};
+use super::fingerprint::encode_member;
 use super::hash::{Encoder, Kind, StateHash};
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::{Outcome, SessionNumber};
-use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Membership, Names, ReplicaId, Timestamp, Uuid};
 
 /// An account's number within the state; counts from 1, never reused.
 pub(super) type AccountNumber = u64;
@@ -283,6 +284,7 @@ impl DeduplicationEntry {
             Outcome::Incarnation { incarnation } => {
                 encoder.number(6).number(u64::from(*incarnation))
             }
+            Outcome::MembersChanged { version } => encoder.number(9).number(*version),
             // Not the sentence: see the head of `hash.rs`.
             Outcome::Refused(body) => encoder.number(7).text(body.code.as_str()),
             Outcome::Restoring { lines, done } => {
@@ -354,6 +356,16 @@ fn backups_digest(restored: Option<Uuid>, restoring: Option<Uuid>) -> u128 {
     encoder.fixed(restoring.as_bytes()).finish()
 }
 
+/// Zero while the membership was never changed.
+fn membership_digest(membership: &Membership) -> u128 {
+    if !membership.is_known() {
+        return 0;
+    }
+    let Membership { version, highest, members } = membership;
+    let encoder = Encoder::new(Kind::Membership).number(*version).number(u64::from(highest.0));
+    members.iter().fold(encoder, encode_member).finish()
+}
+
 /// Everything that replicas must agree on, and nothing else. A copy shares all
 /// its parts with the original, and costs a pointer for every 256 items.
 #[derive(Clone, Default)]
@@ -371,6 +383,8 @@ pub(super) struct Data {
     pub(super) staged: Chunks<Arc<Staged>>,
     /// Sum of the digests of the staged lines, which go all at once.
     pub(super) staged_sum: StateHash,
+    /// Which replicas the cluster has.
+    pub(super) membership: Arc<Membership>,
     /// The feature level.
     pub(super) level: u32,
     /// Sum of the digests of all items; without the counters and the names of
@@ -391,6 +405,7 @@ impl Data {
             hash.add(Encoder::new(Kind::Level).number(u64::from(level)).finish());
         }
         hash.add(self.counters.digest());
+        hash.add(membership_digest(&self.membership));
         hash.add(self.staged_sum.0);
         hash.add(backups_digest(self.restored, self.restoring));
         hash

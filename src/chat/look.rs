@@ -17,6 +17,8 @@
 //! all the time is missed, and nothing comes twice. Pages of messages promise more:
 //! they look once more at everything that they show ([`Look::marks`]).
 
+use std::sync::Arc;
+
 use super::budget::{Budget, Step};
 use super::hash::StateHash;
 use super::query::{AccountView, Page, SessionView};
@@ -26,7 +28,7 @@ use super::state::State;
 use crate::error::Result;
 use crate::limits::QUERY_STEPS_MAX;
 use crate::protocol::client::{InboxQuery, Which};
-use crate::types::{AccountName, Digest, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Membership, Timestamp, Uuid};
 
 /// By how much one look may exceed its budget: its last piece, and a few look-ups
 /// that come with every question, such as for the session.
@@ -116,6 +118,11 @@ impl Look<'_> {
     /// See [`State::level`].
     pub fn level(&mut self) -> u32 {
         self.glance().level()
+    }
+
+    /// See [`State::membership`].
+    pub fn membership(&mut self) -> Arc<Membership> {
+        self.glance().membership().clone()
     }
 
     /// See [`State::hash`].

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorBody};
-use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
+use crate::types::{
+    AccountName, Digest, MemberChange, MemberEntry, Names, ReplicaId, Timestamp, Uuid,
+};
 
 /// The payload of a log entry: operations that share one entry, one fdatasync
 /// and one time-stamp, and are applied in order.
@@ -94,6 +96,18 @@ pub enum Action {
     },
     /// Put a backup in the place of an empty state, step by step.
     Restore(RestoreStep),
+    /// Change which replicas the cluster has. Only a leader makes it, after it has seen
+    /// that the cluster can bear it.
+    ChangeMembers {
+        /// The version of the membership that the leader has looked at: nothing happens
+        /// if it is another by now.
+        expects: u64,
+        /// What to change.
+        change: MemberChange,
+        /// The members that the cluster was founded with, as the leader was configured.
+        /// They count if there was no change before.
+        founders: Vec<MemberEntry>,
+    },
     /// Raise the feature level: from here on entries mean what the level defines.
     /// Only a leader makes it, after all replicas have said that they know it.
     RaiseLevel {
@@ -140,6 +154,8 @@ impl Action {
             }
             // Up to sixty-four sessions.
             Action::DeleteAccount { .. } => 512,
+            // A handful of replicas, each with an address.
+            Action::ChangeMembers { founders, .. } => 16 + 8 * founders.len(),
             Action::Register { .. }
             | Action::OpenSession { .. }
             | Action::CloseSession { .. }
@@ -218,6 +234,11 @@ pub enum Outcome {
     Incarnation {
         /// A number that no other call ever returns for this replica.
         incarnation: u32,
+    },
+    /// Of `ChangeMembers`.
+    MembersChanged {
+        /// How often the membership was changed by now.
+        version: u64,
     },
     /// Of `Restore`.
     Restoring {

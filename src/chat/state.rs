@@ -14,7 +14,9 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX};
 use crate::planted::{self, Bug};
 use crate::sync::Mutex;
-use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
+use crate::types::{
+    AccountName, Digest, MemberChange, MemberEntry, Membership, Names, ReplicaId, Timestamp, Uuid,
+};
 
 /// The replicated state: what all operations of the log so far have made.
 ///
@@ -185,6 +187,9 @@ impl State {
             }
             Action::AllocateIncarnation { replica } => self.allocate_incarnation(*replica),
             Action::Restore(step) => self.restore_step(step),
+            Action::ChangeMembers { expects, change, founders } => {
+                self.change_members(*expects, change, founders)
+            }
             Action::RaiseLevel { level } => {
                 self.data.level = self.data.level.max(*level);
                 Ok(Outcome::Done)
@@ -223,6 +228,7 @@ impl State {
             Action::Register { .. }
             | Action::OpenSession { .. }
             | Action::AllocateIncarnation { .. }
+            | Action::ChangeMembers { .. }
             | Action::Restore(_)
             | Action::RaiseLevel { .. } => return Actor::NotNeeded,
         };
@@ -353,6 +359,33 @@ impl State {
         }
     }
 
+    fn change_members(
+        &mut self,
+        expects: u64,
+        change: &MemberChange,
+        founders: &[MemberEntry],
+    ) -> Result<Outcome> {
+        let known = &self.data.membership;
+        if known.version != expects {
+            return Err(Error::unavailable(
+                "another change of the membership came first; look at it, then try again",
+            ));
+        }
+        let before = match known.is_known() {
+            true => Membership::clone(known),
+            false => Membership::founded(founders.to_vec()),
+        };
+        let after = before.changed(change)?;
+        let version = after.version;
+        self.data.membership = Arc::new(after);
+        Ok(Outcome::MembersChanged { version })
+    }
+
+    /// Which replicas the cluster has; nothing is known while that was never changed.
+    pub fn membership(&self) -> &Arc<Membership> {
+        &self.data.membership
+    }
+
     /// Incarnation 1 is the founder's, which nobody allocates.
     fn allocate_incarnation(&mut self, replica: ReplicaId) -> Result<Outcome> {
         let highest = self.data.counters.incarnations.entry(replica).or_insert(1);
@@ -381,7 +414,8 @@ fn enters_window(outcome: &Outcome) -> bool {
         | Outcome::Done
         | Outcome::Marked { .. }
         | Outcome::Deleted { .. }
-        | Outcome::Incarnation { .. } => true,
+        | Outcome::Incarnation { .. }
+        | Outcome::MembersChanged { .. } => true,
     }
 }
 

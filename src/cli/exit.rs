@@ -19,6 +19,8 @@ pub enum Exit {
     NotFound = 5,
     /// It may or may not have been accepted.
     Unknown = 6,
+    /// This server's replica was removed from the cluster; it is not to be started again.
+    Removed = 7,
     /// Interrupted: 128 and the number of SIGINT, as shells count.
     Interrupted = 130,
 }
@@ -35,12 +37,13 @@ impl Exit {
             Unavailable | ReadNotConfirmed | Restoring | DeadlineExceeded | TooManyConnections
             | DiskFull => Exit::Unavailable,
             OutcomeUnknown => Exit::Unknown,
+            ReplicaRemoved => Exit::Removed,
             Interrupted => Exit::Interrupted,
             InvalidRequest | UnknownOperation | UnsupportedVersion | LineTooLong | InvalidName
             | InvalidPassword | NameTaken | InvalidText | TooMany | IdConflict | AmbiguousId
-            | RateLimited | NotConfirmed | NotEmpty | PermissionDenied | TlsRequired
-            | DirectoryInUse | WrongCluster | NewerFormat | Corrupted | Io | AddressInUse
-            | Internal => Exit::Refused,
+            | RateLimited | NotConfirmed | NotEmpty | ChangeUnderWay | UnsafeChange
+            | PermissionDenied | TlsRequired | DirectoryInUse | WrongCluster | NewerFormat
+            | Corrupted | Io | AddressInUse | Internal => Exit::Refused,
         }
     }
 }
@@ -74,6 +77,7 @@ mod tests {
             (4, &[NotLoggedIn, LoginRefused, SessionExpired]),
             (5, &[UnknownAccount, UnknownMessage, UnknownReplica, UnknownCluster]),
             (6, &[OutcomeUnknown]),
+            (7, &[ReplicaRemoved]),
             (130, &[Interrupted]),
             (
                 1,

@@ -65,7 +65,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use engine::network::{Links, Pair};
+pub use engine::links::{Links, Pair};
 pub use engine::state_machine::Machine;
 pub use leadership::route::Absence;
 pub use level::LevelGuard;

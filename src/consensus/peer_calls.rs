@@ -125,6 +125,7 @@ impl PeerService {
             | Call::Admit
             | Call::Release
             | Call::Lead
+            | Call::ChangeMembers
             | Call::Backup
             | Call::BackupPart
             | Call::Restore => {

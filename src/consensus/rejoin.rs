@@ -234,9 +234,10 @@ impl Consensus {
     /// stopped.
     pub(super) fn watch_log_ends(&self) {
         self.spawn_until_stopped(self.clone().watch_log_end());
-        for (peer, _) in self.0.links.iter() {
-            self.spawn_until_stopped(self.clone().watch_peer(peer));
-        }
+        let (consensus, links) = (self.clone(), self.0.links.clone());
+        self.spawn_until_stopped(async move {
+            links.with_each(|peer| consensus.clone().watch_peer(peer)).await;
+        });
     }
 
     pub(super) fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -268,21 +269,23 @@ impl Consensus {
 
     async fn check_log_end(&self) -> Result<()> {
         let Some(own) = self.candidacy().await else { return Ok(()) };
-        let peers = self.0.links.iter().filter_map(|(_, pair)| pair.consensus.peer().ok()?.node());
-        let asked = join_all(peers.map(|node| self.ask_candidacy(node))).await;
+        let mut peers = self.voters();
+        peers.remove(&self.0.node.replica());
+        let pairs = peers.iter().filter_map(|peer| self.0.links.get(*peer));
+        let nodes = pairs.filter_map(|pair| pair.consensus.peer().ok()?.node());
+        let asked = join_all(nodes.map(|node| self.ask_candidacy(node))).await;
         let answers: Vec<Candidacy> = asked.into_iter().flatten().collect();
         let leader =
             answers.iter().find(|it| it.leads && it.vote.leader_id() >= own.vote.leader_id());
         if let Some(leader) = leader {
             self.note_loss_known_to(leader, own.last).await?;
         }
-        let all_answered = answers.len() == self.0.links.iter().count();
+        let all_answered = answers.len() == peers.len();
         let end = *self.0.log_end.borrow();
         match end {
             LogEnd::Whole => Ok(()),
             LogEnd::Unchecked => {
-                let replicas = self.0.links.iter().count() + 1;
-                if leader.is_some() || is_majority(answers.len() + 1, replicas) {
+                if leader.is_some() || is_majority(answers.len() + 1, peers.len() + 1) {
                     self.change_log_end(end, LogEnd::Whole);
                 }
                 Ok(())

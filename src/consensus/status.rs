@@ -1,10 +1,10 @@
 //! What `status` shows of a node.
 
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::{Instant, RaftMetrics, ServerState};
+use openraft::{Instant, ServerState};
 
 use super::Consensus;
-use super::types::TypeConfig;
+use super::types::Metrics;
 use crate::protocol::client::ReplicaState;
 use crate::storage::Shortage;
 
@@ -34,7 +34,7 @@ pub struct NodeStatus {
 
 impl Consensus {
     /// The engine's own metrics, which may be a moment old.
-    pub(crate) fn metrics(&self) -> RaftMetrics<TypeConfig> {
+    pub(crate) fn metrics(&self) -> Metrics {
         self.0.raft.metrics().borrow_watched().clone()
     }
 
@@ -78,7 +78,7 @@ impl Consensus {
     }
 }
 
-fn commit(metrics: &RaftMetrics<TypeConfig>) -> u64 {
+fn commit(metrics: &Metrics) -> u64 {
     let index = |log_id: Option<super::types::LogId>| log_id.map_or(0, |log_id| log_id.index());
     index(metrics.local_committed).max(index(metrics.cluster_committed))
 }

@@ -45,6 +45,8 @@ pub type EntryPayload = openraft::alias::PayloadOf<TypeConfig>;
 pub type Membership = openraft::Membership<NodeId, openraft::BasicNode>;
 /// A membership and the entry that it came with.
 pub type StoredMembership = openraft::alias::StoredMembershipOf<TypeConfig>;
+/// What the engine tells of itself.
+pub type Metrics = openraft::RaftMetrics<TypeConfig>;
 /// What a snapshot contains.
 pub type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;
 

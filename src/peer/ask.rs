@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::ClusterKey;
-use super::handshake::Credentials;
+use super::credentials::Credentials;
 use super::link::{CallError, Link, LinkTiming, LinkWatch};
 use super::local_transport::LocalTransport;
 use crate::host::{BoxFuture, Host};
@@ -36,8 +36,9 @@ impl Conversation {
         let credentials = Credentials::new(key.clone(), from);
         let timing = LinkTiming { connect: limit, redial: (limit, limit), receive: limit };
         let local_transport = LocalTransport::default();
+        let at = vec![member.address.clone()];
         let link =
-            Link::start(host.clone(), credentials, member.clone(), timing, local_transport, spawn);
+            Link::start(host.clone(), credentials, member.id, at, timing, local_transport, spawn);
         let connecting = Some(link.watch());
         Conversation { link, connecting, member: member.clone(), limit }
     }

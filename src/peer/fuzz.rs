@@ -1,6 +1,7 @@
 //! Whatever bytes come from those who say that they are replicas.
 
-use super::handshake::{Credentials, answer, call};
+use super::credentials::Credentials;
+use super::handshake::{answer, call};
 use super::key::ClusterKey;
 use crate::error::ErrorCode;
 use crate::host::Host;

@@ -10,25 +10,17 @@
 //! 9266), under labels of their own. So nobody in the middle can pass a handshake on, not
 //! even who holds an older proof, and a proof in plain text is none in TLS.
 
-use std::sync::Arc;
-
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
 
-use super::clocks::Clocks;
-use super::key::ClusterKey;
-use super::openings::Openings;
+use super::credentials::{Credentials, Met};
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
-use crate::host::{Binding, Host};
-use crate::limits::{FEATURE_LEVEL_KNOWN, PROTOCOL_VERSION};
+use crate::host::Host;
+use crate::limits::PROTOCOL_VERSION;
 use crate::protocol::client::Role;
 use crate::protocol::codec::{check_depth, push_line, read_line};
-use crate::protocol::peer::{
-    ADMINISTRATOR, Introduction, Location, PeerChallenge, PeerHello, PeerProof, PeerWelcome,
-};
-use crate::sync::Mutex;
-use crate::types::{Digest, Fingerprint, ReplicaId};
+use crate::protocol::peer::{Introduction, PeerChallenge, PeerHello, PeerProof, PeerWelcome};
+use crate::types::{Digest, ReplicaId};
 
 /// Longest line of a handshake. Nobody has proved anything yet; the longest one
 /// names a path, which systems bound at 4 KiB.
@@ -36,167 +28,6 @@ const HANDSHAKE_LINE_MAX_BYTES: usize = 8192;
 
 /// How much is passed on of what an unproved peer says.
 const QUOTED_MAX_CHARS: usize = 200;
-
-/// What a replica needs to introduce itself. Shared by all its links and
-/// served connections.
-#[derive(Clone)]
-pub struct Credentials {
-    key: ClusterKey,
-    own: Arc<watch::Sender<Introduction>>,
-    location: Arc<Mutex<Option<Location>>>,
-    window: Option<u64>,
-    openings: Openings,
-    clocks: Clocks,
-    /// The highest feature level that this replica knows.
-    level: u32,
-    /// The one that its peers must know.
-    required: Arc<watch::Sender<u32>>,
-    /// Of the encrypted connection that they are for.
-    binding: Option<Binding>,
-}
-
-/// A peer, as it has introduced itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Met {
-    /// Who it is.
-    pub who: Introduction,
-    /// Where its data is.
-    pub location: Option<Location>,
-    /// The highest feature level that it knows.
-    pub level: u32,
-}
-
-impl Credentials {
-    /// Credentials of a replica with the given key.
-    pub fn new(key: ClusterKey, own: Introduction) -> Self {
-        Credentials {
-            key,
-            own: Arc::new(watch::Sender::new(own)),
-            location: Arc::default(),
-            window: None,
-            openings: Openings::default(),
-            clocks: Clocks::default(),
-            level: FEATURE_LEVEL_KNOWN,
-            required: Arc::new(watch::Sender::new(0)),
-            binding: None,
-        }
-    }
-
-    /// The same of a replica that knows another feature level than this program.
-    pub fn with_level(self, level: u32) -> Self {
-        Credentials { level, ..self }
-    }
-
-    /// The same for one connection: what only its two ends know, if it is encrypted.
-    pub fn bound_to(&self, binding: Option<Binding>) -> Self {
-        Credentials { binding, ..self.clone() }
-    }
-
-    /// By which other servers of the cluster are known in TLS.
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        self.key.identity().fingerprint()
-    }
-
-    fn prove(&self, role: &str, parts: &[&[u8]]) -> Digest {
-        self.with_binding(role, parts, |label, parts| self.key.prove(label, parts))
-    }
-
-    fn verify(&self, role: &str, parts: &[&[u8]], proof: &Digest) -> bool {
-        self.with_binding(role, parts, |label, parts| self.key.verify(label, parts, proof))
-    }
-
-    fn with_binding<T>(
-        &self,
-        role: &str,
-        parts: &[&[u8]],
-        then: impl FnOnce(&str, &[&[u8]]) -> T,
-    ) -> T {
-        match &self.binding {
-            None => then(role, parts),
-            Some(binding) => then(&format!("{role} in tls"), &[parts, &[binding]].concat()),
-        }
-    }
-
-    /// Speaks from now on only with replicas that know this feature level;
-    /// connections to others end.
-    pub fn require_level(&self, level: u32) {
-        self.required.send_if_modified(|required| {
-            let higher = level > *required;
-            *required = level.max(*required);
-            higher
-        });
-    }
-
-    /// Whether a peer knows the feature level that is required.
-    fn check_level(&self, replica: ReplicaId, level: u32) -> Result<()> {
-        let required = *self.required.borrow();
-        if level >= required || replica == ADMINISTRATOR {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorCode::NewerFormat,
-            format!(
-                "this cluster is at feature level {required}, and the program of server {replica} \
-                 knows levels up to {level}: update server {replica}"
-            ),
-        ))
-    }
-
-    /// Resolves when a feature level is required that a peer does not know.
-    pub(super) async fn outgrown(&self, met: &Met) {
-        let mut required = self.required.subscribe();
-        let known = |required: &u32| *required <= met.level || met.who.replica == ADMINISTRATOR;
-        // The sender is part of `self`, so this cannot fail.
-        let _ = required.wait_for(|required| !known(required)).await;
-    }
-
-    /// The same of a replica that remembers operation ids for so many log
-    /// entries. It speaks with none that remembers them for another number.
-    pub fn with_window(self, entries: u64) -> Self {
-        Credentials { window: Some(entries), ..self }
-    }
-
-    /// Where this replica's data is, as callers are told from now on.
-    pub fn locate_at(&self, location: Option<Location>) {
-        *self.location.lock() = location;
-    }
-
-    /// What this replica and its peers remember of each other's directories.
-    pub fn openings(&self) -> &Openings {
-        &self.openings
-    }
-
-    /// What the peers have said of their clocks.
-    pub fn clocks(&self) -> &Clocks {
-        &self.clocks
-    }
-
-    /// Who this replica is at the moment.
-    pub fn introduction(&self) -> Introduction {
-        self.own.borrow().clone()
-    }
-
-    /// What a peer is told once both sides have proved themselves: where the data
-    /// is, for how long operation ids are remembered, which level is known.
-    fn disclosed(&self) -> (Option<Location>, Option<u64>, u32) {
-        let location = self.location.lock().clone();
-        (location, self.window, self.level)
-    }
-
-    /// Replaces who this replica is, as when an empty one joins a cluster.
-    /// Connections that were told otherwise end: what a peer was told decides
-    /// what it says to this replica, and whether it should at all.
-    pub fn introduce_as(&self, own: Introduction) {
-        self.own.send_replace(own);
-    }
-
-    /// Resolves when this replica is no longer who it was.
-    pub(super) async fn changed_from(&self, sent: &Introduction) {
-        let mut own = self.own.subscribe();
-        // The sender is part of `self`, so this cannot fail.
-        let _ = own.wait_for(|own| own != sent).await;
-    }
-}
 
 fn parts<'a>(
     caller: &'a [u8],
@@ -280,21 +111,26 @@ where
         ));
     }
     same_history(&own, &challenge.from)?;
-    credentials.openings.check(challenge.remembers, expected)?;
+    credentials.openings().check(challenge.remembers, expected)?;
     let proof = credentials.prove("caller", &parts);
-    let remembers = credentials.openings.of(expected);
+    let remembers = credentials.openings().of(expected);
     let (location, window, level) = credentials.disclosed();
-    let clock = Some(host.clock.now());
-    send(writer, &PeerProof { proof, remembers, location, window, level, clock }).await?;
+    let (clock, address) = (Some(host.clock.now()), credentials.address());
+    send(writer, &PeerProof { proof, remembers, location, window, level, clock, address }).await?;
     match receive(reader).await? {
-        Answered::With(PeerWelcome { location, window, level, clock, .. }) => {
+        Answered::With(PeerWelcome { location, window, level, clock, address, .. }) => {
             same_window((own.replica, credentials.window), (challenge.from.replica, window))?;
             credentials.check_level(challenge.from.replica, level)?;
-            credentials.clocks.record(challenge.from.replica, clock);
-            Ok(Met { who: challenge.from, location, level })
+            credentials.clocks().record(challenge.from.replica, clock);
+            Ok(Met { who: challenge.from, location, level, address })
         }
         // It has proved itself, so this is to be believed.
-        Answered::Refused(refusal) => Err(refusal),
+        Answered::Refused(refusal) => {
+            if refusal.code == ErrorCode::ReplicaRemoved {
+                credentials.note_removed(&refusal);
+            }
+            Err(refusal)
+        }
     }
 }
 
@@ -346,7 +182,7 @@ where
     let (caller, callee) = (canonical(&hello.from), canonical(&own));
     let parts = parts(&caller, &hello.nonce, &callee, &nonce);
     let proof = credentials.prove("callee", &parts);
-    let remembers = credentials.openings.of(hello.from.replica);
+    let remembers = credentials.openings().of(hello.from.replica);
     let from = own.clone();
     send(writer, &PeerChallenge { ftchat: PROTOCOL_VERSION, nonce, proof, remembers, from })
         .await?;
@@ -359,14 +195,16 @@ where
         ));
     }
     same_history(&own, &hello.from)?;
-    credentials.openings.check(answer.remembers, hello.from.replica)?;
+    credentials.check_member(hello.from.replica)?;
+    credentials.openings().check(answer.remembers, hello.from.replica)?;
     same_window((hello.from.replica, answer.window), (own.replica, credentials.window))?;
     credentials.check_level(hello.from.replica, answer.level)?;
     let (location, window, level) = credentials.disclosed();
-    credentials.clocks.record(hello.from.replica, answer.clock);
-    let clock = Some(host.clock.now());
-    send(writer, &PeerWelcome { welcome: true, location, window, level, clock }).await?;
-    Ok(Met { who: hello.from, location: answer.location, level: answer.level })
+    credentials.clocks().record(hello.from.replica, answer.clock);
+    let (clock, address) = (Some(host.clock.now()), credentials.address());
+    send(writer, &PeerWelcome { welcome: true, location, window, level, clock, address }).await?;
+    let PeerProof { location, level, address, .. } = answer;
+    Ok(Met { who: hello.from, location, level, address })
 }
 
 /// Two histories that both committed must never meet inside consensus: if they were

@@ -37,6 +37,11 @@ impl ClusterKey {
         }
     }
 
+    /// The secret itself, for the file of another machine.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// What the servers of the cluster show to those who call them in TLS.
     pub fn identity(&self) -> Identity {
         Identity::of(&self.0)

@@ -1,6 +1,7 @@
 //! One replica's way to one peer: an open connection and the calls on it.
 
-use std::collections::BTreeMap;
+mod conversation;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -9,19 +10,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split};
+use tokio::io::{BufReader, ReadHalf, WriteHalf, split};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::{sleep, timeout};
 
-use super::handshake::{self, Credentials, Met};
+use self::conversation::Conversation;
+use super::addresses::Addresses;
+use super::credentials::{Credentials, Met};
+use super::handshake;
 use super::local_transport::LocalTransport;
 use crate::error::{Error, ErrorCode};
 use crate::host::{Host, Stream};
-use crate::limits::PEER_LINE_MAX_BYTES;
-use crate::protocol::client::Member;
-use crate::protocol::codec::read_line;
-use crate::protocol::peer::{Call, CallLine, Introduction, ReplyLine};
-use crate::sync::Mutex;
+use crate::protocol::peer::{Call, Introduction};
 use crate::tls::{Pinned, WrongServer};
 use crate::types::{Address, ReplicaId};
 
@@ -64,6 +65,7 @@ pub struct LinkTiming {
 /// its calls.
 pub struct Link {
     peer: ReplicaId,
+    addresses: Arc<Addresses>,
     local_transport: LocalTransport,
     queue: mpsc::UnboundedSender<Outgoing>,
     reached: watch::Receiver<Reached>,
@@ -121,15 +123,17 @@ impl Link {
     pub fn start(
         host: Host,
         credentials: Credentials,
-        peer: Member,
+        peer: ReplicaId,
+        addresses: Vec<Address>,
         timing: LinkTiming,
         local_transport: LocalTransport,
         spawn: impl FnOnce(crate::host::BoxFuture<'static, ()>),
     ) -> Link {
         let (queue, calls) = mpsc::unbounded_channel();
-        let untried = Unreached { peer: peer.id, address: None, why: "not yet connected".into() };
+        let untried = Unreached { peer, address: None, why: "not yet connected".into() };
         let (reach, reached) = watch::channel(Reached::No(untried));
-        let (number, local) = (peer.id, local_transport.clone());
+        let local = local_transport.clone();
+        let addresses = Arc::new(Addresses::new(addresses));
         let called_in = Arc::new(Notify::new());
         let called = Arc::clone(&called_in);
         let encrypts = AtomicBool::new(false);
@@ -137,6 +141,7 @@ impl Link {
             host,
             credentials,
             peer,
+            addresses: Arc::clone(&addresses),
             timing,
             local_transport,
             reach,
@@ -144,7 +149,7 @@ impl Link {
             encrypts,
         };
         spawn(Box::pin(task.run(calls)));
-        Link { peer: number, local_transport: local, queue, reached, called_in }
+        Link { peer, addresses, local_transport: local, queue, reached, called_in }
     }
 
     /// The peer has called in, so it can be reached: a link that is not connected
@@ -152,6 +157,21 @@ impl Link {
     /// a server that has just come back and may be its only other voter.
     pub fn called_in(&self) {
         self.called_in.notify_one();
+    }
+
+    /// Says where the peer is to be looked for, best first. A connection that is open
+    /// stays.
+    pub fn look_at(&self, addresses: Vec<Address>) {
+        if self.addresses.become_those(addresses) {
+            self.called_in();
+        }
+    }
+
+    /// The peer has said where it is. It is looked for there too.
+    pub fn heard_of(&self, address: &Address) {
+        if self.addresses.heard_of(address) {
+            self.called_in();
+        }
     }
 
     /// Queues a call; calls leave in the order in which this was called. The call is made
@@ -245,7 +265,8 @@ impl LinkWatch {
 struct Dialer {
     host: Host,
     credentials: Credentials,
-    peer: Member,
+    peer: ReplicaId,
+    addresses: Arc<Addresses>,
     timing: LinkTiming,
     local_transport: LocalTransport,
     reach: watch::Sender<Reached>,
@@ -258,38 +279,36 @@ impl Dialer {
     async fn run(self, mut calls: mpsc::UnboundedReceiver<Outgoing>) {
         let mut pause = self.timing.redial.0;
         let mut registrations = self.local_transport.watch();
+        // At how many of its addresses nobody listened, one after the other.
+        let mut refused = 0;
         loop {
             let introduced = self.credentials.introduction();
+            let address = self.addresses.current();
             let connected = tokio::select! {
                 biased;
-                connected = timeout(self.timing.connect, self.connect()) => connected,
+                connected = timeout(self.timing.connect, self.connect(address.as_ref())) => connected,
                 // Ends when the link is dropped; fails what is called meanwhile.
                 () = self.refuse(&mut calls) => return,
             };
             let (why, kind): (String, fn(Unreached) -> Reached) = match connected {
                 Ok(Ok((met, reader, writer))) => {
-                    pause = self.timing.redial.0;
-                    tracing::debug!(peer = %self.peer.id, "connected");
+                    (pause, refused) = (self.timing.redial.0, 0);
+                    tracing::debug!(peer = %self.peer, "connected");
                     self.reach.send_replace(Reached::Yes(met.clone()));
                     let conversing = self.converse(reader, writer, (&introduced, &met), &mut calls);
                     let Some(why) = conversing.await else {
                         return;
                     };
-                    tracing::debug!(peer = %self.peer.id, why, "connection lost");
+                    tracing::debug!(peer = %self.peer, why, "connection lost");
                     (why, Reached::No)
                 }
-                Ok(Err(Failed::Refused(why))) => (why, Reached::Gone),
-                Ok(Err(Failed::Other(error))) => match error.code {
-                    ErrorCode::WrongCluster => (error.message, Reached::OtherCluster),
-                    _ => (error.message, Reached::No),
-                },
-                Err(_) => {
-                    let limit = self.timing.connect.as_millis();
-                    (format!("no answer within {limit} ms"), Reached::No)
+                failed => {
+                    self.addresses.try_next();
+                    self.failed(failed.map(Result::err), &mut refused)
                 }
             };
-            let Member { id: peer, address } = self.peer.clone();
-            self.reach.send_replace(kind(Unreached { peer, address: Some(address), why }));
+            let unreached = Unreached { peer: self.peer, address, why };
+            self.reach.send_replace(kind(unreached));
             let jitter = self.host.random_u64() % (pause.as_millis() as u64 / 2 + 1);
             tokio::select! {
                 biased;
@@ -304,17 +323,46 @@ impl Dialer {
         }
     }
 
+    /// What an attempt has shown that led nowhere. `refused` counts the addresses at which
+    /// nobody listened, one after the other.
+    fn failed(
+        &self,
+        failed: Result<Option<Failed>, Elapsed>,
+        refused: &mut usize,
+    ) -> (String, fn(Unreached) -> Reached) {
+        let before = std::mem::take(refused);
+        match failed {
+            Ok(Some(Failed::Refused(why))) => {
+                *refused = before + 1;
+                let gone = *refused >= self.addresses.count();
+                (why, if gone { Reached::Gone } else { Reached::No })
+            }
+            Ok(Some(Failed::Other(error))) => match error.code {
+                ErrorCode::WrongCluster => (error.message, Reached::OtherCluster),
+                _ => (error.message, Reached::No),
+            },
+            Ok(None) => ("not connected".to_string(), Reached::No),
+            Err(_) => {
+                let limit = self.timing.connect.as_millis();
+                (format!("no answer within {limit} ms"), Reached::No)
+            }
+        }
+    }
+
     async fn connect(
         &self,
+        address: Option<&Address>,
     ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Failed> {
-        if let Some(stream) = self.local_transport.connect(self.peer.id) {
+        if let Some(stream) = self.local_transport.connect(self.peer) {
             return self.introduce(stream).await.map_err(Failed::Other);
         }
-        match self.introduce(self.connect_to_server().await?).await {
+        let nowhere = || Failed::Other(Error::unavailable("nobody knows where it is"));
+        let address = address.ok_or_else(nowhere)?;
+        match self.introduce(self.connect_to_server(address).await?).await {
             // Whoever may ask only once is to be answered all the same.
             Err(error) if error.code == ErrorCode::TlsRequired => {
                 self.encrypts.store(true, Ordering::Relaxed);
-                self.introduce(self.connect_to_server().await?).await.map_err(Failed::Other)
+                self.introduce(self.connect_to_server(address).await?).await.map_err(Failed::Other)
             }
             introduced => introduced.map_err(Failed::Other),
         }
@@ -327,20 +375,20 @@ impl Dialer {
         let credentials = self.credentials.bound_to(stream.binding());
         let (reader, mut writer) = split(stream);
         let mut reader = BufReader::with_capacity(16 * 1024, reader);
-        let (host, peer) = (&self.host, self.peer.id);
+        let (host, peer) = (&self.host, self.peer);
         let met = handshake::call(host, &credentials, peer, &mut reader, &mut writer).await?;
         Ok((met, reader, writer))
     }
 
-    /// A connection to the peer's address, encrypted if it leaves this machine, or can be
+    /// A connection to an address of the peer, encrypted if it leaves this machine, or can be
     /// reached from others.
-    async fn connect_to_server(&self) -> Result<Stream, Failed> {
+    async fn connect_to_server(&self, address: &Address) -> Result<Stream, Failed> {
         let stranger = |error: &io::Error| {
             // It proves to hold another key, but not that this server is in the wrong.
             let wrong = WrongServer::found_by(error)?;
             Some(Failed::Other(Error::unavailable(format!("whoever answers {wrong}"))))
         };
-        let connected = self.host.network.connect(&self.peer.address).await;
+        let connected = self.host.network.connect(address).await;
         let stream = connected.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => Failed::Refused(error.to_string()),
             _ => stranger(&error)
@@ -392,101 +440,5 @@ impl Dialer {
         };
         conversation.lose(why.as_deref().unwrap_or("this replica is stopping"));
         why
-    }
-}
-
-/// What reading from and writing to one connection share.
-struct Conversation {
-    /// Calls that have no answer yet, by their ids.
-    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>,
-    /// When something was received last, or calls began to wait.
-    received_at: watch::Sender<Instant>,
-}
-
-impl Conversation {
-    fn begin() -> Conversation {
-        Conversation { waiting: Mutex::default(), received_at: watch::Sender::new(Instant::now()) }
-    }
-
-    /// Writes calls until the connection breaks (why) or the link is dropped (`None`).
-    async fn write(
-        &self,
-        writer: &mut WriteHalf<Stream>,
-        calls: &mut mpsc::UnboundedReceiver<Outgoing>,
-    ) -> Option<String> {
-        let (mut next_id, mut buffer) = (1u64, Vec::with_capacity(64 * 1024));
-        let mut batch = Vec::new();
-        loop {
-            if calls.recv_many(&mut batch, 64).await == 0 {
-                return None;
-            }
-            for Outgoing { call, body, reply } in batch.drain(..) {
-                if self.waiting.lock().is_empty() {
-                    // The limit counts from the first call that waits.
-                    self.received_at.send_replace(Instant::now());
-                }
-                CallLine { id: next_id, call, body: &body }.push(&mut buffer);
-                self.waiting.lock().insert(next_id, reply);
-                next_id += 1;
-            }
-            let written = async {
-                writer.write_all(&buffer).await?;
-                writer.flush().await
-            };
-            if let Err(error) = written.await {
-                return Some(format!("the connection broke: {error}"));
-            }
-            buffer.clear();
-        }
-    }
-
-    /// Reads answers until the connection ends, and says why it did.
-    async fn read(&self, reader: &mut BufReader<ReadHalf<Stream>>) -> String {
-        let mut line = Vec::new();
-        loop {
-            match read_line(reader, &mut line, PEER_LINE_MAX_BYTES).await {
-                Ok(true) => {}
-                Ok(false) => return "the connection was closed".to_string(),
-                Err(error) => return error.message,
-            }
-            self.received_at.send_replace(Instant::now());
-            let Some(reply) = ReplyLine::parse(&line) else {
-                return "it sent a malformed reply".to_string();
-            };
-            let Some(sender) = self.waiting.lock().remove(&reply.id) else {
-                return format!("it answered call {} that was never made", reply.id);
-            };
-            let result = match reply.result {
-                Ok(ok) => Ok(Bytes::copy_from_slice(ok)),
-                Err(error) => Err(CallError::Refused(error.into())),
-            };
-            // A caller that no longer waits does not need the answer.
-            let _ = sender.send(result);
-        }
-    }
-
-    /// Resolves when calls wait and no whole reply has come for `limit`.
-    async fn timed_out(&self, limit: Duration) -> String {
-        let mut last_received = self.received_at.subscribe();
-        loop {
-            let deadline = *last_received.borrow_and_update() + limit;
-            tokio::time::sleep_until(deadline).await;
-            let quiet = *last_received.borrow() + limit <= Instant::now();
-            if quiet && !self.waiting.lock().is_empty() {
-                return format!("silent for {} ms: frozen?", limit.as_millis());
-            }
-            if quiet && last_received.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
-    /// Fails the calls that wait.
-    fn lose(&self, why: &str) {
-        let lost = std::mem::take(&mut *self.waiting.lock());
-        for (_, reply) in lost {
-            // A caller that no longer waits does not need the answer.
-            let _ = reply.send(Err(CallError::Lost(why.to_string())));
-        }
     }
 }

@@ -17,8 +17,10 @@
 //! on which calls wait and no whole reply has come for [`LinkTiming::receive`]
 //! gives the connection up, which fails its calls as lost.
 
+mod addresses;
 mod ask;
 mod clocks;
+mod credentials;
 #[cfg(test)]
 mod fuzz;
 mod handshake;
@@ -30,7 +32,7 @@ mod service;
 
 pub use ask::{Conversation, ask};
 pub use clocks::Clocks;
-pub use handshake::{Credentials, Met};
+pub use credentials::{Credentials, Met};
 pub use key::ClusterKey;
 pub use link::{CallError, Link, LinkTiming, LinkWatch, Unreached};
 pub use local_transport::{LocalEndpoint, LocalTransport};

@@ -4,7 +4,8 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 
-use super::handshake::{self, Credentials, Met};
+use super::credentials::{Credentials, Met};
+use super::handshake;
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::Host;
 use crate::limits::PEER_LINE_MAX_BYTES;
@@ -124,6 +125,7 @@ where
         result = write => result,
         () = credentials.changed_from(&introduced) => Ok(()),
         () = credentials.outgrown(&met) => Ok(()),
+        () = credentials.parted_from(&met) => Ok(()),
     }
 }
 

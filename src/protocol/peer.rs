@@ -19,11 +19,11 @@ use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
-use super::client::Role;
+use super::client::{Member, Role};
 use super::codec::number_after;
 use crate::error::ErrorBody;
 use crate::host::FileId;
-use crate::types::{Digest, NodeId, ReplicaId, Timestamp, Uuid};
+use crate::types::{Address, Digest, MemberChange, NodeId, ReplicaId, Timestamp, Uuid};
 
 /// Who a replica is, as it tells a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,9 @@ pub struct PeerProof {
     /// What the clock of the caller's machine shows. Older programs do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Timestamp>,
+    /// Where the caller is to be looked for. Older programs do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
 }
 
 fn is_zero(level: &u32) -> bool {
@@ -171,6 +174,9 @@ pub struct PeerWelcome {
     /// As [`PeerProof::clock`], of the callee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Timestamp>,
+    /// As [`PeerProof::address`], of the callee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
 }
 
 /// What is asked of a peer.
@@ -190,6 +196,9 @@ pub enum Call {
     /// "Give leadership to this replica." ([`Lead`]) Asked of the leader by an
     /// administrator; see [`ADMINISTRATOR`].
     Lead,
+    /// "Change which replicas the cluster has." ([`ChangeMembers`] → [`MembersChanged`])
+    /// Asked of the leader by an administrator.
+    ChangeMembers,
     /// "Take a backup, whose parts I shall fetch here." ([`Backup`] →
     /// [`BackupHead`]) Asked by an administrator, like the next two.
     Backup,
@@ -354,6 +363,31 @@ pub const ADMINISTRATOR: ReplicaId = ReplicaId(0);
 pub struct Lead {
     /// Who is to lead.
     pub replica: ReplicaId,
+}
+
+/// The body of [`Call::ChangeMembers`]. The same again asks how far the change has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeMembers {
+    /// What to change. A replica to add that has number 0 gets the next free one.
+    pub change: MemberChange,
+    /// Whether to do it although the cluster then tolerates no failure any more.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// How far a change has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersChanged {
+    /// The replica that it is about.
+    pub replica: ReplicaId,
+    /// All replicas of the cluster.
+    pub members: Vec<Member>,
+    /// What is waited for, as a sentence; `None` when all is done.
+    pub waits_for: Option<String>,
+    /// Whether nothing more will happen before somebody does something else.
+    pub settled: bool,
+    /// How many voters the cluster has, or will have.
+    pub voters: u32,
 }
 
 /// The body of [`Call::Backup`].

@@ -20,7 +20,7 @@ pub async fn watch(replica: Weak<Inner>) {
         if matches!(*inner.phase.borrow(), Phase::Stopped) {
             return;
         }
-        let peers: Vec<ReplicaId> = inner.links.iter().map(|(peer, _)| peer).collect();
+        let peers = inner.links.peers();
         join_all(peers.into_iter().map(|peer| ask(&inner, peer))).await;
     }
 }

@@ -36,6 +36,7 @@ mod config;
 mod credentials;
 mod level;
 mod links;
+mod membership;
 mod neighbours;
 mod pace;
 mod peer_calls;
@@ -70,7 +71,6 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::FIRST_LINE_MAX_BYTES;
 use crate::peer::{self, Credentials, Met};
-use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::storage::{DataDirectory, Identity, Neighbours, Unlocked};
 use crate::types::{Address, NodeId, ReplicaId, Timestamp, Uuid};
@@ -86,6 +86,7 @@ struct Inner {
     credentials: Credentials,
     machine: Machine,
     links: Links,
+    connector: links::Connector,
     phase: watch::Sender<Phase>,
     start_queue: StartQueue,
     /// "Found this cluster", from a peer to the start-up task.
@@ -158,7 +159,7 @@ impl Replica {
         let Opened { mut directory, preloaded } = opened;
         let adopted = host_replica.is_some();
         let credentials = credentials::of(&config, &mut directory, adopted).await?;
-        let links = links::connect(&host, &config, &credentials, &local_transport);
+        let connector = links::Connector::new(&host, &config, &credentials, &local_transport);
         let (machine, preverified_log) = preloaded.of(&directory);
         let machine = match (machine, &host_replica) {
             (Some(machine), _) => {
@@ -177,7 +178,8 @@ impl Replica {
             time,
             credentials,
             machine,
-            links,
+            links: Links::default(),
+            connector,
             phase: watch::Sender::new(Phase::Starting("reading the data directory".into())),
             start_queue: StartQueue::default(),
             founded,
@@ -195,6 +197,7 @@ impl Replica {
             host: host.clone(),
             config,
         }));
+        replica.0.connect_members(&[]);
         replica.register_with(&local_transport);
         consensus::spawn(
             &host,
@@ -203,6 +206,7 @@ impl Replica {
         consensus::spawn(&host, status::measure_disk(Arc::downgrade(&replica.0)));
         consensus::spawn(&host, pace::watch(Arc::downgrade(&replica.0)));
         consensus::spawn(&host, clocks::watch(Arc::downgrade(&replica.0)));
+        consensus::spawn(&host, membership::watch(replica.0.clone()));
         // An adopted one is not watched: a bad disk of its owner must not take this
         // server down. And it has no state that tells its level.
         if replica.0.host_replica.is_none() {
@@ -258,7 +262,7 @@ impl Replica {
     pub fn leader(&self) -> Option<Address> {
         let Phase::Running(consensus) = &*self.0.phase.borrow() else { return None };
         let leader = consensus.leader()?;
-        self.0.member(leader).map(|member| member.address.clone())
+        self.0.membership().get(leader).map(|member| member.address.clone())
     }
 
     /// Queues an operation, at once; the future is its outcome.
@@ -328,8 +332,10 @@ impl Replica {
             // A caller that does not ask for it does not bound it.
             let _ = proved.map(|proved| proved.send(()));
             if let Some(pair) = inner.links.get(caller.who.replica) {
-                pair.consensus.called_in();
-                pair.service.called_in();
+                for link in [&pair.consensus, &pair.service] {
+                    link.called_in();
+                    caller.address.iter().for_each(|address| link.heard_of(address));
+                }
             }
             MemberService::new(inner, caller)
         };
@@ -401,10 +407,6 @@ impl Inner {
                 Err(Error::unavailable(format!("replica {} is stopping", self.config.id)))
             }
         }
-    }
-
-    fn member(&self, replica: ReplicaId) -> Option<&Member> {
-        self.config.members.iter().find(|member| member.id == replica)
     }
 
     fn fail(&self, error: Error) {

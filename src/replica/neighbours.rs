@@ -77,17 +77,24 @@ impl Inner {
         let neighbours = Neighbours::open(directory).await?;
         self.note_located(&neighbours).await;
         *self.neighbours.lock().await = Some(neighbours);
-        for (peer, pair) in self.links.iter() {
-            let changes = pair.consensus.watch();
-            consensus::spawn(&self.host, self.clone().follow_neighbour(peer, changes));
-        }
+        let inner = self.clone();
+        consensus::spawn(&self.host, async move {
+            let mut stopped = inner.phase.subscribe();
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+                () = inner.links.with_each(|peer| inner.clone().follow_neighbour(peer)) => {}
+            }
+        });
         Ok(())
     }
 
     /// Writes down where a peer's data is and which feature level it knows, as it said
     /// in a handshake that either side began.
     pub(super) async fn remember_neighbour(&self, met: Met) {
-        let Met { who: peer, location: Some(location), level: knows_level } = met else { return };
+        let Met { who: peer, location: Some(location), level: knows_level, .. } = met else {
+            return;
+        };
         let Some(incarnation) = peer.incarnation else { return };
         if peer.cluster != self.credentials.introduction().cluster {
             return;
@@ -120,18 +127,18 @@ impl Inner {
         }
     }
 
-    async fn follow_neighbour(self: Arc<Inner>, peer: ReplicaId, mut changes: LinkWatch) {
-        let mut stopped = self.phase.subscribe();
+    async fn follow_neighbour(self: Arc<Inner>, peer: ReplicaId) {
+        let Some(pair) = self.links.get(peer) else { return };
+        let mut changes = pair.consensus.watch();
         loop {
-            let met = self.links.get(peer).and_then(|pair| pair.consensus.met());
-            if let Some(met) = met {
+            if let Some(met) = pair.consensus.met() {
+                if let Some(address) = &met.address {
+                    pair.consensus.heard_of(address);
+                    pair.service.heard_of(address);
+                }
                 self.remember_neighbour(met).await;
             }
-            tokio::select! {
-                biased;
-                _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => return,
-                () = changes.changed() => {}
-            }
+            changes.changed().await;
         }
     }
 }

@@ -47,7 +47,12 @@ impl Service for MemberService {
     fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
         let for_administrators = matches!(
             call,
-            Call::Introduce | Call::Lead | Call::Backup | Call::BackupPart | Call::Restore
+            Call::Introduce
+                | Call::Lead
+                | Call::ChangeMembers
+                | Call::Backup
+                | Call::BackupPart
+                | Call::Restore
         );
         if self.caller.replica == ADMINISTRATOR && !for_administrators {
             return reply.error(Error::new(
@@ -73,6 +78,7 @@ impl Service for MemberService {
                 let inner = self.inner.clone();
                 self.answer(body, reply, move |it| async move { inner.lead(it).await });
             }
+            Call::ChangeMembers => self.begin_change(body, reply),
             Call::Backup => {
                 let (inner, parts) = (self.with_state(), self.parts.clone());
                 let begin = move |it| async move { inner.begin_backup(it, parts).await };
@@ -115,6 +121,11 @@ impl MemberService {
     fn with_state(&self) -> Arc<Inner> {
         let host = self.inner.host_replica.as_ref().map(|host| host.0.clone());
         host.unwrap_or_else(|| self.inner.clone())
+    }
+
+    fn begin_change(&self, body: &[u8], reply: Reply) {
+        let inner = self.inner.clone();
+        self.answer(body, reply, move |it| async move { inner.change_members(it).await });
     }
 
     /// Begins a call to this replica's node, if it runs.
@@ -228,13 +239,17 @@ impl Inner {
     }
 
     async fn admit(&self, caller: crate::types::ReplicaId, admit: Admit) -> Result<bool> {
-        let member = self.member(caller).filter(|member| member.id == admit.node.replica());
+        let membership = self.membership();
+        let member = membership.get(caller).filter(|it| it.id == admit.node.replica());
         let Some(member) = member else {
             return Err(Error::new(
                 ErrorCode::UnknownReplica,
-                format!("replica {caller} is not configured at replica {}", self.config.id),
+                format!(
+                    "the cluster has no replica {caller}, as far as replica {} knows",
+                    self.config.id
+                ),
             ));
         };
-        self.consensus()?.admit(admit.node, member).await
+        self.consensus()?.admit(admit.node, &member.address, &membership).await
     }
 }

@@ -76,6 +76,8 @@ pub async fn run(
     tokio::select! {
         biased;
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+        // Whatever it waits for, it waits in vain.
+        removed = inner.credentials.removed() => inner.fail(removed),
         result = startup.run() => if let Err(error) = result {
             inner.fail(error);
         }
@@ -288,7 +290,7 @@ impl Startup {
     /// is waited for.
     async fn look_around(&self) -> (Vec<Standing>, Vec<String>) {
         let (mut standings, mut missing) = (Vec::new(), Vec::new());
-        let peers: Vec<ReplicaId> = self.inner.links.iter().map(|(peer, _)| peer).collect();
+        let peers = self.inner.links.peers();
         let asked =
             peers.into_iter().map(|peer| self.ask::<(), Standing>(peer, Call::Introduce, &()));
         for answer in futures::future::join_all(asked).await {
@@ -306,18 +308,17 @@ impl Startup {
 
     /// Enables elections when it is safe, and sees to it that the node votes.
     async fn take_part(&mut self, consensus: &Consensus, identity: &Identity) -> Result<()> {
-        let total = self.inner.config.members.len();
         let mut elections = false;
         loop {
-            self.check_belongs(total)?;
-            let reached = 1 + self
-                .inner
-                .links
-                .iter()
-                .filter(|(_, pair)| pair.consensus.peer().is_ok())
-                .count();
+            self.check_belongs()?;
+            let voters = consensus.voters();
+            let reached = |id: &ReplicaId| {
+                let pair = self.inner.links.get(*id);
+                pair.map_or(*id == identity.replica, |pair| pair.consensus.peer().is_ok())
+            };
+            let reached = voters.iter().filter(|id| reached(id)).count();
             // A replica is adopted because nobody leads.
-            let may_elect = is_majority(reached, total) || self.inner.host_replica.is_some();
+            let may_elect = is_majority(reached, voters.len()) || self.inner.host_replica.is_some();
             if !elections && may_elect {
                 consensus.enable_elections();
                 elections = true;
@@ -339,11 +340,13 @@ impl Startup {
     /// A replica that a majority takes for one of another cluster was started
     /// with that one's data directory, and would wait for ever. A minority may
     /// itself be wrong, and is waited for.
-    fn check_belongs(&self, total: usize) -> Result<()> {
+    fn check_belongs(&self) -> Result<()> {
+        let total = self.inner.links.count() + 1;
         let others: Vec<String> = self
             .inner
             .links
-            .iter()
+            .all()
+            .into_iter()
             .filter_map(|(_, pair)| Some(pair.consensus.other_cluster()?.to_string()))
             .collect();
         if !is_majority(others.len(), total) {
@@ -362,7 +365,7 @@ impl Startup {
 
     async fn ask_admission(&self, identity: &Identity) -> Result<()> {
         let admit = Admit { node: identity.node() };
-        for (peer, _) in self.inner.links.iter() {
+        for peer in self.inner.links.peers() {
             match self.ask::<Admit, bool>(peer, Call::Admit, &admit).await {
                 Ok(_) => return Ok(()),
                 // A later incarnation exists: this directory is an old copy,
@@ -386,7 +389,7 @@ impl Inner {
         if self.host_replica.is_some() {
             return Ok(());
         }
-        let tried = self.links.iter().map(|(_, pair)| async {
+        let tried = self.links.all().into_iter().map(|(_, pair)| async move {
             // It counts what happened since the link was made.
             pair.service.watch().changed().await;
         });

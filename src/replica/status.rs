@@ -62,7 +62,7 @@ impl Replica {
         ServerStatus {
             cluster: self.cluster(),
             replica: inner.config.id,
-            members: inner.config.members.clone(),
+            members: inner.members(),
             leader,
             term: own.term,
             writable,
@@ -111,7 +111,7 @@ impl Replica {
         } else if let Some(wrong) = clocks::notice(&self.0.time) {
             Some(wrong)
         } else if leads {
-            self.0.level_notice()
+            self.0.membership_notice().or_else(|| self.0.level_notice())
         } else {
             None
         }

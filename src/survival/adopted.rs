@@ -106,11 +106,12 @@ impl Hosting {
             }
             Err(error) => return Err(error.into()),
         };
-        let member = self.0.config.members.iter().find(|member| member.id == peer);
-        let member = member.ok_or_else(|| Error::internal("a neighbour is a member"))?;
+        let member = self.0.own_replica.member(peer);
+        let member = member.ok_or_else(|| Error::unavailable("it has left the cluster"))?;
         let config = ReplicaConfig {
             id: peer,
             listen: member.address.clone(),
+            members: vec![member],
             data_dir: neighbour.location.path.clone(),
             ..self.0.config.clone()
         };

@@ -272,8 +272,8 @@ impl Hosting {
 
     /// Whether a neighbour does not answer.
     fn misses_anybody(&self) -> bool {
-        let own = self.0.own_replica.id();
-        self.0.config.members.iter().any(|it| it.id != own && !self.0.own_replica.reaches(it.id))
+        let own = &self.0.own_replica;
+        own.peers().into_iter().any(|peer| !own.reaches(peer))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

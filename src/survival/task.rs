@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -86,13 +86,7 @@ pub async fn run(hosting: Hosting) {
     let (events, mut happened) = mpsc::unbounded_channel();
     let mut releases = hosting.own_replica().take_release_requests();
     let mut stopped = hosting.0.stopped.subscribe();
-    for member in &hosting.0.config.members {
-        if member.id != hosting.own_replica().id() {
-            let watching = watch_neighbour(hosting.clone(), member.id, events.clone());
-            consensus::spawn(&hosting.0.host, watching);
-            consensus::spawn(&hosting.0.host, tail_log(hosting.clone(), member.id));
-        }
-    }
+    consensus::spawn(&hosting.0.host, watch_neighbours(hosting.clone(), events.clone()));
     let mut task = Task {
         hosting: hosting.clone(),
         events,
@@ -131,6 +125,20 @@ pub async fn run(hosting: Hosting) {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = step => {}
         }
+    }
+}
+
+/// Watches over each neighbour, and reads along in its log, while it is one.
+async fn watch_neighbours(hosting: Hosting, events: mpsc::UnboundedSender<Event>) {
+    let mut stopped = hosting.0.stopped.subscribe();
+    let each = hosting.own_replica().with_each_peer(|peer| {
+        let watching = watch_neighbour(hosting.clone(), peer, events.clone());
+        join(watching, tail_log(hosting.clone(), peer)).map(|((), ())| ())
+    });
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+        () = each => {}
     }
 }
 
@@ -188,12 +196,17 @@ impl Task {
     /// as many of the dead are adopted as make one.
     async fn act_on_evidence(&mut self) {
         let Some(consensus) = self.own_consensus() else { return };
-        let total = self.hosting.0.config.members.len();
+        let voters = consensus.voters();
+        let total = voters.len();
         // Evidence is about a process, and a neighbour that answers again has
         // another one. So each lock is looked at once more. Otherwise this server
         // could count one that died a moment ago together with one that came back
         // since, take itself for the last one, and adopt a replica without need.
-        let proved = self.gone.iter().filter(|(_, gone)| gone.evidence == Evidence::LockFree);
+        let voter = |peer: &ReplicaId| voters.contains(peer);
+        let proved = self
+            .gone
+            .iter()
+            .filter(|(peer, gone)| gone.evidence == Evidence::LockFree && voter(peer));
         let looks = proved.map(async |(peer, gone)| {
             is_dead(&self.hosting, *peer).await.then_some((gone.since, *peer))
         });
@@ -230,9 +243,8 @@ impl Task {
     /// replicas of this process are a majority by themselves: for their copies,
     /// and for whoever calls their addresses.
     fn is_last(&self, dead: &[ReplicaId]) -> bool {
-        let own = self.hosting.own_replica().id();
-        let mut others = self.hosting.0.config.members.iter().map(|member| member.id);
-        others.all(|id| id == own || self.hosting.is_adopted(id) || dead.contains(&id))
+        let mut others = self.hosting.own_replica().peers().into_iter();
+        others.all(|id| self.hosting.is_adopted(id) || dead.contains(&id))
     }
 
     /// Adopts replicas, all at once. Each that is here may be the one that makes a
@@ -311,7 +323,7 @@ impl Task {
         // Whoever answers is not dead, and needs no pause.
         self.gone.retain(|peer, _| !answering(peer));
         self.paused_until.retain(|peer, until| *until > Instant::now() && !answering(peer));
-        for peer in hosting.0.config.members.iter().map(|member| member.id).filter(answering) {
+        for peer in own.peers().into_iter().filter(answering) {
             own.note_obstacle(peer, None);
         }
         self.serve_owners().await;
@@ -332,9 +344,10 @@ impl Task {
         let own = self.hosting.own_replica();
         let waited = consensus.time_without_quorum().min(self.awake_since.elapsed());
         let timed_out = waited >= Duration::from_millis(timeout_ms);
-        let others = self.hosting.0.config.members.iter().map(|member| member.id);
-        let missing: Vec<ReplicaId> = others
-            .filter(|id| *id != own.id() && !self.hosting.is_adopted(*id) && !own.reaches(*id))
+        let missing: Vec<ReplicaId> = own
+            .peers()
+            .into_iter()
+            .filter(|id| !self.hosting.is_adopted(*id) && !own.reaches(*id))
             .collect();
         let hosts = !self.hosting.state().adopted.is_empty() && self.others_from <= Instant::now();
         if !self.hosting.adopts() || !(timed_out || (hosts && self.is_last(&missing))) {

@@ -26,6 +26,9 @@ fn previous() -> &'static str {
     })
 }
 
+/// The feature level that the new program knows.
+const NEWEST_LEVEL: u64 = ftchat::limits::FEATURE_LEVEL_KNOWN as u64;
+
 /// Restarts a server with a program.
 fn restart(cluster: &Cluster, id: u64, program: &str) {
     cluster.admin(&["stop", &id.to_string()]).by(program).end().ok();
@@ -59,7 +62,7 @@ fn a_rolling_update_under_load_loses_nothing_and_raises_the_level_at_its_end() {
         restart(&cluster, *id, PROGRAM);
         steady.goes_on();
     }
-    newer_status(&cluster, "the new level", |status| status["feature_level"] == 1);
+    newer_status(&cluster, "the new level", |status| status["feature_level"] == NEWEST_LEVEL);
     steady.goes_on();
     steady.all_arrived();
     cluster.place.use_program(PROGRAM);
@@ -67,11 +70,11 @@ fn a_rolling_update_under_load_loses_nothing_and_raises_the_level_at_its_end() {
 
     // There is no way back.
     let id = order[0];
-    assert_eq!(format(&cluster, id), 2);
+    assert_eq!(format(&cluster, id), 1 + NEWEST_LEVEL);
     cluster.admin(&["stop", &id.to_string()]).end().ok();
     let refused = cluster.admin(&["start", &id.to_string()]).by(previous()).end();
     assert_ne!(refused.code, Some(0), "{refused:#?}");
-    assert!(refused.stderr.contains("is of format 2"), "{refused:#?}");
+    assert!(refused.stderr.contains(&format!("is of format {}", 1 + NEWEST_LEVEL)), "{refused:#?}");
     cluster.start(id);
     cluster.await_whole();
 }
@@ -126,6 +129,6 @@ fn two_of_three_are_updated_and_go_back() {
     for id in [1, 2, 3] {
         restart_by(id, PROGRAM);
     }
-    newer_status(&cluster, "the new level", |status| status["feature_level"] == 1);
+    newer_status(&cluster, "the new level", |status| status["feature_level"] == NEWEST_LEVEL);
     assert_eq!(alice.texts(), texts);
 }

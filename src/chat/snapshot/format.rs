@@ -2,7 +2,7 @@
 //!
 //! Each line is an object with one key, the kind, and an array of items of that
 //! kind: `{"messages":[{…},{…}]}`. In this order: `header`, `incarnations`,
-//! `accounts`, `sessions`, `labels` and `messages` (interleaved: a label comes
+//! `membership` (if it was ever changed), `accounts`, `sessions`, `labels` and `messages` (interleaved: a label comes
 //! before the first message that names it), `inboxes`, `sent`, `remembered`,
 //! `restoring`, `staged`, `end`. Equal states have equal lines.
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::hash::StateHash;
 use crate::chat::items::AccountNumber;
 use crate::chat::operation::{Outcome, SessionNumber};
-use crate::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Membership, ReplicaId, Timestamp, Uuid};
 
 /// Version of these lines at feature level 0; each level has the next one, so
 /// that the header has the level as well.
@@ -27,6 +27,7 @@ pub(super) const ENTRIES_PER_ITEM: usize = 1_024;
 pub(super) enum Line {
     Header(Vec<Header>),
     Incarnations(Vec<(ReplicaId, u32)>),
+    Membership(Vec<Membership>),
     Accounts(Vec<AccountLine<'static>>),
     Sessions(Vec<SessionLine>),
     Labels(Vec<LabelLine>),

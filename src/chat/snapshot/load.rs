@@ -23,7 +23,7 @@ use crate::chat::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::FEATURE_LEVEL_KNOWN;
 use crate::planted::{self, Bug};
-use crate::types::{ReplicaId, Uuid};
+use crate::types::{Membership, ReplicaId, Uuid};
 
 /// A line that was parsed and not yet compared with those before it. Parsing needs no
 /// other line, so another thread may do it.
@@ -164,7 +164,11 @@ impl Restore {
         }
         let of_one_cluster = matches!(
             line,
-            Line::Incarnations(_) | Line::Sessions(_) | Line::Restoring(_) | Line::Staged(_)
+            Line::Incarnations(_)
+                | Line::Membership(_)
+                | Line::Sessions(_)
+                | Line::Restoring(_)
+                | Line::Staged(_)
         );
         if self.backup && of_one_cluster {
             return corrupted("it says what no backup says");
@@ -172,6 +176,7 @@ impl Restore {
         match line {
             Line::Header(items) => self.each(items, Self::header),
             Line::Incarnations(items) => self.each(items, Self::incarnation),
+            Line::Membership(items) => self.each(items, Self::membership),
             Line::Accounts(items) => self.each(items, Self::account),
             Line::Sessions(items) => self.each(items, Self::session),
             Line::Labels(items) => self.each(items, Self::label),
@@ -222,6 +227,20 @@ impl Restore {
             None => Ok(()),
             Some(_) => corrupted(format!("replica {replica} is there twice")),
         }
+    }
+
+    fn membership(&mut self, membership: Membership) -> Result<()> {
+        if self.state.data.membership.is_known() {
+            return corrupted("the membership is there twice");
+        }
+        let members = &membership.members;
+        let highest = members.last().map(|member| member.id);
+        let sorted = members.is_sorted_by(|a, b| a.id < b.id);
+        if !membership.is_known() || !sorted || highest.is_none_or(|it| it > membership.highest) {
+            return corrupted("the membership cannot be");
+        }
+        self.state.data.membership = Arc::new(membership);
+        Ok(())
     }
 
     fn account(&mut self, line: AccountLine<'_>) -> Result<()> {

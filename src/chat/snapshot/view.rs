@@ -70,9 +70,11 @@ impl View {
             restored: data.restored,
         };
         let incarnations = counters.incarnations.iter();
+        let membership = Some(&data.membership).filter(|it| it.is_known()).into_iter();
         let end = std::iter::once_with(|| Piece::new("end", &End { hash: data.hash() }));
         std::iter::once(Piece::new("header", &header))
             .chain(incarnations.map(|pair| Piece::new("incarnations", &pair)))
+            .chain(membership.map(|it| Piece::new("membership", &**it)))
             .chain(data.accounts.iter().map(|account| account_piece(account)))
             .chain(data.sessions.iter().map(session_piece))
             .chain(self.messages())

@@ -4,6 +4,7 @@ mod accounts;
 mod deduplication;
 mod fuzz;
 mod level;
+mod membership;
 mod messages;
 mod model;
 mod properties;
@@ -36,8 +37,8 @@ fn names(list: &[&str]) -> Vec<AccountName> {
 fn recompute(data: &Data) -> StateHash {
     let counters = data.counters.clone();
     let (restored, restoring) = (data.restored, data.restoring);
-    let level = data.level;
-    let mut fresh = Data { counters, restored, restoring, level, ..Data::default() };
+    let (level, membership) = (data.level, data.membership.clone());
+    let mut fresh = Data { counters, restored, restoring, level, membership, ..Data::default() };
     for account in data.accounts.iter() {
         fresh.sum.add(account.digest());
         let number = account.label.number;

@@ -81,6 +81,7 @@ fn content(action: &Action) -> String {
         Action::AllocateIncarnation { replica } => format!("allocate {replica}"),
         Action::Restore(step) => format!("{step:?}"),
         Action::RaiseLevel { level } => format!("raise to {level}"),
+        Action::ChangeMembers { change, .. } => format!("{change:?}"),
     }
 }
 
@@ -197,7 +198,7 @@ impl Model {
                 *highest += 1;
                 Outcome::Incarnation { incarnation: *highest }
             }
-            Action::RaiseLevel { .. } | Action::Restore(_) => {
+            Action::RaiseLevel { .. } | Action::ChangeMembers { .. } | Action::Restore(_) => {
                 unreachable!("done before, or not in histories")
             }
         }

@@ -231,7 +231,9 @@ fn the_histories_reach_every_outcome() {
                     Outcome::SessionOpened { .. } => note("opened"),
                     Outcome::Incarnation { .. } => note("incarnation"),
                     Outcome::Done => note("done"),
-                    Outcome::Restoring { .. } => panic!("nobody restores here"),
+                    Outcome::Restoring { .. } | Outcome::MembersChanged { .. } => {
+                        panic!("no administrator is here")
+                    }
                 }
             }
         }

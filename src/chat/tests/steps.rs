@@ -8,6 +8,7 @@ use super::*;
 use crate::limits::{
     IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES,
 };
+use crate::types::{MemberChange, MemberEntry, ReplicaId};
 
 /// An id of four-digit groups of few kinds, so that many begin alike.
 fn any_id() -> impl Strategy<Value = Uuid> {
@@ -128,10 +129,22 @@ fn kind(action: &Action) -> usize {
         Action::AllocateIncarnation { .. } => 7,
         Action::Restore(_) => 8,
         Action::RaiseLevel { .. } => 9,
+        Action::ChangeMembers { .. } => 10,
     }
 }
 
-const KINDS: usize = 10;
+const KINDS: usize = 11;
+
+/// The first change of a cluster of as many as there may be.
+fn worst_change() -> Action {
+    let member = |id: u32| MemberEntry {
+        id: ReplicaId(id),
+        address: format!("{}:{id}", "h".repeat(200)).parse().expect("an address"),
+        replaces: None,
+    };
+    let change = MemberChange::Remove { id: ReplicaId(1) };
+    Action::ChangeMembers { expects: 0, change, founders: (1..=9).map(member).collect() }
+}
 
 /// What an entry may take beside its operations, in steps.
 const BESIDE_MAX: usize = 16 * ORPHANS_REMOVED_PER_ENTRY_MAX;
@@ -166,10 +179,11 @@ fn no_operation_takes_more_steps_than_it_says() {
         Action::Send { session, to: everybody, text: "x".repeat(TEXT_MAX_BYTES) },
         Action::MarkRead { session, seqs: (1..=IDS_PER_REQUEST_MAX as u64).collect() },
         Action::Delete { session, ids },
-        Action::AllocateIncarnation { replica: crate::types::ReplicaId(1) },
+        Action::AllocateIncarnation { replica: ReplicaId(1) },
         Action::Restore(RestoreStep::Begin { backup }),
         Action::Restore(RestoreStep::Lines { backup, first: 1, lines }),
         Action::RaiseLevel { level: 1 },
+        worst_change(),
         Action::DeleteAccount { session },
     ];
     let kinds: std::collections::BTreeSet<_> = worst.iter().map(kind).collect();

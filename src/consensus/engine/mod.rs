@@ -3,6 +3,7 @@
 
 pub mod disk_errors;
 pub mod key_log_ids;
+pub mod links;
 pub mod log_store;
 pub mod network;
 pub mod recent;

@@ -4,9 +4,7 @@
 //! waiting for answers, on a connection that keeps their order, and answers
 //! are handed back in that order.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,19 +21,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::consensus::engine::links::Links;
 use crate::consensus::engine::state_machine::SnapshotData;
 use crate::consensus::level::LevelGuard;
-use crate::consensus::obstacle::Obstacle;
 use crate::consensus::runs::Runs;
 use crate::consensus::types::{TypeConfig, Vote};
 use crate::consensus::wire::calls::{Addressed, SnapshotBegin, SnapshotPart};
 use crate::consensus::wire::{append, records};
 use crate::limits::SNAPSHOT_PART_BYTES;
-use crate::peer::{CallError, Link};
+use crate::peer::CallError;
 use crate::planted::{self, Bug};
 use crate::protocol::peer::Call;
-use crate::sync::Mutex;
-use crate::types::{NodeId, ReplicaId, Uuid};
+use crate::types::{NodeId, Uuid};
 
 /// Append requests on their way to one follower at once.
 const APPENDS_IN_FLIGHT_MAX: usize = 32;
@@ -43,66 +40,6 @@ const APPENDS_IN_FLIGHT_MAX: usize = 32;
 /// How long a candidate waits for a voter that cannot be reached: as long as it takes
 /// to connect, and much shorter than an election.
 const VOTER_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// This replica's ways to its peers.
-#[derive(Clone)]
-pub struct Links(Arc<LinksInner>);
-
-struct LinksInner {
-    pairs: BTreeMap<ReplicaId, Pair>,
-    /// Why a peer that does not answer could not be helped.
-    obstacles: Mutex<BTreeMap<ReplicaId, Obstacle>>,
-}
-
-/// Two connections to a peer, so that a snapshot or a flood of forwarded
-/// operations never stands in the way of a heartbeat.
-pub struct Pair {
-    /// Appends, votes, transfers.
-    pub consensus: Link,
-    /// Everything else.
-    pub service: Link,
-}
-
-impl Links {
-    /// Links to every other configured replica.
-    pub fn new(links: BTreeMap<ReplicaId, Pair>) -> Links {
-        Links(Arc::new(LinksInner { pairs: links, obstacles: Mutex::default() }))
-    }
-
-    /// The connections to one peer.
-    pub fn get(&self, replica: ReplicaId) -> Option<&Pair> {
-        self.0.pairs.get(&replica)
-    }
-
-    /// All peers in order.
-    pub fn iter(&self) -> impl Iterator<Item = (ReplicaId, &Pair)> {
-        self.0.pairs.iter().map(|(replica, pair)| (*replica, pair))
-    }
-
-    /// Notes why a peer that does not answer cannot be helped, to explain why nothing
-    /// goes on. Returns whether that is news.
-    pub fn note_obstacle(&self, replica: ReplicaId, obstacle: Option<Obstacle>) -> bool {
-        let mut obstacles = self.0.obstacles.lock();
-        match obstacle {
-            Some(obstacle) if obstacles.get(&replica) == Some(&obstacle) => false,
-            Some(obstacle) => {
-                obstacles.insert(replica, obstacle);
-                true
-            }
-            None => obstacles.remove(&replica).is_some(),
-        }
-    }
-
-    /// What was noted of one.
-    pub fn obstacle(&self, replica: ReplicaId) -> Option<Obstacle> {
-        self.0.obstacles.lock().get(&replica).cloned()
-    }
-
-    /// All that was noted.
-    pub fn obstacles(&self) -> BTreeMap<ReplicaId, Obstacle> {
-        self.0.obstacles.lock().clone()
-    }
-}
 
 /// Makes a [`Network`] for each target.
 pub struct Factory {

@@ -35,7 +35,7 @@ use crate::host::Host;
 use crate::limits::QUERY_STEPS_MAX;
 use crate::storage::{CompleteSnapshot, SnapshotReader, Snapshots};
 use crate::sync::{Mutex, RwLock};
-use crate::types::{Timestamp, Uuid};
+use crate::types::{Membership, Timestamp, Uuid};
 
 /// What openraft passes around as a snapshot.
 pub enum SnapshotData {
@@ -66,6 +66,8 @@ struct Inner {
     state: RwLock<State>,
     position: Mutex<Position>,
     applied: watch::Sender<u64>,
+    /// See [`Machine::watch_membership`].
+    membership: watch::Sender<Arc<Membership>>,
     /// See [`Machine::latest_at`], in milliseconds.
     latest_at_ms: AtomicU64,
     watchers: Mutex<Watchers>,
@@ -112,6 +114,7 @@ impl Machine {
             state: RwLock::new(State::new(window)),
             position: Mutex::default(),
             applied: watch::Sender::new(0),
+            membership: watch::Sender::default(),
             latest_at_ms: AtomicU64::new(0),
             watchers: Mutex::default(),
             newest: Mutex::default(),
@@ -158,6 +161,7 @@ impl Machine {
             self.0.applied.send_replace(0);
             std::mem::replace(&mut *state, State::new(self.0.window))
         };
+        self.note_membership(&Arc::default());
         #[cfg(feature = "planted-bugs")]
         self.pass_level_to_state();
         self.free(replaced);
@@ -200,6 +204,22 @@ impl Machine {
     /// The feature level of the state.
     pub fn level(&self) -> u32 {
         self.look(|look| look.level())
+    }
+
+    /// Which replicas the cluster has, as the state says. An adopted replica's says
+    /// nothing.
+    pub fn watch_membership(&self) -> watch::Receiver<Arc<Membership>> {
+        self.0.membership.subscribe()
+    }
+
+    fn note_membership(&self, now: &Arc<Membership>) {
+        self.0.membership.send_if_modified(|known| {
+            let modified = !Arc::ptr_eq(known, now) && known != now;
+            if modified {
+                known.clone_from(now);
+            }
+            modified
+        });
     }
 
     /// The index of the last entry that the state contains.
@@ -319,6 +339,7 @@ impl Machine {
                 position.membership = StoredMembership::new(Some(entry.log_id), membership);
             }
             self.0.applied.send_replace(index);
+            self.note_membership(state.membership());
             outcomes
         };
         self.wake(&effects);
@@ -356,6 +377,7 @@ impl Machine {
             self.0.applied.send_replace(meta.last_log_id.map_or(0, |log_id| log_id.index()));
             replaced
         };
+        self.note_membership(&self.look(|look| look.membership()));
         if let Some(at) = self.look(|look| look.newest_at()) {
             self.is_at_least(at);
         }

@@ -8,10 +8,10 @@ use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
 
 use crate::consensus::Raft;
-use crate::consensus::engine::network::{Links, Pair};
+use crate::consensus::engine::links::{Links, Pair};
 use crate::consensus::obstacle::{Obstacle, Subject};
 use crate::consensus::time::Time;
-use crate::consensus::types::CommittedLeaderId;
+use crate::consensus::types::{CommittedLeaderId, Metrics};
 use crate::peer::Unreached;
 use crate::storage::Shortage;
 use crate::types::{NodeId, ReplicaId, is_majority};
@@ -134,8 +134,7 @@ impl Router {
     /// of its former self both are voters; people know one replica.
     pub fn replicas(&self) -> u32 {
         let metrics = self.0.raft.metrics().borrow_watched().clone();
-        let voters = metrics.membership_config.membership().voter_ids();
-        voters.map(NodeId::replica).collect::<BTreeSet<_>>().len() as u32
+        voters(&metrics, &self.0.links).len() as u32
     }
 
     /// On the leader: replicas known to have the entry at `index` on disk. The
@@ -160,18 +159,22 @@ impl Router {
         if let Some(shortage) = *self.0.shortage.borrow() {
             return Absence::of(shortage.sentence());
         }
+        let metrics = self.0.raft.metrics().borrow_watched().clone();
+        let voters = voters(&metrics, &self.0.links);
         // A frozen peer is noticed on the connection that carries heartbeats.
         let unreachable = |pair: &Pair| pair.consensus.peer().and(pair.service.peer()).err();
         let missing: Vec<Missing> = self
             .0
             .links
-            .iter()
+            .all()
+            .into_iter()
+            .filter(|(id, _)| voters.contains(id))
             .filter_map(|(id, pair)| {
                 // What stands in the way of helping it says more.
-                Some(Missing::new(id, unreachable(pair)?, self.0.links.obstacle(id)))
+                Some(Missing::new(id, unreachable(&pair)?, self.0.links.obstacle(id)))
             })
             .collect();
-        let total = self.0.links.iter().count() + 1;
+        let total = voters.len();
         if missing.is_empty() {
             return Absence::of(match self.route() {
                 None => "no leader is elected yet",
@@ -250,6 +253,17 @@ fn together(missing: &[Missing]) -> String {
         }
     };
     groups.iter().map(say).collect::<Vec<_>>().join("; ")
+}
+
+/// The replicas that vote, as far as this node knows. Before it has a log: all that it is
+/// configured with.
+pub(in crate::consensus) fn voters(metrics: &Metrics, links: &Links) -> BTreeSet<ReplicaId> {
+    let voters = metrics.membership_config.membership().voter_ids();
+    let voters: BTreeSet<ReplicaId> = voters.map(NodeId::replica).collect();
+    match voters.is_empty() {
+        false => voters,
+        true => links.peers().into_iter().chain([metrics.id.replica()]).collect(),
+    }
 }
 
 fn current(raft: &Raft) -> Option<Route> {

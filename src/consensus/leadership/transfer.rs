@@ -102,6 +102,15 @@ impl Consensus {
     /// which has the entry at `index` on its disk. One that runs in this very process
     /// would end with it.
     pub(super) fn successor(&self, index: u64) -> Option<NodeId> {
+        self.successor_among(index, |_| true)
+    }
+
+    /// The same among some.
+    pub(in crate::consensus) fn successor_among(
+        &self,
+        index: u64,
+        may_lead: impl Fn(NodeId) -> bool,
+    ) -> Option<NodeId> {
         let metrics = self.metrics();
         let voters: BTreeSet<NodeId> = metrics.membership_config.membership().voter_ids().collect();
         let reachable = |id: &NodeId| {
@@ -113,7 +122,8 @@ impl Consensus {
         let replication = metrics.replication.unwrap_or_default();
         replication
             .iter()
-            .filter(|(id, _)| **id != self.0.node && voters.contains(id) && reachable(id))
+            .filter(|(id, _)| **id != self.0.node && voters.contains(id) && may_lead(**id))
+            .filter(|(id, _)| reachable(id))
             .filter(|(_, matched)| matched.map_or(0, |log_id| log_id.index()) >= index)
             .max_by_key(|(_, matched)| **matched)
             .map(|(id, _)| *id)

@@ -218,6 +218,7 @@ fn weight(operation: &Operation) -> usize {
         Action::Restore(RestoreStep::Lines { lines, .. }) => {
             lines.iter().map(|line| line.len() + 3).sum()
         }
+        Action::ChangeMembers { founders, .. } => 512 + 300 * founders.len(),
         Action::Register { .. } => 512,
         Action::OpenSession { .. }
         | Action::CloseSession { .. }

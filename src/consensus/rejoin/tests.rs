@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::Timing;
-use crate::consensus::engine::network::{Links, Pair};
+use crate::consensus::engine::links::{Links, Pair};
 use crate::consensus::time::Time;
 use crate::consensus::types::{Entry, EntryPayload, Vote};
 use crate::consensus::wire::entry;
@@ -12,7 +12,6 @@ use crate::consensus::{Machine, NodeParts, Stored};
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::peer::{Clocks, ClusterKey, Credentials, Link, LinkTiming, LocalTransport};
-use crate::protocol::client::Member;
 use crate::protocol::peer::Introduction;
 use crate::storage::testing;
 
@@ -32,19 +31,22 @@ fn links(host: &Host, peers: u32) -> Links {
     let pause = Duration::from_secs(1);
     let timing = LinkTiming { connect: pause, redial: (pause, pause), receive: pause };
     let link = |id| {
-        let peer = Member { id, address: "127.0.0.1:1".parse().expect("an address") };
+        let at = vec!["127.0.0.1:1".parse().expect("an address")];
         let spawn = |task| runtime::spawn(host, task);
         Link::start(
             host.clone(),
             credentials.clone(),
-            peer,
+            id,
+            at,
             timing,
             LocalTransport::default(),
             spawn,
         )
     };
-    let peers = (2..2 + peers).map(ReplicaId);
-    Links::new(peers.map(|id| (id, Pair { consensus: link(id), service: link(id) })).collect())
+    let links = Links::default();
+    let pair = |id| Pair { consensus: link(id), service: link(id) };
+    links.become_those(&(2..2 + peers).map(ReplicaId).collect(), pair);
+    links
 }
 
 /// A node whose log ends with entry 2 of term 1.

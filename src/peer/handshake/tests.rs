@@ -1,4 +1,5 @@
 use super::*;
+use crate::peer::ClusterKey;
 use crate::protocol::peer::{Opening, Remembered};
 use crate::storage::Identity;
 use crate::types::Uuid;
@@ -108,6 +109,7 @@ async fn a_caller_of_another_cluster_is_not_let_in_because_it_does_not_mind_itse
                 window: None,
                 level: 0,
                 clock: None,
+                address: None,
             };
             send(&mut left_write, &proof).await.expect("a pipe takes it");
         };
@@ -215,6 +217,7 @@ async fn a_recorded_handshake_is_worth_nothing() {
         window: None,
         level: 0,
         clock: None,
+        address: None,
     };
     push_line(&mut replay, &proof);
     let first = serde_json::to_vec(&hello).expect("plain data");

@@ -11,7 +11,6 @@ use tokio::io::split;
 use super::super::{CallError, ClusterKey, Link, LinkTiming, LocalTransport};
 use super::*;
 use crate::host::{BoxFuture, Listener, Network, Stream};
-use crate::protocol::client::Member;
 use crate::protocol::codec::push_line;
 use crate::protocol::peer::Introduction;
 use crate::sync::Mutex;
@@ -37,11 +36,19 @@ fn timing(receive_ms: u64) -> LinkTiming {
 }
 
 fn link(address: crate::types::Address, receive_ms: u64) -> Link {
-    let peer = Member { id: ReplicaId(2), address };
     let local_transport = LocalTransport::default();
-    Link::start(Host::real(), credentials(1), peer, timing(receive_ms), local_transport, |task| {
-        crate::host::spawn(task);
-    })
+    let (host, at) = (Host::real(), vec![address]);
+    Link::start(
+        host,
+        credentials(1),
+        ReplicaId(2),
+        at,
+        timing(receive_ms),
+        local_transport,
+        |task| {
+            crate::host::spawn(task);
+        },
+    )
 }
 
 async fn listen() -> Box<dyn Listener> {
@@ -180,10 +187,10 @@ impl Network for Watched {
 }
 
 fn watched_link(address: Address) -> Link {
-    let peer = Member { id: ReplicaId(2), address };
     let host = Host { network: Arc::new(Watched), ..Host::real() };
     let spawn = |task| drop(crate::host::spawn(task));
-    Link::start(host, credentials(1), peer, timing(60_000), LocalTransport::default(), spawn)
+    let (timing, transport) = (timing(60_000), LocalTransport::default());
+    Link::start(host, credentials(1), ReplicaId(2), vec![address], timing, transport, spawn)
 }
 
 /// Answers one handshake with the identity of a key, then one caller's calls.

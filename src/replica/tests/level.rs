@@ -27,7 +27,7 @@ async fn restart(cluster: &mut Cluster, id: u32, known: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_level_is_raised_when_the_last_replica_knows_it_and_never_before() {
     let mut cluster = Cluster::new().await;
-    cluster.known = [1, 1, 0];
+    cluster.known = [1, 1, 0, 1];
     for id in 1..=3 {
         cluster.start(id).await;
     }
@@ -83,7 +83,7 @@ async fn the_level_is_raised_when_the_last_replica_knows_it_and_never_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_away_counts_by_what_it_said_and_catches_up_at_the_new_level() {
     let mut cluster = Cluster::new().await;
-    cluster.known = [0, 1, 1];
+    cluster.known = [0, 1, 1, 1];
     for id in 1..=3 {
         cluster.start(id).await;
     }
@@ -144,7 +144,7 @@ async fn an_older_program_on_an_empty_or_older_directory_is_turned_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_of_a_new_level_makes_the_directory_ready_before_it_is_there() {
     let mut cluster = Cluster::new().await;
-    cluster.known = [1, 0, 1];
+    cluster.known = [1, 0, 1, 1];
     cluster.limits.snapshot_log_min_bytes = 4 * 1024;
     cluster.limits.log_entries_kept = 5;
     for id in 1..=3 {

@@ -4,6 +4,7 @@ mod backup;
 mod clocks;
 mod hanging;
 mod level;
+mod membership;
 mod starting;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use super::*;
 use crate::chat::{Action, Outcome};
 use crate::host::Listener;
 use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
-use crate::protocol::client::{ReplicaState, Survivor};
+use crate::protocol::client::{Member, ReplicaState, Survivor};
 use crate::protocol::codec::read_line;
 use crate::types::{AccountName, Address, Digest, Timestamp};
 
@@ -28,7 +29,7 @@ const LONG: Duration = Duration::from_secs(60);
 struct Cluster {
     limits: Limits,
     /// The feature level that each replica's program knows.
-    known: [u32; 3],
+    known: [u32; 4],
     folder: TempDir,
     members: Vec<Member>,
     running: BTreeMap<u32, Running>,
@@ -73,7 +74,7 @@ impl Cluster {
         }
         Cluster {
             limits: Limits::default(),
-            known: [FEATURE_LEVEL_KNOWN; 3],
+            known: [FEATURE_LEVEL_KNOWN; 4],
             folder: TempDir::new().expect("a folder"),
             members,
             running: BTreeMap::new(),
