@@ -33,6 +33,17 @@ impl KeyFlags {
         Ok(Administrator { host, key, servers, timeout: context.settings.timeout })
     }
 
+    /// The local cluster whose key it is, if it is one's.
+    ///
+    /// # Errors
+    /// Those of [`KeyFlags::found`].
+    pub(super) fn local(&self, context: &Context) -> Result<Option<ClusterSettings>> {
+        match self.found(context)?.local {
+            true => ClusterSettings::resolve(&context.settings, &self.cluster.given()).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// The key: the file that is set, else that of the local cluster. The servers: those
     /// of a local cluster that is named, or whose key it is; else those that are set; else
     /// those in the configuration of a server.

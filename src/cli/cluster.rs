@@ -1,28 +1,24 @@
 //! `ftchat cluster`: a local cluster.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::future::Future;
 use std::time::Duration;
 
 use super::administrator::{Found, KeyFlags};
 use super::init::InitArgs;
+use super::local::{limit, locked, supervisor};
+use super::members::{AddArgs, MoveArgs, RemoveArgs, ReplaceArgs};
 use super::signals::Signals;
 use super::{Context, Exit};
 
-use crate::cluster::launch::Program;
-use crate::cluster::{ClusterEvent, Description, Ending, Limit, LogReader, Supervisor};
+use crate::cluster::{ClusterEvent, Description, Ending, Limit, LogReader};
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::Error;
-use crate::host::Host;
 use crate::output;
 use crate::output::cluster::{Downed, Environment, LogLine, Restarted, ShownFingerprint, Word};
 use crate::output::status::Shown;
 use crate::types::{ReplicaId, Servers};
 
-/// How long `up`, `start` and `restart` wait when `--timeout` is not given:
-/// loading millions of messages takes longer than a request may.
-const START_LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at a log that is followed.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,6 +44,21 @@ enum Action {
     ///
     /// Each gets a configuration for `ftchat serve --config` and the cluster's key.
     Init(InitArgs),
+    /// Add a replica to a running cluster
+    ///
+    /// It votes when it has caught up. With two replicas the second one waits with that for
+    /// a third.
+    Add(AddArgs),
+    /// Remove a replica from a running cluster
+    ///
+    /// Also a dead one. Its number is never used again, and its data stays where it is.
+    Remove(RemoveArgs),
+    /// Add a replica that takes the place of another
+    ///
+    /// The old one, dead or alive, is removed in the moment in which the new one votes.
+    Replace(ReplaceArgs),
+    /// Have a replica looked for at another address
+    Move(MoveArgs),
     /// Start every server that does not run
     ///
     /// Makes the cluster if there is none. In the foreground it stays, tells
@@ -181,6 +192,10 @@ struct IdentityArgs {
 pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Error> {
     match &args.action {
         Action::Init(args) => super::init::run(args, context),
+        Action::Add(args) => super::members::add(args, context).await,
+        Action::Remove(args) => super::members::remove(args, context).await,
+        Action::Replace(args) => super::members::replace(args, context).await,
+        Action::Move(args) => super::members::move_to(args, context).await,
         Action::Up(args) => up(args, context).await,
         Action::Down(args) => down(args, context).await,
         Action::Start(args) => start(args, context).await,
@@ -211,35 +226,6 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
 
 fn existing(flags: &ClusterFlags, context: &Context) -> Result<Description, Error> {
     Description::existing(&ClusterSettings::resolve(&context.settings, &flags.given())?)
-}
-
-/// The cluster, and the lock that keeps other commands from it meanwhile.
-async fn locked(
-    flags: &ClusterFlags,
-    context: &Context,
-    limit: Limit,
-) -> Result<(Description, File), Error> {
-    let settings = ClusterSettings::resolve(&context.settings, &flags.given())?;
-    Description::lock_existing(&settings, limit.left()).await
-}
-
-/// What starting and stopping may take, from now on.
-fn limit(settings: &Settings) -> Limit {
-    match settings.values.is_set("timeout") {
-        true => Limit::together(settings.timeout),
-        false => Limit::Each(START_LIMIT),
-    }
-}
-
-fn supervisor<'a>(
-    cluster: Description,
-    settings: &Settings,
-    host: &'a Host,
-    limit: Limit,
-    progress: &'a dyn Fn(&str),
-) -> Result<Supervisor<'a>, Error> {
-    let program = Program::current(settings.values.file.as_deref(), settings.verbose)?;
-    Ok(Supervisor { cluster, host, program, limit, progress })
 }
 
 async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {

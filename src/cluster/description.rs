@@ -1,19 +1,20 @@
 //! `cluster.json`, and the folder it stands in.
 
-use std::ffi::{OsStr, OsString};
+mod folder;
+
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::folder::{lock, make_folder, make_folder_to_lock, not_empty};
 use super::process::is_named;
 use super::rotating::{older_log, unfinished_copy};
 use crate::config::{ClusterSettings, CommandLines, key_file};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Random, make_private_folders, open_private, read_bounded, replace_private};
+use crate::host::{Random, read_bounded, replace_private};
 use crate::protocol::client::{ReplicaStatus, Survivor};
 use crate::protocol::status::ClusterStatus;
 use crate::types::{Address, ReplicaId};
@@ -28,8 +29,6 @@ const KEY_FILE: &str = "cluster.key";
 const LOCK_FILE: &str = "cluster.lock";
 /// The description, while it is written.
 const TEMPORARY_FILE: &str = "cluster.json.tmp";
-/// Between two attempts to take that lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What `cluster.json` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +41,9 @@ pub struct Description {
     pub survivor: Survivor,
     /// The replicas, sorted by number.
     pub replicas: Vec<LocalReplica>,
+    /// Replicas that the cluster had. Their data stays until the cluster is removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<ReplicaId>,
     /// The folder; not in the file, so that it may be moved.
     #[serde(skip)]
     dir: PathBuf,
@@ -230,6 +232,7 @@ impl Description {
             name: settings.name.clone(),
             survivor: settings.survivor,
             replicas,
+            removed: Vec::new(),
             dir: dir.clone(),
             command_lines: settings.command_lines.clone(),
         };
@@ -269,6 +272,40 @@ impl Description {
         self.survivor = survivor;
         self.write()?;
         Ok(self)
+    }
+
+    /// The same cluster with one replica more, or with one at another address, written
+    /// down.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`].
+    pub fn with_replica(mut self, id: ReplicaId, address: &Address) -> Result<Description> {
+        self.replicas.retain(|replica| replica.id != id);
+        let (address, data_dir) = (address.clone(), data_dir_name(id));
+        self.replicas.push(LocalReplica { id, address, data_dir });
+        self.replicas.sort_by_key(|replica| replica.id);
+        self.write()?;
+        Ok(self)
+    }
+
+    /// The same cluster without a replica, written down. Its data stays where it is.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`].
+    pub fn without_replica(mut self, id: ReplicaId) -> Result<Description> {
+        self.replicas.retain(|replica| replica.id != id);
+        if !self.removed.contains(&id) {
+            self.removed.push(id);
+        }
+        self.write()?;
+        Ok(self)
+    }
+
+    /// Where one more replica may listen: beyond all others, on their host.
+    pub fn free_address(&self) -> Option<Address> {
+        let last = self.replicas.iter().max_by_key(|replica| replica.address.port())?;
+        let port = last.address.port().checked_add(1)?;
+        Address::with_default_port(last.address.host(), port).ok()
     }
 
     /// Replaces the file so that a crash leaves the old or the new one, whole.
@@ -311,6 +348,16 @@ impl Description {
         self.replicas.iter().map(|replica| replica.address.clone()).collect()
     }
 
+    /// Those whose data is still there, as they were.
+    pub fn removed_replicas(&self) -> impl Iterator<Item = LocalReplica> + '_ {
+        let address = &self.replicas[0].address;
+        self.removed.iter().map(|id| LocalReplica {
+            id: *id,
+            address: address.clone(),
+            data_dir: data_dir_name(*id),
+        })
+    }
+
     /// A replica's data directory.
     pub fn data_dir(&self, replica: &LocalReplica) -> PathBuf {
         self.dir.join(&replica.data_dir)
@@ -341,10 +388,10 @@ impl Description {
     /// [`ErrorCode::Io`]; what is left can be removed by the same call again,
     /// since the description goes after all that it tells of.
     pub fn purge(self) -> Result<bool> {
-        for replica in &self.replicas {
-            let data_dir = self.data_dir(replica);
+        for replica in self.replicas.iter().cloned().chain(self.removed_replicas()) {
+            let data_dir = self.data_dir(&replica);
             gone(&data_dir, fs::remove_dir_all(&data_dir))?;
-            for log in self.log_files(replica) {
+            for log in self.log_files(&replica) {
                 gone(&log, fs::remove_file(&log))?;
             }
         }
@@ -369,97 +416,6 @@ fn gone(path: &Path, removed: io::Result<()>) -> Result<()> {
             Err(Error::io("remove", path, &error))
         }
         _ => Ok(()),
-    }
-}
-
-/// Makes the folder in which to take the lock.
-///
-/// A command makes its files after the lock file and removes them before it. So
-/// as long as that file is there, what stands beside it may be another command's
-/// that is just at work: whose it is can only be told by who has the lock.
-fn make_folder_to_lock(dir: &Path) -> Result<()> {
-    let lock = dir.join(LOCK_FILE);
-    let locked_before = lock.exists();
-    match make_folder(dir)? {
-        Some(foreign) if !locked_before && !lock.exists() => Err(not_empty(dir, &foreign)),
-        _ => Ok(()),
-    }
-}
-
-/// Makes the folder, and returns a name in it that no interrupted `up` has left.
-/// A cluster must not spread over somebody's home.
-fn make_folder(dir: &Path) -> Result<Option<OsString>> {
-    let list = || -> io::Result<Vec<OsString>> {
-        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect()
-    };
-    let names = loop {
-        make_private_folders(dir).map_err(|error| Error::io("make the folder", dir, &error))?;
-        match list() {
-            Ok(names) => break names,
-            // Another command has removed its cluster.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("list", dir, &error)),
-        }
-    };
-    let ours = [KEY_FILE, LOCK_FILE, TEMPORARY_FILE];
-    Ok(names.into_iter().find(|name| !ours.iter().any(|own| name == own)))
-}
-
-fn not_empty(dir: &Path, foreign: &OsStr) -> Error {
-    Error::new(
-        ErrorCode::InvalidConfig,
-        format!(
-            "{} holds {:?} and no cluster; choose an empty folder for a new cluster",
-            dir.display(),
-            foreign.to_string_lossy()
-        ),
-    )
-}
-
-/// Takes the lock of a cluster's folder for one command, waiting at most
-/// `limit` for another command to end. `missing` is called when the folder is
-/// gone, and decides whether there is any use in going on.
-///
-/// # Errors
-/// [`ErrorCode::Unavailable`] when another keeps it; [`ErrorCode::Io`]; those of
-/// `missing`.
-async fn lock(dir: &Path, limit: Duration, missing: impl Fn() -> Result<()>) -> Result<fs::File> {
-    let path = dir.join(LOCK_FILE);
-    let deadline = tokio::time::Instant::now() + limit;
-    loop {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        let file = match open_private(&mut options, &path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                missing()?;
-                continue;
-            }
-            Err(error) => return Err(Error::io("open", &path, &error)),
-        };
-        match fs4::FileExt::try_lock(&file) {
-            // A command that removed the cluster has removed this file as well,
-            // and the next one may have made another.
-            Ok(()) if same_file(&file, &path) => return Ok(file),
-            Ok(()) => continue,
-            Err(fs4::TryLockError::WouldBlock) => {}
-            Err(fs4::TryLockError::Error(error)) => return Err(Error::io("lock", &path, &error)),
-        }
-        if tokio::time::Instant::now() >= deadline {
-            return Err(Error::unavailable(format!(
-                "another command is at work on the cluster in {}; try again when it has ended",
-                dir.display()
-            )));
-        }
-        tokio::time::sleep(LOCK_PAUSE).await;
-    }
-}
-
-fn same_file(file: &fs::File, path: &Path) -> bool {
-    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(file), Ok(path)) => id(file) == id(path),
-        _ => false,
     }
 }
 

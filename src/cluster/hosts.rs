@@ -18,12 +18,15 @@ use crate::config::CommandLines;
 use crate::config::key_file::{self, KEY_BYTES};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, make_private_folders, open_private};
+use crate::limits::REPLICAS_MAX;
+use crate::peer::ClusterKey;
+use crate::protocol::client::Member;
 use crate::tls::Identity;
 use crate::types::{Address, DEFAULT_PORT, Fingerprint, ReplicaId, Servers};
 
 /// Most machines of a cluster. More replicas make every message slower and nothing
 /// safer.
-const HOSTS_MAX: usize = 9;
+const HOSTS_MAX: usize = REPLICAS_MAX;
 
 /// The file with the word for people.
 const CONNECT: &str = "connect";
@@ -165,6 +168,55 @@ pub fn prepare(host: &Host, name: &str, hosts: &Hosts, out: &Path) -> Result<Pre
         connect: word(hosts, fingerprint),
         hosts: machines.map(|(id, it)| (ReplicaId(id), it.clone(), folder(it))).collect(),
     })
+}
+
+/// A machine that comes to a cluster later.
+pub struct Newcomer<'a> {
+    /// The number of its replica.
+    pub id: ReplicaId,
+    /// Where its server is reached.
+    pub address: &'a Address,
+    /// All replicas, this one too.
+    pub members: &'a [Member],
+    /// The cluster's key.
+    pub key: &'a ClusterKey,
+}
+
+/// Whether a folder may be made for a new machine.
+///
+/// # Errors
+/// [`ErrorCode::NotEmpty`]; [`ErrorCode::Io`].
+pub fn check_out(out: &Path) -> Result<()> {
+    refuse_what_is_there(out)
+}
+
+/// Writes the folder of a machine that comes later.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_one(newcomer: &Newcomer<'_>, out: &Path) -> Result<()> {
+    let Newcomer { id, address, members, key } = newcomer;
+    refuse_what_is_there(out)?;
+    make_private_folders(out).map_err(|error| Error::own_file("make", out, &error))?;
+    let peers: Vec<String> =
+        members.iter().map(|member| format!("{}={}", member.id, member.address)).collect();
+    key_file::write_new(&out.join("cluster.key"), key.bytes())?;
+    let text = configuration("that it joins", id.0, address, &peers.join(","));
+    write(&out.join("config.toml"), &text)?;
+    write(
+        &out.join(README),
+        &format!(
+            "Server {id} of a cluster that runs\n\n\
+             1. Copy, with the modes of the files (cluster.key is for its owner alone), what is\n   \
+             here to /etc/ftchat/ on {host}.\n\n\
+             2. There, at any time:\n\n   \
+             {serve}\n\n   \
+             It learns what the others have, and votes when it has caught up.\n\n\
+             Whoever has cluster.key is the cluster: remove this folder when it is copied.\n",
+            host = address.host(),
+            serve = serve("/etc/ftchat/config.toml")
+        ),
+    )
 }
 
 fn word(hosts: &Hosts, fingerprint: Fingerprint) -> String {

@@ -40,7 +40,7 @@
 //! - [`launch`]: ports and starting a server.
 //! - [`supervisor`]: up, start, wait; `limit`: how long.
 //! - [`stopping`]: down, stop, kill, purge, restart.
-//! - [`transfer`]: moving leadership.
+//! - [`transfer`]: moving leadership. [`membership`]: replicas that come, go and move.
 //! - [`events`](mod@events): what changed between two looks at a cluster.
 //! - [`logs`]: reading logs, also while they grow.
 //! - [`hosts`]: folders for the machines of a cluster that is not local.
@@ -51,6 +51,7 @@ pub mod hosts;
 pub mod launch;
 mod limit;
 pub mod logs;
+pub mod membership;
 mod open_files;
 pub mod process;
 mod rotating;

@@ -27,6 +27,7 @@ pub mod drill;
 mod inbox;
 mod joiners;
 pub mod log;
+pub mod membership;
 mod printer;
 mod progress;
 mod sanitize;

@@ -32,6 +32,7 @@ mod limits;
 mod local_cluster;
 mod lost_end;
 mod majority;
+mod membership;
 mod messages;
 #[cfg(target_os = "linux")]
 mod occupied;

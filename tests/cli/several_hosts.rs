@@ -208,3 +208,48 @@ fn a_server_that_listens_everywhere_gets_its_replica_back() {
     back.signal(Signal::TERM);
     back.end().ok();
 }
+
+#[test]
+fn a_dead_machine_is_replaced_by_a_new_one_and_all_addresses_change() {
+    let Some(mut hosts) = Hosts::start() else { return };
+    hosts.run(&["register", "alice", "--password-stdin"]).stdin(PASSWORD).end().ok();
+    hosts.run(&["send", "alice", "before"]).end().ok();
+    let key = hosts.key();
+    let dead = hosts.servers.remove(2);
+    dead.signal(Signal::KILL);
+    dead.end().code(137);
+    let out = hosts.place.path().join("new/10.9.0.4").display().to_string();
+    let replace = ["cluster", "replace", "3", "10.9.0.4", "--out", &out, "--json"];
+    let new = hosts.run(&replace).and(&["--cluster-key-file", &key]).end().json();
+    assert_eq!((&new["id"], &new["dir"]), (&4.into(), &(&*out).into()), "{new}");
+    let waits = new["waits_for"].as_str().expect("nobody is there yet");
+    assert!(waits.contains("10.9.0.4:8091: start it there"), "{waits}");
+    let server = hosts.serve(4, Some(PORT)).start();
+    hosts.servers.push(server);
+    let whole = |hosts: &Hosts, what: &str| {
+        wait_for(what, || (hosts.run(&["status", "--check"]).end().code == Some(0)).then_some(()));
+    };
+    whole(&hosts, "the new one votes");
+    // The folder of the dead one is no way in.
+    hosts.serve(3, Some(PORT)).end().fails(7, &["replica 3 was removed"]);
+
+    // One after the other learns of the new addresses, while it can be reached at the old one.
+    for (id, at) in [(1, "10.9.0.5"), (2, "10.9.0.6"), (4, "10.9.0.7")] {
+        let arguments = ["cluster", "move", &id.to_string(), at, "--cluster-key-file", &key];
+        hosts.run(&arguments).end().ok();
+    }
+    for server in std::mem::take(&mut hosts.servers) {
+        server.signal(Signal::TERM);
+        server.end().code(0);
+    }
+    for (id, at) in [(1, "10.9.0.5"), (2, "10.9.0.6"), (4, "10.9.0.7")] {
+        let server = hosts.serve(id, None).and(&["--listen", &format!("{at}:{PORT}")]).start();
+        hosts.servers.push(server);
+    }
+    let word = hosts.place.environment()["FTCHAT_SERVERS"].clone();
+    let fingerprint = word.split_once('#').expect("a word").1.to_string();
+    hosts.place.set("FTCHAT_SERVERS", format!("ftchat://10.9.0.5#{fingerprint}"));
+    whole(&hosts, "all are elsewhere");
+    let inbox = hosts.run(&["inbox", "--json"]).end().objects();
+    assert_eq!(inbox[0]["text"], "before");
+}

@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
 
+use super::folder::same_file;
 use super::*;
+use crate::host::make_private_folders;
 
 struct Ones;
 impl crate::host::Random for Ones {

@@ -10,11 +10,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// With the addresses 10.9.0.1 to 10.9.0.3. `None`, said aloud, where the system does
+    /// With the addresses 10.9.0.1 to 10.9.0.7. `None`, said aloud, where the system does
     /// not let us make one.
     pub fn new() -> Option<Network> {
         const SCRIPT: &str = "ip link set lo up &&
-            for n in 1 2 3; do ip address add 10.9.0.$n/32 dev lo || exit 1; done &&
+            for n in 1 2 3 4 5 6 7; do ip address add 10.9.0.$n/32 dev lo || exit 1; done &&
             echo made && exec cat";
         let holder = Command::new("unshare")
             .args(["--user", "--map-root-user", "--net", "sh", "-c", SCRIPT])

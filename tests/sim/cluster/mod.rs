@@ -9,6 +9,7 @@
 mod commit_hint;
 mod frozen;
 mod full;
+mod membership;
 mod points;
 mod restoring;
 mod scale;
@@ -42,7 +43,7 @@ use crate::oracle::{Call, Operation, Reply};
 use crate::oracle::{export, linearizable};
 use crate::recipes::{Recipe, SURVIVORS};
 use crate::trace::TraceOptions;
-use crate::world::{Exit, History, ProgramId, World, simulate};
+use crate::world::{Exit, History, MachineId, ProgramId, World, simulate};
 
 /// How long users wait, after all faults are over, until they can send.
 const PROGRESS_MAX_MS: u64 = 30_000;
@@ -78,6 +79,8 @@ impl Report {
 /// A cluster in a world.
 struct Cluster {
     servers: Vec<Server>,
+    /// Replicas that were removed, or never came to be.
+    removed: BTreeSet<u32>,
     server_reports: ServerReports,
     users: Users,
     /// Those who stay.
@@ -107,31 +110,18 @@ impl Cluster {
             .map(|(address, id)| Member { id: ReplicaId(id), address: address.clone() })
             .collect();
         let mut servers = Vec::new();
-        for (name, id) in names.iter().zip(1..) {
+        for (name, member) in names.iter().zip(&members) {
             let machine = shared.unwrap_or_else(|| world.add_machine(name));
-            let folder = match one_host {
-                true => format!("/data-{id}").into(),
-                false => PathBuf::from("/data"),
-            };
-            let survivor = if one_host { Survivor::Auto } else { Survivor::Never };
-            let scale = scale.clone();
-            let place = Place { id: ReplicaId(id), folder: folder.clone(), survivor, scale };
-            let (members, server_reports) = (members.clone(), server_reports.clone());
-            let (stop, stopped) = watch::channel(false);
-            let witness =
-                Witness { name: name.to_string(), one_host, holders: world.holders(machine) };
-            let program = world.install(machine, name, move |host| {
-                let (members, server_reports, witness) =
-                    (members.clone(), server_reports.clone(), witness.clone());
-                let serving =
-                    serve(host, place.clone(), members, server_reports, witness, stopped.clone());
-                Box::pin(async move { serving.await.map_err(|error| error.to_string()) })
-            });
-            world.start(program);
-            servers.push(Server { program, machine, folder, stop });
+            let installed = (machine, name.to_string(), one_host);
+            let server =
+                install(world, installed, member.id, members.clone(), scale, &server_reports);
+            world.start(server.program);
+            servers.push(server);
         }
         let users = Users::new(addresses, server_reports.clone(), scale.clone(), RESIDENTS);
-        Cluster { servers, server_reports, users, residents: Vec::new(), others: Vec::new() }
+        let (residents, others) = (Vec::new(), Vec::new());
+        let removed = BTreeSet::new();
+        Cluster { servers, removed, server_reports, users, residents, others }
     }
 
     fn add_users(&mut self, world: &mut World) {
@@ -222,6 +212,33 @@ impl Cluster {
             missing
         })
     }
+}
+
+/// Installs a server on a machine, under a name, and perhaps on the one host of all.
+fn install(
+    world: &mut World,
+    (machine, name, one_host): (MachineId, String, bool),
+    id: ReplicaId,
+    members: Vec<Member>,
+    scale: &Scale,
+    server_reports: &ServerReports,
+) -> Server {
+    let folder = match one_host {
+        true => format!("/data-{id}").into(),
+        false => PathBuf::from("/data"),
+    };
+    let survivor = if one_host { Survivor::Auto } else { Survivor::Never };
+    let place = Place { id, folder: folder.clone(), survivor, scale: scale.clone() };
+    let server_reports = server_reports.clone();
+    let (stop, stopped) = watch::channel(false);
+    let witness = Witness { name: name.clone(), one_host, holders: world.holders(machine) };
+    let program = world.install(machine, &name, move |host| {
+        let (members, server_reports, witness) =
+            (members.clone(), server_reports.clone(), witness.clone());
+        let serving = serve(host, place.clone(), members, server_reports, witness, stopped.clone());
+        Box::pin(async move { serving.await.map_err(|error| error.to_string()) })
+    });
+    Server { program, machine, folder, stop }
 }
 
 /// Sends that were not accepted, although nothing was ever wrong.
@@ -455,8 +472,11 @@ fn settle(world: &mut World, cluster: &mut Cluster, nemesis: &mut Nemesis, repor
     let equal = world.run_until(PROGRESS_MAX_MS, |world| {
         nemesis.restart_exited(world, world.now_ms());
         cluster.observed(|observed| {
-            observed.applied[0].is_some()
-                && observed.applied.iter().all(|it| *it == observed.applied[0])
+            let members = observed.applied.iter().zip(1..);
+            let mut applied =
+                members.filter(|(_, id)| !cluster.removed.contains(id)).map(|(it, _)| *it);
+            let first = applied.next().flatten();
+            first.is_some() && applied.all(|it| it == first)
         })
     });
     if !equal {

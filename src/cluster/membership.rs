@@ -1,0 +1,224 @@
+//! Changing which replicas a cluster has, on behalf of an administrator who holds its key.
+//!
+//! The leader does it, and goes on with it whatever becomes of the command: see
+//! [`crate::replica`], `membership.rs`. The same request again asks how far it has come. So
+//! a command that was cut off is repeated as it was, and goes on from there.
+//!
+//! For a local cluster the command also keeps its description, and starts and stops
+//! servers: a new one after the leader knows of it, an old one after the leader does
+//! without it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::limit::Limit;
+use super::stopping::Ended;
+use super::supervisor::Supervisor;
+use crate::client::survey::{SERVER_LIMIT, survey};
+use crate::config::key_file;
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::peer::{self, CallError, ClusterKey};
+use crate::protocol::client::Member;
+use crate::protocol::peer::{ADMINISTRATOR, Call, ChangeMembers, Introduction, MembersChanged};
+use crate::types::{Address, MemberChange, MemberEntry, ReplicaId};
+
+/// How long the leader may take to answer before it is looked for again.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Pause before the leader is asked again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a server that was removed may take to find out.
+const REMOVED_MAX: Duration = Duration::from_secs(5);
+
+/// Whoever asks the leader of a cluster for changes.
+pub struct MembershipClient<'a> {
+    /// Network, clock and randomness; beyond this machine it speaks only with the cluster.
+    pub host: &'a Host,
+    /// The cluster's key.
+    pub key: ClusterKey,
+    /// Some of its servers.
+    pub servers: Vec<Address>,
+    /// How long to look for a leader, and to wait for a change.
+    pub limit: Limit,
+    /// Takes a line of progress for users.
+    pub progress: &'a dyn Fn(&str),
+}
+
+impl MembershipClient<'_> {
+    /// Asks for a change, and returns when the leader has it in its log.
+    ///
+    /// # Errors
+    /// The leader's refusal; [`ErrorCode::Unavailable`] when nobody leads in time.
+    pub async fn change(&self, change: &MemberChange, force: bool) -> Result<MembersChanged> {
+        let deadline = Instant::now() + self.limit.left();
+        let mut why = "no server answers as the leader".to_string();
+        loop {
+            match self.ask_leader(change, force).await {
+                Ok(Some(changed)) => return Ok(changed),
+                Ok(None) => {}
+                Err(CallError::Refused(error)) if !error.retryable() => return Err(error),
+                Err(error) => why = error.to_string(),
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::unavailable(format!(
+                    "nothing was changed, as far as is known: {why}; the same command again does \
+                     no harm"
+                )));
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Waits until a change that the leader has in its log is done, as far as it is by itself.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`] when it is not done in time, with what it waits for.
+    pub async fn complete(&self, change: &MemberChange) -> Result<MembersChanged> {
+        let deadline = Instant::now() + self.limit.left();
+        let mut told = String::new();
+        loop {
+            let changed = self.change(change, true).await?;
+            match changed.waits_for.clone().filter(|_| !changed.settled) {
+                None => return Ok(changed),
+                Some(waits) if Instant::now() >= deadline => {
+                    return Err(Error::unavailable(format!(
+                        "the change is in the log and not done yet: {waits}. It goes on by \
+                         itself; the same command again waits for it"
+                    )));
+                }
+                Some(waits) if waits != told => {
+                    (self.progress)(&waits);
+                    told = waits;
+                }
+                Some(_) => {}
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// `None`: nobody leads.
+    async fn ask_leader(
+        &self,
+        change: &MemberChange,
+        force: bool,
+    ) -> Result<Option<MembersChanged>, CallError> {
+        let status = survey(self.host, &self.servers, SERVER_LIMIT).await;
+        let leader = status.leader.and_then(|leader| status.replica(leader));
+        let Some(leader) = leader else { return Ok(None) };
+        let from = Introduction {
+            replica: ADMINISTRATOR,
+            cluster: status.cluster,
+            lineage: None,
+            incarnation: None,
+        };
+        let member = Member { id: leader.id, address: leader.address.clone() };
+        let asked = ChangeMembers { change: change.clone(), force };
+        let body = serde_json::to_vec(&asked).expect("plain data serializes").into();
+        let spawn = |task| drop(crate::host::spawn(task));
+        let call = Call::ChangeMembers;
+        let answer =
+            peer::ask(self.host, &self.key, from, &member, call, body, ANSWER_MAX, spawn).await?;
+        serde_json::from_slice(&answer).map(Some).map_err(|error| {
+            CallError::Refused(Error::new(
+                ErrorCode::UnsupportedVersion,
+                format!("the leader answered as this program does not understand: {error}"),
+            ))
+        })
+    }
+}
+
+impl Supervisor<'_> {
+    /// Whoever asks the leader of this cluster.
+    fn membership(&self) -> Result<MembershipClient<'_>> {
+        Ok(MembershipClient {
+            host: self.host,
+            key: ClusterKey::new(*key_file::read(&self.cluster.key_file())?),
+            servers: self.cluster.addresses(),
+            limit: self.limit,
+            progress: self.progress,
+        })
+    }
+
+    /// Adds a replica, in the place of another one if that is said, and returns when it
+    /// votes, or when nothing more happens by itself. Without an address it listens beside
+    /// the others; without a number it gets the next free one.
+    ///
+    /// # Errors
+    /// Those of [`MembershipClient::change`] and [`Supervisor::start`].
+    pub async fn add(&mut self, entry: MemberEntry) -> Result<MembersChanged> {
+        let replaces = entry.replaces;
+        let asked = self.membership()?.change(&MemberChange::Add(entry.clone()), false).await?;
+        let id = asked.replica;
+        if self.cluster.replica(id).is_err() {
+            self.cluster = self.cluster.clone().with_replica(id, &entry.address)?;
+        }
+        let started = self.start(id, false).await.map_err(|error| Error {
+            message: format!(
+                "{}. Replica {id} is added and does not run; take it back with: {}",
+                error.message,
+                self.cluster.line("remove", &[&id.to_string()])
+            ),
+            ..error
+        })?;
+        (self.progress)(&format!("replica {}: runs", started.id));
+        let change = MemberChange::Add(MemberEntry { id, ..entry });
+        let changed = self.membership()?.complete(&change).await?;
+        if let Some(replaced) = replaces {
+            self.forget(replaced).await?;
+        }
+        Ok(changed)
+    }
+
+    /// Removes a replica, and returns when the others do without it and its server has
+    /// ended.
+    ///
+    /// # Errors
+    /// Those of [`MembershipClient::change`] and [`Supervisor::stop`].
+    pub async fn remove(&mut self, id: ReplicaId, force: bool) -> Result<MembersChanged> {
+        let change = MemberChange::Remove { id };
+        self.membership()?.change(&change, force).await?;
+        let changed = self.membership()?.complete(&change).await?;
+        self.forget(id).await?;
+        Ok(changed)
+    }
+
+    /// Lets a replica that was removed end, and takes it out of the description.
+    async fn forget(&mut self, id: ReplicaId) -> Result<()> {
+        let Ok(replica) = self.cluster.replica(id) else { return Ok(()) };
+        // It finds out by itself, unless nobody speaks with it.
+        let deadline = Instant::now() + REMOVED_MAX.min(self.limit.left());
+        while self.server(replica).await?.is_some() && Instant::now() < deadline {
+            sleep(RETRY_PAUSE).await;
+        }
+        let stopped = self.stop(id).await?;
+        if stopped.ended != Ended::NotRunning {
+            (self.progress)(&format!("replica {id}: stopped"));
+        }
+        self.cluster = self.cluster.clone().without_replica(id)?;
+        Ok(())
+    }
+
+    /// Lets a replica listen at another address, and returns when its server does.
+    ///
+    /// # Errors
+    /// Those of [`MembershipClient::change`], [`Supervisor::stop`] and
+    /// [`Supervisor::start`].
+    pub async fn move_to(&mut self, id: ReplicaId, address: &Address) -> Result<MembersChanged> {
+        let change = MemberChange::Move { id, address: address.clone() };
+        let client = self.membership()?;
+        let changed = client.change(&change, false).await?;
+        let replica = self.cluster.replica(id)?;
+        if replica.address != *address {
+            let running = self.server(replica).await?.is_some();
+            if running {
+                self.stop(id).await?;
+            }
+            self.cluster = self.cluster.clone().with_replica(id, address)?;
+        }
+        self.start(id, false).await?;
+        Ok(changed)
+    }
+}
