@@ -3,6 +3,12 @@
 //! Replicas prove to each other that they hold it. Whoever can read it can
 //! speak as a replica, so a file that others can read is refused, not used
 //! with a warning that nobody reads.
+//!
+//! A service manager may give a service its own copy (`LoadCredential=` of systemd), in a
+//! folder that no other user can enter. From version 254 on the file there is root's, and
+//! an access control list lets the service read it. The bits of the group then show what
+//! that list permits at most, and nobody else can read the file: so there, and only there,
+//! the group's right to read is none of others.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -24,6 +30,13 @@ pub const KEY_BYTES: usize = 32;
 /// (names the mode), or does not hold a key; [`ErrorCode::Io`] when it cannot
 /// be read.
 pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    read_with(path, credentials.as_deref().map(Path::new))
+}
+
+/// `credentials`: the folder in which a service manager has put what only this service may
+/// read.
+fn read_with(path: &Path, credentials: Option<&Path>) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
     let refuse = |why: String| {
         Err(Error::new(
             ErrorCode::InvalidConfig,
@@ -41,7 +54,9 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
     };
     let metadata = file.metadata().map_err(|error| Error::io("look at", path, &error))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let is_credential = credentials.is_some_and(|folder| path.parent() == Some(folder));
+    let of_others = if is_credential { 0o037 } else { 0o077 };
+    if mode & of_others != 0 {
         return refuse(format!(
             "has mode {mode:04o}, so others can read the cluster's secret; \
              run: chmod 600 {}",
@@ -95,6 +110,27 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(write_new(&path, &[8; KEY_BYTES]).expect_err("there").code, ErrorCode::Io);
         assert_eq!(*read(&path).expect("unchanged"), [7; KEY_BYTES]);
+    }
+
+    #[test]
+    fn in_the_folder_of_credentials_the_bits_of_the_group_are_those_of_a_list() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("cluster.key");
+        write_new(&path, &[7; KEY_BYTES]).expect("new");
+        let chmod = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, mode).expect("own file");
+        };
+        chmod(0o440);
+        assert_eq!(*read_with(&path, Some(folder.path())).expect("ours"), [7; KEY_BYTES]);
+        for elsewhere in [None, Some(Path::new("/run")), folder.path().parent()] {
+            let error = read_with(&path, elsewhere).expect_err("others can read it");
+            assert!(error.message.contains("mode 0440"), "{error}");
+        }
+        for mode in [0o444, 0o460] {
+            chmod(mode);
+            read_with(&path, Some(folder.path())).expect_err("more than a list permits");
+        }
     }
 
     #[test]
