@@ -18,7 +18,7 @@ use crate::types::{Address, ReplicaId, Timestamp};
 pub struct ReplicaConfig {
     /// Its number.
     pub id: ReplicaId,
-    /// Where its server listens; peers reach it there.
+    /// Where its server listens.
     pub listen: Address,
     /// Every replica of the cluster, itself included.
     pub members: Vec<Member>,
@@ -41,6 +41,13 @@ pub struct ReplicaConfig {
 }
 
 impl ReplicaConfig {
+    /// Where others reach it, which need not be where its server listens: that may be all
+    /// addresses of the machine, and behind a translation of addresses it is another one.
+    pub fn address(&self) -> &Address {
+        let own = self.members.iter().find(|member| member.id == self.id);
+        own.map_or(&self.listen, |own| &own.address)
+    }
+
     /// What `LOCK` says of this server.
     pub fn holder(&self) -> Holder {
         Holder {

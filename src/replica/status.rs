@@ -81,7 +81,7 @@ impl Replica {
         let inner = &self.0;
         ReplicaStatus {
             id: inner.config.id,
-            address: inner.config.listen.clone(),
+            address: inner.config.address().clone(),
             state: ReplicaState::Starting,
             term: 0,
             last_log: 0,

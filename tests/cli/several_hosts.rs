@@ -185,6 +185,10 @@ fn machines_that_were_given_two_clusters_refuse_each_other() {
 #[test]
 fn a_server_that_listens_everywhere_gets_its_replica_back() {
     let Some(mut hosts) = Hosts::on_ports([PORT, PORT + 1, PORT + 2], false) else { return };
+    // Each listens on all addresses, and is shown where others reach it.
+    let status = hosts.run(&["status", "--json"]).end().json();
+    let shown = |n: usize| status["replicas"][n]["address"].clone();
+    assert_eq!([0, 1, 2].map(shown), ["10.9.0.1:8091", "10.9.0.2:8092", "10.9.0.3:8093"]);
     hosts.run(&["register", "alice", "--password-stdin"]).stdin(PASSWORD).end().ok();
     for id in [3, 2] {
         let server = hosts.servers.remove(id - 1);
