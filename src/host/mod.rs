@@ -21,6 +21,7 @@ mod file_systems;
 mod outlive;
 mod private;
 mod real;
+mod service_manager;
 mod signals;
 mod stream;
 mod threads;
@@ -40,6 +41,7 @@ pub use self::bounded::read_bounded;
 pub use self::descriptors::{allow_descriptors, close_inherited};
 pub use self::outlive::outlive_descriptors;
 pub use self::private::{is_within, make_private_folders, open_private, replace_private};
+pub use self::service_manager::{Notification, SERVICE_VARIABLES, ServiceManager};
 pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
 pub use self::stream::{Binding, Connection, Stream};
 
