@@ -8,6 +8,7 @@ use super::administrator::{Found, KeyFlags};
 use super::init::InitArgs;
 use super::local::{limit, locked, supervisor};
 use super::members::{AddArgs, MoveArgs, RemoveArgs, ReplaceArgs};
+use super::service::Told;
 use super::signals::Signals;
 use super::{Context, Exit};
 
@@ -16,7 +17,8 @@ use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::Error;
 use crate::output;
 use crate::output::cluster::{Downed, Environment, LogLine, Restarted, ShownFingerprint, Word};
-use crate::output::status::Shown;
+use crate::output::status::{Shown, sentence};
+use crate::protocol::status::ClusterStatus;
 use crate::types::{ReplicaId, Servers};
 
 /// Between two looks at a log that is followed.
@@ -257,6 +259,7 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
         next_steps(settings, &supervisor.cluster).iter().for_each(|line| progress(line));
         return Ok(Exit::Done);
     }
+    let mut service = Told::from_environment()?;
     // From here on Ctrl-C means "stop what you have started", also while it is
     // still starting.
     let interrupted = interrupted()?;
@@ -282,11 +285,14 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
             }
             next_steps(settings, &supervisor.cluster).iter().for_each(|line| progress(line));
             progress("Ctrl-C stops the servers that this command has started.");
+            service.running(sentence(&status));
+            let mut seen = |status: &ClusterStatus| service.running(sentence(status));
             let mut tell = |event: ClusterEvent| printer.borrow_mut().show_now(&event);
-            supervisor.watch(&mut launched, status, &mut tell, interrupted).await
+            supervisor.watch(&mut launched, status, &mut seen, &mut tell, interrupted).await
         }
     };
     progress("Stopping.");
+    service.stopping();
     let Ending { stopped: replicas, failed } = supervisor.stop_launched(&mut launched).await?;
     watched?;
     printer.borrow_mut().show(&Downed { replicas, purged: false, dir: None });

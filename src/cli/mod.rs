@@ -31,6 +31,7 @@ mod register;
 mod restore;
 mod send;
 mod serve;
+mod service;
 mod signals;
 mod status;
 mod text;

@@ -12,18 +12,19 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::service::Service;
 use super::{Context, Exit};
 
 use crate::cluster::RotatingLog;
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
 use crate::consensus;
 use crate::error::{Error, ErrorCode};
-use crate::host::allow_descriptors;
+use crate::host::{Host, allow_descriptors};
 use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
 use crate::output::log::{LogForm, LogWriter};
 use crate::protocol::client::Member;
 use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
-use crate::server::{PasswordCost, REJECTIONS_MAX, Server, runtime_watchdog};
+use crate::server::{PasswordCost, REJECTIONS_MAX, Server};
 use crate::survival::Hosting;
 
 /// Descriptors that a server needs beside its connections, and generously: for
@@ -93,6 +94,19 @@ pub(super) fn key_file(args: &ServeArgs, settings: &Settings) -> Option<PathBuf>
 /// others can read; [`ErrorCode::AddressInUse`]; [`ErrorCode::DirectoryInUse`];
 /// [`ErrorCode::WrongCluster`]; [`ErrorCode::NewerFormat`]; [`ErrorCode::Corrupted`].
 pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error> {
+    let service = Service::from_environment()?;
+    let outcome = run_service(args, context, &service).await;
+    if let Err(error) = &outcome {
+        service.failed(error);
+    }
+    outcome
+}
+
+async fn run_service(
+    args: &ServeArgs,
+    context: &mut Context,
+    service: &Service,
+) -> Result<Exit, Error> {
     let settings = ServeSettings::resolve(&context.settings, &args.flags)?;
     let values = context.settings.values.with(&args.flags.given())?;
     start_logging(&context.settings, &values)?;
@@ -104,40 +118,27 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     }
     let cluster_key = cluster_key(&settings)?;
     let identity = cluster_key.identity();
-    runtime_watchdog::watch(runtime_watchdog::TICK, runtime_watchdog::end_process)?;
+    service.watch()?;
     // Before anything else is done, so that a stop during a long start counts.
     let stop = super::cluster::interrupted()?;
     tokio::pin!(stop);
     let host = context.host.clone();
-    let limits = fit_connections(settings.limits, allow_descriptors)?;
-    let config = ReplicaConfig {
-        id: settings.id,
-        listen: settings.listen,
-        members: settings.members,
-        data_dir: std::path::absolute(&settings.data_dir)
-            .map_err(|error| Error::io("find", &settings.data_dir, &error))?,
-        cluster_key,
-        timing: settings.timing,
-        limits: limits.clone(),
-        survivor: settings.survivor,
-        process: ProcessInfo {
-            pid: std::process::id(),
-            started_at: host.clock.now(),
-            started: Instant::now(),
-        },
-        feature_level_known: FEATURE_LEVEL_KNOWN,
-    };
-    let started = tokio::select! {
-        biased;
-        () = &mut stop => return Ok(Exit::Done),
-        started = Hosting::start(host.clone(), config) => started?,
-    };
-    let hosting = started.hosting;
+    let limits = fit_connections(settings.limits.clone(), allow_descriptors)?;
     let cost = PasswordCost {
         memory_kib: settings.password_cost.memory_kib,
         iterations: settings.password_cost.passes,
         ..PasswordCost::default()
     };
+    let config = replica_config(settings, cluster_key, limits.clone(), &host)?;
+    let started = tokio::select! {
+        biased;
+        () = &mut stop => {
+            service.stopping();
+            return Ok(Exit::Done);
+        }
+        started = Hosting::start(host.clone(), config) => started?,
+    };
+    let hosting = started.hosting;
     let server = Server::new(host, hosting.clone(), limits, cost, &identity)?;
     let (stopping, stopped) = watch::channel(false);
     // It may end by itself and is awaited once more at the end.
@@ -153,8 +154,11 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
             return Err(error);
         }
         () = &mut serving => {}
+        // After the line above: by then it answers.
+        never = service.running(&hosting) => match never {},
     }
     tracing::info!("stopping");
+    service.stopping();
     // Leadership first: what is under way is then finished by the new leader.
     hosting.hand_over().await;
     stopping.send_replace(true);
@@ -162,6 +166,32 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
     serving.await;
     hosting.stop().await;
     Ok(Exit::Done)
+}
+
+/// What the replica is told of the settings. `limits`: those that hold here.
+fn replica_config(
+    settings: ServeSettings,
+    cluster_key: ClusterKey,
+    limits: Limits,
+    host: &Host,
+) -> Result<ReplicaConfig, Error> {
+    Ok(ReplicaConfig {
+        id: settings.id,
+        listen: settings.listen,
+        members: settings.members,
+        data_dir: std::path::absolute(&settings.data_dir)
+            .map_err(|error| Error::io("find", &settings.data_dir, &error))?,
+        cluster_key,
+        timing: settings.timing,
+        limits,
+        survivor: settings.survivor,
+        process: ProcessInfo {
+            pid: std::process::id(),
+            started_at: host.clock.now(),
+            started: Instant::now(),
+        },
+        feature_level_known: FEATURE_LEVEL_KNOWN,
+    })
 }
 
 /// The cluster's key, from its file.

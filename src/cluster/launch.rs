@@ -11,7 +11,7 @@ use tokio::net::TcpSocket;
 
 use super::description::{Description, LocalReplica};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::open_private;
+use crate::host::{SERVICE_VARIABLES, open_private};
 use crate::protocol::client::Survivor;
 use crate::types::ReplicaId;
 
@@ -78,6 +78,10 @@ impl Program {
             .current_dir(cluster.dir())
             // A server does not need the user's session.
             .env_remove("FTCHAT_TOKEN");
+        // What a service manager hears is about the command that it has started.
+        for variable in SERVICE_VARIABLES {
+            command.env_remove(variable);
+        }
         command
     }
 

@@ -343,7 +343,8 @@ impl Supervisor<'_> {
         ))
     }
 
-    /// Watches the cluster and reports every change, until `until` is done.
+    /// Watches the cluster, shows every look to `seen` and reports every change to `tell`,
+    /// until `until` is done.
     ///
     /// # Errors
     /// [`ErrorCode::Io`] when the system does not tell of a process that was started.
@@ -351,6 +352,7 @@ impl Supervisor<'_> {
         &self,
         launched: &mut [Launched],
         mut status: ClusterStatus,
+        seen: &mut dyn FnMut(&ClusterStatus),
         tell: &mut dyn FnMut(ClusterEvent),
         until: impl Future<Output = ()>,
     ) -> Result<()> {
@@ -372,6 +374,7 @@ impl Supervisor<'_> {
                 () = &mut until => return Ok(()),
                 now = self.look() => now,
             };
+            seen(&now);
             for event in events(self.host, &status, &now) {
                 tell(event);
             }

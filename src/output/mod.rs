@@ -31,6 +31,7 @@ pub mod membership;
 mod printer;
 mod progress;
 mod sanitize;
+mod server_sentence;
 pub mod status;
 mod wrap;
 
@@ -42,6 +43,7 @@ pub(crate) use printer::tests::{Buffer, Closed, Full};
 pub use printer::{Printer, Reader, Show, Streams};
 pub use progress::Progress;
 pub use sanitize::{sanitize, sanitize_bytes};
+pub use server_sentence::server_sentence;
 
 /// How to paint on a terminal; paints nothing where colour is off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -185,7 +185,7 @@ fn columns(replicas: &[ReplicaStatus], without: Without) -> Table {
 }
 
 /// Whether writes are taken, and what else may fail.
-fn sentence(status: &ClusterStatus) -> String {
+pub fn sentence(status: &ClusterStatus) -> String {
     if !status.answered() {
         return "No server answers.".to_string();
     }

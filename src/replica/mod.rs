@@ -353,6 +353,11 @@ impl Replica {
         }
     }
 
+    /// Whether the replica can no longer do its duty.
+    pub fn has_failed(&self) -> bool {
+        self.0.failure.borrow().is_some()
+    }
+
     /// Resolves when the replica can no longer do its duty, with the reason.
     pub async fn failed(&self) -> Error {
         let mut failure = self.0.failure.subscribe();

@@ -21,12 +21,17 @@ pub const TICK: Duration = Duration::from_millis(500);
 /// So many looks in a row without a count, which is five seconds, are the end.
 const MISSES_MAX: u32 = 10;
 
-/// Watches over the runtime that this is called in. `end` is called once, from
-/// another thread, when it is stuck.
+/// Watches over the runtime that this is called in, from another thread. `moves` is called
+/// at every look at which the runtime does not count as stuck, and `end` once, when it does.
+/// Neither is to wait for anything.
 ///
 /// # Errors
 /// When there is no thread to be had.
-pub fn watch(tick: Duration, end: impl FnOnce() + Send + 'static) -> Result<()> {
+pub fn watch(
+    tick: Duration,
+    mut moves: impl FnMut() + Send + 'static,
+    end: impl FnOnce() + Send + 'static,
+) -> Result<()> {
     let counted = Arc::new(AtomicU64::new(0));
     let seen = Arc::downgrade(&counted);
     crate::host::spawn(async move {
@@ -46,6 +51,7 @@ pub fn watch(tick: Duration, end: impl FnOnce() + Send + 'static) -> Result<()> 
             if misses >= MISSES_MAX {
                 return end();
             }
+            moves();
             std::thread::sleep(tick);
         }
     };
@@ -81,16 +87,23 @@ mod tests {
     #[test]
     fn a_runtime_that_is_held_up_is_noticed_and_a_busy_one_is_not() {
         let (send, stuck) = mpsc::channel();
+        let (tell, moved) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime");
         runtime.block_on(async {
-            watch(SHORT, move || send.send(()).expect("the test waits")).expect("a thread");
+            let end = move || send.send(()).expect("the test waits");
+            watch(SHORT, move || tell.send(()).expect("the test waits"), end).expect("a thread");
             for _ in 0..100 {
                 tokio::time::sleep(SHORT / 5).await;
             }
             assert_eq!(stuck.try_recv(), Err(mpsc::TryRecvError::Empty));
+            let looks = moved.try_iter().count();
+            assert!(looks > 1, "{looks}");
             // The only thread of the runtime waits here.
             stuck.recv().expect("it is noticed");
+            // Until it counted as stuck, and not once more.
+            let looks = moved.iter().count();
+            assert!((1..=MISSES_MAX as usize).contains(&looks), "{looks}");
         });
     }
 
@@ -100,7 +113,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime");
         runtime.block_on(async {
-            watch(SHORT, move || send.send(()).expect("the test waits")).expect("a thread");
+            let end = move || send.send(()).expect("the test waits");
+            watch(SHORT, || {}, end).expect("a thread");
         });
         drop(runtime);
         assert_eq!(stuck.recv(), Err(mpsc::RecvError), "dropped without being called");

@@ -262,6 +262,11 @@ impl Hosting {
         self.0.own_replica.failed().await
     }
 
+    /// Whether the server's own replica can no longer do its duty.
+    pub fn has_failed(&self) -> bool {
+        self.0.own_replica.has_failed()
+    }
+
     fn adopts(&self) -> bool {
         self.0.config.survivor == Survivor::Auto && !self.state().forbidden
     }

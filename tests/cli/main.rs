@@ -41,6 +41,8 @@ mod outputs;
 mod secrets;
 mod servers;
 #[cfg(target_os = "linux")]
+mod service_manager;
+#[cfg(target_os = "linux")]
 mod several_hosts;
 #[cfg(target_os = "linux")]
 mod survival;
