@@ -27,7 +27,8 @@ const PAGES_DATE: &str = "2026-11-29";
 #[command(after_help = "Examples:\n  \
     ftchat man --dir ~/.local/share/man/man1 && man ftchat\n  \
     man ./man/ftchat-operations.7\n\n\
-    Sections: 1 the commands, 5 ftchat.toml and the data directory, 7 operations and the protocol.")]
+    Sections: 1 the commands, 5 ftchat.toml and the data directory, 7 operations,\n    \
+    the protocol, and security.")]
 pub struct ManArgs {
     /// The folder; made if it is missing
     #[arg(long, default_value = "man", value_hint = clap::ValueHint::DirPath)]
@@ -83,6 +84,7 @@ pub fn pages() -> Vec<(String, String)> {
         ("ftchat-data.5", include_str!("man/ftchat-data.5.roff")),
         ("ftchat-operations.7", include_str!("man/ftchat-operations.7.roff")),
         ("ftchat-protocol.7", include_str!("man/ftchat-protocol.7.roff")),
+        ("ftchat-security.7", include_str!("man/ftchat-security.7.roff")),
     ] {
         pages.push((name.to_string(), with_numbers(text)));
     }
@@ -121,7 +123,7 @@ fn command_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
     }
     page.push_str(
         ".SH \"SEE ALSO\"\n.BR ftchat (1),\n.BR ftchat.toml (5),\n.BR ftchat\\-data (5),\n\
-         .BR ftchat\\-operations (7),\n.BR ftchat\\-protocol (7)\n",
+         .BR ftchat\\-operations (7),\n.BR ftchat\\-protocol (7),\n.BR ftchat\\-security (7)\n",
     );
     pages.push((name, page));
 }

@@ -315,7 +315,9 @@ fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
         "The cluster {name}, of ftchat servers\n\n\
          1. Copy, with the modes of the files (cluster.key is for its owner alone):\n\n\
          {folders}\n\
-         2. On each machine, in any order and at any time:\n\n   \
+         2. On each machine, in any order and at any time, where the package is installed:\n\n   \
+         systemctl enable --now ftchat\n\n   \
+         and elsewhere:\n\n   \
          {serve}\n\n   \
          The cluster is founded when all of them have met once.\n\n\
          3. People need one word, which stands in the file connect and is no secret:\n\n   \
@@ -399,7 +401,9 @@ mod tests {
         let connect = fs::read_to_string(out.join("connect")).expect("a file");
         assert_eq!(connect.trim_end(), prepared.connect);
         let told = fs::read_to_string(out.join("README.txt")).expect("a file");
-        assert!(told.contains(&prepared.connect) && told.contains("beta/"), "{told}");
+        for text in [&prepared.connect, "beta/", "systemctl enable --now ftchat"] {
+            assert!(told.contains(text), "{told}");
+        }
         let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }

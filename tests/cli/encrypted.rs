@@ -246,6 +246,10 @@ with context.wrap_socket(socket.create_connection((host, port))) as server:
     if have("openssl", &["version"]) {
         tried.extend([("openssl", openssl.to_vec()), ("openssl", alpn.to_vec())]);
     }
+    let connect = format!("OPENSSL:{address},verify=0");
+    if have("socat", &["-V"]) {
+        tried.push(("socat", vec!["-", &connect]));
+    }
     if have("python3", &["-c", "import ssl"]) {
         tried.push(("python3", vec!["-c", PYTHON, address]));
     }
