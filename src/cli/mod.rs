@@ -21,6 +21,7 @@ mod drill;
 mod exit;
 mod inbox;
 mod init;
+mod kept;
 mod local;
 mod login;
 mod logout;

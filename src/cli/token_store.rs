@@ -8,21 +8,17 @@
 //! mode 0700. One that is there keeps its mode, as it may be anybody's. But sessions are
 //! not kept in a folder that others may change: they could put theirs in.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{CommandLines, shell_word};
+use super::kept::{Folder, is_missing, read};
+use crate::config::CommandLines;
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{make_private_folders, read_bounded, replace_private};
+use crate::host::write_private;
 use crate::types::{AccountName, Timestamp, Uuid};
-
-/// Longest file that is read: one of ours has some 200 bytes.
-const FILE_MAX_BYTES: u64 = 16 * 1024;
 
 /// A session that is kept.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,33 +75,11 @@ impl Sessions {
     /// [`ErrorCode::Io`] that names the folder; [`ErrorCode::InvalidConfig`] when
     /// others may change what is in it.
     pub fn prepare(&self) -> Result<()> {
-        let failed = |error| Error::own_file("make the folder for sessions", &self.folder, &error);
-        make_private_folders(&self.folder).map_err(failed)?;
-        self.check_folder()
+        self.private_folder().prepare()
     }
 
-    /// Refuses a folder that was there before if others may change it.
-    fn check_folder(&self) -> Result<()> {
-        let metadata = match fs::metadata(&self.folder) {
-            Ok(metadata) => metadata,
-            Err(error) if is_missing(&error) => return Ok(()),
-            Err(error) => return Err(Error::own_file("look at", &self.folder, &error)),
-        };
-        let own = rustix::process::geteuid().as_raw();
-        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-        let why = if owner != own && owner != 0 {
-            format!("belongs to another user, number {owner}: remove it")
-        } else if mode & 0o022 != 0 {
-            let folder = shell_word(self.folder.as_os_str());
-            format!("has mode {mode:04o}, so others may change it: chmod go-w {folder}")
-        } else {
-            return Ok(());
-        };
-        let folder = self.folder.display();
-        Err(Error::new(
-            ErrorCode::InvalidConfig,
-            format!("the folder for sessions {folder} {why}, or set FTCHAT_SESSIONS_DIR"),
-        ))
+    fn private_folder(&self) -> Folder<'_> {
+        Folder { path: &self.folder, of: "sessions", otherwise: ", or set FTCHAT_SESSIONS_DIR" }
     }
 
     /// Keeps a session as the last one.
@@ -126,7 +100,7 @@ impl Sessions {
     /// [`ErrorCode::Corrupted`]; [`ErrorCode::InvalidConfig`] when others may
     /// change what is kept.
     pub fn load(&self, user: Option<&AccountName>) -> Result<Session> {
-        self.check_folder()?;
+        self.private_folder().check()?;
         let name = match user {
             Some(name) => name.clone(),
             None => match read(&self.last())? {
@@ -206,35 +180,7 @@ impl Sessions {
     }
 
     fn replace(&self, path: &Path, content: &[u8]) -> Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Unique on this machine, so that two commands never share a draft.
-        let draft = self.folder.join(format!("{}-{count}.tmp", std::process::id()));
-        let write = || -> std::io::Result<()> {
-            // One of that name is left by a process that died.
-            let mut file = replace_private(OpenOptions::new().write(true), &draft)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&draft, path)
-        };
-        write().map_err(|error| {
-            // What is left of the draft is of no use; the first error counts.
-            let _ = fs::remove_file(&draft);
-            Error::own_file("write", path, &error)
-        })
-    }
-}
-
-/// Nothing is at that path, nor could it be, as below `/dev/null`.
-fn is_missing(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match read_bounded(path, FILE_MAX_BYTES) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(Error::own_file("read", path, &error)),
+        write_private(path, content).map_err(|error| Error::own_file("write", path, &error))
     }
 }
 
@@ -247,6 +193,8 @@ fn broken(path: &Path) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     fn name(name: &str) -> AccountName {

@@ -40,7 +40,9 @@ use tokio::task::JoinHandle;
 pub use self::bounded::read_bounded;
 pub use self::descriptors::{allow_descriptors, close_inherited};
 pub use self::outlive::outlive_descriptors;
-pub use self::private::{is_within, make_private_folders, open_private, replace_private};
+pub use self::private::{
+    is_within, make_private_folders, open_private, replace_private, write_private,
+};
 pub use self::service_manager::{Notification, SERVICE_VARIABLES, ServiceManager};
 pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
 pub use self::stream::{Binding, Connection, Stream};

@@ -4,10 +4,11 @@
 //! others on purpose, or be no more ours than `/tmp` is.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
@@ -41,6 +42,30 @@ pub fn replace_private(options: &mut OpenOptions, path: &Path) -> io::Result<Fil
         made => made,
     };
     made_private(made?)
+}
+
+/// Puts a private file with this content in the place of whatever has the name, at once
+/// and on the disk: a reader sees the old content or the new. What is written first lies
+/// beside it.
+///
+/// # Errors
+/// Those of making, writing and renaming a file. Nothing is left of the new one then.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    // Unique on this machine, so that two commands never share a draft.
+    let draft = path.with_file_name(format!("{}-{count}.tmp", std::process::id()));
+    let write = || {
+        // One of that name is left by a process that died.
+        let mut file = replace_private(OpenOptions::new().write(true), &draft)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().inspect_err(|_| {
+        // What is left of the draft is of no use; the first error counts.
+        let _ = fs::remove_file(&draft);
+    })
 }
 
 /// Gives a file that was just made the bits that the umask took.
