@@ -1,5 +1,6 @@
 //! From a list of servers to a connection that is greeted and authenticated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -10,10 +11,34 @@ use super::pacing::{Backoff, Reasons, answer_limit};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::protocol::client::Request;
+use crate::sync::Mutex;
 use crate::types::{Address, Uuid};
 
 /// How long a server may look for the session of a long-lived connection.
 const AUTHENTICATE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Most members of a cluster that a server's word is taken for.
+const MEMBERS_MAX: usize = 64;
+
+/// Where the servers of a cluster are found, by the word of the one that greeted last.
+/// Clones are one and the same.
+#[derive(Clone, Default)]
+pub struct Members(Arc<Mutex<Vec<Address>>>);
+
+impl Members {
+    /// Notes what a server has said. One that said nothing is an older program.
+    pub fn note(&self, mut members: Vec<Address>) {
+        members.truncate(MEMBERS_MAX);
+        if !members.is_empty() {
+            *self.0.lock() = members;
+        }
+    }
+
+    /// Empty while no server has said.
+    pub fn get(&self) -> Vec<Address> {
+        self.0.lock().clone()
+    }
+}
 
 /// What every connection of a client has in common.
 #[derive(Clone)]
@@ -24,6 +49,8 @@ pub(super) struct Dialer {
     pub(super) token: Option<SecretString>,
     /// The only cluster that is spoken to, once it is known.
     pub(super) cluster: Option<Uuid>,
+    /// What the servers say of each other.
+    pub(super) members: Members,
 }
 
 impl Dialer {
@@ -47,6 +74,7 @@ impl Dialer {
                 format!("belongs to another cluster, {cluster}"),
             )));
         }
+        self.members.note(connection.hello().members.clone());
         self.authenticate(connection, timeout)
     }
 

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::alive::Alive;
 use super::connection::{Connection, Failure, Pending};
-use super::dial::{Dialer, Redialer};
+use super::dial::{Dialer, Members, Redialer};
 use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit, server_timeout};
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
@@ -101,8 +101,21 @@ impl Client {
             ));
         }
         let next = (host.random_u64() % servers.len() as u64) as usize;
-        let dialer = Dialer { host, servers, token: None, cluster: None };
+        let members = Members::default();
+        let dialer = Dialer { host, servers, token: None, cluster: None, members };
         Ok(Client { dialer, timeout, current: None, next })
+    }
+
+    /// The same, but begins with one of the first `count` servers.
+    pub fn beginning_among(mut self, count: usize) -> Client {
+        self.next %= count.max(1);
+        self
+    }
+
+    /// The same, but notes there where the servers of its cluster are, as they say.
+    pub fn noting(mut self, members: &Members) -> Client {
+        self.dialer.members = members.clone();
+        self
     }
 
     /// The seams that this client uses.

@@ -59,6 +59,8 @@ pub struct FakeNetwork {
     modes: Mutex<BTreeMap<usize, Mode>>,
     /// Whom every server calls the leader.
     leader: Mutex<Option<Address>>,
+    /// Whom every server names as the members of its cluster.
+    members: Mutex<Vec<Address>>,
     script: Box<Script>,
     /// Connections that were asked for so far.
     pub connects: AtomicU64,
@@ -87,6 +89,7 @@ impl FakeNetwork {
         Arc::new(FakeNetwork {
             modes: Mutex::default(),
             leader: Mutex::default(),
+            members: Mutex::default(),
             script: Box::new(script),
             connects: AtomicU64::new(0),
             asked: Mutex::default(),
@@ -101,6 +104,11 @@ impl FakeNetwork {
     /// Every server says from now on that `leader` leads.
     pub fn lead(&self, leader: Address) {
         *self.leader.lock() = Some(leader);
+    }
+
+    /// Every server says from now on that these are the members of its cluster.
+    pub fn name_members(&self, members: Vec<Address>) {
+        *self.members.lock() = members;
     }
 
     /// Requests so far, without the authentications and pings.
@@ -126,6 +134,7 @@ impl FakeNetwork {
                 cluster: Some(cluster),
                 replica: ReplicaId(server as u32 + 1),
                 leader: self.leader.lock().clone(),
+                members: self.members.lock().clone(),
             },
         );
         while write.write_all(&out).await.is_ok() {

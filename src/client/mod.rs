@@ -10,6 +10,7 @@
 //! - [`Client`]: one request at a time, at whichever server answers first.
 //! - [`Follow`]: messages as they come, none missed, none twice.
 //! - [`Pipeline`]: many messages under way at once, acknowledged in order.
+//! - [`Members`]: which servers there are.
 //!
 //! # What it promises
 //! - A request that changes something is sent with one operation id however
@@ -51,6 +52,7 @@ mod tests;
 
 pub use connection::{Answered, Connection, Failure, Pending, Submitted};
 pub use connections::Connections;
+pub use dial::Members;
 pub use failover::Client;
 pub use follow::{Follow, FollowNotice};
 pub use pipeline::{Pipeline, PipelineSummary};

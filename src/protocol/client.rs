@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! → {"ftchat":1,"role":"client"}
-//! ← {"ftchat":1,"version":"0.1.0","cluster":"…","replica":1,"leader":"127.0.0.1:8092"}
+//! ← {"ftchat":1,"version":"0.1.0","cluster":"…","replica":1,"leader":"127.0.0.1:8092",
+//!    "members":["127.0.0.1:8091","127.0.0.1:8092","127.0.0.1:8093"]}
 //! → {"id":1,"request":{"authenticate":{"token":"…"}}}
 //! → {"id":2,"request":{"send":{"operation":"…","to":["bob"],"text":"hello"}}}
 //! ← {"id":1,"result":{"session":{"name":"alice","account":"…","expires":"…"}}}
@@ -60,6 +61,10 @@ pub struct ServerHello {
     /// many, each of which another server would have to pass on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<Address>,
+    /// Where every replica of the cluster is found, as far as this server knows, so that
+    /// clients find those that they were not told of. Older servers leave it out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Address>,
 }
 
 /// A line from a client.

@@ -24,6 +24,8 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn cluster(&self) -> Option<Uuid>;
     /// Where the leader listens, as far as this replica knows.
     fn leader(&self) -> Option<Address>;
+    /// Where every replica is found, as far as this replica knows.
+    fn members(&self) -> Vec<Address>;
     /// What time it is, as the replicas agree: by this sessions end.
     fn now(&self) -> Timestamp;
     /// When something begins that the log is to end: now, or later if the log is.
@@ -75,6 +77,9 @@ impl Backend for Hosting {
     }
     fn leader(&self) -> Option<Address> {
         self.own_replica().leader()
+    }
+    fn members(&self) -> Vec<Address> {
+        self.own_replica().members().into_iter().map(|member| member.address).collect()
     }
     fn now(&self) -> Timestamp {
         self.own_replica().now()

@@ -82,6 +82,7 @@ pub(super) async fn serve(
                     cluster: shared.backend.cluster(),
                     replica: shared.backend.id(),
                     leader: shared.backend.leader(),
+                    members: shared.backend.members(),
                 },
             );
             connection::serve(shared, stream, slot, stop, &hello, until).await;

@@ -65,6 +65,7 @@ async fn serve(server: Server, stream: tokio::io::DuplexStream) {
         cluster: status.cluster,
         replica: status.replica,
         leader: None,
+        members: Vec::new(),
     };
     push_line(&mut out, &hello);
     stream.write_all(&out).await.expect("open");

@@ -5,9 +5,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use crate::client::Client;
 use crate::client::alive::{PING_LIMIT, QUIET};
 use crate::client::fake::{self, CLUSTER, FakeNetwork, Mode, Reaction, addresses};
+use crate::client::{Client, Members};
 use crate::error::{Error, ErrorCode};
 use crate::limits::CLIENT_LINE_MAX_BYTES;
 use crate::protocol::client::{Answer, Request, SessionInfo};
@@ -300,6 +300,34 @@ async fn a_token_is_not_shown_to_another_cluster() {
 async fn the_cluster_is_learned_from_the_greeting() {
     let network = FakeNetwork::new(|_, _| done());
     assert_eq!(client(&network).cluster().await.expect("greeted"), CLUSTER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_members_are_those_that_servers_of_the_cluster_name() {
+    let network = FakeNetwork::new(|_, _| session());
+    let (members, named) = (Members::default(), vec![fake::address(7), fake::address(8)]);
+    client(&network).noting(&members).cluster().await.expect("greeted");
+    assert_eq!(members.get(), [], "an older program names none");
+    network.name_members(named.clone());
+    client(&network).noting(&members).cluster().await.expect("greeted");
+    assert_eq!(members.get(), named);
+    // Another cluster's word is not taken.
+    (0..3).for_each(|server| network.set_mode(server, Mode::Foreign));
+    let members = Members::default();
+    let mut client = client(&network).noting(&members);
+    client.set_session(SecretString::from("t"), CLUSTER);
+    client.request(Request::Whoami {}).await.expect_err("nobody of ours");
+    assert_eq!(members.get(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_that_are_named_first_are_asked_first() {
+    for _ in 0..20 {
+        let network = FakeNetwork::new(|_, _| done());
+        let mut client = client(&network).beginning_among(1);
+        client.request(change()).await.expect("server 0 takes it");
+        assert_eq!(network.requests()[0].0, 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

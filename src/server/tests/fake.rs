@@ -307,6 +307,9 @@ impl Backend for FakeReplica {
     fn leader(&self) -> Option<Address> {
         Some("127.0.0.1:8092".parse().expect("an address"))
     }
+    fn members(&self) -> Vec<Address> {
+        ["alpha:8091", "beta:8091"].map(|it| it.parse().expect("an address")).to_vec()
+    }
     fn now(&self) -> Timestamp {
         self.host.clock.now()
     }

@@ -18,6 +18,7 @@ async fn the_session_in_the_manual_works_by_hand() {
     assert_eq!(hello["cluster"], json!(id(1)), "{hello}");
     assert_eq!(hello["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(hello["leader"], "127.0.0.1:8092");
+    assert_eq!(hello["members"], serde_json::json!(["alpha:8091", "beta:8091"]));
     let session = nc.receive().await;
     assert_eq!(
         (&session["id"], &session["result"]["session"]["name"]),
