@@ -447,7 +447,7 @@ fn garbage(what: &str) -> Error {
 }
 
 /// A failed call as users name it, without the operating system's number.
-fn io_reason(error: &std::io::Error) -> String {
+pub(super) fn io_reason(error: &std::io::Error) -> String {
     use std::io::ErrorKind::*;
     match error.kind() {
         ConnectionRefused => "connection refused".into(),

@@ -10,7 +10,7 @@
 //! - [`Client`]: one request at a time, at whichever server answers first.
 //! - [`Follow`]: messages as they come, none missed, none twice.
 //! - [`Pipeline`]: many messages under way at once, acknowledged in order.
-//! - [`Members`]: which servers there are.
+//! - [`Members`], [`identify`]: which servers there are, and who they are.
 //!
 //! # What it promises
 //! - A request that changes something is sent with one operation id however
@@ -43,6 +43,7 @@ pub(crate) mod fake;
 mod follow;
 #[cfg(test)]
 mod fuzz;
+mod identify;
 mod lines;
 mod pacing;
 mod pipeline;
@@ -55,4 +56,5 @@ pub use connections::Connections;
 pub use dial::Members;
 pub use failover::Client;
 pub use follow::{Follow, FollowNotice};
+pub use identify::identify;
 pub use pipeline::{Pipeline, PipelineSummary};

@@ -13,6 +13,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, OtherError,
     SignatureScheme,
 };
+use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsConnector;
 
 use super::identity::provider;
@@ -51,18 +52,7 @@ pub struct Pinned {
 impl Pinned {
     /// Over another network, for the cluster with this fingerprint.
     pub fn new(network: Arc<dyn Network>, fingerprint: Fingerprint) -> Pinned {
-        let provider = provider();
-        let verifier = Verifier { expected: fingerprint, provider: Arc::clone(&provider) };
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("the provider has what TLS 1.3 needs")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        config.resumption = Resumption::disabled();
-        config.enable_sni = false;
-        Pinned { network, tls: TlsConnector::from(Arc::new(config)) }
+        Pinned { network, tls: connector(Some(fingerprint)) }
     }
 
     /// Performs the handshake of a connection that is made, and returns what is inside.
@@ -70,9 +60,7 @@ impl Pinned {
     /// # Errors
     /// What is wrong with who answers; see [`WrongServer::found_by`].
     pub fn secure(&self, stream: Stream) -> impl Future<Output = io::Result<Stream>> + use<> {
-        // Names in certificates are not looked at; the interface wants one.
-        let name = ServerName::try_from("ftchat").expect("a name");
-        let securing = self.tls.connect(name, stream);
+        let securing = self.tls.connect(any_name(), stream);
         async move {
             let stream = securing.await?;
             let binding = binding_of(stream.get_ref().1)?;
@@ -92,16 +80,61 @@ impl Network for Pinned {
     }
 }
 
+/// Asks whoever listens at an address for its fingerprint. It has proved that it has the
+/// key: the handshake is signed with it. Nothing is sent to it but the handshake, so this
+/// may be anybody. Has no time limit of its own.
+///
+/// # Errors
+/// That nobody listens, or that who does shakes no hands.
+pub async fn fingerprint_of(network: &dyn Network, address: &Address) -> io::Result<Fingerprint> {
+    let stream = network.connect(address).await?;
+    let mut stream = connector(None).connect(any_name(), stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let found = match shown {
+        Some(certificate) => fingerprint_in(certificate).map_err(io::Error::other),
+        None => Err(io::Error::other("showed no certificate")),
+    };
+    // A server that does not hear the goodbye finds the connection closed.
+    let _ = stream.shutdown().await;
+    found
+}
+
+fn connector(expected: Option<Fingerprint>) -> TlsConnector {
+    let provider = provider();
+    let verifier = Verifier { expected, provider: Arc::clone(&provider) };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the provider has what TLS 1.3 needs")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Names in certificates are not looked at; the interface wants one.
+fn any_name() -> ServerName<'static> {
+    ServerName::try_from("ftchat").expect("a name")
+}
+
+fn fingerprint_in(certificate: &CertificateDer<'_>) -> Result<Fingerprint, TlsError> {
+    let certificate = ParsedCertificate::try_from(certificate)?;
+    Ok(Fingerprint::of(&certificate.subject_public_key_info()))
+}
+
 /// Compares the public key, and lets the handshake be signed with it. Nothing else of
 /// the certificate says anything about who answers.
 struct Verifier {
-    expected: Fingerprint,
+    /// `None`: any, as somebody is still to say which it should be.
+    expected: Option<Fingerprint>,
     provider: Arc<CryptoProvider>,
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Verifier({})", self.expected)
+        write!(f, "Verifier({:?})", self.expected)
     }
 }
 
@@ -114,13 +147,14 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let found = Fingerprint::of(&certificate.subject_public_key_info());
-        if found == self.expected {
-            return Ok(ServerCertVerified::assertion());
+        let found = fingerprint_in(end_entity)?;
+        match self.expected.filter(|expected| *expected != found) {
+            None => Ok(ServerCertVerified::assertion()),
+            Some(expected) => {
+                let wrong = WrongServer { expected, found };
+                Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
+            }
         }
-        let wrong = WrongServer { expected: self.expected, found };
-        Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
     }
 
     /// Never asked: only TLS 1.3 is spoken.

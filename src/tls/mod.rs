@@ -22,7 +22,8 @@
 //! # How it fails
 //! A server without the key cannot sign; one of another cluster has another fingerprint.
 //! In both cases a caller has sent nothing yet, and says what it found
-//! ([`WrongServer`]). Handshakes are computed on a thread of their own: a flood of them
+//! ([`WrongServer`]). A caller whose user has still to say whether a fingerprint is the right
+//! one asks for nothing but that ([`fingerprint_of`]), and sends nothing either. Handshakes are computed on a thread of their own: a flood of them
 //! delays other handshakes and no heartbeat. Who shakes hands for ever takes no more
 //! than 16 KiB, and no more time than a first line may. Each encrypted connection holds up
 //! to 48 KiB of its own, of which the bound on connections' memory knows nothing.
@@ -35,7 +36,7 @@ mod identity;
 mod tests;
 
 pub use self::accept::{Acceptor, HANDSHAKE_BYTE};
-pub use self::connect::{Pinned, WrongServer};
+pub use self::connect::{Pinned, WrongServer, fingerprint_of};
 pub use self::identity::Identity;
 
 use crate::host::Binding;

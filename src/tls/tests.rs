@@ -11,8 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::identity::provider;
 use super::*;
-use crate::host::{Host, Stream};
-use crate::types::Fingerprint;
+use crate::host::{BoxFuture, Host, Listener, Network, Stream};
+use crate::sync::Mutex;
+use crate::types::{Address, Fingerprint};
 
 /// Both ends of a connection on which the caller expects a fingerprint.
 async fn meet<S, F>(
@@ -70,7 +71,19 @@ async fn another_clusters_server_is_told_nothing() {
 #[tokio::test]
 async fn the_right_certificate_without_its_key_is_refused() {
     let identity = Identity::of(&[7; 32]);
-    let shown = identity.certified().cert.clone();
+    let tls = thief(&identity);
+    let (caller, _) = meet(identity.fingerprint(), |stream| tls.accept(stream)).await;
+    let refused = caller.err().expect("a forged signature");
+    assert!(refused.to_string().contains("BadSignature"), "{refused}");
+    assert_eq!(WrongServer::found_by(&refused), None);
+    let ((network, there), nowhere) = (one_connection(), nowhere());
+    let (found, _) = tokio::join!(fingerprint_of(&network, &nowhere), tls.accept(there));
+    assert!(found.expect_err("a forged signature").to_string().contains("BadSignature"));
+}
+
+/// A server that shows the certificate of another, without its key.
+fn thief(of: &Identity) -> tokio_rustls::TlsAcceptor {
+    let shown = of.certified().cert.clone();
     let thief = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key of its own");
     let key = rustls::crypto::ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(
         PrivatePkcs8KeyDer::from(thief.serialize_der()),
@@ -82,11 +95,51 @@ async fn the_right_certificate_without_its_key_is_refused() {
         .expect("TLS 1.3")
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
-    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let (caller, _) = meet(identity.fingerprint(), |stream| tls.accept(stream)).await;
-    let refused = caller.err().expect("a forged signature");
-    assert!(refused.to_string().contains("BadSignature"), "{refused}");
-    assert_eq!(WrongServer::found_by(&refused), None);
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
+}
+
+/// A network that leads to one connection, once, whose other end is here.
+struct OneConnection(Mutex<Option<Stream>>);
+
+fn one_connection() -> (OneConnection, Stream) {
+    let (here, there) = tokio::io::duplex(64 * 1024);
+    (OneConnection(Mutex::new(Some(Stream::local(here)))), Stream::local(there))
+}
+
+fn nowhere() -> Address {
+    "h:1".parse().expect("an address")
+}
+
+impl Network for OneConnection {
+    fn connect(&self, _: &Address) -> BoxFuture<'static, io::Result<Stream>> {
+        let stream = self.0.lock().take().expect("one");
+        Box::pin(async move { Ok(stream) })
+    }
+    fn listen(&self, _: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        unreachable!("nobody listens here")
+    }
+}
+
+#[tokio::test]
+async fn who_is_asked_for_its_fingerprint_proves_it_and_hears_nothing() {
+    let (acceptor, fingerprint) = acceptor(7);
+    let ((network, there), nowhere) = (one_connection(), nowhere());
+    let served = async {
+        let mut inside = acceptor.accept(there).await.expect("a handshake");
+        let mut said = Vec::new();
+        inside.read_to_end(&mut said).await.expect("a goodbye");
+        said
+    };
+    let (found, said) = tokio::join!(fingerprint_of(&network, &nowhere), served);
+    assert_eq!((found.expect("proved"), said), (fingerprint, Vec::new()));
+    // Who speaks no TLS proves nothing.
+    let (network, mut there) = one_connection();
+    let plain = async {
+        there.write_all(b"{\"ftchat\":1}\n").await.expect("room");
+        there.read_to_end(&mut Vec::new()).await.expect("closed");
+    };
+    let (found, ()) = tokio::join!(fingerprint_of(&network, &nowhere), plain);
+    found.expect_err("no handshake");
 }
 
 #[tokio::test]
