@@ -10,7 +10,7 @@
 //! - [`Client`]: one request at a time, at whichever server answers first.
 //! - [`Follow`]: messages as they come, none missed, none twice.
 //! - [`Pipeline`]: many messages under way at once, acknowledged in order.
-//! - [`Members`], [`identify`]: which servers there are, and who they are.
+//! - [`Members`], [`Strangers`], [`identify`]: which servers there are, and who they are.
 //!
 //! # What it promises
 //! - A request that changes something is sent with one operation id however
@@ -47,6 +47,7 @@ mod identify;
 mod lines;
 mod pacing;
 mod pipeline;
+mod strangers;
 pub mod survey;
 #[cfg(test)]
 mod tests;
@@ -58,3 +59,4 @@ pub use failover::Client;
 pub use follow::{Follow, FollowNotice};
 pub use identify::identify;
 pub use pipeline::{Pipeline, PipelineSummary};
+pub use strangers::Strangers;
