@@ -80,6 +80,8 @@ pub enum ErrorCode {
     UnknownReplica,
     /// No local cluster of that name or in that directory.
     UnknownCluster,
+    /// No profile of that name is kept.
+    UnknownProfile,
     // -- availability -----------------------------------------------------
     /// No server answered, or none can take the request now. Nothing was done.
     Unavailable,
@@ -147,6 +149,7 @@ impl ErrorCode {
             UnknownMessage => "unknown_message",
             UnknownReplica => "unknown_replica",
             UnknownCluster => "unknown_cluster",
+            UnknownProfile => "unknown_profile",
             Unavailable => "unavailable",
             ReadNotConfirmed => "read_not_confirmed",
             OutcomeUnknown => "outcome_unknown",

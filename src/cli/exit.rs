@@ -15,7 +15,7 @@ pub enum Exit {
     Unavailable = 3,
     /// Not logged in, wrong password, session expired.
     NotLoggedIn = 4,
-    /// No such account, message, replica or cluster.
+    /// No such account, message, replica, cluster or profile.
     NotFound = 5,
     /// It may or may not have been accepted.
     Unknown = 6,
@@ -33,7 +33,9 @@ impl Exit {
         match error.code {
             WrongUsage | InvalidConfig => Exit::Usage,
             NotLoggedIn | LoginRefused | SessionExpired => Exit::NotLoggedIn,
-            UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster => Exit::NotFound,
+            UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster | UnknownProfile => {
+                Exit::NotFound
+            }
             Unavailable | ReadNotConfirmed | Restoring | DeadlineExceeded | TooManyConnections
             | DiskFull => Exit::Unavailable,
             OutcomeUnknown => Exit::Unknown,
@@ -75,7 +77,7 @@ mod tests {
                 ],
             ),
             (4, &[NotLoggedIn, LoginRefused, SessionExpired]),
-            (5, &[UnknownAccount, UnknownMessage, UnknownReplica, UnknownCluster]),
+            (5, &[UnknownAccount, UnknownMessage, UnknownReplica, UnknownCluster, UnknownProfile]),
             (6, &[OutcomeUnknown]),
             (7, &[ReplicaRemoved]),
             (130, &[Interrupted]),

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key, Kind, REMOVED};
@@ -31,11 +32,16 @@ pub struct ConfigFile {
 /// # Errors
 /// Those of [`read`]; also when the file is there and must not be read.
 pub fn read_default(path: &Path) -> Result<Option<ConfigFile>> {
+    unless_out_of_sight(path, read(path))
+}
+
+/// What reading a file has given; of one in a folder that is closed to us, nothing.
+pub(super) fn unless_out_of_sight<T>(path: &Path, read: Result<Option<T>>) -> Result<Option<T>> {
     let out_of_sight = || match std::fs::symlink_metadata(path) {
         Err(error) => error.kind() == ErrorKind::PermissionDenied,
         Ok(_) => false,
     };
-    match read(path) {
+    match read {
         Err(error) if error.code == ErrorCode::Io && out_of_sight() => Ok(None),
         read => read,
     }
@@ -47,13 +53,21 @@ pub fn read_default(path: &Path) -> Result<Option<ConfigFile>> {
 /// [`ErrorCode::InvalidConfig`] with file, line, key and what is allowed;
 /// [`ErrorCode::Io`] when it is there and cannot be read.
 pub fn read(path: &Path) -> Result<Option<ConfigFile>> {
+    match read_text(path, "configuration file")? {
+        Some(text) => parse(path, &text).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Reads a text file, which is called `what` in errors; see [`read`].
+pub(super) fn read_text(path: &Path, what: &str) -> Result<Option<String>> {
     let bytes = match read_bounded(path, FILE_MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => return Ok(None),
             ErrorKind::FileTooLarge => {
                 let path = path.display();
-                let message = format!("{path} is no configuration file: {error}");
+                let message = format!("{path} is no {what}: {error}");
                 return Err(Error::new(ErrorCode::InvalidConfig, message));
             }
             _ => return Err(Error::own_file("read", path, &error)),
@@ -63,15 +77,12 @@ pub fn read(path: &Path) -> Result<Option<ConfigFile>> {
         let line = line_of_bytes(error.as_bytes(), error.utf8_error().valid_up_to());
         at(path, line, "this is not UTF-8 text")
     })?;
-    parse(path, &text).map(Some)
+    Ok(Some(text))
 }
 
 /// Reads the text of a configuration file; see [`read`] for the errors.
 pub fn parse(path: &Path, text: &str) -> Result<ConfigFile> {
-    let root = DeTable::parse(text).map_err(|error| {
-        let line = line_of(text, &error.span().unwrap_or(0..0));
-        at(path, line, format!("this is not TOML: {}", error.message()))
-    })?;
+    let root = parse_toml(path, text)?;
     let mut values = BTreeMap::new();
     for (name, value) in root.get_ref().iter() {
         let line = line_of(text, &name.span());
@@ -98,6 +109,14 @@ pub fn parse(path: &Path, text: &str) -> Result<ConfigFile> {
         }
     }
     Ok(ConfigFile { path: path.to_path_buf(), values })
+}
+
+/// Reads TOML, with the places of all that is in it.
+pub(super) fn parse_toml<'a>(path: &Path, text: &'a str) -> Result<Spanned<DeTable<'a>>> {
+    DeTable::parse(text).map_err(|error| {
+        let line = line_of(text, &error.span().unwrap_or(0..0));
+        at(path, line, format!("this is not TOML: {}", error.message()))
+    })
 }
 
 fn insert(
@@ -158,7 +177,7 @@ fn as_text(key: &Key, value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-fn with_article(value: &DeValue<'_>) -> String {
+pub(super) fn with_article(value: &DeValue<'_>) -> String {
     match value.type_str() {
         word @ ("integer" | "array" | "offset datetime") => format!("an {word}"),
         word => format!("a {word}"),
@@ -204,7 +223,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-fn line_of(text: &str, span: &Range<usize>) -> usize {
+pub(super) fn line_of(text: &str, span: &Range<usize>) -> usize {
     line_of_bytes(text.as_bytes(), span.start)
 }
 
@@ -212,7 +231,7 @@ fn line_of_bytes(bytes: &[u8], offset: usize) -> usize {
     bytes[..offset.min(bytes.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-fn at(path: &Path, line: usize, what: impl std::fmt::Display) -> Error {
+pub(super) fn at(path: &Path, line: usize, what: impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::InvalidConfig, format!("{}:{line}: {what}", path.display()))
 }
 

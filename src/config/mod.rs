@@ -19,6 +19,7 @@
 //! - [`keys`]: the table.
 //! - [`file`](mod@file): TOML with line numbers.
 //! - [`values`]: the four layers laid over one another.
+//! - [`profiles`]: clusters that are kept by name, in a file of their own.
 //! - [`settings`]: what every command needs.
 //! - [`serve`]: what a server needs.
 //! - [`local`]: what a local cluster needs.
@@ -36,6 +37,7 @@ mod fuzz;
 pub mod key_file;
 pub mod keys;
 pub mod local;
+pub mod profiles;
 pub mod serve;
 pub mod settings;
 pub mod values;
@@ -43,6 +45,7 @@ pub mod values;
 pub use command_line::{CommandLines, shell_word};
 pub use keys::{KEYS, Key, Kind};
 pub use local::{ClusterFlags, ClusterSettings};
+pub use profiles::{NO_PROFILE, Profiles};
 pub use serve::{PasswordCost, ServeFlags, ServeSettings, Timing};
 pub use settings::{ColorChoice, GlobalArgs, Settings, check_environment, process_environment};
 pub use values::{Origin, Sourced, Values};
