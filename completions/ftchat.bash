@@ -34,6 +34,9 @@ _ftchat() {
             ftchat,config)
                 cmd="ftchat__subcmd__config"
                 ;;
+            ftchat,connect)
+                cmd="ftchat__subcmd__connect"
+                ;;
             ftchat,delete)
                 cmd="ftchat__subcmd__delete"
                 ;;
@@ -58,6 +61,9 @@ _ftchat() {
             ftchat,man)
                 cmd="ftchat__subcmd__man"
                 ;;
+            ftchat,profiles)
+                cmd="ftchat__subcmd__profiles"
+                ;;
             ftchat,register)
                 cmd="ftchat__subcmd__register"
                 ;;
@@ -75,9 +81,6 @@ _ftchat() {
                 ;;
             ftchat,whoami)
                 cmd="ftchat__subcmd__whoami"
-                ;;
-            ftchat__subcmd__cluster,add)
-                cmd="ftchat__subcmd__cluster__subcmd__add"
                 ;;
             ftchat__subcmd__cluster,address)
                 cmd="ftchat__subcmd__cluster__subcmd__address"
@@ -103,15 +106,6 @@ _ftchat() {
             ftchat__subcmd__cluster,logs)
                 cmd="ftchat__subcmd__cluster__subcmd__logs"
                 ;;
-            ftchat__subcmd__cluster,move)
-                cmd="ftchat__subcmd__cluster__subcmd__move"
-                ;;
-            ftchat__subcmd__cluster,remove)
-                cmd="ftchat__subcmd__cluster__subcmd__remove"
-                ;;
-            ftchat__subcmd__cluster,replace)
-                cmd="ftchat__subcmd__cluster__subcmd__replace"
-                ;;
             ftchat__subcmd__cluster,restart)
                 cmd="ftchat__subcmd__cluster__subcmd__restart"
                 ;;
@@ -126,9 +120,6 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster,up)
                 cmd="ftchat__subcmd__cluster__subcmd__up"
-                ;;
-            ftchat__subcmd__cluster__subcmd__help,add)
-                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__add"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,address)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__address"
@@ -153,15 +144,6 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster__subcmd__help,logs)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__logs"
-                ;;
-            ftchat__subcmd__cluster__subcmd__help,move)
-                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__move"
-                ;;
-            ftchat__subcmd__cluster__subcmd__help,remove)
-                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__remove"
-                ;;
-            ftchat__subcmd__cluster__subcmd__help,replace)
-                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__replace"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,restart)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__restart"
@@ -208,6 +190,9 @@ _ftchat() {
             ftchat__subcmd__help,config)
                 cmd="ftchat__subcmd__help__subcmd__config"
                 ;;
+            ftchat__subcmd__help,connect)
+                cmd="ftchat__subcmd__help__subcmd__connect"
+                ;;
             ftchat__subcmd__help,delete)
                 cmd="ftchat__subcmd__help__subcmd__delete"
                 ;;
@@ -232,6 +217,9 @@ _ftchat() {
             ftchat__subcmd__help,man)
                 cmd="ftchat__subcmd__help__subcmd__man"
                 ;;
+            ftchat__subcmd__help,profiles)
+                cmd="ftchat__subcmd__help__subcmd__profiles"
+                ;;
             ftchat__subcmd__help,register)
                 cmd="ftchat__subcmd__help__subcmd__register"
                 ;;
@@ -249,9 +237,6 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help,whoami)
                 cmd="ftchat__subcmd__help__subcmd__whoami"
-                ;;
-            ftchat__subcmd__help__subcmd__cluster,add)
-                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__add"
                 ;;
             ftchat__subcmd__help__subcmd__cluster,address)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__address"
@@ -274,15 +259,6 @@ _ftchat() {
             ftchat__subcmd__help__subcmd__cluster,logs)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__logs"
                 ;;
-            ftchat__subcmd__help__subcmd__cluster,move)
-                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__move"
-                ;;
-            ftchat__subcmd__help__subcmd__cluster,remove)
-                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__remove"
-                ;;
-            ftchat__subcmd__help__subcmd__cluster,replace)
-                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__replace"
-                ;;
             ftchat__subcmd__help__subcmd__cluster,restart)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__restart"
                 ;;
@@ -301,6 +277,21 @@ _ftchat() {
             ftchat__subcmd__help__subcmd__config,show)
                 cmd="ftchat__subcmd__help__subcmd__config__subcmd__show"
                 ;;
+            ftchat__subcmd__help__subcmd__profiles,remove)
+                cmd="ftchat__subcmd__help__subcmd__profiles__subcmd__remove"
+                ;;
+            ftchat__subcmd__profiles,help)
+                cmd="ftchat__subcmd__profiles__subcmd__help"
+                ;;
+            ftchat__subcmd__profiles,remove)
+                cmd="ftchat__subcmd__profiles__subcmd__remove"
+                ;;
+            ftchat__subcmd__profiles__subcmd__help,help)
+                cmd="ftchat__subcmd__profiles__subcmd__help__subcmd__help"
+                ;;
+            ftchat__subcmd__profiles__subcmd__help,remove)
+                cmd="ftchat__subcmd__profiles__subcmd__help__subcmd__remove"
+                ;;
             *)
                 ;;
         esac
@@ -308,7 +299,7 @@ _ftchat() {
 
     case "${cmd}" in
         ftchat)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,6 +324,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -353,7 +348,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__accounts)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -378,6 +373,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -398,7 +397,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__backup)
-            opts="-q -v -h -V --unconfirmed --cluster-key-file --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --unconfirmed --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -449,6 +448,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -469,7 +472,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__bench)
-            opts="-q -v -h -V --clients --accounts --in-flight --messages --duration --warm-up --size --recipients --rate --sweep --inbox --followers --keep --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --clients --accounts --in-flight --messages --duration --warm-up --size --recipients --rate --sweep --inbox --followers --keep --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -538,6 +541,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -558,7 +565,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version init add up down env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init up down env fingerprint address start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -583,81 +590,7 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --user)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__add)
-            opts="-q -v -h -V --cluster-key-file --name --dir --out --config --servers --user --timeout --json --quiet --verbose --color --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --cluster-key-file)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --name)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dir)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                --out)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                --config)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --servers)
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -681,7 +614,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__address)
-            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -729,6 +662,10 @@ _ftchat() {
                     return 0
                     ;;
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -752,7 +689,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__down)
-            opts="-q -v -h -V --name --dir --purge --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --name --dir --purge --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -785,6 +722,10 @@ _ftchat() {
                     return 0
                     ;;
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -808,7 +749,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__env)
-            opts="-q -v -h -V --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -844,6 +785,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -864,7 +809,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__fingerprint)
-            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -915,6 +860,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -935,22 +884,8 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help)
-            opts="init add up down env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="init up down env fingerprint address start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__help__subcmd__add)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1074,48 +1009,6 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ftchat__subcmd__cluster__subcmd__help__subcmd__move)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__help__subcmd__remove)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__help__subcmd__replace)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ftchat__subcmd__cluster__subcmd__help__subcmd__restart)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1187,7 +1080,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__init)
-            opts="-q -v -h -V --hosts --out --name --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --hosts --out --name --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1227,6 +1120,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1247,7 +1144,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__kill)
-            opts="-q -v -h -V --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1283,6 +1180,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1303,7 +1204,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__logs)
-            opts="-f -n -q -v -h -V --name --dir --follow --lines --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-f -n -q -v -h -V --name --dir --follow --lines --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1347,223 +1248,7 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --user)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__move)
-            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --cluster-key-file)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --name)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dir)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                --config)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --servers)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --user)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__remove)
-            opts="-q -v -h -V --cluster-key-file --name --dir --force --config --servers --user --timeout --json --quiet --verbose --color --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --cluster-key-file)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --name)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dir)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                --config)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --servers)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --user)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__replace)
-            opts="-q -v -h -V --cluster-key-file --name --dir --out --config --servers --user --timeout --json --quiet --verbose --color --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --cluster-key-file)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --name)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dir)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                --out)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                --config)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --servers)
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1587,7 +1272,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__restart)
-            opts="-q -v -h -V --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1620,6 +1305,10 @@ _ftchat() {
                     return 0
                     ;;
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1643,7 +1332,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__start)
-            opts="-q -v -h -V --name --dir --wait --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --name --dir --wait --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1676,6 +1365,10 @@ _ftchat() {
                     return 0
                     ;;
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1699,7 +1392,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__stop)
-            opts="-q -v -h -V --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1732,6 +1425,10 @@ _ftchat() {
                     return 0
                     ;;
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1755,7 +1452,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__transfer)
-            opts="-q -v -h -V --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1791,6 +1488,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1811,7 +1512,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__up)
-            opts="-d -q -v -h -V --name --dir --replicas --base-port --survivor --detach --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-d -q -v -h -V --name --dir --replicas --base-port --survivor --detach --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1859,6 +1560,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1879,7 +1584,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__completions)
-            opts="-q -v -h -V --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version bash zsh fish"
+            opts="-q -v -h -V --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1911,6 +1616,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1931,7 +1640,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__config)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version show help"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version show help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1953,6 +1662,10 @@ _ftchat() {
                     return 0
                     ;;
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2018,7 +1731,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__config__subcmd__show)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2043,6 +1756,63 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__connect)
+            opts="-q -v -h -V --name --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2063,7 +1833,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__delete)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2088,6 +1858,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2108,7 +1882,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__delete__subcmd__account)
-            opts="-q -v -h -V --confirm --password-stdin --password-file --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --confirm --password-stdin --password-file --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2152,6 +1926,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2172,7 +1950,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__drill)
-            opts="-q -v -h -V --rounds --seed --faults --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --rounds --seed --faults --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2209,6 +1987,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2229,7 +2011,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help)
-            opts="register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help"
+            opts="register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2285,22 +2067,8 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster)
-            opts="init add up down env fingerprint address remove replace move start stop kill restart transfer logs"
+            opts="init up down env fingerprint address start stop kill restart transfer logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__help__subcmd__cluster__subcmd__add)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2397,48 +2165,6 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster__subcmd__logs)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__help__subcmd__cluster__subcmd__move)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__help__subcmd__cluster__subcmd__remove)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__help__subcmd__cluster__subcmd__replace)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2564,6 +2290,20 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__help__subcmd__connect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__help__subcmd__delete)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2676,6 +2416,34 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__help__subcmd__profiles)
+            opts="remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__profiles__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__help__subcmd__register)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2761,7 +2529,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__inbox)
-            opts="-f -q -v -h -V --peek --all --sent --from --since --limit --follow --exec --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-f -q -v -h -V --peek --all --sent --from --since --limit --follow --exec --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2802,6 +2570,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2822,7 +2594,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__login)
-            opts="-q -v -h -V --password-stdin --password-file --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --password-stdin --password-file --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2862,6 +2634,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2882,7 +2658,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__logout)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2907,6 +2683,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2927,7 +2707,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__man)
-            opts="-q -v -h -V --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2959,6 +2739,150 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__profiles)
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__profiles__subcmd__help)
+            opts="remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__profiles__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__profiles__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__profiles__subcmd__remove)
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2979,7 +2903,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__register)
-            opts="-q -v -h -V --password-stdin --password-file --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --password-stdin --password-file --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3019,6 +2943,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3039,7 +2967,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__restore)
-            opts="-q -v -h -V --check --abandon --cluster-key-file --name --dir --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --check --abandon --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3090,6 +3018,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3110,7 +3042,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__send)
-            opts="-q -v -h -V --lines --id --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --lines --id --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3139,6 +3071,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3159,7 +3095,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__serve)
-            opts="-q -v -h -V --id --listen --peers --data-dir --cluster-key-file --survivor --log-format --log-file --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --id --listen --peers --data-dir --cluster-key-file --survivor --log-format --log-file --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3241,6 +3177,10 @@ _ftchat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3261,7 +3201,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__status)
-            opts="-w -q -v -h -V --watch --check --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-w -q -v -h -V --watch --check --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3283,6 +3223,10 @@ _ftchat() {
                     return 0
                     ;;
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3306,7 +3250,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__whoami)
-            opts="-q -v -h -V --config --servers --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3328,6 +3272,10 @@ _ftchat() {
                     return 0
                     ;;
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3359,7 +3307,11 @@ else
     complete -F _ftchat -o bashdefault -o default ftchat
 fi
 
-# Account names and replica ids, asked of the servers as they are needed.
+# Account names and replica ids, asked of the servers as they are needed, and profiles.
+_ftchat_profiles() {
+    ftchat profiles --quiet 2>/dev/null </dev/null | cut -f 1
+}
+
 _ftchat_dynamic() {
     local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"
     local -a words=()
@@ -3367,12 +3319,19 @@ _ftchat_dynamic() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word="${COMP_WORDS[i]}"
         case "$word" in
-            --config|--servers|--user|--timeout|--color|--name|--dir|--lines|-n|--id) ((i++)) ;;
+            --config|--servers|--profile|--user|--timeout|--color|--name|--dir|--lines|-n|--id) ((i++)) ;;
             -*) ;;
             *) words+=("$word") ;;
         esac
     done
     case "${words[*]} $prev" in
+        *" --profile"|"connect connect"|"profiles remove remove")
+            if [[ "$cur" != -* ]]; then
+                [[ "$prev" == remove ]] && words=() || words=(default)
+                COMPREPLY=($(compgen -W "${words[*]} $(_ftchat_profiles)" -- "$cur"))
+                return 0
+            fi
+            ;;
         "send send"|"send -"*|"accounts "*|"inbox --from")
             if [[ "$cur" != -* ]]; then
                 last="${cur##*,}"
@@ -3385,7 +3344,7 @@ _ftchat_dynamic() {
             fi
             ;;
         "cluster "*" "*)
-            if [[ " remove replace move start stop kill restart transfer logs " == *" ${words[1]} "* && "$cur" != -* &&
+            if [[ " start stop kill restart transfer logs " == *" ${words[1]} "* && "$cur" != -* &&
                 "$prev" != --name && "$prev" != --dir ]]; then
                 COMPREPLY=($(compgen -W "$(ftchat status --json 2>/dev/null </dev/null |
                     tr '{,' '\n\n' | sed -n 's/^"id":\([0-9][0-9]*\)$/\1/p')" -- "$cur"))

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ftchat_global_optspecs
-    string join \n config= servers= user= timeout= json q/quiet v/verbose color= h/help V/version
+    string join \n config= servers= profile= user= timeout= json q/quiet v/verbose color= h/help V/version
 end
 
 function __fish_ftchat_needs_command
@@ -27,6 +27,7 @@ end
 
 complete -c ftchat -n "__fish_ftchat_needs_command" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_needs_command" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_needs_command" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_needs_command" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_needs_command" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_needs_command" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -55,11 +56,14 @@ complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "man" -d 'Write the ma
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "send" -d 'Send a message'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "inbox" -d 'Read messages'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "accounts" -d 'List the names of accounts'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "connect" -d 'Keep a cluster by name and make it the one that commands speak to'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "profiles" -d 'List the clusters that are kept'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "cluster" -d 'Run and control a local cluster'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l password-file -d 'Read the password from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -74,6 +78,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s V -l version 
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l password-file -d 'Read the password from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -87,6 +92,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s h -l help -d 'Pr
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -99,6 +105,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s h -l help -d 'P
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -111,6 +118,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s h -l help -d 'P
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -125,6 +133,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l confirm
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l password-file -d 'Read the password from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -138,6 +147,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s h -l he
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -155,6 +165,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l name -d 'The lo
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -171,6 +182,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l name -d 'The l
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand restore" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -195,6 +207,7 @@ json\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-file -d 'The file that the server logs to; when it is full, its content goes to a file with .1 at the end of the name, and it begins anew [default: standard error]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -210,6 +223,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l seed -d 'Decides
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l faults -d 'Only these faults, separated by commas, by the names that --json prints' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -233,6 +247,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l inbox -d 'Read i
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l followers -d 'Connections that follow the accounts, in turn, and measure how messages reach them' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -247,6 +262,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -s h -l help -d 'Pr
 complete -c ftchat -n "__fish_ftchat_using_subcommand bench" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -261,6 +277,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_see
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and not __fish_seen_subcommand_from show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -276,6 +293,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand config; and __fish_seen_su
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l dir -d 'Write the scripts of all shells into this folder' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -289,6 +307,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand completions" -s V -l versi
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l dir -d 'The folder; made if it is missing' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -302,6 +321,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s V -l version -d 'P
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l id -d 'The message\'s id: the same id again is the same message, delivered once. With --lines the ids of all lines follow from it' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -319,6 +339,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l limit -d 'At mos
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l exec -d 'Run a command for each message' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -335,6 +356,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s h -l help -d 'Pr
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -345,40 +367,82 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s q -l quiet -d
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -l user -d 'The account to act as [default: the account logged in last]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l name -d 'What to call the profile' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -s h -l help -d 'Print help'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "add" -d 'Add a replica to a running cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "up" -d 'Start every server that does not run'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "down" -d 'Stop all servers at once'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "remove" -d 'Remove a replica from a running cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "replace" -d 'Add a replica that takes the place of another'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "move" -d 'Have a replica looked for at another address'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "start" -d 'Start the server of one replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "stop" -d 'Stop the server of one replica gracefully'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "restart" -d 'Restart one server, or all of them one after the other'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "transfer" -d 'Give leadership to a replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "logs" -d 'Print what servers wrote to their logs'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -f -a "remove" -d 'Forget a cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and not __fish_seen_subcommand_from remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Forget a cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "up" -d 'Start every server that does not run'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "down" -d 'Stop all servers at once'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "start" -d 'Start the server of one replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "stop" -d 'Stop the server of one replica gracefully'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "restart" -d 'Restart one server, or all of them one after the other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "transfer" -d 'Give leadership to a replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "logs" -d 'Print what servers wrote to their logs'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l hosts -d 'The machines, as they reach each other: HOST or HOST:PORT, with commas between' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l out -d 'The folder that is made' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l name -d 'What people call the cluster' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -389,22 +453,6 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l name -d 'The local cluster\'s name [default: default]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l out -d 'The folder that is made for the new machine' -r -f -a "(__fish_complete_directories)"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l user -d 'The account to act as [default: the account logged in last]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
-always\t''
-never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l json -d 'Print JSON: one object for a result, one object a line for a list'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l replicas -d 'How many replicas a new local cluster gets [default: 3]' -r
@@ -413,6 +461,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -428,6 +477,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -443,6 +493,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -458,6 +509,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from fingerprint" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -473,6 +525,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -483,57 +536,11 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l name -d 'The local cluster\'s name [default: default]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l user -d 'The account to act as [default: the account logged in last]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
-always\t''
-never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l force -d 'Remove it although the cluster then tolerates no failure any more'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON: one object for a result, one object a line for a list'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l name -d 'The local cluster\'s name [default: default]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l out -d 'The folder that is made for the new machine' -r -f -a "(__fish_complete_directories)"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l user -d 'The account to act as [default: the account logged in last]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
-always\t''
-never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l json -d 'Print JSON: one object for a result, one object a line for a list'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l name -d 'The local cluster\'s name [default: default]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l user -d 'The account to act as [default: the account logged in last]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
-always\t''
-never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l json -d 'Print JSON: one object for a result, one object a line for a list'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -549,6 +556,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from stop" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -563,6 +571,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from kill" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -577,6 +586,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from restart" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -591,6 +601,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from transfer" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -606,6 +617,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s n -l lines -d 'Only the last N lines of each log' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l user -d 'The account to act as [default: the account logged in last]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
@@ -618,15 +630,11 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add a replica to a running cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "up" -d 'Start every server that does not run'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "down" -d 'Stop all servers at once'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a replica from a running cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "replace" -d 'Add a replica that takes the place of another'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "move" -d 'Have a replica looked for at another address'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start the server of one replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop the server of one replica gracefully'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
@@ -634,37 +642,36 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "transfer" -d 'Give leadership to a replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print what servers wrote to their logs'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "register" -d 'Create an account and log in'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "login" -d 'Log in'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "logout" -d 'End the session'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "delete" -d 'Remove messages from the inbox'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "backup" -d 'Copy everything of a running cluster into one file'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "restore" -d 'Bring a backup into a new cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "serve" -d 'Run one replica in the foreground'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "bench" -d 'Put load on the servers and measure how fast they answer'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "man" -d 'Write the manual pages'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "send" -d 'Send a message'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "inbox" -d 'Read messages'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "accounts" -d 'List the names of accounts'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "cluster" -d 'Run and control a local cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "register" -d 'Create an account and log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "login" -d 'Log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "logout" -d 'End the session'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "delete" -d 'Remove messages from the inbox'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "backup" -d 'Copy everything of a running cluster into one file'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "restore" -d 'Bring a backup into a new cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "serve" -d 'Run one replica in the foreground'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "bench" -d 'Put load on the servers and measure how fast they answer'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "man" -d 'Write the manual pages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "send" -d 'Send a message'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "inbox" -d 'Read messages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "accounts" -d 'List the names of accounts'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "connect" -d 'Keep a cluster by name and make it the one that commands speak to'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "profiles" -d 'List the clusters that are kept'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "cluster" -d 'Run and control a local cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every value in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "remove" -d 'Forget a cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "add" -d 'Add a replica to a running cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "up" -d 'Start every server that does not run'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "down" -d 'Stop all servers at once'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "remove" -d 'Remove a replica from a running cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "replace" -d 'Add a replica that takes the place of another'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "move" -d 'Have a replica looked for at another address'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "start" -d 'Start the server of one replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "stop" -d 'Stop the server of one replica gracefully'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
@@ -672,7 +679,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subc
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "transfer" -d 'Give leadership to a replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "logs" -d 'Print what servers wrote to their logs'
 
-# Account names and replica ids, asked of the servers as they are needed.
+# Account names and replica ids, asked of the servers as they are needed, and profiles.
 function __ftchat_accounts
     set -l token (commandline -ct)
     set -l last (string replace -r '^.*,' '' -- $token)
@@ -687,6 +694,13 @@ function __ftchat_replicas
         string replace -rf '^"id":([0-9]+)$' '$1'
 end
 
+function __ftchat_profiles
+    ftchat profiles --quiet 2>/dev/null </dev/null | cut -f 1
+end
+
+complete -c ftchat -l profile -x -a "default (__ftchat_profiles)"
+complete -c ftchat -n "__fish_seen_subcommand_from connect" -f -a "default (__ftchat_profiles)"
+complete -c ftchat -n "__fish_seen_subcommand_from profiles; and __fish_seen_subcommand_from remove" -f -a "(__ftchat_profiles)"
 complete -c ftchat -n "__fish_seen_subcommand_from send accounts" -f -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from inbox" -l from -x -a "(__ftchat_accounts)"
-complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from remove replace move start stop kill restart transfer logs" -f -a "(__ftchat_replicas)"
+complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from start stop kill restart transfer logs" -f -a "(__ftchat_replicas)"

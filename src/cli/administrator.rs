@@ -24,7 +24,12 @@ impl KeyFlags {
     /// # Errors
     /// Those of [`KeyFlags::found`].
     pub(super) fn administrator(&self, context: &Context) -> Result<Administrator> {
-        let Found { key, servers, local } = self.found(context)?;
+        let Found { key, mut servers, local } = self.found(context)?;
+        if !local {
+            let learned = context.addresses()?;
+            let is_new = |it: &Address| !context.settings.servers.addresses.contains(it);
+            servers.extend(learned.into_iter().filter(is_new));
+        }
         // Whoever has the key knows the cluster. One that is local speaks plain text too.
         let host = match local {
             true => context.host.clone(),

@@ -94,7 +94,7 @@ pub async fn run(args: &BenchArgs, context: &mut Context) -> Result<Exit> {
     }
     let unbounded = args.duration.is_none() && args.messages.is_none();
     let options = Options {
-        servers: context.settings.servers.addresses.clone(),
+        servers: context.addresses()?,
         timeout: context.settings.timeout,
         clients: args.clients,
         accounts: args.accounts,
@@ -108,6 +108,8 @@ pub async fn run(args: &BenchArgs, context: &mut Context) -> Result<Exit> {
         messages: args.messages,
         keep: args.keep,
     };
+    // It may ask the user.
+    let host = context.host_for_servers().await?;
     // From here on an interruption waits until the accounts are gone.
     let interrupted = super::cluster::interrupted()?;
     tokio::pin!(interrupted);
@@ -115,7 +117,7 @@ pub async fn run(args: &BenchArgs, context: &mut Context) -> Result<Exit> {
     let bench = {
         let progress = context.printer.progress("making accounts", None);
         let mut tell = |count| progress.set(count);
-        Bench::prepare(&context.host_for_servers()?, options, &mut tell).await?
+        Bench::prepare(&host, options, &mut tell).await?
     };
     let measured = tokio::select! {
         biased;

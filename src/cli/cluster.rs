@@ -40,6 +40,27 @@ pub struct ClusterArgs {
     action: Action,
 }
 
+impl ClusterArgs {
+    /// Whether it asks servers, or tells how to, that are not found by the local cluster
+    /// alone.
+    pub fn uses_servers(&self) -> bool {
+        use Action::{Down, Env, Init, Kill, Logs, Restart, Start, Stop, Transfer};
+        let is_local = matches!(
+            self.action,
+            Init(_)
+                | Down(_)
+                | Start(_)
+                | Stop(_)
+                | Kill(_)
+                | Restart(_)
+                | Transfer(_)
+                | Logs(_)
+                | Env(_)
+        );
+        !is_local
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Write what the machines of a new cluster need, a folder for each

@@ -2,7 +2,7 @@
 //!
 //! The scripts come from the parser, so they know every flag. Account names and replica
 //! ids, which only the servers know, are added by hand for each shell and asked for when
-//! they are needed, with a short time limit.
+//! they are needed, with a short time limit; so are the names of profiles.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ const FISH_READS_ALSO_WITHOUT_A_VALUE: &str = "    \
     source <(ftchat completions bash)\n  \
     ftchat completions zsh > \"${fpath[1]}/_ftchat\"\n  \
     ftchat completions fish > ~/.config/fish/completions/ftchat.fish\n\n\
-    Account names and replica ids are completed as well, by asking the servers.")]
+    Account names and replica ids are completed as well, by asking the servers, and profiles.")]
 pub struct CompletionsArgs {
     /// The shell whose script is printed
     #[arg(required_unless_present = "dir")]
@@ -92,6 +92,7 @@ pub fn script(shell: Shell) -> String {
                 .replacen(head, &functions, 1)
                 .replace(":_users", ":_ftchat_accounts")
                 .replace(":_hosts", ":_ftchat_replicas")
+                .replace(":_email_addresses", ":_ftchat_profiles")
         }
         Shell::Fish => {
             let script = script.replacen(FISH_READS_THE_LINE, FISH_READS_ALSO_WITHOUT_A_VALUE, 1);
@@ -100,8 +101,8 @@ pub fn script(shell: Shell) -> String {
     }
 }
 
-/// Marks the arguments that are account names or replica ids with the two hints
-/// that no other argument has, so that they can be found in zsh's script.
+/// Marks the arguments that are account names, replica ids or profiles with the three
+/// hints that no other argument has, so that they can be found in zsh's script.
 fn with_hints(command: clap::Command) -> clap::Command {
     // Not `mut_arg`, which puts the argument last and so reorders positions.
     let mark = |command: clap::Command, id: &'static str, hint| {
@@ -116,6 +117,11 @@ fn with_hints(command: clap::Command) -> clap::Command {
             command.mut_subcommand(verb, |verb| mark(verb, id, ValueHint::Username))
         },
     );
+    let command = mark(command, "profile", ValueHint::EmailAddress)
+        .mut_subcommand("connect", |connect| mark(connect, "cluster", ValueHint::EmailAddress))
+        .mut_subcommand("profiles", |profiles| {
+            profiles.mut_subcommand("remove", |it| mark(it, "name", ValueHint::EmailAddress))
+        });
     command.mut_subcommand("cluster", |cluster| {
         actions_on_a_replica().iter().fold(cluster, |cluster, action| {
             cluster.mut_subcommand(action, |action| mark(action, "id", ValueHint::Hostname))
@@ -149,7 +155,14 @@ mod tests {
         assert!(script.contains("\n_ftchat_accounts() {"));
         assert_eq!(script.matches(":_ftchat_accounts'").count(), 3, "send, inbox, accounts");
         assert_eq!(script.matches(":_ftchat_replicas'").count(), 6);
-        assert!(!script.contains("_users") && !script.contains("_hosts"));
+        assert!(script.contains("\n_ftchat_profiles() {"));
+        let lines: Vec<&str> =
+            script.lines().filter(|it| it.contains(":_ftchat_profiles'")).collect();
+        let beginning = |with: &str| lines.iter().filter(|line| line.starts_with(with)).count();
+        assert_eq!((beginning("':cluster -- "), beginning("':name -- ")), (1, 1), "{lines:?}");
+        assert!(beginning("'--profile=[") > 1, "every verb takes the flag");
+        let replaced = ["_users", "_hosts", "_email_addresses"];
+        assert!(replaced.iter().all(|function| !script.contains(function)));
         // A colon in a value's name would end it, and zsh would run the rest.
         let command = super::super::command();
         for verb in command.get_subcommands().chain([&command]) {
@@ -163,7 +176,9 @@ mod tests {
     #[test]
     fn fish_completes_names_and_ids() {
         let script = script(Shell::Fish);
-        assert!(script.contains("(__ftchat_accounts)") && script.contains("(__ftchat_replicas)"));
+        for function in ["__ftchat_accounts", "__ftchat_replicas", "__ftchat_profiles"] {
+            assert!(script.contains(&format!("({function})")), "{function}");
+        }
         assert!(script.contains(FISH_READS_ALSO_WITHOUT_A_VALUE));
     }
 
@@ -177,7 +192,8 @@ mod tests {
             "{}\nftchat() {{ case \"$1\" in\n\
              accounts) for n in alice albert bob; do case $n in $2) echo $n;; esac; done;;\n\
              status) echo '{{\"leader\":1,\"replicas\":[{{\"id\":1,\"address\":\"h:1\"}},\
-             {{\"id\":2,\"address\":\"h:2\"}}]}}';;\nesac; }}\n\
+             {{\"id\":2,\"address\":\"h:2\"}}]}}';;\n\
+             profiles) printf 'home\\th:1\\t\\t\\nwork\\th:2\\t\\tcurrent\\n';;\nesac; }}\n\
              COMP_WORDS=({}); COMP_CWORD={}\n\
              _ftchat_dynamic ftchat \"${{COMP_WORDS[COMP_CWORD]}}\" \
              \"${{COMP_WORDS[COMP_CWORD-1]}}\"\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
@@ -202,6 +218,11 @@ mod tests {
         assert_eq!(bash_offers(&["ftchat", "cluster", "start", ""]), ["1", "2"]);
         assert_eq!(bash_offers(&["ftchat", "cluster", "kill", "2"]), ["2"]);
         assert_eq!(bash_offers(&["ftchat", "cluster", "transfer", ""]), ["1", "2"]);
+        assert_eq!(bash_offers(&["ftchat", "connect", ""]), ["default", "home", "work"]);
+        assert_eq!(bash_offers(&["ftchat", "profiles", "remove", ""]), ["home", "work"]);
+        assert_eq!(bash_offers(&["ftchat", "send", "--profile", "w"]), ["work"]);
+        assert_eq!(bash_offers(&["ftchat", "--profile", ""]), ["default", "home", "work"]);
+        assert_eq!(bash_offers(&["ftchat", "--profile", "work", "send", "b"]), ["bob"]);
         assert_eq!(bash_offers(&["ftchat", "sta"]), ["status"]);
         assert!(bash_offers(&["ftchat", "send", "--"]).contains(&"--lines".to_string()));
     }

@@ -1,13 +1,16 @@
 //! Makes a client that speaks for an account out of the settings.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::confirm::{confirm, not_known};
+use super::known_servers::KnownServers;
 use super::token_store::{Session, Sessions};
-use crate::client::Client;
+use crate::client::{Client, Members, Strangers};
 use crate::config::Settings;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::output::{LoggedIn, Printer};
 use crate::protocol::client::{Answer, Request, SessionInfo};
@@ -24,46 +27,120 @@ pub struct Context {
     pub host: Host,
     /// What failed before there was a log to say it in, and can be done without.
     pub early: Option<std::io::Error>,
+    /// Servers of other clusters that were met.
+    pub strangers: Strangers,
+    /// Where the servers of the cluster are, as they say.
+    pub members: Members,
+    /// The fingerprint that the user has confirmed, now or earlier.
+    confirmed: OnceCell<Fingerprint>,
 }
 
 impl Context {
+    /// For a command with these settings.
+    pub fn new(settings: Settings, printer: Printer, host: Host) -> Context {
+        let (early, strangers, members) = (None, Strangers::default(), Members::default());
+        Context { settings, printer, host, early, strangers, members, confirmed: OnceCell::new() }
+    }
+
     /// The machine, on which only servers of the right cluster are spoken to, if they are
-    /// on others.
+    /// on others. Where it is not known which those are, the user is asked, once.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::error::ErrorCode::InvalidConfig) where it is not known
-    /// which those are.
-    pub fn host_for_servers(&self) -> Result<Host> {
-        let Servers { addresses, fingerprint } = &self.settings.servers;
-        match fingerprint {
-            Some(fingerprint) => Ok(self.host_for(*fingerprint)),
-            None if addresses.iter().all(Address::is_loopback) => Ok(self.host.clone()),
-            None => Err(self.settings.values.error(
-                "servers",
-                format!(
-                    "servers on other machines are spoken to only if it is known how to tell them \
-                     from others: use {}#FINGERPRINT, the word that is printed where the cluster's \
-                     key is by: {}",
-                    self.settings.servers.word(),
-                    self.settings.command_lines().line("cluster address", &[])
-                ),
-            )),
+    /// [`ErrorCode::InvalidConfig`] where there is nobody to ask; those of [`confirm`], and
+    /// of what is known of servers.
+    pub async fn host_for_servers(&self) -> Result<Host> {
+        let Settings { servers, timeout, .. } = &self.settings;
+        let Servers { addresses, fingerprint } = servers;
+        if let Some(fingerprint) = fingerprint.or(self.confirmed.get().copied()) {
+            return Ok(self.host_for(fingerprint));
         }
+        if addresses.iter().all(Address::is_loopback) {
+            return Ok(self.host.clone());
+        }
+        let known = self.known_servers();
+        let fingerprint = match known.confirmed()? {
+            Some(fingerprint) => fingerprint,
+            None => {
+                let nobody = || {
+                    let lines = self.settings.command_lines();
+                    self.settings.values.error("servers", not_known(servers, &lines))
+                };
+                let fingerprint = confirm(&self.host, servers, *timeout, nobody).await?;
+                known.confirm(fingerprint)?;
+                fingerprint
+            }
+        };
+        Ok(self.host_for(*self.confirmed.get_or_init(|| fingerprint)))
     }
 
     /// The machine, on which only the servers of one cluster are spoken to.
     pub fn host_for(&self, fingerprint: Fingerprint) -> Host {
-        let network = Arc::new(Pinned::new(Arc::clone(&self.host.network), fingerprint));
-        Host { network, ..self.host.clone() }
+        let pinned = Arc::new(Pinned::new(Arc::clone(&self.host.network), fingerprint));
+        Host { network: self.strangers.watch(pinned), ..self.host.clone() }
+    }
+
+    /// What is known of the servers.
+    pub(super) fn known_servers(&self) -> KnownServers<'_> {
+        KnownServers::new(&self.settings.known_servers_dir, &self.settings.servers)
+    }
+
+    /// The servers' addresses: those that are set, then, for a profile, those that were
+    /// learned since.
+    ///
+    /// # Errors
+    /// Those of [`KnownServers::addresses`].
+    pub fn addresses(&self) -> Result<Vec<Address>> {
+        let mut addresses = self.settings.servers.addresses.clone();
+        // Whoever lists servers means these.
+        if self.settings.profile.is_some() {
+            addresses.extend(self.known_servers().addresses()?);
+        }
+        Ok(addresses)
     }
 
     /// A client that speaks for nobody yet.
     ///
     /// # Errors
-    /// Those of [`Client::new`].
-    pub fn client(&self) -> Result<Client> {
+    /// Those of [`Client::new`], [`Context::host_for_servers`] and [`Context::addresses`].
+    pub async fn client(&self) -> Result<Client> {
         let Settings { servers, timeout, .. } = &self.settings;
-        Client::new(self.host_for_servers()?, servers.addresses.clone(), *timeout)
+        let client = Client::new(self.host_for_servers().await?, self.addresses()?, *timeout)?;
+        Ok(client.beginning_among(servers.addresses.len()).noting(&self.members))
+    }
+
+    /// Tells of servers that were passed over, once and not where `told` says it, and
+    /// keeps where the servers of a profile are.
+    pub(super) fn note_servers(&mut self, told: &str) {
+        for (address, wrong) in self.strangers.news() {
+            if !told.contains(&wrong.found.to_string()) {
+                self.printer.notice(&format!("{address} {wrong}, and is passed over"));
+            }
+        }
+        let members = self.members.get();
+        if members.is_empty() || self.settings.profile.is_none() {
+            return;
+        }
+        if let Err(error) = self.known_servers().learn(members) {
+            // The command did what it was asked for, and the next one learns it again.
+            tracing::debug!(reason = ?error.message, "cannot keep where the servers are");
+        }
+    }
+
+    /// An error with what to do about it that whoever made it could not know.
+    pub(super) fn advised(&self, error: Error) -> Error {
+        let advice = match error.code {
+            // The server does not know from where it is asked.
+            ErrorCode::SessionExpired => {
+                let name = self.settings.user.as_ref().map_or("NAME", |name| name.as_str());
+                self.settings.command_lines().line("login", &[name])
+            }
+            ErrorCode::WrongCluster if self.confirmed.get().is_some() => format!(
+                "the expected fingerprint was confirmed here; remove {} to be asked again",
+                self.known_servers().file().display()
+            ),
+            _ => return error,
+        };
+        Error { message: format!("{}: {advice}", error.message), ..error }
     }
 
     /// The sessions kept with a cluster.
@@ -79,12 +156,14 @@ impl Context {
     /// of `--user`, else for the account logged in last; and the kept session.
     ///
     /// # Errors
-    /// [`NotLoggedIn`](crate::error::ErrorCode::NotLoggedIn) when there is no
+    /// [`NotLoggedIn`](ErrorCode::NotLoggedIn) when there is no
     /// session; else those of [`Client::cluster`] and [`Sessions::load`].
-    pub async fn logged_in(&self) -> Result<(Client, Option<Session>)> {
-        let mut client = self.client()?;
+    pub async fn logged_in(&mut self) -> Result<(Client, Option<Session>)> {
+        let mut client = self.client().await?;
         // Sessions are kept per cluster, and only a server knows which it is.
         let cluster = client.cluster().await?;
+        // A command may go on for days from here, and end in any way.
+        self.note_servers("");
         if let Some(token) = &self.settings.token {
             client.set_session(token.clone(), cluster);
             return Ok((client, None));
@@ -104,7 +183,7 @@ impl Context {
         registered: bool,
         request: impl FnOnce(Uuid, String) -> Request,
     ) -> Result<()> {
-        let mut client = self.client()?;
+        let mut client = self.client().await?;
         let sessions = self.sessions(client.cluster().await?)?;
         sessions.prepare()?;
         let operation = self.host.uuid();

@@ -14,6 +14,8 @@ mod bench;
 mod cluster;
 pub mod completions;
 mod config;
+mod confirm;
+mod connect;
 mod context;
 mod delete;
 mod delete_account;
@@ -22,12 +24,14 @@ mod exit;
 mod inbox;
 mod init;
 mod kept;
+mod known_servers;
 mod local;
 mod login;
 mod logout;
 pub mod man;
 mod members;
 mod password;
+mod profiles;
 mod register;
 mod restore;
 mod send;
@@ -72,7 +76,8 @@ use crate::output::{Printer, sanitize};
         ftchat register alice         make an account and log in\n  \
         ftchat send bob 'hello'       send a message\n  \
         ftchat inbox                  read what came, and mark it as read\n  \
-        ftchat inbox --follow         stay and read what comes\n\n\
+        ftchat inbox --follow         stay and read what comes\n  \
+        ftchat connect WORD           speak to the cluster that the word ftchat://... names\n\n\
         Exit codes: 0 done, 1 refused, 2 wrong usage, 3 unavailable (nothing was done), 4 not\n\
         logged in, 5 no such thing, 6 outcome unknown (repeat with the same --id), 130 interrupted.",
     subcommand_required = true,
@@ -112,6 +117,10 @@ pub enum Command {
     DeleteAccount(delete_account::DeleteAccountArgs),
     /// Show the state of the cluster and of each replica
     Status(status::StatusArgs),
+    /// Keep a cluster by name and make it the one that commands speak to
+    Connect(connect::ConnectArgs),
+    /// List the clusters that are kept
+    Profiles(profiles::ProfilesArgs),
     /// Copy everything of a running cluster into one file
     Backup(backup::BackupArgs),
     /// Bring a backup into a new cluster
@@ -136,6 +145,17 @@ impl Command {
     /// Whether the command runs servers.
     fn runs_servers(&self) -> bool {
         matches!(self, Command::Serve(_) | Command::Cluster(_) | Command::Drill(_))
+    }
+
+    /// Whether a profile may say which servers it speaks to. What the file of profiles says
+    /// must not keep a server from starting, nor what would mend it from being done.
+    fn uses_profile(&self) -> bool {
+        use Command::{Cluster, Completions, Connect, Drill, Man, Profiles, Serve};
+        match self {
+            Connect(_) | Profiles(_) | Serve(_) | Drill(_) | Completions(_) | Man(_) => false,
+            Cluster(args) => args.uses_servers(),
+            _ => true,
+        }
     }
 
     /// Whether one processor is not enough: for servers, and for a benchmark whose
@@ -180,6 +200,8 @@ impl Command {
             Command::Delete(args) => delete::run(args, context).await,
             Command::DeleteAccount(args) => delete_account::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
+            Command::Connect(args) => connect::run(args, context).await,
+            Command::Profiles(args) => profiles::run(args, context).await,
             Command::Backup(args) => backup::run(args, context).await,
             Command::Restore(args) => restore::run(args, context).await,
             Command::Serve(args) => serve::run(args, context).await,
@@ -206,7 +228,11 @@ pub fn main() -> ExitCode {
         Err(error) => return not_parsed(&error, &arguments).into(),
     };
     let resolve = || Settings::resolve(&cli.global, &process_environment);
-    let settings = match check_environment().and_then(|()| resolve()) {
+    let choose = |settings: Settings| match cli.command.uses_profile() {
+        true => settings.choose_profile(),
+        false => Ok(settings),
+    };
+    let settings = match check_environment().and_then(|()| resolve()).and_then(choose) {
         Ok(settings) => settings,
         Err(error) => {
             Printer::new(cli.global.json, false, ColorChoice::Auto).error(&error);
@@ -214,7 +240,7 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = Printer::new(settings.json, settings.quiet, settings.color);
-    let mut context = Context { settings, printer, host: Host::real(), early: None };
+    let mut context = Context::new(settings, printer, Host::real());
     if context.printer.on_terminal()
         && cli.command.shows_times()
         && let Err(error) = when::local_zone()
@@ -222,7 +248,9 @@ pub fn main() -> ExitCode {
         context.printer.notice(&format!("{}; times are shown in UTC", error.message));
     }
     let outcome = run(&cli.command, &mut context);
-    let outcome = outcome.map_err(|error| advised(error, &context.settings));
+    let outcome = outcome.map_err(|error| context.advised(error));
+    let told = outcome.as_ref().err().map(|error| error.message.clone());
+    context.note_servers(&told.unwrap_or_default());
     end(outcome, &mut context.printer).into()
 }
 
@@ -246,17 +274,6 @@ fn end(outcome: Result<Exit>, printer: &mut Printer) -> Exit {
         printer.error(&error);
     }
     Exit::of(&error)
-}
-
-/// A server's word that a session is over, with what to type. The server does
-/// not know from where it is asked.
-fn advised(error: Error, settings: &Settings) -> Error {
-    if error.code != ErrorCode::SessionExpired {
-        return error;
-    }
-    let name = settings.user.as_ref().map_or("NAME", |name| name.as_str());
-    let login = settings.command_lines().line("login", &[name]);
-    Error { message: format!("{}: {login}", error.message), ..error }
 }
 
 fn run(command: &Command, context: &mut Context) -> Result<Exit> {

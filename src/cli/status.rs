@@ -9,6 +9,7 @@ use crate::cluster::Description;
 use crate::config::ClusterSettings;
 use crate::error::Error;
 use crate::output::status::{Frame, Shown};
+use crate::protocol::client::UNKNOWN;
 use crate::protocol::status::{ClusterStatus, Health};
 
 /// Between two looks with `--watch`.
@@ -54,7 +55,13 @@ pub async fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Error
 async fn look(context: &Context) -> Result<(ClusterStatus, Option<Description>), Error> {
     let settings = &context.settings;
     let limit = SERVER_LIMIT.min(settings.timeout);
-    let mut status = survey(&context.host_for_servers()?, &settings.servers.addresses, limit).await;
+    let host = context.host_for_servers().await?;
+    let mut status = survey(&host, &context.addresses()?, limit).await;
+    // The status itself says which they are.
+    drop(context.strangers.news());
+    // Of replicas that only their addresses are known of, no server has spoken.
+    let numbered = status.replicas.iter().filter(|replica| replica.id != UNKNOWN);
+    context.members.note(numbered.map(|replica| replica.address.clone()).collect());
     // A status is shown whatever is wrong with what is configured beside it.
     let known = ClusterSettings::known(settings).unwrap_or_default();
     let local = Description::of(&status, &known);

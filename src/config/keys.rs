@@ -65,7 +65,7 @@ pub enum Kind {
     Members,
     /// An account's name.
     AccountName,
-    /// A local cluster's name: 1 to 32 of ASCII letters, digits, `.`, `_`,
+    /// A local cluster's or a profile's name: 1 to 32 of ASCII letters, digits, `.`, `_`,
     /// `-`, not beginning with a dot, for it names a folder.
     ClusterName,
     /// A filter for the server's log: a level, or levels by target, as
@@ -268,6 +268,10 @@ pub static KEYS: &[Key] = keys![
         "The configuration file";
     "servers", Some("--servers"), "FTCHAT_SERVERS", Kind::Servers, Value("127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093"), true,
         "The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do";
+    "profile", Some("--profile"), "FTCHAT_PROFILE", Kind::ClusterName, Words("the current one, which the verb connect sets"), false,
+        "The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration";
+    "profiles_file", None, "FTCHAT_PROFILES_FILE", Kind::Path, Words("ftchat/profiles.toml in the platform's configuration directory"), true,
+        "The file in which profiles are kept";
     "user", Some("--user"), "FTCHAT_USER", Kind::AccountName, Words("the account logged in last"), true,
         "The account to act as";
     "timeout", Some("--timeout"), "FTCHAT_TIMEOUT", Kind::Duration(TIMEOUT_MAX), Value("10s"), true,

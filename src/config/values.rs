@@ -26,6 +26,13 @@ pub enum Origin {
         /// The line.
         line: usize,
     },
+    /// A profile.
+    Profile {
+        /// Its name.
+        name: String,
+        /// The file in which it is kept.
+        path: PathBuf,
+    },
     /// Nobody set it.
     Default,
 }
@@ -36,6 +43,7 @@ impl fmt::Display for Origin {
             Origin::Flag(flag) => write!(f, "flag {flag}"),
             Origin::Environment(variable) => write!(f, "environment {variable}"),
             Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Origin::Profile { name, path } => write!(f, "profile {name} in {}", path.display()),
             Origin::Default => f.write_str("default"),
         }
     }
@@ -86,9 +94,13 @@ impl Values {
         if let Some(gone) = REMOVED.iter().find(used) {
             return Err(gone.error(gone.environment));
         }
+        // Whoever names a profile on the command line means its servers.
+        let is_passed_over =
+            |key: &Key| key.name == "servers" && flags.iter().any(|(name, _)| *name == "profile");
         let mut values = BTreeMap::new();
         for key in KEYS {
             let text = environment(key.environment).filter(|text| !text.is_empty());
+            let text = text.filter(|_| !is_passed_over(key));
             let (text, origin) = match (text, key.default) {
                 (Some(text), _) => (Some(text), Origin::Environment(key.environment)),
                 (None, Fallback::Value(text)) => (Some(text.to_string()), Origin::Default),
@@ -160,6 +172,25 @@ impl Values {
         Ok(values)
     }
 
+    /// Takes the servers from a profile; `chosen` is who chose it.
+    pub(super) fn use_profile(
+        &mut self,
+        name: &str,
+        servers: &Servers,
+        path: &Path,
+        chosen: Origin,
+    ) {
+        let origin = Origin::Profile { name: name.to_string(), path: path.to_path_buf() };
+        let value = Sourced { text: Some(servers.word()), origin };
+        self.values.insert("servers", value);
+        self.values.insert("profile", Sourced { text: Some(name.to_string()), origin: chosen });
+    }
+
+    /// No profile is in force, whoever named one.
+    pub(super) fn use_no_profile(&mut self) {
+        self.values.insert("profile", Sourced { text: None, origin: Origin::Default });
+    }
+
     fn check(&self) -> Result<()> {
         for key in KEYS {
             if self.text(key.name).is_some_and(|text| !key.kind.accepts(text)) {
@@ -174,6 +205,7 @@ impl Values {
             Origin::Flag(flag) => (*flag).to_string(),
             Origin::Environment(variable) => (*variable).to_string(),
             origin @ Origin::File { .. } => format!("{origin}: {}", key.name),
+            origin @ Origin::Profile { .. } => origin.to_string(),
             Origin::Default => key.name.to_string(),
         };
         let text = match key.kind {
@@ -192,6 +224,7 @@ impl Values {
         let place = match self.origin(name) {
             Origin::Default => name.to_string(),
             Origin::File { path, line } => format!("{}:{line}: {name}", path.display()),
+            origin @ Origin::Profile { .. } => origin.to_string(),
             Origin::Flag(flag) => (*flag).to_string(),
             Origin::Environment(variable) => (*variable).to_string(),
         };

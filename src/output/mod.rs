@@ -29,6 +29,7 @@ mod joiners;
 pub mod log;
 pub mod membership;
 mod printer;
+mod profiles;
 mod progress;
 mod sanitize;
 mod server_sentence;
@@ -41,6 +42,7 @@ pub use inbox::{Listed, local_time};
 #[cfg(test)]
 pub(crate) use printer::tests::{Buffer, Closed, Full};
 pub use printer::{Printer, Reader, Show, Streams};
+pub use profiles::{Connected, ProfileRemoved, ProfileTable, ShownProfile};
 pub use progress::Progress;
 pub use sanitize::{sanitize, sanitize_bytes};
 pub use server_sentence::server_sentence;

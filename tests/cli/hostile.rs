@@ -65,6 +65,10 @@ fn errors_quote_it_escaped() {
         &["login", HOSTILE, "--password-stdin"],
         &["whoami", "--user", HOSTILE],
         &["whoami", "--servers", HOSTILE],
+        &["whoami", "--profile", HOSTILE],
+        &["connect", HOSTILE],
+        &["connect", "ftchat://h:1", "--name", HOSTILE],
+        &["profiles", "remove", HOSTILE],
         &["whoami", "--config", HOSTILE],
         &["delete-account", "--confirm", HOSTILE, "--password-stdin"],
     ] {
@@ -181,7 +185,9 @@ fn nothing_that_a_server_says_acts_on_a_terminal() {
     let token = "0a".repeat(32);
     for harm in [Harm::InHello, Harm::NoHello, Harm::InErrors, Harm::Garbage, Harm::InAnswers] {
         let mut place = Place::new();
-        place.set("FTCHAT_SERVERS", harmful_server(harm));
+        let server = harmful_server(harm);
+        let word = format!("ftchat://{server}");
+        place.set("FTCHAT_SERVERS", server);
         place.set("FTCHAT_TIMEOUT", "300ms");
         let mut quoted = 0;
         for line in [
@@ -191,6 +197,7 @@ fn nothing_that_a_server_says_acts_on_a_terminal() {
             &["inbox", "--peek"],
             &["delete", "3d9f6a57"],
             &["status"],
+            &["connect", &word],
             &["logout"],
             &["login", "bob", "--password-stdin"],
             &["register", "bob", "--password-stdin"],

@@ -37,6 +37,7 @@ mod messages;
 #[cfg(target_os = "linux")]
 mod occupied;
 mod outputs;
+mod profiles;
 #[cfg(target_os = "linux")]
 mod secrets;
 mod servers;

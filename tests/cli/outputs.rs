@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::harness::processes::ending_signals;
-use crate::harness::{Cluster, Output, Run, wait_for};
+use crate::harness::{Cluster, Output, Place, Run, wait_for};
 
 /// Runs a command whose standard output nobody reads.
 fn unread(run: Run) -> Output {
@@ -76,6 +76,20 @@ fn what_could_not_be_written_is_neither_read_nor_called_done() {
         let quiet = unread(bob.run(line).env("FTCHAT_QUIET", "true"));
         assert_eq!(quiet.stderr, "ended with 0\n", "{line:?}");
     }
+}
+
+#[test]
+fn a_profile_that_is_kept_is_told_of_also_where_nothing_can_be_written() {
+    let (cluster, place) = (Cluster::shared(), Place::new());
+    let word = format!("ftchat://{}", cluster.addresses()[0]);
+    let connect = || place.run(&["connect", &word, "--name", "work"]);
+    let lost = full(connect()).code(1);
+    assert!(lost.stderr.contains("work is the current profile, but that"), "{lost:?}");
+    assert_eq!(unread(connect()).stderr, "ended with 0\n");
+    full(place.run(&["profiles"])).code(1);
+    assert_eq!(unread(place.run(&["profiles"])).stderr, "ended with 0\n");
+    let lost = full(place.run(&["profiles", "remove", "work"])).code(1);
+    assert!(lost.stderr.contains("the profile work is removed, but that"), "{lost:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::harness::cluster::PASSWORD;
 use crate::harness::network::Network;
-use crate::harness::{Place, Run, Running, wait_for};
+use crate::harness::{Place, Run, Running, Terminal, wait_for};
 
 const PORT: u16 = 8091;
 
@@ -104,6 +104,71 @@ fn servers_on_other_machines_are_spoken_to_in_tls_and_by_their_fingerprint_only(
     assert!(backup.end().ok().contains("hello"));
     let backup = ["backup", "-", "--servers", "10.9.0.1:8091", "--cluster-key-file", &key];
     assert!(hosts.run(&backup).end().ok().contains("hello"));
+}
+
+/// Whoever has only addresses is asked about the fingerprint once, and only at a terminal.
+#[test]
+fn a_fingerprint_that_nobody_named_is_shown_and_asked_about() {
+    const QUESTION: &str = "Is this the fingerprint of your cluster? [y/N] ";
+    let Some(hosts) = Hosts::start() else { return };
+    let key = hosts.key();
+    let known = ["cluster", "fingerprint", "--cluster-key-file", &key];
+    let fingerprint = hosts.run(&known).end().ok().trim_end().to_string();
+    let list = "10.9.0.1:8091,10.9.0.2:8091";
+    let status = || hosts.run(&["status", "--check", "--servers", list]);
+    let answer = |run: Run, keys: &str| {
+        let mut terminal = Terminal::start(run);
+        terminal.await_text(&fingerprint);
+        terminal.await_text(QUESTION);
+        terminal.keys(keys);
+        terminal.end()
+    };
+    for no in ["n\n", "\n", "\u{4}"] {
+        let (code, shown) = answer(status(), no);
+        assert!(code == Some(1) && shown.contains("nothing was sent"), "{shown}");
+    }
+    assert_eq!(answer(status(), "\u{3}").0, Some(130));
+    status().end().fails(2, &["--servers", "#FINGERPRINT"]);
+    let (code, shown) = answer(status(), "y\n");
+    assert_eq!(code, Some(0), "{shown}");
+    // From now on it is known, in scripts too, for this list and no other.
+    status().end().ok();
+    let (code, shown) = Terminal::start(status()).end();
+    assert!(code == Some(0) && !shown.contains(QUESTION), "{shown}");
+    hosts.run(&["status", "--servers", "10.9.0.1:8091"]).end().fails(2, &["#FINGERPRINT"]);
+
+    let unset = |run: Run| run.env("FTCHAT_SERVERS", "");
+    let connect = || unset(hosts.run(&["connect", "ftchat://10.9.0.3", "--name", "work"]));
+    connect().end().fails(2, &["ftchat://10.9.0.3:8091#FINGERPRINT"]);
+    assert_eq!(answer(connect(), "n\n").0, Some(1));
+    assert_eq!(unset(hosts.run(&["profiles"])).end().ok(), "");
+    let (code, shown) = answer(connect(), "yes\n");
+    assert_eq!(code, Some(0), "{shown}");
+    let profile = unset(hosts.run(&["profiles", "--json"])).end().json();
+    assert_eq!(profile["connect"], format!("ftchat://10.9.0.3:8091#{fingerprint}"));
+    unset(hosts.run(&["status", "--check"])).end().ok();
+}
+
+/// A fingerprint that was confirmed holds until somebody forgets it.
+#[test]
+fn servers_with_another_fingerprint_than_was_confirmed_are_not_spoken_to() {
+    let Some(hosts) = Hosts::start() else { return };
+    let whoami = hosts.run(&["whoami", "--servers", "10.9.0.1:8091"]);
+    let mut terminal = Terminal::start(whoami.clone());
+    terminal.await_text("[y/N]");
+    terminal.keys("y\n");
+    assert_eq!(terminal.end().0, Some(4), "nobody is logged in");
+    let folder = hosts.place.path().join("home/state/ftchat/servers");
+    let entry = std::fs::read_dir(folder).expect("a folder").next().expect("one file");
+    let file = entry.expect("an entry").path();
+    let kept = std::fs::read_to_string(&file).expect("there");
+    let kept: serde_json::Value = serde_json::from_str(&kept).expect("JSON");
+    let nobodys = "BNZU-R6QD-RFYM-JDWA-PTLT-WYSX-6OPM-QEHW-B4LO-445W-FY6G-4JQQ-VPDA-NHZF";
+    let shown = kept["fingerprint"].as_str().expect("a text");
+    let changed = kept.to_string().replace(shown, nobodys);
+    std::fs::write(&file, changed).expect("own file");
+    let refused = whoami.end().fails(1, &[shown, nobodys, "to be asked again"]);
+    assert!(refused.stderr.contains(&file.display().to_string()), "{refused:?}");
 }
 
 #[test]

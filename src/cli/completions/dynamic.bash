@@ -1,5 +1,9 @@
 
-# Account names and replica ids, asked of the servers as they are needed.
+# Account names and replica ids, asked of the servers as they are needed, and profiles.
+_ftchat_profiles() {
+    ftchat profiles --quiet 2>/dev/null </dev/null | cut -f 1
+}
+
 _ftchat_dynamic() {
     local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"
     local -a words=()
@@ -7,12 +11,19 @@ _ftchat_dynamic() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word="${COMP_WORDS[i]}"
         case "$word" in
-            --config|--servers|--user|--timeout|--color|--name|--dir|--lines|-n|--id) ((i++)) ;;
+            --config|--servers|--profile|--user|--timeout|--color|--name|--dir|--lines|-n|--id) ((i++)) ;;
             -*) ;;
             *) words+=("$word") ;;
         esac
     done
     case "${words[*]} $prev" in
+        *" --profile"|"connect connect"|"profiles remove remove")
+            if [[ "$cur" != -* ]]; then
+                [[ "$prev" == remove ]] && words=() || words=(default)
+                COMPREPLY=($(compgen -W "${words[*]} $(_ftchat_profiles)" -- "$cur"))
+                return 0
+            fi
+            ;;
         "send send"|"send -"*|"accounts "*|"inbox --from")
             if [[ "$cur" != -* ]]; then
                 last="${cur##*,}"

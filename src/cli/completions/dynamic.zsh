@@ -1,4 +1,4 @@
-# Account names and replica ids, asked of the servers as they are needed.
+# Account names and replica ids, asked of the servers as they are needed, and profiles.
 _ftchat_accounts() {
     compset -P '*,'
     local -a names
@@ -11,5 +11,14 @@ _ftchat_replicas() {
     ids=(${(f)"$(ftchat status --json 2>/dev/null </dev/null |
         tr '{,' '\n\n' | sed -n 's/^"id":\([0-9][0-9]*\)$/\1/p')"})
     compadd -a ids
+}
+
+
+_ftchat_profiles() {
+    local -a names
+    names=(${(f)"$(ftchat profiles --quiet 2>/dev/null </dev/null | cut -f 1)"})
+    # What removes a profile has nothing to do with the one that is none.
+    (( ${words[(I)remove]} )) || names+=(default)
+    compadd -a names
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use clap::Parser;
 
 use crate::cli::{Cli, Context, Exit, Session, Sessions};
-use crate::client::fake::{self, CLUSTER, FakeNetwork, Reaction};
+use crate::client::fake::{self, CLUSTER, FakeNetwork, Mode, Reaction};
 use crate::config::Settings;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::TEXT_MAX_BYTES;
@@ -165,14 +166,21 @@ impl User {
         let environment = |key: &str| match key {
             "FTCHAT_SERVERS" => Some(servers.clone()),
             "FTCHAT_SESSIONS_DIR" => Some(self.home.path().display().to_string()),
+            "FTCHAT_PROFILES_FILE" => {
+                Some(self.home.path().join("profiles.toml").display().to_string())
+            }
             _ => None,
         };
         let settings = Settings::resolve(&cli.global, &environment).expect("valid");
+        let mut settings = match cli.command.uses_profile() {
+            true => settings.choose_profile().expect("a profile that is kept"),
+            false => settings,
+        };
+        settings.known_servers_dir = self.home.path().join("servers");
         let err = Buffer::default();
         let streams = Streams::piped(out, Box::new(err.clone()));
         let printer = Printer::with_streams(settings.json, settings.quiet, streams);
-        let mut context =
-            Context { settings, printer, host: fake::host(&self.network), early: None };
+        let mut context = Context::new(settings, printer, fake::host(&self.network));
         let result = cli.command.run(&mut context).await;
         (result, err.text(), context.printer.pipe_closed())
     }
@@ -206,6 +214,27 @@ async fn the_inbox_is_shown_once_and_then_read() {
     assert_eq!(seqs, [5, 6, 7]);
     assert_eq!(user.run(&["inbox"]).await.1, "");
     assert_eq!(user.run(&["inbox", "--all"]).await.1.lines().count(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profile_knows_the_servers_that_it_was_not_told_of() {
+    let user = User::logged_in();
+    user.network.name_members(fake::addresses());
+    let word = format!("ftchat://{}", fake::address(0));
+    let (result, out, err) = user.run(&["connect", &word, "--name", "work"]).await;
+    assert_eq!(result.expect("it answers"), Exit::Done, "{err}");
+    assert_eq!(out, format!("work\t{}\t\tcurrent\n", fake::address(0)));
+    assert!(err.starts_with("FTCHAT_SERVERS is set, "), "{err}");
+    user.network.set_mode(0, Mode::Refuse);
+    let (result, out, _) = user.run(&["whoami", "--profile", "work"]).await;
+    assert_eq!((result.expect("another answers"), out.as_str()), (Exit::Done, "Alice\n"));
+    // One more, by the word of a server that nobody was told of.
+    user.network.name_members(vec![fake::address(2)]);
+    user.run(&["whoami", "--profile", "work"]).await.0.expect("another answers");
+    user.network.set_mode(1, Mode::Refuse);
+    let asked = user.network.connects.load(Ordering::Relaxed);
+    user.run(&["whoami", "--profile", "work"]).await.0.expect("the third answers");
+    assert_eq!(user.network.connects.load(Ordering::Relaxed), asked + 2, "the first, the third");
 }
 
 #[tokio::test(start_paused = true)]
