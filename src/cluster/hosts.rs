@@ -322,11 +322,13 @@ fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
          The cluster is founded when all of them have met once.\n\n\
          3. People need one word, which stands in the file connect and is no secret:\n\n   \
          {connect}\n\n   \
-         They use it as --servers, or as FTCHAT_SERVERS. Then only servers of this cluster are\n   \
-         spoken to, in TLS.\n\n\
+         They keep it once, and commands speak to servers of this cluster only, in TLS:\n\n   \
+         {keep}\n\n   \
+         It is taken as --servers and as FTCHAT_SERVERS too.\n\n\
          Whoever has cluster.key is the cluster. Keep a copy where you keep such things, and\n\
          remove this folder.\n",
         folders = folders.concat(),
+        keep = CommandLines::default().line("connect", &[connect]),
         serve = serve("/etc/ftchat/config.toml")
     )
 }
