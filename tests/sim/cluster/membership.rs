@@ -44,7 +44,7 @@ const DONE_MAX_MS: u64 = 240_000;
 const ENDS_WITHIN_MS: u64 = 15_000;
 
 /// Worlds of each kind in an ordinary test run.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 2;
 
 /// What the administrator has done, and wants.
 #[derive(Default)]
@@ -70,7 +70,9 @@ async fn administrate(host: Host, members: Vec<Member>, spares: Vec<Member>, sha
     let mut members = members;
     let mut spares = spares.into_iter();
     for round in 0..CHANGES {
-        let victim = members[host.random_u64() as usize % members.len()].id;
+        // The first one stays: clients here have no addresses but those of the founders, and
+        // whoever was removed finds out from somebody it knows.
+        let victim = members[1 + host.random_u64() as usize % (members.len() - 1)].id;
         let entry = |spare: Member, replaces| MemberEntry {
             id: spare.id,
             address: spare.address,
