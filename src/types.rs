@@ -1,5 +1,6 @@
 //! Small values that every module uses: names, numbers and instants.
 
+mod code;
 mod fingerprint;
 mod names;
 mod quorum;
@@ -11,6 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use uuid::Uuid;
 
+pub use self::code::{CODE_BYTES, Code, code_hash};
 pub use self::fingerprint::Fingerprint;
 pub use self::names::{AccountName, FoldedName, Names};
 pub use self::quorum::{is_majority, majority};
