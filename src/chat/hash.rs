@@ -94,6 +94,9 @@ pub(super) enum Kind {
     Staged,
     Restoring,
     Level,
+    Settings,
+    Invitation,
+    AdministrativeAction,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

@@ -30,8 +30,9 @@ impl Exit {
         // No wildcard: each new code needs a decision about what scripts see.
         match error.code {
             WrongUsage | InvalidConfig => Exit::Usage,
-            NotLoggedIn | LoginRefused | SessionExpired => Exit::NotLoggedIn,
-            UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster => Exit::NotFound,
+            NotLoggedIn | LoginRefused | NewPasswordRequired | SessionExpired => Exit::NotLoggedIn,
+            UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster
+            | UnknownInvitation => Exit::NotFound,
             Unavailable | ReadNotConfirmed | Restoring | DeadlineExceeded | TooManyConnections
             | DiskFull => Exit::Unavailable,
             OutcomeUnknown => Exit::Unknown,
@@ -39,8 +40,10 @@ impl Exit {
             InvalidRequest | UnknownOperation | UnsupportedVersion | LineTooLong | InvalidName
             | InvalidPassword | NameTaken | InvalidText | TooMany | IdConflict | AmbiguousId
             | RateLimited | NotConfirmed | NotEmpty | PermissionDenied | TlsRequired
-            | DirectoryInUse | WrongCluster | NewerFormat | Corrupted | Io | AddressInUse
-            | Internal => Exit::Refused,
+            | RegistrationClosed | InvitationRequired | InvitationRefused | DirectoryInUse
+            | WrongCluster | NewerFormat | Corrupted | Io | AddressInUse | Internal => {
+                Exit::Refused
+            }
         }
     }
 }
@@ -71,8 +74,17 @@ mod tests {
                     DiskFull,
                 ],
             ),
-            (4, &[NotLoggedIn, LoginRefused, SessionExpired]),
-            (5, &[UnknownAccount, UnknownMessage, UnknownReplica, UnknownCluster]),
+            (4, &[NotLoggedIn, LoginRefused, NewPasswordRequired, SessionExpired]),
+            (
+                5,
+                &[
+                    UnknownAccount,
+                    UnknownMessage,
+                    UnknownReplica,
+                    UnknownCluster,
+                    UnknownInvitation,
+                ],
+            ),
             (6, &[OutcomeUnknown]),
             (130, &[Interrupted]),
             (
@@ -94,6 +106,9 @@ mod tests {
                     NotEmpty,
                     PermissionDenied,
                     TlsRequired,
+                    RegistrationClosed,
+                    InvitationRequired,
+                    InvitationRefused,
                     DirectoryInUse,
                     WrongCluster,
                     NewerFormat,

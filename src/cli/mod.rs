@@ -244,15 +244,20 @@ fn end(outcome: Result<Exit>, printer: &mut Printer) -> Exit {
     Exit::of(&error)
 }
 
-/// A server's word that a session is over, with what to type. The server does
-/// not know from where it is asked.
+/// A server's word that something is missing, with what to type. The server does not know
+/// from where it is asked.
 fn advised(error: Error, settings: &Settings) -> Error {
-    if error.code != ErrorCode::SessionExpired {
-        return error;
-    }
     let name = settings.user.as_ref().map_or("NAME", |name| name.as_str());
-    let login = settings.command_lines().line("login", &[name]);
-    Error { message: format!("{}: {login}", error.message), ..error }
+    let lines = settings.command_lines();
+    let line = match error.code {
+        ErrorCode::SessionExpired => lines.line("login", &[name]),
+        ErrorCode::InvitationRequired => lines.line("register --invite CODE", &["NAME"]),
+        ErrorCode::NewPasswordRequired => {
+            lines.line("login --password-stdin --new-password-file FILE", &["NAME"])
+        }
+        _ => return error,
+    };
+    Error { message: format!("{}: {line}", error.message), ..error }
 }
 
 fn run(command: &Command, context: &mut Context) -> Result<Exit> {

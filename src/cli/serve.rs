@@ -120,6 +120,7 @@ pub async fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Error>
         timing: settings.timing,
         limits: limits.clone(),
         survivor: settings.survivor,
+        registration: settings.registration,
         process: ProcessInfo {
             pid: std::process::id(),
             started_at: host.clock.now(),

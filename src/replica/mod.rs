@@ -29,6 +29,7 @@
 //! failed disk or a stopped consensus is final: [`Replica::failed`] resolves, and the
 //! process should end.
 
+mod administration;
 mod adoption;
 mod backup;
 mod clocks;
@@ -70,6 +71,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::FIRST_LINE_MAX_BYTES;
 use crate::peer::{self, Credentials, Met};
+use crate::protocol::administration::Registration;
 use crate::protocol::client::Member;
 use crate::protocol::codec::read_line;
 use crate::storage::{DataDirectory, Identity, Neighbours, Unlocked};
@@ -207,6 +209,10 @@ impl Replica {
         // server down. And it has no state that tells its level.
         if replica.0.host_replica.is_none() {
             consensus::spawn(&host, level::watch(Arc::downgrade(&replica.0)));
+            consensus::spawn(
+                &host,
+                administration::propose_registration(Arc::downgrade(&replica.0)),
+            );
             consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
         }
         Ok(replica)
@@ -246,6 +252,12 @@ impl Replica {
     /// When something begins that the log is to end; see [`Time::beginning`].
     pub fn beginning(&self) -> Timestamp {
         self.0.time.beginning()
+    }
+
+    /// Who may register in a cluster that this replica helps to found, as its configuration
+    /// proposes.
+    pub fn proposed_registration(&self) -> Registration {
+        self.0.config.registration
     }
 
     /// Its cluster, once it is a member of one.

@@ -80,6 +80,10 @@ fn content(action: &Action) -> String {
         Action::DeleteAccount { .. } => "delete account".to_string(),
         Action::AllocateIncarnation { replica } => format!("allocate {replica}"),
         Action::Restore(step) => format!("{step:?}"),
+        Action::Administer { change, .. } => format!("{change:?}"),
+        Action::ResetPassword { account, code_hash, token_hash, .. } => {
+            format!("reset {account} {code_hash} {token_hash}")
+        }
         Action::RaiseLevel { level } => format!("raise to {level}"),
     }
 }
@@ -197,7 +201,10 @@ impl Model {
                 *highest += 1;
                 Outcome::Incarnation { incarnation: *highest }
             }
-            Action::RaiseLevel { .. } | Action::Restore(_) => {
+            Action::Administer { .. }
+            | Action::ResetPassword { .. }
+            | Action::RaiseLevel { .. }
+            | Action::Restore(_) => {
                 unreachable!("done before, or not in histories")
             }
         }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::super::budget::Budget;
 use super::*;
 use crate::limits::{
-    IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES,
+    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_ADMISSION, ORPHANS_REMOVED_PER_ENTRY_MAX,
+    RECIPIENTS_MAX, SESSIONS_PER_ACCOUNT_MAX, TEXT_MAX_BYTES,
 };
 
 /// An id of four-digit groups of few kinds, so that many begin alike.
@@ -128,10 +129,12 @@ fn kind(action: &Action) -> usize {
         Action::AllocateIncarnation { .. } => 7,
         Action::Restore(_) => 8,
         Action::RaiseLevel { .. } => 9,
+        Action::ResetPassword { .. } => 10,
+        Action::Administer { .. } => 11,
     }
 }
 
-const KINDS: usize = 10;
+const KINDS: usize = 12;
 
 /// What an entry may take beside its operations, in steps.
 const BESIDE_MAX: usize = 16 * ORPHANS_REMOVED_PER_ENTRY_MAX;
@@ -155,6 +158,25 @@ fn no_operation_takes_more_steps_than_it_says() {
     let backup = Uuid::from_u128(1);
     let session = alice.session;
     let everybody = everybody.iter().map(|who| name(who)).collect();
+    let administer = |change| Action::Administer { by: "y".repeat(100), change };
+    let invite = |n: usize, uses| {
+        let (code_hash, expires) = (Digest::of(&n.to_le_bytes()), Timestamp::MAX);
+        administer(Change::Invite { code_hash, uses, expires })
+    };
+    for n in 1..INVITATIONS_MAX {
+        let id = chat.id();
+        chat.apply_as(id, invite(n, 1));
+    }
+    let id = chat.id();
+    let ended = Change::Invite { code_hash: Digest::of(b"x"), uses: 1, expires: Timestamp(0) };
+    chat.apply_as(id, administer(ended));
+    let (carol, carol2) = (chat.register("carol1"), chat.register("carol2"));
+    for account in [carol.account, carol2.account] {
+        (1..SESSIONS_PER_ACCOUNT_MAX).for_each(|_| drop(chat.log_in(account)));
+    }
+    let code_hash = Digest::of(b"code");
+    let reset = Change::ResetAccount { name: name("carol1"), code_hash, expires: Timestamp::MAX };
+    let reset = administer(reset);
     let worst = vec![
         chat.register_action("carol"),
         Action::OpenSession {
@@ -169,7 +191,18 @@ fn no_operation_takes_more_steps_than_it_says() {
         Action::AllocateIncarnation { replica: crate::types::ReplicaId(1) },
         Action::Restore(RestoreStep::Begin { backup }),
         Action::Restore(RestoreStep::Lines { backup, first: 1, lines }),
-        Action::RaiseLevel { level: 1 },
+        Action::RaiseLevel { level: LEVEL_OF_ADMISSION },
+        reset,
+        Action::ResetPassword {
+            account: carol.account,
+            code_hash,
+            password_hash: "x".repeat(100),
+            token_hash: Digest::of(b"one more"),
+            expires: Timestamp::MAX,
+        },
+        // One more than there may be: the last of them is of no use any more.
+        invite(INVITATIONS_MAX, 1),
+        administer(Change::DeleteAccount { name: name("carol2") }),
         Action::DeleteAccount { session },
     ];
     let kinds: std::collections::BTreeSet<_> = worst.iter().map(kind).collect();
@@ -189,7 +222,8 @@ fn no_operation_takes_more_steps_than_it_says() {
         let id = chat.id();
         // Emptying its lists begins in the same entry.
         let beside = match action {
-            Action::DeleteAccount { .. } => BESIDE_MAX,
+            Action::DeleteAccount { .. }
+            | Action::Administer { change: Change::DeleteAccount { .. }, .. } => BESIDE_MAX,
             _ => 0,
         };
         let steps = action.steps() + beside;

@@ -218,7 +218,8 @@ fn weight(operation: &Operation) -> usize {
         Action::Restore(RestoreStep::Lines { lines, .. }) => {
             lines.iter().map(|line| line.len() + 3).sum()
         }
-        Action::Register { .. } => 512,
+        Action::Register { .. } | Action::ResetPassword { .. } => 512,
+        Action::Administer { by, .. } => by.len() + 256,
         Action::OpenSession { .. }
         | Action::CloseSession { .. }
         | Action::DeleteAccount { .. }

@@ -18,6 +18,7 @@ use super::*;
 use crate::chat::{Action, Outcome};
 use crate::host::Listener;
 use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
+use crate::protocol::administration::Registration;
 use crate::protocol::client::{ReplicaState, Survivor};
 use crate::protocol::codec::read_line;
 use crate::types::{AccountName, Address, Digest, Timestamp};
@@ -29,6 +30,8 @@ struct Cluster {
     limits: Limits,
     /// The feature level that each replica's program knows.
     known: [u32; 3],
+    /// Who may register, as each proposes.
+    registration: Registration,
     folder: TempDir,
     members: Vec<Member>,
     running: BTreeMap<u32, Running>,
@@ -74,6 +77,7 @@ impl Cluster {
         Cluster {
             limits: Limits::default(),
             known: [FEATURE_LEVEL_KNOWN; 3],
+            registration: Registration::Open,
             folder: TempDir::new().expect("a folder"),
             members,
             running: BTreeMap::new(),
@@ -121,6 +125,7 @@ impl Cluster {
             },
             limits: self.limits.clone(),
             survivor: Survivor::Never,
+            registration: self.registration,
             process: ProcessInfo {
                 pid: id,
                 started_at: Timestamp(0),
@@ -223,6 +228,7 @@ fn register(name: &str) -> Operation {
             password_hash: "x".into(),
             token_hash: Digest::of(name.as_bytes()),
             expires: Timestamp::MAX,
+            invitation: None,
         },
     }
 }
