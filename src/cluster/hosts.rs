@@ -270,9 +270,13 @@ fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
          {connect}\n\n   \
          They use it as --servers, or as FTCHAT_SERVERS. Then only servers of this cluster are\n   \
          spoken to, in TLS.\n\n\
+         4. Who has no account needs an invitation to make one. On any of the machines:\n\n   \
+         {invite}\n\n\
          Whoever has cluster.key is the cluster. Keep a copy where you keep such things, and\n\
          remove this folder.\n",
         folders = folders.concat(),
+        invite = CommandLines::default()
+            .line("cluster invite --cluster-key-file /etc/ftchat/cluster.key", &[]),
         serve = serve("/etc/ftchat/config.toml")
     )
 }
