@@ -59,7 +59,7 @@ fn a_rolling_update_under_load_loses_nothing_and_raises_the_level_at_its_end() {
         restart(&cluster, *id, PROGRAM);
         steady.goes_on();
     }
-    newer_status(&cluster, "the new level", |status| status["feature_level"] == 1);
+    newer_status(&cluster, "the new level", |status| status["feature_level"] == 2);
     steady.goes_on();
     steady.all_arrived();
     cluster.place.use_program(PROGRAM);
@@ -67,11 +67,11 @@ fn a_rolling_update_under_load_loses_nothing_and_raises_the_level_at_its_end() {
 
     // There is no way back.
     let id = order[0];
-    assert_eq!(format(&cluster, id), 2);
+    assert_eq!(format(&cluster, id), 3);
     cluster.admin(&["stop", &id.to_string()]).end().ok();
     let refused = cluster.admin(&["start", &id.to_string()]).by(previous()).end();
     assert_ne!(refused.code, Some(0), "{refused:#?}");
-    assert!(refused.stderr.contains("is of format 2"), "{refused:#?}");
+    assert!(refused.stderr.contains("is of format 3"), "{refused:#?}");
     cluster.start(id);
     cluster.await_whole();
 }
@@ -95,6 +95,10 @@ fn two_of_three_are_updated_and_go_back() {
         status["notices"].to_string().contains("server 3 runs an older program; update it")
     });
     assert_eq!(status["feature_level"], 0);
+    for verb in [&["invite"][..], &["invites"], &["registration", "closed"]] {
+        let early = cluster.admin(verb).by(PROGRAM).end();
+        early.fails(1, &["needs feature level 2", "server 3 runs an older program"]);
+    }
     alice.send(&alice, "between");
 
     // A survivor of the new version runs the others' replicas, also the old one's,
@@ -126,6 +130,6 @@ fn two_of_three_are_updated_and_go_back() {
     for id in [1, 2, 3] {
         restart_by(id, PROGRAM);
     }
-    newer_status(&cluster, "the new level", |status| status["feature_level"] == 1);
+    newer_status(&cluster, "the new level", |status| status["feature_level"] == 2);
     assert_eq!(alice.texts(), texts);
 }
