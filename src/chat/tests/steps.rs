@@ -222,8 +222,7 @@ fn no_operation_takes_more_steps_than_it_says() {
         let id = chat.id();
         // Emptying its lists begins in the same entry.
         let beside = match action {
-            Action::DeleteAccount { .. }
-            | Action::Administer { change: Change::DeleteAccount { .. }, .. } => BESIDE_MAX,
+            Action::DeleteAccount { .. } => BESIDE_MAX,
             _ => 0,
         };
         let steps = action.steps() + beside;
