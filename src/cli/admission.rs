@@ -80,7 +80,7 @@ pub(super) struct RegistrationArgs {
 /// Arguments of `cluster actions`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  ftchat cluster actions --json | jq 'select(.by == \"root@alpha\")'\n\n\
+    after_help = "Example:\n  ftchat cluster actions --json | jq 'select(.action == \"reset_account\")'\n\n\
     Each has its time, who did it and what was done, oldest first; the last thousand are kept.\n\
     Who that was is what their machine said: nobody has checked it."
 )]
