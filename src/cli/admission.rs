@@ -216,7 +216,8 @@ pub(super) async fn registration(args: &RegistrationArgs, context: &mut Context)
             }
         }
     };
-    context.printer.show(&RegistrationShown { registration });
+    let is_set = args.registration.is_some();
+    context.printer.show(&RegistrationShown { registration, is_set });
     Ok(Exit::Done)
 }
 

@@ -82,6 +82,9 @@ impl Show for Invitation {
 pub struct RegistrationShown {
     /// Who may register.
     pub registration: Registration,
+    /// Whether the command has set it.
+    #[serde(skip)]
+    pub is_set: bool,
 }
 
 impl Show for RegistrationShown {
@@ -98,7 +101,7 @@ impl Show for RegistrationShown {
         writeln!(out, "{}", self.registration.as_str())
     }
     fn outcome(&self) -> Option<String> {
-        Some(format!("registration is {}", self.registration.as_str()))
+        self.is_set.then(|| format!("registration is {}", self.registration.as_str()))
     }
 }
 
