@@ -95,6 +95,7 @@ impl Script {
                 password_hash: "x".repeat(96),
                 token_hash: Digest::of(id.as_bytes()),
                 expires: Timestamp::MAX,
+                invitation: None,
             };
             match script.apply(vec![Operation { id, action }]).as_slice() {
                 [Outcome::SessionOpened { session, .. }] => script.sessions.push(*session),

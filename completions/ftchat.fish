@@ -61,6 +61,8 @@ complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "profiles" -d 'List th
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "cluster" -d 'Run and control a local cluster'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l password-file -d 'Read the password from a file' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l invite -d 'The code of an invitation, where one is needed to register [default: none: asked for on a terminal, if one is needed]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l invite-file -d 'Read the code of an invitation from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
@@ -76,6 +78,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s v -l verbose 
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand register" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l password-file -d 'Read the password from a file' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l new-password-file -d 'Read the new password of an account that was reset from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
@@ -202,6 +205,9 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l data-dir -d 'The
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l survivor -d 'Whether a server that is left without a majority takes over the replicas of dead servers on the same host, so that the last one goes on [default: auto]' -r -f -a "auto\t''
 never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l registration -d 'Who may register in a cluster that this server helps to found: anybody, whoever has an invitation, or nobody. It only proposes: later `cluster registration` shows and changes it [default: open where the server listens on loopback only, else invited]' -r -f -a "open\t''
+invited\t''
+closed\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-format -d 'The form of the server\'s log [default: text]' -r -f -a "text\t''
 json\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l log-file -d 'The file that the server logs to; when it is full, its content goes to a file with .1 at the end of the name, and it begins anew [default: standard error]' -r -F
@@ -411,32 +417,41 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_
 complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Forget a cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l user -d 'The account to act as [default: the account logged in last]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -s h -l help -d 'Print help'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -s V -l version -d 'Print version'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "up" -d 'Start every server that does not run'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "down" -d 'Stop all servers at once'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "start" -d 'Start the server of one replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "stop" -d 'Stop the server of one replica gracefully'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "restart" -d 'Restart one server, or all of them one after the other'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "transfer" -d 'Give leadership to a replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "logs" -d 'Print what servers wrote to their logs'
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init up down env fingerprint address start stop kill restart transfer logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "add" -d 'Add a replica to a running cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "up" -d 'Start every server that does not run'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "down" -d 'Stop all servers at once'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "invite" -d 'Make an invitation and print its code'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "invites" -d 'List invitations, or take one back'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "registration" -d 'Show who may register, or change it'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "account" -d 'List accounts, reset a password, shut an account out, or delete one'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "actions" -d 'List what administrators have done'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "remove" -d 'Remove a replica from a running cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "replace" -d 'Add a replica that takes the place of another'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "move" -d 'Have a replica looked for at another address'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "start" -d 'Start the server of one replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "stop" -d 'Stop the server of one replica gracefully'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "restart" -d 'Restart one server, or all of them one after the other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "transfer" -d 'Give leadership to a replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "logs" -d 'Print what servers wrote to their logs'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and not __fish_seen_subcommand_from init add up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l hosts -d 'The machines, as they reach each other: HOST or HOST:PORT, with commas between' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l out -d 'The folder that is made' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -l name -d 'What people call the cluster' -r
@@ -453,6 +468,23 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from init" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l out -d 'The folder that is made for the new machine' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l replicas -d 'How many replicas a new local cluster gets [default: 3]' -r
@@ -489,6 +521,93 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from down" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l uses -d 'How many accounts may be made with it' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l expires -d 'How long it is good, such as 30m or 72h' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invite" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -f -a "revoke" -d 'Take an invitation back'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from invites" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from registration" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -f -a "list" -d 'List accounts with what they take'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -f -a "reset" -d 'Take an account\'s password away and print a code for a new one'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -f -a "disable" -d 'Shut an account out'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -f -a "enable" -d 'Let an account in again'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -f -a "delete" -d 'Delete an account with its inbox'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from account" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from actions" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from env" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
@@ -536,6 +655,56 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from address" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l force -d 'Remove it although the cluster then tolerates no failure any more'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l out -d 'The folder that is made for the new machine' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from replace" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l name -d 'The local cluster\'s name [default: default]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from move" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l name -d 'The local cluster\'s name [default: default]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from start" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
@@ -630,11 +799,20 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from logs" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add a replica to a running cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "up" -d 'Start every server that does not run'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "down" -d 'Stop all servers at once'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "invite" -d 'Make an invitation and print its code'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "invites" -d 'List invitations, or take one back'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "registration" -d 'Show who may register, or change it'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "account" -d 'List accounts, reset a password, shut an account out, or delete one'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "actions" -d 'List what administrators have done'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a replica from a running cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "replace" -d 'Add a replica that takes the place of another'
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "move" -d 'Have a replica looked for at another address'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start the server of one replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop the server of one replica gracefully'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
@@ -667,11 +845,20 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every value in force and where it comes from'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "remove" -d 'Forget a cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "add" -d 'Add a replica to a running cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "up" -d 'Start every server that does not run'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "down" -d 'Stop all servers at once'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "invite" -d 'Make an invitation and print its code'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "invites" -d 'List invitations, or take one back'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "registration" -d 'Show who may register, or change it'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "account" -d 'List accounts, reset a password, shut an account out, or delete one'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "actions" -d 'List what administrators have done'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "env" -d 'Print the shell command that points ftchat at this cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "fingerprint" -d 'Print the fingerprint by which the cluster is known'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "address" -d 'Print the word by which others reach this cluster and no other'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "remove" -d 'Remove a replica from a running cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "replace" -d 'Add a replica that takes the place of another'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "move" -d 'Have a replica looked for at another address'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "start" -d 'Start the server of one replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "stop" -d 'Stop the server of one replica gracefully'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "kill" -d 'Kill the server of one replica with SIGKILL'
@@ -703,4 +890,4 @@ complete -c ftchat -n "__fish_seen_subcommand_from connect" -f -a "default (__ft
 complete -c ftchat -n "__fish_seen_subcommand_from profiles; and __fish_seen_subcommand_from remove" -f -a "(__ftchat_profiles)"
 complete -c ftchat -n "__fish_seen_subcommand_from send accounts" -f -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from inbox" -l from -x -a "(__ftchat_accounts)"
-complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from start stop kill restart transfer logs" -f -a "(__ftchat_replicas)"
+complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from remove replace move start stop kill restart transfer logs" -f -a "(__ftchat_replicas)"

@@ -64,11 +64,19 @@ pub enum ErrorCode {
     PermissionDenied,
     /// Others could read along: this connection must be encrypted.
     TlsRequired,
+    /// Nobody may register in this cluster.
+    RegistrationClosed,
+    /// Registering takes an invitation, and none was named.
+    InvitationRequired,
+    /// The invitation's code is wrong, used up, over or taken back.
+    InvitationRefused,
     // -- who is asking ----------------------------------------------------
     /// No session at all.
     NotLoggedIn,
     /// Unknown account or wrong password; the answer does not say which.
     LoginRefused,
+    /// The account was reset and the code is right: a new password must come with it.
+    NewPasswordRequired,
     /// The session has ended: expired, logged out, or its account is gone.
     SessionExpired,
     // -- no such thing ----------------------------------------------------
@@ -82,6 +90,8 @@ pub enum ErrorCode {
     UnknownCluster,
     /// No profile of that name is kept.
     UnknownProfile,
+    /// No invitation of that number.
+    UnknownInvitation,
     // -- availability -----------------------------------------------------
     /// No server answered, or none can take the request now. Nothing was done.
     Unavailable,
@@ -142,14 +152,19 @@ impl ErrorCode {
             UnsafeChange => "unsafe_change",
             PermissionDenied => "permission_denied",
             TlsRequired => "tls_required",
+            RegistrationClosed => "registration_closed",
+            InvitationRequired => "invitation_required",
+            InvitationRefused => "invitation_refused",
             NotLoggedIn => "not_logged_in",
             LoginRefused => "login_refused",
+            NewPasswordRequired => "new_password_required",
             SessionExpired => "session_expired",
             UnknownAccount => "unknown_account",
             UnknownMessage => "unknown_message",
             UnknownReplica => "unknown_replica",
             UnknownCluster => "unknown_cluster",
             UnknownProfile => "unknown_profile",
+            UnknownInvitation => "unknown_invitation",
             Unavailable => "unavailable",
             ReadNotConfirmed => "read_not_confirmed",
             OutcomeUnknown => "outcome_unknown",

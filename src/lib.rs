@@ -45,6 +45,7 @@
 //! | [`server`] | client sessions: authentication, bounds, following |
 //! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
 //! | [`backup`] | a consistent copy of everything in one file, and back |
+//! | [`administration`] | who may come in: asks the servers for whoever holds the cluster's key |
 //! | [`cluster`] | supervises a local cluster of `serve` processes |
 //! | [`drill`] | everything that may go wrong with servers, done to a cluster of its own; then the proof |
 //! | [`mod@bench`] | load on the configured servers, from outside, and how long each answer took |
@@ -60,6 +61,7 @@
 // The heads of the modules lead into them; read the docs with private items.
 #![allow(rustdoc::private_intra_doc_links)]
 
+pub mod administration;
 pub mod backup;
 pub mod bench;
 pub mod chat;

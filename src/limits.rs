@@ -15,11 +15,14 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// |---|---|
 /// | 0 | version 0.1.0, which knew no levels |
 /// | 1 | levels themselves; an entry forgets a bounded number of operation ids |
-/// | 2 | replicas come, go and move while the cluster runs |
+/// | 2 | replicas come, go and move; registration, invitations, what administrators do |
 pub const FEATURE_LEVEL_KNOWN: u32 = 2;
 
 /// The feature level that brought changes of membership.
-pub const FEATURE_LEVEL_MEMBERSHIP: u32 = 2;
+pub const LEVEL_OF_MEMBERSHIP: u32 = 2;
+
+/// The feature level that brought who may come in, and how much.
+pub const LEVEL_OF_ADMISSION: u32 = 2;
 
 /// Format of a data directory of a cluster at feature level 0, written into
 /// `identity.json`.
@@ -64,6 +67,11 @@ pub const ACCOUNT_NAME_MAX_BYTES: usize = 32;
 /// Longest message text in bytes of UTF-8: several screens of prose, and small
 /// enough that a full batch of them stays far below [`PEER_LINE_MAX_BYTES`].
 pub const TEXT_MAX_BYTES: usize = 8 * 1024;
+
+/// What a message takes in memory beside its text, and its place in one list: about 145
+/// bytes were measured. By this the bytes of an inbox are counted, so that many short
+/// messages count for what they cost.
+pub const MESSAGE_OVERHEAD_BYTES: u64 = 160;
 
 /// Most recipients of one message. One message to all of them is one log entry.
 /// Sixty-four kibibytes of request line hold about 1,900 names of full length.
@@ -146,6 +154,27 @@ pub const ORPHANS_REMOVED_PER_ENTRY_MAX: usize = 1_024;
 /// up. A restored backup's ids all become too old at the same entry. Part of the
 /// replicated behaviour, from feature level 1 on.
 pub const IDS_FORGOTTEN_PER_ENTRY: usize = 2 * ORPHANS_REMOVED_PER_ENTRY_MAX;
+
+/// Invitations that there may be at once. One more takes the place of the oldest that is
+/// of no use any more. Part of the replicated behaviour.
+pub const INVITATIONS_MAX: usize = 1_000;
+
+/// Accounts that can be made with one invitation: more than anybody invites, and few
+/// enough that a code which got around does bounded harm.
+pub const INVITATION_USES_MAX: u32 = 100_000;
+
+/// How long a code may be good: ten years, after which nobody remembers whom it was for.
+pub const CODE_LIFETIME_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// What administrators have done is remembered for so many actions: years of them, in a
+/// few hundred kilobytes. Part of the replicated behaviour.
+pub const ACTIONS_KEPT: usize = 1_000;
+
+/// Longest name that an administrator's machine may give: a user's and a host's.
+pub const ADMINISTRATOR_NAME_MAX_BYTES: usize = 320;
+
+/// Items in one page of an answer to an administrator.
+pub const ADMINISTRATION_PAGE: usize = 200;
 
 /// Longest line of a snapshot that holds more than one item.
 pub const SNAPSHOT_LINE_TARGET_BYTES: usize = 60 * 1024;

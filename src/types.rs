@@ -1,5 +1,6 @@
 //! Small values that every module uses: names, numbers and instants.
 
+mod code;
 mod fingerprint;
 mod membership;
 mod names;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use uuid::Uuid;
 
+pub use self::code::{CODE_BYTES, Code, code_hash};
 pub use self::fingerprint::Fingerprint;
 pub use self::membership::{Departed, MemberChange, MemberEntry, Membership};
 pub use self::names::{AccountName, FoldedName, Names};

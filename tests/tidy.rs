@@ -32,6 +32,7 @@ const MODULES: &[&str] = &[
     "server",
     "client",
     "backup",
+    "administration",
     "cluster",
     "drill",
     "bench",

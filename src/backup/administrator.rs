@@ -36,13 +36,13 @@ pub struct Administrator {
 }
 
 /// A connection to one server.
-pub(super) struct Server {
-    pub(super) cluster: Uuid,
+pub(crate) struct Server {
+    pub(crate) cluster: Uuid,
     conversation: Conversation,
 }
 
 /// Why something was not done.
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// Another server, or the same one later, may do it.
     Passing(Error),
     /// Asking again is of no use.
@@ -56,18 +56,18 @@ impl From<Error> for Failed {
 }
 
 /// How many servers were tried, and since when nothing has gone on.
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     round: usize,
     since: Instant,
 }
 
 impl Attempts {
-    pub(super) fn new() -> Attempts {
+    pub(crate) fn new() -> Attempts {
         Attempts { round: 0, since: Instant::now() }
     }
 
     /// Something was done.
-    pub(super) fn went_on(&mut self) {
+    pub(crate) fn went_on(&mut self) {
         self.since = Instant::now();
     }
 }
@@ -75,7 +75,7 @@ impl Attempts {
 impl Administrator {
     /// Connects to one of the servers that run their own replica: another one
     /// with every attempt, the leader last, which has enough to do.
-    pub(super) async fn connect(&self, attempts: &mut Attempts) -> Result<Server, Failed> {
+    pub(crate) async fn connect(&self, attempts: &mut Attempts) -> Result<Server, Failed> {
         let status = survey(&self.host, &self.servers, SERVER_LIMIT).await;
         let mut able: Vec<_> = status
             .replicas
@@ -127,7 +127,7 @@ impl Administrator {
     ///
     /// # Errors
     /// `why`, once nothing has gone on for too long.
-    pub(super) async fn pause(&self, attempts: &Attempts, why: Error) -> Result<()> {
+    pub(crate) async fn pause(&self, attempts: &Attempts, why: Error) -> Result<()> {
         if attempts.since.elapsed() >= self.timeout {
             return Err(why);
         }
@@ -138,26 +138,46 @@ impl Administrator {
 
 impl Server {
     /// Makes a call.
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &mut self,
         call: Call,
         body: &impl Serialize,
     ) -> Result<Bytes, Failed> {
-        let body = serde_json::to_vec(body).expect("plain data serializes");
-        match self.conversation.call(call, body.into()).await {
-            Ok(answer) => Ok(answer),
-            Err(CallError::Refused(error)) => Err(error.into()),
-            Err(CallError::NotSent(why) | CallError::Lost(why)) => {
-                // Also with the wrong key, which the next server may not have:
-                // keys are replaced one server after the other.
-                Err(Failed::Passing(Error::unavailable(why)))
+        self.ask(call, body).await.map_err(|error| match error {
+            CallError::Refused(error) => error.into(),
+            // Also with the wrong key, which the next server may not have:
+            // keys are replaced one server after the other.
+            CallError::NotSent(why) | CallError::Lost(why) => {
+                Failed::Passing(Error::unavailable(why))
             }
-        }
+        })
+    }
+
+    /// The same for a call that changes something: whether it may have done so without an
+    /// answer stays to be seen.
+    ///
+    /// # Errors
+    /// [`ErrorCode::OutcomeUnknown`] when it may have.
+    pub(crate) async fn change(
+        &mut self,
+        call: Call,
+        body: &impl Serialize,
+    ) -> Result<Bytes, Failed> {
+        self.ask(call, body).await.map_err(|error| match error {
+            CallError::Refused(error) => error.into(),
+            CallError::NotSent(why) => Failed::Passing(Error::unavailable(why)),
+            CallError::Lost(why) => Failed::Passing(Error::outcome_unknown(why)),
+        })
+    }
+
+    async fn ask(&mut self, call: Call, body: &impl Serialize) -> Result<Bytes, CallError> {
+        let body = serde_json::to_vec(body).expect("plain data serializes");
+        self.conversation.call(call, body.into()).await
     }
 }
 
 /// Reads an answer.
-pub(super) fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failed> {
+pub(crate) fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failed> {
     serde_json::from_slice(answer).map_err(|error| {
         Failed::Final(Error::new(
             ErrorCode::UnsupportedVersion,

@@ -56,6 +56,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use administrator::Administrator;
+pub(crate) use administrator::{Attempts, Failed, parse};
 pub use file::{Verified, verify};
 pub use restore::{abandon, report, restore};
 pub use source::Source;

@@ -32,6 +32,7 @@ fn state(people: u64, messages: u64) -> State {
             password_hash: "hash".into(),
             token_hash: Digest::of(&n.to_le_bytes()),
             expires: Timestamp::MAX,
+            invitation: None,
         });
     }
     for n in 0..messages {

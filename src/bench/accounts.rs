@@ -31,6 +31,7 @@ pub(super) struct Accounts {
     /// Names begin with it.
     prefix: String,
     password: SecretString,
+    invitation: Option<String>,
     cluster: Option<Uuid>,
     accounts: Vec<Account>,
 }
@@ -41,6 +42,7 @@ impl Accounts {
         Accounts {
             prefix: format!("bench-{:08x}", host.random_u64() as u32),
             password: random_hex(host),
+            invitation: options.invitation.clone(),
             host: host.clone(),
             servers: options.servers.clone(),
             timeout: options.timeout,
@@ -76,6 +78,7 @@ impl Accounts {
             name: account.name.clone(),
             password: self.password.expose_secret().to_owned(),
             token: account.token.expose_secret().to_owned(),
+            invitation: self.invitation.clone(),
         };
         client.request(request).await.map(drop)
     }

@@ -68,6 +68,8 @@ pub struct Options {
     pub clients: usize,
     /// Accounts that they speak for, in turn.
     pub accounts: usize,
+    /// The code of an invitation for so many accounts, where one is needed.
+    pub invitation: Option<String>,
     /// What is asked.
     pub work: Work,
     /// Connections that follow accounts, in turn, and wait for what is sent.

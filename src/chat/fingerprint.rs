@@ -27,8 +27,16 @@ pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<FoldedName> {
 pub(super) fn fingerprint(action: &Action) -> u128 {
     let encoder = Encoder::new(Kind::Content);
     match action {
-        Action::Register { name, token_hash, account: _, password_hash: _, expires: _ } => {
-            encoder.number(1).fixed(&token_hash.0).text(name.as_str())
+        Action::Register {
+            name,
+            token_hash,
+            invitation,
+            account: _,
+            password_hash: _,
+            expires: _,
+        } => {
+            let encoder = encoder.number(1).fixed(&token_hash.0).text(name.as_str());
+            invitation.iter().fold(encoder, |encoder, code| encoder.fixed(&code.0))
         }
         Action::OpenSession { account, token_hash, expires: _ } => {
             encoder.number(2).fixed(account.as_bytes()).fixed(&token_hash.0)
@@ -48,8 +56,13 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),
         Action::Restore(step) => encode_restore_step(encoder.number(9), step),
         Action::ChangeMembers { expects, change, founders } => {
-            let encoder = encode_change(encoder.number(11).number(*expects), change);
+            let encoder = encode_change(encoder.number(13).number(*expects), change);
             founders.iter().fold(encoder, encode_member)
+        }
+        Action::Administer { change, by: _ } => change.encode(encoder.number(11)),
+        Action::ResetPassword { account, code_hash, token_hash, password_hash: _, expires: _ } => {
+            let encoder = encoder.number(12).fixed(account.as_bytes());
+            encoder.fixed(&code_hash.0).fixed(&token_hash.0)
         }
         Action::RaiseLevel { level } => encoder.number(10).number(u64::from(*level)),
     }

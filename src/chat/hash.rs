@@ -95,6 +95,9 @@ pub(super) enum Kind {
     Restoring,
     Level,
     Membership,
+    Settings,
+    Invitation,
+    AdministrativeAction,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

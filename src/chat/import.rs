@@ -15,8 +15,10 @@
 //!
 //! These do not come back: sessions (users log in again; a backup that lies around
 //! opens nobody's account), the logins in the de-duplication window, the incarnations
-//! of replicas, the membership and the feature level, which are those of the new cluster. A backup of
-//! a higher level than the cluster's is refused.
+//! of replicas, the membership and the feature level, which are those of the new cluster. A
+//! backup of a higher level than the cluster's is refused. Who may register is what the
+//! stricter of both clusters says; invitations and what administrators did are those of the
+//! backup.
 //!
 //! Operation ids in the backup's window count from the beginning of the new cluster's
 //! log, so they are remembered for nearly a window more.
@@ -86,6 +88,7 @@ fn comes_back(outcome: &Outcome) -> bool {
         | Outcome::Sent { .. }
         | Outcome::Marked { .. }
         | Outcome::Deleted { .. }
+        | Outcome::Invited { .. }
         | Outcome::Refused(_) => true,
     }
 }
@@ -250,7 +253,8 @@ impl State {
     }
 
     fn become_restored(&mut self, backup: Uuid, mut restored: State) {
-        let Data { window, counters, membership, level, .. } = std::mem::take(&mut self.data);
+        let Data { window, counters, membership, level, settings, .. } =
+            std::mem::take(&mut self.data);
         restored.data.counters.incarnations = counters.incarnations;
         restored.data.membership = membership;
         // At least that of the backup: what it brings is known here.
@@ -258,6 +262,10 @@ impl State {
         #[cfg(feature = "planted-bugs")]
         restored.set_level_known(self.level_known);
         restored.data.restored = Some(backup);
+        // The stricter of both: what was said of the old cluster holds, and one that
+        // strangers reach does not open because it was brought back.
+        let registration = settings.registration.max(restored.data.settings.registration);
+        restored.data.settings.registration = registration;
         // The window is in the order of the log: theirs stands at its beginning.
         for remembered in window.iter() {
             let id = &remembered.id;

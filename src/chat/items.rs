@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::change::{Record, Settings, StoredInvitation};
 use super::chunks::{Chunks, Item};
 use super::fingerprint::encode_member;
 use super::hash::{Encoder, Kind, StateHash};
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::{Outcome, SessionNumber};
+use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::types::{AccountName, Digest, Membership, Names, ReplicaId, Timestamp, Uuid};
 
 /// An account's number within the state; counts from 1, never reused.
@@ -76,11 +78,30 @@ pub(super) struct Account {
     pub(super) password_hash: Arc<str>,
     /// Nobody finds it any more, and its lists are being emptied.
     pub(super) deleted: bool,
+    /// An administrator has shut it out.
+    pub(super) disabled: bool,
+    /// An administrator has taken its password away.
+    pub(super) reset: Option<Box<Reset>>,
+    /// When a session was opened last; not known of those before feature level
+    /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION).
+    pub(super) last_login: Option<Timestamp>,
     /// Ascending. At most [`crate::limits::SESSIONS_PER_ACCOUNT_MAX`].
     pub(super) sessions: Vec<SessionNumber>,
     /// Flagged: unread.
     pub(super) inbox: Chunks<InboxEntry>,
     pub(super) sent: Chunks<SentEntry>,
+    /// What the messages of the inbox take, as of [`Message::stored_bytes`]. Follows from
+    /// those, so it is neither in the digest nor in a snapshot.
+    pub(super) inbox_bytes: u64,
+}
+
+/// The way back into an account without a password.
+#[derive(Clone, Copy)]
+pub(super) struct Reset {
+    /// What its code is known by.
+    pub(super) code_hash: Digest,
+    /// When the code ends.
+    pub(super) expires: Timestamp,
 }
 
 impl Account {
@@ -90,20 +111,34 @@ impl Account {
             label,
             password_hash,
             deleted: false,
+            disabled: false,
+            reset: None,
+            last_login: None,
             sessions: Vec::new(),
             inbox: Chunks::default(),
             sent: Chunks::default(),
+            inbox_bytes: 0,
         }
     }
 
     /// Of the account itself; sessions and list entries have their own.
     pub(super) fn digest(&self) -> u128 {
-        Encoder::new(Kind::Account)
+        let mut encoder = Encoder::new(Kind::Account)
             .number(self.label.number)
             .fixed(&self.label.digest.to_le_bytes())
             .text(&self.password_hash)
-            .number(u64::from(self.deleted))
-            .finish()
+            .number(u64::from(self.deleted));
+        // Nothing of what a lower feature level does not have.
+        if self.disabled {
+            encoder = encoder.text("disabled");
+        }
+        if let Some(Reset { code_hash, expires }) = self.reset.as_deref() {
+            encoder = encoder.text("reset").fixed(&code_hash.0).number(expires.0);
+        }
+        if let Some(last_login) = self.last_login {
+            encoder = encoder.text("last login").number(last_login.0);
+        }
+        encoder.finish()
     }
 }
 
@@ -188,10 +223,20 @@ impl Message {
         encoder.text(&self.text).finish()
     }
 
+    /// About what it takes in memory, its place in one list included.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        stored_bytes(&self.text)
+    }
+
     /// What its sender was told.
     pub(super) fn outcome(&self) -> Outcome {
         Outcome::Sent { seq: self.seq, at: self.at.into(), to: self.to.names() }
     }
+}
+
+/// About what a message with this text takes in memory, its place in one list included.
+pub(super) fn stored_bytes(text: &str) -> u64 {
+    text.len() as u64 + MESSAGE_OVERHEAD_BYTES
 }
 
 impl Item for Message {
@@ -284,9 +329,12 @@ impl DeduplicationEntry {
             Outcome::Incarnation { incarnation } => {
                 encoder.number(6).number(u64::from(*incarnation))
             }
-            Outcome::MembersChanged { version } => encoder.number(9).number(*version),
+            Outcome::MembersChanged { version } => encoder.number(10).number(*version),
             // Not the sentence: see the head of `hash.rs`.
             Outcome::Refused(body) => encoder.number(7).text(body.code.as_str()),
+            Outcome::Invited { invitation, created, expires } => {
+                encoder.number(9).number(*invitation).number(created.0).number(expires.0)
+            }
             Outcome::Restoring { lines, done } => {
                 encoder.number(8).number(*lines).number(u64::from(*done))
             }
@@ -387,6 +435,11 @@ pub(super) struct Data {
     pub(super) membership: Arc<Membership>,
     /// The feature level.
     pub(super) level: u32,
+    /// What administrators have set.
+    pub(super) settings: Settings,
+    pub(super) invitations: Chunks<StoredInvitation>,
+    /// What administrators have done, oldest first.
+    pub(super) actions: Chunks<Arc<Record>>,
     /// Sum of the digests of all items; without the counters and the names of
     /// backups, whose digests are made when they are asked for.
     pub(super) sum: StateHash,
@@ -404,6 +457,7 @@ impl Data {
             // Nothing at level 0, which programs have that know no levels.
             hash.add(Encoder::new(Kind::Level).number(u64::from(level)).finish());
         }
+        hash.add(self.settings.digest());
         hash.add(self.counters.digest());
         hash.add(membership_digest(&self.membership));
         hash.add(self.staged_sum.0);

@@ -26,7 +26,8 @@ use super::search::{IdSearch, NameSearch};
 use super::snapshot::View;
 use super::state::State;
 use crate::error::Result;
-use crate::limits::QUERY_STEPS_MAX;
+use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX};
+use crate::protocol::administration::{AccountRow, AdministrativeAction, Invitation, Registration};
 use crate::protocol::client::{InboxQuery, Which};
 use crate::types::{AccountName, Digest, Membership, Timestamp, Uuid};
 
@@ -123,6 +124,59 @@ impl Look<'_> {
     /// See [`State::membership`].
     pub fn membership(&mut self) -> Arc<Membership> {
         self.glance().membership().clone()
+    }
+
+    /// See [`State::registration`].
+    pub fn registration(&mut self) -> Registration {
+        self.glance().registration()
+    }
+
+    /// See [`State::registration_is_undecided`].
+    pub fn registration_is_undecided(&mut self) -> bool {
+        self.glance().registration_is_undecided()
+    }
+
+    /// Whether a newcomer would be let in, or asked already with this operation id. So a
+    /// server needs to hash no password of a stranger.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RegistrationClosed`](crate::error::ErrorCode::RegistrationClosed),
+    /// [`ErrorCode::InvitationRequired`](crate::error::ErrorCode::InvitationRequired),
+    /// [`ErrorCode::InvitationRefused`](crate::error::ErrorCode::InvitationRefused).
+    pub fn may_register(
+        &mut self,
+        operation: Uuid,
+        invitation: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let state = self.glance();
+        if state.remembers(&operation) {
+            return Ok(());
+        }
+        state.admit(now, invitation).map(drop)
+    }
+
+    /// Whether an operation with this id was applied, and is remembered in the window.
+    pub fn remembers(&mut self, operation: Uuid) -> bool {
+        self.glance().remembers(&operation)
+    }
+
+    /// A page of invitations behind a number, oldest first.
+    pub fn invitations(&mut self, after: u64, now: Timestamp) -> Vec<Invitation> {
+        self.budget.spend(ADMINISTRATION_PAGE);
+        self.state.invitations(after, ADMINISTRATION_PAGE, now)
+    }
+
+    /// What an administrator sees of the account that has a name.
+    pub fn account_row(&mut self, name: &AccountName) -> Option<AccountRow> {
+        self.budget.spend(2);
+        self.glance().account_row(name)
+    }
+
+    /// A page of what administrators have done behind a number, oldest first.
+    pub fn actions(&mut self, after: u64) -> Vec<AdministrativeAction> {
+        self.budget.spend(ADMINISTRATION_PAGE);
+        self.state.actions(after, ADMINISTRATION_PAGE)
     }
 
     /// See [`State::hash`].

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::chunks::Item;
 use super::effects::Effects;
 use super::fingerprint::distinct_folded;
-use super::items::{AccountNumber, InboxEntry, Message, Recipients, SentEntry};
+use super::items::{AccountNumber, InboxEntry, Message, Recipients, SentEntry, stored_bytes};
 use super::operation::Outcome;
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
@@ -34,10 +34,14 @@ impl State {
         };
         self.data.counters.last_seq += 1;
         let seq = self.data.counters.last_seq;
+        let bytes = stored_bytes(text);
         for recipient in &to.labels {
             let entry = InboxEntry::new(seq, false);
             self.data.sum.add(entry.digest(recipient.number));
-            self.data.update_account(recipient.number, |account| account.inbox.push(entry));
+            self.data.update_account(recipient.number, |account| {
+                account.inbox.push(entry);
+                account.inbox_bytes += bytes;
+            });
             effects.delivered.push((recipient.account, seq));
         }
         let entry = SentEntry(seq);
@@ -163,6 +167,9 @@ impl State {
             let account = Arc::make_mut(account);
             sum.subtract(account.digest());
             account.deleted = true;
+            account.disabled = false;
+            account.reset = None;
+            account.last_login = None;
             // Of no use any more, and not to be kept longer than of use.
             account.password_hash = "".into();
             sum.add(account.digest());
@@ -215,7 +222,12 @@ impl State {
     }
 
     fn remove_from_inbox(&mut self, index: u64, owner: AccountNumber, seq: u64) {
-        let removed = self.data.update_account(owner, |account| account.inbox.remove(seq));
+        let bytes = self.data.messages.get(seq).map_or(0, Message::stored_bytes);
+        let removed = self.data.update_account(owner, |account| {
+            let removed = account.inbox.remove(seq)?;
+            account.inbox_bytes = account.inbox_bytes.saturating_sub(bytes);
+            Some(removed)
+        });
         if let Some(entry) = removed.flatten() {
             self.data.sum.subtract(entry.digest(owner));
             self.release(index, seq);

@@ -22,6 +22,8 @@
 //!   request.
 //! - **An account is an identity, a name is a label on it.** Messages keep the names
 //!   as they were; a later owner of a name sees nothing of the former one.
+//! - **Who may come in is decided here.** Invitations, closed accounts and the like change
+//!   by entries, so every replica takes and refuses the same newcomers. (`admission.rs`)
 //! - **No entry takes long.** Work that could be large (emptying a deleted account's
 //!   lists, ending expired sessions) is spread over the entries that follow, with the
 //!   same portion on every replica.
@@ -40,7 +42,9 @@
 //!
 //! [`ErrorCode::Corrupted`]: crate::error::ErrorCode::Corrupted
 
+mod admission;
 mod budget;
+mod change;
 mod chunks;
 mod deduplication;
 mod effects;
@@ -53,6 +57,7 @@ mod import;
 mod items;
 mod look;
 mod mail;
+mod membership;
 pub(crate) mod meter;
 mod operation;
 mod query;
@@ -63,6 +68,7 @@ mod state;
 mod tests;
 
 pub use budget::Step;
+pub use change::Change;
 pub use effects::Effects;
 pub use glob::Glob;
 pub use hash::StateHash;

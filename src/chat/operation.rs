@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::change::Change;
 use crate::error::{Error, ErrorBody};
 use crate::types::{
     AccountName, Digest, MemberChange, MemberEntry, Names, ReplicaId, Timestamp, Uuid,
@@ -45,6 +46,10 @@ pub enum Action {
         token_hash: Digest,
         /// When the session ends.
         expires: Timestamp,
+        /// What the code of an invitation is known by. From feature level
+        /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invitation: Option<Digest>,
     },
     /// Make a session. The server has verified the password.
     OpenSession {
@@ -108,6 +113,29 @@ pub enum Action {
         /// They count if there was no change before.
         founders: Vec<MemberEntry>,
     },
+    /// Set a new password in the place of one that an administrator has taken away, and
+    /// make a session. The code is its authority. From feature level
+    /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION) on.
+    ResetPassword {
+        /// Whose.
+        account: Uuid,
+        /// What the code is known by.
+        code_hash: Digest,
+        /// Argon2id in PHC form.
+        password_hash: String,
+        /// SHA-256 of the session's token.
+        token_hash: Digest,
+        /// When the session ends.
+        expires: Timestamp,
+    },
+    /// Change who may come in, for an administrator. From feature level
+    /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION) on.
+    Administer {
+        /// Who asks, as their machine calls them.
+        by: String,
+        /// What is to change.
+        change: Change,
+    },
     /// Raise the feature level: from here on entries mean what the level defines.
     /// Only a leader makes it, after all replicas have said that they know it.
     RaiseLevel {
@@ -156,7 +184,9 @@ impl Action {
             Action::DeleteAccount { .. } => 512,
             // A handful of replicas, each with an address.
             Action::ChangeMembers { founders, .. } => 16 + 8 * founders.len(),
-            Action::Register { .. }
+            Action::Administer { change, .. } => change.steps(),
+            Action::ResetPassword { .. }
+            | Action::Register { .. }
             | Action::OpenSession { .. }
             | Action::CloseSession { .. }
             | Action::AllocateIncarnation { .. }
@@ -202,14 +232,15 @@ pub enum RestoreStep {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Of `Register` and `OpenSession`.
+    /// Of `Register`, `OpenSession` and `ResetPassword`.
     SessionOpened {
         /// The new session.
         session: SessionNumber,
         /// Its account.
         account: Uuid,
     },
-    /// Of `CloseSession`, `DeleteAccount`, `RaiseLevel`, and `Restore` that abandons.
+    /// Of `CloseSession`, `DeleteAccount`, `RaiseLevel`, `Administer`, and `Restore` that
+    /// abandons.
     Done,
     /// Of `Send`.
     Sent {
@@ -246,6 +277,15 @@ pub enum Outcome {
         lines: u64,
         /// Whether the backup is restored.
         done: bool,
+    },
+    /// Of `Administer` that invites.
+    Invited {
+        /// The invitation's number.
+        invitation: u64,
+        /// When it was made.
+        created: Timestamp,
+        /// When it ends.
+        expires: Timestamp,
     },
     /// The state did not allow it; nothing changed.
     Refused(ErrorBody),

@@ -11,6 +11,7 @@ use super::meter::NAMES_PER_STEP;
 use super::operation::SessionNumber;
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::administration::AccountRow;
 use crate::protocol::client::{self, InboxQuery, Which};
 use crate::types::{AccountName, Digest, Names, Timestamp, Uuid};
 
@@ -34,16 +35,21 @@ pub struct AccountView {
     pub account: Uuid,
     /// Its name as its owner writes it.
     pub name: AccountName,
-    /// Argon2id in PHC form.
+    /// Argon2id in PHC form; empty while the password is taken away.
     pub password_hash: Arc<str>,
+    /// An administrator has shut it out.
+    pub disabled: bool,
+    /// What the code is known by with which its owner sets a new password.
+    pub reset: Option<Digest>,
 }
 
 impl fmt::Debug for AccountView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AccountView { account, name, password_hash: _ } = self;
+        let AccountView { account, name, disabled, password_hash: _, reset: _ } = self;
         f.debug_struct("AccountView")
             .field("account", account)
             .field("name", name)
+            .field("disabled", disabled)
             .finish_non_exhaustive()
     }
 }
@@ -123,6 +129,22 @@ impl State {
     /// The account of an identity.
     pub(super) fn account(&self, account: Uuid) -> Option<AccountView> {
         self.find_account(account).map(view_of)
+    }
+
+    /// What an administrator sees of an account.
+    pub(super) fn account_row(&self, name: &AccountName) -> Option<AccountRow> {
+        let label = self.names.get(name.folded().as_str())?;
+        let account = self.data.accounts.get(label.number)?;
+        let sent = account.sent.last().and_then(|entry| self.data.messages.get(entry.0));
+        let sent_at = sent.map(|message| Timestamp::from(message.at));
+        Some(AccountRow {
+            name: account.label.name.clone(),
+            messages: account.inbox.len() as u64,
+            bytes: account.inbox_bytes,
+            last_seen: account.last_login.max(sent_at),
+            disabled: account.disabled,
+            reset: account.reset.is_some(),
+        })
     }
 
     pub(super) fn find_account(&self, account: Uuid) -> Option<&Account> {
@@ -234,6 +256,8 @@ fn view_of(account: &Account) -> AccountView {
         account: account.label.account,
         name: account.label.name.clone(),
         password_hash: account.password_hash.clone(),
+        disabled: account.disabled,
+        reset: account.reset.as_ref().map(|reset| reset.code_hash),
     }
 }
 

@@ -41,6 +41,11 @@ impl NameSearch {
         NameSearch { glob, after, limit, names: Vec::new(), more: false }
     }
 
+    /// Up to which name it has looked, in lower case, once a look was not enough for it.
+    pub fn place(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
     /// What was found, and whether there are more after those. Of a search that
     /// has not come to its end that is not known, and `true` is said.
     pub fn into_page(self, ended: bool) -> (Vec<AccountName>, bool) {

@@ -11,12 +11,12 @@ use super::ids::Ids;
 use super::items::{Account, AccountNumber, Data, DeduplicationEntry, Label, Session};
 use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX};
+use crate::limits::{
+    LEVEL_OF_ADMISSION, Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX,
+};
 use crate::planted::{self, Bug};
 use crate::sync::Mutex;
-use crate::types::{
-    AccountName, Digest, MemberChange, MemberEntry, Membership, Names, ReplicaId, Timestamp, Uuid,
-};
+use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
 
 /// The replicated state: what all operations of the log so far have made.
 ///
@@ -36,6 +36,8 @@ pub struct State {
     /// reveals nothing about any token.
     pub(super) tokens: BTreeMap<Digest, SessionNumber>,
     pub(super) expiries: BTreeSet<(Timestamp, SessionNumber)>,
+    /// Invitations by the hash of their codes.
+    pub(super) invitation_codes: BTreeMap<Digest, u64>,
     pub(super) message_ids: Ids,
     pub(super) window_ids: Ids,
     pub(super) last_serial: u64,
@@ -67,6 +69,24 @@ pub(super) enum Actor {
     /// The action takes a session, and that one has ended or never was.
     SessionEnded,
 }
+
+/// A session that is to be opened.
+struct NewSession {
+    /// When.
+    at: Timestamp,
+    token_hash: Digest,
+    expires: Timestamp,
+}
+
+/// Who registers.
+struct Newcomer<'a> {
+    account: Uuid,
+    name: &'a AccountName,
+    password_hash: &'a str,
+}
+
+/// To whoever is shut out.
+const DISABLED: &str = "this account is disabled; ask whoever runs the cluster";
 
 /// An account that asks.
 #[derive(Clone, Copy)]
@@ -101,6 +121,7 @@ impl State {
             emptying: BTreeSet::new(),
             tokens: BTreeMap::new(),
             expiries: BTreeSet::new(),
+            invitation_codes: BTreeMap::new(),
             message_ids: Ids::default(),
             window_ids: Ids::default(),
             last_serial: 0,
@@ -163,12 +184,20 @@ impl State {
             return outcome;
         }
         let result = match &operation.action {
-            Action::Register { account, name, password_hash, token_hash, expires } => {
-                self.register(*account, name, password_hash, token_hash, *expires, effects)
+            Action::Register { account, name, password_hash, token_hash, expires, invitation } => {
+                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
+                let newcomer = Newcomer { account: *account, name, password_hash };
+                self.register(newcomer, invitation.as_ref(), session, effects)
             }
             Action::OpenSession { account, token_hash, expires } => {
-                self.log_in(*account, token_hash, *expires, effects)
+                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
+                self.log_in(*account, session, effects)
             }
+            Action::ResetPassword { account, code_hash, password_hash, token_hash, expires } => {
+                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
+                self.reset_password(*account, code_hash, password_hash, session, effects)
+            }
+            Action::Administer { by, change } => self.administer(at, by, change, effects),
             Action::CloseSession { session } => self.caller(*session).map(|_| {
                 self.end_session(*session, effects);
                 Outcome::Done
@@ -227,6 +256,8 @@ impl State {
             | Action::DeleteAccount { session } => *session,
             Action::Register { .. }
             | Action::OpenSession { .. }
+            | Action::ResetPassword { .. }
+            | Action::Administer { .. }
             | Action::AllocateIncarnation { .. }
             | Action::ChangeMembers { .. }
             | Action::Restore(_)
@@ -248,27 +279,64 @@ impl State {
     fn log_in(
         &mut self,
         account: Uuid,
-        token_hash: &Digest,
-        expires: Timestamp,
+        session: NewSession,
         effects: &mut Effects,
     ) -> Result<Outcome> {
-        let number = *self.numbers.get(&account).ok_or_else(|| {
-            Error::new(ErrorCode::LoginRefused, "unknown account or wrong password")
-        })?;
-        self.check_token(token_hash)?;
-        Ok(self.open_session(number, account, token_hash, expires, effects))
+        let refused = |why: &str| Err(Error::new(ErrorCode::LoginRefused, why));
+        let found = self.numbers.get(&account).and_then(|it| self.data.accounts.get(*it));
+        let Some(found) = found else { return refused("unknown account or wrong password") };
+        let number = found.label.number;
+        // A server may have checked the password a moment before an administrator's change.
+        if found.disabled {
+            return refused(DISABLED);
+        }
+        if found.reset.is_some() {
+            return refused("the password was reset; log in with the code that comes with that");
+        }
+        self.check_token(&session.token_hash)?;
+        Ok(self.open_session(number, account, session, effects))
+    }
+
+    /// Sets a password in the place of one that was taken away.
+    fn reset_password(
+        &mut self,
+        account: Uuid,
+        code_hash: &Digest,
+        password_hash: &str,
+        session: NewSession,
+        effects: &mut Effects,
+    ) -> Result<Outcome> {
+        let refused = |why: &str| Err(Error::new(ErrorCode::LoginRefused, why));
+        let found = self.numbers.get(&account).and_then(|it| self.data.accounts.get(*it));
+        let reset = found.and_then(|found| Some((found, found.reset.as_deref()?)));
+        let Some((found, reset)) = reset.filter(|(_, reset)| reset.code_hash == *code_hash) else {
+            return refused("unknown account or wrong code; a code sets a password only once");
+        };
+        let number = found.label.number;
+        if found.disabled {
+            return refused(DISABLED);
+        }
+        if reset.expires <= session.at {
+            return refused("the time of this code is over; ask for another");
+        }
+        self.check_token(&session.token_hash)?;
+        self.change_account(number, |account| {
+            account.password_hash = password_hash.into();
+            account.reset = None;
+        });
+        Ok(self.open_session(number, account, session, effects))
     }
 
     fn register(
         &mut self,
-        uuid: Uuid,
-        name: &AccountName,
-        password_hash: &str,
-        token_hash: &Digest,
-        expires: Timestamp,
+        newcomer: Newcomer<'_>,
+        invitation: Option<&Digest>,
+        session: NewSession,
         effects: &mut Effects,
     ) -> Result<Outcome> {
+        let Newcomer { account: uuid, name, password_hash } = newcomer;
         self.usable()?;
+        let invitation = self.admit(session.at, invitation)?;
         let folded = name.folded();
         if let Some(owner) = self.names.get(folded.as_str()) {
             return Err(Error::new(
@@ -283,7 +351,10 @@ impl State {
                 format!("the account identity {uuid} is in use; repeat with a new operation id"),
             ));
         }
-        self.check_token(token_hash)?;
+        self.check_token(&session.token_hash)?;
+        if let Some(invitation) = invitation {
+            self.use_invitation(invitation);
+        }
         self.data.counters.last_account += 1;
         let number = self.data.counters.last_account;
         let label = Label::new(number, uuid, name.clone());
@@ -292,7 +363,22 @@ impl State {
         self.data.accounts.push(Arc::new(account));
         self.numbers.insert(uuid, number);
         self.names.insert(folded.as_str().into(), label);
-        Ok(self.open_session(number, uuid, token_hash, expires, effects))
+        Ok(self.open_session(number, uuid, session, effects))
+    }
+
+    /// Changes what an account is by itself, apart from its lists and sessions.
+    pub(super) fn change_account(
+        &mut self,
+        number: AccountNumber,
+        change: impl FnOnce(&mut Account),
+    ) {
+        let sum = &mut self.data.sum;
+        self.data.accounts.update(number, |account| {
+            let account = Arc::make_mut(account);
+            sum.subtract(account.digest());
+            change(account);
+            sum.add(account.digest());
+        });
     }
 
     /// A token opens one session only.
@@ -310,17 +396,20 @@ impl State {
         &mut self,
         account: AccountNumber,
         uuid: Uuid,
-        token_hash: &Digest,
-        expires: Timestamp,
+        session: NewSession,
         effects: &mut Effects,
     ) -> Outcome {
+        let NewSession { at, token_hash, expires } = session;
         self.data.counters.last_session += 1;
         let number = self.data.counters.last_session;
-        let session = Session { number, account, token_hash: *token_hash, expires };
+        let session = Session { number, account, token_hash, expires };
         self.data.sum.add(session.digest());
         self.data.sessions.push(session);
-        self.tokens.insert(*token_hash, number);
+        self.tokens.insert(token_hash, number);
         self.expiries.insert((expires, number));
+        if self.level() >= LEVEL_OF_ADMISSION {
+            self.change_account(account, |account| account.last_login = Some(at));
+        }
         let oldest = self.data.update_account(account, |account| {
             account.sessions.push(number);
             let too_many = account.sessions.len() > SESSIONS_PER_ACCOUNT_MAX;
@@ -359,33 +448,6 @@ impl State {
         }
     }
 
-    fn change_members(
-        &mut self,
-        expects: u64,
-        change: &MemberChange,
-        founders: &[MemberEntry],
-    ) -> Result<Outcome> {
-        let known = &self.data.membership;
-        if known.version != expects {
-            return Err(Error::unavailable(
-                "another change of the membership came first; look at it, then try again",
-            ));
-        }
-        let before = match known.is_known() {
-            true => Membership::clone(known),
-            false => Membership::founded(founders.to_vec()),
-        };
-        let after = before.changed(change)?;
-        let version = after.version;
-        self.data.membership = Arc::new(after);
-        Ok(Outcome::MembersChanged { version })
-    }
-
-    /// Which replicas the cluster has; nothing is known while that was never changed.
-    pub fn membership(&self) -> &Arc<Membership> {
-        &self.data.membership
-    }
-
     /// Incarnation 1 is the founder's, which nobody allocates.
     fn allocate_incarnation(&mut self, replica: ReplicaId) -> Result<Outcome> {
         let highest = self.data.counters.incarnations.entry(replica).or_insert(1);
@@ -415,6 +477,7 @@ fn enters_window(outcome: &Outcome) -> bool {
         | Outcome::Marked { .. }
         | Outcome::Deleted { .. }
         | Outcome::Incarnation { .. }
+        | Outcome::Invited { .. }
         | Outcome::MembersChanged { .. } => true,
     }
 }

@@ -98,6 +98,7 @@ pub async fn run(args: &BenchArgs, context: &mut Context) -> Result<Exit> {
         timeout: context.settings.timeout,
         clients: args.clients,
         accounts: args.accounts,
+        invitation: context.settings.values.text("invite").map(str::to_string),
         work: match args.inbox {
             Some(messages) => Work::Inbox { messages },
             None => Work::Send { size_bytes: args.size, recipients: args.recipients },

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::administrator::{Found, KeyFlags};
+use super::admission::{self, AccountArgs, ActionsArgs, InviteArgs, InvitesArgs, RegistrationArgs};
 use super::init::InitArgs;
 use super::local::{limit, locked, supervisor};
 use super::members::{AddArgs, MoveArgs, RemoveArgs, ReplaceArgs};
@@ -106,6 +107,18 @@ enum Action {
     /// Each is stopped only when messages are taken and the one before has
     /// caught up, so no message is refused meanwhile.
     Restart(RestartArgs),
+    /// Make an invitation and print its code
+    ///
+    /// Where registration is by invitation, whoever has the code makes an account with it.
+    Invite(InviteArgs),
+    /// List invitations, or take one back
+    Invites(InvitesArgs),
+    /// Show who may register, or change it
+    Registration(RegistrationArgs),
+    /// List accounts, reset a password, shut an account out, or delete one
+    Account(AccountArgs),
+    /// List what administrators have done
+    Actions(ActionsArgs),
     /// Give leadership to a replica
     ///
     /// Returns when it leads. No message is refused meanwhile.
@@ -225,6 +238,11 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
         Action::Stop(args) => end(args, context, false).await,
         Action::Kill(args) => end(args, context, true).await,
         Action::Restart(args) => restart(args, context).await,
+        Action::Invite(args) => admission::invite(args, context).await,
+        Action::Invites(args) => admission::invites(args, context).await,
+        Action::Registration(args) => admission::registration(args, context).await,
+        Action::Account(args) => admission::account(args, context).await,
+        Action::Actions(args) => admission::actions(args, context).await,
         Action::Transfer(args) => transfer(args, context).await,
         Action::Logs(args) => logs(args, context).await,
         Action::Env(args) => {

@@ -154,7 +154,7 @@ mod tests {
         assert!(script.starts_with("#compdef ftchat\n"));
         assert!(script.contains("\n_ftchat_accounts() {"));
         assert_eq!(script.matches(":_ftchat_accounts'").count(), 3, "send, inbox, accounts");
-        assert_eq!(script.matches(":_ftchat_replicas'").count(), 6);
+        assert_eq!(script.matches(":_ftchat_replicas'").count(), 9);
         assert!(script.contains("\n_ftchat_profiles() {"));
         let lines: Vec<&str> =
             script.lines().filter(|it| it.contains(":_ftchat_profiles'")).collect();

@@ -128,11 +128,16 @@ impl Context {
 
     /// An error with what to do about it that whoever made it could not know.
     pub(super) fn advised(&self, error: Error) -> Error {
+        // The server does not know from where it is asked.
+        let lines = self.settings.command_lines();
         let advice = match error.code {
-            // The server does not know from where it is asked.
             ErrorCode::SessionExpired => {
                 let name = self.settings.user.as_ref().map_or("NAME", |name| name.as_str());
-                self.settings.command_lines().line("login", &[name])
+                lines.line("login", &[name])
+            }
+            ErrorCode::InvitationRequired => lines.line("register --invite CODE", &["NAME"]),
+            ErrorCode::NewPasswordRequired => {
+                lines.line("login --password-stdin --new-password-file FILE", &["NAME"])
             }
             ErrorCode::WrongCluster if self.confirmed.get().is_some() => format!(
                 "the expected fingerprint was confirmed here; remove {} to be asked again",

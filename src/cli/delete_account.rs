@@ -95,6 +95,7 @@ async fn is_gone(
         name: name.to_string(),
         password: password.expose_secret().to_owned(),
         token: super::context::new_token(&context.host).expose_secret().to_owned(),
+        new_password: None,
     };
     match client.request(request).await {
         Err(error) => error.code == ErrorCode::LoginRefused,

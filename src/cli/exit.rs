@@ -32,10 +32,9 @@ impl Exit {
         // No wildcard: each new code needs a decision about what scripts see.
         match error.code {
             WrongUsage | InvalidConfig => Exit::Usage,
-            NotLoggedIn | LoginRefused | SessionExpired => Exit::NotLoggedIn,
-            UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster | UnknownProfile => {
-                Exit::NotFound
-            }
+            NotLoggedIn | LoginRefused | NewPasswordRequired | SessionExpired => Exit::NotLoggedIn,
+            UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster | UnknownProfile
+            | UnknownInvitation => Exit::NotFound,
             Unavailable | ReadNotConfirmed | Restoring | DeadlineExceeded | TooManyConnections
             | DiskFull => Exit::Unavailable,
             OutcomeUnknown => Exit::Unknown,
@@ -43,9 +42,10 @@ impl Exit {
             Interrupted => Exit::Interrupted,
             InvalidRequest | UnknownOperation | UnsupportedVersion | LineTooLong | InvalidName
             | InvalidPassword | NameTaken | InvalidText | TooMany | IdConflict | AmbiguousId
-            | RateLimited | NotConfirmed | NotEmpty | ChangeUnderWay | UnsafeChange
-            | PermissionDenied | TlsRequired | DirectoryInUse | WrongCluster | NewerFormat
-            | Corrupted | Io | AddressInUse | Internal => Exit::Refused,
+            | ChangeUnderWay | UnsafeChange | RateLimited | NotConfirmed | NotEmpty
+            | PermissionDenied | TlsRequired | RegistrationClosed | InvitationRequired
+            | InvitationRefused | DirectoryInUse | WrongCluster | NewerFormat | Corrupted | Io
+            | AddressInUse | Internal => Exit::Refused,
         }
     }
 }
@@ -76,8 +76,18 @@ mod tests {
                     DiskFull,
                 ],
             ),
-            (4, &[NotLoggedIn, LoginRefused, SessionExpired]),
-            (5, &[UnknownAccount, UnknownMessage, UnknownReplica, UnknownCluster, UnknownProfile]),
+            (4, &[NotLoggedIn, LoginRefused, NewPasswordRequired, SessionExpired]),
+            (
+                5,
+                &[
+                    UnknownAccount,
+                    UnknownMessage,
+                    UnknownReplica,
+                    UnknownCluster,
+                    UnknownProfile,
+                    UnknownInvitation,
+                ],
+            ),
             (6, &[OutcomeUnknown]),
             (7, &[ReplicaRemoved]),
             (130, &[Interrupted]),
@@ -100,6 +110,9 @@ mod tests {
                     NotEmpty,
                     PermissionDenied,
                     TlsRequired,
+                    RegistrationClosed,
+                    InvitationRequired,
+                    InvitationRefused,
                     DirectoryInUse,
                     WrongCluster,
                     NewerFormat,

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod administrator;
+mod admission;
 mod backup;
 mod bench;
 mod cluster;

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
@@ -45,36 +45,56 @@ impl PasswordArgs {
     /// too long or no text; [`ErrorCode::Io`].
     pub async fn read(&self, prompt: &str, typed: Typed) -> Result<SecretString> {
         if self.password_stdin {
-            return from_reader("standard input", std::io::stdin().lock());
+            return from_reader("password", "standard input", std::io::stdin().lock());
         }
         if let Some(path) = &self.password_file {
-            let file = std::fs::File::open(path)
-                .map_err(|error| Error::io("read the password file", path, &error))?;
-            return from_reader(&path.display().to_string(), file);
+            return from_file("password", path);
         }
-        if !std::io::stdin().is_terminal() {
+        if !can_ask() {
             return Err(Error::new(
                 ErrorCode::WrongUsage,
                 "there is no terminal to ask for the password at: use --password-stdin or \
                  --password-file FILE",
             ));
         }
-        let password = ask(prompt).await?;
-        if typed == Typed::Twice {
-            let again = ask("The same password again: ").await?;
-            if password.expose_secret() != again.expose_secret() {
-                return Err(Error::new(
-                    ErrorCode::NotConfirmed,
-                    "the two passwords differ: start again",
-                ));
-            }
+        match typed {
+            Typed::Once => ask(prompt).await,
+            Typed::Twice => ask_twice(prompt).await,
         }
-        Ok(password)
     }
 }
 
-/// Asks in a thread of its own, so that a signal is noticed while it waits.
-async fn ask(prompt: &str) -> Result<SecretString> {
+/// A new password, typed twice at the terminal.
+///
+/// # Errors
+/// [`ErrorCode::NotConfirmed`] when it was typed differently the second time;
+/// [`ErrorCode::Io`].
+pub(super) async fn ask_twice(prompt: &str) -> Result<SecretString> {
+    let password = ask(prompt).await?;
+    let again = ask("The same password again: ").await?;
+    match password.expose_secret() == again.expose_secret() {
+        true => Ok(password),
+        false => Err(Error::new(ErrorCode::NotConfirmed, "the two passwords differ: start again")),
+    }
+}
+
+/// A secret from a file, which `what` names: a password, or a code.
+///
+/// # Errors
+/// [`ErrorCode::InvalidPassword`] when it is empty, too long or no text; [`ErrorCode::Io`].
+pub(super) fn from_file(what: &str, path: &Path) -> Result<SecretString> {
+    let file = File::open(path)
+        .map_err(|error| Error::io(&format!("read the {what} file"), path, &error))?;
+    from_reader(what, &path.display().to_string(), file)
+}
+
+/// Whether somebody can be asked.
+pub(super) fn can_ask() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// Asks for a secret, without showing it, in a thread of its own, so that a signal is noticed while it waits.
+pub(super) async fn ask(prompt: &str) -> Result<SecretString> {
     let interrupted = || Error::new(ErrorCode::Interrupted, "interrupted");
     let listen =
         |kind| signal(kind).map_err(|error| Error::failed("cannot listen for signals", &error));
@@ -123,18 +143,17 @@ impl Drop for Echo {
 
 /// Everything there is, without one newline at the end, which editors and
 /// `echo` add. The bound is checked while reading.
-fn from_reader(name: &str, reader: impl Read) -> Result<SecretString> {
+fn from_reader(what: &str, name: &str, reader: impl Read) -> Result<SecretString> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(PASSWORD_MAX_BYTES + 3));
     // Two more for the newline, one more to notice what is too long.
     reader
         .take(PASSWORD_MAX_BYTES as u64 + 3)
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::failed(format!("cannot read the password from {name}"), &error))?;
+        .map_err(|error| Error::failed(format!("cannot read the {what} from {name}"), &error))?;
     let end = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let end = end.strip_suffix(b"\r").unwrap_or(end);
-    let refused = |what: &str| {
-        Error::new(ErrorCode::InvalidPassword, format!("the password from {name} {what}"))
-    };
+    let refused =
+        |why: &str| Error::new(ErrorCode::InvalidPassword, format!("the {what} from {name} {why}"));
     if end.len() > PASSWORD_MAX_BYTES {
         return Err(refused(&format!("is longer than {PASSWORD_MAX_BYTES} bytes")));
     }
@@ -151,8 +170,9 @@ mod tests {
 
     #[test]
     fn one_newline_at_the_end_is_not_part_of_it() {
-        let read =
-            |bytes: &[u8]| from_reader("a test", bytes).map(|p| p.expose_secret().to_string());
+        let read = |bytes: &[u8]| {
+            from_reader("password", "a test", bytes).map(|p| p.expose_secret().to_string())
+        };
         assert_eq!(read(b"secret").expect("fits"), "secret");
         assert_eq!(read(b"secret\n").expect("fits"), "secret");
         assert_eq!(read(b"secret\r\n").expect("fits"), "secret");

@@ -185,6 +185,7 @@ fn replica_config(
         timing: settings.timing,
         limits,
         survivor: settings.survivor,
+        registration: settings.registration,
         process: ProcessInfo {
             pid: std::process::id(),
             started_at: host.clock.now(),

@@ -325,10 +325,14 @@ fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
          They keep it once, and commands speak to servers of this cluster only, in TLS:\n\n   \
          {keep}\n\n   \
          It is taken as --servers and as FTCHAT_SERVERS too.\n\n\
+         4. Who has no account needs an invitation to make one. On any of the machines:\n\n   \
+         {invite}\n\n\
          Whoever has cluster.key is the cluster. Keep a copy where you keep such things, and\n\
          remove this folder.\n",
         folders = folders.concat(),
         keep = CommandLines::default().line("connect", &[connect]),
+        invite = CommandLines::default()
+            .line("cluster invite --cluster-key-file /etc/ftchat/cluster.key", &[]),
         serve = serve("/etc/ftchat/config.toml")
     )
 }

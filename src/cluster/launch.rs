@@ -76,8 +76,9 @@ impl Program {
             .arg("--log-file")
             .arg(cluster.log_file(replica))
             .current_dir(cluster.dir())
-            // A server does not need the user's session.
-            .env_remove("FTCHAT_TOKEN");
+            // A server needs no secrets of the user.
+            .env_remove("FTCHAT_TOKEN")
+            .env_remove("FTCHAT_INVITE");
         // What a service manager hears is about the command that it has started.
         for variable in SERVICE_VARIABLES {
             command.env_remove(variable);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::duration;
 use crate::error::{Error, ErrorCode};
 use crate::limits::TIMEOUT_MAX;
+use crate::protocol::administration::Registration;
 use crate::protocol::client::Member;
 use crate::types::{AccountName, Address, Servers};
 
@@ -125,7 +126,7 @@ impl Kind {
             Kind::LogFilter => {
                 "a log filter such as info, debug or ftchat::replica=trace,info".to_string()
             }
-            Kind::Secret => "a session token".to_string(),
+            Kind::Secret => "a secret that is not empty".to_string(),
         }
     }
 
@@ -286,6 +287,8 @@ pub static KEYS: &[Key] = keys![
         "When to use colour; auto means on a terminal, unless NO_COLOR is set";
     "token", None, "FTCHAT_TOKEN", Kind::Secret, Words("the session kept by the last login"), false,
         "A session token to use instead of the kept sessions";
+    "invite", Some("--invite"), "FTCHAT_INVITE", Kind::Secret, Words("none: asked for on a terminal, if one is needed"), false,
+        "The code of an invitation, where one is needed to register";
     "sessions_dir", None, "FTCHAT_SESSIONS_DIR", Kind::Path, Words("ftchat/sessions in the platform's state directory"), true,
         "The folder in which sessions are kept";
     // -- a server -----------------------------------------------------------
@@ -301,6 +304,8 @@ pub static KEYS: &[Key] = keys![
         "The file with the cluster's secret key, by which replicas know each other; mode 0600, outside of the data directory";
     "serve.survivor", Some("--survivor"), "FTCHAT_SERVE_SURVIVOR", Kind::Choice(&["auto", "never"]), Value("auto"), true,
         "Whether a server that is left without a majority takes over the replicas of dead servers on the same host, so that the last one goes on";
+    "serve.registration", Some("--registration"), "FTCHAT_SERVE_REGISTRATION", Kind::Choice(&Registration::NAMES), Words("open where the server listens on loopback only, else invited"), true,
+        "Who may register in a cluster that this server helps to found: anybody, whoever has an invitation, or nobody. It only proposes: later `cluster registration` shows and changes it";
     "serve.log", None, "FTCHAT_LOG", Kind::LogFilter, Words("info, debug with -v, trace with -vv, warn with --quiet"), true,
         "What the server logs to standard error, as a filter such as info or ftchat::replica=debug,info";
     "serve.log_format", Some("--log-format"), "FTCHAT_SERVE_LOG_FORMAT", Kind::Choice(&["text", "json"]), Value("text"), true,

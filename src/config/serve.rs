@@ -8,6 +8,7 @@ use super::values::Values;
 use crate::error::Result;
 use crate::host::is_within;
 use crate::limits::Limits;
+use crate::protocol::administration::Registration;
 use crate::protocol::client::{Member, Survivor};
 use crate::types::{Address, ReplicaId};
 
@@ -36,6 +37,10 @@ pub struct ServeFlags {
     #[arg(value_parser = ["auto", "never"], hide_possible_values = true)]
     pub survivor: Option<String>,
     #[allow(missing_docs)]
+    #[arg(long, value_name = "WHO", help = help("serve.registration"))]
+    #[arg(value_parser = Registration::NAMES, hide_possible_values = true)]
+    pub registration: Option<String>,
+    #[allow(missing_docs)]
     #[arg(long, value_name = "FORM", help = help("serve.log_format"))]
     #[arg(value_parser = ["text", "json"], hide_possible_values = true)]
     pub log_format: Option<String>,
@@ -55,6 +60,7 @@ impl ServeFlags {
             data_dir,
             cluster_key_file,
             survivor,
+            registration,
             log_format,
             log_file,
         } = self;
@@ -65,6 +71,7 @@ impl ServeFlags {
             ("serve.data_dir", data_dir.clone()),
             ("serve.cluster_key_file", cluster_key_file.clone()),
             ("serve.survivor", survivor.clone()),
+            ("serve.registration", registration.clone()),
             ("serve.log_format", log_format.clone()),
             ("serve.log_file", log_file.clone()),
         ];
@@ -107,6 +114,8 @@ pub struct ServeSettings {
     pub cluster_key: Option<PathBuf>,
     /// Whether to adopt dead neighbours on this host.
     pub survivor: Survivor,
+    /// Who may register, if this server founds a cluster.
+    pub registration: Registration,
     /// Heartbeats and elections.
     pub timing: Timing,
     /// Bounds.
@@ -142,6 +151,11 @@ impl ServeSettings {
         if listen.port() == 0 {
             return Err(values.error("serve.listen", "a server needs a port that peers can know"));
         }
+        let chosen = values.parsed("serve.registration", Registration::named)?;
+        let registration = chosen.unwrap_or(match listen.is_loopback() {
+            true => Registration::Open,
+            false => Registration::Invited,
+        });
         let data_dir = values.required("serve.data_dir", |text| Some(PathBuf::from(text)))?;
         let cluster_key = values.path("serve.cluster_key_file");
         let inside = |file: &PathBuf| file.starts_with(&data_dir) || is_within(file, &data_dir);
@@ -158,6 +172,7 @@ impl ServeSettings {
             data_dir,
             cluster_key,
             survivor: survivor(values, "serve.survivor")?,
+            registration,
             timing: timing(values)?,
             limits: limits(values)?,
             password_cost: password_cost(values)?,

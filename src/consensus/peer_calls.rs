@@ -128,7 +128,9 @@ impl PeerService {
             | Call::ChangeMembers
             | Call::Backup
             | Call::BackupPart
-            | Call::Restore => {
+            | Call::Restore
+            | Call::Administer
+            | Call::Inspect => {
                 reply.error(Error::internal(format!("{call:?} is no call for consensus")));
             }
         }

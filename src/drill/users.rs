@@ -51,6 +51,7 @@ impl User {
             name: name.clone(),
             password: secret.expose_secret().to_string(),
             token: token.expose_secret().to_string(),
+            invitation: None,
         };
         client.request(request).await?;
         let cluster = client.cluster().await?;

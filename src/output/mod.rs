@@ -20,6 +20,7 @@
 //! then the command ends as it would have.
 
 mod accounts;
+mod admission;
 mod backup;
 mod bench;
 pub mod cluster;
@@ -37,6 +38,7 @@ pub mod status;
 mod wrap;
 
 pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, SentLine, Whoami};
+pub use admission::{AccountChanged, AccountReset, Invited, RegistrationShown, Revoked};
 pub use bench::Measured;
 pub use inbox::{Listed, local_time};
 #[cfg(test)]

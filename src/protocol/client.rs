@@ -106,6 +106,10 @@ pub enum Request {
         /// The session's token, 64 random hexadecimal digits that the client
         /// made: made here, a repeated request could not answer with it again.
         token: String,
+        /// The code of an invitation, where one is needed; case, hyphens and spaces do not
+        /// matter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invitation: Option<String>,
     },
     /// Makes a session, and binds it. → [`Answer::Session`]
     Login {
@@ -113,10 +117,13 @@ pub enum Request {
         operation: Uuid,
         /// The account's name.
         name: String,
-        /// Its password.
+        /// Its password; of an account that was reset the code that came with that.
         password: String,
         /// As in [`Request::Register`].
         token: String,
+        /// With such a code: the password from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_password: Option<String>,
     },
     /// Ends the bound session. → [`Answer::Done`]
     Logout {

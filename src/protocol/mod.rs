@@ -13,9 +13,11 @@
 //! - [`client`]: what clients and servers say to each other.
 //! - [`replica`]: the status of one replica.
 //! - [`peer`]: what replicas say to each other.
+//! - [`administration`]: what whoever holds the cluster's key may ask beside that.
 //! - [`status`]: a whole cluster, as `status` puts it together.
 //! - [`codec`]: lines: reading with a bound, writing, depth.
 
+pub mod administration;
 pub mod client;
 pub mod codec;
 #[cfg(test)]

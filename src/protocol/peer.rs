@@ -208,6 +208,17 @@ pub enum Call {
     /// "Do this step of a restore." The body is a step as the state machine
     /// knows it; → [`RestoreProgress`].
     Restore,
+    /// "Change who may come in." ([`ChangeRequest`] → [`Changed`]) Asked by an
+    /// administrator, like the next one.
+    ///
+    /// [`ChangeRequest`]: super::administration::ChangeRequest
+    /// [`Changed`]: super::administration::Changed
+    Administer,
+    /// "Tell who may come in, and what was changed." ([`Question`] → [`Inspected`])
+    ///
+    /// [`Question`]: super::administration::Question
+    /// [`Inspected`]: super::administration::Inspected
+    Inspect,
     /// Consensus: "how far is your log?", when the leader's process is gone, and when a
     /// node has to find out whether it has lost something.
     Contest,

@@ -9,6 +9,7 @@ use crate::config::Timing;
 use crate::consensus::{Machine, VerifiedLog, WarmState};
 use crate::limits::Limits;
 use crate::peer::ClusterKey;
+use crate::protocol::administration::Registration;
 use crate::protocol::client::{Member, Survivor};
 use crate::storage::{DataDirectory, Holder, Identity, PreverifiedLog};
 use crate::types::{Address, ReplicaId, Timestamp};
@@ -32,6 +33,8 @@ pub struct ReplicaConfig {
     pub limits: Limits,
     /// Whether survivors adopt dead neighbours.
     pub survivor: Survivor,
+    /// Who may register, if it founds a cluster in which nobody has said so.
+    pub registration: Registration,
     /// The process that runs it.
     pub process: ProcessInfo,
     /// The highest feature level that it knows:

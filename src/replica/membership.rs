@@ -19,7 +19,9 @@
 //! # Addresses
 //! They are hints: whoever answers proves to be the replica. A peer is looked for where
 //! the state says, where the configuration says, and where it said itself that it is.
-//! So all replicas may move at once, as long as each finds one that knows more.
+//! So all replicas may move at once, as long as each finds one that knows more. One that is
+//! new, or has lost its disk, may have been configured long ago: until it has the state it
+//! also goes to those who call it and prove to be of the cluster.
 //!
 //! # Whoever was removed
 //! It is told so when it calls, and its process ends. Its number is never used again, so
@@ -39,7 +41,9 @@ use super::{Inner, Phase, Replica};
 use crate::chat::{Action, Operation, Outcome};
 use crate::consensus::{Consensus, Sequence};
 use crate::error::{Error, ErrorCode, Result};
+use crate::peer::Met;
 use crate::protocol::client::Member;
+use crate::protocol::peer::ADMINISTRATOR;
 use crate::types::{Address, Departed, MemberChange, MemberEntry, Membership, NodeId, ReplicaId};
 
 /// Pause between two steps of a leader that has something to do.
@@ -118,9 +122,11 @@ impl Inner {
 
     async fn follow_membership(&self) {
         let mut changes = self.watch_membership();
+        let mut callers = self.callers.subscribe();
         let mut phase = self.phase.subscribe();
         loop {
             changes.mark_unchanged();
+            callers.mark_unchanged();
             phase.mark_unchanged();
             let consensus = self.consensus().ok();
             let nodes = consensus.as_ref().map(Consensus::nodes).unwrap_or_default();
@@ -130,6 +136,7 @@ impl Inner {
                 tokio::select! {
                     biased;
                     _ = changes.changed() => {}
+                    _ = callers.changed() => {}
                     _ = phase.changed() => {}
                 }
                 continue;
@@ -147,6 +154,7 @@ impl Inner {
             tokio::select! {
                 biased;
                 _ = changes.changed() => {}
+                _ = callers.changed() => {}
                 _ = phase.changed() => {}
                 () = consensus.leader_changed() => {}
                 () = consensus.nodes_changed_from(&nodes) => {}
@@ -161,6 +169,9 @@ impl Inner {
         let remaining: BTreeSet<ReplicaId> = nodes.iter().map(|node| node.replica()).collect();
         let mut peers: BTreeSet<ReplicaId> =
             membership.members.iter().map(|member| member.id).chain(remaining.clone()).collect();
+        if !membership.is_known() {
+            peers.extend(self.callers.borrow().keys().copied());
+        }
         peers.remove(&self.config.id);
         let connect = |peer| self.connector.connect(peer, &self.addresses_of(&membership, peer));
         self.links.become_those(&peers, connect);
@@ -180,12 +191,28 @@ impl Inner {
         }
     }
 
+    /// Takes a replica of the cluster that calls for one of it, as long as this one does not
+    /// know better.
+    pub(super) fn note_caller(&self, caller: &Met) {
+        let Met { who, address: Some(address), .. } = caller else { return };
+        // One without a cluster would be asked to found one.
+        let counts = who.replica != ADMINISTRATOR && who.cluster.is_some();
+        if counts && self.links.get(who.replica).is_none() && !self.membership().is_known() {
+            self.callers.send_modify(|callers| {
+                callers.insert(who.replica, address.clone());
+            });
+        }
+    }
+
     /// Where a replica is looked for, best first.
     fn addresses_of(&self, membership: &Membership, peer: ReplicaId) -> Vec<Address> {
         let told = membership.get(peer).map(|member| &member.address);
         let configured = self.config.members.iter().find(|member| member.id == peer);
         let mut addresses: Vec<Address> = told.cloned().into_iter().collect();
         addresses.extend(configured.map(|member| member.address.clone()));
+        if addresses.is_empty() {
+            addresses.extend(self.callers.borrow().get(&peer).cloned());
+        }
         addresses.dedup();
         addresses
     }
@@ -224,13 +251,13 @@ impl Inner {
         });
         if let Some(id) = replaced {
             let change = MemberChange::Remove { id };
-            self.propose_change(consensus, &membership, change).await?;
+            self.propose_member_change(consensus, &membership, change).await?;
             return Ok(true);
         }
         consensus.leave_out(&membership).await
     }
 
-    async fn propose_change(
+    async fn propose_member_change(
         &self,
         consensus: &Consensus,
         seen: &Membership,

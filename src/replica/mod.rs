@@ -29,6 +29,7 @@
 //! failed disk or a stopped consensus is final: [`Replica::failed`] resolves, and the
 //! process should end.
 
+mod administration;
 mod adoption;
 mod backup;
 mod clocks;
@@ -48,7 +49,7 @@ mod status;
 mod tests;
 mod watchdog;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -71,6 +72,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::FIRST_LINE_MAX_BYTES;
 use crate::peer::{self, Credentials, Met};
+use crate::protocol::administration::Registration;
 use crate::protocol::codec::read_line;
 use crate::storage::{DataDirectory, Identity, Neighbours, Unlocked};
 use crate::types::{Address, NodeId, ReplicaId, Timestamp, Uuid};
@@ -87,6 +89,8 @@ struct Inner {
     machine: Machine,
     links: Links,
     connector: links::Connector,
+    /// Replicas that called and that this one has not heard of, with their addresses.
+    callers: watch::Sender<BTreeMap<ReplicaId, Address>>,
     phase: watch::Sender<Phase>,
     start_queue: StartQueue,
     /// "Found this cluster", from a peer to the start-up task.
@@ -180,6 +184,7 @@ impl Replica {
             machine,
             links: Links::default(),
             connector,
+            callers: watch::Sender::default(),
             phase: watch::Sender::new(Phase::Starting("reading the data directory".into())),
             start_queue: StartQueue::default(),
             founded,
@@ -211,6 +216,10 @@ impl Replica {
         // server down. And it has no state that tells its level.
         if replica.0.host_replica.is_none() {
             consensus::spawn(&host, level::watch(Arc::downgrade(&replica.0)));
+            consensus::spawn(
+                &host,
+                administration::propose_registration(Arc::downgrade(&replica.0)),
+            );
             consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
         }
         Ok(replica)
@@ -250,6 +259,12 @@ impl Replica {
     /// When something begins that the log is to end; see [`Time::beginning`].
     pub fn beginning(&self) -> Timestamp {
         self.0.time.beginning()
+    }
+
+    /// Who may register in a cluster that this replica helps to found, as its configuration
+    /// proposes.
+    pub fn proposed_registration(&self) -> Registration {
+        self.0.config.registration
     }
 
     /// Its cluster, once it is a member of one.
@@ -331,6 +346,7 @@ impl Replica {
         let service = |caller: Met| {
             // A caller that does not ask for it does not bound it.
             let _ = proved.map(|proved| proved.send(()));
+            inner.note_caller(&caller);
             if let Some(pair) = inner.links.get(caller.who.replica) {
                 for link in [&pair.consensus, &pair.service] {
                     link.called_in();

@@ -45,16 +45,7 @@ impl MemberService {
 
 impl Service for MemberService {
     fn begin(&mut self, call: Call, body: &[u8], reply: Reply) {
-        let for_administrators = matches!(
-            call,
-            Call::Introduce
-                | Call::Lead
-                | Call::ChangeMembers
-                | Call::Backup
-                | Call::BackupPart
-                | Call::Restore
-        );
-        if self.caller.replica == ADMINISTRATOR && !for_administrators {
+        if self.caller.replica == ADMINISTRATOR && !is_for_administrators(call) {
             return reply.error(Error::new(
                 ErrorCode::PermissionDenied,
                 "an administrator is no replica, and may not speak as one",
@@ -97,6 +88,14 @@ impl Service for MemberService {
                 let inner = self.with_state();
                 self.answer(body, reply, move |it| async move { inner.restore_step(it).await });
             }
+            Call::Administer => {
+                let inner = self.with_state();
+                self.answer(body, reply, move |it| async move { inner.administer(it).await });
+            }
+            Call::Inspect => {
+                let inner = self.with_state();
+                self.answer(body, reply, move |it| async move { inner.inspect(it).await });
+            }
             Call::Release => {
                 let inner = self.inner.clone();
                 self.answer(body, reply, move |it| async move { inner.release(it).await });
@@ -114,6 +113,21 @@ impl Service for MemberService {
             | Call::SnapshotEnd => self.begin_in_consensus(call, body, reply),
         }
     }
+}
+
+/// Whether whoever is no replica may make a call.
+fn is_for_administrators(call: Call) -> bool {
+    matches!(
+        call,
+        Call::Introduce
+            | Call::Lead
+            | Call::ChangeMembers
+            | Call::Backup
+            | Call::BackupPart
+            | Call::Restore
+            | Call::Administer
+            | Call::Inspect
+    )
 }
 
 impl MemberService {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::chat::{Look, Operation};
 use crate::error::Result;
 use crate::host::{BoxFuture, Stream};
+use crate::protocol::administration::Registration;
 use crate::protocol::client::ServerStatus;
 use crate::replica::{Applied, Sequence};
 use crate::survival::Hosting;
@@ -20,6 +21,9 @@ use crate::types::{Address, ReplicaId, Timestamp, Uuid};
 pub(super) trait Backend: Send + Sync + 'static {
     /// The replica that users know.
     fn id(&self) -> ReplicaId;
+    /// Who may register, as this server's configuration proposes; see
+    /// [`Replica::proposed_registration`](crate::replica::Replica::proposed_registration).
+    fn proposed_registration(&self) -> Registration;
     /// The cluster, once it is founded.
     fn cluster(&self) -> Option<Uuid>;
     /// Where the leader listens, as far as this replica knows.
@@ -71,6 +75,9 @@ impl dyn Backend {
 impl Backend for Hosting {
     fn id(&self) -> ReplicaId {
         self.own_replica().id()
+    }
+    fn proposed_registration(&self) -> Registration {
+        self.own_replica().proposed_registration()
     }
     fn cluster(&self) -> Option<Uuid> {
         self.own_replica().cluster()

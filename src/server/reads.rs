@@ -267,6 +267,7 @@ mod tests {
                 password_hash: "x".into(),
                 token_hash: Digest::of(name.as_bytes()),
                 expires: Timestamp::MAX,
+                invitation: None,
             },
         };
         replica.apply(vec![register(1, "alice"), register(2, "bob")]);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::time::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -16,7 +17,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES, TIMEOUT_MAX};
 use crate::protocol::client::{Answer, Request};
 use crate::replica::{Applied, Sequence};
-use crate::types::{AccountName, Uuid};
+use crate::types::{AccountName, Uuid, code_hash};
 
 impl Connection {
     /// Takes a line: starts the request that it holds, or says what is wrong.
@@ -79,15 +80,15 @@ impl Connection {
                 let (caller, token) = (self.caller(deadline), Zeroizing::new(token));
                 self.bind(id, caller.authenticate(token));
             }
-            Request::Register { operation, name, password, token } => {
-                let (password, token) = (password.into(), Zeroizing::new(token));
-                let asked = Credentials { operation, name, password, token };
-                self.bind(id, self.caller(deadline).register(asked));
+            Request::Register { operation, name, password, token, invitation } => {
+                let asked = Credentials::new(operation, name, password, token);
+                let invitation = invitation.map(|code| code_hash(&Zeroizing::new(code)));
+                self.bind(id, self.caller(deadline).register(asked, invitation));
             }
-            Request::Login { operation, name, password, token } => {
-                let (password, token) = (password.into(), Zeroizing::new(token));
-                let asked = Credentials { operation, name, password, token };
-                self.bind(id, self.caller(deadline).login(asked));
+            Request::Login { operation, name, password, token, new_password } => {
+                let asked = Credentials::new(operation, name, password, token);
+                let new_password = new_password.map(SecretString::from);
+                self.bind(id, self.caller(deadline).login(asked, new_password));
             }
             Request::Logout { operation } => {
                 let (session, caller) = (self.any_session()?, self.caller(deadline));

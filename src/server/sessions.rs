@@ -10,10 +10,11 @@ use super::Shared;
 use super::work::{done, refusal};
 use crate::chat::{Action, Look, Operation, Outcome, SessionView};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES};
+use crate::limits::{LEVEL_OF_ADMISSION, PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES};
+use crate::protocol::administration::Registration;
 use crate::protocol::client::{Answer, SessionInfo};
 use crate::replica::{Applied, Sequence};
-use crate::types::{AccountName, Digest, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Timestamp, Uuid, code_hash};
 
 /// Where a request comes from, and how long it may take.
 pub(super) struct Caller {
@@ -30,6 +31,12 @@ pub(super) struct Credentials {
     pub(super) token: Zeroizing<String>,
 }
 
+impl Credentials {
+    pub(super) fn new(operation: Uuid, name: String, password: String, token: String) -> Self {
+        Credentials { operation, name, password: password.into(), token: Zeroizing::new(token) }
+    }
+}
+
 /// No session is bound to the connection.
 pub(super) fn not_logged_in() -> Error {
     Error::new(
@@ -44,6 +51,20 @@ pub(super) fn session_expired(session: &SessionView) -> Error {
         ErrorCode::SessionExpired,
         format!("the session expired on {}; log in again", session.expires),
     )
+}
+
+/// # Errors
+/// [`ErrorCode::InvalidPassword`] that states the bounds.
+fn check_password(password: &SecretString) -> Result<()> {
+    match password.expose_secret().len() {
+        PASSWORD_MIN_BYTES..=PASSWORD_MAX_BYTES => Ok(()),
+        length => Err(Error::new(
+            ErrorCode::InvalidPassword,
+            format!(
+                "a password has {PASSWORD_MIN_BYTES} to {PASSWORD_MAX_BYTES} bytes, not {length}"
+            ),
+        )),
+    }
 }
 
 fn login_refused(message: &str) -> Error {
@@ -111,22 +132,26 @@ impl Caller {
     ///
     /// A name that is taken is refused by the log and not here: when a client
     /// repeats a registration whose answer was lost, the name is its own.
-    pub(super) async fn register(self, asked: Credentials) -> Result<Arc<SessionView>> {
+    ///
+    /// Likewise an invitation is used by the log alone. Here one is only looked at, so that
+    /// no password of a stranger is hashed.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RegistrationClosed`], [`ErrorCode::InvitationRequired`] and
+    /// [`ErrorCode::InvitationRefused`]; [`ErrorCode::Unavailable`] while a cluster that was
+    /// just founded has not agreed who may register; [`ErrorCode::InvalidPassword`].
+    pub(super) async fn register(
+        self,
+        asked: Credentials,
+        invitation: Option<Digest>,
+    ) -> Result<Arc<SessionView>> {
         let name = AccountName::new(&asked.name)?;
-        let length = asked.password.expose_secret().len();
-        if !(PASSWORD_MIN_BYTES..=PASSWORD_MAX_BYTES).contains(&length) {
-            return Err(Error::new(
-                ErrorCode::InvalidPassword,
-                format!(
-                    "a password has {PASSWORD_MIN_BYTES} to {PASSWORD_MAX_BYTES} bytes, \
-                     not {length}"
-                ),
-            ));
-        }
+        check_password(&asked.password)?;
         let token_hash = token_hash(&asked.token)?;
         self.shared.registrations.attempt(&self.address)?;
         // Whoever has just heard of a majority knows what time it is: see `expiry`.
         self.shared.backend.confirm(self.deadline).await?;
+        let invitation = self.may_register(asked.operation, invitation)?;
         let permit = self.shared.passwords.permit(self.deadline).await?;
         let password_hash = self.shared.passwords.hash(permit, asked.password).await?;
         let action = Action::Register {
@@ -135,31 +160,78 @@ impl Caller {
             password_hash,
             token_hash,
             expires: self.expiry(),
+            invitation,
         };
         self.open(asked.operation, action, &token_hash).await
     }
 
-    /// Makes a session of an account that exists.
+    /// Whether a newcomer would be let in, and the invitation that goes into the log.
+    fn may_register(&self, operation: Uuid, invitation: Option<Digest>) -> Result<Option<Digest>> {
+        let backend = &self.shared.backend;
+        let now = backend.now();
+        backend.look(|look| {
+            let open = backend.proposed_registration() == Registration::Open;
+            if !open && look.registration_is_undecided() {
+                return Err(Error::unavailable(
+                    "this cluster was just founded, and its servers have not agreed yet who may \
+                     register; nothing was done, try again",
+                ));
+            }
+            look.may_register(operation, invitation.as_ref(), now)?;
+            // Where no invitations are known none is needed, and none may be in the log.
+            Ok(invitation.filter(|_| look.level() >= LEVEL_OF_ADMISSION))
+        })
+    }
+
+    /// Makes a session of an account that exists. One whose password was taken away gets a
+    /// new password as well, with the code that came with that in the place of the old one.
     ///
     /// # Errors
     /// [`ErrorCode::LoginRefused`], the same for an unknown account and a wrong
-    /// password, after the same work. [`ErrorCode::Restoring`].
-    pub(super) async fn login(self, asked: Credentials) -> Result<Arc<SessionView>> {
+    /// password, after the same work; with a sentence of its own for whoever has the
+    /// password of an account that is disabled. [`ErrorCode::NewPasswordRequired`].
+    /// [`ErrorCode::Restoring`].
+    pub(super) async fn login(
+        self,
+        asked: Credentials,
+        new_password: Option<SecretString>,
+    ) -> Result<Arc<SessionView>> {
         let refused = || login_refused("unknown account or wrong password");
         let name = AccountName::new(&asked.name)?;
+        if let Some(new_password) = &new_password {
+            check_password(new_password)?;
+        }
         let token_hash = token_hash(&asked.token)?;
         // The account may have been made a moment ago at another server.
         self.shared.backend.confirm(self.deadline).await?;
-        let account = self.shared.backend.look(|look| {
+        let (account, remembered) = self.shared.backend.look(|look| {
             look.usable()?;
-            Ok::<_, Error>(look.account_by_name(&name))
+            Ok::<_, Error>((look.account_by_name(&name), look.remembers(asked.operation)))
         })?;
         let stored = account.as_ref().map(|account| Arc::clone(&account.password_hash));
-        if !self.password_is_right(&name, asked.password, stored).await? {
-            return Err(refused());
-        }
-        let account = account.ok_or_else(refused)?.account;
-        let action = Action::OpenSession { account, token_hash, expires: self.expiry() };
+        let stored = stored.filter(|hash| !hash.is_empty());
+        let code_hash = code_hash(asked.password.expose_secret());
+        let by_code = account.as_ref().is_some_and(|it| it.reset == Some(code_hash));
+        // The password is checked also then: what it takes tells nobody about a code.
+        let by_password = self.password_is_right(&name, asked.password, stored, by_code).await?;
+        // A code is good once. Whether a request with a known id is that request the log says.
+        let by_code = by_code || (remembered && !by_password && new_password.is_some());
+        let account = account.filter(|_| by_password || by_code).ok_or_else(refused)?;
+        let (account, expires) = (account.account, self.expiry());
+        let action = match (by_code, new_password) {
+            (false, _) => Action::OpenSession { account, token_hash, expires },
+            (true, None) => {
+                return Err(Error::new(
+                    ErrorCode::NewPasswordRequired,
+                    "the code is right; log in with it and a new password",
+                ));
+            }
+            (true, Some(new_password)) => {
+                let permit = self.shared.passwords.permit(self.deadline).await?;
+                let password_hash = self.shared.passwords.hash(permit, new_password).await?;
+                Action::ResetPassword { account, code_hash, password_hash, token_hash, expires }
+            }
+        };
         self.open(asked.operation, action, &token_hash).await
     }
 
@@ -190,7 +262,7 @@ impl Caller {
         // the log answers again; anything else it refuses.
         if let Some(account) = account {
             let stored = Some(Arc::clone(&account.password_hash));
-            if !self.password_is_right(&account.name, password, stored).await? {
+            if !self.password_is_right(&account.name, password, stored, false).await? {
                 return Err(login_refused("wrong password; the account was not deleted"));
             }
         }
@@ -198,12 +270,14 @@ impl Caller {
         done(operation, self.propose(operation, action).await?)
     }
 
-    /// Checks a password within the rate limits.
+    /// Checks a password within the rate limits. `known`: something else has shown already
+    /// that it is the account's owner who asks.
     async fn password_is_right(
         &self,
         name: &AccountName,
         password: SecretString,
         stored: Option<Arc<str>>,
+        known: bool,
     ) -> Result<bool> {
         if password.expose_secret().len() > PASSWORD_MAX_BYTES {
             return Ok(false);
@@ -215,7 +289,7 @@ impl Caller {
         let permit = self.shared.passwords.permit(self.deadline).await?;
         limits.attempt(&account, &self.address)?;
         let right = self.shared.passwords.verify(permit, password, stored).await;
-        if right {
+        if right || known {
             limits.forgive(&account, &self.address);
             limits.remember(&account, &self.address);
         }

@@ -83,6 +83,13 @@ impl Membership {
         self.version > 0
     }
 
+    /// Whether changes can have led to it.
+    pub fn is_possible(&self) -> bool {
+        let sorted = self.members.is_sorted_by(|a, b| a.id < b.id);
+        let last = self.members.last().map(|member| member.id);
+        self.is_known() && sorted && last.is_some_and(|last| last <= self.highest)
+    }
+
     /// The replica of a number.
     pub fn get(&self, id: ReplicaId) -> Option<&MemberEntry> {
         self.members.iter().find(|member| member.id == id)

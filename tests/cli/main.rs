@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod accounts;
+mod admission;
 #[cfg(target_os = "linux")]
 mod advice;
 mod at_once;

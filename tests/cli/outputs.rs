@@ -63,6 +63,8 @@ fn what_could_not_be_written_is_neither_read_nor_called_done() {
         &["status"],
         &["config", "show"],
         &["cluster", "env", "--dir", &cluster.dir()],
+        &["cluster", "account", "list", "--dir", &cluster.dir()],
+        &["cluster", "registration", "--dir", &cluster.dir()],
         &["completions", "bash"],
         &["--help"],
         &["help", "send"],

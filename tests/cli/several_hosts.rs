@@ -20,16 +20,17 @@ struct Hosts {
 impl Hosts {
     /// Each server listens on the address of its machine.
     fn start() -> Option<Hosts> {
-        Hosts::on_ports([PORT; 3], true)
+        Hosts::on_ports([PORT; 3], true, "open")
     }
 
-    /// With these ports; if not on its own address, each listens on all of its machine, as
-    /// it does by itself.
-    fn on_ports(ports: [u16; 3], on_own: bool) -> Option<Hosts> {
+    /// With these ports, and who may register (nothing: as it is by itself). If not on its
+    /// own address, each listens on all of its machine, as it does by itself.
+    fn on_ports(ports: [u16; 3], on_own: bool, registration: &str) -> Option<Hosts> {
         let (network, mut place) = (Network::new()?, Place::new());
         let out = place.path().join("new").display().to_string();
         let hosts: Vec<String> =
             (1..).zip(ports).map(|(id, port)| format!("10.9.0.{id}:{port}")).collect();
+        place.set("FTCHAT_SERVE_REGISTRATION", registration);
         let init = ["cluster", "init", "--hosts", &hosts.join(","), "--out", &out];
         let made = place.run(&init).and(&["--json"]).end().json();
         place.set("FTCHAT_SERVERS", made["connect"].as_str().expect("a word"));
@@ -172,6 +173,22 @@ fn servers_with_another_fingerprint_than_was_confirmed_are_not_spoken_to() {
 }
 
 #[test]
+fn strangers_on_a_network_need_an_invitation() {
+    let Some(hosts) = Hosts::on_ports([PORT; 3], true, "") else { return };
+    let register = |name: &str, more: &[&str]| {
+        let run = hosts.run(&["register", name, "--password-stdin"]).and(more);
+        run.stdin(PASSWORD).end()
+    };
+    register("mallory", &["--json"]).refused(1, "invitation_required");
+    let key = ["--cluster-key-file", &hosts.key()];
+    let code = hosts.run(&["cluster", "invite"]).and(&key).end().ok();
+    register("alice", &["--invite", code.trim_end()]).ok();
+    register("mallory", &["--invite", code.trim_end(), "--json"]).refused(1, "invitation_refused");
+    let actions = hosts.run(&["cluster", "actions"]).and(&key).end().ok();
+    assert!(actions.contains("the configuration of server "), "{actions}");
+}
+
+#[test]
 fn a_leader_on_another_machine_is_replaced_and_nobody_notices() {
     let Some(mut hosts) = Hosts::start() else { return };
     hosts.run(&["register", "alice", "--password-stdin"]).stdin(PASSWORD).end().ok();
@@ -249,7 +266,9 @@ fn machines_that_were_given_two_clusters_refuse_each_other() {
 /// the one that asks for its replica.
 #[test]
 fn a_server_that_listens_everywhere_gets_its_replica_back() {
-    let Some(mut hosts) = Hosts::on_ports([PORT, PORT + 1, PORT + 2], false) else { return };
+    let Some(mut hosts) = Hosts::on_ports([PORT, PORT + 1, PORT + 2], false, "open") else {
+        return;
+    };
     // Each listens on all addresses, and is shown where others reach it.
     let status = hosts.run(&["status", "--json"]).end().json();
     let shown = |n: usize| status["replicas"][n]["address"].clone();

@@ -98,6 +98,10 @@ fn two_of_three_are_updated_and_go_back() {
         status["notices"].to_string().contains("server 3 runs an older program; update it")
     });
     assert_eq!(status["feature_level"], 0);
+    for verb in [&["invite"][..], &["invites"], &["registration", "closed"]] {
+        let early = cluster.admin(verb).by(PROGRAM).end();
+        early.fails(1, &["needs feature level 2", "server 3 runs an older program"]);
+    }
     alice.send(&alice, "between");
 
     // A survivor of the new version runs the others' replicas, also the old one's,

@@ -2,7 +2,8 @@
 //!
 //! Each line is an object with one key, the kind, and an array of items of that
 //! kind: `{"messages":[{…},{…}]}`. In this order: `header`, `incarnations`,
-//! `membership` (if it was ever changed), `accounts`, `sessions`, `labels` and `messages` (interleaved: a label comes
+//! `membership` (if it was ever changed), `settings`, `invitations`, `actions`, `accounts`,
+//! `sessions`, `labels` and `messages` (interleaved: a label comes
 //! before the first message that names it), `inboxes`, `sent`, `remembered`,
 //! `restoring`, `staged`, `end`. Equal states have equal lines.
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::hash::StateHash;
 use crate::chat::items::AccountNumber;
 use crate::chat::operation::{Outcome, SessionNumber};
+use crate::protocol::administration::{AdministrativeAction, Registration};
 use crate::types::{AccountName, Digest, Membership, ReplicaId, Timestamp, Uuid};
 
 /// Version of these lines at feature level 0; each level has the next one, so
@@ -28,6 +30,9 @@ pub(super) enum Line {
     Header(Vec<Header>),
     Incarnations(Vec<(ReplicaId, u32)>),
     Membership(Vec<Membership>),
+    Settings(Vec<SettingsLine>),
+    Invitations(Vec<InvitationLine>),
+    Actions(Vec<AdministrativeAction>),
     Accounts(Vec<AccountLine<'static>>),
     Sessions(Vec<SessionLine>),
     Labels(Vec<LabelLine>),
@@ -59,6 +64,38 @@ pub(super) struct AccountLine<'a> {
     pub(super) password_hash: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) gone: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) disabled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reset: Option<ResetLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_login: Option<Timestamp>,
+}
+
+/// The way back into an account without a password.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ResetLine {
+    pub(super) code_hash: Digest,
+    pub(super) expires: Timestamp,
+}
+
+/// What administrators have set.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SettingsLine {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) registration: Option<Registration>,
+    pub(super) last_invitation: u64,
+    pub(super) last_action: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct InvitationLine {
+    pub(super) number: u64,
+    pub(super) code_hash: Digest,
+    pub(super) uses: u32,
+    pub(super) used: u32,
+    pub(super) created: Timestamp,
+    pub(super) expires: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]

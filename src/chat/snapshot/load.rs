@@ -9,20 +9,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::format::{
-    AccountLine, End, FORMAT_FIRST, Header, InboxLine, LabelLine, Line, MessageLine,
-    RememberedLine, SentLine, SessionLine, StagedLine,
+    AccountLine, End, FORMAT_FIRST, Header, InboxLine, InvitationLine, LabelLine, Line,
+    MessageLine, RememberedLine, ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
 };
+use crate::chat::change::{Record, Settings, StoredInvitation};
 use crate::chat::chunks::{Chunks, Item};
 use crate::chat::holders::Holders;
 use crate::chat::ids::Ids;
 use crate::chat::items::{
     Account, AccountNumber, COUNTER_MAX, Data, DeduplicationEntry, InboxEntry, Label, Message,
-    Recipients, SentEntry, Session,
+    Recipients, Reset, SentEntry, Session,
 };
 use crate::chat::state::State;
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::FEATURE_LEVEL_KNOWN;
+use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION};
 use crate::planted::{self, Bug};
+use crate::protocol::administration::AdministrativeAction;
 use crate::types::{Membership, ReplicaId, Uuid};
 
 /// A line that was parsed and not yet compared with those before it. Parsing needs no
@@ -173,10 +175,18 @@ impl Restore {
         if self.backup && of_one_cluster {
             return corrupted("it says what no backup says");
         }
+        let of_admission =
+            matches!(line, Line::Settings(_) | Line::Invitations(_) | Line::Actions(_));
+        if of_admission && self.state.data.level < LEVEL_OF_ADMISSION {
+            return corrupted("it says what its feature level does not know");
+        }
         match line {
             Line::Header(items) => self.each(items, Self::header),
             Line::Incarnations(items) => self.each(items, Self::incarnation),
             Line::Membership(items) => self.each(items, Self::membership),
+            Line::Settings(items) => self.each(items, Self::settings),
+            Line::Invitations(items) => self.each(items, Self::invitation),
+            Line::Actions(items) => self.each(items, Self::action),
             Line::Accounts(items) => self.each(items, Self::account),
             Line::Sessions(items) => self.each(items, Self::session),
             Line::Labels(items) => self.each(items, Self::label),
@@ -230,27 +240,62 @@ impl Restore {
     }
 
     fn membership(&mut self, membership: Membership) -> Result<()> {
-        if self.state.data.membership.is_known() {
-            return corrupted("the membership is there twice");
-        }
-        let members = &membership.members;
-        let highest = members.last().map(|member| member.id);
-        let sorted = members.is_sorted_by(|a, b| a.id < b.id);
-        if !membership.is_known() || !sorted || highest.is_none_or(|it| it > membership.highest) {
-            return corrupted("the membership cannot be");
+        if !membership.is_possible() || self.state.data.membership.is_known() {
+            return corrupted("the membership cannot be, or is there twice");
         }
         self.state.data.membership = Arc::new(membership);
         Ok(())
     }
 
+    fn settings(&mut self, line: SettingsLine) -> Result<()> {
+        let SettingsLine { registration, last_invitation, last_action } = line;
+        if self.state.data.settings != Settings::default() {
+            return corrupted("the settings are there twice");
+        }
+        if last_invitation.max(last_action) >= COUNTER_MAX {
+            return corrupted("a counter is impossibly high");
+        }
+        self.state.data.settings = Settings { registration, last_invitation, last_action };
+        Ok(())
+    }
+
+    fn invitation(&mut self, line: InvitationLine) -> Result<()> {
+        let InvitationLine { number, code_hash, uses, used, created, expires } = line;
+        let state = &mut self.state;
+        let last = state.data.invitations.last().map_or(0, Item::key);
+        check_order(number, last, state.data.settings.last_invitation, "invitation")?;
+        if state.invitation_codes.insert(code_hash, number).is_some() {
+            return corrupted(format!("invitation {number} has the code of another"));
+        }
+        let invitation = StoredInvitation { number, code_hash, uses, used, created, expires };
+        state.data.sum.add(invitation.digest());
+        state.data.invitations.push(invitation);
+        Ok(())
+    }
+
+    fn action(&mut self, line: AdministrativeAction) -> Result<()> {
+        let AdministrativeAction { id: number, at, by, what } = line;
+        let data = &mut self.state.data;
+        let last = data.actions.last().map_or(0, Item::key);
+        check_order(number, last, data.settings.last_action, "action")?;
+        let record = Record { number, at, by: by.into(), what };
+        data.sum.add(record.digest());
+        data.actions.push(Arc::new(record));
+        Ok(())
+    }
+
     fn account(&mut self, line: AccountLine<'_>) -> Result<()> {
-        let AccountLine { number, account: uuid, name, password_hash, gone } = line;
+        let AccountLine { number, account: uuid, name, password_hash, gone, .. } = line;
         let state = &mut self.state;
         let last = state.data.accounts.last().map_or(0, |last| last.label.number);
         check_order(number, last, state.data.counters.last_account, "account")?;
         let label = Label::new(number, uuid, name.clone());
         let mut account = Account::new(label.clone(), Arc::from(password_hash));
         account.deleted = gone;
+        account.disabled = line.disabled;
+        let reset = line.reset.map(|ResetLine { code_hash, expires }| Reset { code_hash, expires });
+        account.reset = reset.map(Box::new);
+        account.last_login = line.last_login;
         if gone {
             state.emptying.insert(number);
         } else {
@@ -319,9 +364,10 @@ impl Restore {
         };
         let (at, text) = (at.into(), text.into());
         let message = Message { seq, id, at, from, to, text, holders: 0 };
+        let bytes = u32::try_from(message.stored_bytes()).unwrap_or(u32::MAX);
         self.state.data.sum.add(message.digest());
         self.state.data.messages.push(message);
-        self.holders.add(seq);
+        self.holders.add(seq, bytes);
         if self.backup {
             // Spread over the lines, which come one log entry after the other.
             let twice = self.state.message_ids.insert(id, seq).is_some();
@@ -344,23 +390,30 @@ impl Restore {
         let unread = line.unread.into_iter().map(|seq| InboxEntry::new(seq, false));
         let mut entries: Vec<InboxEntry> = read.chain(unread).collect();
         entries.sort_unstable_by_key(Item::key);
-        self.list(line.account, entries, |account| &mut account.inbox, InboxEntry::digest)
+        let bytes =
+            self.list(line.account, entries, |account| &mut account.inbox, InboxEntry::digest)?;
+        self.state.data.update_account(line.account, |account| account.inbox_bytes += bytes);
+        Ok(())
     }
 
     fn sent(&mut self, line: SentLine) -> Result<()> {
         let entries = line.seqs.into_iter().map(SentEntry).collect();
-        self.list(line.account, entries, |account| &mut account.sent, SentEntry::digest)
+        self.list(line.account, entries, |account| &mut account.sent, SentEntry::digest)?;
+        Ok(())
     }
 
-    /// Appends entries to a list of an account.
+    /// Appends entries to a list of an account. Returns what their messages take in bytes.
     fn list<T: Item + Copy>(
         &mut self,
         number: AccountNumber,
         entries: Vec<T>,
         list: fn(&mut Account) -> &mut Chunks<T>,
         digest: fn(T, AccountNumber) -> u128,
-    ) -> Result<()> {
-        entries.iter().try_for_each(|entry| self.hold(entry.key()))?;
+    ) -> Result<u64> {
+        let mut bytes = 0;
+        for entry in &entries {
+            bytes += u64::from(self.hold(entry.key())?);
+        }
         let Data { accounts, sum, .. } = &mut self.state.data;
         let misplaced = accounts.update(number, |account| {
             let list = list(Arc::make_mut(account));
@@ -374,7 +427,7 @@ impl Restore {
             })
         });
         match misplaced {
-            Some(None) => Ok(()),
+            Some(None) => Ok(bytes),
             Some(Some(entry)) => corrupted(format!(
                 "message {} has no place in a list of account {number}",
                 entry.key()
@@ -383,10 +436,10 @@ impl Restore {
         }
     }
 
-    /// One list more holds a message.
-    fn hold(&mut self, seq: u64) -> Result<()> {
+    /// One list more holds a message, which takes so many bytes.
+    fn hold(&mut self, seq: u64) -> Result<u32> {
         match self.holders.hold(seq) {
-            Some(()) => Ok(()),
+            Some(bytes) => Ok(bytes),
             None => corrupted(format!(
                 "a list names message {seq}, which is not there or in too many lists"
             )),

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::format::{
-    AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, Header, InboxLine, LabelLine, MessageLine,
-    RememberedLine, SentLine, SessionLine, StagedLine,
+    AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, Header, InboxLine, InvitationLine, LabelLine,
+    MessageLine, RememberedLine, ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
 };
+use crate::chat::change::{Record, Settings, StoredInvitation};
 use crate::chat::hash::StateHash;
 use crate::chat::items::{
-    Account, Data, DeduplicationEntry, InboxEntry, Label, Message, SentEntry, Session, Staged,
+    Account, Data, DeduplicationEntry, InboxEntry, Label, Message, Reset, SentEntry, Session,
+    Staged,
 };
 use crate::chat::state::State;
 use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
@@ -75,6 +77,9 @@ impl View {
         std::iter::once(Piece::new("header", &header))
             .chain(incarnations.map(|pair| Piece::new("incarnations", &pair)))
             .chain(membership.map(|it| Piece::new("membership", &**it)))
+            .chain(settings_piece(&data.settings))
+            .chain(data.invitations.iter().map(invitation_piece))
+            .chain(data.actions.iter().map(|record| action_piece(record)))
             .chain(data.accounts.iter().map(|account| account_piece(account)))
             .chain(data.sessions.iter().map(session_piece))
             .chain(self.messages())
@@ -116,6 +121,7 @@ impl Piece {
 
 fn account_piece(account: &Account) -> Piece {
     let Label { number, account: uuid, name, .. } = &*account.label;
+    let reset = account.reset.as_deref().copied();
     Piece::new(
         "accounts",
         &AccountLine {
@@ -124,8 +130,27 @@ fn account_piece(account: &Account) -> Piece {
             name: name.clone(),
             password_hash: Cow::Borrowed(&account.password_hash),
             gone: account.deleted,
+            disabled: account.disabled,
+            reset: reset.map(|Reset { code_hash, expires }| ResetLine { code_hash, expires }),
+            last_login: account.last_login,
         },
     )
+}
+
+fn settings_piece(settings: &Settings) -> Option<Piece> {
+    let Settings { registration, last_invitation, last_action } = *settings;
+    let line = SettingsLine { registration, last_invitation, last_action };
+    (*settings != Settings::default()).then(|| Piece::new("settings", &line))
+}
+
+fn invitation_piece(invitation: &StoredInvitation) -> Piece {
+    let StoredInvitation { number, code_hash, uses, used, created, expires } = *invitation;
+    let line = InvitationLine { number, code_hash, uses, used, created, expires };
+    Piece::new("invitations", &line)
+}
+
+fn action_piece(record: &Record) -> Piece {
+    Piece::new("actions", &record.shown())
 }
 
 fn session_piece(session: &Session) -> Piece {

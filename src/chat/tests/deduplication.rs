@@ -71,6 +71,7 @@ fn a_retry_may_come_through_another_session_and_another_server() {
         password_hash: "$argon2id$other".to_string(),
         token_hash,
         expires: Timestamp(7),
+        invitation: None,
     };
     assert_eq!(opened(chat.apply_as(id, retry)).account, alice.account);
     let other = Action::Register {
@@ -79,6 +80,7 @@ fn a_retry_may_come_through_another_session_and_another_server() {
         password_hash: String::new(),
         token_hash: Digest::of(b"other token"),
         expires: Timestamp(7),
+        invitation: None,
     };
     assert_eq!(refusal(chat.apply_as(id, other)).0, ErrorCode::IdConflict);
 

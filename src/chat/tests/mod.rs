@@ -1,6 +1,7 @@
 //! Stories about the state machine, and properties of all its histories.
 
 mod accounts;
+mod admission;
 mod deduplication;
 mod fuzz;
 mod level;
@@ -16,7 +17,7 @@ mod steps;
 use std::collections::BTreeMap;
 
 use super::hash::StateHash;
-use super::items::Data;
+use super::items::{Data, InboxEntry};
 use super::*;
 use crate::error::ErrorCode;
 use crate::protocol::client::{InboxQuery, Which};
@@ -38,7 +39,11 @@ fn recompute(data: &Data) -> StateHash {
     let counters = data.counters.clone();
     let (restored, restoring) = (data.restored, data.restoring);
     let (level, membership) = (data.level, data.membership.clone());
-    let mut fresh = Data { counters, restored, restoring, level, membership, ..Data::default() };
+    let settings = data.settings;
+    let mut fresh =
+        Data { counters, restored, restoring, level, membership, settings, ..Data::default() };
+    data.invitations.iter().for_each(|invitation| fresh.sum.add(invitation.digest()));
+    data.actions.iter().for_each(|record| fresh.sum.add(record.digest()));
     for account in data.accounts.iter() {
         fresh.sum.add(account.digest());
         let number = account.label.number;
@@ -61,6 +66,9 @@ fn audit(state: &State) {
     for account in data.accounts.iter() {
         account.inbox.iter().for_each(|entry| *holders.entry(entry.seq()).or_default() += 1);
         account.sent.iter().for_each(|entry| *holders.entry(entry.0).or_default() += 1);
+        let message = |entry: &InboxEntry| data.messages.get(entry.seq()).expect("held");
+        let bytes = account.inbox.iter().map(|entry| message(entry).stored_bytes()).sum::<u64>();
+        assert_eq!(account.inbox_bytes, bytes, "what an inbox takes is added up");
         let number = account.label.number;
         let sessions = data.sessions.iter().filter(|session| session.account == number);
         assert!(sessions.map(|session| &session.number).eq(&account.sessions));
@@ -83,6 +91,9 @@ fn audit(state: &State) {
     );
     assert!(data.sessions.iter().all(|s| state.expiries.contains(&(s.expires, s.number))));
     assert_eq!(data.sessions.len(), state.expiries.len());
+    let codes: BTreeMap<_, _> =
+        data.invitations.iter().map(|it| (it.code_hash, it.number)).collect();
+    assert_eq!(codes, state.invitation_codes);
     let ids: BTreeMap<_, _> = data.messages.iter().map(|m| (m.id, m.seq)).collect();
     assert!(state.message_ids.iter().eq(ids.clone()));
     let window: BTreeMap<_, _> = data.window.iter().map(|r| (r.id, r.serial)).collect();
@@ -131,7 +142,7 @@ fn restore(window: u64, lines: &[Vec<u8>]) -> crate::error::Result<State> {
 }
 
 /// Somebody with an account and a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct User {
     account: Uuid,
     session: SessionNumber,
@@ -208,6 +219,7 @@ impl Chat {
             password_hash: format!("$argon2id${secret}"),
             token_hash: Digest::of(secret.as_bytes()),
             expires: self.at.plus_ms(100 * HOUR),
+            invitation: None,
         }
     }
 

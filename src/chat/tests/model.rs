@@ -80,6 +80,10 @@ fn content(action: &Action) -> String {
         Action::DeleteAccount { .. } => "delete account".to_string(),
         Action::AllocateIncarnation { replica } => format!("allocate {replica}"),
         Action::Restore(step) => format!("{step:?}"),
+        Action::Administer { change, .. } => format!("{change:?}"),
+        Action::ResetPassword { account, code_hash, token_hash, .. } => {
+            format!("reset {account} {code_hash} {token_hash}")
+        }
         Action::RaiseLevel { level } => format!("raise to {level}"),
         Action::ChangeMembers { change, .. } => format!("{change:?}"),
     }
@@ -198,7 +202,11 @@ impl Model {
                 *highest += 1;
                 Outcome::Incarnation { incarnation: *highest }
             }
-            Action::RaiseLevel { .. } | Action::ChangeMembers { .. } | Action::Restore(_) => {
+            Action::ChangeMembers { .. }
+            | Action::Administer { .. }
+            | Action::ResetPassword { .. }
+            | Action::RaiseLevel { .. }
+            | Action::Restore(_) => {
                 unreachable!("done before, or not in histories")
             }
         }

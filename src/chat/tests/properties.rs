@@ -38,6 +38,7 @@ fn prologue() -> Batch {
         password_hash: "hash".to_string(),
         token_hash: Digest::of(&[n]),
         expires: Timestamp(5_000),
+        invitation: None,
     };
     let operation = |n: u8| Operation { id: pool_id(100 + n), action: register(n) };
     Batch { at: Timestamp(0), operations: (0..3).map(operation).collect() }
@@ -52,7 +53,12 @@ fn any_action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => (account(), any_name(), token(), expires()).prop_map(
             |(account, name, token_hash, expires)| Action::Register {
-                account, name, password_hash: format!("hash of {expires}"), token_hash, expires
+                account,
+                name,
+                password_hash: format!("hash of {expires}"),
+                token_hash,
+                expires,
+                invitation: None,
             }
         ),
         3 => (account(), token(), expires()).prop_map(|(account, token_hash, expires)| {
@@ -231,7 +237,9 @@ fn the_histories_reach_every_outcome() {
                     Outcome::SessionOpened { .. } => note("opened"),
                     Outcome::Incarnation { .. } => note("incarnation"),
                     Outcome::Done => note("done"),
-                    Outcome::Restoring { .. } | Outcome::MembersChanged { .. } => {
+                    Outcome::Restoring { .. }
+                    | Outcome::MembersChanged { .. }
+                    | Outcome::Invited { .. } => {
                         panic!("no administrator is here")
                     }
                 }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::super::budget::Budget;
 use super::*;
 use crate::limits::{
-    IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES,
+    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_ADMISSION, ORPHANS_REMOVED_PER_ENTRY_MAX,
+    RECIPIENTS_MAX, SESSIONS_PER_ACCOUNT_MAX, TEXT_MAX_BYTES,
 };
 use crate::types::{MemberChange, MemberEntry, ReplicaId};
 
@@ -129,11 +130,13 @@ fn kind(action: &Action) -> usize {
         Action::AllocateIncarnation { .. } => 7,
         Action::Restore(_) => 8,
         Action::RaiseLevel { .. } => 9,
-        Action::ChangeMembers { .. } => 10,
+        Action::ChangeMembers { .. } => 12,
+        Action::ResetPassword { .. } => 10,
+        Action::Administer { .. } => 11,
     }
 }
 
-const KINDS: usize = 11;
+const KINDS: usize = 13;
 
 /// The first change of a cluster of as many as there may be.
 fn worst_change() -> Action {
@@ -148,6 +151,42 @@ fn worst_change() -> Action {
 
 /// What an entry may take beside its operations, in steps.
 const BESIDE_MAX: usize = 16 * ORPHANS_REMOVED_PER_ENTRY_MAX;
+
+/// What an administrator may ask for that takes most.
+fn worst_of_administrators(chat: &mut Chat) -> Vec<Action> {
+    let administer = |change| Action::Administer { by: "y".repeat(100), change };
+    let invite = |n: usize, uses| {
+        let (code_hash, expires) = (Digest::of(&n.to_le_bytes()), Timestamp::MAX);
+        administer(Change::Invite { code_hash, uses, expires })
+    };
+    for n in 1..INVITATIONS_MAX {
+        let id = chat.id();
+        chat.apply_as(id, invite(n, 1));
+    }
+    let id = chat.id();
+    let ended = Change::Invite { code_hash: Digest::of(b"x"), uses: 1, expires: Timestamp(0) };
+    chat.apply_as(id, administer(ended));
+    let (carol, carol2) = (chat.register("carol1"), chat.register("carol2"));
+    for account in [carol.account, carol2.account] {
+        (1..SESSIONS_PER_ACCOUNT_MAX).for_each(|_| drop(chat.log_in(account)));
+    }
+    let code_hash = Digest::of(b"code");
+    let reset = Change::ResetAccount { name: name("carol1"), code_hash, expires: Timestamp::MAX };
+    let reset = administer(reset);
+    vec![
+        reset,
+        Action::ResetPassword {
+            account: carol.account,
+            code_hash,
+            password_hash: "x".repeat(100),
+            token_hash: Digest::of(b"one more"),
+            expires: Timestamp::MAX,
+        },
+        // One more than there may be: the last of them is of no use any more.
+        invite(INVITATIONS_MAX, 1),
+        administer(Change::DeleteAccount { name: name("carol2") }),
+    ]
+}
 
 #[test]
 fn no_operation_takes_more_steps_than_it_says() {
@@ -168,7 +207,8 @@ fn no_operation_takes_more_steps_than_it_says() {
     let backup = Uuid::from_u128(1);
     let session = alice.session;
     let everybody = everybody.iter().map(|who| name(who)).collect();
-    let worst = vec![
+    let of_administrators = worst_of_administrators(&mut chat);
+    let mut worst = vec![
         chat.register_action("carol"),
         Action::OpenSession {
             account: alice.account,
@@ -182,10 +222,11 @@ fn no_operation_takes_more_steps_than_it_says() {
         Action::AllocateIncarnation { replica: ReplicaId(1) },
         Action::Restore(RestoreStep::Begin { backup }),
         Action::Restore(RestoreStep::Lines { backup, first: 1, lines }),
-        Action::RaiseLevel { level: 1 },
         worst_change(),
-        Action::DeleteAccount { session },
+        Action::RaiseLevel { level: LEVEL_OF_ADMISSION },
     ];
+    worst.extend(of_administrators);
+    worst.push(Action::DeleteAccount { session });
     let kinds: std::collections::BTreeSet<_> = worst.iter().map(kind).collect();
     assert!(kinds.iter().copied().eq(0..KINDS), "of every kind there is one");
     for action in worst {

@@ -37,6 +37,20 @@ fn defaults_are_those_of_the_limits() {
 }
 
 #[test]
+fn strangers_register_by_themselves_only_where_no_other_machine_can_reach() {
+    let registration = |changes: &[(&str, &str)]| resolve(changes).expect("valid").registration;
+    assert_eq!(registration(&[]), Registration::Open);
+    for everywhere in ["[::]:8092", "0.0.0.0:8092", "10.0.0.2:8092"] {
+        let listen = ("FTCHAT_SERVE_LISTEN", everywhere);
+        assert_eq!(registration(&[listen]), Registration::Invited, "{everywhere}");
+        let open = ("FTCHAT_SERVE_REGISTRATION", "open");
+        assert_eq!(registration(&[listen, open]), Registration::Open);
+    }
+    let wrong = refused(&[("FTCHAT_SERVE_REGISTRATION", "friends")]);
+    assert!(wrong.contains("open, invited or closed"), "{wrong}");
+}
+
+#[test]
 fn flags_reach_their_settings() {
     let flags = ServeFlags {
         id: Some("1".to_string()),
@@ -45,6 +59,7 @@ fn flags_reach_their_settings() {
         data_dir: Some("/d".to_string()),
         cluster_key_file: Some("/k".to_string()),
         survivor: Some("never".to_string()),
+        registration: Some("closed".to_string()),
         log_format: Some("json".to_string()),
         log_file: Some("/l".to_string()),
     };
@@ -56,6 +71,7 @@ fn flags_reach_their_settings() {
     assert_eq!(settings.data_dir, PathBuf::from("/d"));
     assert_eq!(settings.cluster_key, Some(PathBuf::from("/k")));
     assert_eq!(settings.survivor, Survivor::Never);
+    assert_eq!(settings.registration, Registration::Closed);
     assert_eq!(values.text("serve.log_format"), Some("json"));
     assert_eq!(values.path("serve.log_file"), Some(PathBuf::from("/l")));
 }

@@ -219,7 +219,8 @@ fn weight(operation: &Operation) -> usize {
             lines.iter().map(|line| line.len() + 3).sum()
         }
         Action::ChangeMembers { founders, .. } => 512 + 300 * founders.len(),
-        Action::Register { .. } => 512,
+        Action::Register { .. } | Action::ResetPassword { .. } => 512,
+        Action::Administer { by, .. } => by.len() + 256,
         Action::OpenSession { .. }
         | Action::CloseSession { .. }
         | Action::DeleteAccount { .. }

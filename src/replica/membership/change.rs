@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::CHANGE_MAX;
 use crate::consensus::Consensus;
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::FEATURE_LEVEL_MEMBERSHIP;
+use crate::limits::LEVEL_OF_MEMBERSHIP;
 use crate::protocol::client::Survivor;
 use crate::protocol::peer::{ChangeMembers, MembersChanged};
 use crate::replica::Inner;
@@ -31,7 +31,7 @@ impl Inner {
         }
         // What an earlier leader has promised is in the state by then.
         consensus.confirm(Instant::now() + CHANGE_MAX).await?;
-        self.require_level(FEATURE_LEVEL_MEMBERSHIP).await?;
+        self.require_level(LEVEL_OF_MEMBERSHIP).await?;
         let membership = self.membership();
         let change = with_number(&membership, &consensus, asked.change);
         if !is_done(&membership, &change) {
@@ -39,7 +39,7 @@ impl Inner {
             if let MemberChange::Remove { id } = change {
                 self.check_bearable(&membership, &consensus, id, asked.force)?;
             }
-            self.propose_change(&consensus, &membership, change.clone()).await?;
+            self.propose_member_change(&consensus, &membership, change.clone()).await?;
         }
         let membership = self.membership();
         let waits_for = self.waits_for(&membership, &consensus, change.id());

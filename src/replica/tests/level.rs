@@ -1,7 +1,10 @@
 //! Replicas of programs that know different feature levels.
 
 use super::*;
-use crate::limits::data_format;
+use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION, data_format};
+use crate::protocol::administration::{
+    ChangeRequest, Changed, Inspected, Question, Registration, RequestedChange,
+};
 use crate::storage::Identity;
 
 /// What a replica's directory says.
@@ -118,27 +121,29 @@ async fn one_that_is_away_counts_by_what_it_said_and_catches_up_at_the_new_level
 async fn an_older_program_on_an_empty_or_older_directory_is_turned_away() {
     let mut cluster = Cluster::running().await;
     for id in 1..=3 {
-        at_level(&cluster, id, 1).await;
+        at_level(&cluster, id, FEATURE_LEVEL_KNOWN).await;
     }
     cluster.stop(2).await;
     std::fs::remove_dir_all(cluster.directory(2)).expect("wiped");
     cluster.known[1] = 0;
     cluster.start(2).await;
-    let told = "this cluster is at feature level 1, and the program of server 2 knows levels up \
-                to 0: update server 2";
+    let told = format!(
+        "this cluster is at feature level {FEATURE_LEVEL_KNOWN}, and the program of server 2 \
+         knows levels up to 0: update server 2"
+    );
     let says = |status: &crate::protocol::client::ServerStatus| {
-        status.notice.as_ref().is_some_and(|notice| notice.contains(told))
+        status.notice.as_ref().is_some_and(|notice| notice.contains(&told))
     };
     cluster.until(2, says).await;
     assert_eq!(cluster.replica(2).cluster(), None);
     // Updated, it joins under a new incarnation, and its directory is ready.
     cluster.stop(2).await;
-    cluster.known[1] = 1;
+    cluster.known[1] = FEATURE_LEVEL_KNOWN;
     cluster.start(2).await;
-    at_level(&cluster, 2, 1).await;
+    at_level(&cluster, 2, FEATURE_LEVEL_KNOWN).await;
     let found = identity(&cluster, 2);
     assert!(found.incarnation > 1, "{found:?}");
-    assert_eq!(found.format, data_format(1));
+    assert_eq!(found.format, data_format(FEATURE_LEVEL_KNOWN));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,4 +186,59 @@ async fn a_snapshot_of_a_new_level_makes_the_directory_ready_before_it_is_there(
     assert_eq!(identity(&cluster, 3).format, data_format(1));
     assert!(!entries(&cluster.directory(3).join("snapshot")).is_empty(), "it was sent one");
     assert!(knows(cluster.replica(3), "a1").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_register_is_decided_at_the_level_that_brought_it() {
+    let mut cluster = Cluster::new().await;
+    cluster.known = [1, LEVEL_OF_ADMISSION, LEVEL_OF_ADMISSION, LEVEL_OF_ADMISSION];
+    cluster.registration = Registration::Invited;
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    at_level(&cluster, 2, 1).await;
+    let asked = ChangeRequest {
+        operation: Uuid::from_u128(7),
+        by: "root@alpha".into(),
+        change: RequestedChange::SetRegistration { registration: Registration::Closed },
+    };
+    let error = cluster.replica(2).0.administer(asked.clone()).await.expect_err("too early");
+    assert_eq!(error.code, ErrorCode::UnsupportedVersion);
+    assert!(error.message.contains("server 1 runs an older program"), "{error}");
+    let question = Question::Registration {};
+    let error = cluster.replica(3).0.inspect(question.clone()).await.expect_err("too early");
+    assert_eq!(error.code, ErrorCode::UnsupportedVersion);
+
+    restart(&mut cluster, 1, LEVEL_OF_ADMISSION).await;
+    at_level(&cluster, 2, LEVEL_OF_ADMISSION).await;
+    let holds = async |id, registration| {
+        let decided = async {
+            while cluster.replica(id).0.inspect(question.clone()).await
+                != Ok(Inspected::Registration { registration })
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, decided).await.expect("it is decided");
+    };
+    // Proposed by the leader, known to all.
+    for id in 1..=3 {
+        holds(id, Registration::Invited).await;
+    }
+    let newcomer = cluster.replica(1).look(|it| it.may_register(Uuid::nil(), None, Timestamp(0)));
+    let refused = newcomer.expect_err("no invitation");
+    assert_eq!(refused.code, ErrorCode::InvitationRequired);
+    // An administrator overrules it at any server, once however often that is asked for.
+    for id in [3, 1, 2] {
+        assert_eq!(cluster.replica(id).0.administer(asked.clone()).await, Ok(Changed::Done {}));
+    }
+    holds(2, Registration::Closed).await;
+    let Ok(Inspected::Actions(actions)) =
+        cluster.replica(1).0.inspect(Question::Actions { after: 0 }).await
+    else {
+        panic!("no actions");
+    };
+    let by: Vec<&str> = actions.iter().map(|action| action.by.as_str()).collect();
+    assert_eq!(by.len(), 2, "{by:?}");
+    assert!(by[0].starts_with("the configuration of server ") && by[1] == "root@alpha", "{by:?}");
 }

@@ -19,6 +19,7 @@ use super::*;
 use crate::chat::{Action, Outcome};
 use crate::host::Listener;
 use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
+use crate::protocol::administration::Registration;
 use crate::protocol::client::{Member, ReplicaState, Survivor};
 use crate::protocol::codec::read_line;
 use crate::types::{AccountName, Address, Digest, Timestamp};
@@ -30,6 +31,8 @@ struct Cluster {
     limits: Limits,
     /// The feature level that each replica's program knows.
     known: [u32; 4],
+    /// Who may register, as each proposes.
+    registration: Registration,
     folder: TempDir,
     members: Vec<Member>,
     running: BTreeMap<u32, Running>,
@@ -75,6 +78,7 @@ impl Cluster {
         Cluster {
             limits: Limits::default(),
             known: [FEATURE_LEVEL_KNOWN; 4],
+            registration: Registration::Open,
             folder: TempDir::new().expect("a folder"),
             members,
             running: BTreeMap::new(),
@@ -122,6 +126,7 @@ impl Cluster {
             },
             limits: self.limits.clone(),
             survivor: Survivor::Never,
+            registration: self.registration,
             process: ProcessInfo {
                 pid: id,
                 started_at: Timestamp(0),
@@ -224,6 +229,7 @@ fn register(name: &str) -> Operation {
             password_hash: "x".into(),
             token_hash: Digest::of(name.as_bytes()),
             expires: Timestamp::MAX,
+            invitation: None,
         },
     }
 }

@@ -51,6 +51,7 @@ async fn worst() -> Rig {
             password_hash: "x".into(),
             token_hash: Digest::of(&number.to_le_bytes()),
             expires: Timestamp::MAX,
+            invitation: None,
         },
     });
     rig.replica.apply(accounts.collect());
@@ -109,8 +110,15 @@ fn worst_requests() -> Vec<Request> {
             name: "carol".into(),
             password: password.clone(),
             token: token("carol"),
+            invitation: Some("GEZD-GNBV-GY3T-QOJQ-GEZD-GNBV".into()),
         },
-        Request::Login { operation: id(11), name, password: password.clone(), token: token("x") },
+        Request::Login {
+            operation: id(11),
+            name,
+            password: password.clone(),
+            token: token("x"),
+            new_password: Some(password.clone()),
+        },
         Request::Whoami {},
         Request::Accounts { glob: None, after: None },
         accounts("*"),

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::chat::{Batch, Effects, Look, Operation, Outcome, State, meter};
 use crate::error::{Error, Result};
 use crate::host::*;
+use crate::protocol::administration::Registration;
 use crate::protocol::client::ServerStatus;
 use crate::replica::{Applied, Sequence};
 use crate::server::backend::Backend;
@@ -142,6 +143,8 @@ pub(crate) struct FakeReplica {
     pub(crate) majority: watch::Sender<bool>,
     /// How often the status was asked for.
     pub(crate) statuses: AtomicU64,
+    /// What this server's configuration proposes.
+    pub(crate) proposed_registration: Mutex<Registration>,
 }
 
 struct Inner {
@@ -210,7 +213,8 @@ impl FakeReplica {
         };
         let (answers, majority) = (watch::channel(true).0, watch::channel(true).0);
         let (inner, statuses) = (Mutex::new(inner), AtomicU64::new(0));
-        Arc::new(FakeReplica { host, inner, answers, majority, statuses })
+        let proposed_registration = Mutex::new(Registration::Open);
+        Arc::new(FakeReplica { host, inner, answers, majority, statuses, proposed_registration })
     }
 
     /// Operation ids in the order of the log.
@@ -300,6 +304,9 @@ impl FakeReplica {
 impl Backend for FakeReplica {
     fn id(&self) -> ReplicaId {
         ReplicaId(1)
+    }
+    fn proposed_registration(&self) -> Registration {
+        *self.proposed_registration.lock()
     }
     fn cluster(&self) -> Option<Uuid> {
         Some(Uuid::from_u128(1))

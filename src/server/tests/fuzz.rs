@@ -16,7 +16,7 @@ fn requests() -> Vec<Vec<u8>> {
         r#"{"id":1,"request":{"ping":{}}}"#.to_string(),
         format!(r#"{{"id":2,"timeout_ms":10,"request":{{"authenticate":{{"token":"{token}"}}}}}}"#),
         format!(
-            r#"{{"id":3,"request":{{"register":{{"operation":"{id}","name":"bob","password":"pass word","token":"{token}"}}}}}}"#
+            r#"{{"id":3,"request":{{"register":{{"operation":"{id}","name":"bob","password":"pass word","token":"{token}","invitation":"GEZD-GNBV"}}}}}}"#
         ),
         format!(
             r#"{{"id":18446744073709551615,"request":{{"send":{{"operation":"{id}","to":["alice","bob"],"text":"a \"b\" \u0007\ud83d\ude00 é"}}}}}}"#

@@ -4,6 +4,7 @@
 pub(crate) mod fake;
 
 mod abuse;
+mod admission;
 mod bounds;
 mod encrypted;
 mod following;

@@ -21,15 +21,18 @@ use ftchat::types::{Address, MemberChange, MemberEntry, ReplicaId};
 use super::scale::Scale;
 use super::server::CLUSTER_KEY;
 use super::swift::{check, note};
-use super::{Report, begin_with, conclude, install};
-use crate::faults::{Fault, Nemesis, Plan, Server};
+use super::{Cluster, Report, begin_with, conclude, install};
+use crate::faults::{Fault, Nemesis, Plan};
 use crate::recipes::{NETWORK, Recipe, SURVIVORS};
 use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
-use crate::world::{History, simulate};
+use crate::world::{History, World, simulate};
 
 /// How long the administrator tries before it looks again.
 const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// Longest pause before a change.
+const PAUSE_MAX: Duration = Duration::from_secs(4);
 
 /// Changes of one history.
 const CHANGES: usize = 4;
@@ -44,7 +47,11 @@ const DONE_MAX_MS: u64 = 240_000;
 const ENDS_WITHIN_MS: u64 = 15_000;
 
 /// Worlds of each kind in an ordinary test run.
-const SEEDS: u64 = 2;
+const SEEDS: u64 = 4;
+
+/// What is done to the founders meanwhile.
+const FAULTS: &[(Fault, u64)] =
+    &[(Fault::Terminate, 2), (Fault::Kill, 4), (Fault::KillAtCall, 4), (Fault::Freeze, 2)];
 
 /// What the administrator has done, and wants.
 #[derive(Default)]
@@ -55,6 +62,8 @@ struct Progress {
     members: Vec<Member>,
     /// Changes that are done.
     done: usize,
+    /// What the change that is made waits for.
+    waits_for: String,
     /// What went wrong for good.
     failed: Option<String>,
 }
@@ -70,6 +79,8 @@ async fn administrate(host: Host, members: Vec<Member>, spares: Vec<Member>, sha
     let mut members = members;
     let mut spares = spares.into_iter();
     for round in 0..CHANGES {
+        // So that faults come between changes as well as into them.
+        tokio::time::sleep(PAUSE_MAX.mul_f64((host.random_u64() % 100) as f64 / 100.0)).await;
         // The first one stays: clients here have no addresses but those of the founders, and
         // whoever was removed finds out from somebody it knows.
         let victim = members[1 + host.random_u64() as usize % (members.len() - 1)].id;
@@ -122,7 +133,11 @@ async fn complete(
     };
     loop {
         let changed = match client.change(change, true).await {
-            Ok(changed) => changed,
+            Ok(changed) => {
+                let waits_for = format!("{change:?}: {:?}", changed.waits_for);
+                note_progress(shared, |progress| progress.waits_for = waits_for);
+                changed
+            }
             // A majority is away, or nobody leads, or too few are in step.
             Err(error)
                 if error.retryable()
@@ -131,6 +146,9 @@ async fn complete(
                         ErrorCode::UnsafeChange | ErrorCode::UnsupportedVersion
                     ) =>
             {
+                note_progress(shared, |progress| {
+                    progress.waits_for = format!("{change:?}: {error}")
+                });
                 tokio::time::sleep(ATTEMPT / 10).await;
                 continue;
             }
@@ -146,46 +164,77 @@ async fn complete(
     }
 }
 
+/// Installs the servers that may come; none runs yet.
+fn install_spares(
+    world: &mut World,
+    cluster: &mut Cluster,
+    recipe: &Recipe,
+    scale: &Scale,
+) -> (Vec<Member>, Vec<Member>) {
+    let founded: Vec<Member> = (1..)
+        .zip(cluster.users.servers.iter())
+        .map(|(id, address)| Member { id: ReplicaId(id), address: address.clone() })
+        .collect();
+    let spare = |id: u32| {
+        let address = match recipe.one_host {
+            true => format!("host:{}", 8090 + id),
+            false => format!("spare-{id}:8091"),
+        };
+        Member { id: ReplicaId(id), address: address.parse().expect("an address") }
+    };
+    let spares: Vec<Member> = (4..4 + SPARES).map(spare).collect();
+    for member in &spares {
+        let name = format!("spare-{}", member.id);
+        let machine = match recipe.one_host {
+            true => cluster.servers[0].machine,
+            false => world.add_machine(&name),
+        };
+        // As its machine's configuration has it: those of before, and itself.
+        let members = [&founded[..], std::slice::from_ref(member)].concat();
+        let installed = (machine, name, recipe.one_host);
+        let reports = cluster.server_reports.clone();
+        reports.lock().unwrap_or_else(PoisonError::into_inner).applied.push(None);
+        cluster.servers.push(install(world, installed, member.id, members, scale, &reports));
+    }
+    (founded, spares)
+}
+
+/// Whoever was removed, and ever ran, ends by itself when it is started.
+fn expect_ends(world: &mut World, cluster: &mut Cluster, report: &mut Report, members: &[Member]) {
+    let is_member = |id: &u32| members.iter().any(|member| member.id == ReplicaId(*id));
+    let all = 1..=cluster.servers.len() as u32;
+    let gone: Vec<u32> = all.filter(|id| !is_member(id)).collect();
+    for id in &gone {
+        let program = cluster.servers[*id as usize - 1].program;
+        if world.exit(program).is_some() || world.lives(program) {
+            world.start(program);
+            let ended = world.run_until(ENDS_WITHIN_MS, |world| !world.lives(program));
+            let exit = world.exit(program);
+            let told =
+                matches!(&exit, Some(Err(why)) if why.contains("was removed from the cluster"));
+            report.expect(ended && told, &format!("replica {id}, which was removed: {exit:?}"));
+        }
+    }
+    cluster.removed.extend(gone);
+}
+
 fn play(recipe: &Recipe, seed: u64) -> History<Report> {
     simulate(seed, TraceOptions::default(), |world| {
         let scale = Scale { restores: false, ..Scale::of_seed(seed) };
         let (mut cluster, _, mut report) = begin_with(world, recipe, &scale);
-        let founded: Vec<Member> = (1..)
-            .zip(cluster.users.servers.iter())
-            .map(|(id, address)| Member { id: ReplicaId(id), address: address.clone() })
-            .collect();
-        let spare = |id: u32| Member {
-            id: ReplicaId(id),
-            address: match recipe.one_host {
-                true => format!("host:{}", 8090 + id),
-                false => format!("spare-{id}:8091"),
-            }
-            .parse()
-            .expect("an address"),
+        // Only the founders are harmed: whoever is new has nobody but them.
+        let plan = Plan {
+            servers: cluster.servers.clone(),
+            faults: FAULTS.to_vec(),
+            at_once: 1,
+            pause_ms: 1_500,
+            lasts_ms: (50, 2_000),
+            fillers: Vec::new(),
         };
-        let spares: Vec<Member> = (4..4 + SPARES).map(spare).collect();
-        for member in &spares {
-            let name = format!("spare-{}", member.id);
-            let machine = match recipe.one_host {
-                true => cluster.servers[0].machine,
-                false => world.add_machine(&name),
-            };
-            // As its machine's configuration has it: those of before, and itself.
-            let members = [&founded[..], std::slice::from_ref(member)].concat();
-            let installed = (machine, name, recipe.one_host);
-            cluster
-                .server_reports
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .applied
-                .push(None);
-            let reports = cluster.server_reports.clone();
-            let server = install(world, installed, member.id, members, &scale, &reports);
-            cluster.servers.push(server);
-        }
+        let wants = install_spares(world, &mut cluster, recipe, &scale);
         let shared = Shared::default();
         let machine = world.add_machine("administrator");
-        let (told, wants) = (shared.clone(), (founded.clone(), spares));
+        let told = shared.clone();
         let administrator = world.install(machine, "administrator", move |host| {
             let (told, (founded, spares)) = (told.clone(), wants.clone());
             Box::pin(async move {
@@ -194,16 +243,6 @@ fn play(recipe: &Recipe, seed: u64) -> History<Report> {
             })
         });
         world.start(administrator);
-        // Only the founders are harmed: whoever is new has nobody but them.
-        let victims: Vec<Server> = cluster.servers[..3].to_vec();
-        let plan = Plan {
-            servers: victims,
-            faults: FAULTS.to_vec(),
-            at_once: 1,
-            pause_ms: 1_500,
-            lasts_ms: (50, 2_000),
-            fillers: Vec::new(),
-        };
         let mut nemesis = Nemesis::new(world, plan);
         nemesis.learn_begun();
         let done = world.run_until(DONE_MAX_MS, |world| {
@@ -214,34 +253,16 @@ fn play(recipe: &Recipe, seed: u64) -> History<Report> {
             world.exit(administrator).is_some()
         });
         let (made, failed, members) = note_progress(&shared, |progress| {
-            (progress.done, progress.failed.take(), progress.members.clone())
+            let waits_for = progress.waits_for.clone();
+            (progress.done, progress.failed.take().unwrap_or(waits_for), progress.members.clone())
         });
-        report.expect(done && made == CHANGES, &format!("{made} of {CHANGES} changes: {failed:?}"));
+        report.expect(done && made == CHANGES, &format!("{made} of {CHANGES} changes: {failed}"));
         nemesis.stop(world);
-        let gone: Vec<u32> = (1..=cluster.servers.len() as u32)
-            .filter(|id| members.iter().all(|member| member.id != ReplicaId(*id)))
-            .collect();
-        for id in &gone {
-            let program = cluster.servers[*id as usize - 1].program;
-            let began = world.exit(program).is_some() || world.lives(program);
-            if !began {
-                continue;
-            }
-            world.start(program);
-            let ended = world.run_until(ENDS_WITHIN_MS, |world| !world.lives(program));
-            let exit = world.exit(program);
-            let told =
-                matches!(&exit, Some(Err(why)) if why.contains("was removed from the cluster"));
-            report.expect(ended && told, &format!("replica {id}, which was removed: {exit:?}"));
-        }
-        cluster.removed.extend(gone);
-        let mut nothing = Nemesis::new(world, Plan::nothing(&cluster.servers[..0]));
+        expect_ends(world, &mut cluster, &mut report, &members);
+        let mut nothing = Nemesis::new(world, Plan::nothing(&[]));
         conclude(world, &mut cluster, &mut nothing, report, false)
     })
 }
-
-const FAULTS: &[(Fault, u64)] =
-    &[(Fault::Terminate, 2), (Fault::Kill, 4), (Fault::KillAtCall, 4), (Fault::Freeze, 2)];
 
 fn play_all(recipe: &Recipe) {
     let seeds: Vec<u64> = (0..number("FTCHAT_SIM_SEEDS", SEEDS)).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ftchat::error::{ErrorCode, Result};
 use ftchat::host::Host;
 use ftchat::limits::FEATURE_LEVEL_KNOWN;
+use ftchat::protocol::administration::Registration;
 use ftchat::protocol::client::{Member, ReplicaState, Survivor};
 use ftchat::replica::{ClusterKey, ProcessInfo, ReplicaConfig, Timing};
 use ftchat::server::{PasswordCost, Server};
@@ -157,6 +158,7 @@ pub async fn serve(
         timing: TIMING,
         limits: limits.clone(),
         survivor: place.survivor,
+        registration: Registration::Open,
         process: ProcessInfo {
             pid: run,
             started_at: host.clock.now(),

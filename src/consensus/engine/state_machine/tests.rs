@@ -37,6 +37,7 @@ fn entry_at(index: u64) -> Entry {
             token_hash: Digest::of(name.as_bytes()),
             expires: Timestamp(1_000 * (index + WINDOW)),
             name: AccountName::new(&name).expect("a name"),
+            invitation: None,
         };
         let operations = vec![Operation { id: Uuid::from_u128(index.into()), action }];
         let batch = Batch { at: Timestamp(1_000 * index), operations };

@@ -180,6 +180,7 @@ async fn register(
             name: name.to_string(),
             password: PASSWORD.to_string(),
             token: token.clone(),
+            invitation: None,
         };
         match ask(client, request).await? {
             Ok(Answer::Session(_)) => break,

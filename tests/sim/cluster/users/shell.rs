@@ -244,7 +244,8 @@ impl Shell {
         let token = token(&self.host);
         let mut client = self.users.client(&self.host, TIMEOUT)?;
         let (operation, password) = (self.host.uuid(), PASSWORD.to_string());
-        let request = Request::Login { operation, name, password, token: token.clone() };
+        let request =
+            Request::Login { operation, name, password, token: token.clone(), new_password: None };
         if !matches!(ask(&mut client, request).await?, Ok(Answer::Session(_))) {
             return Ok(());
         }

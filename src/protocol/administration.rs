@@ -1,0 +1,276 @@
+//! What whoever holds the cluster's key may ask of it beside messages: who may come in,
+//! and what becomes of accounts.
+//!
+//! A change is asked of any server with [`Call::Administer`] and goes through the log. It
+//! names an operation id, so that it can be repeated until somebody answers. A question is
+//! asked with [`Call::Inspect`] and answered once a majority has confirmed that the server
+//! knows everything. Both need feature level
+//! [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION).
+//!
+//! [`Call::Administer`]: super::peer::Call::Administer
+//! [`Call::Inspect`]: super::peer::Call::Inspect
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{AccountName, Digest, Timestamp, Uuid};
+
+/// Who may register. The later ones are the stricter ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// Whoever reaches a server.
+    #[default]
+    Open,
+    /// Whoever has the code of an invitation.
+    Invited,
+    /// Nobody.
+    Closed,
+}
+
+impl Registration {
+    /// All of them, by their names.
+    pub const NAMES: [&'static str; 3] = ["open", "invited", "closed"];
+
+    /// The one of a name.
+    pub fn named(name: &str) -> Option<Registration> {
+        let all = [Registration::Open, Registration::Invited, Registration::Closed];
+        all.into_iter().find(|it| it.as_str() == name)
+    }
+
+    /// Its name in configurations and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Registration::Open => "open",
+            Registration::Invited => "invited",
+            Registration::Closed => "closed",
+        }
+    }
+}
+
+/// The body of [`Call::Administer`](super::peer::Call::Administer). → [`Changed`]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRequest {
+    /// Made by the command: the same id again is the same change.
+    pub operation: Uuid,
+    /// Who asks, as their machine calls them. Nobody has checked it: whoever has the key
+    /// may say what they like.
+    pub by: String,
+    /// What is to change.
+    pub change: RequestedChange,
+}
+
+/// What an administrator wants to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestedChange {
+    /// Say who may register.
+    SetRegistration {
+        /// Who.
+        registration: Registration,
+    },
+    /// Make an invitation.
+    Invite {
+        /// What its code is known by.
+        code_hash: Digest,
+        /// How many accounts may be made with it.
+        uses: u32,
+        /// For how long it is good, in milliseconds from now.
+        lifetime_ms: u64,
+    },
+    /// Take an invitation back.
+    RevokeInvitation {
+        /// Its number.
+        invitation: u64,
+    },
+    /// Take an account's password away, end its sessions, and let its owner set a new one
+    /// with a code.
+    ResetAccount {
+        /// The account's name.
+        name: AccountName,
+        /// What the code is known by.
+        code_hash: Digest,
+        /// For how long it is good, in milliseconds from now.
+        lifetime_ms: u64,
+    },
+    /// Shut an account out: its sessions end, and it gets no new one.
+    DisableAccount {
+        /// The account's name.
+        name: AccountName,
+    },
+    /// Let an account in again.
+    EnableAccount {
+        /// The account's name.
+        name: AccountName,
+    },
+    /// Delete an account with its inbox.
+    DeleteAccount {
+        /// The account's name.
+        name: AccountName,
+    },
+}
+
+/// What has become of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Changed {
+    /// It is made.
+    Done {},
+    /// An invitation is made.
+    Invited {
+        /// Its number.
+        invitation: u64,
+        /// When it was made.
+        created: Timestamp,
+        /// When it ends.
+        expires: Timestamp,
+    },
+}
+
+/// The body of [`Call::Inspect`](super::peer::Call::Inspect). → [`Inspected`]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Who may register?
+    Registration {},
+    /// Which invitations are there, from the oldest on?
+    Invitations {
+        /// Only those with a greater number.
+        after: u64,
+    },
+    /// Which accounts are there, in the order of their names?
+    Accounts {
+        /// Only names that match, as of [`Request::Accounts`].
+        ///
+        /// [`Request::Accounts`]: super::client::Request::Accounts
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        glob: Option<String>,
+        /// Only names after this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// What have administrators done, from the oldest on?
+    Actions {
+        /// Only those with a greater number.
+        after: u64,
+    },
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inspected {
+    /// Who may register.
+    Registration {
+        /// Who.
+        registration: Registration,
+    },
+    /// A page of invitations; after an empty one there are no more.
+    Invitations(Vec<Invitation>),
+    /// A page of accounts, which may be empty although others follow.
+    Accounts {
+        /// In the order of their names.
+        accounts: Vec<AccountRow>,
+        /// Where the next page begins; absent behind the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    },
+    /// A page of actions; after an empty one there are no more.
+    Actions(Vec<AdministrativeAction>),
+}
+
+/// An invitation, without its code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Its number; never that of another one.
+    pub id: u64,
+    /// How many accounts may be made with it.
+    pub uses: u32,
+    /// How many were.
+    pub used: u32,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Whether it is of no use any more: used up, or its time is over.
+    pub ended: bool,
+}
+
+/// An account, as an administrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRow {
+    /// Its name.
+    pub name: AccountName,
+    /// Messages in its inbox.
+    pub messages: u64,
+    /// Bytes that those take in memory of a server, about.
+    pub bytes: u64,
+    /// When it logged in or sent a message that it still has, whichever was last. Not known
+    /// of accounts that did so last before the cluster's feature level had this.
+    pub last_seen: Option<Timestamp>,
+    /// Whether it is shut out.
+    pub disabled: bool,
+    /// Whether its password was taken away and no new one is set yet.
+    pub reset: bool,
+}
+
+/// Something that an administrator has done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdministrativeAction {
+    /// Its number, from 1.
+    pub id: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who, as in [`ChangeRequest::by`].
+    pub by: String,
+    /// What.
+    #[serde(flatten)]
+    pub what: Recorded,
+}
+
+/// What is kept of a change: everything but secrets. Part of the replicated state, so a
+/// name here never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "action")]
+pub enum Recorded {
+    /// Who may register was set.
+    SetRegistration {
+        /// Who.
+        registration: Registration,
+    },
+    /// An invitation was made.
+    Invite {
+        /// Its number.
+        invitation: u64,
+        /// How many accounts may be made with it.
+        uses: u32,
+        /// When it ends.
+        expires: Timestamp,
+    },
+    /// An invitation was taken back.
+    RevokeInvitation {
+        /// Its number.
+        invitation: u64,
+    },
+    /// An account's password was taken away and a code was given for a new one.
+    ResetAccount {
+        /// The account's name then.
+        name: AccountName,
+        /// When the code ends.
+        expires: Timestamp,
+    },
+    /// An account was shut out.
+    DisableAccount {
+        /// The account's name then.
+        name: AccountName,
+    },
+    /// An account was let in again.
+    EnableAccount {
+        /// The account's name then.
+        name: AccountName,
+    },
+    /// An account was deleted.
+    DeleteAccount {
+        /// The account's name then.
+        name: AccountName,
+    },
+}
