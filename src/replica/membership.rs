@@ -180,11 +180,13 @@ impl Inner {
             pair.consensus.look_at(addresses.clone());
             pair.service.look_at(addresses);
         }
-        if let Some(own) = self.addresses_of(&membership, self.config.id).first() {
-            self.credentials.be_looked_for_at(own.clone());
+        self.credentials.be_looked_for_at(self.own_address());
+        if nodes.is_empty() {
+            // Whom consensus still counts with is not known yet.
+            return;
         }
         let departed = Departed { membership, remaining };
-        let left = !nodes.is_empty() && departed.contains(self.config.id);
+        let left = departed.contains(self.config.id);
         self.credentials.leave_out(departed);
         if left {
             self.fail(self.removed());
@@ -202,6 +204,13 @@ impl Inner {
                 callers.insert(who.replica, address.clone());
             });
         }
+    }
+
+    /// Where others are to look for this replica.
+    fn own_address(&self) -> Address {
+        let membership = self.membership();
+        let told = membership.get(self.config.id).map(|member| &member.address);
+        told.unwrap_or_else(|| self.config.address()).clone()
     }
 
     /// Where a replica is looked for, best first.

@@ -81,6 +81,7 @@ impl Replica {
         let inner = &self.0;
         ReplicaStatus {
             id: inner.config.id,
+            // Where it is, even if it is to be looked for elsewhere by now.
             address: inner.config.address().clone(),
             state: ReplicaState::Starting,
             term: 0,

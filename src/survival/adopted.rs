@@ -108,10 +108,16 @@ impl Hosting {
         };
         let member = self.0.own_replica.member(peer);
         let member = member.ok_or_else(|| Error::unavailable("it has left the cluster"))?;
+        let listen = member.address.clone();
+        let mut members = self.0.config.members.clone();
+        if members.iter().all(|known| known.id != peer) {
+            // It came when this server was running.
+            members.push(member);
+        }
         let config = ReplicaConfig {
             id: peer,
-            listen: member.address.clone(),
-            members: vec![member],
+            listen,
+            members,
             data_dir: neighbour.location.path.clone(),
             ..self.0.config.clone()
         };
