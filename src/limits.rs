@@ -106,8 +106,12 @@ pub const PEER_LINE_MAX_BYTES: usize = 16 * 1024 * 1024;
 pub const JSON_DEPTH_MAX: usize = 32;
 
 /// Most replicas of a cluster: each more makes every write slower, and nobody has
-/// asked for as many.
+/// asked for as many. Part of the replicated behaviour, from feature level 2 on.
 pub const REPLICAS_MAX: usize = 9;
+
+/// How far a new replica's number may be beyond all others: those between are never used
+/// again. Part of the replicated behaviour, from feature level 2 on.
+pub const REPLICA_ID_JUMP_MAX: u32 = 100;
 
 /// Most operations in one log entry.
 pub const BATCH_MAX_OPERATIONS: usize = 1_024;

@@ -138,14 +138,8 @@ async fn newcomer(
             ));
         }
         return change_local(&local, context, async |supervisor| {
-            let beside = || {
-                supervisor.cluster.free_address().map(|address| Place { id: ReplicaId(0), address })
-            };
-            let Some(place) = at.or_else(beside) else {
-                return Err(Error::new(ErrorCode::WrongUsage, "no port is left; name an address"));
-            };
-            require_loopback(&place.address)?;
-            supervisor.add(entry(place)).await
+            at.as_ref().map_or(Ok(()), |place| require_loopback(&place.address))?;
+            supervisor.add(at.map(|Place { id, address }| (id, address)), replaces).await
         })
         .await;
     }
@@ -155,6 +149,7 @@ async fn newcomer(
             "name the new machine as HOST:PORT, and with --out the folder that is made for it",
         ));
     };
+    hosts::check_machine(&place.address)?;
     hosts::check_out(out)?;
     let entry = entry(place);
     let changed = change_elsewhere(key, context, async |client: &MembershipClient<'_>| {
@@ -209,6 +204,7 @@ pub(super) async fn move_to(args: &MoveArgs, context: &mut Context) -> Result<Ex
         return change_local(&local, context, async |supervisor| supervisor.move_to(*id, at).await)
             .await;
     }
+    hosts::check_machine(at)?;
     let change = MemberChange::Move { id: *id, address: at.clone() };
     let changed = change_elsewhere(key, context, async |client: &MembershipClient<'_>| {
         client.change(&change, false).await

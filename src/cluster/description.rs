@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Random, read_bounded, replace_private};
 use crate::protocol::client::{ReplicaStatus, Survivor};
 use crate::protocol::status::ClusterStatus;
-use crate::types::{Address, ReplicaId};
+use crate::types::{Address, MemberEntry, ReplicaId};
 
 /// Longest description that is read: nine replicas have some kilobytes.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -44,6 +44,10 @@ pub struct Description {
     /// Replicas that the cluster had. Their data stays until the cluster is removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<ReplicaId>,
+    /// The replica that a command has begun to add. Its number is 0 until the cluster has
+    /// given it one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adding: Option<MemberEntry>,
     /// The folder; not in the file, so that it may be moved.
     #[serde(skip)]
     dir: PathBuf,
@@ -233,6 +237,7 @@ impl Description {
             survivor: settings.survivor,
             replicas,
             removed: Vec::new(),
+            adding: None,
             dir: dir.clone(),
             command_lines: settings.command_lines.clone(),
         };
@@ -288,6 +293,17 @@ impl Description {
         Ok(self)
     }
 
+    /// The same cluster with what is begun, written down, so that the command that began it
+    /// goes on with it when it is repeated.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`].
+    pub fn with_adding(mut self, adding: Option<MemberEntry>) -> Result<Description> {
+        self.adding = adding;
+        self.write()?;
+        Ok(self)
+    }
+
     /// The same cluster without a replica, written down. Its data stays where it is.
     ///
     /// # Errors
@@ -299,13 +315,6 @@ impl Description {
         }
         self.write()?;
         Ok(self)
-    }
-
-    /// Where one more replica may listen: beyond all others, on their host.
-    pub fn free_address(&self) -> Option<Address> {
-        let last = self.replicas.iter().max_by_key(|replica| replica.address.port())?;
-        let port = last.address.port().checked_add(1)?;
-        Address::with_default_port(last.address.host(), port).ok()
     }
 
     /// Replaces the file so that a crash leaves the old or the new one, whole.

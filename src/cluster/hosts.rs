@@ -182,6 +182,14 @@ pub struct Newcomer<'a> {
     pub key: &'a ClusterKey,
 }
 
+/// Whether an address may be that of a machine, as in [`Hosts`].
+///
+/// # Errors
+/// [`ErrorCode::WrongUsage`] that says why not.
+pub fn check_machine(address: &Address) -> Result<()> {
+    address.to_string().parse::<Hosts>().map(drop)
+}
+
 /// Whether a folder may be made for a new machine.
 ///
 /// # Errors

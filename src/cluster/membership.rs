@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::description::LocalReplica;
+use super::launch::check_port;
 use super::limit::Limit;
 use super::stopping::Ended;
 use super::supervisor::Supervisor;
@@ -51,22 +53,33 @@ impl MembershipClient<'_> {
     /// Asks for a change, and returns when the leader has it in its log.
     ///
     /// # Errors
-    /// The leader's refusal; [`ErrorCode::Unavailable`] when nobody leads in time.
+    /// The leader's refusal; [`ErrorCode::Unavailable`] when nobody leads in time, and
+    /// [`ErrorCode::OutcomeUnknown`] when an answer was lost.
     pub async fn change(&self, change: &MemberChange, force: bool) -> Result<MembersChanged> {
         let deadline = Instant::now() + self.limit.left();
         let mut why = "no server answers as the leader".to_string();
+        let mut may_be_done = false;
         loop {
             match self.ask_leader(change, force).await {
                 Ok(Some(changed)) => return Ok(changed),
                 Ok(None) => {}
                 Err(CallError::Refused(error)) if !error.retryable() => return Err(error),
-                Err(error) => why = error.to_string(),
+                Err(error) => {
+                    may_be_done |= match &error {
+                        CallError::Lost(_) => true,
+                        CallError::Refused(refusal) => refusal.code == ErrorCode::OutcomeUnknown,
+                        CallError::NotSent(_) => false,
+                    };
+                    why = error.to_string();
+                }
             }
             if Instant::now() >= deadline {
-                return Err(Error::unavailable(format!(
-                    "nothing was changed, as far as is known: {why}; the same command again does \
-                     no harm"
-                )));
+                return Err(match may_be_done {
+                    false => Error::unavailable(format!("nothing was changed: {why}")),
+                    true => Error::outcome_unknown(format!(
+                        "the change may be made or not: {why}. The same command again does no harm"
+                    )),
+                });
             }
             sleep(RETRY_PAUSE).await;
         }
@@ -75,7 +88,7 @@ impl MembershipClient<'_> {
     /// Waits until a change that the leader has in its log is done, as far as it is by itself.
     ///
     /// # Errors
-    /// [`ErrorCode::Unavailable`] when it is not done in time, with what it waits for.
+    /// [`ErrorCode::OutcomeUnknown`] when it is not done in time, with what it waits for.
     pub async fn complete(&self, change: &MemberChange) -> Result<MembersChanged> {
         let deadline = Instant::now() + self.limit.left();
         let mut told = String::new();
@@ -84,9 +97,9 @@ impl MembershipClient<'_> {
             match changed.waits_for.clone().filter(|_| !changed.settled) {
                 None => return Ok(changed),
                 Some(waits) if Instant::now() >= deadline => {
-                    return Err(Error::unavailable(format!(
-                        "the change is in the log and not done yet: {waits}. It goes on by \
-                         itself; the same command again waits for it"
+                    return Err(Error::outcome_unknown(format!(
+                        "the change is made and not done yet: {waits}. It goes on by itself; the \
+                         same command again waits for it"
                     )));
                 }
                 Some(waits) if waits != told => {
@@ -148,10 +161,16 @@ impl Supervisor<'_> {
     ///
     /// # Errors
     /// Those of [`MembershipClient::change`] and [`Supervisor::start`].
-    pub async fn add(&mut self, entry: MemberEntry) -> Result<MembersChanged> {
-        let replaces = entry.replaces;
+    pub async fn add(
+        &mut self,
+        at: Option<(ReplicaId, Address)>,
+        replaces: Option<ReplicaId>,
+    ) -> Result<MembersChanged> {
+        let entry = self.entry(at, replaces).await?;
         let asked = self.membership()?.change(&MemberChange::Add(entry.clone()), false).await?;
         let id = asked.replica;
+        let entry = MemberEntry { id, ..entry };
+        self.cluster = self.cluster.clone().with_adding(Some(entry.clone()))?;
         if self.cluster.replica(id).is_err() {
             self.cluster = self.cluster.clone().with_replica(id, &entry.address)?;
         }
@@ -164,12 +183,48 @@ impl Supervisor<'_> {
             ..error
         })?;
         (self.progress)(&format!("replica {}: runs", started.id));
-        let change = MemberChange::Add(MemberEntry { id, ..entry });
+        let change = MemberChange::Add(entry);
         let changed = self.membership()?.complete(&change).await?;
         if let Some(replaced) = replaces {
             self.forget(replaced).await?;
         }
+        self.cluster = self.cluster.clone().with_adding(None)?;
         Ok(changed)
+    }
+
+    /// Where one more replica may listen: beyond all others, on their host, where nobody
+    /// listens now.
+    fn free_address(&self) -> Option<Address> {
+        let last = self.cluster.replicas.iter().max_by_key(|replica| replica.address.port())?;
+        let at = |port| Address::with_default_port(last.address.host(), port).ok();
+        let beyond = (last.address.port().checked_add(1)?..=u16::MAX).filter_map(at);
+        let is_free = |address: &Address| {
+            check_port(&LocalReplica { address: address.clone(), ..last.clone() }).is_ok()
+        };
+        beyond.into_iter().find(is_free)
+    }
+
+    /// What is to be added: what was begun by the same command, if one was cut off.
+    async fn entry(
+        &mut self,
+        at: Option<(ReplicaId, Address)>,
+        replaces: Option<ReplicaId>,
+    ) -> Result<MemberEntry> {
+        let same = |begun: &MemberEntry| {
+            begun.replaces == replaces
+                && at.as_ref().is_none_or(|(id, address)| {
+                    *address == begun.address && (id.0 == 0 || *id == begun.id)
+                })
+        };
+        if let Some(begun) = self.cluster.adding.clone().filter(same) {
+            return Ok(begun);
+        }
+        let Some((id, address)) = at.or_else(|| Some((ReplicaId(0), self.free_address()?))) else {
+            return Err(Error::new(ErrorCode::WrongUsage, "no port is left; name an address"));
+        };
+        let entry = MemberEntry { id, address, replaces };
+        self.cluster = self.cluster.clone().with_adding(Some(entry.clone()))?;
+        Ok(entry)
     }
 
     /// Removes a replica, and returns when the others do without it and its server has
@@ -182,6 +237,9 @@ impl Supervisor<'_> {
         self.membership()?.change(&change, force).await?;
         let changed = self.membership()?.complete(&change).await?;
         self.forget(id).await?;
+        if self.cluster.adding.as_ref().is_some_and(|begun| begun.id == id) {
+            self.cluster = self.cluster.clone().with_adding(None)?;
+        }
         Ok(changed)
     }
 

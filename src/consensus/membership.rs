@@ -142,6 +142,12 @@ impl Consensus {
             }
         }
         if replaced == Some(self.0.node.replica()) {
+            // Whoever leads goes on with it. If nobody else votes yet, the new one does first,
+            // beside this one.
+            if self.successor_among(0, |id| wanted.contains_key(&id.replica())).is_none() {
+                let both = newest(voters.iter().copied().chain([node]));
+                self.change_voters(both).await.map_err(|error| refused(&error))?;
+            }
             self.pass_leadership_to(&wanted).await?;
             return Ok(false);
         }
@@ -181,10 +187,14 @@ impl Consensus {
             self.change_voters(staying).await?;
             return Ok(true);
         }
+        let newest = newest(membership.nodes().map(|(id, _)| *id));
         let leaving: BTreeSet<NodeId> = membership
             .nodes()
             .map(|(id, _)| *id)
-            .filter(|id| members.get(id.replica()).is_none())
+            .filter(|id| {
+                let newer = newest.get(&id.replica()).is_some_and(|newest| newest > id);
+                members.get(id.replica()).is_none() || (newer && !voters.contains(id))
+            })
             .collect();
         if leaving.is_empty() {
             return Ok(false);

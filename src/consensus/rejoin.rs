@@ -31,7 +31,8 @@
 //! A log that was cut between two records shows no trace. So a node that comes back
 //! with a log first asks all others how far they are, and a leader answers how far it
 //! has counted the asking node. The node votes when the leader has answered, or a
-//! majority without a leader. A majority that does not include the leader may miss the
+//! majority without a leader, of the voters that the newest membership among the answers
+//! names. A majority that does not include the leader may miss the
 //! loss: those are two faults, of which the first left no trace.
 //!
 //! # A leader appends only to a process that it has asked
@@ -44,6 +45,7 @@
 //! the run into every append. A process refuses appends that are meant for an earlier
 //! one. Older programs name no run, and get appends without one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -269,10 +271,8 @@ impl Consensus {
 
     async fn check_log_end(&self) -> Result<()> {
         let Some(own) = self.candidacy().await else { return Ok(()) };
-        let mut peers = self.voters();
-        peers.remove(&self.0.node.replica());
-        let pairs = peers.iter().filter_map(|peer| self.0.links.get(*peer));
-        let nodes = pairs.filter_map(|pair| pair.consensus.peer().ok()?.node());
+        let pairs = self.0.links.all();
+        let nodes = pairs.iter().filter_map(|(_, pair)| pair.consensus.peer().ok()?.node());
         let asked = join_all(nodes.map(|node| self.ask_candidacy(node))).await;
         let answers: Vec<Candidacy> = asked.into_iter().flatten().collect();
         let leader =
@@ -280,12 +280,15 @@ impl Consensus {
         if let Some(leader) = leader {
             self.note_loss_known_to(leader, own.last).await?;
         }
-        let all_answered = answers.len() == peers.len();
+        let voters = self.newest_voters(&own, &answers);
+        let answered = answers.iter().map(|it| it.node.replica()).chain([own.node.replica()]);
+        let answered: BTreeSet<ReplicaId> = answered.filter(|it| voters.contains(it)).collect();
+        let all_answered = answered.len() == voters.len();
         let end = *self.0.log_end.borrow();
         match end {
             LogEnd::Whole => Ok(()),
             LogEnd::Unchecked => {
-                if leader.is_some() || is_majority(answers.len() + 1, peers.len() + 1) {
+                if leader.is_some() || is_majority(answered.len(), voters.len()) {
                     self.change_log_end(end, LogEnd::Whole);
                 }
                 Ok(())
@@ -306,6 +309,17 @@ impl Consensus {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// The voters by the newest membership that anybody knows. One that was away while
+    /// replicas came and went would wait in vain for those that it remembers, and they would
+    /// wait for its vote.
+    fn newest_voters(&self, own: &Candidacy, answers: &[Candidacy]) -> BTreeSet<ReplicaId> {
+        let known = answers.iter().chain([own]).filter_map(|it| it.voters.as_ref());
+        match known.max_by_key(|(entry, _)| *entry) {
+            Some((_, voters)) => voters.iter().copied().collect(),
+            None => self.voters(),
         }
     }
 

@@ -49,6 +49,9 @@ use crate::types::{Address, Departed, MemberChange, MemberEntry, Membership, Nod
 /// Pause between two steps of a leader that has something to do.
 const STEP_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Longest pause between two looks, where there ever was a change.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long a step may take before it is looked at anew.
 const STEP_MAX: Duration = Duration::from_secs(5);
 
@@ -62,6 +65,8 @@ pub(super) async fn watch(inner: Arc<Inner>) {
         biased;
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
         () = inner.follow_membership() => {}
+        // Said, and no more: what is being written goes on to its end, until it is stopped.
+        removed = inner.credentials.removed() => inner.fail(removed),
     }
 }
 
@@ -157,6 +162,8 @@ impl Inner {
                 _ = callers.changed() => {}
                 _ = phase.changed() => {}
                 () = consensus.leader_changed() => {}
+                // Whoever leads since the look above sees to it all the same.
+                () = sleep(LOOK_INTERVAL), if self.membership().is_known() => {}
                 () = consensus.nodes_changed_from(&nodes) => {}
             }
         }
@@ -245,20 +252,26 @@ impl Inner {
         self.host_replica.is_none()
             && consensus.leads()
             && membership.is_known()
-            && (!consensus.is_settled_on(&membership)
-                || membership.members.iter().any(|member| member.replaces.is_some()))
+            && (!consensus.is_settled_on(&membership) || self.replaced(consensus).is_some())
+    }
+
+    /// A replica whose successor votes in its place.
+    fn replaced(&self, consensus: &Consensus) -> Option<ReplicaId> {
+        let voters = consensus.voters();
+        self.membership().members.iter().find_map(|member| {
+            let old = member.replaces?;
+            (voters.contains(&member.id) && !voters.contains(&old)).then_some(old)
+        })
     }
 
     /// On the leader: takes the next step towards what the state wants. Returns whether
     /// something was done.
     async fn settle(&self, consensus: &Consensus) -> Result<bool> {
+        let Ok(_changing) = self.membership_changes.try_lock() else { return Ok(false) };
+        // The state may be behind the log of a leader that is new.
+        consensus.confirm(Instant::now() + CHANGE_MAX).await?;
         let membership = self.membership();
-        let voters = consensus.voters();
-        let replaced = membership.members.iter().find_map(|member| {
-            let old = member.replaces?;
-            (voters.contains(&member.id) && !voters.contains(&old)).then_some(old)
-        });
-        if let Some(id) = replaced {
+        if let Some(id) = self.replaced(consensus) {
             let change = MemberChange::Remove { id };
             self.propose_member_change(consensus, &membership, change).await?;
             return Ok(true);

@@ -89,6 +89,8 @@ struct Inner {
     machine: Machine,
     links: Links,
     connector: links::Connector,
+    /// Held by whoever changes the membership, from looking at it to having changed it.
+    membership_changes: tokio::sync::Mutex<()>,
     /// Replicas that called and that this one has not heard of, with their addresses.
     callers: watch::Sender<BTreeMap<ReplicaId, Address>>,
     phase: watch::Sender<Phase>,
@@ -184,6 +186,7 @@ impl Replica {
             machine,
             links: Links::default(),
             connector,
+            membership_changes: tokio::sync::Mutex::default(),
             callers: watch::Sender::default(),
             phase: watch::Sender::new(Phase::Starting("reading the data directory".into())),
             start_queue: StartQueue::default(),

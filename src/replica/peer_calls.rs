@@ -253,6 +253,10 @@ impl Inner {
     }
 
     async fn admit(&self, caller: crate::types::ReplicaId, admit: Admit) -> Result<bool> {
+        let changing = self.membership_changes.try_lock();
+        let _changing = changing.map_err(|_| {
+            Error::unavailable("the membership is being changed; it asks again in a moment")
+        })?;
         let membership = self.membership();
         let member = membership.get(caller).filter(|it| it.id == admit.node.replica());
         let Some(member) = member else {

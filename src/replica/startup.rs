@@ -76,8 +76,6 @@ pub async fn run(
     tokio::select! {
         biased;
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
-        // Whatever it waits for, it waits in vain.
-        removed = inner.credentials.removed() => inner.fail(removed),
         result = startup.run() => if let Err(error) = result {
             inner.fail(error);
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Address, ReplicaId};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::REPLICAS_MAX;
+use crate::limits::{REPLICA_ID_JUMP_MAX, REPLICAS_MAX};
 
 /// The replicas of a cluster. The default is that of a cluster whose membership has
 /// never been changed: nothing is known here, and what it was founded with counts.
@@ -156,6 +156,17 @@ impl Membership {
                 format!("the number {id} {why}; the next free one is {}", self.next_id()),
             ));
         }
+        if id.0 - self.highest.0 > REPLICA_ID_JUMP_MAX {
+            return Err(Error::new(
+                ErrorCode::IdConflict,
+                format!(
+                    "the number {id} is far beyond {}, and those between could never be used; \
+                     the next free one is {}",
+                    self.highest,
+                    self.next_id()
+                ),
+            ));
+        }
         self.check_address(*id, address)?;
         if self.members.len() >= REPLICAS_MAX {
             return Err(Error::new(
@@ -276,6 +287,7 @@ mod tests {
         for (membership, change, code, why) in [
             (&three, MemberChange::Add(entry(2, None)), ErrorCode::IdConflict, "in use, at h2:1"),
             (&gone, MemberChange::Add(entry(2, None)), ErrorCode::IdConflict, "of the past"),
+            (&three, MemberChange::Add(entry(104, None)), ErrorCode::IdConflict, "far beyond 3"),
             (&three, MemberChange::Add(taken), ErrorCode::IdConflict, "replica 1 is at h1:1"),
             (&three, MemberChange::Add(entry(4, Some(7))), ErrorCode::UnknownReplica, "replica 7"),
             (&pending, MemberChange::Add(entry(5, Some(2))), ErrorCode::IdConflict, "by replica 4"),

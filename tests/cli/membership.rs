@@ -64,14 +64,30 @@ fn replicas_come_go_and_move_and_a_steady_sender_notices_nothing() {
 #[test]
 fn an_addition_whose_command_was_killed_is_finished_by_the_same_command() {
     let cluster = Cluster::surviving();
-    let at = address(free_ports(1));
-    let command = cluster.admin(&["add", &at]).start();
+    let command = cluster.admin(&["add"]).start();
     command.said("replica 4: starting");
     command.signal(Signal::KILL);
     command.end().code(137);
-    let added = admin(&cluster, &["add", &format!("4={at}")]);
+    let added = admin(&cluster, &["add"]);
     assert_eq!((&added["id"], &added["waits_for"]), (&Value::from(4), &Value::Null), "{added}");
     assert_eq!(ids(&whole(&cluster)), [1, 2, 3, 4]);
+}
+
+#[test]
+fn the_only_replica_is_replaced_as_well() {
+    let place = Place::new();
+    let dir = place.path().join("one").display().to_string();
+    let run = |arguments: &[&str]| place.run(arguments).and(&["--dir", &dir]);
+    let first = free_ports(2).to_string();
+    run(&["cluster", "up", "-d", "--replicas", "1", "--base-port", &first]).end().ok();
+    let new = run(&["cluster", "replace", "1", "--json"]).end().json();
+    assert_eq!((&new["id"], &new["waits_for"]), (&Value::from(2), &Value::Null), "{new}");
+    let servers = new["members"][0]["address"].as_str().expect("an address").to_string();
+    wait_for("the new one leads", || {
+        let check = place.run(&["status", "--servers", &servers, "--check"]).end();
+        (check.code == Some(0)).then_some(())
+    });
+    run(&["cluster", "down", "--purge"]).end().ok();
 }
 
 #[test]

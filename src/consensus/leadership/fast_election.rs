@@ -50,7 +50,7 @@ use crate::consensus::runtime;
 use crate::consensus::types::{LogId, TypeConfig, Vote};
 use crate::consensus::wire::calls::Addressed;
 use crate::protocol::peer::Call;
-use crate::types::{NodeId, Uuid, is_majority};
+use crate::types::{NodeId, ReplicaId, Uuid, is_majority};
 
 /// How long the others may take to answer how far they are. One that is frozen
 /// does not answer.
@@ -102,6 +102,10 @@ pub struct Candidacy {
     /// On the leader: up to where it has counted which node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::consensus) replicated: Vec<(NodeId, LogId)>,
+    /// The replicas that vote as far as it knows, and the entry that says so. Older programs
+    /// do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::consensus) voters: Option<(LogId, Vec<ReplicaId>)>,
 }
 
 /// Tells a node to ask for votes.
@@ -129,7 +133,9 @@ impl Consensus {
             raft.with_raft_state(|state| (*state.vote_ref(), state.server_state)).await
         };
         let (vote, state) = runtime::scoped(&self.0.host, state).await.ok()?;
-        let replication = self.metrics().replication.unwrap_or_default();
+        let metrics = self.metrics();
+        let known_by = *metrics.membership_config.log_id();
+        let replication = metrics.replication.unwrap_or_default();
         Some(Candidacy {
             node: self.0.node,
             vote,
@@ -144,6 +150,7 @@ impl Consensus {
                 .into_iter()
                 .filter_map(|(node, counted)| Some((node, counted?)))
                 .collect(),
+            voters: known_by.map(|entry| (entry, self.voters().into_iter().collect())),
         })
     }
 

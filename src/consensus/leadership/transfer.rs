@@ -106,11 +106,7 @@ impl Consensus {
     }
 
     /// The same among some.
-    pub(in crate::consensus) fn successor_among(
-        &self,
-        index: u64,
-        may_lead: impl Fn(NodeId) -> bool,
-    ) -> Option<NodeId> {
+    pub fn successor_among(&self, index: u64, may_lead: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         let metrics = self.metrics();
         let voters: BTreeSet<NodeId> = metrics.membership_config.membership().voter_ids().collect();
         let reachable = |id: &NodeId| {

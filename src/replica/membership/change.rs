@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::CHANGE_MAX;
 use crate::consensus::Consensus;
@@ -29,6 +29,10 @@ impl Inner {
         if !consensus.leads() || self.host_replica.is_some() {
             return Err(Error::unavailable("this replica does not lead"));
         }
+        let changing = timeout(CHANGE_MAX, self.membership_changes.lock()).await;
+        let _changing = changing.map_err(|_| {
+            Error::unavailable("the membership is being changed; try again in a moment")
+        })?;
         // What an earlier leader has promised is in the state by then.
         consensus.confirm(Instant::now() + CHANGE_MAX).await?;
         self.require_level(LEVEL_OF_MEMBERSHIP).await?;
@@ -142,6 +146,17 @@ impl Inner {
         let here = |voters: &BTreeSet<ReplicaId>| {
             voters.iter().filter(|it| self.is_in_step(consensus, **it)).count()
         };
+        if id == self.config.id
+            && consensus.successor_among(0, |it| rest.contains(&it.replica())).is_none()
+        {
+            return Err(Error::new(
+                ErrorCode::UnsafeChange,
+                format!(
+                    "replica {id} leads, and no other one that runs on a server of its own could \
+                     lead in its place: start one first"
+                ),
+            ));
+        }
         let (here_now, here_then) = (here(&voters), here(&rest));
         let missing = majority(rest.len()).saturating_sub(here_then);
         if missing > 0 {

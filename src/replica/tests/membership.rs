@@ -135,6 +135,28 @@ async fn a_replica_takes_the_place_of_a_dead_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_was_away_during_a_change_makes_the_majority_of_today() {
+    let mut cluster = Cluster::running().await;
+    for id in 1..=3 {
+        cluster.add(id, &format!("by-{id}")).await;
+    }
+    let leader = cluster.leader().await;
+    let [away, replaced] = [leader % 3 + 1, (leader + 1) % 3 + 1];
+    cluster.stop(away).await;
+    let (id, address) = cluster.prepare().await;
+    let change = add(id, &address, Some(replaced));
+    cluster.change(change.clone()).await.expect("possible");
+    cluster.start(id).await;
+    cluster.complete(change).await;
+    cluster.ended_as_removed(replaced).await;
+    // Of the voters of today the new one and the one that was away are left; the latter
+    // remembers one that is gone and one that was removed.
+    cluster.stop(leader).await;
+    cluster.start(away).await;
+    cluster.add(id, "after").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_would_cost_the_majority_or_the_last_failure_tolerated_is_refused() {
     let mut cluster = Cluster::running().await;
     for id in 1..=3 {

@@ -20,7 +20,7 @@ const FULL_MS: u64 = 2_000;
 const BACK_WITHIN_MS: u64 = 5_000;
 
 /// Worlds in an ordinary test run.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 24;
 
 /// The disk of the host fills up, a server dies, and is started when there is
 /// room again.
@@ -28,11 +28,13 @@ fn play(seed: u64) -> History<Report> {
     // With the program's log, which tells what was tried.
     simulate(seed, TraceOptions { lines_max: 100_000, details: true }, |world| {
         let (mut cluster, mut nemesis, mut report) = begin_steady(world);
-        world.run_for_ms(500 + seed % 500);
+        // By then the feature level is raised, which writes as well.
+        world.run_for_ms(1_500 + seed % 500);
         let dead = (seed % 3) as usize;
         let (program, machine) = (cluster.servers[dead].program, cluster.servers[dead].machine);
-        // Room for none, some or all of what an adoption writes.
-        let room = seed * 61 % 1_000;
+        // Room for none or some of what an adoption writes. A survivor that has noticed itself
+        // that there is no room adopts nobody, so that few of these worlds come to it.
+        let room = seed * 7 % 120;
         world.with(|state| {
             let disk = &mut state.machines[machine.0].disk;
             disk.quota_bytes = Some(disk.used_in_all() + room);
