@@ -70,7 +70,8 @@ impl Inner {
         let Some(member) = membership.get(id) else {
             return present.then(|| Waiting::of(format!("replica {id} is being left out")));
         };
-        let reached = self.links.get(id).is_none_or(|pair| pair.consensus.peer().is_ok());
+        let reached = id == self.config.id
+            || self.links.get(id).is_some_and(|pair| pair.consensus.peer().is_ok());
         if !voters.contains(&id) {
             let pair_of_voters = voters.len() == 1 && member.replaces.is_none();
             return Some(match (present, reached) {
