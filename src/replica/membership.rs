@@ -65,8 +65,10 @@ pub(super) async fn watch(inner: Arc<Inner>) {
         biased;
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
         () = inner.follow_membership() => {}
-        // Said, and no more: what is being written goes on to its end, until it is stopped.
-        removed = inner.credentials.removed() => inner.fail(removed),
+        // An adopted one: what is being written goes on to its end, until its host lets it go.
+        removed = inner.credentials.removed(), if inner.host_replica.is_some() => {
+            inner.fail(removed);
+        }
     }
 }
 

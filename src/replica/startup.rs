@@ -76,6 +76,10 @@ pub async fn run(
     tokio::select! {
         biased;
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
+        // Whatever it waits for, it waits in vain.
+        removed = inner.credentials.removed(), if inner.host_replica.is_none() => {
+            inner.fail(removed);
+        }
         result = startup.run() => if let Err(error) = result {
             inner.fail(error);
         }
