@@ -224,7 +224,7 @@ struct IdentityArgs {
 /// # Errors
 /// [`UnknownCluster`](crate::error::ErrorCode::UnknownCluster),
 /// [`UnknownReplica`](crate::error::ErrorCode::UnknownReplica), and those of the
-/// [`Supervisor`].
+/// [`Supervisor`](crate::cluster::Supervisor).
 pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Error> {
     match &args.action {
         Action::Init(args) => super::init::run(args, context),

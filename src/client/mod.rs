@@ -10,7 +10,7 @@
 //! - [`Client`]: one request at a time, at whichever server answers first.
 //! - [`Follow`]: messages as they come, none missed, none twice.
 //! - [`Pipeline`]: many messages under way at once, acknowledged in order.
-//! - [`Members`], [`Strangers`], [`identify`]: which servers there are, and who they are.
+//! - [`Members`], [`Strangers`], [`identify()`]: which servers there are, and who they are.
 //!
 //! # What it promises
 //! - A request that changes something is sent with one operation id however

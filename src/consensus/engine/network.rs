@@ -1,4 +1,4 @@
-//! How consensus talks to the other replicas: calls on [`Link`]s.
+//! How consensus talks to the other replicas: calls on [`Link`](crate::peer::Link)s.
 //!
 //! Replication is pipelined: append requests leave one after the other without
 //! waiting for answers, on a connection that keeps their order, and answers
