@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::description::LocalReplica;
 use super::launch::check_port;
+use super::leader;
 use super::limit::Limit;
 use super::stopping::Ended;
 use super::supervisor::Supervisor;
@@ -21,13 +22,9 @@ use crate::client::survey::{SERVER_LIMIT, survey};
 use crate::config::key_file;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::peer::{self, CallError, ClusterKey};
-use crate::protocol::client::Member;
-use crate::protocol::peer::{ADMINISTRATOR, Call, ChangeMembers, Introduction, MembersChanged};
+use crate::peer::{CallError, ClusterKey};
+use crate::protocol::peer::{Call, ChangeMembers, MembersChanged};
 use crate::types::{Address, MemberChange, MemberEntry, ReplicaId};
-
-/// How long the leader may take to answer before it is looked for again.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Pause before the leader is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -119,21 +116,10 @@ impl MembershipClient<'_> {
         force: bool,
     ) -> Result<Option<MembersChanged>, CallError> {
         let status = survey(self.host, &self.servers, SERVER_LIMIT).await;
-        let leader = status.leader.and_then(|leader| status.replica(leader));
-        let Some(leader) = leader else { return Ok(None) };
-        let from = Introduction {
-            replica: ADMINISTRATOR,
-            cluster: status.cluster,
-            lineage: None,
-            incarnation: None,
-        };
-        let member = Member { id: leader.id, address: leader.address.clone() };
+        let Some(leader) = status.leader else { return Ok(None) };
         let asked = ChangeMembers { change: change.clone(), force };
-        let body = serde_json::to_vec(&asked).expect("plain data serializes").into();
-        let spawn = |task| drop(crate::host::spawn(task));
-        let call = Call::ChangeMembers;
-        let answer =
-            peer::ask(self.host, &self.key, from, &member, call, body, ANSWER_MAX, spawn).await?;
+        let (call, leader) = (Call::ChangeMembers, (&status, leader));
+        let answer = leader::ask_leader(self.host, &self.key, leader, call, &asked).await?;
         serde_json::from_slice(&answer).map(Some).map_err(|error| {
             CallError::Refused(Error::new(
                 ErrorCode::UnsupportedVersion,

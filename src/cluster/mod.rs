@@ -40,6 +40,7 @@
 //! - [`launch`]: ports and starting a server.
 //! - [`supervisor`]: up, start, wait; `limit`: how long.
 //! - [`stopping`]: down, stop, kill, purge, restart.
+//! - `leader`: asking the leader as an administrator.
 //! - [`transfer`]: moving leadership. [`membership`]: replicas that come, go and move.
 //! - [`events`](mod@events): what changed between two looks at a cluster.
 //! - [`logs`]: reading logs, also while they grow.
@@ -49,6 +50,7 @@ pub mod description;
 pub mod events;
 pub mod hosts;
 pub mod launch;
+mod leader;
 mod limit;
 pub mod logs;
 pub mod membership;

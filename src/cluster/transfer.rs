@@ -5,17 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use super::leader::ask_leader;
 use super::supervisor::Supervisor;
 use crate::config::key_file;
 use crate::error::{Error, ErrorCode, Result};
-use crate::peer::{self, CallError, ClusterKey};
-use crate::protocol::client::Member;
-use crate::protocol::peer::{ADMINISTRATOR, Call, Introduction, Lead};
-use crate::protocol::status::ClusterStatus;
+use crate::peer::{CallError, ClusterKey};
+use crate::protocol::peer::{Call, Lead};
 use crate::types::ReplicaId;
-
-/// How long the leader may take to answer before it is looked for again.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Pause before the leader is looked for again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -52,8 +48,10 @@ impl Supervisor<'_> {
                 if leader == id {
                     return Ok(Transferred { leader, previous: before, term: status.term });
                 }
-                match self.ask_leader(&key, &status, leader, id).await {
-                    Ok(()) => continue,
+                let lead = Lead { replica: id };
+                let asked = ask_leader(self.host, &key, (&status, leader), Call::Lead, &lead);
+                match asked.await {
+                    Ok(_) => continue,
                     Err(CallError::Refused(error)) if error.code == ErrorCode::NotConfirmed => {
                         let start = self.cluster.line("start", &[&id.to_string()]);
                         return Err(Error {
@@ -74,29 +72,5 @@ impl Supervisor<'_> {
             }
             sleep(RETRY_PAUSE).await;
         }
-    }
-
-    async fn ask_leader(
-        &self,
-        key: &ClusterKey,
-        status: &ClusterStatus,
-        leader: ReplicaId,
-        id: ReplicaId,
-    ) -> Result<(), CallError> {
-        let Some(address) = status.replica(leader).map(|replica| replica.address.clone()) else {
-            return Err(CallError::NotSent(format!("the address of leader {leader} is not known")));
-        };
-        let from = Introduction {
-            replica: ADMINISTRATOR,
-            cluster: status.cluster,
-            lineage: None,
-            incarnation: None,
-        };
-        let member = Member { id: leader, address };
-        let body = serde_json::to_vec(&Lead { replica: id }).expect("plain data serializes");
-        let spawn = |task| drop(crate::host::spawn(task));
-        peer::ask(self.host, key, from, &member, Call::Lead, body.into(), ANSWER_MAX, spawn)
-            .await?;
-        Ok(())
     }
 }
