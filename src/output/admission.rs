@@ -109,7 +109,7 @@ impl Show for AccountRow {
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let AccountRow { name, messages, bytes, last_seen, disabled, reset } = self;
         let seen = last_seen.map_or_else(|| "not known".to_string(), local_time);
-        let name = style.paint(Tone::Strong, &format!("{name:<20}"));
+        let name = style.paint(Tone::Strong, &format!("{:<20}", name.as_str()));
         write!(out, "{name} {messages:>8} messages {:>10}, last seen {seen}", human(*bytes))?;
         for (is, what) in [(disabled, "disabled"), (reset, "reset")] {
             if *is {
@@ -218,5 +218,30 @@ impl Show for AdministrativeAction {
             Recorded::DeleteAccount { name } => ("delete_account", name.to_string()),
         };
         writeln!(out, "{}\t{}\t{}\t{what}\t{about}", self.id, self.at, sanitize(&self.by))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_stand_in_columns_however_long_their_names_are() {
+        let row = |name: &str| {
+            let name = AccountName::new(name).expect("a name");
+            let row = AccountRow {
+                name,
+                messages: 5,
+                bytes: 2048,
+                last_seen: None,
+                disabled: false,
+                reset: false,
+            };
+            let mut shown = Vec::new();
+            row.terminal(&mut shown, Style::default()).expect("a vector takes everything");
+            String::from_utf8(shown).expect("text")
+        };
+        let place = |name: &str| row(name).find(" messages").expect("a column");
+        assert_eq!(place("bob"), place("someone-long-name"), "{}", row("bob"));
     }
 }

@@ -207,7 +207,8 @@ pub struct AccountRow {
     /// When it logged in or sent a message that it still has, whichever was last. Not known
     /// of accounts that did so last before the cluster's feature level had this.
     pub last_seen: Option<Timestamp>,
-    /// Whether it is shut out.
+    /// Whether it is shut out. Scripts know that as `blocked`.
+    #[serde(rename = "blocked")]
     pub disabled: bool,
     /// Whether its password was taken away and no new one is set yet.
     pub reset: bool,

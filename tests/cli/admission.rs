@@ -141,7 +141,7 @@ fn a_disabled_account_is_shut_out_and_loses_nothing() {
     alice.send(&bob, "meanwhile");
     let row = |name: &str| cluster.admin(&["account", "list", name, "--json"]).end().objects();
     let bobs = &row(&bob.name)[0];
-    assert_eq!((&bobs["disabled"], &bobs["messages"]), (&true.into(), &1.into()), "{bobs}");
+    assert_eq!((&bobs["blocked"], &bobs["messages"]), (&true.into(), &1.into()), "{bobs}");
     assert!(bobs["bytes"].as_u64().is_some_and(|bytes| bytes > 9), "{bobs}");
     assert!(bobs["last_seen"].as_str().expect("a time").ends_with('Z'), "{bobs}");
     cluster.admin(&["account", "enable", &bob.name]).end().ok();
