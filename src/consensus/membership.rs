@@ -41,6 +41,18 @@ fn staying(voters: &BTreeSet<NodeId>, members: &Membership) -> BTreeMap<ReplicaI
     staying
 }
 
+/// The nodes that are to go: those of replicas that are no members, and learners that have
+/// come back as a later incarnation. One of those would count as somebody whose program is
+/// not known, for ever.
+fn leaving(nodes: &[NodeId], voters: &BTreeSet<NodeId>, members: &Membership) -> BTreeSet<NodeId> {
+    let newest = newest(nodes.iter().copied());
+    let goes = |id: &NodeId| {
+        let came_back = newest.get(&id.replica()).is_some_and(|newest| newest > id);
+        members.get(id.replica()).is_none() || (came_back && !voters.contains(id))
+    };
+    nodes.iter().copied().filter(goes).collect()
+}
+
 impl Consensus {
     /// Founds the cluster: its first log entry names the voters. Harmless when
     /// another founder has done so with the same voters.
@@ -187,15 +199,7 @@ impl Consensus {
             self.change_voters(staying).await?;
             return Ok(true);
         }
-        let newest = newest(membership.nodes().map(|(id, _)| *id));
-        let leaving: BTreeSet<NodeId> = membership
-            .nodes()
-            .map(|(id, _)| *id)
-            .filter(|id| {
-                let newer = newest.get(&id.replica()).is_some_and(|newest| newest > id);
-                members.get(id.replica()).is_none() || (newer && !voters.contains(id))
-            })
-            .collect();
+        let leaving = leaving(&self.nodes(), &voters, members);
         if leaving.is_empty() {
             return Ok(false);
         }
@@ -223,7 +227,7 @@ impl Consensus {
         let membership = metrics.membership_config.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         voters.iter().eq(staying(&voters, members).values())
-            && membership.nodes().all(|(id, _)| members.get(id.replica()).is_some())
+            && leaving(&self.nodes(), &voters, members).is_empty()
             && membership.get_joint_config().len() == 1
     }
 
@@ -301,6 +305,22 @@ mod tests {
 
     fn node(id: u32, incarnation: u32) -> NodeId {
         NodeId::new(ReplicaId(id), incarnation)
+    }
+
+    #[test]
+    fn strangers_go_and_learners_that_came_back() {
+        let three = Membership::founded((1..=3).map(|id| entry(id, None)).collect());
+        let four = three.changed(&MemberChange::Add(entry(4, None))).expect("free");
+        let voters: BTreeSet<NodeId> = (1..=3).map(|id| node(id, 1)).collect();
+        let with =
+            |more: &[NodeId]| -> Vec<NodeId> { voters.iter().chain(more).copied().collect() };
+        let going = |more: &[NodeId], members: &Membership| -> Vec<NodeId> {
+            leaving(&with(more), &voters, members).into_iter().collect()
+        };
+        assert_eq!(going(&[node(4, 2), node(4, 3)], &four), [node(4, 2)]);
+        assert_eq!(going(&[node(4, 2)], &three), [node(4, 2)]);
+        // A voter that comes back votes on until its next incarnation does.
+        assert_eq!(going(&[node(2, 2)], &four), []);
     }
 
     #[test]
