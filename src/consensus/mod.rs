@@ -67,6 +67,7 @@ use tokio::time::Instant;
 
 pub use engine::links::{Links, Pair};
 pub use engine::state_machine::Machine;
+pub use leadership::fast_election::Loss;
 pub use leadership::route::Absence;
 pub use level::LevelGuard;
 pub use obstacle::{Obstacle, Subject};

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::engine::log_store::LogStore;
 use super::engine::network;
+use super::leadership::heartbeats::answer_max_ms;
 use super::leadership::route::Router;
 use super::proposer::Proposer;
 use super::reads::Reader;
@@ -130,6 +131,9 @@ impl Consensus {
         consensus.watch_log_ends();
         consensus.spawn_until_stopped(consensus.clone().leave_a_disk_behind());
         consensus.spawn_until_stopped(consensus.clone().watch_shortage());
+        let heartbeat_interval = Duration::from_millis(timing.heartbeat_interval_ms);
+        consensus.spawn_until_stopped(consensus.clone().send_heartbeats(heartbeat_interval));
+        consensus.spawn_until_stopped(consensus.clone().ask_for_signs_of_life());
         Ok(consensus)
     }
 }
@@ -138,7 +142,9 @@ impl Consensus {
 fn engine_config(timing: Timing, limits: &Limits) -> Result<Config> {
     let config = Config {
         cluster_name: "ftchat".into(),
-        heartbeat_interval: timing.heartbeat_interval_ms,
+        // Only the longest wait for an answer; see `leadership/heartbeats.rs`.
+        heartbeat_interval: answer_max_ms(&timing),
+        enable_heartbeat: false,
         election_timeout_min: timing.election_timeout_min_ms,
         election_timeout_max: timing.election_timeout_max_ms,
         install_snapshot_timeout: 600_000,

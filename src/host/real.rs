@@ -13,10 +13,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
 
 use self::connect::connect_to_one_of;
 use super::bounded::read_bounded;
@@ -24,7 +25,7 @@ use super::private::{make_private_folders, open_private, replace_private};
 use super::threads::Threads;
 use super::{
     BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
-    NotOpened, Random, Stream,
+    NotOpened, Random, Stream, unacknowledged_max,
 };
 use crate::types::{Address, Timestamp};
 
@@ -75,18 +76,11 @@ struct Tcp;
 
 impl Network for Tcp {
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
-        let address = address.clone();
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((address.host(), address.port())).await?;
-            let stream = connect_to_one_of(found).await?;
-            // Lines are written whole, so waiting for more only adds latency.
-            stream.set_nodelay(true)?;
-            let (own, remote) = (stream.local_addr()?, stream.peer_addr()?);
-            Ok(match stays_here(own) && stays_here(remote) {
-                true => Stream::local(stream),
-                false => Stream::open(stream),
-            })
-        })
+        Box::pin(connect(address.clone(), Patience::OfTheSystem))
+    }
+
+    fn connect_closely(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
+        Box::pin(connect(address.clone(), Patience::Little))
     }
 
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
@@ -100,6 +94,46 @@ impl Network for Tcp {
             Ok(Box::new(TcpAcceptor { listener, address, only_this_machine }) as Box<dyn Listener>)
         })
     }
+}
+
+/// How long the other machine may acknowledge nothing of what was written.
+enum Patience {
+    /// As long as the system goes on sending it again: a quarter of an hour.
+    OfTheSystem,
+    /// See [`unacknowledged_max`].
+    Little,
+}
+
+async fn connect(address: Address, patience: Patience) -> io::Result<Stream> {
+    let found = tokio::net::lookup_host((address.host(), address.port())).await?;
+    let began = Instant::now();
+    let stream = connect_to_one_of(found).await?;
+    // A packet to the other machine and one back. The rest is done without it.
+    let round_trip = began.elapsed();
+    // Lines are written whole, so waiting for more only adds latency.
+    stream.set_nodelay(true)?;
+    let (own, remote) = (stream.local_addr()?, stream.peer_addr()?);
+    if stays_here(own) && stays_here(remote) {
+        return Ok(Stream::local(stream));
+    }
+    if let Patience::Little = patience {
+        give_up_after(&stream, unacknowledged_max(round_trip))?;
+    }
+    Ok(Stream::open(stream).at_distance(Some(round_trip)))
+}
+
+/// Has the system break a connection with `TimedOut` when what was written is not
+/// acknowledged for so long (RFC 5482).
+#[cfg(target_os = "linux")]
+fn give_up_after(stream: &TcpStream, unacknowledged: Duration) -> io::Result<()> {
+    let limit_ms = u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX);
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms)?)
+}
+
+/// Other systems have no such limit, or another unit of it.
+#[cfg(not(target_os = "linux"))]
+fn give_up_after(_: &TcpStream, _: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 /// Listens at the first of a name's addresses that can be had.

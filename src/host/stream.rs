@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -14,10 +15,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 /// exported for channel bindings (RFC 9266).
 pub type Binding = [u8; 32];
 
-/// A [`Connection`], and who can see what it carries.
+/// A [`Connection`], who can see what it carries, and how far it goes.
 pub struct Stream {
     connection: Box<dyn Connection>,
     secrecy: Secrecy,
+    round_trip: Option<Duration>,
 }
 
 enum Secrecy {
@@ -33,17 +35,33 @@ impl Stream {
     /// A connection that does not leave this machine, and to which nobody can connect from
     /// another one.
     pub fn local(connection: impl Connection + 'static) -> Stream {
-        Stream { connection: Box::new(connection), secrecy: Secrecy::Local }
+        Stream::with(connection, Secrecy::Local)
     }
 
     /// A connection of which that is not known.
     pub fn open(connection: impl Connection + 'static) -> Stream {
-        Stream { connection: Box::new(connection), secrecy: Secrecy::Open }
+        Stream::with(connection, Secrecy::Open)
     }
 
     /// What is inside of an encrypted connection.
     pub fn encrypted(connection: impl Connection + 'static, binding: Binding) -> Stream {
-        Stream { connection: Box::new(connection), secrecy: Secrecy::Encrypted(binding) }
+        Stream::with(connection, Secrecy::Encrypted(binding))
+    }
+
+    fn with(connection: impl Connection + 'static, secrecy: Secrecy) -> Stream {
+        Stream { connection: Box::new(connection), secrecy, round_trip: None }
+    }
+
+    /// The same, which goes to another machine: there and back takes so long, as it was
+    /// measured.
+    pub fn at_distance(self, round_trip: Option<Duration>) -> Stream {
+        Stream { round_trip, ..self }
+    }
+
+    /// How long it took to the other machine and back; `None` if the other end is on this
+    /// machine, or if that was not measured.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// Whether others may read it and change it.

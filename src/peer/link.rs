@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
-use self::conversation::Conversation;
+use self::conversation::{Conversation, Ended};
 use super::addresses::Addresses;
 use super::credentials::{Credentials, Met};
 use super::handshake;
@@ -59,6 +59,11 @@ pub struct LinkTiming {
     /// Longest time without a whole reply while calls wait; bytes of an unfinished one do
     /// not count.
     pub receive: Duration,
+    /// Whether it is to be found out soon that the peer's machine is gone; see
+    /// [`Network::connect_closely`](crate::host::Network::connect_closely). A process that
+    /// reads nothing for a moment looks like that where much is sent to it, so this is for
+    /// a link that carries little.
+    pub watches_machine: bool,
 }
 
 /// See the head of the module. Dropping the link closes its connection and fails
@@ -69,6 +74,7 @@ pub struct Link {
     local_transport: LocalTransport,
     queue: mpsc::UnboundedSender<Outgoing>,
     reached: watch::Receiver<Reached>,
+    round_trip: watch::Receiver<Option<Duration>>,
     called_in: Arc<Notify>,
 }
 
@@ -81,6 +87,8 @@ pub(super) enum Reached {
     No(Unreached),
     /// Nobody listens at its address: a hint that its process is gone, and no proof.
     Gone(Unreached),
+    /// Its machine acknowledges nothing: that is gone, or the way to it.
+    Silent(Unreached),
     /// Somebody answers, and is of another cluster than this replica's data.
     OtherCluster(Unreached),
 }
@@ -134,6 +142,7 @@ impl Link {
         let (reach, reached) = watch::channel(Reached::No(untried));
         let local = local_transport.clone();
         let addresses = Arc::new(Addresses::new(addresses));
+        let (distance, round_trip) = watch::channel(None);
         let called_in = Arc::new(Notify::new());
         let called = Arc::clone(&called_in);
         let encrypts = AtomicBool::new(false);
@@ -145,11 +154,12 @@ impl Link {
             timing,
             local_transport,
             reach,
+            distance,
             called_in: called,
             encrypts,
         };
         spawn(Box::pin(task.run(calls)));
-        Link { peer, addresses, local_transport: local, queue, reached, called_in }
+        Link { peer, addresses, local_transport: local, queue, reached, round_trip, called_in }
     }
 
     /// The peer has called in, so it can be reached: a link that is not connected
@@ -202,8 +212,17 @@ impl Link {
     pub fn peer(&self) -> Result<Introduction, Unreached> {
         match &*self.reached.borrow() {
             Reached::Yes(met) => Ok(met.who.clone()),
-            Reached::No(why) | Reached::Gone(why) | Reached::OtherCluster(why) => Err(why.clone()),
+            Reached::No(why)
+            | Reached::Gone(why)
+            | Reached::Silent(why)
+            | Reached::OtherCluster(why) => Err(why.clone()),
         }
+    }
+
+    /// How long it takes to the peer's machine and back; `None` while it is not reached, and
+    /// if it is on this machine.
+    pub fn round_trip(&self) -> Option<Duration> {
+        *self.round_trip.borrow()
     }
 
     /// Why the peer that answers takes this replica's data for another cluster's;
@@ -211,13 +230,19 @@ impl Link {
     pub fn other_cluster(&self) -> Option<Unreached> {
         match &*self.reached.borrow() {
             Reached::OtherCluster(why) => Some(why.clone()),
-            Reached::Yes(_) | Reached::No(_) | Reached::Gone(_) => None,
+            Reached::Yes(_) | Reached::No(_) | Reached::Gone(_) | Reached::Silent(_) => None,
         }
     }
 
     /// Whether nobody listened at the peer's address when it was tried last.
     pub fn is_gone(&self) -> bool {
         matches!(&*self.reached.borrow(), Reached::Gone(_))
+    }
+
+    /// Whether the peer's machine has ceased to acknowledge what is sent to it. Only of a
+    /// link that watches it.
+    pub fn is_silent(&self) -> bool {
+        matches!(&*self.reached.borrow(), Reached::Silent(_))
     }
 
     /// Whether the peer runs in this very process.
@@ -229,13 +254,24 @@ impl Link {
     pub fn met(&self) -> Option<Met> {
         match &*self.reached.borrow() {
             Reached::Yes(met) => Some(met.clone()),
-            Reached::No(_) | Reached::Gone(_) | Reached::OtherCluster(_) => None,
+            Reached::No(_) | Reached::Gone(_) | Reached::Silent(_) | Reached::OtherCluster(_) => {
+                None
+            }
         }
     }
 
     /// Follows the link's connecting and disconnecting, missing no change.
     pub fn watch(&self) -> LinkWatch {
         LinkWatch(self.reached.clone())
+    }
+
+    /// Resolves when the peer is reached on another machine. Never after the link's task has
+    /// ended.
+    pub async fn reached_elsewhere(&self) {
+        let mut round_trip = self.round_trip.clone();
+        if round_trip.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Resolves when the link connects, disconnects, or fails to connect once more. Never
@@ -270,6 +306,7 @@ struct Dialer {
     timing: LinkTiming,
     local_transport: LocalTransport,
     reach: watch::Sender<Reached>,
+    distance: watch::Sender<Option<Duration>>,
     called_in: Arc<Notify>,
     /// Whether the peer has asked for encryption where it would not be needed.
     encrypts: AtomicBool,
@@ -296,11 +333,12 @@ impl Dialer {
                     tracing::debug!(peer = %self.peer, "connected");
                     self.reach.send_replace(Reached::Yes(met.clone()));
                     let conversing = self.converse(reader, writer, (&introduced, &met), &mut calls);
-                    let Some(why) = conversing.await else {
+                    let Some(Ended { why, unacknowledged }) = conversing.await else {
                         return;
                     };
                     tracing::debug!(peer = %self.peer, why, "connection lost");
-                    (why, Reached::No)
+                    let silent = unacknowledged && self.timing.watches_machine;
+                    (why, if silent { Reached::Silent } else { Reached::No })
                 }
                 failed => {
                     self.addresses.try_next();
@@ -308,6 +346,7 @@ impl Dialer {
                 }
             };
             let unreached = Unreached { peer: self.peer, address, why };
+            self.distance.send_replace(None);
             self.reach.send_replace(kind(unreached));
             let jitter = self.host.random_u64() % (pause.as_millis() as u64 / 2 + 1);
             tokio::select! {
@@ -344,7 +383,10 @@ impl Dialer {
             Ok(None) => ("not connected".to_string(), Reached::No),
             Err(_) => {
                 let limit = self.timing.connect.as_millis();
-                (format!("no answer within {limit} ms"), Reached::No)
+                // It goes on to be silent, which a process that is frozen was not before.
+                let silent = matches!(&*self.reach.borrow(), Reached::Silent(_));
+                let kind = if silent { Reached::Silent } else { Reached::No };
+                (format!("no answer within {limit} ms"), kind)
             }
         }
     }
@@ -373,10 +415,12 @@ impl Dialer {
         stream: Stream,
     ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Error> {
         let credentials = self.credentials.bound_to(stream.binding());
+        let round_trip = stream.round_trip();
         let (reader, mut writer) = split(stream);
         let mut reader = BufReader::with_capacity(16 * 1024, reader);
         let (host, peer) = (&self.host, self.peer);
         let met = handshake::call(host, &credentials, peer, &mut reader, &mut writer).await?;
+        self.distance.send_replace(round_trip);
         Ok((met, reader, writer))
     }
 
@@ -388,7 +432,12 @@ impl Dialer {
             let wrong = WrongServer::found_by(error)?;
             Some(Failed::Other(Error::unavailable(format!("whoever answers {wrong}"))))
         };
-        let connected = self.host.network.connect(address).await;
+        let network = &self.host.network;
+        let connecting = match self.timing.watches_machine {
+            true => network.connect_closely(address),
+            false => network.connect(address),
+        };
+        let connected = connecting.await;
         let stream = connected.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => Failed::Refused(error.to_string()),
             _ => stranger(&error)
@@ -409,9 +458,10 @@ impl Dialer {
     async fn refuse(&self, calls: &mut mpsc::UnboundedReceiver<Outgoing>) {
         while let Some(outgoing) = calls.recv().await {
             let why = match &*self.reach.borrow() {
-                Reached::No(why) | Reached::Gone(why) | Reached::OtherCluster(why) => {
-                    why.to_string()
-                }
+                Reached::No(why)
+                | Reached::Gone(why)
+                | Reached::Silent(why)
+                | Reached::OtherCluster(why) => why.to_string(),
                 Reached::Yes(_) => "not connected".to_string(),
             };
             // A caller that no longer waits does not need the answer.
@@ -426,19 +476,22 @@ impl Dialer {
         mut writer: WriteHalf<Stream>,
         (introduced, met): (&Introduction, &Met),
         calls: &mut mpsc::UnboundedReceiver<Outgoing>,
-    ) -> Option<String> {
+    ) -> Option<Ended> {
         let conversation = Conversation::begin();
-        let why = tokio::select! {
+        let ended = tokio::select! {
             biased;
-            why = conversation.read(&mut reader) => Some(why),
-            why = conversation.write(&mut writer, calls) => why,
-            why = conversation.timed_out(self.timing.receive) => Some(why),
-            () = self.credentials.changed_from(introduced) => Some("this replica has joined a cluster".into()),
-            () = self.credentials.outgrown(met) => Some(
-                "its program does not know the cluster's new feature level".into()
-            ),
+            ended = conversation.read(&mut reader) => Some(ended),
+            ended = conversation.write(&mut writer, calls) => ended,
+            ended = conversation.timed_out(self.timing.receive) => Some(ended),
+            () = self.credentials.changed_from(introduced) => {
+                Some(Ended::because("this replica has joined a cluster"))
+            }
+            () = self.credentials.outgrown(met) => {
+                Some(Ended::because("its program does not know the cluster's new feature level"))
+            }
         };
-        conversation.lose(why.as_deref().unwrap_or("this replica is stopping"));
-        why
+        let why = ended.as_ref().map(|ended| ended.why.as_str());
+        conversation.lose(why.unwrap_or("this replica is stopping"));
+        ended
     }
 }

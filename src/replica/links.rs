@@ -31,6 +31,7 @@ impl Connector {
             // An election has been held by then, and calls to the old leader should not
             // wait longer.
             receive: (2 * longest).max(Duration::from_secs(1)),
+            watches_machine: false,
         };
         let (host, credentials) = (host.clone(), credentials.clone());
         Connector { host, credentials, local_transport: local_transport.clone(), timing }
@@ -38,19 +39,19 @@ impl Connector {
 
     /// Starts to connect to a peer, which is looked for at these addresses.
     pub fn connect(&self, peer: ReplicaId, addresses: &[Address]) -> Pair {
-        let link = || {
+        let link = |watches_machine| {
             Link::start(
                 self.host.clone(),
                 self.credentials.clone(),
                 peer,
                 addresses.to_vec(),
-                self.timing,
+                LinkTiming { watches_machine, ..self.timing },
                 self.local_transport.clone(),
                 |task| {
                     consensus::spawn(&self.host, task);
                 },
             )
         };
-        Pair { consensus: link(), service: link() }
+        Pair { consensus: link(true), service: link(false) }
     }
 }

@@ -20,6 +20,11 @@ impl Replica {
         self.0.links.get(peer).is_some_and(|pair| pair.consensus.is_gone())
     }
 
+    /// Whether a peer's machine has ceased to acknowledge what is sent to it.
+    pub fn is_silent(&self, peer: ReplicaId) -> bool {
+        self.0.links.get(peer).is_some_and(|pair| pair.consensus.is_silent())
+    }
+
     /// Notes why a peer that does not answer was not adopted; `None` when that
     /// is over. Returns whether that is news.
     pub fn note_obstacle(&self, peer: ReplicaId, obstacle: Option<Obstacle>) -> bool {

@@ -10,7 +10,8 @@
 //! There is no lock to poll of a neighbour on another host, or of one that was never
 //! met. The next best evidence is that nobody listens at its address any more. It is
 //! good enough to elect without waiting, as an election is always safe, and never good
-//! enough to adopt.
+//! enough to adopt. A machine that has lost its power refuses nothing: then the evidence
+//! is that it acknowledges nothing any more, on which more than one must agree.
 
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub enum Evidence {
     LockFree,
     /// Nobody listens at its address.
     Refused,
+    /// Its machine acknowledges nothing: it is gone, or the way to it.
+    Silent,
 }
 
 /// Looks until there is evidence, or the neighbour answers again (`None`).
@@ -56,6 +59,8 @@ pub async fn gather(hosting: &Hosting, peer: ReplicaId) -> Option<Evidence> {
             // It is held: the process is ending, frozen, or starting again.
         } else if own.is_gone(peer) {
             return Some(Evidence::Refused);
+        } else if own.is_silent(peer) {
+            return Some(Evidence::Silent);
         }
         looks += 1;
         if looks < LOOKS_IN_A_ROW {

@@ -15,7 +15,7 @@ use super::log_tailing::tail_log;
 use super::restart_backoff::RestartBackoff;
 use super::{Hosting, RELEASED_PAUSE};
 use crate::config::shell_word;
-use crate::consensus::{self, Consensus};
+use crate::consensus::{self, Consensus, Loss};
 use crate::error::{Error, ErrorCode};
 use crate::replica::{Obstacle, ReleaseRequest, Subject};
 use crate::types::{ReplicaId, is_majority, majority};
@@ -60,6 +60,16 @@ enum Event {
 struct Gone {
     evidence: Evidence,
     since: Instant,
+}
+
+impl Gone {
+    /// What it is for whoever followed it.
+    fn loss(&self, leader: ReplicaId) -> Loss {
+        match self.evidence {
+            Evidence::LockFree | Evidence::Refused => Loss::Process,
+            Evidence::Silent => Loss::Machine(leader),
+        }
+    }
 }
 
 struct Task {
@@ -214,11 +224,13 @@ impl Task {
         // Those who are left elect, if they are enough, while the dead are adopted. If
         // no leader is known, or the known one is dead or adopted, an election deposes
         // nobody who is needed.
-        let leader = consensus.leader();
-        if leader
-            .is_none_or(|leader| self.gone.contains_key(&leader) || self.hosting.is_adopted(leader))
-        {
-            self.start_fast_election();
+        let loss = match consensus.leader() {
+            Some(leader) if self.hosting.is_adopted(leader) => Some(Loss::Process),
+            Some(leader) => self.gone.get(&leader).map(|gone| gone.loss(leader)),
+            None => self.gone.iter().map(|(peer, gone)| gone.loss(*peer)).min(),
+        };
+        if let Some(loss) = loss {
+            self.start_fast_election(loss);
         }
         // Whoever died last has the longest log, most likely, and is adopted
         // first. The others follow with a later tick.
@@ -233,9 +245,10 @@ impl Task {
     }
 
     /// Sees to it that somebody leads.
-    fn start_fast_election(&self) {
+    fn start_fast_election(&self, loss: Loss) {
         if let Some(own) = self.own_consensus() {
-            consensus::spawn(&self.hosting.0.host, async move { own.run_fast_election().await });
+            let electing = async move { own.run_fast_election(loss).await };
+            consensus::spawn(&self.hosting.0.host, electing);
         }
     }
 
@@ -274,7 +287,7 @@ impl Task {
                     self.restart_backoff.note_death(peer);
                     self.watch_adopted(peer);
                     self.next_check = Instant::now();
-                    self.start_fast_election();
+                    self.start_fast_election(Loss::Process);
                 }
                 Err(NotAdopted::Held(obstacle)) => {
                     self.gone.remove(&peer);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
@@ -48,6 +49,12 @@ impl Links {
     /// Their numbers, in order.
     pub fn peers(&self) -> Vec<ReplicaId> {
         self.0.pairs.borrow().keys().copied().collect()
+    }
+
+    /// The longest way there and back to a peer that is reached on another machine.
+    pub fn longest_round_trip(&self) -> Duration {
+        let pairs = self.0.pairs.borrow();
+        pairs.values().filter_map(|pair| pair.consensus.round_trip()).max().unwrap_or_default()
     }
 
     /// How many they are.

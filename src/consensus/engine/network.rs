@@ -38,7 +38,7 @@ use crate::types::{NodeId, Uuid};
 const APPENDS_IN_FLIGHT_MAX: usize = 32;
 
 /// How long a candidate waits for a voter that cannot be reached: as long as it takes
-/// to connect, and much shorter than an election.
+/// to connect, apart from the ways of the handshake, and much shorter than an election.
 const VOTER_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Makes a [`Network`] for each target.
@@ -159,7 +159,8 @@ impl Network {
     ) -> Result<VoteResponse<TypeConfig>, Fault> {
         let body = self.addressed(request);
         let mut link = self.links.get(self.target.replica()).map(|pair| pair.consensus.watch());
-        let until = Instant::now() + VOTER_CONNECT_TIMEOUT;
+        let ways = 4 * self.links.longest_round_trip();
+        let until = Instant::now() + VOTER_CONNECT_TIMEOUT + ways;
         loop {
             match (self.try_call(call, body.clone()).await, &mut link) {
                 (Err(CallError::NotSent(why)), Some(link)) => {

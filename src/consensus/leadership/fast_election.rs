@@ -1,4 +1,4 @@
-//! Electing a leader at once when the last one is known to be dead.
+//! Electing a leader at once when the last one is known to be gone.
 //!
 //! Raft waits for a timeout because silence proves nothing. Where a process is
 //! known to be gone, there is nothing to wait for. But two followers that both
@@ -20,6 +20,12 @@
 //! its vote with it or on the disk of a replica that is adopted then. Such a
 //! campaign is over: nobody waits for it, and the next one begins in a later term.
 //! When two servers are killed at once, the second has often just voted for itself.
+//!
+//! Evidence differs in what it says ([`Loss`]). A process that is dead is dead for all. A
+//! machine that acknowledges nothing may only be cut off from the one that asked. If that
+//! one had its way, a leader that serves everybody else would be deposed by whoever has a
+//! bad cable, again and again. So then a majority must miss the leader's machine, each by
+//! its own connection. Whoever finds out last of that majority has the others' word.
 //!
 //! Asking once is not enough. A server that has just come up answers a little
 //! later; a candidate is told to campaign, and dies. So until somebody leads, all
@@ -49,11 +55,12 @@ use crate::consensus::Consensus;
 use crate::consensus::runtime;
 use crate::consensus::types::{LogId, TypeConfig, Vote};
 use crate::consensus::wire::calls::Addressed;
+use crate::peer::Link;
 use crate::protocol::peer::Call;
 use crate::types::{NodeId, ReplicaId, Uuid, is_majority};
 
-/// How long the others may take to answer how far they are. One that is frozen
-/// does not answer.
+/// How long the others may take to answer how far they are, apart from the way there and
+/// back. One that is frozen does not answer.
 const ANSWER_MAX: Duration = Duration::from_millis(30);
 
 /// How long the rest may take once a majority has answered. That majority can
@@ -70,14 +77,23 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(5);
 /// about as long as an election timeout, which takes over then.
 const PAUSES_MS: [u64; 4] = [40, 80, 160, 0];
 
-/// For how long a campaign may go on until another one is begun. A voter's sync
-/// and two messages take some milliseconds; a voter that is about to be
-/// connected is waited for.
+/// For how long a campaign may go on until another one is begun, apart from its messages'
+/// ways. A voter's sync takes some milliseconds; a voter that is about to be connected is
+/// waited for.
 const CAMPAIGN_MAX: Duration = Duration::from_millis(150);
 
 /// How many terms a campaign may skip. A candidate that is further behind learns of
 /// the later term from those who refuse, and campaigns again after its timeout.
 const TERMS_MAX: u64 = 8;
+
+/// How it is known that the leader is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// Its process is, or nobody listens at its address.
+    Process,
+    /// The machine of this replica acknowledges nothing, as seen from here.
+    Machine(ReplicaId),
+}
 
 /// How far a node is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -106,6 +122,10 @@ pub struct Candidacy {
     /// do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::consensus) voters: Option<(LogId, Vec<ReplicaId>)>,
+    /// Whose machines acknowledge nothing, or have nobody who listens, as far as it can see.
+    /// Older programs do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    misses: Vec<ReplicaId>,
 }
 
 /// Tells a node to ask for votes.
@@ -119,6 +139,14 @@ pub struct Campaign {
 }
 
 impl Candidacy {
+    /// Whether it may as well be so for this node.
+    fn agrees(&self, loss: Loss) -> bool {
+        match loss {
+            Loss::Process => true,
+            Loss::Machine(leader) => self.misses.contains(&leader),
+        }
+    }
+
     fn rank(&self) -> (Option<LogId>, Reverse<bool>, NodeId) {
         (self.last, Reverse(self.adopted), self.node)
     }
@@ -151,13 +179,21 @@ impl Consensus {
                 .filter_map(|(node, counted)| Some((node, counted?)))
                 .collect(),
             voters: known_by.map(|entry| (entry, self.voters().into_iter().collect())),
+            misses: self.missing_peers(),
         })
+    }
+
+    /// Those of whom there is evidence that they are gone, or cut off from here.
+    fn missing_peers(&self) -> Vec<ReplicaId> {
+        let gone = |link: &Link| link.is_gone() || link.is_silent();
+        let peers = self.0.links.all().into_iter();
+        peers.filter(|(_, pair)| gone(&pair.consensus)).map(|(peer, _)| peer).collect()
     }
 
     /// Has the best candidate campaign at once: the leader that was followed is
     /// known to be gone. Goes on until somebody leads, until it is called again, or
     /// until a timeout would have come anyway.
-    pub async fn run_fast_election(&self) {
+    pub async fn run_fast_election(&self, loss: Loss) {
         let number = self.0.fast_elections.fetch_add(1, Ordering::AcqRel) + 1;
         let Some(own) = self.candidacy().await else { return };
         let mut waited_for = None;
@@ -172,8 +208,10 @@ impl Consensus {
                 since.unwrap_or((latest, Instant::now()))
             });
             waited_for = begun;
-            let goes_on = begun.is_some_and(|(_, since)| since.elapsed() < CAMPAIGN_MAX);
-            if is_majority(known.len(), self.others().len() + 1) && !goes_on {
+            let campaign_max = CAMPAIGN_MAX + 4 * self.0.links.longest_round_trip();
+            let goes_on = begun.is_some_and(|(_, since)| since.elapsed() < campaign_max);
+            let agreeing = known.iter().filter(|it| it.agrees(loss)).count();
+            if is_majority(agreeing, self.others().len() + 1) && !goes_on {
                 self.have_best_campaign(&known).await;
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -236,7 +274,7 @@ impl Consensus {
         let mut known = Vec::from_iter(self.candidacy().await);
         let mut answers: FuturesUnordered<_> =
             others.iter().map(|node| self.ask_candidacy(*node)).collect();
-        let mut until = Instant::now() + ANSWER_MAX;
+        let mut until = Instant::now() + self.answer_max();
         while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
             known.extend(answer);
             if is_majority(known.len(), others.len() + 1) {
@@ -300,6 +338,10 @@ impl Consensus {
         }
     }
 
+    fn answer_max(&self) -> Duration {
+        ANSWER_MAX + 2 * self.0.links.longest_round_trip()
+    }
+
     pub(in crate::consensus) async fn ask_candidacy(&self, node: NodeId) -> Option<Candidacy> {
         self.call::<Option<Candidacy>>(node, Call::Contest, ()).await?
     }
@@ -313,7 +355,7 @@ impl Consensus {
         let pair = self.0.links.get(node.replica())?;
         let body = Addressed { to: node, message };
         let body = serde_json::to_vec(&body).expect("plain data serializes");
-        let answer = timeout(ANSWER_MAX, pair.consensus.call(call, body.into())).await;
+        let answer = timeout(self.answer_max(), pair.consensus.call(call, body.into())).await;
         serde_json::from_slice(&answer.ok()?.ok()?).ok()
     }
 }

@@ -2,6 +2,8 @@
 //! is dead; giving leadership away.
 
 pub mod fast_election;
+pub mod heartbeats;
 mod own_disk;
 pub mod route;
+mod signs_of_life;
 mod transfer;

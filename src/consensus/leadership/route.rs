@@ -120,6 +120,15 @@ impl Router {
         }
     }
 
+    /// Resolves when the route is such, which it may be now. Never after consensus has
+    /// stopped.
+    pub async fn until(&self, is_such: impl Fn(Option<Route>) -> bool) {
+        let mut route = self.0.route.clone();
+        if route.wait_for(|route| is_such(*route)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Resolves when the route changes.
     pub async fn changed(&self) {
         let mut route = self.0.route.clone();

@@ -1,6 +1,7 @@
 //! One connection and the calls on it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,33 @@ use crate::limits::PEER_LINE_MAX_BYTES;
 use crate::protocol::codec::read_line;
 use crate::protocol::peer::{CallLine, ReplyLine};
 use crate::sync::Mutex;
+
+/// Why a connection has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) why: String,
+    /// Whether it is the other machine that does not answer, whatever runs there.
+    pub(super) unacknowledged: bool,
+}
+
+impl Ended {
+    pub(super) fn because(why: impl Into<String>) -> Ended {
+        Ended { why: why.into(), unacknowledged: false }
+    }
+
+    fn broken(why: String, kind: Option<ErrorKind>) -> Ended {
+        // A system that was told on the way that a machine cannot be reached says that
+        // instead of the time-out.
+        let unacknowledged = matches!(
+            kind,
+            Some(ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
+        );
+        match unacknowledged {
+            true => Ended { why: "its machine does not answer".to_string(), unacknowledged },
+            false => Ended { why, unacknowledged },
+        }
+    }
+}
 
 /// What reading from and writing to one connection share.
 pub(super) struct Conversation {
@@ -33,7 +61,7 @@ impl Conversation {
         &self,
         writer: &mut WriteHalf<Stream>,
         calls: &mut mpsc::UnboundedReceiver<Outgoing>,
-    ) -> Option<String> {
+    ) -> Option<Ended> {
         let (mut next_id, mut buffer) = (1u64, Vec::with_capacity(64 * 1024));
         let mut batch = Vec::new();
         loop {
@@ -54,27 +82,33 @@ impl Conversation {
                 writer.flush().await
             };
             if let Err(error) = written.await {
-                return Some(format!("the connection broke: {error}"));
+                let why = format!("the connection broke: {error}");
+                return Some(Ended::broken(why, Some(error.kind())));
             }
             buffer.clear();
         }
     }
 
     /// Reads answers until the connection ends, and says why it did.
-    pub(super) async fn read(&self, reader: &mut BufReader<ReadHalf<Stream>>) -> String {
+    pub(super) async fn read(&self, reader: &mut BufReader<ReadHalf<Stream>>) -> Ended {
         let mut line = Vec::new();
         loop {
             match read_line(reader, &mut line, PEER_LINE_MAX_BYTES).await {
                 Ok(true) => {}
-                Ok(false) => return "the connection was closed".to_string(),
-                Err(error) => return error.message,
+                Ok(false) => return Ended::because("the connection was closed"),
+                Err(error) => {
+                    return Ended::broken(error.message, error.cause.map(|cause| cause.kind));
+                }
             }
             self.received_at.send_replace(Instant::now());
             let Some(reply) = ReplyLine::parse(&line) else {
-                return "it sent a malformed reply".to_string();
+                return Ended::because("it sent a malformed reply");
             };
             let Some(sender) = self.waiting.lock().remove(&reply.id) else {
-                return format!("it answered call {} that was never made", reply.id);
+                return Ended::because(format!(
+                    "it answered call {} that was never made",
+                    reply.id
+                ));
             };
             let result = match reply.result {
                 Ok(ok) => Ok(Bytes::copy_from_slice(ok)),
@@ -86,14 +120,14 @@ impl Conversation {
     }
 
     /// Resolves when calls wait and no whole reply has come for `limit`.
-    pub(super) async fn timed_out(&self, limit: Duration) -> String {
+    pub(super) async fn timed_out(&self, limit: Duration) -> Ended {
         let mut last_received = self.received_at.subscribe();
         loop {
             let deadline = *last_received.borrow_and_update() + limit;
             tokio::time::sleep_until(deadline).await;
             let quiet = *last_received.borrow() + limit <= Instant::now();
             if quiet && !self.waiting.lock().is_empty() {
-                return format!("silent for {} ms: frozen?", limit.as_millis());
+                return Ended::because(format!("silent for {} ms: frozen?", limit.as_millis()));
             }
             if quiet && last_received.changed().await.is_err() {
                 std::future::pending::<()>().await;

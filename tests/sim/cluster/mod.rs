@@ -6,6 +6,7 @@
 //! send again, all replicas reach the same state, and what they show is what the history
 //! allows.
 
+mod apart;
 mod commit_hint;
 mod frozen;
 mod full;

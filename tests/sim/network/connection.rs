@@ -38,6 +38,8 @@ pub struct Pipe {
     pub shut: bool,
     /// Since when a cut holds it.
     pub held_since_us: Option<u64>,
+    /// Since when something that arrived cannot be acknowledged, as the way back is cut.
+    pub unacknowledged_since_us: Option<u64>,
 }
 
 /// One side of a connection.
@@ -85,12 +87,22 @@ pub type Side = usize;
 pub struct Connection {
     pub ends: [End; 2],
     pub pipes: [Pipe; 2],
+    /// How long what end 0 writes may stay without an acknowledgement of the machine of end
+    /// 1, if that is looked after closely.
+    pub unacknowledged_max_us: Option<u64>,
 }
 
 impl Connection {
     /// A fresh connection.
     pub fn new(ends: [End; 2]) -> Connection {
-        Connection { ends, pipes: [Pipe::default(), Pipe::default()] }
+        let pipes = [Pipe::default(), Pipe::default()];
+        Connection { ends, pipes, unacknowledged_max_us: None }
+    }
+
+    /// Ends the connection for a side, none of whose bytes on the way will arrive.
+    pub fn give_up(&mut self, side: Side, wakers: &mut Vec<Waker>) {
+        self.pipes[side].travelling.clear();
+        self.ends[side].break_with(ErrorKind::TimedOut, wakers);
     }
 
     /// Puts a segment on its way.

@@ -37,6 +37,8 @@ enum Event {
     Knock(Number),
     /// The answer reaches who attempted.
     Answer(Number, Result<Number, ErrorKind>),
+    /// What end 0 wrote is lost again and again, and not acknowledged in time.
+    GiveUp(Number),
 }
 
 /// Somebody connecting.
@@ -73,6 +75,8 @@ pub struct Network {
     pub(super) attempts: BTreeMap<Number, Attempt>,
     pub(super) bound: BTreeMap<(MachineId, u16), Bound>,
     held: BTreeSet<(Number, Side)>,
+    /// Connections at whose end 1 something has arrived that is not yet acknowledged.
+    acknowledging: BTreeSet<Number>,
     events: BTreeMap<(u64, u64), Event>,
     next: u64,
 }
@@ -90,6 +94,7 @@ impl Network {
             attempts: BTreeMap::new(),
             bound: BTreeMap::new(),
             held: BTreeSet::new(),
+            acknowledging: BTreeSet::new(),
             events: BTreeMap::new(),
             next: 1,
         }
@@ -125,6 +130,10 @@ impl Network {
         let (from, to) = (connection.ends[side].machine, connection.ends[1 - side].machine);
         let delay_us = self.delay_us(from, to);
         let connection = self.connections.get_mut(&number).expect("looked up above");
+        let limit_us = connection.unacknowledged_max_us.filter(|_| side == 0);
+        if let Some(limit_us) = limit_us.filter(|limit_us| delay_us > *limit_us) {
+            return self.at(now_us + limit_us, Event::GiveUp(number));
+        }
         let arrives_us = connection.send(side, now_us + delay_us, segment);
         self.at(arrives_us, Event::Arrive(number, side));
     }
@@ -227,6 +236,7 @@ impl State {
     /// Everything that is due by now.
     pub fn deliver(&mut self) {
         self.release_held();
+        self.acknowledge();
         while let Some(entry) = self.network.events.first_entry() {
             if entry.key().0 > self.now_us {
                 break;
@@ -235,6 +245,7 @@ impl State {
                 Event::Arrive(number, side) => self.arrive(number, side),
                 Event::Knock(number) => self.knock(number),
                 Event::Answer(number, answer) => self.answer(number, answer),
+                Event::GiveUp(number) => self.give_up(number),
             }
         }
     }
@@ -256,11 +267,44 @@ impl State {
                 return;
             }
             let Some(segment) = connection.arrive(side, self.now_us) else { break };
+            if side == 0 && connection.unacknowledged_max_us.is_some() {
+                self.network.acknowledging.insert(number);
+            }
             if connection.receive(side, segment, &mut self.wakers) {
                 self.network.send(self.now_us, number, 1 - side, Segment::Reset);
             }
         }
         self.network.forget_if_over(number);
+    }
+
+    /// Gives up a connection of whose bytes nothing is acknowledged.
+    fn give_up(&mut self, number: Number) {
+        if let Some(connection) = self.network.connections.get_mut(&number) {
+            connection.give_up(0, &mut self.wakers);
+            self.network.forget_if_over(number);
+        }
+    }
+
+    /// Lets what arrived be acknowledged, or given up where the way back is cut.
+    fn acknowledge(&mut self) {
+        for number in std::mem::take(&mut self.network.acknowledging) {
+            let Some(connection) = self.network.connections.get(&number) else { continue };
+            let (there, here) = (connection.ends[1].machine, connection.ends[0].machine);
+            let reaches = self.reaches(there, here);
+            let connection = self.network.connections.get_mut(&number).expect("looked up above");
+            let since_us = &mut connection.pipes[0].unacknowledged_since_us;
+            if reaches {
+                *since_us = None;
+                continue;
+            }
+            let since_us = *since_us.get_or_insert(self.now_us);
+            let limit_us = connection.unacknowledged_max_us;
+            if limit_us.is_some_and(|limit_us| self.now_us - since_us > limit_us) {
+                self.give_up(number);
+            } else {
+                self.network.acknowledging.insert(number);
+            }
+        }
     }
 
     /// Sends on what a mended link has held, and gives up what was held too long.
@@ -274,6 +318,8 @@ impl State {
             let reaches = self.reaches(from, to);
             let arrives_us = self.now_us + self.network.delay_us(from, to);
             let connection = self.network.connections.get_mut(&number).expect("looked up above");
+            let closely_us = connection.unacknowledged_max_us.filter(|_| side == 0);
+            let limit_us = closely_us.unwrap_or(GIVE_UP_AFTER_US);
             let pipe = &mut connection.pipes[side];
             if reaches {
                 pipe.held_since_us = None;
@@ -285,9 +331,8 @@ impl State {
                 for due_us in dues {
                     self.network.at(due_us, Event::Arrive(number, side));
                 }
-            } else if pipe.held_since_us.is_some_and(|it| self.now_us - it > GIVE_UP_AFTER_US) {
-                pipe.travelling.clear();
-                connection.ends[side].break_with(ErrorKind::TimedOut, &mut self.wakers);
+            } else if pipe.held_since_us.is_some_and(|it| self.now_us - it > limit_us) {
+                connection.give_up(side, &mut self.wakers);
                 self.network.held.remove(&(number, side));
                 self.network.forget_if_over(number);
             }

@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use ftchat::host::{BoxFuture, Listener, Network as NetworkSeam, Stream};
+use ftchat::host::{BoxFuture, Listener, Network as NetworkSeam, Stream, unacknowledged_max};
 use ftchat::types::Address;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::connection::{Segment, Side};
 use super::links::Number;
@@ -53,10 +54,12 @@ impl Drop for Attempting<'_> {
     }
 }
 
-impl NetworkSeam for SimNetwork {
-    fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
+impl SimNetwork {
+    /// Opens a connection; `closely` as [`NetworkSeam::connect_closely`] says.
+    fn open(&self, address: &Address, closely: bool) -> BoxFuture<'static, io::Result<Stream>> {
         let (handle, address) = (self.0.clone(), address.clone());
         Box::pin(async move {
+            let began = Instant::now();
             let number = handle
                 .enter(|state| {
                     let target = (resolve(state, handle.machine, &address)?, address.port());
@@ -97,11 +100,35 @@ impl NetworkSeam for SimNetwork {
                     }
                 }
             });
+            let round_trip = began.elapsed();
             match answer {
-                Ok(number) => Ok(Stream::local(SimStream { handle, number, side: 0 })),
+                Ok(number) => {
+                    let elsewhere = handle.if_alive(|state| {
+                        let connection = state.network.connections.get_mut(&number)?;
+                        let [here, there] = &connection.ends;
+                        let elsewhere = (here.machine != there.machine).then_some(round_trip);
+                        if closely && let Some(round_trip) = elsewhere {
+                            let limit = unacknowledged_max(round_trip);
+                            connection.unacknowledged_max_us = Some(limit.as_micros() as u64);
+                        }
+                        elsewhere
+                    });
+                    let stream = Stream::local(SimStream { handle, number, side: 0 });
+                    Ok(stream.at_distance(elsewhere.flatten()))
+                }
                 Err(kind) => Err(io::Error::new(kind, format!("{address}: {kind}"))),
             }
         })
+    }
+}
+
+impl NetworkSeam for SimNetwork {
+    fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
+        self.open(address, false)
+    }
+
+    fn connect_closely(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
+        self.open(address, true)
     }
 
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
