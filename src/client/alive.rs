@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::{Connection, Failure};
+use crate::host::unacknowledged_max;
 use crate::protocol::client::{Answer, Request};
 
 /// How long a server may be silent before it is pinged. With [`PING_LIMIT`] it is
@@ -23,16 +24,32 @@ pub(super) const QUIET: Duration = Duration::from_millis(300);
 /// again what is under way there.
 pub(super) const PING_LIMIT: Duration = Duration::from_millis(400);
 
+/// The same of a server on another machine, which may be gone without a word: the others
+/// find that out, and elect, within [`unacknowledged_max`] and a twentieth of a second.
+const QUIET_ELSEWHERE: Duration = Duration::from_millis(50);
+
 /// What is known of the life of one connection's server.
 pub(super) struct Alive {
     received_at: Instant,
+    quiet: Duration,
+    ping_limit: Duration,
     asked: Option<(Instant, BoxFuture<'static, Result<Answer, Failure>>)>,
 }
 
 impl Alive {
     /// Something was received just now.
-    pub(super) fn new() -> Alive {
-        Alive { received_at: Instant::now(), asked: None }
+    pub(super) fn new(connection: &Connection) -> Alive {
+        let (quiet, ping_limit) = match connection.round_trip() {
+            None => (QUIET, PING_LIMIT),
+            Some(round_trip) => (QUIET_ELSEWHERE, unacknowledged_max(round_trip)),
+        };
+        Alive { received_at: Instant::now(), quiet, ping_limit, asked: None }
+    }
+
+    /// The same for a server that says something every so often by itself, and is only
+    /// pinged when it has not.
+    pub(super) fn after(self, quiet: Duration) -> Alive {
+        Alive { quiet, ..self }
     }
 
     /// Notes a sign of life.
@@ -40,20 +57,20 @@ impl Alive {
         self.received_at = Instant::now();
     }
 
-    /// Returns once the server was silent for [`QUIET`] and then left a ping
-    /// unanswered for [`PING_LIMIT`], or the connection takes no ping. May be
-    /// dropped and called again; it goes on where it was.
+    /// Returns once the server was silent for a while and then left a ping unanswered, or
+    /// the connection takes no ping. May be dropped and called again; it goes on where it
+    /// was.
     pub(super) async fn lost(&mut self, connection: &Connection) {
         loop {
             if let Some((asked_at, answer)) = &mut self.asked {
                 // A refusal is a sign of life as well.
-                match timeout_at(*asked_at + PING_LIMIT, answer).await {
+                match timeout_at(*asked_at + self.ping_limit, answer).await {
                     Ok(Ok(_) | Err(Failure::Refused(_))) => self.received(),
                     Ok(Err(Failure::Broken(_))) | Err(_) => return,
                 }
                 self.asked = None;
             }
-            sleep_until(self.received_at + QUIET).await;
+            sleep_until(self.received_at + self.quiet).await;
             match connection.submit(&Request::Ping {}, None) {
                 Ok(pending) => self.asked = Some((Instant::now(), pending.answer().boxed())),
                 Err(_) => return,

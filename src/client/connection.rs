@@ -97,6 +97,7 @@ pub struct Answered {
 pub struct Connection {
     address: Address,
     hello: ServerHello,
+    round_trip: Option<Duration>,
     lines: mpsc::Sender<Vec<u8>>,
     routes: Arc<Routes>,
     in_order: bool,
@@ -129,10 +130,26 @@ impl Connection {
     /// [`Failure::Broken`] when nobody listens, the stream breaks, or the
     /// server speaks another version of the protocol.
     pub async fn open(host: &Host, address: &Address) -> Result<Connection, Failure> {
-        let mut stream = match host.network.connect(address).await {
-            Ok(stream) => stream,
-            Err(error) => return Err(unreached(&error)),
-        };
+        Connection::greet(Connection::reach(host, address).await?, address).await
+    }
+
+    /// Connects, without a word to the server but what encryption needs.
+    ///
+    /// # Errors
+    /// [`Failure::Broken`] when nobody listens.
+    pub(super) async fn reach(host: &Host, address: &Address) -> Result<Stream, Failure> {
+        host.network.connect(address).await.map_err(|error| unreached(&error))
+    }
+
+    /// Waits for the server's first line.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(super) async fn greet(
+        mut stream: Stream,
+        address: &Address,
+    ) -> Result<Connection, Failure> {
+        let round_trip = stream.round_trip();
         if stream.is_open() {
             let why = "is on another machine, and nobody has said by which fingerprint to know it";
             return Err(Failure::Broken(Error::new(ErrorCode::TlsRequired, why)));
@@ -156,7 +173,7 @@ impl Connection {
         tasks.spawn(write_lines(write, queue, routes.clone()));
         tasks.spawn(read_lines(reader, routes.clone()));
         let (address, in_order) = (address.clone(), false);
-        Ok(Connection { address, hello, lines, routes, in_order, _tasks: tasks })
+        Ok(Connection { address, hello, round_trip, lines, routes, in_order, _tasks: tasks })
     }
 
     /// The same connection, on which no change is taken any more once one has failed:
@@ -168,6 +185,11 @@ impl Connection {
     /// The server's first line.
     pub fn hello(&self) -> &ServerHello {
         &self.hello
+    }
+
+    /// How long it takes to the server's machine and back; `None` on this one.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// The server's address.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::connection::{Connection, Failure, Pending};
 use super::pacing::{Backoff, Reasons, answer_limit};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::Host;
+use crate::host::{Host, Stream};
 use crate::protocol::client::Request;
 use crate::sync::Mutex;
 use crate::types::{Address, Uuid};
@@ -62,7 +62,18 @@ impl Dialer {
         server: usize,
         timeout: Duration,
     ) -> Result<(Connection, Option<Pending>), Failure> {
-        let connection = Connection::open(&self.host, &self.servers[server]).await?;
+        let stream = Connection::reach(&self.host, &self.servers[server]).await?;
+        self.greeted(stream, server, timeout).await
+    }
+
+    /// The same on a connection that is made.
+    async fn greeted(
+        &self,
+        stream: Stream,
+        server: usize,
+        timeout: Duration,
+    ) -> Result<(Connection, Option<Pending>), Failure> {
+        let connection = Connection::greet(stream, &self.servers[server]).await?;
         let Some(cluster) = connection.hello().cluster else {
             return Err(Failure::Broken(Error::unavailable("has not joined its cluster yet")));
         };
@@ -76,6 +87,21 @@ impl Dialer {
         }
         self.members.note(connection.hello().members.clone());
         self.authenticate(connection, timeout)
+    }
+
+    /// The same within a time limit for each half: to be connected, which takes two ways
+    /// there and back, and to be greeted. One for both would be too short for servers that
+    /// are far away.
+    async fn dial_within(
+        &self,
+        limit: Duration,
+        server: usize,
+    ) -> Result<(Connection, Option<Pending>), Failure> {
+        let slow = |_| Failure::Broken(Error::new(ErrorCode::Io, "did not answer"));
+        let reaching = Connection::reach(&self.host, &self.servers[server]);
+        let stream = timeout(limit, reaching).await.map_err(slow)??;
+        let greeting = self.greeted(stream, server, AUTHENTICATE_LIMIT);
+        timeout(limit, greeting).await.map_err(slow)?
     }
 
     /// Lets a connection that speaks for nobody yet speak for the session, if there is
@@ -153,12 +179,10 @@ impl Redialer {
         }
         let slow = || Failure::Broken(Error::new(ErrorCode::Io, "did not answer"));
         let limit = self.backoff.greeting_limit();
-        let dialed = timeout(limit, self.dialer.dial(self.next, AUTHENTICATE_LIMIT));
-        let (mut connection, mut authenticated) = dialed.await.unwrap_or_else(|_| Err(slow()))?;
+        let (mut connection, mut authenticated) = self.dialer.dial_within(limit, self.next).await?;
         if let Some(leader) = self.leader_elsewhere(&connection) {
             // A leader that cannot be reached from here is no reason to fail.
-            let dialed = timeout(limit, self.dialer.dial(leader, AUTHENTICATE_LIMIT));
-            if let Ok(Ok(dialed)) = dialed.await
+            if let Ok(dialed) = self.dialer.dial_within(limit, leader).await
                 && dialed.0.hello().cluster == connection.hello().cluster
             {
                 (connection, authenticated) = dialed;

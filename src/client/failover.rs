@@ -383,7 +383,7 @@ impl Race {
             Ok(pending) => {
                 stage.asked.store(true, Ordering::Relaxed);
                 let mut answer = std::pin::pin!(answer(authenticated, pending, &stage));
-                let mut alive = Alive::new();
+                let mut alive = Alive::new(&connection);
                 tokio::select! {
                     biased;
                     result = &mut answer => result,

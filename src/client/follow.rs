@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::alive::Alive;
 use super::connection::{Connection, Failure};
 use super::dial::Redialer;
 use super::failover::Client;
@@ -24,6 +25,10 @@ use crate::types::Address;
 /// A server that does not confirm for so long that it is up to date is left. Servers
 /// confirm every two seconds, so two confirmations may be late or lost in an election.
 const SILENCE_LIMIT: Duration = Duration::from_secs(6);
+
+/// After which a server that has not confirmed it is asked whether it is still there: one
+/// whose machine is gone need not be waited for any longer.
+const CONFIRMATION_DUE: Duration = Duration::from_millis(2_500);
 
 /// What a user may want to know of a running follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +59,7 @@ pub struct Follow {
 
 struct Live {
     events: mpsc::Receiver<Result<Event, Failure>>,
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl Follow {
@@ -109,17 +114,22 @@ impl Follow {
             None => {
                 let connection = self.redialer.attempt().await?;
                 let events = connection.follow(&self.query)?;
-                self.live.insert(Live { events, _connection: connection })
+                self.live.insert(Live { events, connection })
             }
         };
         let gone = |reason: &str| {
             Failure::Broken(crate::error::Error::new(crate::error::ErrorCode::Io, reason))
         };
         // Only waiting counts: the consumer may take its time.
-        match timeout(SILENCE_LIMIT, live.events.recv()).await {
-            Ok(Some(event)) => event,
-            Ok(None) => Err(gone("closed the connection")),
-            Err(_) => Err(gone("showed no sign of being up to date")),
+        let mut alive = Alive::new(&live.connection).after(CONFIRMATION_DUE);
+        tokio::select! {
+            biased;
+            event = timeout(SILENCE_LIMIT, live.events.recv()) => match event {
+                Ok(Some(event)) => event,
+                Ok(None) => Err(gone("closed the connection")),
+                Err(_) => Err(gone("showed no sign of being up to date")),
+            },
+            () = alive.lost(&live.connection) => Err(gone("does not answer")),
         }
     }
 

@@ -156,7 +156,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         let mut to_send = self.unacknowledged();
         let mut failure: Option<Reason> = None;
         // The last answer, and the last sign of life.
-        let (mut received_at, mut alive) = (Instant::now(), Alive::new());
+        let (mut received_at, mut alive) = (Instant::now(), Alive::new(connection));
         loop {
             self.report_acknowledged()?;
             if under_way.is_empty() {
