@@ -96,6 +96,9 @@ impl Network for Tcp {
     }
 }
 
+/// After how long Linux sends again what was not acknowledged, apart from a round trip.
+const RETRANSMITS_AFTER: Duration = Duration::from_millis(200);
+
 /// How long the other machine may acknowledge nothing of what was written.
 enum Patience {
     /// As long as the system goes on sending it again: a quarter of an hour.
@@ -117,16 +120,19 @@ async fn connect(address: Address, patience: Patience) -> io::Result<Stream> {
         return Ok(Stream::local(stream));
     }
     if let Patience::Little = patience {
-        give_up_after(&stream, unacknowledged_max(round_trip))?;
+        let sent_again = RETRANSMITS_AFTER + round_trip;
+        give_up_after(&stream, unacknowledged_max(round_trip).saturating_sub(sent_again))?;
     }
     Ok(Stream::open(stream).at_distance(Some(round_trip)))
 }
 
-/// Has the system break a connection with `TimedOut` when what was written is not
-/// acknowledged for so long (RFC 5482).
+/// Has the system break a connection with `TimedOut` when what was written has not been
+/// acknowledged so long after it was sent again for the first time, which is from when
+/// Linux counts (RFC 5482 leaves that open).
 #[cfg(target_os = "linux")]
 fn give_up_after(stream: &TcpStream, unacknowledged: Duration) -> io::Result<()> {
-    let limit_ms = u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX);
+    // Nothing would mean no limit at all.
+    let limit_ms = u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX).max(1);
     Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms)?)
 }
 

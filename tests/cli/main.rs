@@ -52,3 +52,5 @@ mod terminal;
 mod transfer;
 #[cfg(target_os = "linux")]
 mod upgrade;
+#[cfg(target_os = "linux")]
+mod vanishing;

@@ -10,6 +10,8 @@ pub mod cluster;
 #[cfg(target_os = "linux")]
 pub mod faults;
 #[cfg(target_os = "linux")]
+pub mod machines;
+#[cfg(target_os = "linux")]
 pub mod network;
 pub mod place;
 pub mod processes;

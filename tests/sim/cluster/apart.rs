@@ -17,9 +17,9 @@ use crate::trace::TraceOptions;
 use crate::world::{History, MachineId, World, simulate};
 
 /// Within which somebody must lead when the leader's machine is gone: it is asked something
-/// every tenth of a second, has a quarter of one to acknowledge that, and an election
+/// every twentieth of a second, has a quarter of one to acknowledge that, and an election
 /// takes some hundredths.
-const LEADS_WITHIN_MS: u64 = 420;
+const LEADS_WITHIN_MS: u64 = 380;
 
 /// The earliest moment at which a timeout could have done it.
 const TIMEOUT_MS: u64 = 600;
