@@ -20,6 +20,10 @@ const AUTHENTICATE_LIMIT: Duration = Duration::from_secs(5);
 /// Most members of a cluster that a server's word is taken for.
 const MEMBERS_MAX: usize = 64;
 
+/// Most addresses at which a long-lived connection looks for a server, those that it was
+/// given and those that it learned: more than come together while one program runs.
+const SERVERS_MAX: usize = 4 * MEMBERS_MAX;
+
 /// Where the servers of a cluster are found, by the word of the one that greeted last.
 /// Clones are one and the same.
 #[derive(Clone, Default)]
@@ -54,6 +58,16 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
+    /// Also looks at the addresses from now on that the servers have named. Those that it
+    /// was given stay, so that places in the list mean the same as before.
+    pub(super) fn learn(&mut self) {
+        for member in self.members.get() {
+            if !self.servers.contains(&member) && self.servers.len() < SERVERS_MAX {
+                self.servers.push(member);
+            }
+        }
+    }
+
     /// Connects to one server and sends the token without waiting for the answer, so
     /// that the first request travels along. A server that does not know the session
     /// must ask a majority about it, and gives up after `timeout`.
@@ -176,6 +190,8 @@ impl Redialer {
         if self.failed >= self.dialer.servers.len() {
             sleep(self.backoff.wait(&self.dialer.host)).await;
             self.failed = 0;
+            // Those that it knew may all have been replaced meanwhile.
+            self.dialer.learn();
         }
         let slow = || Failure::Broken(Error::new(ErrorCode::Io, "did not answer"));
         let limit = self.backoff.greeting_limit();

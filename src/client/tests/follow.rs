@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::client::fake::{self, FakeNetwork, Reaction, addresses};
 use crate::client::{Client, Follow, FollowNotice};
 use crate::error::{Error, ErrorCode};
-use crate::protocol::client::{Event, InboxQuery, Message, Request};
+use crate::protocol::client::{Answer, Event, InboxQuery, Message, Request};
 use crate::sync::Mutex;
 use crate::types::{AccountName, Names, Timestamp, Uuid};
 
@@ -63,21 +63,53 @@ async fn none_is_missed_and_none_comes_twice_across_failovers() {
     assert_eq!(servers.len(), 3, "all servers took part");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_server_without_signs_of_life_is_left() {
-    let seen = Arc::new(AtomicUsize::new(0));
-    let calls = seen.clone();
-    let network = FakeNetwork::new(move |_, _| match calls.fetch_add(1, Ordering::Relaxed) {
-        0 => Reaction::Events(vec![Event::Messages(vec![message(1)]), Event::CaughtUp { seq: 1 }]),
-        _ => Reaction::Events(vec![Event::Messages(vec![message(2)])]),
+/// How long a server is followed that sends one message and then nothing, and why not
+/// longer, if it answers pings with `ping`.
+async fn leaving(ping: Reaction) -> (Duration, String) {
+    let follows = AtomicUsize::new(0);
+    let network = FakeNetwork::new(move |_, request| match request {
+        Request::Ping {} => ping.clone(),
+        _ => match follows.fetch_add(1, Ordering::Relaxed) {
+            0 => Reaction::Events(vec![
+                Event::Messages(vec![message(1)]),
+                Event::CaughtUp { seq: 1 },
+            ]),
+            _ => Reaction::Events(vec![Event::Messages(vec![message(2)])]),
+        },
     });
     let mut follow = follow(&network);
     let started = Instant::now();
     let (seqs, notices) = take(&mut follow, 2).await;
     assert_eq!(seqs, [1, 2]);
-    assert_eq!(started.elapsed(), Duration::from_secs(6));
-    assert!(matches!(&notices[0], FollowNotice::Reconnecting { reason, .. }
-        if reason.contains("no sign")));
+    match &notices[0] {
+        FollowNotice::Reconnecting { reason, .. } => (started.elapsed(), reason.clone()),
+        FollowNotice::Reconnected { .. } => panic!("{notices:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_not_up_to_date_is_left_and_one_that_is_gone_sooner() {
+    let (after, why) = leaving(Reaction::Answer(Answer::Done {})).await;
+    assert_eq!(after, Duration::from_secs(6));
+    assert!(why.contains("no sign"), "{why}");
+    let (after, why) = leaving(Reaction::Silence).await;
+    assert_eq!(after, Duration::from_millis(2_900));
+    assert_eq!(why, "does not answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_came_while_it_ran_are_found_when_the_first_ones_are_gone() {
+    let network = FakeNetwork::new(|server, _| match server {
+        0 => Reaction::EventsThenClose(vec![Event::Messages(vec![message(1)])]),
+        _ => Reaction::Events(vec![Event::Messages(vec![message(2)])]),
+    });
+    network.name_members(addresses()[1..].to_vec());
+    let named = addresses()[..1].to_vec();
+    let client = Client::new(fake::host(&network), named, Duration::from_secs(10));
+    let mut follow = Follow::new(&client.expect("a server"), InboxQuery::default());
+    assert_eq!(take(&mut follow, 1).await.0, [1]);
+    network.set_mode(0, fake::Mode::Refuse);
+    assert_eq!(take(&mut follow, 1).await.0, [2]);
 }
 
 #[tokio::test(start_paused = true)]
