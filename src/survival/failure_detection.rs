@@ -15,9 +15,10 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Hosting;
+use crate::consensus::Loss;
 use crate::storage::{Neighbour, is_free};
 use crate::types::ReplicaId;
 
@@ -42,6 +43,24 @@ pub enum Evidence {
     Refused,
     /// Its machine acknowledges nothing: it is gone, or the way to it.
     Silent,
+}
+
+/// A neighbour of whom there is evidence.
+pub struct Gone {
+    /// What it is.
+    pub evidence: Evidence,
+    /// Since when.
+    pub since: Instant,
+}
+
+impl Gone {
+    /// What that is for whoever followed it.
+    pub fn loss(&self, leader: ReplicaId) -> Loss {
+        match self.evidence {
+            Evidence::LockFree | Evidence::Refused => Loss::Process,
+            Evidence::Silent => Loss::Machine(leader),
+        }
+    }
 }
 
 /// Looks until there is evidence, or the neighbour answers again (`None`).

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::adopted::NotAdopted;
-use super::failure_detection::{Evidence, gather, is_dead};
+use super::failure_detection::{Evidence, Gone, gather, is_dead};
 use super::log_tailing::tail_log;
 use super::restart_backoff::RestartBackoff;
 use super::{Hosting, RELEASED_PAUSE};
@@ -54,22 +54,8 @@ enum Event {
     Gone(ReplicaId, Evidence),
     /// An adopted replica can no longer do its duty.
     Failed(ReplicaId, Error),
-}
-
-/// What is known of a dead neighbour.
-struct Gone {
-    evidence: Evidence,
-    since: Instant,
-}
-
-impl Gone {
-    /// What it is for whoever followed it.
-    fn loss(&self, leader: ReplicaId) -> Loss {
-        match self.evidence {
-            Evidence::LockFree | Evidence::Refused => Loss::Process,
-            Evidence::Silent => Loss::Machine(leader),
-        }
-    }
+    /// Of those who answer, too few vote to elect anybody.
+    TooFewVote,
 }
 
 struct Task {
@@ -191,7 +177,13 @@ impl Task {
                 if !self.hosting.own_replica().reaches(peer) && !self.hosting.is_adopted(peer) {
                     tracing::info!(%peer, ?evidence, "a neighbour is gone");
                     self.gone.insert(peer, Gone { evidence, since: Instant::now() });
-                    self.act_on_evidence().await;
+                    self.act_on_evidence(peer).await;
+                }
+            }
+            Event::TooFewVote => {
+                let dead = self.proved_dead().await;
+                if self.hosting.adopts() {
+                    self.adopt(dead.into_iter().map(|(_, peer)| peer)).await;
                 }
             }
             Event::Failed(id, error) => {
@@ -202,12 +194,10 @@ impl Task {
         }
     }
 
-    /// Somebody is known to be dead. If a majority is left, it elects; if not,
-    /// as many of the dead are adopted as make one.
-    async fn act_on_evidence(&mut self) {
-        let Some(consensus) = self.own_consensus() else { return };
+    /// Which voters are dead for certain, with the time at which that was found out.
+    async fn proved_dead(&self) -> Vec<(Instant, ReplicaId)> {
+        let Some(consensus) = self.own_consensus() else { return Vec::new() };
         let voters = consensus.voters();
-        let total = voters.len();
         // Evidence is about a process, and a neighbour that answers again has
         // another one. So each lock is looked at once more. Otherwise this server
         // could count one that died a moment ago together with one that came back
@@ -220,16 +210,21 @@ impl Task {
         let looks = proved.map(async |(peer, gone)| {
             is_dead(&self.hosting, *peer).await.then_some((gone.since, *peer))
         });
-        let mut dead: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
+        join_all(looks).await.into_iter().flatten().collect()
+    }
+
+    /// This one is known to be gone. If a majority is left, it elects; if not,
+    /// as many of the dead are adopted as make one.
+    async fn act_on_evidence(&mut self, peer: ReplicaId) {
+        let Some(consensus) = self.own_consensus() else { return };
+        let total = consensus.voters().len();
+        let mut dead = self.proved_dead().await;
         // Those who are left elect, if they are enough, while the dead are adopted. If
         // no leader is known, or the known one is dead or adopted, an election deposes
         // nobody who is needed.
-        let loss = match consensus.leader() {
-            Some(leader) if self.hosting.is_adopted(leader) => Some(Loss::Process),
-            Some(leader) => self.gone.get(&leader).map(|gone| gone.loss(leader)),
-            None => self.gone.iter().map(|(peer, gone)| gone.loss(*peer)).min(),
-        };
-        if let Some(loss) = loss {
+        let leader = consensus.leader().unwrap_or(peer);
+        let gone = self.gone.get(&leader).map(|gone| gone.loss(leader));
+        if let Some(loss) = gone.or(self.hosting.is_adopted(leader).then_some(Loss::Process)) {
             self.start_fast_election(loss);
         }
         // Whoever died last has the longest log, most likely, and is adopted
@@ -247,7 +242,10 @@ impl Task {
     /// Sees to it that somebody leads.
     fn start_fast_election(&self, loss: Loss) {
         if let Some(own) = self.own_consensus() {
-            let electing = async move { own.run_fast_election(loss).await };
+            let events = self.events.clone();
+            // Nobody listens when the server stops.
+            let too_few = move || drop(events.send(Event::TooFewVote));
+            let electing = async move { own.run_fast_election(loss, too_few).await };
             consensus::spawn(&self.hosting.0.host, electing);
         }
     }

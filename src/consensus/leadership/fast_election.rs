@@ -87,7 +87,7 @@ const CAMPAIGN_MAX: Duration = Duration::from_millis(150);
 const TERMS_MAX: u64 = 8;
 
 /// How it is known that the leader is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// Its process is, or nobody listens at its address.
     Process,
@@ -193,11 +193,15 @@ impl Consensus {
     /// Has the best candidate campaign at once: the leader that was followed is
     /// known to be gone. Goes on until somebody leads, until it is called again, or
     /// until a timeout would have come anyway.
-    pub async fn run_fast_election(&self, loss: Loss) {
+    ///
+    /// Those who answer may be too few, although no more than a minority is known to be
+    /// dead: one is frozen, or has lost the end of its log and does not vote. `too_few` is
+    /// told so, and whoever can help adopts the dead.
+    pub async fn run_fast_election(&self, loss: Loss, too_few: impl Fn()) {
         let number = self.0.fast_elections.fetch_add(1, Ordering::AcqRel) + 1;
         let Some(own) = self.candidacy().await else { return };
         let mut waited_for = None;
-        for pause in PAUSES_MS {
+        for (round, pause) in PAUSES_MS.into_iter().enumerate() {
             let known = self.eligible_candidates().await;
             let latest = known.iter().map(|it| *it.vote.leader_id()).max();
             if known.iter().any(|it| it.leads && Some(*it.vote.leader_id()) == latest) {
@@ -208,6 +212,11 @@ impl Consensus {
                 since.unwrap_or((latest, Instant::now()))
             });
             waited_for = begun;
+            let voting = known.iter().filter(|it| !it.lost).count();
+            // In the first round somebody may just be coming up.
+            if round > 0 && !is_majority(voting, self.others().len() + 1) {
+                too_few();
+            }
             let campaign_max = CAMPAIGN_MAX + 4 * self.0.links.longest_round_trip();
             let goes_on = begun.is_some_and(|(_, since)| since.elapsed() < campaign_max);
             let agreeing = known.iter().filter(|it| it.agrees(loss)).count();

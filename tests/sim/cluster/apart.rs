@@ -7,8 +7,7 @@
 use std::sync::Mutex;
 
 use super::scale::Scale;
-use super::server::Observed;
-use super::swift::{check, leader, note};
+use super::swift::{check, expect_leader, leader, note};
 use super::{Cluster, Report, begin_with, conclude};
 use crate::faults::Nemesis;
 use crate::recipes::NETWORK;
@@ -52,23 +51,6 @@ fn begin_apart(world: &mut World) -> (Cluster, Nemesis, Report) {
         }
     });
     begun
-}
-
-/// That somebody leads in a later term soon.
-fn expect_leader(
-    world: &mut World,
-    cluster: &Cluster,
-    (term, within_ms): (u64, u64),
-    report: &mut Report,
-) {
-    let since_ms = world.now_ms();
-    let leads = |_: &mut World| cluster.observed(|observed: &Observed| observed.leader.0 > term);
-    let in_the_end = world.run_until(5_000, leads);
-    let took_ms = world.now_ms() - since_ms;
-    report.expect(
-        in_the_end && took_ms <= within_ms,
-        &format!("another led after {took_ms} ms, and not within {within_ms} ms"),
-    );
 }
 
 fn machines(cluster: &Cluster) -> Vec<MachineId> {

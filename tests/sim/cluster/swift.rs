@@ -8,6 +8,7 @@
 use std::sync::Mutex;
 
 use super::{Cluster, Report, begin, conclude};
+use crate::disk::LostEnd;
 use crate::faults::Nemesis;
 use crate::oracle::{Call, Line, Operation, Stream};
 use crate::seeds::{in_parallel, number};
@@ -46,6 +47,10 @@ enum Dies {
     LeaderAfterReturn,
     /// The leader, while a server that was dead for a while is coming up.
     LeaderDuringReturn,
+    /// The leader, when a server that has lost the end of its log is back and does not vote.
+    LeaderAfterLoss,
+    /// The leader, while one other is frozen.
+    LeaderBesideFrozen,
 }
 
 /// A cluster that has begun, on disks that are steady from now on.
@@ -86,6 +91,15 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
                 world.run_for_ms(2 * (seed % 32));
                 world.kill(cluster.servers[leader].program);
             }
+            Dies::LeaderAfterLoss => {
+                kill_after_loss(world, &cluster, leader, seed, &mut report);
+            }
+            Dies::LeaderBesideFrozen => {
+                let frozen = cluster.servers[(leader + 1 + (seed % 2) as usize) % 3].program;
+                world.freeze(frozen);
+                world.run_for_ms(seed % 200);
+                world.kill(cluster.servers[leader].program);
+            }
             Dies::LeaderAndNext => {
                 world.kill(cluster.servers[leader].program);
                 await_leader(world, &cluster, term, &mut report);
@@ -97,6 +111,8 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
             | Dies::LeaderAndOne
             | Dies::LeaderAndCandidate
             | Dies::LeaderAfterReturn
+            | Dies::LeaderAfterLoss
+            | Dies::LeaderBesideFrozen
             | Dies::LeaderDuringReturn => term,
             Dies::LeaderAndNext => {
                 let (next, term) = self::leader(&cluster);
@@ -105,6 +121,9 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
             }
         };
         await_leader(world, &cluster, term, &mut report);
+        for server in &cluster.servers {
+            world.resume(server.program);
+        }
         conclude(world, &mut cluster, &mut nemesis, report, false)
     })
 }
@@ -162,6 +181,30 @@ fn kill_after_return(
     world.kill(cluster.servers[leader].program);
 }
 
+/// See [`Dies::LeaderAfterLoss`].
+fn kill_after_loss(
+    world: &mut World,
+    cluster: &Cluster,
+    leader: usize,
+    seed: u64,
+    report: &mut Report,
+) {
+    let away = &cluster.servers[(leader + 1 + (seed % 2) as usize) % 3];
+    world.kill(away.program);
+    world.run_for_ms(1_000 + seed);
+    let lost = world.with(|state| {
+        let machine = &mut state.machines[away.machine.0];
+        machine.disk.lose_end(&away.folder.join("log"), LostEnd::Torn, &mut machine.random)
+    });
+    report.expect(lost.is_ok(), "there was no log to lose");
+    let before = cluster.observed(|observed| observed.abstained);
+    world.start(away.program);
+    let abstains =
+        world.run_until(5_000, |_| cluster.observed(|observed| observed.abstained > before));
+    report.expect(abstains, "a server that lost the end of its log votes");
+    world.kill(cluster.servers[leader].program);
+}
+
 /// The server that leads, or runs the replica that does, and its term.
 pub(super) fn leader(cluster: &Cluster) -> (usize, u64) {
     let (term, leader) = cluster.observed(|observed| observed.leader);
@@ -169,9 +212,22 @@ pub(super) fn leader(cluster: &Cluster) -> (usize, u64) {
 }
 
 fn await_leader(world: &mut World, cluster: &Cluster, after: u64, report: &mut Report) {
-    let leads = world
-        .run_until(LEADS_WITHIN_MS, |_| cluster.observed(|observed| observed.leader.0 > after));
-    report.expect(leads, &format!("nobody led after {LEADS_WITHIN_MS} ms"));
+    expect_leader(world, cluster, (after, LEADS_WITHIN_MS), report);
+}
+
+/// That somebody leads in a later term within so many milliseconds; waits longer for it, to
+/// tell how long it took.
+pub(super) fn expect_leader(
+    world: &mut World,
+    cluster: &Cluster,
+    (term, within_ms): (u64, u64),
+    report: &mut Report,
+) {
+    let since_ms = world.now_ms();
+    let led = world.run_until(5_000, |_| cluster.observed(|observed| observed.leader.0 > term));
+    let took_ms = world.now_ms() - since_ms;
+    let told = format!("another led after {took_ms} ms, and not within {within_ms} ms");
+    report.expect(led && took_ms <= within_ms, &told);
 }
 
 #[test]
@@ -186,6 +242,8 @@ fn evidence_leads_to_a_leader_before_any_timeout() {
         Dies::LeaderAndNext,
         Dies::LeaderAfterReturn,
         Dies::LeaderDuringReturn,
+        Dies::LeaderAfterLoss,
+        Dies::LeaderBesideFrozen,
     ];
     let worlds: Vec<(Dies, u64)> = kinds
         .into_iter()
