@@ -11,7 +11,6 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::{Connection, Failure};
-use crate::host::unacknowledged_max;
 use crate::protocol::client::{Answer, Request};
 
 /// How long a server may be silent before it is pinged. With [`PING_LIMIT`] it is
@@ -25,25 +24,31 @@ pub(super) const QUIET: Duration = Duration::from_millis(300);
 pub(super) const PING_LIMIT: Duration = Duration::from_millis(400);
 
 /// The same of a server on another machine, which may be gone without a word: the others
-/// find that out, and elect, within [`unacknowledged_max`] and a twentieth of a second.
+/// find that out, and elect, within about as long. At least two ways there and back.
 const QUIET_ELSEWHERE: Duration = Duration::from_millis(50);
+
+/// How long such a server may then send nothing at all, apart from two ways there and back
+/// and from the time that one of our lines may take on a slow one.
+const PING_LIMIT_ELSEWHERE: Duration = Duration::from_millis(250);
+
+/// What the slowest line carries in a second on which it is told whether a server is
+/// there: a quarter of a megabit.
+const SLOWEST_BYTES_PER_S: u64 = 32 * 1024;
 
 /// What is known of the life of one connection's server.
 pub(super) struct Alive {
-    received_at: Instant,
+    /// Since when something is waited for.
+    since: Instant,
     quiet: Duration,
-    ping_limit: Duration,
     asked: Option<(Instant, BoxFuture<'static, Result<Answer, Failure>>)>,
 }
 
 impl Alive {
-    /// Something was received just now.
+    /// Something is waited for from now on.
     pub(super) fn new(connection: &Connection) -> Alive {
-        let (quiet, ping_limit) = match connection.round_trip() {
-            None => (QUIET, PING_LIMIT),
-            Some(round_trip) => (QUIET_ELSEWHERE, unacknowledged_max(round_trip)),
-        };
-        Alive { received_at: Instant::now(), quiet, ping_limit, asked: None }
+        let elsewhere = |round_trip| QUIET_ELSEWHERE.max(2 * round_trip);
+        let quiet = connection.round_trip().map_or(QUIET, elsewhere);
+        Alive { since: Instant::now(), quiet, asked: None }
     }
 
     /// The same for a server that says something every so often by itself, and is only
@@ -52,29 +57,49 @@ impl Alive {
         Alive { quiet, ..self }
     }
 
-    /// Notes a sign of life.
-    pub(super) fn received(&mut self) {
-        self.received_at = Instant::now();
+    /// Nothing was waited for until now.
+    pub(super) fn wait_from_now_on(&mut self) {
+        self.since = Instant::now();
     }
 
-    /// Returns once the server was silent for a while and then left a ping unanswered, or
-    /// the connection takes no ping. May be dropped and called again; it goes on where it
-    /// was.
+    /// Returns once the server has sent nothing for a while and then left a ping
+    /// unanswered, or the connection takes no ping. May be dropped and called again; it
+    /// goes on where it was.
     pub(super) async fn lost(&mut self, connection: &Connection) {
         loop {
-            if let Some((asked_at, answer)) = &mut self.asked {
-                // A refusal is a sign of life as well.
-                match timeout_at(*asked_at + self.ping_limit, answer).await {
-                    Ok(Ok(_) | Err(Failure::Refused(_))) => self.received(),
-                    Ok(Err(Failure::Broken(_))) | Err(_) => return,
+            let Some((asked_at, answer)) = &mut self.asked else {
+                let pinged_at = connection.received_at().max(self.since) + self.quiet;
+                if pinged_at > Instant::now() {
+                    sleep_until(pinged_at).await;
+                    continue;
                 }
-                self.asked = None;
-            }
-            sleep_until(self.received_at + self.quiet).await;
-            match connection.submit(&Request::Ping {}, None) {
-                Ok(pending) => self.asked = Some((Instant::now(), pending.answer().boxed())),
+                match connection.submit(&Request::Ping {}, None) {
+                    Ok(pending) => self.asked = Some((Instant::now(), pending.answer().boxed())),
+                    Err(_) => return,
+                }
+                continue;
+            };
+            // The answer may be behind others, of which some comes all the time.
+            let asked_at = *asked_at;
+            let lost_at = || connection.received_at().max(asked_at) + ping_limit(connection);
+            match timeout_at(lost_at(), answer).await {
+                // A refusal is a sign of life as well.
+                Ok(Ok(_) | Err(Failure::Refused(_))) => self.asked = None,
+                Ok(Err(Failure::Broken(_))) => return,
+                Err(_) if lost_at() > Instant::now() => {}
                 Err(_) => return,
             }
+        }
+    }
+}
+
+/// How long a server that was pinged may send nothing.
+fn ping_limit(connection: &Connection) -> Duration {
+    match connection.round_trip() {
+        None => PING_LIMIT,
+        Some(round_trip) => {
+            let line_ms = connection.longest_line() as u64 * 1_000 / SLOWEST_BYTES_PER_S;
+            PING_LIMIT_ELSEWHERE + 2 * round_trip + Duration::from_millis(line_ms)
         }
     }
 }

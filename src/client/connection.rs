@@ -7,12 +7,15 @@
 //! reason.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::{Host, Stream};
@@ -98,6 +101,7 @@ pub struct Connection {
     address: Address,
     hello: ServerHello,
     round_trip: Option<Duration>,
+    received_at: Arc<Mutex<Instant>>,
     lines: mpsc::Sender<Vec<u8>>,
     routes: Arc<Routes>,
     in_order: bool,
@@ -111,6 +115,8 @@ struct Routes(Mutex<Routing>);
 #[derive(Default)]
 struct Routing {
     last_id: u64,
+    /// Bytes of the longest line so far.
+    longest_line: usize,
     waiting: BTreeMap<u64, Route>,
     broken: Option<Error>,
 }
@@ -149,7 +155,7 @@ impl Connection {
         mut stream: Stream,
         address: &Address,
     ) -> Result<Connection, Failure> {
-        let round_trip = stream.round_trip();
+        let round_trip = stream.elsewhere().map(|elsewhere| elsewhere.round_trip);
         if stream.is_open() {
             let why = "is on another machine, and nobody has said by which fingerprint to know it";
             return Err(Failure::Broken(Error::new(ErrorCode::TlsRequired, why)));
@@ -160,6 +166,8 @@ impl Connection {
             return Err(broken(io_reason(&error)));
         }
         let (read, write) = tokio::io::split(stream);
+        let received_at = Arc::new(Mutex::new(Instant::now()));
+        let read = Noting { read, received_at: Arc::clone(&received_at) };
         let mut reader = BufReader::with_capacity(16 * 1024, read);
         match read_line(&mut reader, &mut line, SERVER_LINE_MAX_BYTES).await {
             Ok(true) => {}
@@ -173,7 +181,16 @@ impl Connection {
         tasks.spawn(write_lines(write, queue, routes.clone()));
         tasks.spawn(read_lines(reader, routes.clone()));
         let (address, in_order) = (address.clone(), false);
-        Ok(Connection { address, hello, round_trip, lines, routes, in_order, _tasks: tasks })
+        Ok(Connection {
+            address,
+            hello,
+            round_trip,
+            received_at,
+            lines,
+            routes,
+            in_order,
+            _tasks: tasks,
+        })
     }
 
     /// The same connection, on which no change is taken any more once one has failed:
@@ -190,6 +207,16 @@ impl Connection {
     /// How long it takes to the server's machine and back; `None` on this one.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.round_trip
+    }
+
+    /// Bytes of the longest line that was sent.
+    pub(super) fn longest_line(&self) -> usize {
+        self.routes.lock().longest_line
+    }
+
+    /// When the last byte was received.
+    pub(super) fn received_at(&self) -> Instant {
+        *self.received_at.lock()
     }
 
     /// The server's address.
@@ -287,6 +314,7 @@ impl Connection {
             ))));
         }
         routing.last_id = id;
+        routing.longest_line = routing.longest_line.max(bytes);
         routing.waiting.insert(id, route);
         Ok(Submitted { request: id, bytes })
     }
@@ -403,7 +431,27 @@ async fn write_lines(
     }
 }
 
-async fn read_lines(mut reader: BufReader<ReadHalf<Stream>>, routes: Arc<Routes>) {
+/// Notes when something was received: half an answer is a sign of life as well.
+struct Noting {
+    read: ReadHalf<Stream>,
+    received_at: Arc<Mutex<Instant>>,
+}
+
+impl AsyncRead for Noting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let read = Pin::new(&mut self.read).poll_read(cx, buffer);
+        if let Poll::Ready(Ok(())) = read {
+            *self.received_at.lock() = Instant::now();
+        }
+        read
+    }
+}
+
+async fn read_lines(mut reader: BufReader<Noting>, routes: Arc<Routes>) {
     let mut line = Vec::new();
     let error = loop {
         match read_line(&mut reader, &mut line, SERVER_LINE_MAX_BYTES).await {

@@ -20,10 +20,6 @@ const AUTHENTICATE_LIMIT: Duration = Duration::from_secs(5);
 /// Most members of a cluster that a server's word is taken for.
 const MEMBERS_MAX: usize = 64;
 
-/// Most addresses at which a long-lived connection looks for a server, those that it was
-/// given and those that it learned: more than come together while one program runs.
-const SERVERS_MAX: usize = 4 * MEMBERS_MAX;
-
 /// Where the servers of a cluster are found, by the word of the one that greeted last.
 /// Clones are one and the same.
 #[derive(Clone, Default)]
@@ -58,11 +54,12 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// Also looks at the addresses from now on that the servers have named. Those that it
-    /// was given stay, so that places in the list mean the same as before.
-    pub(super) fn learn(&mut self) {
+    /// Looks from now on at the first `named` servers, and behind them at those that the
+    /// servers have named last.
+    pub(super) fn learn(&mut self, named: usize) {
+        self.servers.truncate(named);
         for member in self.members.get() {
-            if !self.servers.contains(&member) && self.servers.len() < SERVERS_MAX {
+            if !self.servers.contains(&member) {
                 self.servers.push(member);
             }
         }
@@ -139,6 +136,8 @@ impl Dialer {
 /// Finds a server again and again, for what outlives single connections.
 pub(super) struct Redialer {
     pub(super) dialer: Dialer,
+    /// How many of its servers the user has named.
+    named: usize,
     next: usize,
     /// Whether to go on to the leader; see [`Redialer::toward_leader`].
     toward_leader: bool,
@@ -150,8 +149,8 @@ pub(super) struct Redialer {
 impl Redialer {
     /// Starts with server number `first`.
     pub(super) fn new(dialer: Dialer, first: usize) -> Redialer {
-        let (failed, backoff) = (0, Backoff::new());
-        Redialer { dialer, next: first, toward_leader: false, failed, backoff }
+        let (failed, backoff, named) = (0, Backoff::new(), dialer.servers.len());
+        Redialer { dialer, named, next: first, toward_leader: false, failed, backoff }
     }
 
     /// From now on, a first server that names another as the leader is left for
@@ -191,7 +190,8 @@ impl Redialer {
             sleep(self.backoff.wait(&self.dialer.host)).await;
             self.failed = 0;
             // Those that it knew may all have been replaced meanwhile.
-            self.dialer.learn();
+            self.dialer.learn(self.named);
+            self.next %= self.dialer.servers.len();
         }
         let slow = || Failure::Broken(Error::new(ErrorCode::Io, "did not answer"));
         let limit = self.backoff.greeting_limit();
@@ -218,9 +218,10 @@ impl Redialer {
             return None;
         }
         let leader = connection.hello().leader.as_ref()?;
-        // Only a server that the user named: a greeting proves
-        // nothing, and the token goes where we go.
-        let server = self.dialer.servers.iter().position(|server| server == leader)?;
+        // Only a server that the user named: a greeting proves nothing, and the token goes
+        // where we go. That is different when nobody is left of those.
+        let server =
+            self.dialer.servers[..self.named].iter().position(|server| server == leader)?;
         (server != self.next).then_some(server)
     }
 

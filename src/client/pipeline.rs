@@ -193,7 +193,6 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 biased;
                 Some((number, result)) = under_way.next(), if !under_way.is_empty() => {
                     received_at = Instant::now();
-                    alive.received();
                     self.settle(number, result, &mut failure);
                 }
                 () = sleep_until(answer_by.min(give_up)), if !under_way.is_empty() => {
@@ -207,7 +206,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 line = self.lines.next(), if reading => {
                     if under_way.is_empty() {
                         (received_at, self.progress_at) = (Instant::now(), Instant::now());
-                        alive.received();
+                        alive.wait_from_now_on();
                     }
                     match line {
                         Ok(None) => self.ended = true,

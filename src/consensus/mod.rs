@@ -87,6 +87,7 @@ use self::rejoin::LogEnd;
 use self::runs::Runs;
 use self::types::{TypeConfig, Vote};
 use crate::chat::{Operation, Outcome};
+use crate::config::Timing;
 #[cfg(doc)]
 use crate::error::ErrorCode;
 use crate::error::{Error, Result};
@@ -141,6 +142,7 @@ struct Inner {
     fast_elections: AtomicU64,
     /// Whether the node may ask for votes, once it relies on its log.
     elections_wanted: Mutex<bool>,
+    timing: Timing,
     /// When a leader was last heard of, or the node started.
     leader_contact_at: Mutex<Instant>,
 }

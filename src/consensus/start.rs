@@ -125,6 +125,7 @@ impl Consensus {
             found_vote,
             fast_elections: AtomicU64::new(0),
             elections_wanted: Mutex::default(),
+            timing,
             leader_contact_at: Mutex::new(Instant::now()),
         }));
         runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));

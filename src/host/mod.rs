@@ -32,7 +32,6 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -46,7 +45,7 @@ pub use self::private::{
 };
 pub use self::service_manager::{Notification, SERVICE_VARIABLES, ServiceManager};
 pub use self::signals::{FILE_SIZE_LIMIT_REACHED, hangup_is_ignored};
-pub use self::stream::{Binding, Connection, Stream};
+pub use self::stream::{Binding, Connection, Elsewhere, Patience, Stream};
 
 use crate::types::{Address, Timestamp, Uuid};
 
@@ -148,34 +147,10 @@ pub trait Random: Send + Sync {
     fn fill(&self, buffer: &mut [u8]);
 }
 
-/// How long another machine may acknowledge nothing of what was sent to it until it counts
-/// as gone, apart from [`unacknowledged_max`]. Systems send a lost segment again after 200
-/// ms and a round trip (Linux's least retransmission timeout; RFC 6298 has a second), so
-/// one may be lost.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_millis(250);
-
-/// Longest round trip that is reckoned with: a connection whose first packet was lost takes
-/// a second longer than the way is.
-const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
-
-/// How long what was sent over a way of this length may stay without any acknowledgement.
-/// The acknowledgement of what is sent again takes up to two round trips, and a way that
-/// fills up takes twice its time.
-pub fn unacknowledged_max(round_trip: Duration) -> Duration {
-    UNACKNOWLEDGED_MAX + 4 * round_trip.min(ROUND_TRIP_MAX)
-}
-
 /// Connections to other processes and from them.
 pub trait Network: Send + Sync {
     /// Opens a connection. No time limit of its own beyond the operating system's.
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>>;
-    /// The same, for a connection that is to show whether the other machine is there: it
-    /// breaks with [`io::ErrorKind::TimedOut`] when that machine, not a process on it, has
-    /// not acknowledged for [`unacknowledged_max`] what was written. Where a system cannot
-    /// do that, it is like any other.
-    fn connect_closely(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
-        self.connect(address)
-    }
     /// Binds an address; connections wait until they are accepted.
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>>;
 }

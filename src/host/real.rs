@@ -13,23 +13,24 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::Instant;
+use tokio::net::{TcpListener, TcpSocket};
 
 use self::connect::connect_to_one_of;
+use self::patience::elsewhere;
 use super::bounded::read_bounded;
 use super::private::{make_private_folders, open_private, replace_private};
 use super::threads::Threads;
 use super::{
     BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
-    NotOpened, Random, Stream, unacknowledged_max,
+    NotOpened, Random, Stream,
 };
 use crate::types::{Address, Timestamp};
 
 mod connect;
+mod patience;
 #[cfg(test)]
 mod tests;
 
@@ -76,11 +77,22 @@ struct Tcp;
 
 impl Network for Tcp {
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
-        Box::pin(connect(address.clone(), Patience::OfTheSystem))
-    }
-
-    fn connect_closely(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
-        Box::pin(connect(address.clone(), Patience::Little))
+        let address = address.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((address.host(), address.port())).await?;
+            let (stream, round_trip) = connect_to_one_of(found).await?;
+            // Lines are written whole, so waiting for more only adds latency.
+            stream.set_nodelay(true)?;
+            let (own, remote) = (stream.local_addr()?, stream.peer_addr()?);
+            if stays_here(own) && stays_here(remote) {
+                return Ok(Stream::local(stream));
+            }
+            let elsewhere = match own.ip() == remote.ip() {
+                true => None,
+                false => Some(elsewhere(&stream, round_trip)?),
+            };
+            Ok(Stream::open(stream).leading(elsewhere))
+        })
     }
 
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
@@ -94,52 +106,6 @@ impl Network for Tcp {
             Ok(Box::new(TcpAcceptor { listener, address, only_this_machine }) as Box<dyn Listener>)
         })
     }
-}
-
-/// After how long Linux sends again what was not acknowledged, apart from a round trip.
-const RETRANSMITS_AFTER: Duration = Duration::from_millis(200);
-
-/// How long the other machine may acknowledge nothing of what was written.
-enum Patience {
-    /// As long as the system goes on sending it again: a quarter of an hour.
-    OfTheSystem,
-    /// See [`unacknowledged_max`].
-    Little,
-}
-
-async fn connect(address: Address, patience: Patience) -> io::Result<Stream> {
-    let found = tokio::net::lookup_host((address.host(), address.port())).await?;
-    let began = Instant::now();
-    let stream = connect_to_one_of(found).await?;
-    // A packet to the other machine and one back. The rest is done without it.
-    let round_trip = began.elapsed();
-    // Lines are written whole, so waiting for more only adds latency.
-    stream.set_nodelay(true)?;
-    let (own, remote) = (stream.local_addr()?, stream.peer_addr()?);
-    if stays_here(own) && stays_here(remote) {
-        return Ok(Stream::local(stream));
-    }
-    if let Patience::Little = patience {
-        let sent_again = RETRANSMITS_AFTER + round_trip;
-        give_up_after(&stream, unacknowledged_max(round_trip).saturating_sub(sent_again))?;
-    }
-    Ok(Stream::open(stream).at_distance(Some(round_trip)))
-}
-
-/// Has the system break a connection with `TimedOut` when what was written has not been
-/// acknowledged so long after it was sent again for the first time, which is from when
-/// Linux counts (RFC 5482 leaves that open).
-#[cfg(target_os = "linux")]
-fn give_up_after(stream: &TcpStream, unacknowledged: Duration) -> io::Result<()> {
-    // Nothing would mean no limit at all.
-    let limit_ms = u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX).max(1);
-    Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms)?)
-}
-
-/// Other systems have no such limit, or another unit of it.
-#[cfg(not(target_os = "linux"))]
-fn give_up_after(_: &TcpStream, _: Duration) -> io::Result<()> {
-    Ok(())
 }
 
 /// Listens at the first of a name's addresses that can be had.

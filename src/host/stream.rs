@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,11 +16,29 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 /// exported for channel bindings (RFC 9266).
 pub type Binding = [u8; 32];
 
+/// The other end of a connection, if it is on another machine.
+#[derive(Clone)]
+pub struct Elsewhere {
+    /// How long it took to that machine and back when the connection was made.
+    pub round_trip: Duration,
+    /// Decides how soon it is given up.
+    pub patience: Arc<dyn Patience>,
+}
+
+/// How long one connection is kept whose other machine acknowledges nothing.
+pub trait Patience: Send + Sync {
+    /// From now on the connection breaks with [`io::ErrorKind::TimedOut`] when that machine,
+    /// not a process on it, has not acknowledged for `unacknowledged_max` what was written;
+    /// `None`: when the system gives up, a quarter of an hour later. Where a system cannot
+    /// do that, nothing changes.
+    fn limit(&self, unacknowledged_max: Option<Duration>);
+}
+
 /// A [`Connection`], who can see what it carries, and how far it goes.
 pub struct Stream {
     connection: Box<dyn Connection>,
     secrecy: Secrecy,
-    round_trip: Option<Duration>,
+    elsewhere: Option<Elsewhere>,
 }
 
 enum Secrecy {
@@ -49,19 +68,17 @@ impl Stream {
     }
 
     fn with(connection: impl Connection + 'static, secrecy: Secrecy) -> Stream {
-        Stream { connection: Box::new(connection), secrecy, round_trip: None }
+        Stream { connection: Box::new(connection), secrecy, elsewhere: None }
     }
 
-    /// The same, which goes to another machine: there and back takes so long, as it was
-    /// measured.
-    pub fn at_distance(self, round_trip: Option<Duration>) -> Stream {
-        Stream { round_trip, ..self }
+    /// The same, whose other end is there.
+    pub fn leading(self, elsewhere: Option<Elsewhere>) -> Stream {
+        Stream { elsewhere, ..self }
     }
 
-    /// How long it took to the other machine and back; `None` if the other end is on this
-    /// machine, or if that was not measured.
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+    /// What is known of the other machine; `None` if there is none, or nothing is known.
+    pub fn elsewhere(&self) -> Option<&Elsewhere> {
+        self.elsewhere.as_ref()
     }
 
     /// Whether others may read it and change it.

@@ -34,12 +34,7 @@ impl Conversation {
         spawn: impl FnOnce(BoxFuture<'static, ()>),
     ) -> Conversation {
         let credentials = Credentials::new(key.clone(), from);
-        let timing = LinkTiming {
-            connect: limit,
-            redial: (limit, limit),
-            receive: limit,
-            watches_machine: false,
-        };
+        let timing = LinkTiming { connect: limit, redial: (limit, limit), receive: limit };
         let local_transport = LocalTransport::default();
         let at = vec![member.address.clone()];
         let link =

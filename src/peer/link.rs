@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryFutureExt as _;
 use tokio::io::{BufReader, ReadHalf, WriteHalf, split};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
-use self::conversation::{Conversation, Ended};
+use self::conversation::{Conversation, Ended, is_silence};
 use super::addresses::Addresses;
 use super::credentials::{Credentials, Met};
 use super::handshake;
 use super::local_transport::LocalTransport;
 use crate::error::{Error, ErrorCode};
-use crate::host::{Host, Stream};
+use crate::host::{Elsewhere, Host, Stream};
 use crate::protocol::peer::{Call, Introduction};
 use crate::tls::{Pinned, WrongServer};
 use crate::types::{Address, ReplicaId};
@@ -59,11 +59,6 @@ pub struct LinkTiming {
     /// Longest time without a whole reply while calls wait; bytes of an unfinished one do
     /// not count.
     pub receive: Duration,
-    /// Whether it is to be found out soon that the peer's machine is gone; see
-    /// [`Network::connect_closely`](crate::host::Network::connect_closely). A process that
-    /// reads nothing for a moment looks like that where much is sent to it, so this is for
-    /// a link that carries little.
-    pub watches_machine: bool,
 }
 
 /// See the head of the module. Dropping the link closes its connection and fails
@@ -74,7 +69,7 @@ pub struct Link {
     local_transport: LocalTransport,
     queue: mpsc::UnboundedSender<Outgoing>,
     reached: watch::Receiver<Reached>,
-    round_trip: watch::Receiver<Option<Duration>>,
+    elsewhere: watch::Receiver<Option<Elsewhere>>,
     called_in: Arc<Notify>,
 }
 
@@ -119,10 +114,15 @@ struct Outgoing {
     reply: oneshot::Sender<Result<Bytes, CallError>>,
 }
 
+/// A connection over which the peer was met.
+type Reading = (Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>);
+
 /// Why there is no connection.
 enum Failed {
     /// Nobody listens there.
     Refused(String),
+    /// There is no answer, or no way there.
+    Unanswered(String),
     Other(Error),
 }
 
@@ -142,7 +142,7 @@ impl Link {
         let (reach, reached) = watch::channel(Reached::No(untried));
         let local = local_transport.clone();
         let addresses = Arc::new(Addresses::new(addresses));
-        let (distance, round_trip) = watch::channel(None);
+        let (there, elsewhere) = watch::channel(None);
         let called_in = Arc::new(Notify::new());
         let called = Arc::clone(&called_in);
         let encrypts = AtomicBool::new(false);
@@ -154,12 +154,12 @@ impl Link {
             timing,
             local_transport,
             reach,
-            distance,
+            there,
             called_in: called,
             encrypts,
         };
         spawn(Box::pin(task.run(calls)));
-        Link { peer, addresses, local_transport: local, queue, reached, round_trip, called_in }
+        Link { peer, addresses, local_transport: local, queue, reached, elsewhere, called_in }
     }
 
     /// The peer has called in, so it can be reached: a link that is not connected
@@ -222,7 +222,15 @@ impl Link {
     /// How long it takes to the peer's machine and back; `None` while it is not reached, and
     /// if it is on this machine.
     pub fn round_trip(&self) -> Option<Duration> {
-        *self.round_trip.borrow()
+        self.elsewhere.borrow().as_ref().map(|elsewhere| elsewhere.round_trip)
+    }
+
+    /// Decides how soon the connection is given up, if there is one, whose other machine
+    /// acknowledges nothing; see [`Patience`](crate::host::Patience).
+    pub fn limit_unacknowledged(&self, max: Option<Duration>) {
+        if let Some(elsewhere) = &*self.elsewhere.borrow() {
+            elsewhere.patience.limit(max);
+        }
     }
 
     /// Why the peer that answers takes this replica's data for another cluster's;
@@ -239,8 +247,8 @@ impl Link {
         matches!(&*self.reached.borrow(), Reached::Gone(_))
     }
 
-    /// Whether the peer's machine has ceased to acknowledge what is sent to it. Only of a
-    /// link that watches it.
+    /// Whether the peer's machine has ceased to acknowledge what is sent to it, and has not
+    /// answered since.
     pub fn is_silent(&self) -> bool {
         matches!(&*self.reached.borrow(), Reached::Silent(_))
     }
@@ -265,12 +273,17 @@ impl Link {
         LinkWatch(self.reached.clone())
     }
 
-    /// Resolves when the peer is reached on another machine. Never after the link's task has
-    /// ended.
-    pub async fn reached_elsewhere(&self) {
-        let mut round_trip = self.round_trip.clone();
-        if round_trip.wait_for(Option::is_some).await.is_err() {
-            std::future::pending::<()>().await;
+    /// Resolves when the peer is reached on another machine, with how long it takes there
+    /// and back. Never after the link's task has ended.
+    pub async fn reached_elsewhere(&self) -> Duration {
+        let mut elsewhere = self.elsewhere.clone();
+        match elsewhere
+            .wait_for(Option::is_some)
+            .await
+            .map(|it| it.as_ref().map(|it| it.round_trip))
+        {
+            Ok(Some(round_trip)) => round_trip,
+            Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
@@ -298,6 +311,13 @@ impl LinkWatch {
     }
 }
 
+/// That whoever answers is of another cluster.
+fn stranger(error: &io::Error) -> Option<Failed> {
+    // It proves to hold another key, but not that this server is in the wrong.
+    let wrong = WrongServer::found_by(error)?;
+    Some(Failed::Other(Error::unavailable(format!("whoever answers {wrong}"))))
+}
+
 struct Dialer {
     host: Host,
     credentials: Credentials,
@@ -306,7 +326,7 @@ struct Dialer {
     timing: LinkTiming,
     local_transport: LocalTransport,
     reach: watch::Sender<Reached>,
-    distance: watch::Sender<Option<Duration>>,
+    there: watch::Sender<Option<Elsewhere>>,
     called_in: Arc<Notify>,
     /// Whether the peer has asked for encryption where it would not be needed.
     encrypts: AtomicBool,
@@ -323,12 +343,12 @@ impl Dialer {
             let address = self.addresses.current();
             let connected = tokio::select! {
                 biased;
-                connected = timeout(self.timing.connect, self.connect(address.as_ref())) => connected,
+                connected = self.connect(address.as_ref()) => connected,
                 // Ends when the link is dropped; fails what is called meanwhile.
                 () = self.refuse(&mut calls) => return,
             };
             let (why, kind): (String, fn(Unreached) -> Reached) = match connected {
-                Ok(Ok((met, reader, writer))) => {
+                Ok((met, reader, writer)) => {
                     (pause, refused) = (self.timing.redial.0, 0);
                     tracing::debug!(peer = %self.peer, "connected");
                     self.reach.send_replace(Reached::Yes(met.clone()));
@@ -337,16 +357,15 @@ impl Dialer {
                         return;
                     };
                     tracing::debug!(peer = %self.peer, why, "connection lost");
-                    let silent = unacknowledged && self.timing.watches_machine;
-                    (why, if silent { Reached::Silent } else { Reached::No })
+                    (why, if unacknowledged { Reached::Silent } else { Reached::No })
                 }
                 failed => {
                     self.addresses.try_next();
-                    self.failed(failed.map(Result::err), &mut refused)
+                    self.failed(failed.err(), &mut refused)
                 }
             };
             let unreached = Unreached { peer: self.peer, address, why };
-            self.distance.send_replace(None);
+            self.there.send_replace(None);
             self.reach.send_replace(kind(unreached));
             let jitter = self.host.random_u64() % (pause.as_millis() as u64 / 2 + 1);
             tokio::select! {
@@ -366,83 +385,93 @@ impl Dialer {
     /// nobody listened, one after the other.
     fn failed(
         &self,
-        failed: Result<Option<Failed>, Elapsed>,
+        failed: Option<Failed>,
         refused: &mut usize,
     ) -> (String, fn(Unreached) -> Reached) {
         let before = std::mem::take(refused);
         match failed {
-            Ok(Some(Failed::Refused(why))) => {
+            Some(Failed::Refused(why)) => {
                 *refused = before + 1;
                 let gone = *refused >= self.addresses.count();
                 (why, if gone { Reached::Gone } else { Reached::No })
             }
-            Ok(Some(Failed::Other(error))) => match error.code {
+            Some(Failed::Other(error)) => match error.code {
                 ErrorCode::WrongCluster => (error.message, Reached::OtherCluster),
                 _ => (error.message, Reached::No),
             },
-            Ok(None) => ("not connected".to_string(), Reached::No),
-            Err(_) => {
-                let limit = self.timing.connect.as_millis();
+            Some(Failed::Unanswered(why)) => {
                 // It goes on to be silent, which a process that is frozen was not before.
                 let silent = matches!(&*self.reach.borrow(), Reached::Silent(_));
-                let kind = if silent { Reached::Silent } else { Reached::No };
-                (format!("no answer within {limit} ms"), kind)
+                (why, if silent { Reached::Silent } else { Reached::No })
             }
+            None => ("not connected".to_string(), Reached::No),
         }
     }
 
-    async fn connect(
+    /// What comes of a part of connecting, which may take so long.
+    async fn within<T>(
         &self,
-        address: Option<&Address>,
-    ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Failed> {
+        limit: Duration,
+        part: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Failed> {
+        let late = |_| Failed::Unanswered(format!("no answer within {} ms", limit.as_millis()));
+        timeout(limit, part).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+    }
+
+    async fn connect(&self, address: Option<&Address>) -> Result<Reading, Failed> {
         if let Some(stream) = self.local_transport.connect(self.peer) {
-            return self.introduce(stream).await.map_err(Failed::Other);
+            let introducing = self.introduce(stream).map_err(Failed::Other);
+            return self.within(self.timing.connect, introducing).await;
         }
         let nowhere = || Failed::Other(Error::unavailable("nobody knows where it is"));
         let address = address.ok_or_else(nowhere)?;
-        match self.introduce(self.connect_to_server(address).await?).await {
+        match self.meet(address).await {
             // Whoever may ask only once is to be answered all the same.
-            Err(error) if error.code == ErrorCode::TlsRequired => {
+            Err(Failed::Other(error)) if error.code == ErrorCode::TlsRequired => {
                 self.encrypts.store(true, Ordering::Relaxed);
-                self.introduce(self.connect_to_server(address).await?).await.map_err(Failed::Other)
+                self.meet(address).await
             }
-            introduced => introduced.map_err(Failed::Other),
+            met => met,
         }
     }
 
-    async fn introduce(
-        &self,
-        stream: Stream,
-    ) -> Result<(Met, BufReader<ReadHalf<Stream>>, WriteHalf<Stream>), Error> {
+    /// Connects, and then introduces this replica, each within the limit of an attempt.
+    /// The second takes several ways there and back, which may be long.
+    async fn meet(&self, address: &Address) -> Result<Reading, Failed> {
+        let limit = self.timing.connect;
+        let stream = self.within(limit, self.connect_to_server(address)).await?;
+        let ways = stream.elsewhere().map_or(Duration::ZERO, |it| 6 * it.round_trip);
+        let introducing = async {
+            let stream = self.secure(stream).await?;
+            self.introduce(stream).await.map_err(Failed::Other)
+        };
+        self.within(limit + ways, introducing).await
+    }
+
+    async fn introduce(&self, stream: Stream) -> Result<Reading, Error> {
         let credentials = self.credentials.bound_to(stream.binding());
-        let round_trip = stream.round_trip();
+        let elsewhere = stream.elsewhere().cloned();
         let (reader, mut writer) = split(stream);
         let mut reader = BufReader::with_capacity(16 * 1024, reader);
         let (host, peer) = (&self.host, self.peer);
         let met = handshake::call(host, &credentials, peer, &mut reader, &mut writer).await?;
-        self.distance.send_replace(round_trip);
+        self.there.send_replace(elsewhere);
         Ok((met, reader, writer))
     }
 
-    /// A connection to an address of the peer, encrypted if it leaves this machine, or can be
-    /// reached from others.
+    /// A connection to an address of the peer.
     async fn connect_to_server(&self, address: &Address) -> Result<Stream, Failed> {
-        let stranger = |error: &io::Error| {
-            // It proves to hold another key, but not that this server is in the wrong.
-            let wrong = WrongServer::found_by(error)?;
-            Some(Failed::Other(Error::unavailable(format!("whoever answers {wrong}"))))
-        };
-        let network = &self.host.network;
-        let connecting = match self.timing.watches_machine {
-            true => network.connect_closely(address),
-            false => network.connect(address),
-        };
-        let connected = connecting.await;
-        let stream = connected.map_err(|error| match error.kind() {
+        let connected = self.host.network.connect(address).await;
+        connected.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => Failed::Refused(error.to_string()),
+            kind if is_silence(kind) => Failed::Unanswered(error.to_string()),
             _ => stranger(&error)
                 .unwrap_or_else(|| Failed::Other(Error::unavailable(error.to_string()))),
-        })?;
+        })
+    }
+
+    /// The same, encrypted if it leaves this machine, or can be reached from others.
+    async fn secure(&self, stream: Stream) -> Result<Stream, Failed> {
         if !stream.is_open() && !self.encrypts.load(Ordering::Relaxed) {
             return Ok(stream);
         }

@@ -31,7 +31,6 @@ impl Connector {
             // An election has been held by then, and calls to the old leader should not
             // wait longer.
             receive: (2 * longest).max(Duration::from_secs(1)),
-            watches_machine: false,
         };
         let (host, credentials) = (host.clone(), credentials.clone());
         Connector { host, credentials, local_transport: local_transport.clone(), timing }
@@ -39,19 +38,19 @@ impl Connector {
 
     /// Starts to connect to a peer, which is looked for at these addresses.
     pub fn connect(&self, peer: ReplicaId, addresses: &[Address]) -> Pair {
-        let link = |watches_machine| {
+        let link = || {
             Link::start(
                 self.host.clone(),
                 self.credentials.clone(),
                 peer,
                 addresses.to_vec(),
-                LinkTiming { watches_machine, ..self.timing },
+                self.timing,
                 self.local_transport.clone(),
                 |task| {
                     consensus::spawn(&self.host, task);
                 },
             )
         };
-        Pair { consensus: link(true), service: link(false) }
+        Pair { consensus: link(), service: link() }
     }
 }

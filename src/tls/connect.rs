@@ -60,12 +60,12 @@ impl Pinned {
     /// # Errors
     /// What is wrong with who answers; see [`WrongServer::found_by`].
     pub fn secure(&self, stream: Stream) -> impl Future<Output = io::Result<Stream>> + use<> {
-        let round_trip = stream.round_trip();
+        let elsewhere = stream.elsewhere().cloned();
         let securing = self.tls.connect(any_name(), stream);
         async move {
             let stream = securing.await?;
             let binding = binding_of(stream.get_ref().1)?;
-            Ok(Stream::encrypted(stream, binding).at_distance(round_trip))
+            Ok(Stream::encrypted(stream, binding).leading(elsewhere))
         }
     }
 }

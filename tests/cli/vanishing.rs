@@ -98,11 +98,14 @@ fn a_leader_whose_cable_is_pulled_is_replaced_by_those_who_miss_its_machine() {
         // Nobody's replica runs elsewhere: another machine's lock says nothing here.
         let hosted = after["replicas"][leader - 1]["hosted_by"].clone();
         assert!(hosted.is_null(), "{after}");
-        for (server, id) in apart.servers.iter().zip(1..) {
-            if id != leader {
-                server.said(&format!("a neighbour is gone peer={leader} evidence=Silent"));
-            }
-        }
+        let mut told: Vec<String> = Vec::new();
+        wait_for("two who miss the machine, and one who asks for votes", || {
+            let survivors = apart.servers.iter().zip(1..).filter(|(_, id)| *id != leader);
+            told.extend(survivors.flat_map(|(server, _)| server.complained()));
+            let count = |text: &str| told.iter().filter(|line| line.contains(text)).count();
+            let missing = count(&format!("a neighbour is gone peer={leader} evidence=Silent"));
+            (missing == 2 && count("asking for votes at once") > 0).then_some(())
+        });
         apart.machines.set_cable(leader, true);
         apart.await_health();
     }

@@ -183,11 +183,18 @@ impl Consensus {
         })
     }
 
-    /// Those of whom there is evidence that they are gone, or cut off from here.
+    /// Those of whom there is evidence that they are gone, or cut off from here. Whoever
+    /// hears of the leader does not miss it: its acknowledgements are late, or the way to it
+    /// alone is cut, which it will notice itself.
     fn missing_peers(&self) -> Vec<ReplicaId> {
-        let gone = |link: &Link| link.is_gone() || link.is_silent();
+        let unheard_max = Duration::from_millis(2 * self.0.timing.heartbeat_interval_ms);
+        let heard_of =
+            self.leader().filter(|_| self.0.leader_contact_at.lock().elapsed() < unheard_max);
+        let misses = |peer: &ReplicaId, link: &Link| {
+            link.is_gone() || (link.is_silent() && heard_of != Some(*peer))
+        };
         let peers = self.0.links.all().into_iter();
-        peers.filter(|(_, pair)| gone(&pair.consensus)).map(|(peer, _)| peer).collect()
+        peers.filter(|(peer, pair)| misses(peer, &pair.consensus)).map(|(peer, _)| peer).collect()
     }
 
     /// Has the best candidate campaign at once: the leader that was followed is

@@ -4,7 +4,9 @@
 //! the next one is due, so between replicas whose messages take longer there and back none
 //! is ever answered in time: the leader counts as one that nobody confirms, although all
 //! follow it, and takes nothing. So heartbeats are sent from here, and the engine's own
-//! interval is only the time that an answer may take ([`answer_max_ms`]).
+//! interval is only the time that an answer may take ([`answer_max_ms`]). It has one
+//! heartbeat under way to each follower: where an answer takes longer than the interval,
+//! the next one follows the answer.
 
 use std::time::Duration;
 
@@ -12,11 +14,14 @@ use crate::config::Timing;
 use crate::consensus::Consensus;
 use crate::consensus::leadership::route::Route;
 
+/// Longest wait for the answer to a heartbeat. The engine looks five times as often whether
+/// an election is due, and no less often than every fifth of a second.
+const ANSWER_MAX_MS: u64 = 1_000;
+
 /// How long the engine waits for the answer to a heartbeat, in milliseconds: well below the
-/// time after which a leader that nobody has answered is none any more. It looks whether
-/// an election is due five times as often.
+/// time after which a leader that nobody has answered is none any more.
 pub fn answer_max_ms(timing: &Timing) -> u64 {
-    (timing.election_timeout_min_ms * 2 / 3).max(timing.heartbeat_interval_ms)
+    (timing.election_timeout_min_ms * 2 / 3).min(ANSWER_MAX_MS)
 }
 
 impl Consensus {

@@ -29,12 +29,7 @@ fn links(host: &Host, peers: u32) -> Links {
         Introduction { replica: ReplicaId(1), cluster: None, lineage: None, incarnation: None };
     let credentials = Credentials::new(ClusterKey::new([1; 32]), introduction);
     let pause = Duration::from_secs(1);
-    let timing = LinkTiming {
-        connect: pause,
-        redial: (pause, pause),
-        receive: pause,
-        watches_machine: false,
-    };
+    let timing = LinkTiming { connect: pause, redial: (pause, pause), receive: pause };
     let link = |id| {
         let at = vec!["127.0.0.1:1".parse().expect("an address")];
         let spawn = |task| runtime::spawn(host, task);

@@ -13,35 +13,41 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How long an attempt has no other beside it, as RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to one of some addresses. No time limit of its own beyond the operating
-/// system's.
+/// Connects to one of some addresses, and says how long that attempt took: a packet there
+/// and one back. No time limit of its own beyond the operating system's.
 ///
 /// # Errors
 /// What the attempt that failed last said; [`io::ErrorKind::NotFound`] without addresses.
 pub async fn connect_to_one_of(
     addresses: impl Iterator<Item = SocketAddr>,
-) -> io::Result<TcpStream> {
+) -> io::Result<(TcpStream, Duration)> {
     let mut untried = families_in_turn(addresses).into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
-        attempts.extend(untried.next().map(TcpStream::connect));
+        attempts.extend(untried.next().map(attempt));
         let others = untried.len() > 0;
         tokio::select! {
             biased;
             ended = attempts.next() => match ended {
-                Some(Ok(stream)) => return Ok(stream),
+                Some(Ok(connected)) => return Ok(connected),
                 Some(Err(error)) => failed = error,
                 None => return Err(failed),
             },
             () = sleep(ATTEMPT_DELAY), if others => {}
         }
     }
+}
+
+async fn attempt(address: SocketAddr) -> io::Result<(TcpStream, Duration)> {
+    let began = Instant::now();
+    let stream = TcpStream::connect(address).await?;
+    Ok((stream, began.elapsed()))
 }
 
 /// The same addresses, beginning with the family of the first one.
@@ -83,7 +89,7 @@ mod tests {
 
     async fn connected_to(addresses: &[SocketAddr]) -> io::Result<SocketAddr> {
         let connecting = connect_to_one_of(addresses.iter().copied());
-        timeout(LIMIT, connecting).await.expect("an address answers")?.peer_addr()
+        timeout(LIMIT, connecting).await.expect("an address answers")?.0.peer_addr()
     }
 
     #[tokio::test]

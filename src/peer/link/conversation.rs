@@ -30,17 +30,17 @@ impl Ended {
     }
 
     fn broken(why: String, kind: Option<ErrorKind>) -> Ended {
-        // A system that was told on the way that a machine cannot be reached says that
-        // instead of the time-out.
-        let unacknowledged = matches!(
-            kind,
-            Some(ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
-        );
-        match unacknowledged {
-            true => Ended { why: "its machine does not answer".to_string(), unacknowledged },
-            false => Ended { why, unacknowledged },
+        match kind.is_some_and(is_silence) {
+            true => Ended { why: "its machine does not answer".to_string(), unacknowledged: true },
+            false => Ended::because(why),
         }
     }
+}
+
+/// Whether nothing came from the other machine. A system that was told on the way that it
+/// cannot be reached says that instead of the time-out.
+pub(super) fn is_silence(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
 
 /// What reading from and writing to one connection share.

@@ -32,7 +32,6 @@ fn timing(receive_ms: u64) -> LinkTiming {
         connect: Duration::from_secs(5),
         redial: (Duration::from_millis(1), Duration::from_millis(20)),
         receive: Duration::from_millis(receive_ms),
-        watches_machine: false,
     }
 }
 

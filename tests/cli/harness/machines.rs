@@ -18,9 +18,12 @@ machines=
 for n in $(seq "$2"); do
     unshare --net --mount cat <&3 >/dev/null &
     pid=$!
-    # Until then it is a copy of this shell.
+    # Until then it is a copy of this shell, and one that cannot have its namespaces ends.
     until [ "$(readlink /proc/$pid/ns/net)" != "$own" ] &&
-        [ "$(cat /proc/$pid/comm)" = cat ]; do :; done
+        [ "$(cat /proc/$pid/comm)" = cat ]; do
+        [ "$(cut -d ' ' -f 3 /proc/$pid/stat)" != Z ] || exit 1
+        sleep 0.01
+    done
     ip link add cable$n type veth peer name eth0 netns $pid
     ip link set cable$n master bridge up
     cat /proc/sys/kernel/random/uuid >"$1/boot-$n"

@@ -196,6 +196,11 @@ impl Running {
         self.stdout.try_iter().collect()
     }
 
+    /// The lines of standard error that are there by now and that nobody has looked at.
+    pub fn complained(&self) -> Vec<String> {
+        self.stderr.try_iter().collect()
+    }
+
     /// Writes to standard input. Returns whether the program still reads.
     pub fn takes(&mut self, text: &str) -> bool {
         self.stdin.as_mut().expect("not closed").write_all(text.as_bytes()).is_ok()

@@ -20,6 +20,10 @@ use crate::world::{History, MachineId, World, simulate};
 /// takes some hundredths.
 const LEADS_WITHIN_MS: u64 = 380;
 
+/// The same when only what is sent to it does not arrive: it is heard of until its own
+/// connections are given up, as all calls on them wait for an answer.
+const LEADS_WITHIN_HEARD_MS: u64 = 3_000;
+
 /// The earliest moment at which a timeout could have done it.
 const TIMEOUT_MS: u64 = 600;
 
@@ -83,7 +87,11 @@ fn vanish(seed: u64, vanishes: Vanishes) -> History<Report> {
                 }
             }
         }
-        expect_leader(world, &cluster, (term, LEADS_WITHIN_MS), &mut report);
+        let within_ms = match vanishes {
+            Vanishes::WayIn => LEADS_WITHIN_HEARD_MS,
+            Vanishes::Power | Vanishes::Network | Vanishes::WayOut => LEADS_WITHIN_MS,
+        };
+        expect_leader(world, &cluster, (term, within_ms), &mut report);
         world.with(|state| state.network.mend_all());
         world.power_on(gone);
         world.start(cluster.servers[leading].program);
@@ -180,8 +188,10 @@ fn lose_far(seed: u64, vanishes: bool) -> History<Report> {
             true => world.crash(cluster.servers[leading].machine),
             false => world.kill(cluster.servers[leading].program),
         }
-        // Six ways there and back, and a quarter of a second for a lost segment.
-        let within_ms = if vanishes { 1_500 } else { 700 };
+        // A lost segment is given a quarter of a second and two ways there and back. All
+        // others are asked, released and asked for their votes; a timeout would take the
+        // lease, the least wait and as many ways.
+        let within_ms = if vanishes { 1_000 } else { 700 };
         expect_leader(world, &cluster, (term, within_ms), &mut report);
         world.power_on(cluster.servers[leading].machine);
         world.start(cluster.servers[leading].program);

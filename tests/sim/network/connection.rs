@@ -88,7 +88,7 @@ pub struct Connection {
     pub ends: [End; 2],
     pub pipes: [Pipe; 2],
     /// How long what end 0 writes may stay without an acknowledgement of the machine of end
-    /// 1, if that is looked after closely.
+    /// 1, if it says so.
     pub unacknowledged_max_us: Option<u64>,
 }
 

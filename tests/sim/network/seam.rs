@@ -3,10 +3,12 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use ftchat::host::{BoxFuture, Listener, Network as NetworkSeam, Stream, unacknowledged_max};
+use ftchat::host::{BoxFuture, Elsewhere, Listener, Network as NetworkSeam, Patience, Stream};
 use ftchat::types::Address;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -55,8 +57,8 @@ impl Drop for Attempting<'_> {
 }
 
 impl SimNetwork {
-    /// Opens a connection; `closely` as [`NetworkSeam::connect_closely`] says.
-    fn open(&self, address: &Address, closely: bool) -> BoxFuture<'static, io::Result<Stream>> {
+    /// Opens a connection.
+    fn open(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
         let (handle, address) = (self.0.clone(), address.clone());
         Box::pin(async move {
             let began = Instant::now();
@@ -103,18 +105,16 @@ impl SimNetwork {
             let round_trip = began.elapsed();
             match answer {
                 Ok(number) => {
-                    let elsewhere = handle.if_alive(|state| {
-                        let connection = state.network.connections.get_mut(&number)?;
+                    let goes_elsewhere = handle.if_alive(|state| {
+                        let connection = state.network.connections.get(&number)?;
                         let [here, there] = &connection.ends;
-                        let elsewhere = (here.machine != there.machine).then_some(round_trip);
-                        if closely && let Some(round_trip) = elsewhere {
-                            let limit = unacknowledged_max(round_trip);
-                            connection.unacknowledged_max_us = Some(limit.as_micros() as u64);
-                        }
-                        elsewhere
+                        Some(here.machine != there.machine)
                     });
+                    let patience = SimPatience { handle: handle.clone(), number };
+                    let elsewhere = Elsewhere { round_trip, patience: Arc::new(patience) };
+                    let elsewhere = goes_elsewhere.flatten().unwrap_or(false).then_some(elsewhere);
                     let stream = Stream::local(SimStream { handle, number, side: 0 });
-                    Ok(stream.at_distance(elsewhere.flatten()))
+                    Ok(stream.leading(elsewhere))
                 }
                 Err(kind) => Err(io::Error::new(kind, format!("{address}: {kind}"))),
             }
@@ -124,11 +124,7 @@ impl SimNetwork {
 
 impl NetworkSeam for SimNetwork {
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
-        self.open(address, false)
-    }
-
-    fn connect_closely(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
-        self.open(address, true)
+        self.open(address)
     }
 
     fn listen(&self, address: &Address) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
@@ -156,6 +152,23 @@ impl NetworkSeam for SimNetwork {
                 .expect("an address with another port is an address");
             Ok(Box::new(SimListener { handle, port, bound }) as Box<dyn Listener>)
         })
+    }
+}
+
+/// See [`Patience`].
+struct SimPatience {
+    handle: ProcessHandle,
+    number: Number,
+}
+
+impl Patience for SimPatience {
+    fn limit(&self, unacknowledged_max: Option<Duration>) {
+        self.handle.if_alive(|state| {
+            if let Some(connection) = state.network.connections.get_mut(&self.number) {
+                let limit_us = unacknowledged_max.map(|limit| limit.as_micros() as u64);
+                connection.unacknowledged_max_us = limit_us;
+            }
+        });
     }
 }
 
