@@ -5,14 +5,15 @@
 //! relies on is checked. At the end the hash of what was read must be the hash that was
 //! written. No bytes make it panic.
 
+mod admission;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::format::{
-    AccountLine, End, FORMAT_FIRST, Header, InboxLine, InvitationLine, LabelLine, Line,
-    MessageLine, RememberedLine, ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
+    AccountLine, End, FORMAT_FIRST, Header, InboxLine, LabelLine, Line, MessageLine,
+    RememberedLine, ResetLine, SentLine, SessionLine, StagedLine,
 };
-use crate::chat::change::{Record, Settings, StoredInvitation};
 use crate::chat::chunks::{Chunks, Item};
 use crate::chat::holders::Holders;
 use crate::chat::ids::Ids;
@@ -24,7 +25,6 @@ use crate::chat::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION};
 use crate::planted::{self, Bug};
-use crate::protocol::administration::AdministrativeAction;
 use crate::types::{Membership, ReplicaId, Uuid};
 
 /// A line that was parsed and not yet compared with those before it. Parsing needs no
@@ -244,43 +244,6 @@ impl Restore {
             return corrupted("the membership cannot be, or is there twice");
         }
         self.state.data.membership = Arc::new(membership);
-        Ok(())
-    }
-
-    fn settings(&mut self, line: SettingsLine) -> Result<()> {
-        let SettingsLine { registration, last_invitation, last_action } = line;
-        if self.state.data.settings != Settings::default() {
-            return corrupted("the settings are there twice");
-        }
-        if last_invitation.max(last_action) >= COUNTER_MAX {
-            return corrupted("a counter is impossibly high");
-        }
-        self.state.data.settings = Settings { registration, last_invitation, last_action };
-        Ok(())
-    }
-
-    fn invitation(&mut self, line: InvitationLine) -> Result<()> {
-        let InvitationLine { number, code_hash, uses, used, created, expires } = line;
-        let state = &mut self.state;
-        let last = state.data.invitations.last().map_or(0, Item::key);
-        check_order(number, last, state.data.settings.last_invitation, "invitation")?;
-        if state.invitation_codes.insert(code_hash, number).is_some() {
-            return corrupted(format!("invitation {number} has the code of another"));
-        }
-        let invitation = StoredInvitation { number, code_hash, uses, used, created, expires };
-        state.data.sum.add(invitation.digest());
-        state.data.invitations.push(invitation);
-        Ok(())
-    }
-
-    fn action(&mut self, line: AdministrativeAction) -> Result<()> {
-        let AdministrativeAction { id: number, at, by, what } = line;
-        let data = &mut self.state.data;
-        let last = data.actions.last().map_or(0, Item::key);
-        check_order(number, last, data.settings.last_action, "action")?;
-        let record = Record { number, at, by: by.into(), what };
-        data.sum.add(record.digest());
-        data.actions.push(Arc::new(record));
         Ok(())
     }
 
