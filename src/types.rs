@@ -6,6 +6,7 @@ mod membership;
 mod names;
 mod quorum;
 mod servers;
+mod size;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +20,7 @@ pub use self::membership::{Departed, MemberChange, MemberEntry, Membership};
 pub use self::names::{AccountName, FoldedName, Names};
 pub use self::quorum::{is_majority, majority};
 pub use self::servers::{DEFAULT_PORT, Servers};
+pub use self::size::{format_size, parse_size};
 
 use crate::error::{Error, ErrorCode};
 
