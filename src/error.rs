@@ -64,6 +64,10 @@ pub enum ErrorCode {
     PermissionDenied,
     /// Others could read along: this connection must be encrypted.
     TlsRequired,
+    /// The inbox of a recipient holds as much as it may, or as much from this sender.
+    InboxFull,
+    /// The servers hold as much as they may.
+    StorageFull,
     /// Nobody may register in this cluster.
     RegistrationClosed,
     /// Registering takes an invitation, and none was named.
@@ -152,6 +156,8 @@ impl ErrorCode {
             UnsafeChange => "unsafe_change",
             PermissionDenied => "permission_denied",
             TlsRequired => "tls_required",
+            InboxFull => "inbox_full",
+            StorageFull => "storage_full",
             RegistrationClosed => "registration_closed",
             InvitationRequired => "invitation_required",
             InvitationRefused => "invitation_refused",

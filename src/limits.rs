@@ -16,13 +16,17 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// | 0 | version 0.1.0, which knew no levels |
 /// | 1 | levels themselves; an entry forgets a bounded number of operation ids |
 /// | 2 | replicas come, go and move; registration, invitations, what administrators do |
-pub const FEATURE_LEVEL_KNOWN: u32 = 2;
+/// | 3 | bounds on what an account and all of them may store |
+pub const FEATURE_LEVEL_KNOWN: u32 = 3;
 
 /// The feature level that brought changes of membership.
 pub const LEVEL_OF_MEMBERSHIP: u32 = 2;
 
-/// The feature level that brought who may come in, and how much.
+/// The feature level that brought who may come in.
 pub const LEVEL_OF_ADMISSION: u32 = 2;
+
+/// The feature level that brought how much may be stored.
+pub const LEVEL_OF_BOUNDS: u32 = 3;
 
 /// Format of a data directory of a cluster at feature level 0, written into
 /// `identity.json`.
@@ -72,6 +76,49 @@ pub const TEXT_MAX_BYTES: usize = 8 * 1024;
 /// bytes were measured. By this the bytes of an inbox are counted, so that many short
 /// messages count for what they cost.
 pub const MESSAGE_OVERHEAD_BYTES: u64 = 160;
+
+/// What each recipient of a message takes in memory beside that: its label, its place in an
+/// inbox, and what the inbox has from this sender.
+pub const RECIPIENT_OVERHEAD_BYTES: u64 = 64;
+
+/// What a remembered operation takes in memory, about, its place among the ids included.
+/// Part of the replicated behaviour, as the three that follow.
+pub const REMEMBERED_BYTES: u64 = 320;
+
+/// What each name takes in the outcome of a message that is remembered beyond its end.
+pub const REMEMBERED_NAME_BYTES: u64 = 40;
+
+/// What an account takes in memory, about: its hash, its names and its places in indexes.
+pub const ACCOUNT_OVERHEAD_BYTES: u64 = 1024;
+
+/// What a session takes in memory, about.
+pub const SESSION_OVERHEAD_BYTES: u64 = 256;
+
+/// One sender may fill one of so many parts of an inbox. Part of the replicated behaviour.
+pub const SENDER_PARTS: u64 = 4;
+
+/// Remembered operation ids may take one of so many parts of what is stored in all. Part
+/// of the replicated behaviour.
+pub const REMEMBERED_PARTS: u64 = 4;
+
+/// What an inbox may hold where others than this machine's users come in: a million short
+/// messages, or thirty thousand of the longest.
+pub const ACCOUNT_BYTES_DEFAULT: u64 = 256 * 1024 * 1024;
+
+/// Changes that one account may ask of one server in a second, where others than this
+/// machine's users come in: more than people do, and what bots do with ease.
+pub const CHANGES_PER_ACCOUNT_PER_S_DEFAULT: u32 = 200;
+
+/// Lowest bounds that can be set: room for some of the longest messages, so that no number
+/// that was mistyped stops everything.
+pub const ACCOUNT_BYTES_MIN: u64 = 64 * 1024;
+
+/// See [`ACCOUNT_BYTES_MIN`].
+pub const TOTAL_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Highest bound that can be set: more than any machine has, and far from what counting
+/// could exceed.
+pub const STORED_BYTES_MAX: u64 = 1 << 50;
 
 /// Most recipients of one message. One message to all of them is one log entry.
 /// Sixty-four kibibytes of request line hold about 1,900 names of full length.
@@ -224,6 +271,13 @@ pub struct Limits {
     pub registration_burst: u32,
     /// Seconds after which one registration is forgiven.
     pub registration_refill_s: u64,
+    /// Changes (messages, marks, deletions) that one account may ask of one server in a
+    /// second, on average; 0: as many as it likes.
+    pub changes_per_account_per_s: u32,
+    /// Of those, how many at once after a quiet time.
+    pub change_burst: u32,
+    /// Follows that one account may have open at one server.
+    pub follows_per_account_max: usize,
     /// Log entries for which an operation id is remembered. The replicated
     /// state decides by it, so every replica of a cluster must use the same.
     pub deduplication_window_entries: u64,
@@ -260,6 +314,10 @@ impl Default for Limits {
             failed_login_refill_s: 6,
             registration_burst: 1_000,
             registration_refill_s: 1,
+            changes_per_account_per_s: 0,
+            change_burst: 2_000,
+            // Screens of one user, or of a bot with many.
+            follows_per_account_max: 256,
             // More than `TIMEOUT_MAX` under full load, weeks of ordinary chat.
             deduplication_window_entries: 1_000_000,
             session_lifetime_s: 90 * 24 * 3600,

@@ -76,6 +76,9 @@ impl State {
                 };
                 (changed.then_some(what), Outcome::Done)
             }
+            Change::SetBounds { account_bytes, total_bytes, proposed } => {
+                (self.set_bounds(*account_bytes, *total_bytes, *proposed), Outcome::Done)
+            }
             Change::DeleteAccount { name } => {
                 let (number, name) = self.named(name)?;
                 (Some(Recorded::DeleteAccount { name }), self.delete_account(number, effects))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::chunks::Item;
 use super::hash::{Encoder, Kind};
 use crate::limits::INVITATIONS_MAX;
-use crate::protocol::administration::{AdministrativeAction, Recorded, Registration};
+use crate::protocol::administration::{AdministrativeAction, Bounds, Recorded, Registration};
 use crate::types::{AccountName, Digest, Timestamp};
 
 /// What an administrator changes, as it stands in the log.
@@ -53,6 +53,19 @@ pub enum Change {
         /// Which of both.
         disabled: bool,
     },
+    /// Say how much may be stored. From feature level
+    /// [`LEVEL_OF_BOUNDS`](crate::limits::LEVEL_OF_BOUNDS) on.
+    SetBounds {
+        /// See [`Bounds::account_bytes`]; absent: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_bytes: Option<u64>,
+        /// See [`Bounds::total_bytes`]; absent: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total_bytes: Option<u64>,
+        /// What a configuration proposes: it counts while no administrator has set any.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        proposed: bool,
+    },
     /// Remove an account with its inbox and sessions.
     DeleteAccount {
         /// The account's name.
@@ -70,7 +83,9 @@ impl Change {
             Change::ResetAccount { .. }
             | Change::SetDisabled { .. }
             | Change::DeleteAccount { .. } => 512,
-            Change::SetRegistration { .. } | Change::RevokeInvitation { .. } => 16,
+            Change::SetRegistration { .. }
+            | Change::SetBounds { .. }
+            | Change::RevokeInvitation { .. } => 16,
         }
     }
 
@@ -92,6 +107,12 @@ impl Change {
                 encoder.number(5).text(name.as_str()).number(u64::from(*disabled))
             }
             Change::DeleteAccount { name } => encoder.number(6).text(name.as_str()),
+            Change::SetBounds { account_bytes, total_bytes, proposed } => {
+                let encoder = encoder.number(7).number(u64::from(*proposed));
+                [account_bytes, total_bytes].into_iter().fold(encoder, |encoder, bytes| {
+                    encoder.number(u64::from(bytes.is_some())).number(bytes.unwrap_or_default())
+                })
+            }
         }
     }
 }
@@ -101,6 +122,8 @@ impl Change {
 pub(super) struct Settings {
     /// Who may register; `None` until somebody has said so.
     pub(super) registration: Option<Registration>,
+    /// How much may be stored; `None` until somebody has said so.
+    pub(super) bounds: Option<Bounds>,
     pub(super) last_invitation: u64,
     pub(super) last_action: u64,
 }
@@ -113,7 +136,12 @@ impl Settings {
         }
         let registration = self.registration.map_or("", Registration::as_str);
         let encoder = Encoder::new(Kind::Settings).text(registration);
-        encoder.number(self.last_invitation).number(self.last_action).finish()
+        let mut encoder = encoder.number(self.last_invitation).number(self.last_action);
+        if let Some(Bounds { account_bytes, total_bytes, proposed }) = self.bounds {
+            encoder = encoder.text("bounds").number(account_bytes).number(total_bytes);
+            encoder = encoder.number(u64::from(proposed));
+        }
+        encoder.finish()
     }
 }
 

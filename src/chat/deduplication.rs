@@ -19,7 +19,8 @@
 //! Forgetting costs as much as remembering. The window is a queue by log index, and
 //! every entry takes from its front what has become too old. From feature level 1 on
 //! it takes a bounded number, since the ids of a restored backup become too old
-//! together; the rest is remembered a little longer.
+//! together; the rest is remembered a little longer. From feature level 3 on the oldest go
+//! before that when all of them take more than their part of what may be stored.
 
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ impl State {
         remembered.serial = self.last_serial;
         self.window_ids.insert(remembered.id, remembered.serial);
         self.data.sum.add(remembered.digest());
+        self.usage.add_remembered(&remembered);
         self.data.window.push(Arc::new(remembered));
     }
 
@@ -100,7 +102,8 @@ impl State {
     pub(super) fn forget(&mut self, index: u64, at_most: usize) {
         for _ in 0..at_most {
             let Some(oldest) = self.data.window.first() else { return };
-            if index.saturating_sub(oldest.index) <= self.deduplication_window_entries {
+            let is_old = index.saturating_sub(oldest.index) > self.deduplication_window_entries;
+            if !is_old && !self.remembers_too_much() {
                 return;
             }
             let serial = oldest.serial;
@@ -109,6 +112,7 @@ impl State {
             };
             self.window_ids.remove(&oldest.id);
             self.data.sum.subtract(oldest.digest());
+            self.usage.remove_remembered(&oldest);
         }
     }
 }

@@ -18,7 +18,7 @@
 //! of replicas, the membership and the feature level, which are those of the new cluster. A
 //! backup of a higher level than the cluster's is refused. Who may register is what the
 //! stricter of both clusters says; invitations and what administrators did are those of the
-//! backup.
+//! backup; how much may be stored is what the new cluster says, also where the backup is more.
 //!
 //! Operation ids in the backup's window count from the beginning of the new cluster's
 //! log, so they are remembered for nearly a window more.
@@ -266,6 +266,8 @@ impl State {
         // strangers reach does not open because it was brought back.
         let registration = settings.registration.max(restored.data.settings.registration);
         restored.data.settings.registration = registration;
+        // How much may be stored is said of these machines, not of those it comes from.
+        restored.data.settings.bounds = settings.bounds;
         // The window is in the order of the log: theirs stands at its beginning.
         for remembered in window.iter() {
             let id = &remembered.id;

@@ -11,7 +11,7 @@ use super::fingerprint::encode_member;
 use super::hash::{Encoder, Kind, StateHash};
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::{Outcome, SessionNumber};
-use crate::limits::MESSAGE_OVERHEAD_BYTES;
+use crate::limits::{MESSAGE_OVERHEAD_BYTES, RECIPIENT_OVERHEAD_BYTES};
 use crate::types::{AccountName, Digest, Membership, Names, ReplicaId, Timestamp, Uuid};
 
 /// An account's number within the state; counts from 1, never reused.
@@ -93,6 +93,8 @@ pub(super) struct Account {
     /// What the messages of the inbox take, as of [`Message::stored_bytes`]. Follows from
     /// those, so it is neither in the digest nor in a snapshot.
     pub(super) inbox_bytes: u64,
+    /// The same of the sent list.
+    pub(super) sent_bytes: u64,
 }
 
 /// The way back into an account without a password.
@@ -118,6 +120,7 @@ impl Account {
             inbox: Chunks::default(),
             sent: Chunks::default(),
             inbox_bytes: 0,
+            sent_bytes: 0,
         }
     }
 
@@ -228,6 +231,11 @@ impl Message {
         stored_bytes(&self.text)
     }
 
+    /// About what it takes in memory in all, once however many lists hold it.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        kept_bytes(&self.text, self.to.labels.len())
+    }
+
     /// What its sender was told.
     pub(super) fn outcome(&self) -> Outcome {
         Outcome::Sent { seq: self.seq, at: self.at.into(), to: self.to.names() }
@@ -237,6 +245,11 @@ impl Message {
 /// About what a message with this text takes in memory, its place in one list included.
 pub(super) fn stored_bytes(text: &str) -> u64 {
     text.len() as u64 + MESSAGE_OVERHEAD_BYTES
+}
+
+/// About what a message takes in memory in all.
+pub(super) fn kept_bytes(text: &str, recipients: usize) -> u64 {
+    stored_bytes(text) + RECIPIENT_OVERHEAD_BYTES * recipients as u64
 }
 
 impl Item for Message {

@@ -27,7 +27,9 @@ use super::snapshot::View;
 use super::state::State;
 use crate::error::Result;
 use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX};
-use crate::protocol::administration::{AccountRow, AdministrativeAction, Invitation, Registration};
+use crate::protocol::administration::{
+    AccountRow, AdministrativeAction, Bounds, Invitation, Registration,
+};
 use crate::protocol::client::{InboxQuery, Which};
 use crate::types::{AccountName, Digest, Membership, Timestamp, Uuid};
 
@@ -129,6 +131,21 @@ impl Look<'_> {
     /// See [`State::registration`].
     pub fn registration(&mut self) -> Registration {
         self.glance().registration()
+    }
+
+    /// See [`State::bounds`].
+    pub fn bounds(&mut self) -> Bounds {
+        self.glance().bounds()
+    }
+
+    /// See [`State::stored_bytes`].
+    pub fn stored_bytes(&mut self) -> u64 {
+        self.glance().stored_bytes()
+    }
+
+    /// See [`State::bounds_are_undecided`].
+    pub fn bounds_are_undecided(&mut self, total_bytes: u64) -> bool {
+        self.glance().bounds_are_undecided(total_bytes)
     }
 
     /// See [`State::registration_is_undecided`].

@@ -32,9 +32,10 @@ impl State {
         let Some(from) = self.data.accounts.get(sender).map(|account| account.label.clone()) else {
             return Err(super::state::session_expired());
         };
+        let bytes = stored_bytes(text);
+        self.check_room(sender, &to, bytes, text)?;
         self.data.counters.last_seq += 1;
         let seq = self.data.counters.last_seq;
-        let bytes = stored_bytes(text);
         for recipient in &to.labels {
             let entry = InboxEntry::new(seq, false);
             self.data.sum.add(entry.digest(recipient.number));
@@ -42,11 +43,15 @@ impl State {
                 account.inbox.push(entry);
                 account.inbox_bytes += bytes;
             });
+            self.usage.receive(recipient.number, sender, bytes);
             effects.delivered.push((recipient.account, seq));
         }
         let entry = SentEntry(seq);
         self.data.sum.add(entry.digest(sender));
-        self.data.update_account(sender, |account| account.sent.push(entry));
+        self.data.update_account(sender, |account| {
+            account.sent.push(entry);
+            account.sent_bytes += bytes;
+        });
         effects.sent.push((from.account, seq));
         // At most RECIPIENTS_MAX inboxes and one sent list.
         let holders = to.labels.len() as u16 + 1;
@@ -54,6 +59,7 @@ impl State {
         let message = Message { seq, id, at, from, to, text, holders };
         let outcome = message.outcome();
         self.data.sum.add(message.digest());
+        self.usage.add_message(&message);
         self.data.messages.push(message);
         self.message_ids.insert(id, seq);
         Ok(outcome)
@@ -222,7 +228,7 @@ impl State {
     }
 
     fn remove_from_inbox(&mut self, index: u64, owner: AccountNumber, seq: u64) {
-        let bytes = self.data.messages.get(seq).map_or(0, Message::stored_bytes);
+        let Some((sender, bytes, holders)) = self.about(seq) else { return };
         let removed = self.data.update_account(owner, |account| {
             let removed = account.inbox.remove(seq)?;
             account.inbox_bytes = account.inbox_bytes.saturating_sub(bytes);
@@ -230,12 +236,28 @@ impl State {
         });
         if let Some(entry) = removed.flatten() {
             self.data.sum.subtract(entry.digest(owner));
+            self.usage.let_go(owner, sender, bytes);
             self.release(index, seq);
+            if holders == 2 && self.room_is_short() {
+                // The other one is its sender's list, or another inbox, which keeps it.
+                self.remove_from_sent(index, sender, seq);
+            }
         }
     }
 
-    fn remove_from_sent(&mut self, index: u64, owner: AccountNumber, seq: u64) {
-        let removed = self.data.update_account(owner, |account| account.sent.remove(seq));
+    /// Of a message: its sender, its bytes in a list, and how many lists hold it.
+    fn about(&self, seq: u64) -> Option<(AccountNumber, u64, u16)> {
+        let message = self.data.messages.get(seq)?;
+        Some((message.from.number, message.stored_bytes(), message.holders))
+    }
+
+    pub(super) fn remove_from_sent(&mut self, index: u64, owner: AccountNumber, seq: u64) {
+        let Some((_, bytes, _)) = self.about(seq) else { return };
+        let removed = self.data.update_account(owner, |account| {
+            let removed = account.sent.remove(seq)?;
+            account.sent_bytes = account.sent_bytes.saturating_sub(bytes);
+            Some(removed)
+        });
         if let Some(entry) = removed.flatten() {
             self.data.sum.subtract(entry.digest(owner));
             self.release(index, seq);
@@ -252,6 +274,7 @@ impl State {
             && let Some(message) = self.data.messages.remove(seq)
         {
             self.data.sum.subtract(message.digest());
+            self.usage.remove_message(&message);
             self.message_ids.remove(&message.id);
             self.remember_message(index, &message);
         }

@@ -24,6 +24,8 @@
 //!   as they were; a later owner of a name sees nothing of the former one.
 //! - **Who may come in is decided here.** Invitations, closed accounts and the like change
 //!   by entries, so every replica takes and refuses the same newcomers. (`admission.rs`)
+//! - **What is stored is bounded.** Whoever sends more than an inbox or all servers may
+//!   hold is refused, by every replica alike. (`bounds.rs`)
 //! - **No entry takes long.** Work that could be large (emptying a deleted account's
 //!   lists, ending expired sessions) is spread over the entries that follow, with the
 //!   same portion on every replica.
@@ -43,6 +45,7 @@
 //! [`ErrorCode::Corrupted`]: crate::error::ErrorCode::Corrupted
 
 mod admission;
+mod bounds;
 mod budget;
 mod change;
 mod chunks;
@@ -66,6 +69,7 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use budget::Step;
 pub use change::Change;

@@ -10,9 +10,11 @@ use super::hash::StateHash;
 use super::ids::Ids;
 use super::items::{Account, AccountNumber, Data, DeduplicationEntry, Label, Session};
 use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
+use super::usage::Usage;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{
-    LEVEL_OF_ADMISSION, Limits, SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX,
+    ACCOUNT_OVERHEAD_BYTES, LEVEL_OF_ADMISSION, Limits, SESSION_OVERHEAD_BYTES,
+    SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX,
 };
 use crate::planted::{self, Bug};
 use crate::sync::Mutex;
@@ -41,6 +43,8 @@ pub struct State {
     pub(super) message_ids: Ids,
     pub(super) window_ids: Ids,
     pub(super) last_serial: u64,
+    /// What is stored, added up.
+    pub(super) usage: Usage,
     /// Made from the staged lines.
     pub(super) import: Option<Box<dyn Import>>,
     /// See [`State::names_of`].
@@ -125,6 +129,7 @@ impl State {
             message_ids: Ids::default(),
             window_ids: Ids::default(),
             last_serial: 0,
+            usage: Usage::default(),
             import: None,
             listed: Mutex::new(None),
             #[cfg(feature = "planted-bugs")]
@@ -156,11 +161,13 @@ impl State {
     pub fn apply(&mut self, index: u64, batch: &Batch, effects: &mut Effects) -> Vec<Outcome> {
         self.forget_old(index, batch.steps());
         self.expire_sessions(batch.at, effects);
+        let last_seq = self.data.counters.last_seq;
         let outcomes = batch
             .operations
             .iter()
             .map(|operation| self.apply_operation(index, batch.at, operation, effects))
             .collect();
+        self.shorten_sent(index, last_seq);
         self.empty_deleted_accounts(index);
         outcomes
     }
@@ -352,6 +359,8 @@ impl State {
             ));
         }
         self.check_token(&session.token_hash)?;
+        let room = ACCOUNT_OVERHEAD_BYTES + SESSION_OVERHEAD_BYTES;
+        self.check_stored(room, "no account was made")?;
         if let Some(invitation) = invitation {
             self.use_invitation(invitation);
         }

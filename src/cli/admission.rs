@@ -309,7 +309,11 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-async fn make(key: &KeyFlags, context: &Context, asked: RequestedChange) -> Result<Changed> {
+pub(super) async fn make(
+    key: &KeyFlags,
+    context: &Context,
+    asked: RequestedChange,
+) -> Result<Changed> {
     let administrator = key.administrator(context)?;
     change(&administrator, &this_user(), asked).await
 }

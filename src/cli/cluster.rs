@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::administrator::{Found, KeyFlags};
 use super::admission::{self, AccountArgs, ActionsArgs, InviteArgs, InvitesArgs, RegistrationArgs};
+use super::bounds::{self, LimitsArgs};
 use super::init::InitArgs;
 use super::local::{limit, locked, supervisor};
 use super::members::{AddArgs, MoveArgs, RemoveArgs, ReplaceArgs};
@@ -115,6 +116,8 @@ enum Action {
     Invites(InvitesArgs),
     /// Show who may register, or change it
     Registration(RegistrationArgs),
+    /// Show how much accounts may store, or change it
+    Limits(LimitsArgs),
     /// List accounts, reset a password, shut an account out, or delete one
     Account(AccountArgs),
     /// List what administrators have done
@@ -241,6 +244,7 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
         Action::Invite(args) => admission::invite(args, context).await,
         Action::Invites(args) => admission::invites(args, context).await,
         Action::Registration(args) => admission::registration(args, context).await,
+        Action::Limits(args) => bounds::limits(args, context).await,
         Action::Account(args) => admission::account(args, context).await,
         Action::Actions(args) => admission::actions(args, context).await,
         Action::Transfer(args) => transfer(args, context).await,

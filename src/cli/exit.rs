@@ -43,9 +43,9 @@ impl Exit {
             InvalidRequest | UnknownOperation | UnsupportedVersion | LineTooLong | InvalidName
             | InvalidPassword | NameTaken | InvalidText | TooMany | IdConflict | AmbiguousId
             | ChangeUnderWay | UnsafeChange | RateLimited | NotConfirmed | NotEmpty
-            | PermissionDenied | TlsRequired | RegistrationClosed | InvitationRequired
-            | InvitationRefused | DirectoryInUse | WrongCluster | NewerFormat | Corrupted | Io
-            | AddressInUse | Internal => Exit::Refused,
+            | PermissionDenied | TlsRequired | InboxFull | StorageFull | RegistrationClosed
+            | InvitationRequired | InvitationRefused | DirectoryInUse | WrongCluster
+            | NewerFormat | Corrupted | Io | AddressInUse | Internal => Exit::Refused,
         }
     }
 }
@@ -110,6 +110,8 @@ mod tests {
                     NotEmpty,
                     PermissionDenied,
                     TlsRequired,
+                    InboxFull,
+                    StorageFull,
                     RegistrationClosed,
                     InvitationRequired,
                     InvitationRefused,

@@ -20,7 +20,7 @@ use crate::limits::*;
 use crate::output::{Show, Style, sanitize};
 
 /// The day of the last change to the pages, as their readers are told.
-const PAGES_DATE: &str = "2026-11-29";
+const PAGES_DATE: &str = "2026-11-30";
 
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ mod administrator;
 mod admission;
 mod backup;
 mod bench;
+mod bounds;
 mod cluster;
 pub mod completions;
 mod config;

@@ -19,9 +19,10 @@ use crate::cluster::RotatingLog;
 use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
 use crate::consensus;
 use crate::error::{Error, ErrorCode};
-use crate::host::{Host, allow_descriptors};
-use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
+use crate::host::{Host, allow_descriptors, memory_bytes};
+use crate::limits::{FEATURE_LEVEL_KNOWN, Limits, TOTAL_BYTES_MIN};
 use crate::output::log::{LogForm, LogWriter};
+use crate::protocol::administration::Bounds;
 use crate::protocol::client::Member;
 use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
 use crate::server::{PasswordCost, REJECTIONS_MAX, Server};
@@ -175,6 +176,7 @@ fn replica_config(
     limits: Limits,
     host: &Host,
 ) -> Result<ReplicaConfig, Error> {
+    let bounds = Some(proposed_bounds(&settings));
     Ok(ReplicaConfig {
         id: settings.id,
         listen: settings.listen,
@@ -186,6 +188,7 @@ fn replica_config(
         limits,
         survivor: settings.survivor,
         registration: settings.registration,
+        bounds,
         process: ProcessInfo {
             pid: std::process::id(),
             started_at: host.clock.now(),
@@ -193,6 +196,23 @@ fn replica_config(
         },
         feature_level_known: FEATURE_LEVEL_KNOWN,
     })
+}
+
+/// What this server proposes for how much may be stored: where nothing is set, half of the
+/// memory that it may use, shared with the replicas of this machine. The other half is for
+/// what is not counted: connections, the log, and a snapshot that is being written.
+fn proposed_bounds(settings: &ServeSettings) -> Bounds {
+    let own = settings.members.iter().find(|member| member.id == settings.id);
+    let here = settings.members.iter().filter(|other| {
+        own.is_none_or(|own| {
+            own.address.host() == other.address.host()
+                || (own.address.is_loopback() && other.address.is_loopback())
+        })
+    });
+    let replicas = here.count().max(1) as u64;
+    let fits = || memory_bytes().map(|memory| (memory / 2 / replicas).max(TOTAL_BYTES_MIN));
+    let total_bytes = settings.total_bytes.or_else(fits).unwrap_or(0);
+    Bounds { account_bytes: settings.account_bytes, total_bytes, proposed: true }
 }
 
 /// The cluster's key, from its file.

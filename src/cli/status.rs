@@ -111,6 +111,8 @@ mod tests {
             commit: 0,
             tolerates: 0,
             feature_level: Some(1),
+            stored_bytes: None,
+            stored_bytes_max: None,
             replicas: vec![ReplicaStatus {
                 id: ReplicaId(1),
                 address: "h:1".parse().expect("valid"),

@@ -452,6 +452,8 @@ fn decides(code: ErrorCode) -> bool {
             | TooMany
             | LoginRefused
             | NotConfirmed
+            | InboxFull
+            | StorageFull
     )
 }
 

@@ -140,6 +140,7 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
         // If one does not adopt, adoption cannot be counted on.
         if a == b { a } else { Survivor::Never }
     });
+    let (stored_bytes, stored_bytes_max) = stored(&statuses);
     let adopts = survivor == Some(Survivor::Auto)
         && one_host(&members)
         && statuses.iter().all(|status| knows_all(status, &replicas));
@@ -152,6 +153,8 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
         commit,
         tolerates,
         feature_level,
+        stored_bytes,
+        stored_bytes_max,
         replicas,
         survivor,
         notices,
@@ -228,6 +231,13 @@ fn hosted(statuses: &[&ServerStatus], id: ReplicaId) -> Option<ReplicaStatus> {
         .filter(|replica| replica.id == id)
         .max_by_key(|replica| (replica.term, replica.last_log, replica.hosted_by == Some(id)))
         .cloned()
+}
+
+/// What is stored and how much that may be, as the server says that has applied most.
+fn stored(statuses: &[&ServerStatus]) -> (Option<u64>, Option<u64>) {
+    let counting = statuses.iter().filter(|status| status.stored_bytes.is_some());
+    let first = counting.max_by_key(|status| status.hosted.iter().map(|it| it.applied).max());
+    (first.and_then(|it| it.stored_bytes), first.and_then(|it| it.stored_bytes_max))
 }
 
 /// A replica that no process runs, as far as anybody says.

@@ -123,6 +123,8 @@ mod tests {
             commit: 1,
             tolerates: 0,
             feature_level: Some(1),
+            stored_bytes: None,
+            stored_bytes_max: None,
             replicas,
             survivor: None,
             notices: Vec::new(),

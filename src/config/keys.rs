@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::duration;
 use crate::error::{Error, ErrorCode};
-use crate::limits::TIMEOUT_MAX;
+use crate::limits::{STORED_BYTES_MAX, TIMEOUT_MAX};
 use crate::protocol::administration::Registration;
 use crate::protocol::client::Member;
 use crate::types::{AccountName, Address, Servers};
@@ -344,6 +344,16 @@ pub static KEYS: &[Key] = keys![
         "Registrations that one address may make in one burst";
     "limits.registration_refill_s", None, "FTCHAT_LIMITS_REGISTRATION_REFILL_S", Integer { min: 1, max: 86_400 }, Value("1"), true,
         "Seconds after which one registration is forgiven";
+    "limits.account_bytes", None, "FTCHAT_LIMITS_ACCOUNT_BYTES", Integer { min: 0, max: STORED_BYTES_MAX }, Words("none where the server listens on loopback only, else 268435456"), true,
+        "Bytes that the inbox of an account may hold, of which one sender may fill a quarter; 0 for none. It only proposes, until an administrator sets it: `cluster limits` shows and changes it";
+    "limits.total_bytes", None, "FTCHAT_LIMITS_TOTAL_BYTES", Integer { min: 0, max: STORED_BYTES_MAX }, Words("half of this machine's memory, or of what its control group allows, divided by the replicas of this machine"), true,
+        "Bytes that all accounts together may hold in the memory of a server; 0 for none. It only proposes, and the lowest that a server proposes counts, until an administrator sets it: `cluster limits` shows and changes it";
+    "limits.changes_per_account_per_s", None, "FTCHAT_LIMITS_CHANGES_PER_ACCOUNT_PER_S", Integer { min: 0, max: MILLION }, Words("none where the server listens on loopback only, else 200"), true,
+        "Messages, marks as read and deletions that one account may ask of this server in a second, on average; 0 for none";
+    "limits.change_burst", None, "FTCHAT_LIMITS_CHANGE_BURST", Integer { min: 1, max: MILLION }, Value("2000"), true,
+        "Of those, how many at once after a quiet time";
+    "limits.follows_per_account_max", None, "FTCHAT_LIMITS_FOLLOWS_PER_ACCOUNT_MAX", Integer { min: 1, max: MILLION }, Value("256"), true,
+        "Follows that one account may have open at this server";
     "limits.deduplication_window_entries", None, "FTCHAT_LIMITS_DEDUPLICATION_WINDOW_ENTRIES", Integer { min: 1_000, max: 1000 * MILLION }, Value("1000000"), true,
         "Log entries for which an operation id is remembered, so that the same id again is the same message. Every replica of a cluster must use the same number";
     "limits.session_lifetime_s", None, "FTCHAT_LIMITS_SESSION_LIFETIME_S", Integer { min: 1, max: 100 * YEAR_S }, Value("7776000"), true,

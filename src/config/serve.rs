@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::keys::{help, parse_members};
+use super::keys::{help, parse_integer, parse_members};
 use super::settings::Settings;
 use super::values::Values;
 use crate::error::Result;
 use crate::host::is_within;
-use crate::limits::Limits;
+use crate::limits::{
+    ACCOUNT_BYTES_DEFAULT, ACCOUNT_BYTES_MIN, CHANGES_PER_ACCOUNT_PER_S_DEFAULT, Limits,
+    TOTAL_BYTES_MIN,
+};
 use crate::protocol::administration::Registration;
 use crate::protocol::client::{Member, Survivor};
 use crate::types::{Address, ReplicaId};
@@ -116,6 +119,10 @@ pub struct ServeSettings {
     pub survivor: Survivor,
     /// Who may register, if this server founds a cluster.
     pub registration: Registration,
+    /// What an inbox may hold, if no administrator has said so; 0: as much as there is.
+    pub account_bytes: u64,
+    /// What all accounts may hold together, likewise; `None`: what fits this machine.
+    pub total_bytes: Option<u64>,
     /// Heartbeats and elections.
     pub timing: Timing,
     /// Bounds.
@@ -156,6 +163,9 @@ impl ServeSettings {
             true => Registration::Open,
             false => Registration::Invited,
         });
+        let is_local = listen.is_loopback();
+        let account_bytes = bound(values, "limits.account_bytes", ACCOUNT_BYTES_MIN)?
+            .unwrap_or(if is_local { 0 } else { ACCOUNT_BYTES_DEFAULT });
         let data_dir = values.required("serve.data_dir", |text| Some(PathBuf::from(text)))?;
         let cluster_key = values.path("serve.cluster_key_file");
         let inside = |file: &PathBuf| file.starts_with(&data_dir) || is_within(file, &data_dir);
@@ -174,7 +184,9 @@ impl ServeSettings {
             survivor: survivor(values, "serve.survivor")?,
             registration,
             timing: timing(values)?,
-            limits: limits(values)?,
+            account_bytes,
+            total_bytes: bound(values, "limits.total_bytes", TOTAL_BYTES_MIN)?,
+            limits: limits(values, is_local)?,
             password_cost: password_cost(values)?,
             members,
         })
@@ -219,8 +231,24 @@ fn timing(values: &Values) -> Result<Timing> {
     Ok(timing)
 }
 
-/// Without a rest pattern: a new limit does not compile until it can be set.
-fn limits(values: &Values) -> Result<Limits> {
+/// A bound on what is stored: none at all, or from `min` on.
+fn bound(values: &Values, name: &str, min: u64) -> Result<Option<u64>> {
+    let bytes = values.parsed(name, parse_integer)?;
+    match bytes {
+        Some(bytes) if bytes != 0 && bytes < min => {
+            Err(values.error(name, format!("0 for none, or at least {min}, and not {bytes}")))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+/// Without a rest pattern: a new limit does not compile until it can be set. `is_local`:
+/// nobody but users of this machine comes in.
+fn limits(values: &Values, is_local: bool) -> Result<Limits> {
+    let per_s = values.parsed("limits.changes_per_account_per_s", |text| {
+        u32::try_from(parse_integer(text)?).ok()
+    })?;
+    let per_s_default = if is_local { 0 } else { CHANGES_PER_ACCOUNT_PER_S_DEFAULT };
     let limits = Limits {
         connections_max: values.integer("limits.connections_max")?,
         connections_reserved: values.integer("limits.connections_reserved")?,
@@ -234,6 +262,9 @@ fn limits(values: &Values) -> Result<Limits> {
         failed_login_refill_s: values.integer("limits.failed_login_refill_s")?,
         registration_burst: values.integer("limits.registration_burst")?,
         registration_refill_s: values.integer("limits.registration_refill_s")?,
+        changes_per_account_per_s: per_s.unwrap_or(per_s_default),
+        change_burst: values.integer("limits.change_burst")?,
+        follows_per_account_max: values.integer("limits.follows_per_account_max")?,
         deduplication_window_entries: values.integer("limits.deduplication_window_entries")?,
         session_lifetime_s: values.integer("limits.session_lifetime_s")?,
         snapshot_log_min_bytes: values.integer("limits.snapshot_log_min_bytes")?,

@@ -18,6 +18,7 @@
 mod bounded;
 mod descriptors;
 mod file_systems;
+mod memory;
 mod outlive;
 mod private;
 mod real;
@@ -39,6 +40,7 @@ use tokio::task::JoinHandle;
 
 pub use self::bounded::read_bounded;
 pub use self::descriptors::{allow_descriptors, close_inherited};
+pub use self::memory::memory_bytes;
 pub use self::outlive::outlive_descriptors;
 pub use self::private::{
     is_within, make_private_folders, open_private, replace_private, write_private,

@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::bounds::bound;
 use super::{Show, Style, Tone, local_time, sanitize};
 use crate::protocol::administration::{
     AccountRow, AdministrativeAction, Invitation, Recorded, Registration,
 };
-use crate::types::{AccountName, Timestamp};
+use crate::types::{AccountName, Timestamp, format_size};
 
 /// Of `cluster invite`. Whoever asked for the code is to see it.
 #[derive(Serialize)]
@@ -110,7 +111,7 @@ impl Show for AccountRow {
         let AccountRow { name, messages, bytes, last_seen, disabled, reset } = self;
         let seen = last_seen.map_or_else(|| "not known".to_string(), local_time);
         let name = style.paint(Tone::Strong, &format!("{:<20}", name.as_str()));
-        write!(out, "{name} {messages:>8} messages {:>10}, last seen {seen}", human(*bytes))?;
+        write!(out, "{name} {messages:>8} messages {:>10}, last seen {seen}", format_size(*bytes))?;
         for (is, what) in [(disabled, "disabled"), (reset, "reset")] {
             if *is {
                 write!(out, ", {}", style.paint(Tone::Warning, what))?;
@@ -126,15 +127,6 @@ impl Show for AccountRow {
         let disabled = if *disabled { "disabled" } else { "enabled" };
         let reset = if *reset { "reset" } else { "" };
         writeln!(out, "{name}\t{messages}\t{bytes}\t{seen}\t{disabled}\t{reset}")
-    }
-}
-
-/// Bytes as people read them.
-fn human(bytes: u64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|(size, _)| bytes >= *size) {
-        Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / size as f64),
-        None => format!("{bytes} B"),
     }
 }
 
@@ -198,6 +190,11 @@ impl Show for AdministrativeAction {
             Recorded::DisableAccount { name } => format!("disabled the account {name}"),
             Recorded::EnableAccount { name } => format!("enabled the account {name}"),
             Recorded::DeleteAccount { name } => format!("deleted the account {name}"),
+            Recorded::SetBounds { account_bytes, total_bytes } => format!(
+                "set the bounds to {} an account and {} in all",
+                bound(*account_bytes),
+                bound(*total_bytes)
+            ),
         };
         let at = style.paint(Tone::Faint, &local_time(self.at));
         writeln!(out, "{at}  {by} {sentence}")
@@ -216,6 +213,9 @@ impl Show for AdministrativeAction {
             Recorded::DisableAccount { name } => ("disable_account", name.to_string()),
             Recorded::EnableAccount { name } => ("enable_account", name.to_string()),
             Recorded::DeleteAccount { name } => ("delete_account", name.to_string()),
+            Recorded::SetBounds { account_bytes, total_bytes } => {
+                ("set_bounds", format!("account_bytes={account_bytes},total_bytes={total_bytes}"))
+            }
         };
         writeln!(out, "{}\t{}\t{}\t{what}\t{about}", self.id, self.at, sanitize(&self.by))
     }

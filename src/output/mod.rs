@@ -23,6 +23,7 @@ mod accounts;
 mod admission;
 mod backup;
 mod bench;
+mod bounds;
 pub mod cluster;
 pub mod drill;
 mod inbox;
@@ -40,6 +41,7 @@ mod wrap;
 pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, SentLine, Whoami};
 pub use admission::{AccountChanged, AccountReset, Invited, RegistrationShown, Revoked};
 pub use bench::Measured;
+pub use bounds::BoundsShown;
 pub use inbox::{Listed, local_time};
 #[cfg(test)]
 pub(crate) use printer::tests::{Buffer, Closed, Full};

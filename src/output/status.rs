@@ -12,7 +12,7 @@ use super::{Show, Style, Tone, sanitize};
 use crate::config::CommandLines;
 use crate::protocol::client::{ReplicaState, ReplicaStatus, UNKNOWN};
 use crate::protocol::status::{ClusterStatus, Health};
-use crate::types::ReplicaId;
+use crate::types::{ReplicaId, format_size};
 
 /// A status, and what is known of the cluster beside it.
 #[derive(Serialize)]
@@ -41,6 +41,11 @@ impl Show for Shown<'_> {
             Health::Unavailable => Tone::Bad,
         };
         writeln!(out, "{}", style.paint(tone, &sentence(self.status)))?;
+        if let Some(stored) = self.status.stored_bytes {
+            let of = self.status.stored_bytes_max.map(|most| format!(" of {}", format_size(most)));
+            let line = format!("{}{} stored.", format_size(stored), of.unwrap_or_default());
+            writeln!(out, "{}", style.paint(Tone::Faint, &line))?;
+        }
         for hint in self.hints() {
             writeln!(out, "- {}", sanitize(&hint))?;
         }
@@ -49,7 +54,8 @@ impl Show for Shown<'_> {
 
     /// One line a replica: id, address, state, term, applied, lag, hosted by,
     /// uptime in seconds, version. Then a line for each notice and for what is
-    /// wrong with each replica: `notice` and the sentence. Last a line `writes`, then `taken` or
+    /// wrong with each replica: `notice` and the sentence. A line `stored`, then the bytes that
+    /// are stored and how many may be, or `none`. Last a line `writes`, then `taken` or
     /// `refused`, then how many more servers may fail.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         for replica in &self.status.replicas {
@@ -74,6 +80,10 @@ impl Show for Shown<'_> {
             if let Some(error) = &replica.error {
                 writeln!(out, "notice\t{}", sanitize(&format!("{}: {error}", name(replica))))?;
             }
+        }
+        if let Some(stored) = self.status.stored_bytes {
+            let most = self.status.stored_bytes_max.map_or("none".to_string(), |it| it.to_string());
+            writeln!(out, "stored\t{stored}\t{most}")?;
         }
         let writes = if self.status.writable { "taken" } else { "refused" };
         writeln!(out, "writes\t{writes}\t{}", self.status.tolerates)
@@ -319,6 +329,8 @@ mod tests {
             commit: 9,
             tolerates: 0,
             feature_level: Some(1),
+            stored_bytes: Some(5 << 20),
+            stored_bytes_max: Some(1 << 30),
             replicas: vec![
                 replica(1, ReplicaState::Leader, Some(1)),
                 dead,
@@ -351,6 +363,7 @@ mod tests {
              2\t127.0.0.1:8092\tunreachable\t3\t9\t0\t-\t-\t-\n\
              3\t127.0.0.1:8093\tfollower\t3\t9\t0\t1\t75\t0.1.0\n\
              notice\treplica 2: connection refused\n\
+             stored\t5242880\t1073741824\n\
              writes\ttaken\t0\n"
         );
     }
@@ -364,6 +377,7 @@ mod tests {
         assert!(text.contains("Writes are taken. No further server may fail."), "{text}");
         assert!(text.contains("replica 2 is down (connection refused): ftchat cluster start 2"));
         assert!(text.contains("server 1 runs"));
+        assert!(text.contains("\n5 MiB of 1 GiB stored.\n"), "{text}");
         assert!(!text.contains('\x1b'));
         let colored = written(|out| {
             shown(&status()).terminal(out, Style { color: true, ..Style::default() })
@@ -406,7 +420,8 @@ mod tests {
         let text = written(|out| shown(&status).plain(out));
         let lines: Vec<&str> = text.lines().collect();
         let reason = "notice\treplica 2: connection refused";
-        assert_eq!(lines[3..], ["notice\tserver 1: no\\tmajority", reason, "writes\ttaken\t0"]);
+        let last = ["stored\t5242880\t1073741824", "writes\ttaken\t0"];
+        assert_eq!(lines[3..], [&["notice\tserver 1: no\\tmajority", reason], &last[..]].concat());
     }
 
     #[test]

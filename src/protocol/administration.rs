@@ -47,6 +47,25 @@ impl Registration {
     }
 }
 
+/// How much may be stored. Part of the replicated state, so a name here never changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// What the inbox of an account may hold, in bytes; 0: as much as there is.
+    pub account_bytes: u64,
+    /// What all accounts together may hold, in bytes; 0: as much as there is.
+    pub total_bytes: u64,
+    /// No administrator has set any of it: configurations have proposed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proposed: bool,
+}
+
+impl Bounds {
+    /// Whether so many bytes in all would be a lower bound.
+    pub fn is_above(&self, total_bytes: u64) -> bool {
+        self.total_bytes == 0 || total_bytes < self.total_bytes
+    }
+}
+
 /// The body of [`Call::Administer`](super::peer::Call::Administer). → [`Changed`]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeRequest {
@@ -102,6 +121,16 @@ pub enum RequestedChange {
         /// The account's name.
         name: AccountName,
     },
+    /// Say how much may be stored. Needs feature level
+    /// [`LEVEL_OF_BOUNDS`](crate::limits::LEVEL_OF_BOUNDS).
+    SetBounds {
+        /// See [`Bounds::account_bytes`]; absent: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_bytes: Option<u64>,
+        /// See [`Bounds::total_bytes`]; absent: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total_bytes: Option<u64>,
+    },
     /// Delete an account with its inbox.
     DeleteAccount {
         /// The account's name.
@@ -132,6 +161,9 @@ pub enum Changed {
 pub enum Question {
     /// Who may register?
     Registration {},
+    /// How much may be stored, and how much is? Needs feature level
+    /// [`LEVEL_OF_BOUNDS`](crate::limits::LEVEL_OF_BOUNDS).
+    Bounds {},
     /// Which invitations are there, from the oldest on?
     Invitations {
         /// Only those with a greater number.
@@ -163,6 +195,13 @@ pub enum Inspected {
     Registration {
         /// Who.
         registration: Registration,
+    },
+    /// How much may be stored, and how much is.
+    Bounds {
+        /// The bounds.
+        bounds: Bounds,
+        /// What is stored in all, in bytes.
+        stored_bytes: u64,
     },
     /// A page of invitations; after an empty one there are no more.
     Invitations(Vec<Invitation>),
@@ -268,6 +307,13 @@ pub enum Recorded {
     EnableAccount {
         /// The account's name then.
         name: AccountName,
+    },
+    /// How much may be stored was set: both bounds as they are from then on.
+    SetBounds {
+        /// See [`Bounds::account_bytes`].
+        account_bytes: u64,
+        /// See [`Bounds::total_bytes`].
+        total_bytes: u64,
     },
     /// An account was deleted.
     DeleteAccount {

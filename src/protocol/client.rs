@@ -428,6 +428,13 @@ pub struct ServerStatus {
     /// The cluster's feature level; absent of a program that knows no levels: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_level: Option<u32>,
+    /// What is stored in all, in bytes; absent before the state is there, and of a program
+    /// that does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<u64>,
+    /// How much that may be; absent where there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_bytes_max: Option<u64>,
     /// `auto` or `never`: whether survivors adopt dead neighbours.
     pub survivor: Survivor,
     /// Replicas that this server could adopt if their processes died: it knows

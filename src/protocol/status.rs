@@ -28,6 +28,13 @@ pub struct ClusterStatus {
     /// The feature level: what belongs to a higher one waits until all servers are
     /// updated. `None` when no server answered.
     pub feature_level: Option<u32>,
+    /// What is stored in all, in bytes, as the server says that has applied most. `None`
+    /// when no server says so.
+    #[serde(default)]
+    pub stored_bytes: Option<u64>,
+    /// How much that may be; `None` when no server says so, and where there is no bound.
+    #[serde(default)]
+    pub stored_bytes_max: Option<u64>,
     /// Every configured replica, sorted by number, also those that do not answer.
     /// If no server reported the numbers: in the order of the list, without numbers.
     pub replicas: Vec<ReplicaStatus>,

@@ -12,6 +12,11 @@
 //! has registered, the leader proposes what its configuration says. Afterwards only an
 //! administrator changes it. Until it is decided a server whose configuration is not
 //! `open` lets nobody register, or strangers could do so in the first second of a cluster.
+//!
+//! How much may be stored is part of it as well. While no administrator has set it, every
+//! server proposes what its configuration or its machine's memory says, once: the first
+//! proposal counts, and a lower number of bytes in all takes the place of a higher one. So
+//! it becomes that of the smallest machine, also when that one joins later.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -23,13 +28,14 @@ use crate::chat::{Action, Change, Glob, NameSearch, Operation, Outcome, Step};
 use crate::consensus::{Applied, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{
-    ADMINISTRATION_PAGE, ADMINISTRATOR_NAME_MAX_BYTES, CODE_LIFETIME_MAX,
-    FEATURE_LEVEL_LOOK_INTERVAL, LEVEL_OF_ADMISSION,
+    ACCOUNT_BYTES_MIN, ADMINISTRATION_PAGE, ADMINISTRATOR_NAME_MAX_BYTES, CODE_LIFETIME_MAX,
+    FEATURE_LEVEL_LOOK_INTERVAL, LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, STORED_BYTES_MAX,
+    TOTAL_BYTES_MIN,
 };
 use crate::protocol::administration::{
-    ChangeRequest, Changed, Inspected, Question, Registration, RequestedChange,
+    Bounds, ChangeRequest, Changed, Inspected, Question, Registration, RequestedChange,
 };
-use crate::types::{Timestamp, Uuid};
+use crate::types::{Timestamp, Uuid, format_size};
 
 /// How long a change, or confirming the state, may take here. The administrator asks again,
 /// perhaps elsewhere.
@@ -49,7 +55,11 @@ impl Inner {
                 ),
             ));
         }
-        self.require_level(LEVEL_OF_ADMISSION).await?;
+        let level = match change {
+            RequestedChange::SetBounds { .. } => LEVEL_OF_BOUNDS,
+            _ => LEVEL_OF_ADMISSION,
+        };
+        self.require_level(level).await?;
         // Whoever has just heard of a majority knows what time it is, by which codes end.
         self.consensus()?.confirm(Instant::now() + STEP_MAX).await?;
         let change = self.change(change)?;
@@ -91,6 +101,11 @@ impl Inner {
                 Change::SetDisabled { name, disabled: false }
             }
             RequestedChange::DeleteAccount { name } => Change::DeleteAccount { name },
+            RequestedChange::SetBounds { account_bytes, total_bytes } => {
+                check_bound("account_bytes", account_bytes, ACCOUNT_BYTES_MIN)?;
+                check_bound("total_bytes", total_bytes, TOTAL_BYTES_MIN)?;
+                Change::SetBounds { account_bytes, total_bytes, proposed: false }
+            }
         })
     }
 
@@ -104,7 +119,11 @@ impl Inner {
 
     /// Answers a question.
     pub async fn inspect(&self, asked: Question) -> Result<Inspected> {
-        self.require_level(LEVEL_OF_ADMISSION).await?;
+        let level = match asked {
+            Question::Bounds {} => LEVEL_OF_BOUNDS,
+            _ => LEVEL_OF_ADMISSION,
+        };
+        self.require_level(level).await?;
         self.consensus()?.confirm(Instant::now() + STEP_MAX).await?;
         let now = self.time.now();
         Ok(match asked {
@@ -112,6 +131,10 @@ impl Inner {
                 let registration = self.machine.look(|look| look.registration());
                 Inspected::Registration { registration }
             }
+            Question::Bounds {} => self.machine.look(|look| Inspected::Bounds {
+                bounds: look.bounds(),
+                stored_bytes: look.stored_bytes(),
+            }),
             Question::Invitations { after } => {
                 Inspected::Invitations(self.machine.look(|look| look.invitations(after, now)))
             }
@@ -145,9 +168,59 @@ impl Inner {
     }
 }
 
+/// Proposes what the configuration says, as the head of this file tells.
+pub async fn propose(replica: Weak<Inner>) {
+    tokio::join!(propose_registration(replica.clone()), propose_bounds(replica));
+}
+
+/// Whether a bound is one that can be: none at all, or from `min` on.
+fn check_bound(name: &str, bytes: Option<u64>, min: u64) -> Result<()> {
+    match bytes {
+        Some(bytes) if bytes != 0 && !(min..=STORED_BYTES_MAX).contains(&bytes) => Err(Error::new(
+            ErrorCode::TooMany,
+            format!(
+                "{name} is {} to {}, or none, and not {}; nothing was changed",
+                format_size(min),
+                format_size(STORED_BYTES_MAX),
+                format_size(bytes)
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// While no administrator has set how much may be stored, proposes what this server says,
+/// whether or not it leads. Ends when that is of no use any more.
+async fn propose_bounds(replica: Weak<Inner>) {
+    loop {
+        sleep(FEATURE_LEVEL_LOOK_INTERVAL).await;
+        let Some(inner) = replica.upgrade() else { return };
+        let Some(Bounds { account_bytes, total_bytes, .. }) = inner.config.bounds else { return };
+        if matches!(*inner.phase.borrow(), Phase::Stopped) {
+            return;
+        }
+        if inner.feature_level() < LEVEL_OF_BOUNDS {
+            continue;
+        }
+        // A state that lags knows too little: the proposal then changes nothing.
+        if !inner.machine.look(|look| look.bounds_are_undecided(total_bytes)) {
+            return;
+        }
+        let (account_bytes, total_bytes) = (Some(account_bytes), Some(total_bytes));
+        let change = Change::SetBounds { account_bytes, total_bytes, proposed: true };
+        let by = format!("the configuration of server {}", inner.config.id);
+        match inner.propose_change(inner.host.uuid(), by, change).await {
+            Ok(Applied { outcome: Outcome::Done, .. }) => return,
+            // A backup is being restored.
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "how much may be stored is not decided yet"),
+        }
+    }
+}
+
 /// While nobody has said who may register, proposes what the configuration says, whenever
 /// this replica leads. Ends when that is decided.
-pub async fn propose_registration(replica: Weak<Inner>) {
+async fn propose_registration(replica: Weak<Inner>) {
     loop {
         sleep(FEATURE_LEVEL_LOOK_INTERVAL).await;
         let Some(inner) = replica.upgrade() else { return };

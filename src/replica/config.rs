@@ -9,7 +9,7 @@ use crate::config::Timing;
 use crate::consensus::{Machine, VerifiedLog, WarmState};
 use crate::limits::Limits;
 use crate::peer::ClusterKey;
-use crate::protocol::administration::Registration;
+use crate::protocol::administration::{Bounds, Registration};
 use crate::protocol::client::{Member, Survivor};
 use crate::storage::{DataDirectory, Holder, Identity, PreverifiedLog};
 use crate::types::{Address, ReplicaId, Timestamp};
@@ -35,6 +35,9 @@ pub struct ReplicaConfig {
     pub survivor: Survivor,
     /// Who may register, if it founds a cluster in which nobody has said so.
     pub registration: Registration,
+    /// How much may be stored, as long as no administrator has said so; `None` proposes
+    /// nothing.
+    pub bounds: Option<Bounds>,
     /// The process that runs it.
     pub process: ProcessInfo,
     /// The highest feature level that it knows:

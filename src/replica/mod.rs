@@ -219,10 +219,7 @@ impl Replica {
         // server down. And it has no state that tells its level.
         if replica.0.host_replica.is_none() {
             consensus::spawn(&host, level::watch(Arc::downgrade(&replica.0)));
-            consensus::spawn(
-                &host,
-                administration::propose_registration(Arc::downgrade(&replica.0)),
-            );
+            consensus::spawn(&host, administration::propose(Arc::downgrade(&replica.0)));
             consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
         }
         Ok(replica)

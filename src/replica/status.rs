@@ -8,10 +8,14 @@ use super::pace::Place;
 use super::{Inner, Phase, Replica, clocks};
 use crate::consensus::Obstacle;
 use crate::protocol::client::{ReplicaState, ReplicaStatus, ServerStatus};
-use crate::types::ReplicaId;
+use crate::types::{ReplicaId, format_size};
 
 /// How often the size of the data directory is measured.
 const DISK_MEASURE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// When less than one of so many parts of what may be stored is left, users are told: that
+/// is at 80 %.
+const STORED_NOTICE_PARTS: u64 = 5;
 
 /// The notice of a replica that abstains.
 const ABSTAINS: &str = "the end of its log was lost; it does not vote until it has caught up";
@@ -59,6 +63,8 @@ impl Replica {
         if let Some(failure) = &*inner.failure.borrow() {
             own.error = Some(failure.message.clone());
         }
+        let (stored_bytes, bounds) = self.look(|look| (look.stored_bytes(), look.bounds()));
+        let stored_bytes_max = Some(bounds.total_bytes).filter(|bytes| *bytes > 0);
         ServerStatus {
             cluster: self.cluster(),
             replica: inner.config.id,
@@ -69,6 +75,8 @@ impl Replica {
             commit,
             commit_before: before.map(|before| before.commit),
             feature_level: Some(inner.feature_level()),
+            stored_bytes: Some(stored_bytes),
+            stored_bytes_max,
             survivor: inner.config.survivor,
             adoptable: self.adoptable(),
             hosted: vec![own],
@@ -101,6 +109,20 @@ impl Replica {
         }
     }
 
+    /// What users are to know when little more can be stored.
+    fn storage_notice(&self) -> Option<String> {
+        let (stored, bounds) = self.look(|look| (look.stored_bytes(), look.bounds()));
+        let most = bounds.total_bytes;
+        (most > 0 && stored >= most - most / STORED_NOTICE_PARTS).then(|| {
+            format!(
+                "{} of {} are stored; beyond that no message is taken. Delete messages or \
+                 accounts, or raise total_bytes of the cluster's limits",
+                format_size(stored),
+                format_size(most)
+            )
+        })
+    }
+
     /// What users are to know of a replica that runs and has a leader; `None` when
     /// all is well.
     fn running_notice(&self, leads: bool) -> Option<String> {
@@ -112,7 +134,10 @@ impl Replica {
         } else if let Some(wrong) = clocks::notice(&self.0.time) {
             Some(wrong)
         } else if leads {
-            self.0.membership_notice().or_else(|| self.0.level_notice())
+            self.0
+                .membership_notice()
+                .or_else(|| self.storage_notice())
+                .or_else(|| self.0.level_notice())
         } else {
             None
         }

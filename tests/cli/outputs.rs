@@ -65,6 +65,7 @@ fn what_could_not_be_written_is_neither_read_nor_called_done() {
         &["cluster", "env", "--dir", &cluster.dir()],
         &["cluster", "account", "list", "--dir", &cluster.dir()],
         &["cluster", "registration", "--dir", &cluster.dir()],
+        &["cluster", "limits", "--dir", &cluster.dir()],
         &["completions", "bash"],
         &["--help"],
         &["help", "send"],

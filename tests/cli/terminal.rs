@@ -146,11 +146,12 @@ fn the_status_is_a_table_and_off_a_terminal_lines() {
     }
     let lines = cluster.run(&["status"]).end().ok();
     let lines: Vec<Vec<&str>> = lines.lines().map(|line| line.split('\t').collect()).collect();
-    assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [9, 9, 9, 3]);
+    assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [9, 9, 9, 3, 3]);
     for (line, address) in lines.iter().zip(cluster.addresses()) {
         assert_eq!(line[1], address);
     }
-    assert_eq!(lines[3], ["writes", "taken", "1"]);
+    assert_eq!(lines[3][0], "stored");
+    assert_eq!(lines[4], ["writes", "taken", "1"]);
 }
 
 #[test]

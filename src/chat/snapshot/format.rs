@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::hash::StateHash;
 use crate::chat::items::AccountNumber;
 use crate::chat::operation::{Outcome, SessionNumber};
-use crate::protocol::administration::{AdministrativeAction, Registration};
+use crate::protocol::administration::{AdministrativeAction, Bounds, Registration};
 use crate::types::{AccountName, Digest, Membership, ReplicaId, Timestamp, Uuid};
 
 /// Version of these lines at feature level 0; each level has the next one, so
@@ -84,6 +84,8 @@ pub(super) struct ResetLine {
 pub(super) struct SettingsLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) registration: Option<Registration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bounds: Option<Bounds>,
     pub(super) last_invitation: u64,
     pub(super) last_action: u64,
 }

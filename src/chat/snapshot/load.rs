@@ -15,7 +15,7 @@ use super::format::{
     RememberedLine, ResetLine, SentLine, SessionLine, StagedLine,
 };
 use crate::chat::chunks::{Chunks, Item};
-use crate::chat::holders::Holders;
+use crate::chat::holders::{Held, Holders};
 use crate::chat::ids::Ids;
 use crate::chat::items::{
     Account, AccountNumber, COUNTER_MAX, Data, DeduplicationEntry, InboxEntry, Label, Message,
@@ -328,9 +328,10 @@ impl Restore {
         let (at, text) = (at.into(), text.into());
         let message = Message { seq, id, at, from, to, text, holders: 0 };
         let bytes = u32::try_from(message.stored_bytes()).unwrap_or(u32::MAX);
+        self.holders.add(seq, Held { bytes, from: message.from.number });
+        self.state.usage.add_message(&message);
         self.state.data.sum.add(message.digest());
         self.state.data.messages.push(message);
-        self.holders.add(seq, bytes);
         if self.backup {
             // Spread over the lines, which come one log entry after the other.
             let twice = self.state.message_ids.insert(id, seq).is_some();
@@ -353,30 +354,34 @@ impl Restore {
         let unread = line.unread.into_iter().map(|seq| InboxEntry::new(seq, false));
         let mut entries: Vec<InboxEntry> = read.chain(unread).collect();
         entries.sort_unstable_by_key(Item::key);
-        let bytes =
-            self.list(line.account, entries, |account| &mut account.inbox, InboxEntry::digest)?;
-        self.state.data.update_account(line.account, |account| account.inbox_bytes += bytes);
+        let owner = line.account;
+        let held = self.list(owner, entries, |account| &mut account.inbox, InboxEntry::digest)?;
+        let bytes = total(&held);
+        self.state.data.update_account(owner, |account| account.inbox_bytes += bytes);
+        for Held { bytes, from } in held {
+            self.state.usage.receive(owner, from, u64::from(bytes));
+        }
         Ok(())
     }
 
     fn sent(&mut self, line: SentLine) -> Result<()> {
         let entries = line.seqs.into_iter().map(SentEntry).collect();
-        self.list(line.account, entries, |account| &mut account.sent, SentEntry::digest)?;
+        let held =
+            self.list(line.account, entries, |account| &mut account.sent, SentEntry::digest)?;
+        let bytes = total(&held);
+        self.state.data.update_account(line.account, |account| account.sent_bytes += bytes);
         Ok(())
     }
 
-    /// Appends entries to a list of an account. Returns what their messages take in bytes.
+    /// Appends entries to a list of an account. Returns what is known of their messages.
     fn list<T: Item + Copy>(
         &mut self,
         number: AccountNumber,
         entries: Vec<T>,
         list: fn(&mut Account) -> &mut Chunks<T>,
         digest: fn(T, AccountNumber) -> u128,
-    ) -> Result<u64> {
-        let mut bytes = 0;
-        for entry in &entries {
-            bytes += u64::from(self.hold(entry.key())?);
-        }
+    ) -> Result<Vec<Held>> {
+        let held = entries.iter().map(|entry| self.hold(entry.key())).collect::<Result<_>>()?;
         let Data { accounts, sum, .. } = &mut self.state.data;
         let misplaced = accounts.update(number, |account| {
             let list = list(Arc::make_mut(account));
@@ -390,7 +395,7 @@ impl Restore {
             })
         });
         match misplaced {
-            Some(None) => Ok(bytes),
+            Some(None) => Ok(held),
             Some(Some(entry)) => corrupted(format!(
                 "message {} has no place in a list of account {number}",
                 entry.key()
@@ -399,10 +404,10 @@ impl Restore {
         }
     }
 
-    /// One list more holds a message, which takes so many bytes.
-    fn hold(&mut self, seq: u64) -> Result<u32> {
+    /// One list more holds a message.
+    fn hold(&mut self, seq: u64) -> Result<Held> {
         match self.holders.hold(seq) {
-            Some(bytes) => Ok(bytes),
+            Some(held) => Ok(held),
             None => corrupted(format!(
                 "a list names message {seq}, which is not there or in too many lists"
             )),
@@ -447,6 +452,11 @@ impl Restore {
             Some(_) => corrupted("it ends twice"),
         }
     }
+}
+
+/// What messages take in a list.
+fn total(held: &[Held]) -> u64 {
+    held.iter().map(|held| u64::from(held.bytes)).sum()
 }
 
 fn check_order(number: u64, last: u64, counter: u64, what: &str) -> Result<()> {

@@ -138,8 +138,8 @@ fn account_piece(account: &Account) -> Piece {
 }
 
 fn settings_piece(settings: &Settings) -> Option<Piece> {
-    let Settings { registration, last_invitation, last_action } = *settings;
-    let line = SettingsLine { registration, last_invitation, last_action };
+    let Settings { registration, bounds, last_invitation, last_action } = *settings;
+    let line = SettingsLine { registration, bounds, last_invitation, last_action };
     (*settings != Settings::default()).then(|| Piece::new("settings", &line))
 }
 

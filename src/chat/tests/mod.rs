@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admission;
+mod bounds;
 mod deduplication;
 mod fuzz;
 mod level;
@@ -17,7 +18,8 @@ mod steps;
 use std::collections::BTreeMap;
 
 use super::hash::StateHash;
-use super::items::{Data, InboxEntry};
+use super::items::{Data, InboxEntry, SentEntry};
+use super::usage::Usage;
 use super::*;
 use crate::error::ErrorCode;
 use crate::protocol::client::{InboxQuery, Which};
@@ -62,6 +64,9 @@ fn audit(state: &State) {
     let data = &state.data;
     assert_eq!(state.hash(), recompute(data), "the hash is that of the content");
     let mut holders: BTreeMap<u64, u16> = BTreeMap::new();
+    let mut usage = Usage::default();
+    data.messages.iter().for_each(|message| usage.add_message(message));
+    data.window.iter().for_each(|remembered| usage.add_remembered(remembered));
     let (mut numbers, mut gone) = (BTreeMap::new(), Vec::new());
     for account in data.accounts.iter() {
         account.inbox.iter().for_each(|entry| *holders.entry(entry.seq()).or_default() += 1);
@@ -70,6 +75,13 @@ fn audit(state: &State) {
         let bytes = account.inbox.iter().map(|entry| message(entry).stored_bytes()).sum::<u64>();
         assert_eq!(account.inbox_bytes, bytes, "what an inbox takes is added up");
         let number = account.label.number;
+        for entry in account.inbox.iter() {
+            let message = message(entry);
+            usage.receive(number, message.from.number, message.stored_bytes());
+        }
+        let sent = |entry: &SentEntry| data.messages.get(entry.0).expect("held").stored_bytes();
+        let bytes = account.sent.iter().map(sent).sum::<u64>();
+        assert_eq!(account.sent_bytes, bytes, "what a sent list takes is added up");
         let sessions = data.sessions.iter().filter(|session| session.account == number);
         assert!(sessions.map(|session| &session.number).eq(&account.sessions));
         if account.deleted {
@@ -80,6 +92,7 @@ fn audit(state: &State) {
             assert_eq!(named.map(|label| label.number), Some(number));
         }
     }
+    assert_eq!(usage, state.usage, "what is stored is added up");
     assert_eq!(numbers, state.numbers);
     assert_eq!(numbers.len(), state.names.len());
     assert!(gone.iter().eq(&state.emptying));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::budget::Budget;
 use super::*;
 use crate::limits::{
-    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_ADMISSION, ORPHANS_REMOVED_PER_ENTRY_MAX,
+    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_BOUNDS, ORPHANS_REMOVED_PER_ENTRY_MAX,
     RECIPIENTS_MAX, SESSIONS_PER_ACCOUNT_MAX, TEXT_MAX_BYTES,
 };
 use crate::types::{MemberChange, MemberEntry, ReplicaId};
@@ -188,6 +188,37 @@ fn worst_of_administrators(chat: &mut Chat) -> Vec<Action> {
     ]
 }
 
+/// From here on everything is counted against bounds, and what is deleted leaves its
+/// sender's list, too.
+fn make_room_short(chat: &mut Chat) {
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
+    let most = chat.state.stored_bytes() * 5 / 4 + 100_000;
+    let change = Change::SetBounds {
+        account_bytes: Some(1 << 30),
+        total_bytes: Some(most),
+        proposed: false,
+    };
+    chat.apply(Action::Administer { by: "root@alpha".into(), change });
+    assert!(chat.state.room_is_short() && !chat.state.remembers_too_much());
+}
+
+/// Forgetting, too, is spread over the entries that follow.
+fn forget_too_much(chat: &mut Chat) {
+    while chat.state.remembers_too_much() {
+        chat.pass(1);
+    }
+}
+
+/// The end of somebody whose lists are full.
+fn end_of_a_full_account(chat: &mut Chat) -> Action {
+    let zed = chat.register("zed");
+    for _ in 0..ORPHANS_REMOVED_PER_ENTRY_MAX {
+        let id = chat.id();
+        chat.apply_as(id, send(zed, &["zed"], "x"));
+    }
+    Action::DeleteAccount { session: zed.session }
+}
+
 #[test]
 fn no_operation_takes_more_steps_than_it_says() {
     let mut chat = Chat::new();
@@ -208,6 +239,7 @@ fn no_operation_takes_more_steps_than_it_says() {
     let session = alice.session;
     let everybody = everybody.iter().map(|who| name(who)).collect();
     let of_administrators = worst_of_administrators(&mut chat);
+    make_room_short(&mut chat);
     let mut worst = vec![
         chat.register_action("carol"),
         Action::OpenSession {
@@ -223,10 +255,10 @@ fn no_operation_takes_more_steps_than_it_says() {
         Action::Restore(RestoreStep::Begin { backup }),
         Action::Restore(RestoreStep::Lines { backup, first: 1, lines }),
         worst_change(),
-        Action::RaiseLevel { level: LEVEL_OF_ADMISSION },
+        Action::RaiseLevel { level: LEVEL_OF_BOUNDS },
     ];
     worst.extend(of_administrators);
-    worst.push(Action::DeleteAccount { session });
+    worst.push(end_of_a_full_account(&mut chat));
     let kinds: std::collections::BTreeSet<_> = worst.iter().map(kind).collect();
     assert!(kinds.iter().copied().eq(0..KINDS), "of every kind there is one");
     for action in worst {
@@ -241,6 +273,7 @@ fn no_operation_takes_more_steps_than_it_says() {
             }
             _ => &mut chat,
         };
+        forget_too_much(chat);
         let id = chat.id();
         // Emptying its lists begins in the same entry.
         let beside = match action {

@@ -187,6 +187,8 @@ fn status(id: u32, hosted: Vec<ReplicaStatus>) -> ServerStatus {
         commit: 20,
         commit_before: None,
         feature_level: None,
+        stored_bytes: None,
+        stored_bytes_max: None,
         survivor: Survivor::Never,
         adoptable: vec![],
         hosted,

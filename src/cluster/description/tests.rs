@@ -272,6 +272,8 @@ fn a_status_is_about_the_cluster_whose_servers_answered() {
             commit: 0,
             tolerates: 0,
             feature_level: None,
+            stored_bytes: None,
+            stored_bytes_max: None,
             replicas: vec![replica(1, pid), replica(2, pid), replica(3, None)],
             survivor: None,
             notices: Vec::new(),

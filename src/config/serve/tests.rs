@@ -1,6 +1,7 @@
-use super::super::keys::{Fallback, KEYS};
+use super::super::keys::{Fallback, KEYS, Kind};
 use super::*;
 use crate::error::ErrorCode;
+use crate::limits::ACCOUNT_BYTES_DEFAULT;
 
 const PEERS: &str = "1=127.0.0.1:8091,2=127.0.0.1:8092,3=127.0.0.1:8093";
 
@@ -48,6 +49,27 @@ fn strangers_register_by_themselves_only_where_no_other_machine_can_reach() {
     }
     let wrong = refused(&[("FTCHAT_SERVE_REGISTRATION", "friends")]);
     assert!(wrong.contains("open, invited or closed"), "{wrong}");
+}
+
+#[test]
+fn accounts_are_bounded_where_other_machines_can_reach_and_as_the_configuration_says() {
+    let of = |changes: &[(&str, &str)]| {
+        let settings = resolve(changes).expect("valid");
+        let rate = settings.limits.changes_per_account_per_s;
+        (settings.account_bytes, settings.total_bytes, rate)
+    };
+    let everywhere = ("FTCHAT_SERVE_LISTEN", "0.0.0.0:8092");
+    assert_eq!(of(&[]), (0, None, 0));
+    assert_eq!(of(&[everywhere]), (ACCOUNT_BYTES_DEFAULT, None, 200));
+    let own = [
+        everywhere,
+        ("FTCHAT_LIMITS_ACCOUNT_BYTES", "0"),
+        ("FTCHAT_LIMITS_TOTAL_BYTES", "1048576"),
+        ("FTCHAT_LIMITS_CHANGES_PER_ACCOUNT_PER_S", "0"),
+    ];
+    assert_eq!(of(&own), (0, Some(1_048_576), 0));
+    let wrong = refused(&[("FTCHAT_LIMITS_ACCOUNT_BYTES", "100")]);
+    assert!(wrong.contains("at least 65536, and not 100"), "{wrong}");
 }
 
 #[test]
@@ -162,10 +184,13 @@ fn reserved_connections_stay_below_the_total() {
 fn every_limit_in_the_table_is_read() {
     // Each key in turn gets another value than its default; the limits change.
     for key in KEYS.iter().filter(|key| key.name.starts_with("limits.")) {
-        let Fallback::Value(default) = key.default else { panic!("{} has a default", key.name) };
-        let number: u64 = default.parse().expect("limits are numbers");
-        let other = (number + 1).to_string();
-        let settings = resolve(&[(key.environment, &other)]).expect(key.name);
-        assert_ne!(settings.limits, Limits::default(), "{}", key.name);
+        let Kind::Integer { max, .. } = key.kind else { panic!("{} is a number", key.name) };
+        let other = match key.default {
+            Fallback::Value(default) => default.parse::<u64>().expect("limits are numbers") + 1,
+            // It depends on where the server listens.
+            Fallback::Words(_) => max.min(1 << 20),
+        };
+        let settings = resolve(&[(key.environment, &other.to_string())]).expect(key.name);
+        assert_ne!(settings, resolve(&[]).expect("valid"), "{}", key.name);
     }
 }

@@ -1,9 +1,9 @@
 //! Replicas of programs that know different feature levels.
 
 use super::*;
-use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION, data_format};
+use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, data_format};
 use crate::protocol::administration::{
-    ChangeRequest, Changed, Inspected, Question, Registration, RequestedChange,
+    Bounds, ChangeRequest, Changed, Inspected, Question, Registration, RequestedChange,
 };
 use crate::storage::Identity;
 
@@ -241,4 +241,51 @@ async fn who_may_register_is_decided_at_the_level_that_brought_it() {
     let by: Vec<&str> = actions.iter().map(|action| action.by.as_str()).collect();
     assert_eq!(by.len(), 2, "{by:?}");
     assert!(by[0].starts_with("the configuration of server ") && by[1] == "root@alpha", "{by:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_much_may_be_stored_is_decided_at_its_level_and_the_smallest_machine_counts() {
+    let mut cluster = Cluster::new().await;
+    cluster.known = [LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, LEVEL_OF_BOUNDS, LEVEL_OF_BOUNDS];
+    let bounds = |total_bytes| Bounds { account_bytes: 1 << 20, total_bytes, proposed: true };
+    cluster.bounds = [5 << 20, 3 << 20, 4 << 20, 0].map(|bytes| Some(bounds(bytes)));
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    at_level(&cluster, 2, LEVEL_OF_ADMISSION).await;
+    let set = |account_bytes, total_bytes| ChangeRequest {
+        operation: Uuid::from_u128(7),
+        by: "root@alpha".into(),
+        change: RequestedChange::SetBounds { account_bytes, total_bytes },
+    };
+    let asked = set(None, Some(9 << 20));
+    let error = cluster.replica(2).0.administer(asked.clone()).await.expect_err("too early");
+    assert_eq!(error.code, ErrorCode::UnsupportedVersion);
+    assert!(error.message.contains("server 1 runs an older program"), "{error}");
+    let error = cluster.replica(3).0.inspect(Question::Bounds {}).await.expect_err("too early");
+    assert_eq!(error.code, ErrorCode::UnsupportedVersion);
+    assert_eq!(cluster.replica(2).status().stored_bytes_max, None);
+
+    restart(&mut cluster, 1, LEVEL_OF_BOUNDS).await;
+    for id in 1..=3 {
+        cluster.until(id, |status| status.stored_bytes_max == Some(3 << 20)).await;
+    }
+    let wrong = cluster.replica(1).0.administer(set(Some(1), None)).await.expect_err("too low");
+    assert!(wrong.message.contains("64 KiB to"), "{wrong}");
+    assert_eq!(cluster.replica(1).0.administer(asked).await, Ok(Changed::Done {}));
+    for id in 1..=3 {
+        cluster.until(id, |status| status.stored_bytes_max == Some(9 << 20)).await;
+        assert_eq!(cluster.replica(id).status().notice, None);
+    }
+    // What a server says that starts later changes nothing any more.
+    restart(&mut cluster, 2, LEVEL_OF_BOUNDS).await;
+    cluster.add(2, "after").await;
+    let Ok(Inspected::Bounds { bounds, stored_bytes }) =
+        cluster.replica(2).0.inspect(Question::Bounds {}).await
+    else {
+        panic!("no bounds");
+    };
+    let holds = Bounds { account_bytes: 1 << 20, total_bytes: 9 << 20, proposed: false };
+    assert_eq!(bounds, holds);
+    assert!(stored_bytes > 0);
 }

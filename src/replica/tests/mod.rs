@@ -19,7 +19,7 @@ use super::*;
 use crate::chat::{Action, Outcome};
 use crate::host::Listener;
 use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
-use crate::protocol::administration::Registration;
+use crate::protocol::administration::{Bounds, Registration};
 use crate::protocol::client::{Member, ReplicaState, Survivor};
 use crate::protocol::codec::read_line;
 use crate::types::{AccountName, Address, Digest, Timestamp};
@@ -33,6 +33,8 @@ struct Cluster {
     known: [u32; 4],
     /// Who may register, as each proposes.
     registration: Registration,
+    /// How much may be stored, as each proposes.
+    bounds: [Option<Bounds>; 4],
     folder: TempDir,
     members: Vec<Member>,
     running: BTreeMap<u32, Running>,
@@ -79,6 +81,7 @@ impl Cluster {
             limits: Limits::default(),
             known: [FEATURE_LEVEL_KNOWN; 4],
             registration: Registration::Open,
+            bounds: [None; 4],
             folder: TempDir::new().expect("a folder"),
             members,
             running: BTreeMap::new(),
@@ -127,6 +130,7 @@ impl Cluster {
             limits: self.limits.clone(),
             survivor: Survivor::Never,
             registration: self.registration,
+            bounds: self.bounds[id as usize - 1],
             process: ProcessInfo {
                 pid: id,
                 started_at: Timestamp(0),

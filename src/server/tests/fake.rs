@@ -390,6 +390,8 @@ impl Backend for FakeReplica {
                 commit: 0,
                 commit_before: None,
                 feature_level: None,
+                stored_bytes: None,
+                stored_bytes_max: None,
                 survivor: Default::default(),
                 adoptable: vec![],
                 hosted: vec![],

@@ -159,6 +159,7 @@ pub async fn serve(
         limits: limits.clone(),
         survivor: place.survivor,
         registration: Registration::Open,
+        bounds: None,
         process: ProcessInfo {
             pid: run,
             started_at: host.clock.now(),

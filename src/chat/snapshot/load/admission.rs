@@ -8,18 +8,22 @@ use crate::chat::chunks::Item;
 use crate::chat::items::COUNTER_MAX;
 use crate::chat::snapshot::format::{InvitationLine, SettingsLine};
 use crate::error::Result;
+use crate::limits::LEVEL_OF_BOUNDS;
 use crate::protocol::administration::AdministrativeAction;
 
 impl Restore {
     pub(super) fn settings(&mut self, line: SettingsLine) -> Result<()> {
-        let SettingsLine { registration, last_invitation, last_action } = line;
+        let SettingsLine { registration, bounds, last_invitation, last_action } = line;
         if self.state.data.settings != Settings::default() {
             return corrupted("the settings are there twice");
         }
         if last_invitation.max(last_action) >= COUNTER_MAX {
             return corrupted("a counter is impossibly high");
         }
-        self.state.data.settings = Settings { registration, last_invitation, last_action };
+        if bounds.is_some() && self.state.data.level < LEVEL_OF_BOUNDS {
+            return corrupted("it says what its feature level does not know");
+        }
+        self.state.data.settings = Settings { registration, bounds, last_invitation, last_action };
         Ok(())
     }
 

@@ -1,0 +1,295 @@
+//! How much may be stored, of one account and of all.
+
+use super::restoring::{backup, steps};
+use super::*;
+use crate::limits::{
+    ACCOUNT_OVERHEAD_BYTES, LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, MESSAGE_OVERHEAD_BYTES,
+    RECIPIENT_OVERHEAD_BYTES, REMEMBERED_BYTES, SESSION_OVERHEAD_BYTES,
+};
+use crate::protocol::administration::{Bounds, Recorded};
+
+/// What a message with a text of one byte takes in an inbox.
+const SMALL: u64 = MESSAGE_OVERHEAD_BYTES + 1;
+
+fn at_level() -> Chat {
+    let mut chat = Chat::new();
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
+    chat
+}
+
+fn set_bounds(account_bytes: Option<u64>, total_bytes: Option<u64>, proposed: bool) -> Action {
+    let change = Change::SetBounds { account_bytes, total_bytes, proposed };
+    Action::Administer { by: "root@alpha".into(), change }
+}
+
+impl Chat {
+    /// Sets what inboxes may hold, in messages of one byte.
+    fn bound_inboxes(&mut self, messages: u64) {
+        self.apply(set_bounds(Some(messages * SMALL), None, false));
+    }
+
+    /// Sets what all may hold: so much more than now.
+    fn bound_all(&mut self, more: u64) {
+        // Setting it is remembered, too.
+        let most = self.state.stored_bytes() + REMEMBERED_BYTES + more;
+        self.apply(set_bounds(None, Some(most), false));
+    }
+
+    fn refused(&mut self, from: User, to: &[&str], text: &str) -> (ErrorCode, String) {
+        refusal(self.apply(send(from, to, text)))
+    }
+}
+
+#[test]
+fn below_its_level_nothing_is_refused_and_at_it_what_was_set_holds() {
+    let mut chat = Chat::new();
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_ADMISSION });
+    let [alice, bob] = ["alice", "bob"].map(|who| chat.register(who));
+    chat.apply(set_bounds(Some(SMALL), Some(1), false));
+    for _ in 0..4 {
+        chat.send(alice, &["bob"], "x");
+    }
+    assert_eq!(chat.state.bounds(), Bounds::default());
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
+    assert_eq!(chat.refused(alice, &["bob"], "x").0, ErrorCode::InboxFull);
+    assert_eq!(chat.refused(bob, &["alice"], "x").0, ErrorCode::InboxFull, "a quarter is less");
+    assert_eq!(chat.refused(bob, &["bob", "alice"], "x").0, ErrorCode::InboxFull);
+    assert_eq!(chat.refused(alice, &["alice"], "x").0, ErrorCode::StorageFull, "own has room");
+}
+
+#[test]
+fn a_full_inbox_refuses_a_message_for_all_of_its_recipients() {
+    let mut chat = at_level();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|who| chat.register(who));
+    chat.bound_inboxes(8);
+    for _ in 0..8 {
+        chat.send(bob, &["bob"], "x");
+    }
+    let before = chat.state.hash();
+    let id = chat.id();
+    let everybody = send(alice, &["carol", "bob", "alice"], "x");
+    let (code, sentence) = refusal(chat.apply_as(id, everybody.clone()));
+    assert_eq!(code, ErrorCode::InboxFull);
+    assert!(sentence.contains("the inbox of bob is full"), "{sentence}");
+    assert!(sentence.contains("nothing was sent"), "{sentence}");
+    assert_eq!(chat.texts(carol, Which::All), [""; 0]);
+    assert_ne!(chat.state.hash(), before, "it is remembered");
+    chat.send(alice, &["carol"], "x");
+    // Room makes another message possible, and not the one that was refused.
+    let (id_of_bobs, _) = {
+        let query = InboxQuery { which: Which::All, ..InboxQuery::default() };
+        let first = chat.page(bob, &query).messages.remove(0);
+        (first.id, first.seq)
+    };
+    chat.apply(Action::Delete { session: bob.session, ids: vec![id_of_bobs] });
+    assert_eq!(refusal(chat.apply_as(id, everybody)).0, ErrorCode::InboxFull);
+    chat.send(alice, &["carol", "bob", "alice"], "x");
+}
+
+#[test]
+fn one_sender_fills_a_quarter_and_closes_no_inbox() {
+    let mut chat = at_level();
+    let [alice, bob, mallory] = ["alice", "bob", "mallory"].map(|who| chat.register(who));
+    chat.bound_inboxes(8);
+    let (first, _) = chat.send(mallory, &["bob"], "x");
+    chat.send(mallory, &["bob", "alice"], "x");
+    let (code, sentence) = chat.refused(mallory, &["bob"], "x");
+    assert_eq!(code, ErrorCode::InboxFull);
+    assert!(sentence.contains("the inbox of bob holds as much from you"), "{sentence}");
+    chat.send(alice, &["bob"], "x");
+    chat.send(bob, &["alice"], "x");
+    // What was deleted makes room, for this sender too.
+    chat.apply(Action::Delete { session: bob.session, ids: vec![first] });
+    chat.send(mallory, &["bob"], "x");
+    assert_eq!(chat.refused(mallory, &["bob"], "x").0, ErrorCode::InboxFull);
+    // An account that comes back under a name is another one.
+    chat.apply(Action::DeleteAccount { session: mallory.session });
+    let mallory = chat.register("mallory");
+    chat.send(mallory, &["bob"], "x");
+}
+
+#[test]
+fn what_all_hold_is_bounded_and_a_deleted_message_or_account_makes_room() {
+    let mut chat = at_level();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|who| chat.register(who));
+    for _ in 0..100 {
+        chat.send(alice, &["bob"], "x");
+    }
+    let (id, _) = chat.send(alice, &["bob"], &"x".repeat(8_000));
+    chat.bound_all(100);
+    let before = chat.state.stored_bytes();
+    let (code, sentence) = chat.refused(carol, &["carol"], "x");
+    assert_eq!(code, ErrorCode::StorageFull);
+    assert!(sentence.contains("can raise total_bytes"), "{sentence}");
+    let newcomer = chat.register_action("dave");
+    let (code, sentence) = refusal(chat.apply(newcomer));
+    assert_eq!(code, ErrorCode::StorageFull);
+    assert!(sentence.contains("no account was made"), "{sentence}");
+    // It leaves the sender's list as well, though alice deletes nothing.
+    chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
+    assert!(chat.state.stored_bytes() + 6_000 < before, "{}", chat.state.stored_bytes());
+    assert_eq!(chat.texts(alice, Which::Sent).len(), 100);
+    for _ in 0..10 {
+        chat.send(carol, &["carol"], "x");
+    }
+    let before = chat.state.stored_bytes();
+    chat.apply(Action::DeleteAccount { session: bob.session });
+    chat.pass(2);
+    let freed = 100 * (SMALL + RECIPIENT_OVERHEAD_BYTES);
+    assert!(chat.state.stored_bytes() < before, "{freed} bytes and an account are less");
+    assert_eq!(chat.state.counts().messages, 10);
+}
+
+#[test]
+fn while_there_is_room_a_sender_keeps_what_its_recipients_delete() {
+    let mut chat = at_level();
+    let [alice, bob] = ["alice", "bob"].map(|who| chat.register(who));
+    chat.bound_all(1 << 20);
+    let (id, _) = chat.send(alice, &["bob"], "x");
+    chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
+    assert_eq!(chat.texts(alice, Which::Sent), ["x"]);
+}
+
+#[test]
+fn a_sent_list_keeps_the_newest_within_the_bound_of_an_account() {
+    let mut chat = at_level();
+    let alice = chat.register("alice");
+    let others: Vec<User> = (0..8).map(|n| chat.register(&format!("u{n}"))).collect();
+    chat.bound_inboxes(8);
+    for n in 0..16 {
+        chat.send(alice, &[&format!("u{}", n % 8)], &format!("{n:x}"));
+    }
+    let sent: Vec<String> = (8..16).map(|n| format!("{n:x}")).collect();
+    assert_eq!(chat.texts(alice, Which::Sent), sent);
+    assert_eq!(chat.texts(others[0], Which::All), ["0", "8"], "recipients keep all");
+    // A message that is in no list any more is still delivered once.
+    let before = chat.state.counts().messages;
+    assert_eq!(before, 16);
+    chat.apply(set_bounds(Some(0), None, false));
+    chat.send(alice, &["u0"], "more");
+    assert_eq!(chat.texts(alice, Which::Sent).len(), 9, "without a bound nothing leaves");
+}
+
+#[test]
+fn remembered_operations_take_a_part_of_the_bound_and_the_oldest_go_first() {
+    let mut chat = Chat::with_window(1_000_000);
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
+    let alice = chat.register("alice");
+    chat.apply(set_bounds(None, Some(400 * REMEMBERED_BYTES), false));
+    let mark = || Action::MarkRead { session: alice.session, seqs: vec![7] };
+    let ids: Vec<Uuid> = (0..300).map(|_| chat.id()).collect();
+    for id in &ids {
+        chat.apply_as(*id, mark());
+    }
+    audit(&chat.state);
+    let remembered = chat.state.counts().remembered;
+    assert!((99..=101).contains(&remembered), "{remembered}");
+    // The newest is known, the oldest may mean anything again.
+    let other = Action::MarkRead { session: alice.session, seqs: vec![8] };
+    assert_eq!(refusal(chat.apply_as(ids[299], other.clone())).0, ErrorCode::IdConflict);
+    assert_eq!(chat.apply_as(ids[0], other), Outcome::Marked { count: 0 });
+    // Messages are known by themselves, however many operations follow.
+    let (id, _) = chat.send(alice, &["alice"], "x");
+    (0..300).for_each(|_| drop(chat.apply(mark())));
+    let again = chat.apply_as(id, send(alice, &["alice"], "x"));
+    assert!(matches!(again, Outcome::Sent { .. }), "{again:?}");
+}
+
+#[test]
+fn a_state_that_was_loaded_counts_alike_and_refuses_alike() {
+    let mut chat = at_level();
+    let [alice, bob] = ["alice", "bob"].map(|who| chat.register(who));
+    chat.bound_inboxes(8);
+    chat.bound_all(1 << 20);
+    for _ in 0..2 {
+        chat.send(alice, &["bob", "alice"], "x");
+    }
+    let (id, _) = chat.send(bob, &["bob"], "xyz");
+    chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
+    let mut loaded = chat.loaded(1_000);
+    audit(&loaded.state);
+    assert_eq!(loaded.state.usage, chat.state.usage);
+    assert_eq!(loaded.state.stored_bytes(), chat.state.stored_bytes());
+    assert_eq!(loaded.state.bounds(), chat.state.bounds());
+    for chat in [&mut chat, &mut loaded] {
+        assert_eq!(chat.refused(alice, &["bob"], "x").0, ErrorCode::InboxFull);
+        chat.send(bob, &["bob"], "x");
+    }
+    assert_eq!(loaded.state.hash(), chat.state.hash());
+}
+
+#[test]
+fn a_backup_brings_messages_back_and_the_bounds_of_the_new_cluster_hold() {
+    let mut chat = at_level();
+    let [alice, _bob] = ["alice", "bob"].map(|who| chat.register(who));
+    chat.bound_inboxes(8);
+    for _ in 0..2 {
+        chat.send(alice, &["bob"], "x");
+    }
+    let lines = backup(&chat.state);
+    let mut fresh = Chat { next_id: 1_000_000, ..Chat::new() };
+    fresh.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
+    fresh.apply(set_bounds(Some(12 * SMALL), Some(1 << 30), true));
+    let last = steps(&lines, 2).into_iter().map(|step| fresh.apply(step)).last();
+    assert!(matches!(last, Some(Outcome::Restoring { done: true, .. })), "{last:?}");
+    let bounds = Bounds { account_bytes: 12 * SMALL, total_bytes: 1 << 30, proposed: true };
+    assert_eq!(fresh.state.bounds(), bounds);
+    let alice = opened(fresh.log_in(alice.account));
+    fresh.send(alice, &["bob"], "x");
+    assert_eq!(fresh.refused(alice, &["bob"], "x").0, ErrorCode::InboxFull, "a quarter");
+}
+
+#[test]
+fn the_lowest_proposal_counts_until_an_administrator_says_something() {
+    let mut chat = at_level();
+    let bounds =
+        |account_bytes, total_bytes, proposed| Bounds { account_bytes, total_bytes, proposed };
+    assert!(chat.state.bounds_are_undecided(0));
+    chat.apply(set_bounds(Some(100), Some(0), true));
+    assert_eq!(chat.state.bounds(), bounds(100, 0, true));
+    chat.apply(set_bounds(Some(50), Some(3_000), true));
+    assert_eq!(chat.state.bounds(), bounds(100, 3_000, true), "the first for accounts");
+    assert!(chat.state.bounds_are_undecided(2_000) && !chat.state.bounds_are_undecided(3_000));
+    assert!(!chat.state.bounds_are_undecided(0), "one that knows no memory lowers nothing");
+    chat.apply(set_bounds(Some(50), Some(2_000), true));
+    chat.apply(set_bounds(Some(50), Some(4_000), true));
+    assert_eq!(chat.state.bounds(), bounds(100, 2_000, true));
+    let recorded = |chat: &Chat| chat.state.look(|look| look.actions(0));
+    assert_eq!(recorded(&chat), [], "nobody did anything");
+    chat.apply(set_bounds(None, Some(9_000), false));
+    assert_eq!(chat.state.bounds(), bounds(100, 9_000, false));
+    chat.apply(set_bounds(Some(1), Some(1), true));
+    assert_eq!(chat.state.bounds(), bounds(100, 9_000, false));
+    assert!(!chat.state.bounds_are_undecided(1));
+    let actions = recorded(&chat);
+    let expected = Recorded::SetBounds { account_bytes: 100, total_bytes: 9_000 };
+    assert_eq!((actions.len(), &actions[0].what), (1, &expected));
+    chat.apply(set_bounds(None, Some(9_000), false));
+    assert_eq!(recorded(&chat).len(), 1, "once is enough");
+}
+
+#[test]
+fn bounds_are_no_part_of_a_snapshot_of_a_lower_level() {
+    let mut chat = at_level();
+    chat.apply(set_bounds(Some(100), None, false));
+    let lines = lines(&chat.state);
+    let text = String::from_utf8(lines[0].clone()).expect("JSON");
+    let lowered = text.replace("\"format\":4", "\"format\":3");
+    assert_ne!(lowered, text);
+    let mut restore = Restore::new(1_000);
+    restore.line(lowered.as_bytes()).expect("a header");
+    let error = restore.line(&lines[1]).expect_err("of another level");
+    assert!(error.message.contains("its feature level does not know"), "{error}");
+}
+
+#[test]
+fn accounts_and_sessions_are_counted_as_well() {
+    let mut chat = at_level();
+    let before = chat.state.stored_bytes();
+    let alice = chat.register("alice");
+    let one = ACCOUNT_OVERHEAD_BYTES + SESSION_OVERHEAD_BYTES + REMEMBERED_BYTES;
+    assert_eq!(chat.state.stored_bytes(), before + one);
+    chat.log_in(alice.account);
+    let two = one + SESSION_OVERHEAD_BYTES + REMEMBERED_BYTES;
+    assert_eq!(chat.state.stored_bytes(), before + two);
+}

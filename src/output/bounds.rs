@@ -1,0 +1,55 @@
+//! What `cluster limits` prints.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Show, Style, Tone};
+use crate::types::format_size;
+
+/// Of `cluster limits` and `cluster limits set`.
+#[derive(Debug, Serialize)]
+pub struct BoundsShown {
+    /// What the inbox of an account may hold, in bytes; `None`: as much as there is.
+    pub account_bytes: Option<u64>,
+    /// What all accounts together may hold, in bytes; `None`: as much as there is.
+    pub total_bytes: Option<u64>,
+    /// What is stored in all, in bytes.
+    pub stored_bytes: u64,
+    /// Whether configurations have proposed both, and no administrator has set any.
+    pub proposed: bool,
+    /// Whether the command has set any.
+    #[serde(skip)]
+    pub is_set: bool,
+}
+
+impl Show for BoundsShown {
+    fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+        let BoundsShown { account_bytes, total_bytes, stored_bytes, .. } = self;
+        let account = bound(account_bytes.unwrap_or_default());
+        writeln!(out, "account_bytes  {}", style.paint(Tone::Strong, &account))?;
+        let total = bound(total_bytes.unwrap_or_default());
+        writeln!(out, "total_bytes    {}", style.paint(Tone::Strong, &total))?;
+        writeln!(out, "stored_bytes   {}", format_size(*stored_bytes))?;
+        if self.proposed {
+            writeln!(out, "Proposed by the servers; no administrator has set any.")?;
+        }
+        Ok(())
+    }
+    /// account_bytes, total_bytes (each a number, or `none`), stored_bytes, `proposed` or
+    /// `set`.
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        let number = |bytes: Option<u64>| bytes.map_or("none".to_string(), |it| it.to_string());
+        let (account, total) = (number(self.account_bytes), number(self.total_bytes));
+        let proposed = if self.proposed { "proposed" } else { "set" };
+        writeln!(out, "{account}\t{total}\t{}\t{proposed}", self.stored_bytes)
+    }
+    fn outcome(&self) -> Option<String> {
+        self.is_set.then(|| "the bounds are set".to_string())
+    }
+}
+
+/// A bound as people read it; 0 is none.
+pub(super) fn bound(bytes: u64) -> String {
+    if bytes == 0 { "none".to_string() } else { format_size(bytes) }
+}
