@@ -18,6 +18,8 @@
 //!   what is under way there, and starts again with the first line that is not
 //!   acknowledged. The order is checked, and a break of it is counted in
 //!   [`PipelineSummary::out_of_order`], never hidden.
+//! - Where a server takes fewer lines a second, it says when to come back, and the lines
+//!   that it did not take are sent again then.
 //! - A line that is refused ends it; the error names the line. Lines that were
 //!   under way behind it may have been accepted, and are reported if so. The
 //!   first line travels alone, so a wrong recipient is found before there are any.
@@ -70,6 +72,8 @@ pub struct Pipeline<R, F> {
     /// Since when nothing was acknowledged although something waits.
     progress_at: Instant,
     reasons: Reasons,
+    /// A server takes nothing more of this account before that.
+    pause_until: Option<Instant>,
     last_seq: u64,
     summary: PipelineSummary,
 }
@@ -98,6 +102,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             refusal: None,
             progress_at: Instant::now(),
             reasons: Reasons::default(),
+            pause_until: None,
             last_seq: 0,
             summary: PipelineSummary::default(),
         }
@@ -129,6 +134,13 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             };
             let Err(reason) = self.use_connection(&connection).await? else { break };
             self.reasons.note_reason(connection.address(), reason);
+            if let Some(until) = self.pause_until.take() {
+                // The same server: others are not asked to dodge the limit. The time of
+                // waiting does not count.
+                self.progress_at += until.saturating_duration_since(Instant::now());
+                sleep_until(until).await;
+                continue;
+            }
             if Instant::now() >= self.progress_at + self.timeout {
                 return Err(self.gave_up());
             }
@@ -271,6 +283,11 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
                 return;
             }
             Ok(_) => (Reason::silence("answered another question"), true),
+            Err(Failure::Refused(Error { message, retry_after_ms: Some(ms), .. })) => {
+                let until = Instant::now() + Duration::from_millis(ms);
+                self.pause_until = self.pause_until.max(Some(until));
+                (Reason::Word(message), false)
+            }
             Err(Failure::Refused(error)) if is_final(&error) => {
                 if self.refusal.as_ref().is_none_or(|(refused, _)| number < *refused) {
                     let message = format!("line {number}: {}", error.message);

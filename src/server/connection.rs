@@ -21,6 +21,7 @@ use super::Shared;
 use super::follow::{Follow, stopping};
 use super::incoming::Incoming;
 use super::memory::Share;
+use super::open_follows::OpenFollow;
 use super::outgoing::{Outgoing, Writer};
 use super::slots::{Slot, gave_way};
 use super::stop::Stop;
@@ -82,7 +83,7 @@ pub(super) struct Connection {
     /// See [`super::reads`].
     pub(super) long_reads: Arc<tokio::sync::Mutex<()>>,
     follows: FuturesUnordered<BoxFuture<'static, (u64, Option<Error>)>>,
-    following: BTreeMap<u64, AbortHandle>,
+    following: BTreeMap<u64, (AbortHandle, OpenFollow)>,
     /// Whether a request is in progress that the next ones wait for.
     barrier: bool,
     /// No request is taken any more; what is left must be finished by then.
@@ -365,7 +366,7 @@ impl Connection {
     /// Ends all follows and takes no more requests.
     fn close(&mut self, why: &Error) {
         self.closing.get_or_insert(Instant::now() + GRACE);
-        for (id, handle) in std::mem::take(&mut self.following) {
+        for (id, (handle, _)) in std::mem::take(&mut self.following) {
             handle.abort();
             self.outgoing.push(|buffer| push_error(buffer, Some(id), why.clone()));
         }
@@ -391,10 +392,11 @@ impl Connection {
                 format!("request {id} of this connection is a running follow; use another id"),
             ));
         }
+        let counted = self.shared.open_follows.begin(session.account)?;
         let (shared, outgoing) = (Arc::clone(&self.shared), Arc::clone(&self.outgoing));
         let follow = Follow::new(shared, outgoing, session, id, query);
         let (handle, registration) = AbortHandle::new_pair();
-        self.following.insert(id, handle);
+        self.following.insert(id, (handle, counted));
         self.follows.push(Box::pin(async move {
             (id, Abortable::new(follow.run(deadline), registration).await.ok())
         }));
@@ -403,7 +405,7 @@ impl Connection {
 
     /// Ends a follow that the client no longer wants.
     pub(super) fn unfollow(&mut self, id: u64) -> Result<(), Error> {
-        let handle = self.following.remove(&id).ok_or_else(|| {
+        let (handle, _) = self.following.remove(&id).ok_or_else(|| {
             Error::new(ErrorCode::InvalidRequest, format!("request {id} is no running follow"))
         })?;
         handle.abort();

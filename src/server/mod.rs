@@ -15,8 +15,8 @@
 //!   that cannot be sure of it ends with an error instead of falling silent.
 //! - **Bounds.** Lines, nesting, requests in flight, unwritten answers,
 //!   connections in total, per address and without a session, the memory that all
-//!   of them hold together, password hashes at once, guesses and registrations:
-//!   all are bounded by [`crate::limits::Limits`], and whoever exceeds one is
+//!   of them hold together, password hashes at once, guesses and registrations,
+//!   an account's changes and follows: all are bounded by [`crate::limits::Limits`], and whoever exceeds one is
 //!   told which.
 //! - **Silence about secrets.** Passwords are hashed before anything is
 //!   proposed and wiped from memory as far as this program holds them;
@@ -31,7 +31,7 @@
 //! - `greeting`, `connection`: the life of a connection; `incoming`,
 //!   `outgoing`, `wire`: its lines; `work`: requests in progress.
 //! - `requests`, `sessions`, `reads`, `follow`: what is asked and answered.
-//! - `slots`, `memory`, `rate`: what protects the server and its users;
+//! - `slots`, `memory`, `rate`, `open_follows`: what protects the server and its users;
 //!   `password`, `hashing`: who may compute a hash, and how.
 //! - `backend`: the replica as seen from here; `stop`: the signal;
 //!   `runtime_watchdog`: ends a process whose runtime hangs.
@@ -43,6 +43,7 @@ mod greeting;
 mod hashing;
 mod incoming;
 mod memory;
+mod open_follows;
 mod outgoing;
 mod password;
 mod rate;
@@ -70,8 +71,9 @@ pub use self::password::PasswordCost;
 use self::backend::Backend;
 use self::greeting::{Peer, reject};
 use self::memory::Memory;
+use self::open_follows::OpenFollows;
 use self::password::Passwords;
-use self::rate::{FailedLogins, LogThrottle, Registrations};
+use self::rate::{Changes, FailedLogins, LogThrottle, Registrations};
 use self::slots::{Slots, gave_way};
 use self::stop::Stop;
 use crate::error::{Error, ErrorCode, Result};
@@ -118,6 +120,8 @@ struct Shared {
     passwords: Passwords,
     failed_logins: FailedLogins,
     registrations: Registrations,
+    changes: Changes,
+    open_follows: Arc<OpenFollows>,
     slots: Arc<Slots>,
     memory: Arc<Memory>,
     refusals: LogThrottle,
@@ -179,6 +183,8 @@ impl Server {
             passwords: Passwords::new(host.clone(), cost, limits.password_hashes_in_parallel)?,
             failed_logins: FailedLogins::new(&limits),
             registrations: Registrations::new(&limits),
+            changes: Changes::new(&limits),
+            open_follows: OpenFollows::new(limits.follows_per_account_max),
             slots: Slots::new(&limits),
             memory: Memory::new(limits.connection_memory_max_bytes),
             refusals: LogThrottle::default(),

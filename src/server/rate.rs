@@ -1,4 +1,4 @@
-//! Rate limits for guesses and registrations.
+//! Rate limits for guesses, registrations and changes.
 //!
 //! A limit on guesses must not become a weapon: whoever can spend another user's
 //! attempts can lock that user out. Three buckets count failed logins, and fewer can
@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::Limits;
 use crate::sync::Mutex;
+use crate::types::Uuid;
 
 /// How much wider the buckets of an address or an account alone are than the
 /// bucket of both together.
@@ -198,6 +199,45 @@ impl Registrations {
         match buckets.wait(&address, now) {
             Duration::ZERO => buckets.take(&address, now),
             wait => return Err(limited("too many registrations from this address", wait)),
+        }
+        Ok(())
+    }
+}
+
+/// Counts the changes that each account asks of this server.
+pub(super) struct Changes {
+    /// `None`: as many as it likes.
+    buckets: Option<Mutex<Buckets<Uuid>>>,
+    /// Least time to wait once there was one too many: a tenth of a burst is there again
+    /// then, so that whoever obeys comes back for many and not for one.
+    pause: Duration,
+}
+
+impl Changes {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let Limits { changes_per_account_per_s, change_burst, .. } = *limits;
+        if changes_per_account_per_s == 0 {
+            return Changes { buckets: None, pause: Duration::ZERO };
+        }
+        let refill = Duration::from_secs(1) / changes_per_account_per_s;
+        let buckets = Some(Mutex::new(Buckets::new(change_burst, refill)));
+        Changes { buckets, pause: refill * change_burst.div_ceil(10) }
+    }
+
+    /// Spends one change.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RateLimited`] with the time to wait.
+    pub(super) fn attempt(&self, account: Uuid) -> Result<()> {
+        let Some(buckets) = &self.buckets else { return Ok(()) };
+        let now = Instant::now();
+        let mut buckets = buckets.lock();
+        match buckets.wait(&account, now) {
+            Duration::ZERO => buckets.take(&account, now),
+            wait => {
+                let wait = wait.max(self.pause);
+                return Err(limited("this account sends or changes too much at once", wait));
+            }
         }
         Ok(())
     }

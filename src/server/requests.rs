@@ -195,6 +195,18 @@ impl Connection {
         if self.order_broken && self.line_in_order {
             return self.fail(id, out_of_order());
         }
+        if let Some(session) = &self.session
+            && let Err(error) = self.shared.changes.attempt(session.account)
+        {
+            // As one that failed: what is to follow it in order is not taken either.
+            return self.finish(Finished {
+                id,
+                result: Err(error),
+                effect: Effect::Nothing,
+                was_barrier: false,
+                was_proposal: true,
+            });
+        }
         let proposed = Operation { id: operation, action };
         let applied = self.shared.backend.propose(proposed, deadline, &self.sequence);
         match Proposal::start(id, operation, answer, applied) {

@@ -16,6 +16,7 @@ mod at_once;
 mod attack;
 mod backup;
 mod bench;
+mod bounds;
 #[cfg(target_os = "linux")]
 mod disks;
 mod drill;

@@ -253,6 +253,39 @@ async fn what_was_ahead_of_a_refused_line_is_sent_before_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_takes_fewer_lines_is_obeyed_for_longer_than_the_timeout() {
+    // Of eight lines one is too many, and what follows it in order is not taken either.
+    let state = Mutex::new((0, None::<String>));
+    let (network, log) = cluster(move |_, request, _| {
+        let Request::Send { text, .. } = request else { panic!("{request:?}") };
+        let (count, refused) = &mut *state.lock();
+        match refused {
+            Some(first) if first != text => {
+                return Some(Reaction::Error(Error::unavailable("out of order")));
+            }
+            Some(_) => (*count, *refused) = (0, None),
+            None => *count += 1,
+        }
+        let limited = Error {
+            retry_after_ms: Some(1_000),
+            ..Error::new(ErrorCode::RateLimited, "too much at once; try again in 1 second")
+        };
+        (*count == 8).then(|| {
+            *refused = Some(text.clone());
+            Reaction::Error(limited)
+        })
+    });
+    let started = Instant::now();
+    let (result, reported) = send(&network, &lines(200)).await;
+    result.expect("all sent");
+    assert_in_order(&reported, 200);
+    assert_eq!(log.lock().seqs.len(), 200);
+    assert!(started.elapsed() > Duration::from_secs(10), "{:?}", started.elapsed());
+    let first = network.asked.lock()[0].0;
+    assert!(network.asked.lock().iter().all(|(server, _)| *server == first), "no other is asked");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recipient_nobody_knows_is_found_with_the_first_line() {
     let (network, _) = cluster(|_, _, _| {
         Some(Reaction::Error(Error::new(ErrorCode::UnknownAccount, "no account bob")))

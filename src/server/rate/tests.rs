@@ -126,3 +126,19 @@ async fn of_the_addresses_that_an_account_was_used_from_the_oldest_are_forgotten
         |number| logins.tables().known.contains_key(&("alice".to_string(), address(number)));
     assert_eq!([0, 1, TABLE_MAX].map(known), [false, true, true]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn changes_are_counted_for_each_account_and_not_at_all_where_there_is_no_bound() {
+    let limits =
+        |per_s| Limits { changes_per_account_per_s: per_s, change_burst: 3, ..Limits::default() };
+    let changes = Changes::new(&limits(2));
+    let [alice, bob] = [1, 2].map(Uuid::from_u128);
+    (0..3).for_each(|_| changes.attempt(alice).expect("a burst"));
+    let error = changes.attempt(alice).expect_err("one too many");
+    assert_eq!((error.code, error.retry_after_ms), (ErrorCode::RateLimited, Some(500)));
+    changes.attempt(bob).expect("another account");
+    tokio::time::advance(Duration::from_millis(500)).await;
+    changes.attempt(alice).expect("one is there again");
+    let free = Changes::new(&limits(0));
+    (0..10_000).for_each(|_| free.attempt(alice).expect("no bound"));
+}

@@ -9,6 +9,7 @@ mod bounds;
 mod encrypted;
 mod following;
 mod fuzz;
+mod limits;
 mod order;
 mod protocol;
 mod sessions;
@@ -120,6 +121,10 @@ fn register(name: &str) -> Value {
 fn login(number: u128, name: &str, password: &str) -> Value {
     let token = token(&format!("{name} {number}"));
     json!({"login": {"operation": id(number), "name": name, "password": password, "token": token}})
+}
+
+fn authenticate(token: &str) -> Value {
+    json!({"authenticate": {"token": token}})
 }
 
 fn send(number: u128, to: &str, text: &str) -> Value {

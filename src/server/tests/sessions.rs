@@ -1,9 +1,5 @@
 use super::*;
 
-fn authenticate(token: &str) -> Value {
-    json!({"authenticate": {"token": token}})
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_session_is_the_same_on_every_connection_until_it_ends() {
     let rig = Rig::start();
