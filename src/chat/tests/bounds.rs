@@ -1,5 +1,7 @@
 //! How much may be stored, of one account and of all.
 
+use proptest::prelude::*;
+
 use super::restoring::{backup, steps};
 use super::*;
 use crate::limits::{
@@ -292,4 +294,83 @@ fn accounts_and_sessions_are_counted_as_well() {
     chat.log_in(alice.account);
     let two = one + SESSION_OVERHEAD_BYTES + REMEMBERED_BYTES;
     assert_eq!(chat.state.stored_bytes(), before + two);
+}
+
+/// What one of three users does.
+#[derive(Clone, Debug)]
+enum Does {
+    Send { to: u8, length: usize },
+    DeleteOldest,
+    EndAccount,
+}
+
+fn any_history() -> impl Strategy<Value = Vec<(usize, Does)>> {
+    let does = prop_oneof![
+        20 => (1u8..8, 1usize..400).prop_map(|(to, length)| Does::Send { to, length }),
+        12 => Just(Does::DeleteOldest),
+        1 => Just(Does::EndAccount),
+    ];
+    prop::collection::vec((0usize..3, does), 1..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn no_history_exceeds_a_bound_and_every_state_that_is_loaded_goes_on_alike(
+        history in any_history(),
+        load_at in 0usize..120,
+    ) {
+        const NAMES: [&str; 3] = ["ann", "bob", "cy"];
+        let mut chat = at_level();
+        let mut users = NAMES.map(|who| chat.register(who));
+        let account = 12 * SMALL;
+        chat.apply(set_bounds(Some(account), Some(chat.state.stored_bytes() + 9_000), false));
+        let most = chat.state.bounds().total_bytes;
+        let mut loaded = None;
+        for (step, (who, does)) in history.into_iter().enumerate() {
+            if step == load_at {
+                loaded = Some(chat.loaded(1_000));
+            }
+            let user = users[who];
+            let action = match does {
+                Does::Send { to, length } => {
+                    let to: Vec<&str> =
+                        (0..3).filter(|n| to >> n & 1 == 1).map(|n| NAMES[n]).collect();
+                    send(user, &to, &"x".repeat(length))
+                }
+                Does::DeleteOldest => {
+                    let query = InboxQuery { which: Which::All, ..InboxQuery::default() };
+                    let oldest = chat.page(user, &query).messages.first().map(|it| it.id);
+                    Action::Delete { session: user.session, ids: oldest.into_iter().collect() }
+                }
+                Does::EndAccount => Action::DeleteAccount { session: user.session },
+            };
+            let ends = matches!(action, Action::DeleteAccount { .. });
+            let outcome = chat.apply(action.clone());
+            if let Some(loaded) = &mut loaded {
+                prop_assert_eq!(loaded.apply(action), outcome.clone());
+            }
+            let sends = matches!(outcome, Outcome::Sent { .. });
+            prop_assert!(!sends || chat.state.stored_bytes() <= most, "step {}", step);
+            for account_of in chat.state.data.accounts.iter() {
+                prop_assert!(account_of.inbox_bytes <= account);
+                prop_assert!(account_of.sent_bytes <= account);
+            }
+            if ends {
+                let again = chat.register_action(NAMES[who]);
+                let outcome = chat.apply(again.clone());
+                if let Some(loaded) = &mut loaded {
+                    loaded.next_id = chat.next_id - 1;
+                    prop_assert_eq!(loaded.apply(again), outcome.clone());
+                }
+                if matches!(outcome, Outcome::SessionOpened { .. }) {
+                    users[who] = opened(outcome);
+                }
+            }
+        }
+        if let Some(loaded) = loaded {
+            prop_assert_eq!(loaded.state.hash(), chat.state.hash());
+            prop_assert_eq!(&loaded.state.usage, &chat.state.usage);
+        }
+    }
 }

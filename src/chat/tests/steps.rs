@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::super::budget::Budget;
 use super::*;
 use crate::limits::{
-    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_BOUNDS, ORPHANS_REMOVED_PER_ENTRY_MAX,
-    RECIPIENTS_MAX, SESSIONS_PER_ACCOUNT_MAX, TEXT_MAX_BYTES,
+    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_BOUNDS, MESSAGE_OVERHEAD_BYTES,
+    ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, SESSIONS_PER_ACCOUNT_MAX, TEXT_MAX_BYTES,
 };
 use crate::types::{MemberChange, MemberEntry, ReplicaId};
 
@@ -320,4 +320,38 @@ fn what_every_entry_does_beside_its_operations_is_bounded() {
     }
     assert_eq!((chat.state.counts().emptying, chat.state.counts().messages), (0, 0));
     assert!(worst > BESIDE_MAX / 4 && worst < BESIDE_MAX, "{worst} steps");
+}
+
+#[test]
+fn what_leaves_a_sent_list_beyond_its_bound_is_spread_over_entries() {
+    let mut chat = Chat::new();
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
+    let alice = chat.register("alice");
+    let others: Vec<String> = (0..6).map(|n| format!("u{n}")).collect();
+    for who in &others {
+        chat.register(who);
+    }
+    for _ in 0..5_000 {
+        let id = chat.id();
+        chat.apply_as(id, send(alice, &["alice"], "x"));
+    }
+    let one = chat.state.stored_bytes();
+    // An inbox takes four messages, and one of a sender; alice's own list has 5,000.
+    let most = 4 * (MESSAGE_OVERHEAD_BYTES + 1);
+    let change = Change::SetBounds {
+        account_bytes: Some(most),
+        total_bytes: Some(2 * one),
+        proposed: false,
+    };
+    chat.apply(Action::Administer { by: "root@alpha".into(), change });
+    let mut worst = 0;
+    for who in &others {
+        let id = chat.id();
+        meter::taken();
+        let outcome = chat.apply_as(id, send(alice, &[who], "x"));
+        assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
+        worst = worst.max(meter::taken());
+    }
+    assert_eq!(chat.texts(alice, Which::Sent).len(), 4);
+    assert!(worst > BESIDE_MAX / 8 && worst < BESIDE_MAX, "{worst} steps");
 }
