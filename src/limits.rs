@@ -16,7 +16,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// | 0 | version 0.1.0, which knew no levels |
 /// | 1 | levels themselves; an entry forgets a bounded number of operation ids |
 /// | 2 | replicas come, go and move; registration, invitations, what administrators do |
-/// | 3 | bounds on what an account and all of them may store |
+/// | 3 | bounds on what an account and all of them may store; a new key for the cluster |
 pub const FEATURE_LEVEL_KNOWN: u32 = 3;
 
 /// The feature level that brought changes of membership.
@@ -27,6 +27,9 @@ pub const LEVEL_OF_ADMISSION: u32 = 2;
 
 /// The feature level that brought how much may be stored.
 pub const LEVEL_OF_BOUNDS: u32 = 3;
+
+/// The feature level that brought new keys for a running cluster.
+pub const LEVEL_OF_REKEY: u32 = 3;
 
 /// Format of a data directory of a cluster at feature level 0, written into
 /// `identity.json`.

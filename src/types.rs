@@ -2,6 +2,7 @@
 
 mod code;
 mod fingerprint;
+mod key_change;
 mod membership;
 mod names;
 mod quorum;
@@ -16,6 +17,7 @@ pub use uuid::Uuid;
 
 pub use self::code::{CODE_BYTES, Code, code_hash};
 pub use self::fingerprint::Fingerprint;
+pub use self::key_change::{KeyChange, KeyStage, KeyStep, SUCCESSIONS_MAX, Succession};
 pub use self::membership::{Departed, MemberChange, MemberEntry, Membership};
 pub use self::names::{AccountName, FoldedName, Names};
 pub use self::quorum::{is_majority, majority};

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::survey::{SERVER_LIMIT, ask, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::peer::{CallError, ClusterKey, Conversation};
+use crate::peer::{CallError, Conversation, Keys};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{ADMINISTRATOR, Call, Introduction};
 use crate::types::{Address, Uuid};
@@ -27,8 +27,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub struct Administrator {
     /// The seams.
     pub host: Host,
-    /// The cluster's key.
-    pub key: ClusterKey,
+    /// The cluster's key, or both while it gets a new one.
+    pub keys: Keys,
     /// The servers.
     pub servers: Vec<Address>,
     /// How long to go on without getting any further.
@@ -98,7 +98,7 @@ impl Administrator {
         let member = Member { id: chosen.id, address: chosen.address.clone() };
         let spawn = |task| drop(crate::host::spawn(task));
         let conversation =
-            Conversation::open(&self.host, &self.key, from, &member, ANSWER_MAX, spawn);
+            Conversation::open(&self.host, &self.keys, from, &member, ANSWER_MAX, spawn);
         Ok(Server { cluster, conversation })
     }
 

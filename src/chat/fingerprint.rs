@@ -7,7 +7,9 @@ use super::hash::{Encoder, Kind};
 use super::operation::{Action, RestoreStep};
 #[cfg(doc)]
 use super::state::State;
-use crate::types::{AccountName, FoldedName, MemberChange, MemberEntry};
+use crate::types::{
+    AccountName, FoldedName, KeyChange, KeyStep, MemberChange, MemberEntry, Succession,
+};
 
 /// Folded names in the order of their first mention, each once.
 pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<FoldedName> {
@@ -81,6 +83,13 @@ fn encode_change(encoder: Encoder, change: &MemberChange) -> Encoder {
         MemberChange::Add(entry) => encode_member(encoder.number(1), entry),
         MemberChange::Remove { id: _ } => encoder.number(2),
         MemberChange::Move { id: _, address } => encoder.number(3).text(&address.to_string()),
+        MemberChange::Key(KeyStep::Announce { old, new, succession }) => {
+            let encoder = encoder.number(4).fixed(old.as_bytes()).fixed(new.as_bytes());
+            succession.iter().fold(encoder, encode_succession)
+        }
+        MemberChange::Key(KeyStep::Enter { new, stage }) => {
+            encoder.number(5).fixed(new.as_bytes()).number(*stage as u64)
+        }
     }
 }
 
@@ -89,6 +98,19 @@ pub(super) fn encode_member(encoder: Encoder, member: &MemberEntry) -> Encoder {
     let MemberEntry { id, address, replaces } = member;
     let replaces = replaces.map_or(0, |replaced| u64::from(replaced.0));
     encoder.number(u64::from(id.0)).text(&address.to_string()).number(replaces)
+}
+
+/// Adds what leads from one key to the next.
+fn encode_succession(encoder: Encoder, succession: &Succession) -> Encoder {
+    let Succession { from, to, signature: [r, s] } = succession;
+    encoder.fixed(&from.0).fixed(to.as_bytes()).fixed(&r.0).fixed(&s.0)
+}
+
+/// Adds the last change of the cluster's key to what has it.
+pub(super) fn encode_key_change(encoder: Encoder, change: &KeyChange) -> Encoder {
+    let KeyChange { old, new, stage, successions } = change;
+    let encoder = encoder.fixed(old.as_bytes()).fixed(new.as_bytes()).number(*stage as u64);
+    successions.iter().fold(encoder, encode_succession)
 }
 
 /// Adds what a step asks for to its fingerprint.

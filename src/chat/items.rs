@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::change::{Record, Settings, StoredInvitation};
 use super::chunks::{Chunks, Item};
-use super::fingerprint::encode_member;
+use super::fingerprint::{encode_key_change, encode_member};
 use super::hash::{Encoder, Kind, StateHash};
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::{Outcome, SessionNumber};
@@ -422,9 +422,10 @@ fn membership_digest(membership: &Membership) -> u128 {
     if !membership.is_known() {
         return 0;
     }
-    let Membership { version, highest, members } = membership;
+    let Membership { version, highest, members, key } = membership;
     let encoder = Encoder::new(Kind::Membership).number(*version).number(u64::from(highest.0));
-    members.iter().fold(encoder, encode_member).finish()
+    let encoder = members.iter().fold(encoder, encode_member);
+    key.iter().fold(encoder, encode_key_change).finish()
 }
 
 /// Everything that replicas must agree on, and nothing else. A copy shares all

@@ -3,9 +3,9 @@
 use super::Context;
 use crate::backup::Administrator;
 use crate::cluster::Description;
-use crate::config::{ClusterFlags, ClusterSettings, Values, key_file};
+use crate::config::{ClusterFlags, ClusterSettings, Values};
 use crate::error::{Error, ErrorCode, Result};
-use crate::peer::ClusterKey;
+use crate::peer::Keys;
 use crate::types::{Address, Servers};
 
 /// Flags by which a command finds the cluster's key.
@@ -24,7 +24,7 @@ impl KeyFlags {
     /// # Errors
     /// Those of [`KeyFlags::found`].
     pub(super) fn administrator(&self, context: &Context) -> Result<Administrator> {
-        let Found { key, mut servers, local } = self.found(context)?;
+        let Found { keys, mut servers, local, .. } = self.found(context)?;
         if !local {
             let learned = context.addresses()?;
             let is_new = |it: &Address| !context.settings.servers.addresses.contains(it);
@@ -33,9 +33,9 @@ impl KeyFlags {
         // Whoever has the key knows the cluster. One that is local speaks plain text too.
         let host = match local {
             true => context.host.clone(),
-            false => context.host_for(key.identity().fingerprint()),
+            false => context.host_for_keys(&keys),
         };
-        Ok(Administrator { host, key, servers, timeout: context.settings.timeout })
+        Ok(Administrator { host, keys, servers, timeout: context.settings.timeout })
     }
 
     /// The local cluster whose key it is, if it is one's.
@@ -82,7 +82,7 @@ impl KeyFlags {
                 (cluster.key_file(), Some(cluster.addresses()))
             }
         };
-        let key = ClusterKey::new(*key_file::read(&file)?);
+        let keys = Keys::read(&file)?;
         let Servers { addresses, fingerprint } = &settings.servers;
         let are_set = values.is_set("servers");
         let are_all_in = |servers: &[Address]| addresses.iter().all(|it| servers.contains(it));
@@ -90,7 +90,7 @@ impl KeyFlags {
             Some(servers)
                 if named || !are_set || (fingerprint.is_none() && are_all_in(&servers)) =>
             {
-                return Ok(Found { key, servers, local: true });
+                return Ok(Found { keys, servers, local: true });
             }
             // A key that nobody named is for its own servers only.
             Some(servers) if !are_all_in(&servers) => {
@@ -103,8 +103,8 @@ impl KeyFlags {
             // Whoever names servers with a fingerprint wants it to be looked at.
             Some(_) | None => {}
         }
-        let known = key.identity().fingerprint();
-        if let Some(named) = fingerprint.filter(|named| *named != known) {
+        if let Some(named) = fingerprint.filter(|named| !keys.knows(named)) {
+            let known = keys.used();
             return Err(Error::new(
                 ErrorCode::WrongCluster,
                 format!(
@@ -116,7 +116,7 @@ impl KeyFlags {
         // On the machine of a server its configuration names all of them.
         let members = if are_set { None } else { members(&values)? };
         let servers = members.unwrap_or_else(|| addresses.clone());
-        Ok(Found { key, servers, local: false })
+        Ok(Found { keys, servers, local: false })
     }
 }
 
@@ -131,7 +131,8 @@ fn members(values: &Values) -> Result<Option<Vec<Address>>> {
 
 /// What the flags have led to.
 pub(super) struct Found {
-    pub(super) key: ClusterKey,
+    /// The cluster's key, or both while it gets a new one.
+    pub(super) keys: Keys,
     pub(super) servers: Vec<Address>,
     /// Whether the servers are those of the local cluster.
     local: bool,

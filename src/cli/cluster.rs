@@ -255,13 +255,13 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
             Ok(Exit::Done)
         }
         Action::Fingerprint(args) => {
-            let fingerprint = args.key.found(context)?.key.identity().fingerprint();
+            let fingerprint = args.key.found(context)?.keys.newest().identity().fingerprint();
             context.printer.show(&ShownFingerprint { fingerprint });
             Ok(Exit::Done)
         }
         Action::Address(args) => {
-            let Found { key, servers, .. } = args.key.found(context)?;
-            let fingerprint = key.identity().fingerprint();
+            let Found { keys, servers, .. } = args.key.found(context)?;
+            let fingerprint = keys.newest().identity().fingerprint();
             let connect = Servers { addresses: servers, fingerprint: Some(fingerprint) };
             context.printer.show(&Word { connect: connect.word(), fingerprint });
             Ok(Exit::Done)

@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::output::{LoggedIn, Printer};
+use crate::peer::Keys;
 use crate::protocol::client::{Answer, Request, SessionInfo};
 use crate::tls::Pinned;
 use crate::types::{Address, Fingerprint, Servers, Uuid};
@@ -76,6 +77,13 @@ impl Context {
     /// The machine, on which only the servers of one cluster are spoken to.
     pub fn host_for(&self, fingerprint: Fingerprint) -> Host {
         let pinned = Arc::new(Pinned::new(Arc::clone(&self.host.network), fingerprint));
+        Host { network: self.strangers.watch(pinned), ..self.host.clone() }
+    }
+
+    /// The machine, on which only servers that hold one of these keys are spoken to.
+    pub fn host_for_keys(&self, keys: &Keys) -> Host {
+        let network = Arc::clone(&self.host.network);
+        let pinned = Arc::new(Pinned::to_any_of(network, keys.fingerprints()));
         Host { network: self.strangers.watch(pinned), ..self.host.clone() }
     }
 

@@ -158,7 +158,7 @@ async fn newcomer(
             id: changed.replica,
             address: &entry.address,
             members: &changed.members,
-            key: &client.key,
+            key: &client.keys.newest(),
         };
         hosts::prepare_one(&newcomer, out)?;
         Ok(changed)
@@ -255,7 +255,7 @@ async fn change_elsewhere<T>(
     let progress = |line: &str| lines.borrow_mut().notice(line);
     let client = MembershipClient {
         host: &administrator.host,
-        key: administrator.key,
+        keys: administrator.keys,
         servers: administrator.servers,
         limit: crate::cluster::Limit::together(timeout),
         progress: &progress,

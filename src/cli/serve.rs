@@ -1,8 +1,9 @@
 //! `ftchat serve`: one replica in the foreground.
 
+use std::convert::Infallible;
 use std::io;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::maybe_done;
@@ -16,7 +17,8 @@ use super::service::Service;
 use super::{Context, Exit};
 
 use crate::cluster::RotatingLog;
-use crate::config::{ServeFlags, ServeSettings, Settings, Values, key_file};
+use crate::config::key_file::{self, FileKeys};
+use crate::config::{ServeFlags, ServeSettings, Settings, Values};
 use crate::consensus;
 use crate::error::{Error, ErrorCode};
 use crate::host::{Host, allow_descriptors, memory_bytes};
@@ -24,7 +26,7 @@ use crate::limits::{FEATURE_LEVEL_KNOWN, Limits, TOTAL_BYTES_MIN};
 use crate::output::log::{LogForm, LogWriter};
 use crate::protocol::administration::Bounds;
 use crate::protocol::client::Member;
-use crate::replica::{ClusterKey, ProcessInfo, ReplicaConfig};
+use crate::replica::{ClusterKey, Keys, ProcessInfo, ReplicaConfig};
 use crate::server::{PasswordCost, REJECTIONS_MAX, Server};
 use crate::survival::Hosting;
 
@@ -45,6 +47,9 @@ const DESCRIPTORS_MIN: usize = 64;
 /// connections from each of two replicas, and as many again while old ones are
 /// timing out, and the same number for users.
 const CONNECTIONS_RESERVED_MIN: usize = 16;
+
+/// Pause between two looks into the file of the keys.
+const KEY_FILE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a server that failed may take to close what it can.
 const FAILED_STOP_MAX: Duration = Duration::from_secs(2);
@@ -117,8 +122,7 @@ async fn run_service(
              process be killed, that shows only when its memory is free"
         );
     }
-    let cluster_key = cluster_key(&settings)?;
-    let identity = cluster_key.identity();
+    let (key_file, keys) = keys(&settings)?;
     service.watch()?;
     // Before anything else is done, so that a stop during a long start counts.
     let stop = super::cluster::interrupted()?;
@@ -130,7 +134,7 @@ async fn run_service(
         iterations: settings.password_cost.passes,
         ..PasswordCost::default()
     };
-    let config = replica_config(settings, cluster_key, limits.clone(), &host)?;
+    let config = replica_config(settings, keys.clone(), limits.clone(), &host)?;
     let started = tokio::select! {
         biased;
         () = &mut stop => {
@@ -140,7 +144,7 @@ async fn run_service(
         started = Hosting::start(host.clone(), config) => started?,
     };
     let hosting = started.hosting;
-    let server = Server::new(host, hosting.clone(), limits, cost, &identity)?;
+    let server = Server::new(host.clone(), hosting.clone(), limits, cost, keys.shown())?;
     let (stopping, stopped) = watch::channel(false);
     // It may end by itself and is awaited once more at the end.
     let serving = maybe_done(server.run_all(started.listener, started.adopted_listeners, stopped));
@@ -157,6 +161,7 @@ async fn run_service(
         () = &mut serving => {}
         // After the line above: by then it answers.
         never = service.running(&hosting) => match never {},
+        never = follow_key_file(&host, &key_file, &keys) => match never {},
     }
     tracing::info!("stopping");
     service.stopping();
@@ -172,7 +177,7 @@ async fn run_service(
 /// What the replica is told of the settings. `limits`: those that hold here.
 fn replica_config(
     settings: ServeSettings,
-    cluster_key: ClusterKey,
+    keys: Keys,
     limits: Limits,
     host: &Host,
 ) -> Result<ReplicaConfig, Error> {
@@ -183,7 +188,7 @@ fn replica_config(
         members: settings.members,
         data_dir: std::path::absolute(&settings.data_dir)
             .map_err(|error| Error::io("find", &settings.data_dir, &error))?,
-        cluster_key,
+        keys,
         timing: settings.timing,
         limits,
         survivor: settings.survivor,
@@ -215,11 +220,11 @@ fn proposed_bounds(settings: &ServeSettings) -> Bounds {
     Bounds { account_bytes: settings.account_bytes, total_bytes, proposed: true }
 }
 
-/// The cluster's key, from its file.
+/// The file of the cluster's keys, and what it holds.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidConfig`], also for a file that others can read.
-fn cluster_key(settings: &ServeSettings) -> Result<ClusterKey, Error> {
+fn keys(settings: &ServeSettings) -> Result<(PathBuf, Keys), Error> {
     let Some(key_path) = &settings.cluster_key else {
         return Err(Error::new(
             ErrorCode::InvalidConfig,
@@ -227,7 +232,32 @@ fn cluster_key(settings: &ServeSettings) -> Result<ClusterKey, Error> {
              `cluster up` makes one for a local cluster",
         ));
     };
-    Ok(ClusterKey::new(*key_file::read(key_path)?))
+    Ok((key_path.clone(), Keys::read(key_path)?))
+}
+
+/// Learns what is put into the file of the keys while the server runs.
+async fn follow_key_file(host: &Host, file: &Path, keys: &Keys) -> Infallible {
+    let mut told = None;
+    loop {
+        tokio::time::sleep(KEY_FILE_LOOK_INTERVAL).await;
+        let path = file.to_path_buf();
+        let reading = async move { key_file::read(&path) };
+        let wrong = match host.on_worker("key-file", reading).await {
+            Some(Ok(FileKeys { newest, older })) => {
+                let found = older.into_iter().chain(Some(newest));
+                if keys.learn(found.map(|key| ClusterKey::new(*key)).collect()) {
+                    tracing::info!("the key file {} holds another key now", file.display());
+                }
+                None
+            }
+            Some(Err(error)) => Some(error.message),
+            None => None,
+        };
+        if let Some(wrong) = wrong.as_ref().filter(|wrong| told.as_ref() != Some(*wrong)) {
+            tracing::warn!("{wrong}; the server goes on with what it held before");
+        }
+        told = wrong;
+    }
 }
 
 /// As many connections as there can be without running out of descriptors:

@@ -399,7 +399,7 @@ mod tests {
         for (id, address, dir) in &prepared.hosts {
             let path = dir.join("cluster.key");
             assert_eq!(fs::metadata(&path).expect("a key").mode() & 0o777, 0o600);
-            keys.push(*key_file::read(&path).expect("a key"));
+            keys.push(*key_file::read(&path).expect("a key").newest);
             let text = fs::read_to_string(dir.join("config.toml")).expect("a file");
             let config = crate::config::file::parse(&dir.join("config.toml"), &text);
             let values = config.expect("a configuration").values;

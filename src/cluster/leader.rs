@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::host::Host;
-use crate::peer::{self, CallError, ClusterKey};
+use crate::peer::{self, CallError, Keys};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{ADMINISTRATOR, Call, Introduction};
 use crate::protocol::status::ClusterStatus;
@@ -21,7 +21,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// [`CallError`] says whether something may have been done.
 pub(super) async fn ask_leader(
     host: &Host,
-    key: &ClusterKey,
+    keys: &Keys,
     (status, leader): (&ClusterStatus, ReplicaId),
     call: Call,
     body: &impl Serialize,
@@ -38,5 +38,5 @@ pub(super) async fn ask_leader(
     let member = Member { id: leader, address };
     let body = serde_json::to_vec(body).expect("plain data serializes");
     let spawn = |task| drop(crate::host::spawn(task));
-    peer::ask(host, key, from, &member, call, body.into(), ANSWER_MAX, spawn).await
+    peer::ask(host, keys, from, &member, call, body.into(), ANSWER_MAX, spawn).await
 }

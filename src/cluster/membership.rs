@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
 use super::description::LocalReplica;
@@ -19,15 +21,14 @@ use super::limit::Limit;
 use super::stopping::Ended;
 use super::supervisor::Supervisor;
 use crate::client::survey::{SERVER_LIMIT, survey};
-use crate::config::key_file;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::peer::{CallError, ClusterKey};
+use crate::peer::{CallError, Keys};
 use crate::protocol::peer::{Call, ChangeMembers, MembersChanged};
 use crate::types::{Address, MemberChange, MemberEntry, ReplicaId};
 
 /// Pause before the leader is asked again.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a server that was removed may take to find out.
 const REMOVED_MAX: Duration = Duration::from_secs(5);
@@ -36,8 +37,8 @@ const REMOVED_MAX: Duration = Duration::from_secs(5);
 pub struct MembershipClient<'a> {
     /// Network, clock and randomness; beyond this machine it speaks only with the cluster.
     pub host: &'a Host,
-    /// The cluster's key.
-    pub key: ClusterKey,
+    /// The cluster's key, or both while it gets a new one.
+    pub keys: Keys,
     /// Some of its servers.
     pub servers: Vec<Address>,
     /// How long to look for a leader, and to wait for a change.
@@ -53,12 +54,24 @@ impl MembershipClient<'_> {
     /// The leader's refusal; [`ErrorCode::Unavailable`] when nobody leads in time, and
     /// [`ErrorCode::OutcomeUnknown`] when an answer was lost.
     pub async fn change(&self, change: &MemberChange, force: bool) -> Result<MembersChanged> {
+        self.insist(Call::ChangeMembers, &ChangeMembers { change: change.clone(), force }).await
+    }
+
+    /// Asks whoever leads, until there is an answer.
+    ///
+    /// # Errors
+    /// Those of [`MembershipClient::change`].
+    pub(super) async fn insist<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        asked: &impl Serialize,
+    ) -> Result<T> {
         let deadline = Instant::now() + self.limit.left();
         let mut why = "no server answers as the leader".to_string();
         let mut may_be_done = false;
         loop {
-            match self.ask_leader(change, force).await {
-                Ok(Some(changed)) => return Ok(changed),
+            match self.ask_leader(call, asked).await {
+                Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => {}
                 Err(CallError::Refused(error)) if !error.retryable() => return Err(error),
                 Err(error) => {
@@ -110,16 +123,15 @@ impl MembershipClient<'_> {
     }
 
     /// `None`: nobody leads.
-    async fn ask_leader(
+    async fn ask_leader<T: DeserializeOwned>(
         &self,
-        change: &MemberChange,
-        force: bool,
-    ) -> Result<Option<MembersChanged>, CallError> {
+        call: Call,
+        asked: &impl Serialize,
+    ) -> Result<Option<T>, CallError> {
         let status = survey(self.host, &self.servers, SERVER_LIMIT).await;
         let Some(leader) = status.leader else { return Ok(None) };
-        let asked = ChangeMembers { change: change.clone(), force };
-        let (call, leader) = (Call::ChangeMembers, (&status, leader));
-        let answer = leader::ask_leader(self.host, &self.key, leader, call, &asked).await?;
+        let leader = (&status, leader);
+        let answer = leader::ask_leader(self.host, &self.keys, leader, call, asked).await?;
         serde_json::from_slice(&answer).map(Some).map_err(|error| {
             CallError::Refused(Error::new(
                 ErrorCode::UnsupportedVersion,
@@ -134,7 +146,7 @@ impl Supervisor<'_> {
     fn membership(&self) -> Result<MembershipClient<'_>> {
         Ok(MembershipClient {
             host: self.host,
-            key: ClusterKey::new(*key_file::read(&self.cluster.key_file())?),
+            keys: Keys::read(&self.cluster.key_file())?,
             servers: self.cluster.addresses(),
             limit: self.limit,
             progress: self.progress,

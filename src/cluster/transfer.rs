@@ -7,9 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::leader::ask_leader;
 use super::supervisor::Supervisor;
-use crate::config::key_file;
 use crate::error::{Error, ErrorCode, Result};
-use crate::peer::{CallError, ClusterKey};
+use crate::peer::{CallError, Keys};
 use crate::protocol::peer::{Call, Lead};
 use crate::types::ReplicaId;
 
@@ -37,7 +36,7 @@ impl Supervisor<'_> {
     /// time runs out.
     pub async fn transfer(&self, id: ReplicaId) -> Result<Transferred> {
         self.cluster.replica(id)?;
-        let key = ClusterKey::new(*key_file::read(&self.cluster.key_file())?);
+        let keys = Keys::read(&self.cluster.key_file())?;
         let deadline = Instant::now() + self.limit.left();
         let mut previous = None;
         let mut why = "no server leads".to_string();
@@ -49,7 +48,7 @@ impl Supervisor<'_> {
                     return Ok(Transferred { leader, previous: before, term: status.term });
                 }
                 let lead = Lead { replica: id };
-                let asked = ask_leader(self.host, &key, (&status, leader), Call::Lead, &lead);
+                let asked = ask_leader(self.host, &keys, (&status, leader), Call::Lead, &lead);
                 match asked.await {
                     Ok(_) => continue,
                     Err(CallError::Refused(error)) if error.code == ErrorCode::NotConfirmed => {

@@ -19,6 +19,7 @@ use super::Consensus;
 use super::engine::state_machine::SnapshotData;
 use super::leadership::fast_election::Campaign;
 use super::proposer::{ForwardBody, ForwardOrder};
+use super::surroundings::read_index;
 use super::types::TypeConfig;
 use super::wire::append;
 use super::wire::calls::{Addressed, SnapshotBegin, SnapshotPart};
@@ -109,9 +110,7 @@ impl PeerService {
             },
             Call::ReadIndex => {
                 let raft = self.consensus.0.raft.clone();
-                self.spawn(
-                    async move { reply.result(super::surroundings::read_index(&raft).await) },
-                );
+                self.spawn(async move { reply.result(read_index(&raft).await) });
             }
             Call::SnapshotBegin | Call::SnapshotLines | Call::SnapshotEnd => {
                 match self.snapshot_step(call, body) {
@@ -126,6 +125,8 @@ impl PeerService {
             | Call::Release
             | Call::Lead
             | Call::ChangeMembers
+            | Call::Keys
+            | Call::Rekey
             | Call::Backup
             | Call::BackupPart
             | Call::Restore

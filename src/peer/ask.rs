@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::ClusterKey;
+use super::Keys;
 use super::credentials::Credentials;
 use super::link::{CallError, Link, LinkTiming, LinkWatch};
 use super::local_transport::LocalTransport;
@@ -27,13 +27,13 @@ impl Conversation {
     /// bounds every call; `spawn` runs the task of the connection.
     pub fn open(
         host: &Host,
-        key: &ClusterKey,
+        keys: &Keys,
         from: Introduction,
         member: &Member,
         limit: Duration,
         spawn: impl FnOnce(BoxFuture<'static, ()>),
     ) -> Conversation {
-        let credentials = Credentials::new(key.clone(), from);
+        let credentials = Credentials::new(keys.clone(), from);
         let timing = LinkTiming { connect: limit, redial: (limit, limit), receive: limit };
         let local_transport = LocalTransport::default();
         let at = vec![member.address.clone()];
@@ -75,7 +75,7 @@ impl Conversation {
 #[expect(clippy::too_many_arguments, reason = "each is one part of the question")]
 pub async fn ask(
     host: &Host,
-    key: &ClusterKey,
+    keys: &Keys,
     from: Introduction,
     member: &Member,
     call: Call,
@@ -83,5 +83,5 @@ pub async fn ask(
     limit: Duration,
     spawn: impl FnOnce(BoxFuture<'static, ()>),
 ) -> Result<Bytes, CallError> {
-    Conversation::open(host, key, from, member, limit, spawn).call(call, body).await
+    Conversation::open(host, keys, from, member, limit, spawn).call(call, body).await
 }

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::clocks::Clocks;
 use super::key::ClusterKey;
+use super::keys::Keys;
 use super::openings::Openings;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Binding;
@@ -19,7 +20,7 @@ use crate::types::{Address, Departed, Digest, Fingerprint, ReplicaId};
 /// served connections.
 #[derive(Clone)]
 pub struct Credentials {
-    key: ClusterKey,
+    keys: Keys,
     own: Arc<watch::Sender<Introduction>>,
     location: Arc<Mutex<Option<Location>>>,
     pub(super) window: Option<u64>,
@@ -50,13 +51,15 @@ pub struct Met {
     pub level: u32,
     /// Where it is to be looked for.
     pub address: Option<Address>,
+    /// By which key it has proved to be of the cluster.
+    pub key: Fingerprint,
 }
 
 impl Credentials {
-    /// Credentials of a replica with the given key.
-    pub fn new(key: ClusterKey, own: Introduction) -> Self {
+    /// Credentials of a replica with the given keys.
+    pub fn new(keys: impl Into<Keys>, own: Introduction) -> Self {
         Credentials {
-            key,
+            keys: keys.into(),
             own: Arc::new(watch::Sender::new(own)),
             location: Arc::default(),
             window: None,
@@ -81,17 +84,39 @@ impl Credentials {
         Credentials { binding, ..self.clone() }
     }
 
-    /// By which other servers of the cluster are known in TLS.
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        self.key.identity().fingerprint()
+    /// The keys that are known.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
-    pub(super) fn prove(&self, role: &str, parts: &[&[u8]]) -> Digest {
-        self.with_binding(role, parts, |label, parts| self.key.prove(label, parts))
+    pub(super) fn prove(&self, key: &ClusterKey, role: &str, parts: &[&[u8]]) -> Digest {
+        self.with_binding(role, parts, |label, parts| key.prove(label, parts))
     }
 
-    pub(super) fn verify(&self, role: &str, parts: &[&[u8]], proof: &Digest) -> bool {
-        self.with_binding(role, parts, |label, parts| self.key.verify(label, parts, proof))
+    /// The key that a proof was made with, if it is known.
+    pub(super) fn proving(
+        &self,
+        role: &str,
+        parts: &[&[u8]],
+        proof: &Digest,
+    ) -> Option<(Fingerprint, ClusterKey)> {
+        self.with_binding(role, parts, |label, parts| self.keys.proving(label, parts, proof))
+    }
+
+    /// Whether a proof was made with a key.
+    pub(super) fn verify(
+        &self,
+        key: &ClusterKey,
+        role: &str,
+        parts: &[&[u8]],
+        proof: &Digest,
+    ) -> bool {
+        self.with_binding(role, parts, |label, parts| key.verify(label, parts, proof))
+    }
+
+    /// Resolves when the key by which a peer has proved itself is worth nothing any more.
+    pub(super) async fn forgotten(&self, met: &Met) {
+        self.keys.gone(&met.key).await;
     }
 
     fn with_binding<T>(

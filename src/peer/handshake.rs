@@ -6,6 +6,9 @@
 //! because the other side's nonce differs; a proof cannot be reflected, because
 //! the labels differ; an introduction cannot be altered on the way.
 //!
+//! While the cluster gets a new key there are two, and the caller names the one that it
+//! uses: see `keys.rs`.
+//!
 //! On an encrypted connection the proofs are also over what only its two ends know (RFC
 //! 9266), under labels of their own. So nobody in the middle can pass a handshake on, not
 //! even who holds an older proof, and a proof in plain text is none in TLS.
@@ -73,6 +76,7 @@ where
         ftchat: PROTOCOL_VERSION,
         role: Role::Peer,
         nonce: nonce(host),
+        key: Some(credentials.keys().used()),
         from: own.clone(),
     };
     send(writer, &hello).await?;
@@ -95,12 +99,15 @@ where
     }
     let (caller, callee) = (canonical(&own), canonical(&challenge.from));
     let parts = parts(&caller, &hello.nonce, &callee, &challenge.nonce);
-    if !credentials.verify("callee", &parts, &challenge.proof) {
+    let Some((fingerprint, key)) = credentials.proving("callee", &parts, &challenge.proof) else {
         return Err(Error::new(
             ErrorCode::PermissionDenied,
-            format!("whoever answers as replica {expected} does not hold this cluster's key"),
+            format!(
+                "whoever answers as replica {expected} does not hold this cluster's key{}",
+                credentials.keys().hint()
+            ),
         ));
-    }
+    };
     if challenge.from.replica != expected {
         return Err(Error::new(
             ErrorCode::WrongCluster,
@@ -112,7 +119,7 @@ where
     }
     same_history(&own, &challenge.from)?;
     credentials.openings().check(challenge.remembers, expected)?;
-    let proof = credentials.prove("caller", &parts);
+    let proof = credentials.prove(&key, "caller", &parts);
     let remembers = credentials.openings().of(expected);
     let (location, window, level) = credentials.disclosed();
     let (clock, address) = (Some(host.clock.now()), credentials.address());
@@ -122,7 +129,7 @@ where
             same_window((own.replica, credentials.window), (challenge.from.replica, window))?;
             credentials.check_level(challenge.from.replica, level)?;
             credentials.clocks().record(challenge.from.replica, clock);
-            Ok(Met { who: challenge.from, location, level, address })
+            Ok(Met { who: challenge.from, location, level, address, key: fingerprint })
         }
         // It has proved itself, so this is to be believed.
         Answered::Refused(refusal) => {
@@ -181,14 +188,16 @@ where
     let nonce = nonce(host);
     let (caller, callee) = (canonical(&hello.from), canonical(&own));
     let parts = parts(&caller, &hello.nonce, &callee, &nonce);
-    let proof = credentials.prove("callee", &parts);
+    let (fingerprint, key) = credentials.keys().chosen(hello.key.as_ref());
+    let proof = credentials.prove(&key, "callee", &parts);
     let remembers = credentials.openings().of(hello.from.replica);
     let from = own.clone();
     send(writer, &PeerChallenge { ftchat: PROTOCOL_VERSION, nonce, proof, remembers, from })
         .await?;
     let line = receive_line(reader).await?;
     let answer: PeerProof = parse(&line)?;
-    if !credentials.verify("caller", &parts, &answer.proof) {
+    let forgotten = !credentials.keys().knows(&fingerprint);
+    if forgotten || !credentials.verify(&key, "caller", &parts, &answer.proof) {
         return Err(Error::new(
             ErrorCode::PermissionDenied,
             "the caller does not hold this cluster's key: compare the files named by --cluster-key-file",
@@ -204,7 +213,7 @@ where
     let (clock, address) = (Some(host.clock.now()), credentials.address());
     send(writer, &PeerWelcome { welcome: true, location, window, level, clock, address }).await?;
     let PeerProof { location, level, address, .. } = answer;
-    Ok(Met { who: hello.from, location, level, address })
+    Ok(Met { who: hello.from, location, level, address, key: fingerprint })
 }
 
 /// Two histories that both committed must never meet inside consensus: if they were

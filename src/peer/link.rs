@@ -311,13 +311,6 @@ impl LinkWatch {
     }
 }
 
-/// That whoever answers is of another cluster.
-fn stranger(error: &io::Error) -> Option<Failed> {
-    // It proves to hold another key, but not that this server is in the wrong.
-    let wrong = WrongServer::found_by(error)?;
-    Some(Failed::Other(Error::unavailable(format!("whoever answers {wrong}"))))
-}
-
 struct Dialer {
     host: Host,
     credentials: Credentials,
@@ -465,7 +458,8 @@ impl Dialer {
         connected.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => Failed::Refused(error.to_string()),
             kind if is_silence(kind) => Failed::Unanswered(error.to_string()),
-            _ => stranger(&error)
+            _ => self
+                .stranger(&error)
                 .unwrap_or_else(|| Failed::Other(Error::unavailable(error.to_string()))),
         })
     }
@@ -476,11 +470,20 @@ impl Dialer {
             return Ok(stream);
         }
         let network = Arc::clone(&self.host.network);
-        let secured = Pinned::new(network, self.credentials.fingerprint()).secure(stream).await;
+        let fingerprints = self.credentials.keys().fingerprints();
+        let secured = Pinned::to_any_of(network, fingerprints).secure(stream).await;
         secured.map_err(|error| {
             let broken = || format!("no encrypted connection came about: {error}");
-            stranger(&error).unwrap_or_else(|| Failed::Other(Error::unavailable(broken())))
+            self.stranger(&error).unwrap_or_else(|| Failed::Other(Error::unavailable(broken())))
         })
+    }
+
+    /// That whoever answers is of another cluster.
+    fn stranger(&self, error: &io::Error) -> Option<Failed> {
+        // It proves to hold another key, but not that this server is in the wrong.
+        let wrong = WrongServer::found_by(error)?;
+        let hint = self.credentials.keys().hint();
+        Some(Failed::Other(Error::unavailable(format!("whoever answers {wrong}{hint}"))))
     }
 
     /// Fails calls as not sent, until the link is dropped.
@@ -517,6 +520,9 @@ impl Dialer {
             }
             () = self.credentials.outgrown(met) => {
                 Some(Ended::because("its program does not know the cluster's new feature level"))
+            }
+            () = self.credentials.forgotten(met) => {
+                Some(Ended::because("it was proved by a key that the cluster has forgotten"))
             }
         };
         let why = ended.as_ref().map(|ended| ended.why.as_str());

@@ -126,6 +126,7 @@ where
         () = credentials.changed_from(&introduced) => Ok(()),
         () = credentials.outgrown(&met) => Ok(()),
         () = credentials.parted_from(&met) => Ok(()),
+        () = credentials.forgotten(&met) => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@
 //! - [`client`]: what clients and servers say to each other.
 //! - [`replica`]: the status of one replica.
 //! - [`peer`]: what replicas say to each other.
+//! - [`membership`]: how replicas come and go, and a new key.
 //! - [`administration`]: what whoever holds the cluster's key may ask beside that.
 //! - [`status`]: a whole cluster, as `status` puts it together.
 //! - [`codec`]: lines: reading with a bound, writing, depth.
@@ -22,6 +23,7 @@ pub mod client;
 pub mod codec;
 #[cfg(test)]
 pub(crate) mod fuzzing;
+pub mod membership;
 pub mod peer;
 pub mod replica;
 pub mod status;

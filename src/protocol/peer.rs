@@ -19,11 +19,12 @@ use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Member, Role};
+use super::client::Role;
 use super::codec::number_after;
+pub use super::membership::{ChangeMembers, KnownKeys, MembersChanged, Rekey, Rekeyed};
 use crate::error::ErrorBody;
 use crate::host::FileId;
-use crate::types::{Address, Digest, MemberChange, NodeId, ReplicaId, Timestamp, Uuid};
+use crate::types::{Address, Digest, Fingerprint, NodeId, ReplicaId, Timestamp, Uuid};
 
 /// Who a replica is, as it tells a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,10 @@ pub struct PeerHello {
     pub role: Role,
     /// Fresh for this connection.
     pub nonce: Digest,
+    /// Which key the caller uses, for a callee that knows two. Older programs know one, and
+    /// do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Fingerprint>,
     /// Who calls.
     #[serde(flatten)]
     pub from: Introduction,
@@ -199,6 +204,12 @@ pub enum Call {
     /// "Change which replicas the cluster has." ([`ChangeMembers`] → [`MembersChanged`])
     /// Asked of the leader by an administrator.
     ChangeMembers,
+    /// "Which keys does your server know?" ([`KnownKeys`]) Asked by the leader while the
+    /// cluster gets a new one.
+    Keys,
+    /// "Give the cluster a new key." ([`Rekey`] → [`Rekeyed`]) Asked of the leader by an
+    /// administrator.
+    Rekey,
     /// "Take a backup, whose parts I shall fetch here." ([`Backup`] →
     /// [`BackupHead`]) Asked by an administrator, like the next two.
     Backup,
@@ -374,31 +385,6 @@ pub const ADMINISTRATOR: ReplicaId = ReplicaId(0);
 pub struct Lead {
     /// Who is to lead.
     pub replica: ReplicaId,
-}
-
-/// The body of [`Call::ChangeMembers`]. The same again asks how far the change has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangeMembers {
-    /// What to change. A replica to add that has number 0 gets the next free one.
-    pub change: MemberChange,
-    /// Whether to do it although the cluster then tolerates no failure any more.
-    #[serde(default)]
-    pub force: bool,
-}
-
-/// How far a change has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MembersChanged {
-    /// The replica that it is about.
-    pub replica: ReplicaId,
-    /// All replicas of the cluster.
-    pub members: Vec<Member>,
-    /// What is waited for, as a sentence; `None` when all is done.
-    pub waits_for: Option<String>,
-    /// Whether nothing more will happen before somebody does something else.
-    pub settled: bool,
-    /// How many voters the cluster has, or will have.
-    pub voters: u32,
 }
 
 /// The body of [`Call::Backup`].

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::config::Timing;
 use crate::consensus::{Machine, VerifiedLog, WarmState};
 use crate::limits::Limits;
-use crate::peer::ClusterKey;
+use crate::peer::Keys;
 use crate::protocol::administration::{Bounds, Registration};
 use crate::protocol::client::{Member, Survivor};
 use crate::storage::{DataDirectory, Holder, Identity, PreverifiedLog};
@@ -25,8 +25,8 @@ pub struct ReplicaConfig {
     pub members: Vec<Member>,
     /// Its data directory.
     pub data_dir: PathBuf,
-    /// The cluster's key.
-    pub cluster_key: ClusterKey,
+    /// The cluster's keys: one, but while it gets a new one.
+    pub keys: Keys,
     /// Heartbeats and elections.
     pub timing: Timing,
     /// Bounds.

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::feature_level;
 use crate::peer::Credentials;
 use crate::protocol::peer::Introduction;
-use crate::storage::DataDirectory;
+use crate::storage::{DataDirectory, ForgottenKeys};
 
 /// The credentials of the replica that a directory belongs to; those of nobody yet if
 /// it is empty. Counts the open of the directory, unless it is adopted.
@@ -40,7 +40,9 @@ pub async fn of(
             level = level::of_owner(identity, level, ready);
         }
     }
-    let credentials = Credentials::new(config.cluster_key.clone(), own)
+    // Before the first link, too: a file may still hold them.
+    config.keys.forget(ForgottenKeys::open(directory).await?.all());
+    let credentials = Credentials::new(config.keys.clone(), own)
         .with_window(config.limits.deduplication_window_entries)
         .with_level(level);
     credentials.require_level(ready);

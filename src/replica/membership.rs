@@ -29,6 +29,7 @@
 //! cluster is enough. Until consensus counts without it, it takes part as before.
 
 mod change;
+mod rekey;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,11 +40,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Inner, Phase, Replica};
 use crate::chat::{Action, Operation, Outcome};
-use crate::consensus::{Consensus, Sequence};
+use crate::consensus::{self, Consensus, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::peer::Met;
 use crate::protocol::client::Member;
 use crate::protocol::peer::ADMINISTRATOR;
+use crate::storage::ForgottenKeys;
 use crate::types::{Address, Departed, MemberChange, MemberEntry, Membership, NodeId, ReplicaId};
 
 /// Pause between two steps of a leader that has something to do.
@@ -58,8 +60,20 @@ const STEP_MAX: Duration = Duration::from_secs(5);
 /// How long a change may take to get into the log.
 const CHANGE_MAX: Duration = Duration::from_secs(3);
 
-/// Follows the membership until the replica stops.
+/// What is under way.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Held by whoever changes the membership, from looking at it to having changed it.
+    pub(super) alone: tokio::sync::Mutex<()>,
+    /// Which keys the cluster has forgotten, as the directory has it.
+    pub(super) forgotten_keys: tokio::sync::Mutex<Option<ForgottenKeys>>,
+    /// What a change of key waits for, as a leader sees it.
+    pub(super) waits_for_keys: watch::Sender<Option<String>>,
+}
+
+/// Follows the membership, and the keys, until the replica stops.
 pub(super) async fn watch(inner: Arc<Inner>) {
+    consensus::spawn(&inner.host, rekey::watch(Arc::downgrade(&inner)));
     let mut stopped = inner.phase.subscribe();
     tokio::select! {
         biased;
@@ -138,6 +152,7 @@ impl Inner {
             let consensus = self.consensus().ok();
             let nodes = consensus.as_ref().map(Consensus::nodes).unwrap_or_default();
             self.connect_members(&nodes);
+            self.follow_keys();
             let Some(consensus) = consensus else {
                 // Neither can end before this replica does.
                 tokio::select! {
@@ -269,7 +284,7 @@ impl Inner {
     /// On the leader: takes the next step towards what the state wants. Returns whether
     /// something was done.
     async fn settle(&self, consensus: &Consensus) -> Result<bool> {
-        let Ok(_changing) = self.membership_changes.try_lock() else { return Ok(false) };
+        let Ok(_changing) = self.membership_changes.alone.try_lock() else { return Ok(false) };
         // The state may be behind the log of a leader that is new.
         consensus.confirm(Instant::now() + CHANGE_MAX).await?;
         let membership = self.membership();

@@ -59,7 +59,7 @@ use tokio::time::Instant;
 
 pub use crate::config::Timing;
 pub use crate::consensus::{Applied, Obstacle, Sequence, Subject, VerifiedLog, WarmState};
-pub use crate::peer::{ClusterKey, LocalTransport};
+pub use crate::peer::{ClusterKey, Keys, LocalTransport};
 
 pub use self::adoption::ReleaseRequest;
 pub use self::config::{Opened, Preloaded, ProcessInfo, ReplicaConfig};
@@ -89,8 +89,7 @@ struct Inner {
     machine: Machine,
     links: Links,
     connector: links::Connector,
-    /// Held by whoever changes the membership, from looking at it to having changed it.
-    membership_changes: tokio::sync::Mutex<()>,
+    membership_changes: membership::Changes,
     /// Replicas that called and that this one has not heard of, with their addresses.
     callers: watch::Sender<BTreeMap<ReplicaId, Address>>,
     phase: watch::Sender<Phase>,
@@ -186,7 +185,7 @@ impl Replica {
             machine,
             links: Links::default(),
             connector,
-            membership_changes: tokio::sync::Mutex::default(),
+            membership_changes: membership::Changes::default(),
             callers: watch::Sender::default(),
             phase: watch::Sender::new(Phase::Starting("reading the data directory".into())),
             start_queue: StartQueue::default(),
@@ -398,6 +397,7 @@ impl Replica {
         self.0.start_queue.close();
         // It holds a share of the directory's lock.
         drop(self.0.neighbours.lock().await.take());
+        drop(self.0.membership_changes.forgotten_keys.lock().await.take());
         if let Phase::Running(consensus) = phase {
             consensus.stop().await;
         }

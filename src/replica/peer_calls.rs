@@ -70,6 +70,8 @@ impl Service for MemberService {
                 self.answer(body, reply, move |it| async move { inner.lead(it).await });
             }
             Call::ChangeMembers => self.begin_change(body, reply),
+            Call::Keys => reply.ok(&self.inner.known_keys()),
+            Call::Rekey => self.begin_rekey(body, reply),
             Call::Backup => {
                 let (inner, parts) = (self.with_state(), self.parts.clone());
                 let begin = move |it| async move { inner.begin_backup(it, parts).await };
@@ -122,6 +124,7 @@ fn is_for_administrators(call: Call) -> bool {
         Call::Introduce
             | Call::Lead
             | Call::ChangeMembers
+            | Call::Rekey
             | Call::Backup
             | Call::BackupPart
             | Call::Restore
@@ -140,6 +143,11 @@ impl MemberService {
     fn begin_change(&self, body: &[u8], reply: Reply) {
         let inner = self.inner.clone();
         self.answer(body, reply, move |it| async move { inner.change_members(it).await });
+    }
+
+    fn begin_rekey(&self, body: &[u8], reply: Reply) {
+        let inner = self.inner.clone();
+        self.answer(body, reply, move |it| async move { inner.rekey(it).await });
     }
 
     /// Begins a call to this replica's node, if it runs.
@@ -253,7 +261,7 @@ impl Inner {
     }
 
     async fn admit(&self, caller: crate::types::ReplicaId, admit: Admit) -> Result<bool> {
-        let changing = self.membership_changes.try_lock();
+        let changing = self.membership_changes.alone.try_lock();
         let _changing = changing.map_err(|_| {
             Error::unavailable("the membership is being changed; it asks again in a moment")
         })?;

@@ -33,7 +33,9 @@ use crate::consensus::{Consensus, LevelGuard, Stored};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::feature_level;
 use crate::protocol::peer::{Admit, Call, Found, Introduction, Standing};
-use crate::storage::{DataDirectory, Identity, Log, LogOptions, PreverifiedLog, Snapshots};
+use crate::storage::{
+    DataDirectory, ForgottenKeys, Identity, Log, LogOptions, PreverifiedLog, Snapshots,
+};
 use crate::types::{ReplicaId, is_majority};
 
 /// Pause between two looks at the peers.
@@ -141,6 +143,8 @@ impl Startup {
         }
         self.inner.credentials.locate_at(self.directory.location());
         self.inner.remember_neighbours(&self.directory).await?;
+        let forgotten = ForgottenKeys::open(&self.directory).await?;
+        *self.inner.membership_changes.forgotten_keys.lock().await = Some(forgotten);
         let begun = self.inner.phase.send_if_modified(|phase| {
             let starting = matches!(phase, Phase::Starting(_));
             if starting {

@@ -136,10 +136,11 @@ impl Replica {
         } else if leads {
             self.0
                 .membership_notice()
+                .or_else(|| self.0.keys_notice())
                 .or_else(|| self.storage_notice())
                 .or_else(|| self.0.level_notice())
         } else {
-            None
+            self.0.keys_notice()
         }
     }
 }

@@ -80,7 +80,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Listener};
 use crate::limits::Limits;
 use crate::survival::{AdoptedListener, Hosting};
-use crate::tls::{Acceptor, Identity};
+use crate::tls::{Acceptor, Shown};
 use crate::types::ReplicaId;
 
 /// Refused connections that are told why at the same time. Beyond that they
@@ -167,9 +167,9 @@ impl Server {
         hosting: Hosting,
         limits: Limits,
         password_cost: PasswordCost,
-        identity: &Identity,
+        shown: impl Into<Shown>,
     ) -> Result<Server> {
-        Server::over(host, Arc::new(hosting), limits, password_cost, identity)
+        Server::over(host, Arc::new(hosting), limits, password_cost, shown)
     }
 
     fn over(
@@ -177,7 +177,7 @@ impl Server {
         backend: Arc<dyn Backend>,
         limits: Limits,
         cost: PasswordCost,
-        identity: &Identity,
+        shown: impl Into<Shown>,
     ) -> Result<Server> {
         let shared = Shared {
             passwords: Passwords::new(host.clone(), cost, limits.password_hashes_in_parallel)?,
@@ -189,7 +189,7 @@ impl Server {
             memory: Memory::new(limits.connection_memory_max_bytes),
             refusals: LogThrottle::default(),
             refused_peers: LogThrottle::default(),
-            tls: Acceptor::new(host.clone(), identity),
+            tls: Acceptor::new(host.clone(), shown),
             host,
             backend,
             limits,

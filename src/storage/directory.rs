@@ -181,6 +181,7 @@ pub(super) async fn remove_temporaries(disk: &dyn Disk, paths: &Paths) -> Result
         paths.committed(),
         paths.dropped_tail(),
         paths.neighbours(),
+        paths.forgotten_keys(),
     ] {
         let path = files::temporary_of(&path);
         match disk.remove_file(&path).await {

@@ -11,6 +11,7 @@
 //! | `vote.json` | whom this replica voted for | atomically |
 //! | `committed.json` | the commit hint: how far the log is known to be committed | without sync |
 //! | `neighbours.json` | where the other replicas live ([`Neighbours`]) | atomically |
+//! | `forgotten-keys.json` | which keys the cluster has forgotten ([`ForgottenKeys`]) | atomically |
 //! | `dropped-tail.json` | a torn tail that was cut off, until settled | atomically |
 //! | `log/<first index>.jsonl` | log entries, one a line | appended to |
 //! | `snapshot/<last index>.jsonl` | the state up to that index | atomically |
@@ -49,6 +50,7 @@ mod adoption;
 mod directory;
 mod errors;
 mod files;
+mod forgotten;
 #[cfg(test)]
 mod fuzz;
 mod identity;
@@ -69,6 +71,7 @@ use std::path::PathBuf;
 
 pub use adoption::{is_adoptable, is_free, is_in_place};
 pub use directory::DataDirectory;
+pub use forgotten::ForgottenKeys;
 pub use identity::Identity;
 pub use lock::{Holder, LOCK_FILE, LockContent, Unlocked, in_use, read_lock};
 pub use log::{
@@ -134,6 +137,9 @@ impl Paths {
     }
     fn neighbours(&self) -> PathBuf {
         self.root.join("neighbours.json")
+    }
+    fn forgotten_keys(&self) -> PathBuf {
+        self.root.join("forgotten-keys.json")
     }
     fn log(&self) -> PathBuf {
         self.root.join("log")

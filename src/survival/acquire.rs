@@ -200,8 +200,8 @@ async fn ask_release(
     let release = Release { replica: config.id, path: config.data_dir.clone(), lock };
     let body = serde_json::to_vec(&release).expect("plain data serializes");
     let spawn = |task| consensus::spawn(host, task);
-    let key = &config.cluster_key;
-    peer::ask(host, key, from, member, Call::Release, body.into(), RELEASE_MAX, spawn).await?;
+    let keys = &config.keys;
+    peer::ask(host, keys, from, member, Call::Release, body.into(), RELEASE_MAX, spawn).await?;
     Ok(())
 }
 

@@ -6,14 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use futures::future::{CatchUnwind, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert, ServerConfig, ServerConnection};
-use rustls::sign::SingleCertAndKey;
+use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use super::bounded::Bounded;
-use super::identity::{Identity, provider};
-use super::{PROTOCOL, binding_of};
+use super::identity::Shown;
+use super::{PROTOCOL, binding_of, provider};
 use crate::host::{BoxFuture, Connection, Host, Stream};
 
 /// The first byte of a connection that speaks TLS; no line of ours begins with it.
@@ -40,14 +39,12 @@ struct Inner {
 
 impl Acceptor {
     /// For the servers of a cluster.
-    pub fn new(host: Host, identity: &Identity) -> Acceptor {
-        let resolver: Arc<dyn ResolvesServerCert> =
-            Arc::new(SingleCertAndKey::from(identity.certified()));
+    pub fn new(host: Host, shown: impl Into<Shown>) -> Acceptor {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("the provider has what TLS 1.3 needs")
             .with_no_client_auth()
-            .with_cert_resolver(resolver);
+            .with_cert_resolver(Arc::new(shown.into()));
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -16,8 +16,8 @@ use rustls::{
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsConnector;
 
-use super::identity::provider;
-use super::{PROTOCOL, binding_of};
+use super::identity::named;
+use super::{PROTOCOL, binding_of, provider, succession};
 use crate::host::{BoxFuture, Listener, Network, Stream};
 use crate::types::{Address, Fingerprint};
 
@@ -49,10 +49,39 @@ pub struct Pinned {
     tls: TlsConnector,
 }
 
+/// The newer key that a cluster turned out to have, as its older one has signed.
+#[derive(Clone, Debug, Default)]
+pub struct Followed(Arc<OnceLock<Fingerprint>>);
+
+impl Followed {
+    /// Its fingerprint, if there was one.
+    pub fn get(&self) -> Option<Fingerprint> {
+        self.0.get().copied()
+    }
+}
+
 impl Pinned {
-    /// Over another network, for the cluster with this fingerprint.
+    /// Over another network, for the cluster with this fingerprint, and with those that
+    /// its key has signed over to.
     pub fn new(network: Arc<dyn Network>, fingerprint: Fingerprint) -> Pinned {
-        Pinned { network, tls: connector(Some(fingerprint)) }
+        Pinned::following(network, fingerprint, Followed::default())
+    }
+
+    /// The same, and notes where it turns out that the cluster has a newer key.
+    pub fn following(
+        network: Arc<dyn Network>,
+        fingerprint: Fingerprint,
+        followed: Followed,
+    ) -> Pinned {
+        let expected = Expected { any_of: vec![fingerprint], followed: Some(followed) };
+        Pinned { network, tls: connector(Some(expected)) }
+    }
+
+    /// Over another network, for a cluster with one of these fingerprints and no other, the
+    /// likeliest first: for who has the key itself.
+    pub fn to_any_of(network: Arc<dyn Network>, fingerprints: Vec<Fingerprint>) -> Pinned {
+        let expected = Expected { any_of: fingerprints, followed: None };
+        Pinned { network, tls: connector(Some(expected)) }
     }
 
     /// Performs the handshake of a connection that is made, and returns what is inside.
@@ -100,8 +129,10 @@ pub async fn fingerprint_of(network: &dyn Network, address: &Address) -> io::Res
     found
 }
 
-fn connector(expected: Option<Fingerprint>) -> TlsConnector {
+fn connector(expected: Option<Expected>) -> TlsConnector {
     let provider = provider();
+    let names = expected.iter().flat_map(|expected| expected.any_of.iter().map(named));
+    let protocols = std::iter::once(PROTOCOL.to_vec()).chain(names).collect();
     let verifier = Verifier { expected, provider: Arc::clone(&provider) };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -109,7 +140,7 @@ fn connector(expected: Option<Fingerprint>) -> TlsConnector {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    config.alpn_protocols = protocols;
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     TlsConnector::from(Arc::new(config))
@@ -125,11 +156,38 @@ fn fingerprint_in(certificate: &CertificateDer<'_>) -> Result<Fingerprint, TlsEr
     Ok(Fingerprint::of(&certificate.subject_public_key_info()))
 }
 
+/// Whom a caller wants to answer.
+#[derive(Debug)]
+struct Expected {
+    any_of: Vec<Fingerprint>,
+    /// `None`: nobody who has only what an older key has signed.
+    followed: Option<Followed>,
+}
+
+impl Expected {
+    /// Whether it is one of those.
+    fn check(&self, found: Fingerprint, certificate: &CertificateDer<'_>) -> Result<(), TlsError> {
+        if self.any_of.contains(&found) {
+            return Ok(());
+        }
+        let expected = self.any_of.first().copied().unwrap_or(found);
+        if let Some(followed) = &self.followed
+            && succession::lead(&succession::shown_in(certificate), expected, found)
+        {
+            // All servers of a cluster lead to the same.
+            let _ = followed.0.set(found);
+            return Ok(());
+        }
+        let wrong = WrongServer { expected, found };
+        Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
+    }
+}
+
 /// Compares the public key, and lets the handshake be signed with it. Nothing else of
-/// the certificate says anything about who answers.
+/// the certificate says anything about who answers, but what an older key has signed.
 struct Verifier {
     /// `None`: any, as somebody is still to say which it should be.
-    expected: Option<Fingerprint>,
+    expected: Option<Expected>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -149,13 +207,8 @@ impl ServerCertVerifier for Verifier {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
         let found = fingerprint_in(end_entity)?;
-        match self.expected.filter(|expected| *expected != found) {
-            None => Ok(ServerCertVerified::assertion()),
-            Some(expected) => {
-                let wrong = WrongServer { expected, found };
-                Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
-            }
-        }
+        self.expected.as_ref().map_or(Ok(()), |expected| expected.check(found, end_entity))?;
+        Ok(ServerCertVerified::assertion())
     }
 
     /// Never asked: only TLS 1.3 is spoken.

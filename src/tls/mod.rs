@@ -7,6 +7,11 @@
 //! make, sign, copy or renew certificates. A stolen server is a stolen copy of everything
 //! either way.
 //!
+//! # A new key
+//! A cluster may get a new key while it runs. Which identity a server shows from then on is
+//! changed under it ([`Shown`]), and who knows the old one is led to the new one by
+//! what the old one has signed: `succession.rs`.
+//!
 //! # The handshake
 //! TLS 1.3 and nothing older. The server shows a certificate, as the protocol wants one,
 //! but a caller of ours looks at its public key alone: whether its fingerprint is the
@@ -32,12 +37,19 @@ mod accept;
 mod bounded;
 mod connect;
 mod identity;
+mod succession;
 #[cfg(test)]
 mod tests;
 
 pub use self::accept::{Acceptor, HANDSHAKE_BYTE};
-pub use self::connect::{Pinned, WrongServer, fingerprint_of};
-pub use self::identity::Identity;
+pub use self::connect::{Followed, Pinned, WrongServer, fingerprint_of};
+pub use self::identity::{Identity, Shown};
+pub use self::succession::signed_by;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::default_provider;
 
 use crate::host::Binding;
 
@@ -53,3 +65,9 @@ fn binding_of<D>(connection: &rustls::ConnectionCommon<D>) -> std::io::Result<Bi
 
 /// What is spoken inside, as both sides name it in the handshake (RFC 7301).
 const PROTOCOL: &[u8] = b"ftchat/1";
+
+/// The one implementation of cryptography: ring is built by a C compiler alone, in
+/// seconds, where its alternative takes minutes.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(default_provider())
+}

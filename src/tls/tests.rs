@@ -9,7 +9,6 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::identity::provider;
 use super::*;
 use crate::host::{BoxFuture, Host, Listener, Network, Stream};
 use crate::sync::Mutex;
@@ -191,4 +190,50 @@ fn a_key_of_another_kind_has_a_fingerprint_too() {
     let parsed = rustls::server::ParsedCertificate::try_from(certificate.der()).expect("DER");
     let theirs = Fingerprint::of(&parsed.subject_public_key_info());
     assert_ne!(theirs, Identity::of(&[7; 32]).fingerprint());
+}
+
+#[tokio::test]
+async fn who_knows_either_key_of_a_change_is_shown_the_one_that_it_knows() {
+    let (old, new) = (Identity::of(&[1; 32]), Identity::of(&[2; 32]));
+    let shown = Shown::from(&old);
+    shown.become_those(vec![old.clone(), new.clone()]);
+    let acceptor = Acceptor::new(Host::real(), shown);
+    for known in [&old, &new] {
+        let (caller, server) = meet(known.fingerprint(), |stream| acceptor.accept(stream)).await;
+        assert!(caller.is_ok() && server.is_ok(), "{known:?}");
+    }
+    let stranger = Identity::of(&[3; 32]).fingerprint();
+    let (caller, _) = meet(stranger, |stream| acceptor.accept(stream)).await;
+    let wrong = WrongServer::found_by(&caller.map(drop).expect_err("another cluster"));
+    assert_eq!(wrong, Some(WrongServer { expected: stranger, found: old.fingerprint() }));
+}
+
+/// What becomes of a client that knows an older key, at a server that shows a new one.
+async fn follow(successions: &[crate::types::Succession]) -> (bool, Option<Fingerprint>) {
+    let (here, there) = tokio::io::duplex(64 * 1024);
+    let known = Identity::of(&[1; 32]).fingerprint();
+    let acceptor = Acceptor::new(Host::real(), &Identity::following(&[3; 32], successions));
+    let followed = Followed::default();
+    let pinned = Pinned::following(Host::real().network, known, followed.clone());
+    let (caller, _) =
+        tokio::join!(pinned.secure(Stream::local(here)), acceptor.accept(Stream::local(there)));
+    (caller.is_ok(), followed.get())
+}
+
+#[tokio::test]
+async fn a_client_follows_what_an_older_key_has_signed_and_nothing_else() {
+    let at = |byte: u8| Identity::of(&[byte; 32]);
+    let chain = [at(1).succeeded_by(at(2).fingerprint()), at(2).succeeded_by(at(3).fingerprint())];
+    assert_eq!(follow(&chain).await, (true, Some(at(3).fingerprint())));
+    assert_eq!(follow(&[]).await, (false, None), "after a theft nothing leads there");
+    assert_eq!(follow(&chain[1..]).await, (false, None));
+    let forged = at(3).succeeded_by(at(3).fingerprint());
+    assert_eq!(follow(&[forged]).await, (false, None));
+    // A server follows nothing: it has the key or it does not.
+    let (here, there) = tokio::io::duplex(64 * 1024);
+    let acceptor = Acceptor::new(Host::real(), &Identity::following(&[3; 32], &chain));
+    let pinned = Pinned::to_any_of(Host::real().network, vec![at(1).fingerprint()]);
+    let (caller, _) =
+        tokio::join!(pinned.secure(Stream::local(here)), acceptor.accept(Stream::local(there)));
+    assert!(caller.is_err());
 }

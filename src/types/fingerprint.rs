@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::BASE32_NOPAD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorCode};
@@ -24,11 +24,16 @@ const GROUP_CHARS: usize = 4;
 /// Its text has fourteen groups of four characters, of the alphabet of base 32 (RFC 4648,
 /// section 6), which has neither 0, 1, 8 nor 9: thirteen for the hash, and one to check
 /// them. It is read in any case, with or without the marks between the groups.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// The hash itself.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// That of a public key, in its DER form with its algorithm.
     pub fn of(public_key: &[u8]) -> Fingerprint {
         Fingerprint(Sha256::digest(public_key).into())
@@ -62,6 +67,14 @@ impl fmt::Debug for Fingerprint {
 impl From<Fingerprint> for String {
     fn from(fingerprint: Fingerprint) -> String {
         fingerprint.to_string()
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
     }
 }
 

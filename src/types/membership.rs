@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, ReplicaId};
+use super::{Address, KeyChange, KeyStep, ReplicaId, SUCCESSIONS_MAX};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{REPLICA_ID_JUMP_MAX, REPLICAS_MAX};
 
@@ -26,6 +26,10 @@ pub struct Membership {
     pub highest: ReplicaId,
     /// Sorted by number.
     pub members: Vec<MemberEntry>,
+    /// The last change of the cluster's key, if it ever was changed. From feature level
+    /// [`LEVEL_OF_REKEY`](crate::limits::LEVEL_OF_REKEY) on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyChange>,
 }
 
 /// One replica of a [`Membership`].
@@ -58,14 +62,18 @@ pub enum MemberChange {
         /// Where.
         address: Address,
     },
+    /// The cluster gets a new key. From feature level
+    /// [`LEVEL_OF_REKEY`](crate::limits::LEVEL_OF_REKEY) on.
+    Key(KeyStep),
 }
 
 impl MemberChange {
-    /// The replica that it is about.
+    /// The replica that it is about; number 0 if it is about all.
     pub fn id(&self) -> ReplicaId {
         match self {
             MemberChange::Add(entry) => entry.id,
             MemberChange::Remove { id } | MemberChange::Move { id, .. } => *id,
+            MemberChange::Key(_) => ReplicaId(0),
         }
     }
 }
@@ -75,7 +83,7 @@ impl Membership {
     pub fn founded(mut members: Vec<MemberEntry>) -> Membership {
         members.sort_by_key(|member| member.id);
         let highest = members.last().map_or(ReplicaId(0), |member| member.id);
-        Membership { version: 0, highest, members }
+        Membership { version: 0, highest, members, key: None }
     }
 
     /// Whether it was ever changed.
@@ -87,7 +95,11 @@ impl Membership {
     pub fn is_possible(&self) -> bool {
         let sorted = self.members.is_sorted_by(|a, b| a.id < b.id);
         let last = self.members.last().map(|member| member.id);
-        self.is_known() && sorted && last.is_some_and(|last| last <= self.highest)
+        let successions = self.key.as_ref().map_or(0, |change| change.successions.len());
+        self.is_known()
+            && sorted
+            && last.is_some_and(|last| last <= self.highest)
+            && successions <= SUCCESSIONS_MAX
     }
 
     /// The replica of a number.
@@ -140,6 +152,7 @@ impl Membership {
                 let moved = next.members.iter_mut().filter(|member| member.id == *id);
                 moved.for_each(|member| member.address = address.clone());
             }
+            MemberChange::Key(step) => next.key = Some(KeyChange::after(self.key.as_ref(), step)?),
         }
         Ok(next)
     }

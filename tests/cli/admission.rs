@@ -125,7 +125,9 @@ fn a_disabled_account_is_shut_out_and_loses_nothing() {
     let cluster = Cluster::shared();
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     // When somebody logs in is known from this level on.
-    cluster.await_status("the newest level", |status| status["feature_level"] == 3);
+    cluster.await_status("the newest level", |status| {
+        status["feature_level"] == ftchat::limits::FEATURE_LEVEL_KNOWN
+    });
     login(&bob, PASSWORD, &[]).ok();
     let follow = bob.run(&["inbox", "-f"]).start();
     assert_eq!(

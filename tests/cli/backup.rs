@@ -109,7 +109,9 @@ fn everything_comes_back_into_a_new_cluster() {
 fn a_damaged_or_interrupted_backup_is_refused_and_nothing_is_changed() {
     let cluster = Cluster::surviving();
     // The last change that the cluster makes by itself.
-    cluster.await_status("the highest level", |status| status["feature_level"] == 3);
+    cluster.await_status("the highest level", |status| {
+        status["feature_level"] == ftchat::limits::FEATURE_LEVEL_KNOWN
+    });
     let file = cluster.place.path().join("backup.jsonl");
     // Of this cluster, while it is empty: that is a backup, too.
     backup(&cluster, &file).end().json();

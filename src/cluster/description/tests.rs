@@ -45,7 +45,7 @@ fn a_new_cluster_is_private_and_is_found_again() {
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("cluster.json")), 0o600);
     assert_eq!(mode(&made.key_file()), 0o600);
-    assert_eq!(*key_file::read(&made.key_file()).expect("a key"), [1; key_file::KEY_BYTES]);
+    assert_eq!(*key_file::read(&made.key_file()).expect("a key").newest, [1; key_file::KEY_BYTES]);
     let found = Description::existing(&settings(&dir)).expect("there");
     assert_eq!(found, made);
     let addresses: Vec<String> = found.addresses().iter().map(Address::to_string).collect();
@@ -94,7 +94,7 @@ fn a_cluster_never_moves_in_with_other_files() {
     let half = tempfile::tempdir().expect("temporary folder");
     key_file::write_new(&half.path().join("cluster.key"), &[9; 32]).expect("own folder");
     let made = make(half.path());
-    assert_eq!(*key_file::read(&made.key_file()).expect("a key"), [9; 32]);
+    assert_eq!(*key_file::read(&made.key_file()).expect("a key").newest, [9; 32]);
 }
 
 #[test]

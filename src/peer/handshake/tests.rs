@@ -1,8 +1,9 @@
 use super::*;
-use crate::peer::ClusterKey;
+use crate::config::key_file;
+use crate::peer::{ClusterKey, Keys};
 use crate::protocol::peer::{Opening, Remembered};
 use crate::storage::Identity;
-use crate::types::Uuid;
+use crate::types::{KeyChange, KeyStage, Uuid};
 use tokio::io::{BufReader, split};
 
 fn introduction(replica: u32, cluster: Option<u128>) -> Introduction {
@@ -92,8 +93,13 @@ async fn a_caller_of_another_cluster_is_not_let_in_because_it_does_not_mind_itse
         let (mut left_read, mut right_read) =
             (BufReader::new(left_read), BufReader::new(right_read));
         let nonce = Digest([5; 32]);
-        let hello =
-            PeerHello { ftchat: PROTOCOL_VERSION, role: Role::Peer, nonce, from: from.clone() };
+        let hello = PeerHello {
+            ftchat: PROTOCOL_VERSION,
+            role: Role::Peer,
+            nonce,
+            key: None,
+            from: from.clone(),
+        };
         let first = serde_json::to_vec(&hello).expect("plain data");
         let caller = async {
             let Ok(Answered::With(challenge)) = receive::<_, PeerChallenge>(&mut left_read).await
@@ -197,6 +203,7 @@ async fn a_recorded_handshake_is_worth_nothing() {
         ftchat: PROTOCOL_VERSION,
         role: Role::Peer,
         nonce: Digest([5; 32]),
+        key: None,
         from: introduction(1, Some(9)),
     };
     // The proof that once convinced the callee, for another callee nonce.
@@ -227,6 +234,47 @@ async fn a_recorded_handshake_is_worth_nothing() {
         .expect_err("a replay");
     assert_eq!(error.code, ErrorCode::PermissionDenied);
     assert!(!String::from_utf8_lossy(&sink).contains("welcome"));
+}
+
+/// The keys of a server at each stage of a change of key: 1 is the old one, 2 the new one.
+fn keys_at(stage: Option<KeyStage>) -> Keys {
+    let key = |byte| ClusterKey::new([byte; 32]);
+    let print = |byte| key(byte).identity().fingerprint();
+    let Some(stage) = stage else { return key(1).into() };
+    let keys = Keys::of(key(2), Some(key(1)));
+    keys.follow(&KeyChange { old: print(1), new: print(2), stage, successions: Vec::new() });
+    keys
+}
+
+#[tokio::test]
+async fn servers_in_neighbouring_stages_of_a_change_of_key_understand_each_other() {
+    use KeyStage::{Announced, Done, Used};
+    let stages = [None, Some(Announced), Some(Used), Some(Done)];
+    for (at, caller) in stages.into_iter().enumerate() {
+        for (other, callee) in stages.into_iter().enumerate() {
+            let credentials =
+                |replica, stage| Credentials::new(keys_at(stage), introduction(replica, Some(9)));
+            let both = shake(credentials(1, caller), 2, credentials(2, callee)).await;
+            // Who has only the old key, and who has only the new one.
+            let strangers = at.min(other) == 0 && at.max(other) == 3;
+            let good = (both.0.is_ok(), both.1.is_ok());
+            assert_eq!(good, (!strangers, !strangers), "{caller:?} {callee:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_the_new_key_is_told_which_file_to_replace() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let file = folder.path().join("cluster.key");
+    key_file::write_new(&file, &[1; 32]).expect("own folder");
+    let old = Keys::read(&file).expect("a key");
+    let caller = Credentials::new(old, introduction(1, Some(9)));
+    let callee = Credentials::new(keys_at(Some(KeyStage::Done)), introduction(2, Some(9)));
+    let (caller, _) = shake(caller, 2, callee).await;
+    let error = caller.expect_err("it has only the old key");
+    assert_eq!(error.code, ErrorCode::PermissionDenied);
+    assert!(error.message.contains(&file.display().to_string()), "{error}");
 }
 
 /// Whoever sits in the middle of two encrypted connections and passes on what is said
@@ -289,6 +337,7 @@ async fn a_caller_does_not_choose_the_words_of_its_refusal() {
         ftchat: PROTOCOL_VERSION,
         role: Role::Peer,
         nonce: Digest([5; 32]),
+        key: None,
         from: introduction(1, Some(9)),
     };
     let hello = serde_json::to_vec(&hello).expect("plain data");

@@ -29,13 +29,19 @@ impl Inner {
         if !consensus.leads() || self.host_replica.is_some() {
             return Err(Error::unavailable("this replica does not lead"));
         }
-        let changing = timeout(CHANGE_MAX, self.membership_changes.lock()).await;
+        let changing = timeout(CHANGE_MAX, self.membership_changes.alone.lock()).await;
         let _changing = changing.map_err(|_| {
             Error::unavailable("the membership is being changed; try again in a moment")
         })?;
         // What an earlier leader has promised is in the state by then.
         consensus.confirm(Instant::now() + CHANGE_MAX).await?;
         self.require_level(LEVEL_OF_MEMBERSHIP).await?;
+        if matches!(asked.change, MemberChange::Key(_)) {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                "a change of key is asked otherwise",
+            ));
+        }
         let membership = self.membership();
         let change = with_number(&membership, &consensus, asked.change);
         if !is_done(&membership, &change) {
@@ -100,13 +106,19 @@ impl Inner {
     }
 
     /// Refuses a change while another one is under way, unless it takes that one back.
-    fn check_alone(
+    pub(super) fn check_alone(
         &self,
         membership: &Membership,
         consensus: &Consensus,
         change: &MemberChange,
     ) -> Result<()> {
         let voters = consensus.voters();
+        // A new server would be given keys of which it cannot know which one to use.
+        if let Some(rekey) = membership.key.as_ref().filter(|it| it.is_under_way())
+            && matches!(change, MemberChange::Add(_))
+        {
+            return Err(rekey.under_way());
+        }
         if !consensus.is_settled_on(membership) {
             return Err(Error::unavailable(
                 "the change before is being finished; try again in a moment",
@@ -270,5 +282,6 @@ fn is_done(membership: &Membership, change: &MemberChange) -> bool {
         MemberChange::Move { id, address } => {
             membership.get(*id).is_some_and(|known| known.address == *address)
         }
+        MemberChange::Key(_) => false,
     }
 }

@@ -5,6 +5,7 @@ mod clocks;
 mod hanging;
 mod level;
 mod membership;
+mod rekey;
 mod starting;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ struct Cluster {
     limits: Limits,
     /// The feature level that each replica's program knows.
     known: [u32; 4],
+    /// What the key file of each server has: the newest key, and the one before.
+    key_files: [(u8, Option<u8>); 4],
     /// Who may register, as each proposes.
     registration: Registration,
     /// How much may be stored, as each proposes.
@@ -80,6 +83,7 @@ impl Cluster {
         Cluster {
             limits: Limits::default(),
             known: [FEATURE_LEVEL_KNOWN; 4],
+            key_files: [(3, None); 4],
             registration: Registration::Open,
             bounds: [None; 4],
             folder: TempDir::new().expect("a folder"),
@@ -95,6 +99,12 @@ impl Cluster {
             cluster.start(id).await;
         }
         cluster
+    }
+
+    fn keys(&self, id: u32) -> Keys {
+        let (newest, older) = self.key_files[id as usize - 1];
+        let key = |byte| ClusterKey::new([byte; 32]);
+        Keys::of(key(newest), older.map(key))
     }
 
     fn directory(&self, id: u32) -> PathBuf {
@@ -121,7 +131,7 @@ impl Cluster {
             listen: address,
             members: self.members.clone(),
             data_dir: self.directory(id),
-            cluster_key: ClusterKey::new([3; 32]),
+            keys: self.keys(id),
             timing: Timing {
                 heartbeat_interval_ms: 50,
                 election_timeout_min_ms: 200,

@@ -122,11 +122,11 @@ async fn complete(
     let servers = members.iter().map(|member| member.address.clone());
     let spare = match change {
         MemberChange::Add(entry) => Some(entry.address.clone()),
-        MemberChange::Remove { .. } | MemberChange::Move { .. } => None,
+        MemberChange::Remove { .. } | MemberChange::Move { .. } | MemberChange::Key(_) => None,
     };
     let client = MembershipClient {
         host,
-        key: ClusterKey::new(CLUSTER_KEY),
+        keys: ClusterKey::new(CLUSTER_KEY).into(),
         servers: servers.chain(spare).collect::<Vec<Address>>(),
         limit: Limit::together(ATTEMPT),
         progress: &|_| {},

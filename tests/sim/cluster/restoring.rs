@@ -52,8 +52,8 @@ impl Write for Shared {
 /// Somebody who holds the cluster's key.
 pub fn administrator(host: &Host, users: &Users, timeout: Duration) -> Administrator {
     let servers = users.servers.to_vec();
-    let (host, key) = (host.clone(), ClusterKey::new(CLUSTER_KEY));
-    Administrator { host, key, servers, timeout }
+    let (host, keys) = (host.clone(), ClusterKey::new(CLUSTER_KEY).into());
+    Administrator { host, keys, servers, timeout }
 }
 
 /// Ids of the messages in a backup.

@@ -154,7 +154,7 @@ pub async fn serve(
         listen: own,
         members,
         data_dir: place.folder,
-        cluster_key: ClusterKey::new(CLUSTER_KEY),
+        keys: ClusterKey::new(CLUSTER_KEY).into(),
         timing: TIMING,
         limits: limits.clone(),
         survivor: place.survivor,
