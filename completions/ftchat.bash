@@ -118,9 +118,6 @@ _ftchat() {
             ftchat__subcmd__cluster,kill)
                 cmd="ftchat__subcmd__cluster__subcmd__kill"
                 ;;
-            ftchat__subcmd__cluster,limits)
-                cmd="ftchat__subcmd__cluster__subcmd__limits"
-                ;;
             ftchat__subcmd__cluster,logs)
                 cmd="ftchat__subcmd__cluster__subcmd__logs"
                 ;;
@@ -129,6 +126,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster,registration)
                 cmd="ftchat__subcmd__cluster__subcmd__registration"
+                ;;
+            ftchat__subcmd__cluster,rekey)
+                cmd="ftchat__subcmd__cluster__subcmd__rekey"
                 ;;
             ftchat__subcmd__cluster,remove)
                 cmd="ftchat__subcmd__cluster__subcmd__remove"
@@ -223,9 +223,6 @@ _ftchat() {
             ftchat__subcmd__cluster__subcmd__help,kill)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__kill"
                 ;;
-            ftchat__subcmd__cluster__subcmd__help,limits)
-                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__limits"
-                ;;
             ftchat__subcmd__cluster__subcmd__help,logs)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__logs"
                 ;;
@@ -234,6 +231,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster__subcmd__help,registration)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__registration"
+                ;;
+            ftchat__subcmd__cluster__subcmd__help,rekey)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__rekey"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,remove)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__remove"
@@ -274,9 +274,6 @@ _ftchat() {
             ftchat__subcmd__cluster__subcmd__help__subcmd__invites,revoke)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__invites__subcmd__revoke"
                 ;;
-            ftchat__subcmd__cluster__subcmd__help__subcmd__limits,set)
-                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__limits__subcmd__set"
-                ;;
             ftchat__subcmd__cluster__subcmd__invites,help)
                 cmd="ftchat__subcmd__cluster__subcmd__invites__subcmd__help"
                 ;;
@@ -288,18 +285,6 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster__subcmd__invites__subcmd__help,revoke)
                 cmd="ftchat__subcmd__cluster__subcmd__invites__subcmd__help__subcmd__revoke"
-                ;;
-            ftchat__subcmd__cluster__subcmd__limits,help)
-                cmd="ftchat__subcmd__cluster__subcmd__limits__subcmd__help"
-                ;;
-            ftchat__subcmd__cluster__subcmd__limits,set)
-                cmd="ftchat__subcmd__cluster__subcmd__limits__subcmd__set"
-                ;;
-            ftchat__subcmd__cluster__subcmd__limits__subcmd__help,help)
-                cmd="ftchat__subcmd__cluster__subcmd__limits__subcmd__help__subcmd__help"
-                ;;
-            ftchat__subcmd__cluster__subcmd__limits__subcmd__help,set)
-                cmd="ftchat__subcmd__cluster__subcmd__limits__subcmd__help__subcmd__set"
                 ;;
             ftchat__subcmd__config,help)
                 cmd="ftchat__subcmd__config__subcmd__help"
@@ -412,9 +397,6 @@ _ftchat() {
             ftchat__subcmd__help__subcmd__cluster,kill)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__kill"
                 ;;
-            ftchat__subcmd__help__subcmd__cluster,limits)
-                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__limits"
-                ;;
             ftchat__subcmd__help__subcmd__cluster,logs)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__logs"
                 ;;
@@ -423,6 +405,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help__subcmd__cluster,registration)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__registration"
+                ;;
+            ftchat__subcmd__help__subcmd__cluster,rekey)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__rekey"
                 ;;
             ftchat__subcmd__help__subcmd__cluster,remove)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__remove"
@@ -462,9 +447,6 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help__subcmd__cluster__subcmd__invites,revoke)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__invites__subcmd__revoke"
-                ;;
-            ftchat__subcmd__help__subcmd__cluster__subcmd__limits,set)
-                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__limits__subcmd__set"
                 ;;
             ftchat__subcmd__help__subcmd__config,show)
                 cmd="ftchat__subcmd__help__subcmd__config__subcmd__show"
@@ -757,7 +739,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init add up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init add rekey up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1759,7 +1741,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help)
-            opts="init add up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="init add rekey up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2024,34 +2006,6 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ftchat__subcmd__cluster__subcmd__help__subcmd__limits)
-            opts="set"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__help__subcmd__limits__subcmd__set)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ftchat__subcmd__cluster__subcmd__help__subcmd__logs)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -2081,6 +2035,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help__subcmd__registration)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__rekey)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2591,198 +2559,6 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ftchat__subcmd__cluster__subcmd__limits)
-            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version set help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --cluster-key-file)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --name)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dir)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                --config)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --servers)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --profile)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --user)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__limits__subcmd__help)
-            opts="set help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__limits__subcmd__help__subcmd__help)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__limits__subcmd__help__subcmd__set)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__cluster__subcmd__limits__subcmd__set)
-            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --cluster-key-file)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --name)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dir)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                --config)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --servers)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --profile)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --user)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ftchat__subcmd__cluster__subcmd__logs)
             opts="-f -n -q -v -h -V --name --dir --follow --lines --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2953,6 +2729,88 @@ _ftchat() {
                     return 0
                     ;;
                 --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__rekey)
+            opts="-q -v -h -V --cluster-key-file --name --dir --out --compromised --force --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster-key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --out)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
@@ -3954,7 +3812,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster)
-            opts="init add up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs"
+            opts="init add rekey up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4205,34 +4063,6 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ftchat__subcmd__help__subcmd__cluster__subcmd__limits)
-            opts="set"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ftchat__subcmd__help__subcmd__cluster__subcmd__limits__subcmd__set)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ftchat__subcmd__help__subcmd__cluster__subcmd__logs)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -4262,6 +4092,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster__subcmd__registration)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__rekey)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

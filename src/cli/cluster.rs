@@ -10,6 +10,7 @@ use super::bounds::{self, LimitsArgs};
 use super::init::InitArgs;
 use super::local::{limit, locked, supervisor};
 use super::members::{AddArgs, MoveArgs, RemoveArgs, ReplaceArgs};
+use super::rekey::RekeyArgs;
 use super::service::Told;
 use super::signals::Signals;
 use super::{Context, Exit};
@@ -84,6 +85,10 @@ enum Action {
     Replace(ReplaceArgs),
     /// Have a replica looked for at another address
     Move(MoveArgs),
+    /// Give a running cluster a new key
+    ///
+    /// Messages are taken all the while.
+    Rekey(RekeyArgs),
     /// Start every server that does not run
     ///
     /// Makes the cluster if there is none. In the foreground it stays, tells
@@ -235,6 +240,7 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
         Action::Remove(args) => super::members::remove(args, context).await,
         Action::Replace(args) => super::members::replace(args, context).await,
         Action::Move(args) => super::members::move_to(args, context).await,
+        Action::Rekey(args) => super::rekey::run(args, context).await,
         Action::Up(args) => up(args, context).await,
         Action::Down(args) => down(args, context).await,
         Action::Start(args) => start(args, context).await,

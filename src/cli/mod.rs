@@ -35,6 +35,7 @@ mod members;
 mod password;
 mod profiles;
 mod register;
+mod rekey;
 mod restore;
 mod send;
 mod serve;

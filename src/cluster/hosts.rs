@@ -131,6 +131,29 @@ pub struct Prepared {
 /// # Errors
 /// [`ErrorCode::NotEmpty`], and [`ErrorCode::Io`] that names the file.
 pub fn prepare(host: &Host, name: &str, hosts: &Hosts, out: &Path) -> Result<Prepared> {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    host.random.fill(&mut *key);
+    let out = written_as_a_whole(host, out, |beside| write_all(name, hosts, &key, beside))?;
+    let fingerprint = Identity::of(&key).fingerprint();
+    let folder = |address: &Address| out.join(address.host());
+    let machines = (1..).zip(&hosts.0);
+    Ok(Prepared {
+        fingerprint,
+        connect: word(hosts, fingerprint),
+        hosts: machines.map(|(id, it)| (ReplicaId(id), it.clone(), folder(it))).collect(),
+    })
+}
+
+/// Makes a folder, which must not exist or be empty: `write_all` writes it beside its place.
+/// Returns its whole path.
+///
+/// # Errors
+/// [`ErrorCode::NotEmpty`]; those of `write_all`; [`ErrorCode::Io`].
+pub(super) fn written_as_a_whole(
+    host: &Host,
+    out: &Path,
+    write_all: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let out = std::path::absolute(out).map_err(|error| Error::own_file("find", out, &error))?;
     refuse_what_is_there(&out)?;
     // Whoever is in a folder that is replaced would see an empty one.
@@ -143,9 +166,7 @@ pub fn prepare(host: &Host, name: &str, hosts: &Hosts, out: &Path) -> Result<Pre
     let mut beside = file_name.to_os_string();
     beside.push(format!(".{:016x}", host.random_u64()));
     let beside = out.with_file_name(beside);
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    host.random.fill(&mut *key);
-    let written = write_all(name, hosts, &key, &beside).and_then(|()| {
+    let written = write_all(&beside).and_then(|()| {
         // An empty folder gives way, and nothing else does.
         fs::rename(&beside, &out).map_err(|error| match error.kind() {
             io::ErrorKind::DirectoryNotEmpty => not_empty(&out),
@@ -160,14 +181,7 @@ pub fn prepare(host: &Host, name: &str, hosts: &Hosts, out: &Path) -> Result<Pre
         }
         return Err(error);
     }
-    let fingerprint = Identity::of(&key).fingerprint();
-    let folder = |address: &Address| out.join(address.host());
-    let machines = (1..).zip(&hosts.0);
-    Ok(Prepared {
-        fingerprint,
-        connect: word(hosts, fingerprint),
-        hosts: machines.map(|(id, it)| (ReplicaId(id), it.clone(), folder(it))).collect(),
-    })
+    Ok(out)
 }
 
 /// A machine that comes to a cluster later.
@@ -246,7 +260,7 @@ fn not_empty(out: &Path) -> Error {
     )
 }
 
-fn refuse_what_is_there(out: &Path) -> Result<()> {
+pub(super) fn refuse_what_is_there(out: &Path) -> Result<()> {
     match fs::read_dir(out) {
         Ok(entries) => match entries.count() {
             0 => Ok(()),
@@ -272,7 +286,7 @@ fn write_all(name: &str, hosts: &Hosts, key: &[u8; KEY_BYTES], out: &Path) -> Re
     write(&out.join(README), &what_to_do(name, hosts, &connect))
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     open_private(fs::OpenOptions::new().write(true).create_new(true), path)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;

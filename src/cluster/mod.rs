@@ -42,6 +42,7 @@
 //! - [`stopping`]: down, stop, kill, purge, restart.
 //! - `leader`: asking the leader as an administrator.
 //! - [`transfer`]: moving leadership. [`membership`]: replicas that come, go and move.
+//! - [`rekey`]: a new key.
 //! - [`events`](mod@events): what changed between two looks at a cluster.
 //! - [`logs`]: reading logs, also while they grow.
 //! - [`hosts`]: folders for the machines of a cluster that is not local.
@@ -56,6 +57,7 @@ pub mod logs;
 pub mod membership;
 mod open_files;
 pub mod process;
+pub mod rekey;
 mod rotating;
 pub mod stopping;
 pub mod supervisor;

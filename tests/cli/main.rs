@@ -40,6 +40,7 @@ mod messages;
 mod occupied;
 mod outputs;
 mod profiles;
+mod rekey;
 #[cfg(target_os = "linux")]
 mod secrets;
 mod servers;

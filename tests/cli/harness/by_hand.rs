@@ -1,7 +1,7 @@
 //! Three servers that somebody starts one by one with `serve`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::place::{free_ports, write_key};
 use super::{Cluster, Place, Run, Running};
@@ -13,6 +13,8 @@ pub struct ByHand {
     /// Its servers seen as a cluster. `ftchat cluster` knows nothing of it.
     pub cluster: Cluster,
     flags: Vec<String>,
+    /// Whether each has a key file of its own.
+    own_keys: bool,
     servers: BTreeMap<u64, Running>,
 }
 
@@ -25,6 +27,15 @@ impl ByHand {
 
     /// The same with these flags.
     pub fn with(flags: &[&str]) -> ByHand {
+        ByHand::started(flags, false)
+    }
+
+    /// The same of servers that have each a copy of the key, as on machines of their own.
+    pub fn with_own_keys(flags: &[&str]) -> ByHand {
+        ByHand::started(flags, true)
+    }
+
+    fn started(flags: &[&str], own_keys: bool) -> ByHand {
         let mut place = Place::new();
         write_key(&place.path().join("common.key"), 0o600);
         let base_port = free_ports(3);
@@ -33,7 +44,13 @@ impl ByHand {
         place.set("FTCHAT_SERVERS", addresses.collect::<Vec<_>>().join(","));
         let cluster = Cluster { place, base_port, data_dirs };
         let flags = flags.iter().map(|flag| flag.to_string()).collect();
-        let mut by_hand = ByHand { cluster, flags, servers: BTreeMap::new() };
+        let mut by_hand = ByHand { cluster, flags, own_keys, servers: BTreeMap::new() };
+        if own_keys {
+            let common = by_hand.cluster.place.path().join("common.key");
+            for id in 1..=3 {
+                std::fs::copy(&common, by_hand.key_file(id)).expect("a copy");
+            }
+        }
         (1..=3).for_each(|id| by_hand.start(id));
         by_hand.cluster.await_whole();
         by_hand
@@ -42,6 +59,12 @@ impl ByHand {
     /// `serve` for one of them.
     pub fn serve(&self, id: u64) -> Run {
         self.serve_in(id, &self.cluster.data_dir(id))
+    }
+
+    /// The key file of one of them.
+    pub fn key_file(&self, id: u64) -> PathBuf {
+        let name = if self.own_keys { format!("{id}.key") } else { "common.key".to_string() };
+        self.cluster.place.path().join(name)
     }
 
     /// `serve` for one of them in any directory.
@@ -59,7 +82,7 @@ impl ByHand {
     fn serve_among(&self, id: u64, data_dir: &Path, addresses: &[String]) -> Run {
         let peers: Vec<String> =
             (1..).zip(addresses).map(|(id, address)| format!("{id}={address}")).collect();
-        let key = self.cluster.place.path().join("common.key");
+        let key = self.key_file(id);
         self.cluster
             .run(&["serve", "--id", &id.to_string(), "--peers", &peers.join(",")])
             .and(&["--data-dir", &data_dir.display().to_string()])
