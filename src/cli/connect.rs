@@ -8,6 +8,7 @@ use crate::config::profiles::{self, check_name};
 use crate::config::{NO_PROFILE, Origin, Profiles, Settings};
 use crate::error::{Error, ErrorCode, Result};
 use crate::output::{Connected, ShownProfile};
+use crate::tls::Followed;
 use crate::types::{Address, Servers};
 
 /// Longest name that is made of a host's, so that a number fits behind it.
@@ -78,12 +79,20 @@ async fn keep(args: &ConnectArgs, context: &mut Context) -> Result<Connected> {
         };
         servers.fingerprint = Some(confirm(&context.host, &servers, timeout, nobody).await?);
     }
+    let followed = Followed::default();
     let host = match servers.fingerprint {
-        Some(fingerprint) => context.host_for(fingerprint),
+        Some(fingerprint) => context.host_for(fingerprint, &followed),
         None => context.host.clone(),
     };
     let client = Client::new(host, servers.addresses.clone(), timeout)?;
     client.noting(&context.members).cluster().await?;
+    if let Some(new) = followed.get() {
+        // The word is of before the cluster's last change of key.
+        servers.fingerprint = Some(new);
+        context.printer.notice(&format!(
+            "The cluster has a new key, with the fingerprint {new}, as the one in the word has signed."
+        ));
+    }
     let name = profiles::change(&path, timeout, |profiles| {
         let name = name_for(profiles, &servers, wanted)?;
         profiles.insert(&name, servers.clone())?;

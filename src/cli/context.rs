@@ -9,13 +9,13 @@ use super::confirm::{confirm, not_known};
 use super::known_servers::KnownServers;
 use super::token_store::{Session, Sessions};
 use crate::client::{Client, Members, Strangers};
-use crate::config::Settings;
+use crate::config::{Settings, profiles};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::output::{LoggedIn, Printer};
 use crate::peer::Keys;
 use crate::protocol::client::{Answer, Request, SessionInfo};
-use crate::tls::Pinned;
+use crate::tls::{Followed, Pinned};
 use crate::types::{Address, Fingerprint, Servers, Uuid};
 
 /// What every command works with.
@@ -34,13 +34,16 @@ pub struct Context {
     pub members: Members,
     /// The fingerprint that the user has confirmed, now or earlier.
     confirmed: OnceCell<Fingerprint>,
+    /// The newer key that the servers turned out to have.
+    followed: Followed,
 }
 
 impl Context {
     /// For a command with these settings.
     pub fn new(settings: Settings, printer: Printer, host: Host) -> Context {
         let (early, strangers, members) = (None, Strangers::default(), Members::default());
-        Context { settings, printer, host, early, strangers, members, confirmed: OnceCell::new() }
+        let (confirmed, followed) = (OnceCell::new(), Followed::default());
+        Context { settings, printer, host, early, strangers, members, confirmed, followed }
     }
 
     /// The machine, on which only servers of the right cluster are spoken to, if they are
@@ -53,7 +56,7 @@ impl Context {
         let Settings { servers, timeout, .. } = &self.settings;
         let Servers { addresses, fingerprint } = servers;
         if let Some(fingerprint) = fingerprint.or(self.confirmed.get().copied()) {
-            return Ok(self.host_for(fingerprint));
+            return Ok(self.host_for(fingerprint, &self.followed));
         }
         if addresses.iter().all(Address::is_loopback) {
             return Ok(self.host.clone());
@@ -71,12 +74,14 @@ impl Context {
                 fingerprint
             }
         };
-        Ok(self.host_for(*self.confirmed.get_or_init(|| fingerprint)))
+        Ok(self.host_for(*self.confirmed.get_or_init(|| fingerprint), &self.followed))
     }
 
-    /// The machine, on which only the servers of one cluster are spoken to.
-    pub fn host_for(&self, fingerprint: Fingerprint) -> Host {
-        let pinned = Arc::new(Pinned::new(Arc::clone(&self.host.network), fingerprint));
+    /// The machine, on which only the servers of one cluster are spoken to. If they turn out
+    /// to have a newer key, as the older one has signed, that is noted.
+    pub fn host_for(&self, fingerprint: Fingerprint, followed: &Followed) -> Host {
+        let network = Arc::clone(&self.host.network);
+        let pinned = Arc::new(Pinned::following(network, fingerprint, followed.clone()));
         Host { network: self.strangers.watch(pinned), ..self.host.clone() }
     }
 
@@ -134,6 +139,59 @@ impl Context {
         }
     }
 
+    /// If the servers turned out to have a newer key: says so, and knows them by it from now
+    /// on, in this command and, where they are kept, in the next ones.
+    pub(super) async fn follow_new_key(&mut self) {
+        let Some(new) = self.followed.get() else { return };
+        let known = self.settings.servers.fingerprint.or(self.confirmed.get().copied());
+        let Some(old) = known.filter(|old| *old != new) else { return };
+        let learned = self.known_servers().addresses().unwrap_or_default();
+        let kept = self.keep_new_key(old, new).await;
+        let (named, profile) = (self.settings.servers.fingerprint, self.settings.profile.clone());
+        if named.is_some() {
+            self.settings.servers.fingerprint = Some(new);
+        }
+        self.confirmed = OnceCell::from(new);
+        let how = match (&kept, &profile, named) {
+            (Err(error), _, _) => format!("that cannot be kept: {}", error.message),
+            (Ok(()), Some(name), Some(_)) => format!("profile {name} knows it by that from now on"),
+            (Ok(()), _, None) => "it is known by that from now on".to_string(),
+            (Ok(()), None, Some(_)) => {
+                format!("name the servers from now on as {}", self.settings.servers.word())
+            }
+        };
+        self.printer.notice(&format!(
+            "The cluster has a new key, with the fingerprint {new}, as its old one ({old}) has \
+             signed; {how}."
+        ));
+        if kept.is_ok() && profile.is_some() && !learned.is_empty() {
+            let addresses = [self.settings.servers.addresses.clone(), learned].concat();
+            if let Err(error) = self.known_servers().learn(addresses) {
+                tracing::debug!(reason = ?error.message, "cannot keep where the servers are");
+            }
+        }
+    }
+
+    /// Has everything that is kept of the servers know them by a newer key.
+    async fn keep_new_key(&self, old: Fingerprint, new: Fingerprint) -> Result<()> {
+        let Settings { profiles_file, timeout, servers, profile, .. } = &self.settings;
+        if servers.fingerprint.is_none() {
+            return self.known_servers().confirm(new);
+        }
+        if profile.is_none() {
+            return Ok(());
+        }
+        // Two profiles may name the same cluster.
+        profiles::change(profiles_file, *timeout, |profiles| {
+            let of_it = |servers: &&mut Servers| servers.fingerprint == Some(old);
+            for servers in profiles.clusters.values_mut().filter(of_it) {
+                servers.fingerprint = Some(new);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// An error with what to do about it that whoever made it could not know.
     pub(super) fn advised(&self, error: Error) -> Error {
         // The server does not know from where it is asked.
@@ -176,6 +234,7 @@ impl Context {
         // Sessions are kept per cluster, and only a server knows which it is.
         let cluster = client.cluster().await?;
         // A command may go on for days from here, and end in any way.
+        self.follow_new_key().await;
         self.note_servers("");
         if let Some(token) = &self.settings.token {
             client.set_session(token.clone(), cluster);

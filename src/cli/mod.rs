@@ -192,6 +192,12 @@ impl Command {
     }
 
     async fn run(&self, context: &mut Context) -> Result<Exit> {
+        let outcome = self.run_verb(context).await;
+        context.follow_new_key().await;
+        outcome
+    }
+
+    async fn run_verb(&self, context: &mut Context) -> Result<Exit> {
         match self {
             Command::Register(args) => register::run(args, context).await,
             Command::Login(args) => login::run(args, context).await,

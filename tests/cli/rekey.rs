@@ -91,6 +91,40 @@ fn a_change_of_key_whose_command_was_killed_is_finished_by_the_same_command() {
     assert_eq!(rekeyed["fingerprint"], word(&cluster).1.as_str());
 }
 
+#[test]
+fn a_profile_follows_a_planned_change_and_refuses_one_after_a_theft() {
+    let cluster = Cluster::new();
+    let place = Place::new();
+    let (first_word, first) = word(&cluster);
+    place.run(&["connect", &first_word, "--name", "work"]).end().ok();
+    rekey(&cluster, &[]);
+    rekey(&cluster, &[]);
+    let (second_word, second) = word(&cluster);
+    // It has missed one, and follows both.
+    let status = place.run(&["status"]).end().code(0);
+    for text in [&first, &second, "profile work"] {
+        assert!(status.stderr.contains(text), "{status:#?}");
+    }
+    let kept = place.run(&["profiles", "--json"]).end().objects();
+    assert_eq!(kept[0]["connect"], second_word.as_str());
+    assert!(!place.run(&["status"]).end().code(0).stderr.contains(&second), "it is told once");
+    // Whoever pastes the old word is told the new one.
+    let pasted = place.run(&["status", "--servers", &first_word]).end().code(0);
+    assert!(pasted.stderr.contains(&second_word), "{pasted:#?}");
+    let connected = place.run(&["connect", &first_word, "--name", "again", "--json"]).end().json();
+    assert_eq!(connected["fingerprint"], second.as_str());
+
+    rekey(&cluster, &["--compromised"]);
+    let (third_word, third) = word(&cluster);
+    let refused = place.run(&["whoami", "--profile", "work", "--timeout", "2s"]).end();
+    refused.fails(1, &[&second, &third]);
+    let json = place.run(&["whoami", "--servers", &first_word, "--timeout", "2s", "--json"]).end();
+    json.refused(1, "wrong_cluster");
+    place.run(&["status", "--servers", &third_word]).end().code(0);
+    let kept = place.run(&["profiles", "--json"]).end().objects();
+    assert!(kept.iter().all(|profile| profile["fingerprint"] == second.as_str()), "{kept:?}");
+}
+
 /// The folder of a change, asked for with the old key of servers that were started by hand.
 fn rekey_by_hand(by_hand: &ByHand, old: &Path, out: &str, flags: &[&str]) -> Value {
     let place = &by_hand.cluster.place;

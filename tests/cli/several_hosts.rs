@@ -341,3 +341,48 @@ fn a_dead_machine_is_replaced_by_a_new_one_and_all_addresses_change() {
     let inbox = hosts.run(&["inbox", "--json"]).end().objects();
     assert_eq!(inbox[0]["text"], "before");
 }
+
+/// A file is carried to each machine, as the README of the folder says.
+#[test]
+fn machines_get_a_new_key_one_after_the_other_and_clients_follow() {
+    let Some(mut hosts) = Hosts::start() else { return };
+    hosts.run(&["register", "alice", "--password-stdin"]).stdin(PASSWORD).end().ok();
+    let path = |name: &str| hosts.place.path().join(name).display().to_string();
+    let (out, old, config) = (path("new-key"), path("old.key"), path("new/10.9.0.3/config.toml"));
+    let files = [1, 2, 3].map(|id| {
+        let file = format!("10.9.0.{id}/cluster.key");
+        (path(&format!("new-key/{file}")), path(&format!("new/{file}")))
+    });
+    std::fs::copy(hosts.key(), &old).expect("a copy");
+    let rekey = |hosts: &Hosts| {
+        let rekey = ["cluster", "rekey", "--json", "--out", &out, "--cluster-key-file", &old];
+        hosts.run(&rekey).end().json()
+    };
+    let begun = rekey(&hosts);
+    assert_eq!(begun["stage"], "announced", "{begun}");
+    for (new, there) in &files {
+        hosts.run(&["send", "alice", "meanwhile"]).end().ok();
+        std::fs::copy(new, there).expect("carried");
+    }
+    let done = wait_for("the old key is forgotten", || {
+        let rekeyed = rekey(&hosts);
+        (rekeyed["stage"] == "done").then_some(rekeyed)
+    });
+    // The word that was handed out before leads to the new key.
+    let sent = hosts.run(&["send", "alice", "hello"]).end().code(0);
+    let new = done["fingerprint"].as_str().expect("a text");
+    assert!(sent.stderr.contains(new) && sent.stderr.contains("has signed"), "{sent:#?}");
+    for (new, there) in &files {
+        std::fs::copy(new, there).expect("carried once more");
+    }
+    // A machine that has only the new key, and has lost its data, is let in.
+    drop(hosts.servers.pop());
+    std::fs::remove_dir_all(hosts.place.path().join("data-3")).expect("its data");
+    let server = hosts.serve(3, Some(PORT)).start();
+    hosts.servers.push(server);
+    wait_for("three servers in step", || {
+        (hosts.run(&["status", "--check"]).end().code == Some(0)).then_some(())
+    });
+    let word = hosts.run(&["cluster", "address", "--config", &config]);
+    assert!(word.env("FTCHAT_SERVERS", "").end().ok().contains(new));
+}
