@@ -56,7 +56,15 @@ pub struct Rekeying {
 }
 
 impl Rekeying {
-    /// `compromised`: whether the old key proves nothing any more.
+    /// From one key to another. `compromised`: whether the old one is to lead nobody to the
+    /// new one.
+    pub fn between(old: &ClusterKey, new: &ClusterKey, compromised: bool) -> Rekeying {
+        let [older, newest] = [old, new].map(|key| Zeroizing::new(*key.bytes()));
+        let file = FileKeys { newest, older: Some(older) };
+        Rekeying::of(&file, old.identity().fingerprint(), compromised)
+    }
+
+    /// The same of what a file holds.
     fn of(file: &FileKeys, old: Fingerprint, compromised: bool) -> Rekeying {
         let newest = ClusterKey::new(*file.newest);
         let new = newest.identity().fingerprint();

@@ -18,8 +18,8 @@ use ftchat::protocol::peer::MembersChanged;
 use ftchat::replica::ClusterKey;
 use ftchat::types::{Address, MemberChange, MemberEntry, ReplicaId};
 
+use super::key_files::CLUSTER_KEY;
 use super::scale::Scale;
-use super::server::CLUSTER_KEY;
 use super::swift::{check, note};
 use super::{Cluster, Report, begin_with, conclude, install};
 use crate::faults::{Fault, Nemesis, Plan};

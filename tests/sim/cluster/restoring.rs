@@ -13,8 +13,8 @@ use ftchat::host::Host;
 use ftchat::replica::ClusterKey;
 use ftchat::types::Uuid;
 
+use super::key_files::CLUSTER_KEY;
 use super::scale::Scale;
-use super::server::CLUSTER_KEY;
 use super::users::{Author, Users};
 use super::{Cluster, PROGRESS_MAX_MS};
 use crate::recipes::ROLLING;

@@ -10,18 +10,16 @@ use ftchat::host::Host;
 use ftchat::limits::FEATURE_LEVEL_KNOWN;
 use ftchat::protocol::administration::Registration;
 use ftchat::protocol::client::{Member, ReplicaState, Survivor};
-use ftchat::replica::{ClusterKey, ProcessInfo, ReplicaConfig, Timing};
+use ftchat::replica::{ProcessInfo, ReplicaConfig, Timing};
 use ftchat::server::{PasswordCost, Server};
 use ftchat::survival::{Hosting, Started};
 use ftchat::types::ReplicaId;
 use tokio::sync::watch;
 
+use super::key_files::KeyFiles;
 use super::scale::Scale;
 use crate::oracle::replicas::Replicas;
 use crate::world::Holders;
-
-/// The secret of all simulated clusters.
-pub const CLUSTER_KEY: [u8; 32] = [7; 32];
 
 /// What the servers of a world report about themselves.
 pub type ServerReports = Arc<Mutex<Observed>>;
@@ -51,6 +49,8 @@ pub struct Observed {
     pub hosting: BTreeMap<usize, u64>,
     /// Times that two servers came to run others' replicas at once.
     pub two_adopters: u64,
+    /// The files with the cluster's key.
+    pub key_files: KeyFiles,
     /// Processes so far.
     pub runs: u32,
     /// What the servers' programs know, where they are updated.
@@ -138,14 +138,14 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let id = place.id;
-    let (run, feature_level_known) = {
+    let (run, feature_level_known, keys) = {
         let mut observed = server_reports.lock().unwrap_or_else(PoisonError::into_inner);
         observed.runs += 1;
         observed.applied[id.0 as usize - 1] = None;
         observed.hosting.remove(&(id.0 as usize - 1));
         let random = host.random_u64();
         let known = observed.update.as_mut().map(|update| update.choose(id.0 as usize - 1, random));
-        (observed.runs, known.unwrap_or(FEATURE_LEVEL_KNOWN))
+        (observed.runs, known.unwrap_or(FEATURE_LEVEL_KNOWN), observed.key_files.read(id))
     };
     let own = members.iter().find(|member| member.id == id).expect("a member").address.clone();
     let limits = place.scale.limits();
@@ -154,7 +154,7 @@ pub async fn serve(
         listen: own,
         members,
         data_dir: place.folder,
-        keys: ClusterKey::new(CLUSTER_KEY).into(),
+        keys: keys.clone(),
         timing: TIMING,
         limits: limits.clone(),
         survivor: place.survivor,
@@ -175,8 +175,7 @@ pub async fn serve(
     let hosting = started.hosting;
     // The least that Argon2 takes: it is not what is tried here.
     let cost = PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
-    let identity = ClusterKey::new(CLUSTER_KEY).identity();
-    let server = Server::new(host, hosting.clone(), limits, cost, &identity)?;
+    let server = Server::new(host, hosting.clone(), limits, cost, keys.shown())?;
     let observing =
         observe(hosting.clone(), format!("run {run} of replica {id}"), server_reports, witness);
     let (stopping, stopped) = watch::channel(false);
