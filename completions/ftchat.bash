@@ -118,6 +118,9 @@ _ftchat() {
             ftchat__subcmd__cluster,kill)
                 cmd="ftchat__subcmd__cluster__subcmd__kill"
                 ;;
+            ftchat__subcmd__cluster,limits)
+                cmd="ftchat__subcmd__cluster__subcmd__limits"
+                ;;
             ftchat__subcmd__cluster,logs)
                 cmd="ftchat__subcmd__cluster__subcmd__logs"
                 ;;
@@ -223,6 +226,9 @@ _ftchat() {
             ftchat__subcmd__cluster__subcmd__help,kill)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__kill"
                 ;;
+            ftchat__subcmd__cluster__subcmd__help,limits)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__limits"
+                ;;
             ftchat__subcmd__cluster__subcmd__help,logs)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__logs"
                 ;;
@@ -274,6 +280,9 @@ _ftchat() {
             ftchat__subcmd__cluster__subcmd__help__subcmd__invites,revoke)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__invites__subcmd__revoke"
                 ;;
+            ftchat__subcmd__cluster__subcmd__help__subcmd__limits,set)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__limits__subcmd__set"
+                ;;
             ftchat__subcmd__cluster__subcmd__invites,help)
                 cmd="ftchat__subcmd__cluster__subcmd__invites__subcmd__help"
                 ;;
@@ -285,6 +294,18 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster__subcmd__invites__subcmd__help,revoke)
                 cmd="ftchat__subcmd__cluster__subcmd__invites__subcmd__help__subcmd__revoke"
+                ;;
+            ftchat__subcmd__cluster__subcmd__limits,help)
+                cmd="ftchat__subcmd__cluster__subcmd__limits__subcmd__help"
+                ;;
+            ftchat__subcmd__cluster__subcmd__limits,set)
+                cmd="ftchat__subcmd__cluster__subcmd__limits__subcmd__set"
+                ;;
+            ftchat__subcmd__cluster__subcmd__limits__subcmd__help,help)
+                cmd="ftchat__subcmd__cluster__subcmd__limits__subcmd__help__subcmd__help"
+                ;;
+            ftchat__subcmd__cluster__subcmd__limits__subcmd__help,set)
+                cmd="ftchat__subcmd__cluster__subcmd__limits__subcmd__help__subcmd__set"
                 ;;
             ftchat__subcmd__config,help)
                 cmd="ftchat__subcmd__config__subcmd__help"
@@ -397,6 +418,9 @@ _ftchat() {
             ftchat__subcmd__help__subcmd__cluster,kill)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__kill"
                 ;;
+            ftchat__subcmd__help__subcmd__cluster,limits)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__limits"
+                ;;
             ftchat__subcmd__help__subcmd__cluster,logs)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__logs"
                 ;;
@@ -447,6 +471,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help__subcmd__cluster__subcmd__invites,revoke)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__invites__subcmd__revoke"
+                ;;
+            ftchat__subcmd__help__subcmd__cluster__subcmd__limits,set)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__limits__subcmd__set"
                 ;;
             ftchat__subcmd__help__subcmd__config,show)
                 cmd="ftchat__subcmd__help__subcmd__config__subcmd__show"
@@ -739,7 +766,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init add rekey up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1741,7 +1768,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help)
-            opts="init add rekey up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="init add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1995,6 +2022,34 @@ _ftchat() {
         ftchat__subcmd__cluster__subcmd__help__subcmd__kill)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__limits)
+            opts="set"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__limits__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2506,6 +2561,198 @@ _ftchat() {
                 return 0
             fi
             case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__limits)
+            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version set help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster-key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__limits__subcmd__help)
+            opts="set help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__limits__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__limits__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__limits__subcmd__set)
+            opts="-q -v -h -V --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --cluster-key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 --name)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3812,7 +4059,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster)
-            opts="init add rekey up down invite invites registration account actions env fingerprint address remove replace move start stop kill restart transfer logs"
+            opts="init add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4052,6 +4299,34 @@ _ftchat() {
         ftchat__subcmd__help__subcmd__cluster__subcmd__kill)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__limits)
+            opts="set"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__limits__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -6,17 +6,18 @@
 //! before is still read, and then every request that waits fails at once, with the
 //! reason.
 
+mod tasks;
+
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::BufReader;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::tasks::{Noting, read_lines, write, write_lines};
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION, SERVER_LINE_MAX_BYTES};
@@ -36,9 +37,6 @@ const WAITING_EVENTS_MAX: usize = 16;
 
 /// Bytes of most requests, so that their lines are made in one piece.
 const LINE_USUAL_BYTES: usize = 384;
-
-/// Lines that are written with one call.
-const LINES_PER_WRITE_MAX: usize = 64;
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -406,69 +404,6 @@ impl Routes {
         }
         Ok(())
     }
-}
-
-async fn write<W: AsyncWrite + Unpin>(stream: &mut W, bytes: &[u8]) -> std::io::Result<()> {
-    stream.write_all(bytes).await?;
-    stream.flush().await
-}
-
-async fn write_lines(
-    mut stream: WriteHalf<Stream>,
-    mut queue: mpsc::Receiver<Vec<u8>>,
-    routes: Arc<Routes>,
-) {
-    let mut lines = Vec::new();
-    while queue.recv_many(&mut lines, LINES_PER_WRITE_MAX).await > 0 {
-        if let Err(error) = write(&mut stream, &lines.concat()).await {
-            // Answers to what was written before may still lie in the socket:
-            // only the reader, which has seen the last of them, ends the waits.
-            let error = Error::new(ErrorCode::Io, io_reason(&error));
-            routes.lock().broken.get_or_insert(error);
-            return;
-        }
-        lines.clear();
-    }
-}
-
-/// Notes when something was received: half an answer is a sign of life as well.
-struct Noting {
-    read: ReadHalf<Stream>,
-    received_at: Arc<Mutex<Instant>>,
-}
-
-impl AsyncRead for Noting {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let read = Pin::new(&mut self.read).poll_read(cx, buffer);
-        if let Poll::Ready(Ok(())) = read {
-            *self.received_at.lock() = Instant::now();
-        }
-        read
-    }
-}
-
-async fn read_lines(mut reader: BufReader<Noting>, routes: Arc<Routes>) {
-    let mut line = Vec::new();
-    let error = loop {
-        match read_line(&mut reader, &mut line, SERVER_LINE_MAX_BYTES).await {
-            Ok(true) => {}
-            Ok(false) => break Error::new(ErrorCode::Io, "closed the connection"),
-            Err(error) => break error,
-        }
-        let delivered = match parse_response(&line) {
-            // The newline is not in `line`.
-            Ok(parsed) => routes.deliver(parsed, line.len() + 1).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = delivered {
-            break error;
-        }
-    };
-    routes.fail(error);
 }
 
 pub(super) fn parse_response(line: &[u8]) -> Result<IncomingLine, Error> {
