@@ -142,6 +142,9 @@ async fn run_service(
             return Ok(Exit::Done);
         }
         started = Hosting::start(host.clone(), config) => started?,
+        // A server whose replica another one runs asks for it by its key, which may be
+        // replaced meanwhile.
+        never = follow_key_file(&host, &key_file, &keys) => match never {},
     };
     let hosting = started.hosting;
     let server = Server::new(host.clone(), hosting.clone(), limits, cost, keys.shown())?;

@@ -14,7 +14,10 @@
 //!
 //! # Forgetting
 //! A key that is forgotten proves nothing from that moment on. Connections that were
-//! proved by it end. A file that still holds it changes nothing.
+//! proved by it end. A file that still holds it changes nothing. When a change is done,
+//! every key is forgotten but the new one, and but what the file holds for a change that
+//! is not announced yet: also one of a change that never came about, or that this server
+//! had missed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +26,7 @@ use tokio::sync::watch;
 
 use super::key::ClusterKey;
 use crate::config::key_file::{self, FileKeys};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::tls::{Identity, Shown};
 use crate::types::{Digest, Fingerprint, KeyChange, KeyStage, Succession};
 
@@ -42,6 +45,8 @@ struct Ring {
     known: Vec<Known>,
     /// Those that the cluster has forgotten.
     forgotten: Vec<Fingerprint>,
+    /// Those that the file held when it was read last.
+    in_file: Vec<Fingerprint>,
     /// What leads to the newest key.
     successions: Vec<Succession>,
     /// Whether the file holds one of those that are forgotten.
@@ -84,7 +89,8 @@ impl Keys {
         let known: Vec<Known> = older.into_iter().chain(Some(newest)).map(Known::of).collect();
         let shown = Shown::from(&known[0].key.identity());
         let (forgotten, successions) = (Vec::new(), Vec::new());
-        let ring = Ring { known, forgotten, successions, file_is_behind: false };
+        let in_file = known.iter().map(|known| known.fingerprint).collect();
+        let ring = Ring { known, forgotten, in_file, successions, file_is_behind: false };
         let keys = Keys { ring: Arc::new(watch::Sender::new(ring)), shown, file: None };
         keys.show();
         keys
@@ -142,6 +148,7 @@ impl Keys {
             let mut learned = false;
             let behind = file.iter().any(|known| ring.forgotten.contains(&known.fingerprint));
             ring.file_is_behind = behind;
+            ring.in_file = file.iter().map(|known| known.fingerprint).collect();
             for known in &file {
                 let is_new =
                     !ring.knows(&known.fingerprint) && !ring.forgotten.contains(&known.fingerprint);
@@ -169,12 +176,31 @@ impl Keys {
                 return succeeded;
             };
             ring.known.swap(0, place);
-            let forgets = change.stage == KeyStage::Done && ring.forget(change.old);
+            let forgets = change.stage == KeyStage::Done && ring.forget_all_before(change);
             place != 0 || succeeded || forgets
         });
         if modified {
             self.show();
         }
+    }
+
+    /// That none of these keys is of any use, if the cluster has forgotten them all.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`].
+    pub fn check_not_all(&self, forgotten: &[Fingerprint]) -> Result<()> {
+        if self.fingerprints().iter().any(|known| !forgotten.contains(known)) {
+            return Ok(());
+        }
+        let here =
+            self.file.as_ref().map_or_else(String::new, |file| format!(" in {}", file.display()));
+        Err(Error::new(
+            ErrorCode::InvalidConfig,
+            format!(
+                "the cluster key{here} was replaced by another one, and proves nothing any more: \
+                 put the newer cluster.key in its place"
+            ),
+        ))
     }
 
     /// Forgets keys that the cluster has forgotten, as long as another one is left.
@@ -229,6 +255,16 @@ impl Keys {
 impl Ring {
     fn knows(&self, fingerprint: &Fingerprint) -> bool {
         self.known.iter().any(|known| known.fingerprint == *fingerprint)
+    }
+
+    /// Forgets what a change that is done leaves of no use. Returns whether there was any.
+    fn forget_all_before(&mut self, change: &KeyChange) -> bool {
+        let is_left = |known: &Fingerprint| {
+            *known == change.new || (*known != change.old && self.in_file.contains(known))
+        };
+        let known = self.known.iter().map(|known| known.fingerprint);
+        let useless: Vec<Fingerprint> = known.filter(|known| !is_left(known)).collect();
+        useless.into_iter().filter(|known| self.forget(*known)).count() > 0
     }
 
     /// Returns whether something changed.
@@ -298,6 +334,24 @@ mod tests {
         assert_eq!(keys.fingerprints(), [print(2)]);
         keys.learn(vec![key(2), key(1)]);
         assert_eq!(keys.fingerprints(), [print(2)]);
+    }
+
+    #[test]
+    fn keys_of_changes_that_were_missed_or_never_came_about_are_forgotten_too() {
+        let keys = Keys::from(key(9));
+        // A server that missed the change from 9 to 1 gets the file of the next one.
+        keys.learn(vec![key(2), key(1)]);
+        keys.follow(&change(KeyStage::Done));
+        assert_eq!((keys.fingerprints(), keys.knows(&print(9))), (vec![print(2)], false));
+        // One that is carried ahead of its announcement stays, also until another is.
+        keys.learn(vec![key(3), key(2)]);
+        keys.follow(&change(KeyStage::Done));
+        assert_eq!(keys.fingerprints(), [print(2), print(3)]);
+        keys.learn(vec![key(4), key(2)]);
+        let next = |stage| KeyChange { old: print(2), new: print(4), ..change(stage) };
+        keys.follow(&next(KeyStage::Used));
+        keys.follow(&next(KeyStage::Done));
+        assert_eq!(keys.fingerprints(), [print(4)], "3 was never the cluster's");
     }
 
     #[tokio::test]

@@ -41,7 +41,9 @@ pub async fn of(
         }
     }
     // Before the first link, too: a file may still hold them.
-    config.keys.forget(ForgottenKeys::open(directory).await?.all());
+    let forgotten = ForgottenKeys::open(directory).await?;
+    config.keys.check_not_all(forgotten.all())?;
+    config.keys.forget(forgotten.all());
     let credentials = Credentials::new(config.keys.clone(), own)
         .with_window(config.limits.deduplication_window_entries)
         .with_level(level);
