@@ -83,8 +83,9 @@ fn encode_change(encoder: Encoder, change: &MemberChange) -> Encoder {
         MemberChange::Add(entry) => encode_member(encoder.number(1), entry),
         MemberChange::Remove { id: _ } => encoder.number(2),
         MemberChange::Move { id: _, address } => encoder.number(3).text(&address.to_string()),
-        MemberChange::Key(KeyStep::Announce { old, new, succession }) => {
-            let encoder = encoder.number(4).fixed(old.as_bytes()).fixed(new.as_bytes());
+        MemberChange::Key(KeyStep::Announce { old, new, succession, instead }) => {
+            let number = if *instead { 6 } else { 4 };
+            let encoder = encoder.number(number).fixed(old.as_bytes()).fixed(new.as_bytes());
             succession.iter().fold(encoder, encode_succession)
         }
         MemberChange::Key(KeyStep::Enter { new, stage }) => {

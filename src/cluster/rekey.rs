@@ -264,6 +264,7 @@ impl Supervisor<'_> {
     pub async fn rekey(&self, compromised: bool) -> Result<(Rekeying, Rekeyed)> {
         let path = self.cluster.key_file();
         let mut file = key_file::read(&path)?;
+        let was_begun = file.older.is_some();
         let older = match file.older.take() {
             Some(older) => older,
             None => std::mem::replace(&mut file.newest, new_key(self.host)),
@@ -283,13 +284,26 @@ impl Supervisor<'_> {
             progress: &|_| {},
         };
         // All servers read this one file: whoever does not run has both keys when it starts.
-        let rekeyed = client.rekey(&rekeying, true).await?;
+        let rekeyed = match client.rekey(&rekeying, true).await {
+            // What the file tells of is done, and was another kind of change.
+            Err(error) if was_begun && error.code == ErrorCode::WrongUsage => {
+                key_file::replace(&path, &FileKeys { older: None, ..file })?;
+                return Box::pin(self.rekey(compromised)).await;
+            }
+            rekeyed => rekeyed?,
+        };
         if let Some(waits) = &rekeyed.waits_for {
             return Err(Error::outcome_unknown(format!(
                 "the change of key is not done yet: {waits}. The same command again goes on with it"
             )));
         }
         key_file::replace(&path, &FileKeys { older: None, ..file })?;
+        if was_begun {
+            (self.progress)(
+                "this was the change of key that had been begun before; the same command again \
+                 makes another one",
+            );
+        }
         Ok((rekeying, rekeyed))
     }
 }

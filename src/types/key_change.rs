@@ -62,6 +62,9 @@ pub enum KeyStep {
         /// By which clients follow; `None` when the old key proves nothing any more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         succession: Option<Succession>,
+        /// Whether it takes the place of one that is announced and goes no further.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        instead: bool,
     },
     /// Enters the next stage.
     Enter {
@@ -85,14 +88,16 @@ impl KeyChange {
     /// when the old key is not the one that the last change led to.
     pub fn after(last: Option<&KeyChange>, step: &KeyStep) -> Result<KeyChange> {
         match step {
-            KeyStep::Announce { old, new, succession } => {
-                if let Some(other) = last.filter(|last| last.is_under_way()) {
+            KeyStep::Announce { old, new, succession, instead } => {
+                let given_up = last.filter(|last| *instead && last.stage == KeyStage::Announced);
+                if let Some(other) = last.filter(|last| last.is_under_way() && given_up.is_none()) {
                     return Err(other.under_way());
                 }
-                if let Some(last) = last.filter(|last| last.new != *old) {
+                let used = |last: &KeyChange| if given_up.is_some() { last.old } else { last.new };
+                if let Some(last) = last.filter(|last| used(last) != *old) {
                     return Err(Error::new(
                         ErrorCode::WrongCluster,
-                        format!("the cluster's key is that of {}, and not of {old}", last.new),
+                        format!("the cluster's key is that of {}, and not of {old}", used(last)),
                     ));
                 }
                 if old == new {
@@ -101,7 +106,9 @@ impl KeyChange {
                         format!("{new} is the cluster's key already"),
                     ));
                 }
-                let before = last.map(|last| last.successions.clone()).unwrap_or_default();
+                let mut before = last.map(|last| last.successions.clone()).unwrap_or_default();
+                // Nobody has ever used what that one led to.
+                before.retain(|it| given_up.is_none_or(|given_up| it.to != given_up.new));
                 // Through a key that was stolen nothing leads any more.
                 let mut successions = succession.as_ref().map(|_| before).unwrap_or_default();
                 successions.extend(succession.clone());
@@ -127,8 +134,13 @@ impl KeyChange {
             ErrorCode::ChangeUnderWay,
             format!(
                 "the cluster's key is being changed from {} to {}, and one change is made at a \
-                 time: finish it with the folder that `cluster rekey` has written for it",
-                self.old, self.new
+                 time: finish it with the folder that `cluster rekey` has written for it{}",
+                self.old,
+                self.new,
+                match self.stage {
+                    KeyStage::Announced => "; if that is lost, give another folder and --force",
+                    KeyStage::Used | KeyStage::Done => "",
+                }
             ),
         )
     }
@@ -149,7 +161,28 @@ mod tests {
 
     fn announce(old: &str, new: &str, planned: bool) -> KeyStep {
         let succession = planned.then(|| succession(old, new));
-        KeyStep::Announce { old: key(old), new: key(new), succession }
+        KeyStep::Announce { old: key(old), new: key(new), succession, instead: false }
+    }
+
+    #[test]
+    fn a_change_that_nobody_can_finish_is_given_up_for_another_while_no_server_uses_its_key() {
+        let change = |last: Option<&KeyChange>, step: &KeyStep| KeyChange::after(last, step);
+        let instead = |new: &str| match announce("b", new, true) {
+            KeyStep::Announce { old, new, succession, .. } => {
+                KeyStep::Announce { old, new, succession, instead: true }
+            }
+            KeyStep::Enter { .. } => unreachable!("it announces"),
+        };
+        let first = done(None, &announce("a", "b", true));
+        let lost = change(Some(&first), &announce("b", "lost", true)).expect("possible");
+        let next = change(Some(&lost), &instead("c")).expect("nobody uses the lost one");
+        assert_eq!((next.old, next.new, next.stage), (key("b"), key("c"), KeyStage::Announced));
+        assert_eq!(next.successions, [succession("a", "b"), succession("b", "c")]);
+        let used = KeyStep::Enter { new: key("lost"), stage: KeyStage::Used };
+        change(Some(&next), &used).expect_err("it was given up");
+        let used = change(Some(&lost), &used).expect("possible");
+        let refused = change(Some(&used), &instead("c")).expect_err("it is used");
+        assert_eq!(refused.code, ErrorCode::ChangeUnderWay);
     }
 
     fn done(last: Option<&KeyChange>, step: &KeyStep) -> KeyChange {

@@ -177,9 +177,18 @@ impl Inner {
         membership: &Membership,
         asked: &Rekey,
     ) -> Result<()> {
-        let Rekey { old, new, succession, force: _ } = asked;
+        let Rekey { old, new, succession, force: instead } = asked;
         if let Some(other) = membership.key.as_ref().filter(|it| it.is_under_way()) {
-            return Err(other.under_way());
+            let nobody_uses_it = other.stage == KeyStage::Announced && other.old == *old;
+            if !(*instead && nobody_uses_it) {
+                return Err(other.under_way());
+            }
+        }
+        if self.credentials.keys().forgotten().contains(new) {
+            return Err(Error::new(
+                ErrorCode::WrongUsage,
+                format!("the key of {new} was given up or replaced before: make another one"),
+            ));
         }
         let used = self.credentials.keys().used();
         if used != *old {
@@ -196,7 +205,12 @@ impl Inner {
                 "what is to lead clients to the new key is not signed with the old one",
             ));
         }
-        let step = KeyStep::Announce { old: *old, new: *new, succession: succession.clone() };
+        let step = KeyStep::Announce {
+            old: *old,
+            new: *new,
+            succession: succession.clone(),
+            instead: *instead,
+        };
         let change = MemberChange::Key(step);
         self.check_alone(membership, consensus, &change)?;
         self.propose_member_change(consensus, membership, change).await?;
@@ -266,10 +280,19 @@ impl Inner {
 /// Whether a change that is under way was begun as it is asked for now.
 fn check_same_kind(begun: &KeyChange, asked: &Rekey) -> Result<()> {
     let is_followed = begun.successions.last().is_some_and(|it| it.to == begun.new);
-    if !begun.is_under_way() || is_followed == asked.succession.is_some() {
+    if is_followed == asked.succession.is_some() {
         return Ok(());
     }
     let (flag, other) = if is_followed { ("without", "with") } else { ("with", "without") };
+    if !begun.is_under_way() {
+        return Err(Error::new(
+            ErrorCode::WrongUsage,
+            format!(
+                "this change of key was made {flag} --compromised and is done: make another one \
+                 {other} it, with another key"
+            ),
+        ));
+    }
     Err(Error::new(
         ErrorCode::ChangeUnderWay,
         format!(
