@@ -15,6 +15,7 @@ use rustls::{
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::identity::named;
 use super::{PROTOCOL, binding_of, provider, succession};
@@ -47,6 +48,8 @@ impl WrongServer {
 pub struct Pinned {
     network: Arc<dyn Network>,
     tls: TlsConnector,
+    /// Who was named, and where it is noted that another one has turned up in its place.
+    followed: Option<(Fingerprint, Followed)>,
 }
 
 /// The newer key that a cluster turned out to have, as its older one has signed.
@@ -57,6 +60,14 @@ impl Followed {
     /// Its fingerprint, if there was one.
     pub fn get(&self) -> Option<Fingerprint> {
         self.0.get().copied()
+    }
+
+    /// Notes who has proved to be the one that was named, or to stand in its place. The
+    /// first one counts.
+    fn note(&self, named: Fingerprint, found: Fingerprint) {
+        if named != found {
+            let _ = self.0.set(found);
+        }
     }
 }
 
@@ -73,15 +84,16 @@ impl Pinned {
         fingerprint: Fingerprint,
         followed: Followed,
     ) -> Pinned {
-        let expected = Expected { any_of: vec![fingerprint], followed: Some(followed) };
-        Pinned { network, tls: connector(Some(expected)) }
+        let expected = Expected { any_of: vec![fingerprint], follows: true };
+        let followed = Some((fingerprint, followed));
+        Pinned { network, tls: connector(Some(expected)), followed }
     }
 
     /// Over another network, for a cluster with one of these fingerprints and no other, the
     /// likeliest first: for who has the key itself.
     pub fn to_any_of(network: Arc<dyn Network>, fingerprints: Vec<Fingerprint>) -> Pinned {
-        let expected = Expected { any_of: fingerprints, followed: None };
-        Pinned { network, tls: connector(Some(expected)) }
+        let expected = Expected { any_of: fingerprints, follows: false };
+        Pinned { network, tls: connector(Some(expected)), followed: None }
     }
 
     /// Performs the handshake of a connection that is made, and returns what is inside.
@@ -91,8 +103,14 @@ impl Pinned {
     pub fn secure(&self, stream: Stream) -> impl Future<Output = io::Result<Stream>> + use<> {
         let elsewhere = stream.elsewhere().cloned();
         let securing = self.tls.connect(any_name(), stream);
+        let followed = self.followed.clone();
         async move {
             let stream = securing.await?;
+            // Not before: until now whoever answers has only shown a certificate, which is
+            // no secret.
+            if let Some((named, followed)) = followed {
+                followed.note(named, shown_by(&stream)?);
+            }
             let binding = binding_of(stream.get_ref().1)?;
             Ok(Stream::encrypted(stream, binding).leading(elsewhere))
         }
@@ -119,14 +137,18 @@ impl Network for Pinned {
 pub async fn fingerprint_of(network: &dyn Network, address: &Address) -> io::Result<Fingerprint> {
     let stream = network.connect(address).await?;
     let mut stream = connector(None).connect(any_name(), stream).await?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let found = match shown {
-        Some(certificate) => fingerprint_in(certificate).map_err(io::Error::other),
-        None => Err(io::Error::other("showed no certificate")),
-    };
+    let found = shown_by(&stream);
     // A server that does not hear the goodbye finds the connection closed.
     let _ = stream.shutdown().await;
     found
+}
+
+/// Who has shaken hands.
+fn shown_by(stream: &TlsStream<Stream>) -> io::Result<Fingerprint> {
+    match stream.get_ref().1.peer_certificates().and_then(<[_]>::first) {
+        Some(certificate) => fingerprint_in(certificate).map_err(io::Error::other),
+        None => Err(io::Error::other("showed no certificate")),
+    }
 }
 
 fn connector(expected: Option<Expected>) -> TlsConnector {
@@ -160,8 +182,8 @@ fn fingerprint_in(certificate: &CertificateDer<'_>) -> Result<Fingerprint, TlsEr
 #[derive(Debug)]
 struct Expected {
     any_of: Vec<Fingerprint>,
-    /// `None`: nobody who has only what an older key has signed.
-    followed: Option<Followed>,
+    /// Whether also one whose key an older one has signed.
+    follows: bool,
 }
 
 impl Expected {
@@ -171,11 +193,7 @@ impl Expected {
             return Ok(());
         }
         let expected = self.any_of.first().copied().unwrap_or(found);
-        if let Some(followed) = &self.followed
-            && succession::lead(&succession::shown_in(certificate), expected, found)
-        {
-            // All servers of a cluster lead to the same.
-            let _ = followed.0.set(found);
+        if self.follows && succession::lead(&succession::shown_in(certificate), expected, found) {
             return Ok(());
         }
         let wrong = WrongServer { expected, found };
