@@ -22,7 +22,8 @@ use crate::output;
 use crate::output::cluster::{Downed, Environment, LogLine, Restarted, ShownFingerprint, Word};
 use crate::output::status::{Shown, sentence};
 use crate::protocol::status::ClusterStatus;
-use crate::types::{ReplicaId, Servers};
+use crate::replica::Keys;
+use crate::types::{Fingerprint, ReplicaId, Servers};
 
 /// Between two looks at a log that is followed.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
@@ -261,18 +262,30 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
             Ok(Exit::Done)
         }
         Action::Fingerprint(args) => {
-            let fingerprint = args.key.found(context)?.keys.newest().identity().fingerprint();
+            let fingerprint = shown_fingerprint(&args.key.found(context)?.keys, context);
             context.printer.show(&ShownFingerprint { fingerprint });
             Ok(Exit::Done)
         }
         Action::Address(args) => {
             let Found { keys, servers, .. } = args.key.found(context)?;
-            let fingerprint = keys.newest().identity().fingerprint();
+            let fingerprint = shown_fingerprint(&keys, context);
             let connect = Servers { addresses: servers, fingerprint: Some(fingerprint) };
             context.printer.show(&Word { connect: connect.word(), fingerprint });
             Ok(Exit::Done)
         }
     }
+}
+
+/// The fingerprint of the newest key of a file. That is said where the cluster may not use
+/// it yet.
+fn shown_fingerprint(keys: &Keys, context: &mut Context) -> Fingerprint {
+    if keys.fingerprints().len() > 1 {
+        context.printer.notice(
+            "this is the key that the cluster is being given; servers may show the old one until \
+             that change is done",
+        );
+    }
+    keys.newest().identity().fingerprint()
 }
 
 fn existing(flags: &ClusterFlags, context: &Context) -> Result<Description, Error> {

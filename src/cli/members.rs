@@ -153,6 +153,14 @@ async fn newcomer(
     hosts::check_out(out)?;
     let entry = entry(place);
     let changed = change_elsewhere(key, context, async |client: &MembershipClient<'_>| {
+        // A newcomer could not know which of two is used.
+        if client.keys.fingerprints().len() > 1 {
+            return Err(Error::new(
+                ErrorCode::ChangeUnderWay,
+                "nothing was changed: the key file holds two keys, of a change of key that is not \
+                 done; finish that first",
+            ));
+        }
         let changed = client.change(&MemberChange::Add(entry.clone()), false).await?;
         let newcomer = Newcomer {
             id: changed.replica,

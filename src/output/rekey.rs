@@ -48,10 +48,16 @@ impl Show for ShownRekey {
         let dir = dir.as_deref().map(sanitize);
         match (self.stage, &dir) {
             (KeyStage::Done, None) => {
-                writeln!(out, "The cluster has a new key; the old one is worth nothing any more.")?;
+                writeln!(
+                    out,
+                    "The cluster has a new key, and no server takes the old one any more."
+                )?;
             }
             (KeyStage::Done, Some(dir)) => {
-                writeln!(out, "The cluster has a new key; the old one is worth nothing any more.")?;
+                writeln!(
+                    out,
+                    "The cluster has a new key, and no server takes the old one any more."
+                )?;
                 writeln!(
                     out,
                     "The files in {dir} have only the new one now: copy them once more."

@@ -108,9 +108,10 @@ fn everything_comes_back_into_a_new_cluster() {
 #[test]
 fn a_damaged_or_interrupted_backup_is_refused_and_nothing_is_changed() {
     let cluster = Cluster::surviving();
-    // The last change that the cluster makes by itself.
+    // The last changes that the cluster makes by itself: each server proposes its bounds.
     cluster.await_status("the highest level", |status| {
         status["feature_level"] == ftchat::limits::FEATURE_LEVEL_KNOWN
+            && status["stored_bytes_max"].is_u64()
     });
     let file = cluster.place.path().join("backup.jsonl");
     // Of this cluster, while it is empty: that is a backup, too.

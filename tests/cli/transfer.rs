@@ -55,16 +55,12 @@ fn leadership_does_not_go_where_nobody_could_lead() {
 fn only_who_holds_the_key_moves_leadership() {
     let cluster = Cluster::surviving();
     let leader = cluster.leader();
-    let key = format!("{}/cluster.key", cluster.dir());
-    let right = std::fs::read(&key).expect("a key");
-    let wrong: Vec<u8> =
-        right.iter().map(|byte| if *byte == b'0' { b'1' } else { *byte }).collect();
-    assert_ne!(right, wrong, "a key of no zeros");
-    std::fs::write(&key, wrong).expect("writes");
+    let key = cluster.place.path().join("another.key");
+    crate::harness::place::write_key(&key, 0o600);
+    let key = key.display().to_string();
     let other = cluster.followers()[0].to_string();
-    let refused = cluster.admin(&["transfer", &other, "--timeout", "2s"]).end();
-    assert_ne!(refused.code, Some(0), "{refused:?}");
-    assert!(refused.stderr.contains("key"), "{refused:?}");
-    std::fs::write(&key, right).expect("writes");
+    let transfer = ["cluster", "transfer", &other, "--cluster-key-file", &key, "--timeout", "2s"];
+    let refused = cluster.run(&transfer).end();
+    refused.fails(1, &["shows the fingerprint", "it belongs to another cluster"]);
     assert_eq!(cluster.leader(), leader);
 }
