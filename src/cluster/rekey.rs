@@ -279,9 +279,8 @@ impl Supervisor<'_> {
             keys: rekeying.keys.clone(),
             servers: self.cluster.addresses(),
             limit: self.limit,
-            // They are told to put the file where it is already, as they look at it only
-            // once a second.
-            progress: &|_| {},
+            // What they are told to do is done: they look at the file once a second.
+            progress: &|_| (self.progress)("the servers are changing over to the new key"),
         };
         // All servers read this one file: whoever does not run has both keys when it starts.
         let rekeyed = match client.rekey(&rekeying, true).await {

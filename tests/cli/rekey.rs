@@ -76,7 +76,7 @@ fn a_local_cluster_gets_a_new_key_and_a_steady_sender_notices_nothing() {
 fn a_change_of_key_whose_command_was_killed_is_finished_by_the_same_command() {
     let cluster = Cluster::surviving();
     let command = cluster.admin(&["rekey"]).start();
-    command.said("do not know the new key yet");
+    command.said("changing over to the new key");
     command.signal(Signal::KILL);
     command.end().code(137);
     let begun = key_lines(key_file(&cluster));

@@ -2,6 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
+use std::path::PathBuf;
+
 use rustix::process::Signal;
 
 use crate::harness::{Cluster, Steady};
@@ -55,12 +57,16 @@ fn leadership_does_not_go_where_nobody_could_lead() {
 fn only_who_holds_the_key_moves_leadership() {
     let cluster = Cluster::surviving();
     let leader = cluster.leader();
-    let key = cluster.place.path().join("another.key");
-    crate::harness::place::write_key(&key, 0o600);
-    let key = key.display().to_string();
-    let other = cluster.followers()[0].to_string();
-    let transfer = ["cluster", "transfer", &other, "--cluster-key-file", &key, "--timeout", "2s"];
+    // Not in its own folder, where servers would look for a new key.
+    let folder = cluster.place.path().join("another");
+    std::fs::create_dir(&folder).expect("a folder");
+    let described = PathBuf::from(cluster.dir()).join("cluster.json");
+    std::fs::copy(described, folder.join("cluster.json")).expect("a copy");
+    crate::harness::place::write_key(&folder.join("cluster.key"), 0o600);
+    let (other, dir) = (cluster.followers()[0].to_string(), folder.display().to_string());
+    let transfer = ["cluster", "transfer", &other, "--dir", &dir, "--timeout", "2s"];
     let refused = cluster.run(&transfer).end();
-    refused.fails(1, &["shows the fingerprint", "it belongs to another cluster"]);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(refused.stderr.contains("key"), "{refused:?}");
     assert_eq!(cluster.leader(), leader);
 }
