@@ -54,7 +54,7 @@ enum Event {
     Gone(ReplicaId, Evidence),
     /// An adopted replica can no longer do its duty.
     Failed(ReplicaId, Error),
-    /// Of those who answer, too few vote to elect anybody.
+    /// A majority answers, of which too few vote to elect anybody.
     TooFewVote,
 }
 

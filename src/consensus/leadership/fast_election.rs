@@ -201,9 +201,8 @@ impl Consensus {
     /// known to be gone. Goes on until somebody leads, until it is called again, or
     /// until a timeout would have come anyway.
     ///
-    /// Those who answer may be too few, although no more than a minority is known to be
-    /// dead: one is frozen, or has lost the end of its log and does not vote. `too_few` is
-    /// told so, and whoever can help adopts the dead.
+    /// Those who are left may be a majority of which too few vote: one has lost the end of
+    /// its log. `too_few` is told so, and whoever can help adopts the dead.
     pub async fn run_fast_election(&self, loss: Loss, too_few: impl Fn()) {
         let number = self.0.fast_elections.fetch_add(1, Ordering::AcqRel) + 1;
         let Some(own) = self.candidacy().await else { return };
@@ -219,9 +218,11 @@ impl Consensus {
                 since.unwrap_or((latest, Instant::now()))
             });
             waited_for = begun;
+            let total = self.others().len() + 1;
             let voting = known.iter().filter(|it| !it.lost).count();
-            // In the first round somebody may just be coming up.
-            if round > 0 && !is_majority(voting, self.others().len() + 1) {
+            // In the first round somebody may just be coming up. Whoever does not answer may
+            // only be slow.
+            if round > 0 && is_majority(known.len(), total) && !is_majority(voting, total) {
                 too_few();
             }
             let campaign_max = CAMPAIGN_MAX + 4 * self.0.links.longest_round_trip();

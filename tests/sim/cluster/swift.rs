@@ -49,8 +49,6 @@ enum Dies {
     LeaderDuringReturn,
     /// The leader, when a server that has lost the end of its log is back and does not vote.
     LeaderAfterLoss,
-    /// The leader, while one other is frozen.
-    LeaderBesideFrozen,
 }
 
 /// A cluster that has begun, on disks that are steady from now on.
@@ -94,12 +92,6 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
             Dies::LeaderAfterLoss => {
                 kill_after_loss(world, &cluster, leader, seed, &mut report);
             }
-            Dies::LeaderBesideFrozen => {
-                let frozen = cluster.servers[(leader + 1 + (seed % 2) as usize) % 3].program;
-                world.freeze(frozen);
-                world.run_for_ms(seed % 200);
-                world.kill(cluster.servers[leader].program);
-            }
             Dies::LeaderAndNext => {
                 world.kill(cluster.servers[leader].program);
                 await_leader(world, &cluster, term, &mut report);
@@ -112,7 +104,6 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
             | Dies::LeaderAndCandidate
             | Dies::LeaderAfterReturn
             | Dies::LeaderAfterLoss
-            | Dies::LeaderBesideFrozen
             | Dies::LeaderDuringReturn => term,
             Dies::LeaderAndNext => {
                 let (next, term) = self::leader(&cluster);
@@ -121,9 +112,6 @@ fn play(seed: u64, dies: Dies) -> History<Report> {
             }
         };
         await_leader(world, &cluster, term, &mut report);
-        for server in &cluster.servers {
-            world.resume(server.program);
-        }
         conclude(world, &mut cluster, &mut nemesis, report, false)
     })
 }
@@ -243,7 +231,6 @@ fn evidence_leads_to_a_leader_before_any_timeout() {
         Dies::LeaderAfterReturn,
         Dies::LeaderDuringReturn,
         Dies::LeaderAfterLoss,
-        Dies::LeaderBesideFrozen,
     ];
     let worlds: Vec<(Dies, u64)> = kinds
         .into_iter()
