@@ -19,7 +19,8 @@
 //!   acknowledged. The order is checked, and a break of it is counted in
 //!   [`PipelineSummary::out_of_order`], never hidden.
 //! - Where a server takes fewer lines a second, it says when to come back, and the lines
-//!   that it did not take are sent again then.
+//!   that it did not take are sent again then, or after a minute. Such a pause counts
+//!   against the timeout unless a line was acknowledged since the one before.
 //! - A line that is refused ends it; the error names the line. Lines that were
 //!   under way behind it may have been accepted, and are reported if so. The
 //!   first line travels alone, so a wrong recipient is found before there are any.
@@ -46,6 +47,9 @@ use crate::types::{Digest, Uuid};
 /// Lines under way at once. Some 500 messages share an fdatasync and a log
 /// entry or two, so more would not be faster; a server takes 1,024.
 const WINDOW: usize = 512;
+
+/// Longest pause on a server's word; then it is asked again.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What a pipeline has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +78,8 @@ pub struct Pipeline<R, F> {
     reasons: Reasons,
     /// A server takes nothing more of this account before that.
     pause_until: Option<Instant>,
+    /// Whether a line was acknowledged since the last pause.
+    is_getting_on: bool,
     last_seq: u64,
     summary: PipelineSummary,
 }
@@ -103,6 +109,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             progress_at: Instant::now(),
             reasons: Reasons::default(),
             pause_until: None,
+            is_getting_on: false,
             last_seq: 0,
             summary: PipelineSummary::default(),
         }
@@ -134,17 +141,22 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             };
             let Err(reason) = self.use_connection(&connection).await? else { break };
             self.reasons.note_reason(connection.address(), reason);
-            if let Some(until) = self.pause_until.take() {
-                // The same server: others are not asked to dodge the limit. The time of
-                // waiting does not count.
-                self.progress_at += until.saturating_duration_since(Instant::now());
-                sleep_until(until).await;
-                continue;
+            let paused = self.pause_until.take();
+            if let Some(until) = paused {
+                // The time of waiting does not count where the last one led to something: or
+                // a server that never takes a line would hold this up for ever.
+                if std::mem::take(&mut self.is_getting_on) {
+                    self.progress_at += until.saturating_duration_since(Instant::now());
+                }
+                sleep_until(until.min(self.progress_at + self.timeout)).await;
             }
             if Instant::now() >= self.progress_at + self.timeout {
                 return Err(self.gave_up());
             }
-            self.redialer.failed();
+            // After a pause the same server: others are not asked to dodge the limit.
+            if paused.is_none() {
+                self.redialer.failed();
+            }
         }
         match self.refusal.take() {
             None => Ok(self.summary),
@@ -278,13 +290,18 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         let (reason, doubt) = match result {
             Ok(Answer::Sent(sent)) => {
                 slot.sent = Some(sent);
-                self.progress_at = Instant::now();
+                (self.progress_at, self.is_getting_on) = (Instant::now(), true);
                 self.redialer.served();
                 return;
             }
             Ok(_) => (Reason::silence("answered another question"), true),
-            Err(Failure::Refused(Error { message, retry_after_ms: Some(ms), .. })) => {
-                let until = Instant::now() + Duration::from_millis(ms);
+            Err(Failure::Refused(Error {
+                code: ErrorCode::RateLimited,
+                message,
+                retry_after_ms: Some(ms),
+                ..
+            })) => {
+                let until = Instant::now() + Duration::from_millis(ms).min(PAUSE_MAX);
                 self.pause_until = self.pause_until.max(Some(until));
                 (Reason::Word(message), false)
             }

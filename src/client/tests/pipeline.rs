@@ -286,6 +286,40 @@ async fn a_server_that_takes_fewer_lines_is_obeyed_for_longer_than_the_timeout()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_only_ever_says_to_come_back_is_given_up_within_the_timeout() {
+    let (network, _) = cluster(|_, _, _| {
+        let retry_after_ms = Some(700);
+        let error = Error::new(ErrorCode::RateLimited, "too much at once");
+        Some(Reaction::Error(Error { retry_after_ms, ..error }))
+    });
+    let started = Instant::now();
+    let (result, reported) =
+        tokio::time::timeout(Duration::from_secs(600), send(&network, &lines(3)))
+            .await
+            .expect("an end");
+    let error = result.expect_err("nothing was taken");
+    assert_eq!((error.code, reported.len()), (ErrorCode::Unavailable, 0));
+    assert!(error.message.contains("too much at once"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_server_makes_lines_wait_for_longer_than_a_minute_at_once() {
+    let count = Mutex::new(0);
+    let (network, _) = cluster(move |_, _, _| {
+        *count.lock() += 1;
+        let retry_after_ms = Some(3_600_000);
+        let error = Error::new(ErrorCode::RateLimited, "too much at once");
+        (*count.lock() == 2).then(|| Reaction::Error(Error { retry_after_ms, ..error }))
+    });
+    let started = Instant::now();
+    let (result, reported) = send(&network, &lines(2)).await;
+    result.expect("all sent");
+    assert_in_order(&reported, 2);
+    assert!(started.elapsed() < Duration::from_secs(70), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recipient_nobody_knows_is_found_with_the_first_line() {
     let (network, _) = cluster(|_, _, _| {
         Some(Reaction::Error(Error::new(ErrorCode::UnknownAccount, "no account bob")))
