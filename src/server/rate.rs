@@ -209,7 +209,8 @@ pub(super) struct Changes {
     /// `None`: as many as it likes.
     buckets: Option<Mutex<Buckets<Uuid>>>,
     /// Least time to wait once there was one too many: a tenth of a burst is there again
-    /// then, so that whoever obeys comes back for many and not for one.
+    /// then, so that whoever obeys comes back for many and not for one. No more than a
+    /// second, if one is there again by then.
     pause: Duration,
 }
 
@@ -221,7 +222,8 @@ impl Changes {
         }
         let refill = Duration::from_secs(1) / changes_per_account_per_s;
         let buckets = Some(Mutex::new(Buckets::new(change_burst, refill)));
-        Changes { buckets, pause: refill * change_burst.div_ceil(10) }
+        let pause = (refill * change_burst.div_ceil(10)).min(Duration::from_secs(1));
+        Changes { buckets, pause }
     }
 
     /// Spends one change.

@@ -142,3 +142,15 @@ async fn changes_are_counted_for_each_account_and_not_at_all_where_there_is_no_b
     let free = Changes::new(&limits(0));
     (0..10_000).for_each(|_| free.attempt(alice).expect("no bound"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_sent_too_much_is_told_no_more_than_a_second_or_what_it_takes() {
+    for (per_s, ms) in [(1, 1_000), (2, 1_000), (200, 1_000), (2_000, 100)] {
+        let limits = Limits { changes_per_account_per_s: per_s, ..Limits::default() };
+        let changes = Changes::new(&limits);
+        let alice = Uuid::from_u128(1);
+        (0..limits.change_burst).for_each(|_| changes.attempt(alice).expect("a burst"));
+        let error = changes.attempt(alice).expect_err("one too many");
+        assert_eq!(error.retry_after_ms, Some(ms), "{per_s} a second");
+    }
+}
