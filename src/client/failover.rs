@@ -435,7 +435,8 @@ pub(super) fn is_final(error: &Error) -> bool {
 
 /// Whether a refusal proves that an earlier attempt with the same operation id changed
 /// nothing either. The state machine answers an id alike each time. A check of the request
-/// alone (name, text, length) fails at every server alike. Other refusals of a server prove
+/// alone (name, text, length) fails at every server alike. Refusals for lack of room are not
+/// among them: where that is short, ids are forgotten early. Other refusals of a server prove
 /// nothing: the session of a repeated `logout` is gone *because* the first one worked.
 fn decides(code: ErrorCode) -> bool {
     use ErrorCode::*;
@@ -452,8 +453,6 @@ fn decides(code: ErrorCode) -> bool {
             | TooMany
             | LoginRefused
             | NotConfirmed
-            | InboxFull
-            | StorageFull
     )
 }
 
