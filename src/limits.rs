@@ -104,6 +104,10 @@ pub const SENDER_PARTS: u64 = 4;
 /// of the replicated behaviour.
 pub const REMEMBERED_PARTS: u64 = 4;
 
+/// From so much on that less than one of so many parts of the room is left, users are told,
+/// and what only its sender's list still holds goes. Part of the replicated behaviour.
+pub const SHORT_ROOM_PARTS: u64 = 5;
+
 /// What an inbox may hold where others than this machine's users come in: a million short
 /// messages, or thirty thousand of the longest.
 pub const ACCOUNT_BYTES_DEFAULT: u64 = 256 * 1024 * 1024;
@@ -237,7 +241,8 @@ pub const SNAPSHOT_LINE_TARGET_BYTES: usize = 60 * 1024;
 /// outlive every retry, so retries need a bound.
 ///
 /// A leader writes at most about 5,000 entries a second, one fdatasync each, so
-/// the default window of a million entries is 200 seconds at the very least.
+/// the default window of a million entries is 200 seconds at the very least, as far as
+/// the ids in it fit into their part of what may be stored: [`REMEMBERED_PARTS`].
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(180);
 
 /// Bounds that configuration may change.
@@ -281,7 +286,8 @@ pub struct Limits {
     pub change_burst: u32,
     /// Follows that one account may have open at one server.
     pub follows_per_account_max: usize,
-    /// Log entries for which an operation id is remembered. The replicated
+    /// Log entries for which an operation id is remembered, or fewer where those take more
+    /// than their part of what may be stored. The replicated
     /// state decides by it, so every replica of a cluster must use the same.
     pub deduplication_window_entries: u64,
     /// How long a session lives, in seconds.

@@ -77,7 +77,11 @@ impl State {
                 (changed.then_some(what), Outcome::Done)
             }
             Change::SetBounds { account_bytes, total_bytes, proposed } => {
-                (self.set_bounds(*account_bytes, *total_bytes, *proposed), Outcome::Done)
+                let what = match proposed {
+                    true => self.propose_bounds(*account_bytes, *total_bytes)?,
+                    false => self.set_bounds(*account_bytes, *total_bytes),
+                };
+                (what, Outcome::Done)
             }
             Change::DeleteAccount { name } => {
                 let (number, name) = self.named(name)?;

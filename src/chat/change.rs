@@ -137,9 +137,11 @@ impl Settings {
         let registration = self.registration.map_or("", Registration::as_str);
         let encoder = Encoder::new(Kind::Settings).text(registration);
         let mut encoder = encoder.number(self.last_invitation).number(self.last_action);
-        if let Some(Bounds { account_bytes, total_bytes, proposed }) = self.bounds {
+        if let Some(bounds) = self.bounds {
+            let Bounds { account_bytes, total_bytes, .. } = bounds;
             encoder = encoder.text("bounds").number(account_bytes).number(total_bytes);
-            encoder = encoder.number(u64::from(proposed));
+            encoder = encoder.number(u64::from(bounds.account_proposed));
+            encoder = encoder.number(u64::from(bounds.total_proposed));
         }
         encoder.finish()
     }

@@ -20,7 +20,9 @@
 //! every entry takes from its front what has become too old. From feature level 1 on
 //! it takes a bounded number, since the ids of a restored backup become too old
 //! together; the rest is remembered a little longer. From feature level 3 on the oldest go
-//! before that when all of them take more than their part of what may be stored.
+//! before that when all of them take more than their part of what may be stored. So from
+//! there on the time that an id is remembered for has no lower bound where accounts ask for
+//! much at once: `limits.changes_per_account_per_s` is what keeps it long.
 
 use std::sync::Arc;
 
@@ -63,6 +65,24 @@ impl State {
                 ),
             ))
         })
+    }
+
+    /// Whether an outcome is remembered in the window. The head of this file says why the
+    /// others need no place there.
+    pub(super) fn enters_window(outcome: &Outcome) -> bool {
+        match outcome {
+            Outcome::Sent { .. } | Outcome::Restoring { .. } => false,
+            Outcome::Refused(body) => {
+                !matches!(body.code, ErrorCode::SessionExpired | ErrorCode::Restoring)
+            }
+            Outcome::SessionOpened { .. }
+            | Outcome::Done
+            | Outcome::Marked { .. }
+            | Outcome::Deleted { .. }
+            | Outcome::Incarnation { .. }
+            | Outcome::Invited { .. }
+            | Outcome::MembersChanged { .. } => true,
+        }
     }
 
     /// Puts an operation into the window, behind all others.

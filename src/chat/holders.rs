@@ -11,6 +11,8 @@ use super::items::AccountNumber;
 pub(super) struct Held {
     /// What it takes.
     pub(super) bytes: u32,
+    /// What it takes in all; 0 once an inbox of another than its sender holds it.
+    pub(super) kept: u32,
     /// Who sent it.
     pub(super) from: AccountNumber,
 }
@@ -39,16 +41,21 @@ impl Holders {
         self.last = seq;
     }
 
-    /// One list more holds a message. `None`: there is no such message, or 65,535 lists hold
-    /// it already, which no message has recipients for.
-    pub(super) fn hold(&mut self, seq: u64) -> Option<Held> {
+    /// One list more holds a message; the inbox of `by`, if it is one. `None`: there is no
+    /// such message, or 65,535 lists hold it already, which no message has recipients for.
+    pub(super) fn hold(&mut self, seq: u64, by: Option<AccountNumber>) -> Option<Held> {
         let at = self.ranges.partition_point(|(first, _)| *first <= seq).checked_sub(1)?;
         let (first, place) = self.ranges[at];
         let end = self.ranges.get(at + 1).map_or(self.counts.len(), |(_, place)| *place);
         let offset = usize::try_from(seq - first).ok()?;
         let count = self.counts[place..end].get_mut(offset)?;
         *count = count.checked_add(1)?;
-        Some(self.held[place + offset])
+        let held = &mut self.held[place + offset];
+        let told = *held;
+        if by.is_some_and(|owner| owner != held.from) {
+            held.kept = 0;
+        }
+        Some(told)
     }
 
     /// The counts of all messages, in their order.
@@ -63,20 +70,27 @@ mod tests {
 
     #[test]
     fn messages_are_found_on_both_sides_of_gaps_and_nothing_in_them() {
-        let held = Held { bytes: 7, from: 9 };
+        let held = Held { bytes: 7, kept: 8, from: 9 };
         let mut holders = Holders::default();
-        assert_eq!(holders.hold(0), None);
+        assert_eq!(holders.hold(0, None), None);
         for seq in [3, 4, 5, 9, 11, 12, 1 << 61] {
             holders.add(seq, held);
         }
         for seq in [0, 1, 2, 6, 7, 8, 10, 13, (1 << 61) - 1, (1 << 61) + 1, u64::MAX] {
-            assert_eq!(holders.hold(seq), None, "{seq}");
+            assert_eq!(holders.hold(seq, None), None, "{seq}");
         }
         for seq in [3, 5, 9, 12, 12, 1 << 61] {
-            assert_eq!(holders.hold(seq), Some(held), "{seq}");
+            assert_eq!(holders.hold(seq, None), Some(held), "{seq}");
         }
         assert_eq!(holders.counts(), [1, 0, 1, 1, 0, 2, 1]);
-        assert_eq!((0..u16::MAX - 1).find(|_| holders.hold(3).is_none()), None);
-        assert_eq!((holders.hold(3), holders.counts()[0]), (None, u16::MAX));
+        assert_eq!((0..u16::MAX - 1).find(|_| holders.hold(3, None).is_none()), None);
+        assert_eq!((holders.hold(3, None), holders.counts()[0]), (None, u16::MAX));
+    }
+    #[test]
+    fn what_it_takes_is_told_until_an_inbox_of_another_holds_it() {
+        let mut holders = Holders::default();
+        holders.add(1, Held { bytes: 7, kept: 8, from: 9 });
+        let kept = [None, Some(9), Some(3), Some(4)].map(|by| holders.hold(1, by));
+        assert_eq!(kept.map(|held| held.map(|it| it.kept)), [8, 8, 8, 0].map(Some));
     }
 }

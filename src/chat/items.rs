@@ -47,6 +47,12 @@ pub(super) struct Recipients {
 }
 
 impl Recipients {
+    /// Whether an account is not the only one.
+    pub(super) fn has_others_than(&self, account: AccountNumber) -> bool {
+        // Each is there once.
+        self.labels.len() > 1 || self.labels.iter().any(|label| label.number != account)
+    }
+
     /// One account alone. All messages to it share this.
     pub(super) fn one(label: Arc<Label>) -> Arc<Recipients> {
         let sole_name = Some(Names::from_iter([label.name.clone()]));

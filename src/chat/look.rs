@@ -143,9 +143,12 @@ impl Look<'_> {
         self.glance().stored_bytes()
     }
 
-    /// See [`State::bounds_are_undecided`].
-    pub fn bounds_are_undecided(&mut self, total_bytes: u64) -> bool {
-        self.glance().bounds_are_undecided(total_bytes)
+    /// See [`State::heeds`].
+    ///
+    /// # Errors
+    /// Those of [`State::heeds`].
+    pub fn heeds(&mut self, proposal: &Bounds) -> Result<bool> {
+        self.glance().heeds(proposal)
     }
 
     /// See [`State::registration_is_undecided`].

@@ -6,6 +6,7 @@ use super::chunks::Item;
 use super::effects::Effects;
 use super::fingerprint::distinct_folded;
 use super::items::{AccountNumber, InboxEntry, Message, Recipients, SentEntry, stored_bytes};
+use super::meter;
 use super::operation::Outcome;
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
@@ -57,6 +58,9 @@ impl State {
         let holders = to.labels.len() as u16 + 1;
         let (at, text) = (at.into(), text.into());
         let message = Message { seq, id, at, from, to, text, holders };
+        if message.to.has_others_than(sender) {
+            self.usage.spread(sender, message.kept_bytes());
+        }
         let outcome = message.outcome();
         self.data.sum.add(message.digest());
         self.usage.add_message(&message);
@@ -228,7 +232,9 @@ impl State {
     }
 
     fn remove_from_inbox(&mut self, index: u64, owner: AccountNumber, seq: u64) {
-        let Some((sender, bytes, holders)) = self.about(seq) else { return };
+        let Some(message) = self.data.messages.get(seq) else { return };
+        let (sender, bytes) = (message.from.number, message.stored_bytes());
+        let kept = message.kept_bytes();
         let removed = self.data.update_account(owner, |account| {
             let removed = account.inbox.remove(seq)?;
             account.inbox_bytes = account.inbox_bytes.saturating_sub(bytes);
@@ -238,21 +244,17 @@ impl State {
             self.data.sum.subtract(entry.digest(owner));
             self.usage.let_go(owner, sender, bytes);
             self.release(index, seq);
-            if holders == 2 && self.room_is_short() {
-                // The other one is its sender's list, or another inbox, which keeps it.
+            if owner != sender && !self.is_with_others(seq) {
+                self.usage.withdraw(sender, kept);
+            }
+            if self.sent_only.contains(&seq) && self.room_is_short() {
                 self.remove_from_sent(index, sender, seq);
             }
         }
     }
 
-    /// Of a message: its sender, its bytes in a list, and how many lists hold it.
-    fn about(&self, seq: u64) -> Option<(AccountNumber, u64, u16)> {
-        let message = self.data.messages.get(seq)?;
-        Some((message.from.number, message.stored_bytes(), message.holders))
-    }
-
     pub(super) fn remove_from_sent(&mut self, index: u64, owner: AccountNumber, seq: u64) {
-        let Some((_, bytes, _)) = self.about(seq) else { return };
+        let Some(bytes) = self.data.messages.get(seq).map(|it| it.stored_bytes()) else { return };
         let removed = self.data.update_account(owner, |account| {
             let removed = account.sent.remove(seq)?;
             account.sent_bytes = account.sent_bytes.saturating_sub(bytes);
@@ -275,8 +277,14 @@ impl State {
         {
             self.data.sum.subtract(message.digest());
             self.usage.remove_message(&message);
+            self.sent_only.remove(&seq);
             self.message_ids.remove(&message.id);
             self.remember_message(index, &message);
+        } else if holders == Some(1)
+            && self.data.messages.get(seq).is_some_and(|message| self.is_sent_only(message))
+        {
+            meter::work(1);
+            self.sent_only.insert(seq);
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct State {
     pub(super) last_serial: u64,
     /// What is stored, added up.
     pub(super) usage: Usage,
+    /// Messages that only their senders' lists hold.
+    pub(super) sent_only: BTreeSet<u64>,
     /// Made from the staged lines.
     pub(super) import: Option<Box<dyn Import>>,
     /// See [`State::names_of`].
@@ -130,6 +132,7 @@ impl State {
             window_ids: Ids::default(),
             last_serial: 0,
             usage: Usage::default(),
+            sent_only: BTreeSet::new(),
             import: None,
             listed: Mutex::new(None),
             #[cfg(feature = "planted-bugs")]
@@ -234,7 +237,7 @@ impl State {
         let outcome = result.unwrap_or_else(Outcome::refused);
         // Raising a level twice is raising it once, and concerns no user.
         let raises = matches!(operation.action, Action::RaiseLevel { .. });
-        if enters_window(&outcome) && !raises {
+        if State::enters_window(&outcome) && !raises {
             let by = match actor {
                 Actor::Account(caller) => Some(caller.uuid),
                 Actor::NotNeeded | Actor::SessionEnded => None,
@@ -470,24 +473,6 @@ impl State {
                 format!("replica {replica} has used up its incarnations"),
             )),
         }
-    }
-}
-
-/// Whether an outcome is remembered in the window. The head of `deduplication.rs` says why
-/// the others need no place there.
-fn enters_window(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Sent { .. } | Outcome::Restoring { .. } => false,
-        Outcome::Refused(body) => {
-            !matches!(body.code, ErrorCode::SessionExpired | ErrorCode::Restoring)
-        }
-        Outcome::SessionOpened { .. }
-        | Outcome::Done
-        | Outcome::Marked { .. }
-        | Outcome::Deleted { .. }
-        | Outcome::Incarnation { .. }
-        | Outcome::Invited { .. }
-        | Outcome::MembersChanged { .. } => true,
     }
 }
 

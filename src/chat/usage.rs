@@ -12,6 +12,8 @@ use crate::limits::{REMEMBERED_BYTES, REMEMBERED_NAME_BYTES};
 pub(super) struct Usage {
     /// What the inbox of the first has from the second; no zeros.
     from: BTreeMap<(AccountNumber, AccountNumber), u64>,
+    /// What inboxes of others hold of an account, each message once; no zeros.
+    spread: BTreeMap<AccountNumber, u64>,
     /// Of all messages.
     messages: u64,
     /// Of the window.
@@ -19,9 +21,9 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Of messages and of what is remembered.
-    pub(super) fn bytes(&self) -> u64 {
-        self.messages + self.remembered
+    /// Of all messages.
+    pub(super) fn message_bytes(&self) -> u64 {
+        self.messages
     }
 
     /// Of what is remembered alone.
@@ -60,6 +62,29 @@ impl Usage {
                 self.from.remove(&(owner, sender));
             }
         }
+    }
+
+    /// An inbox that is not its sender's is the first one to hold a message.
+    pub(super) fn spread(&mut self, sender: AccountNumber, kept_bytes: u64) {
+        meter::work(1);
+        *self.spread.entry(sender).or_default() += kept_bytes;
+    }
+
+    /// No inbox but its sender's holds a message any more.
+    pub(super) fn withdraw(&mut self, sender: AccountNumber, kept_bytes: u64) {
+        meter::work(1);
+        if let Some(spread) = self.spread.get_mut(&sender) {
+            *spread = spread.saturating_sub(kept_bytes);
+            if *spread == 0 {
+                self.spread.remove(&sender);
+            }
+        }
+    }
+
+    /// What inboxes of others hold of an account, each message once.
+    pub(super) fn with_others(&self, sender: AccountNumber) -> u64 {
+        meter::work(1);
+        self.spread.get(&sender).copied().unwrap_or_default()
     }
 
     /// What an inbox has from a sender.

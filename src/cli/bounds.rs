@@ -19,9 +19,11 @@ use crate::types::parse_size;
     ftchat cluster limits\n  \
     ftchat cluster limits set account_bytes=64MiB total_bytes=2GiB\n  \
     ftchat cluster limits set account_bytes=none\n\n\
-    account_bytes is what an inbox may hold; of that one sender may fill a quarter.\n\
-    total_bytes is what all accounts together may hold in the memory of each server.\n\
-    stored_bytes is what they hold.")]
+    account_bytes is what an inbox may hold, of which one sender may fill a quarter, and\n\
+    what others may hold from one sender.\n\
+    total_bytes is what all accounts together may hold in the memory of each server; a\n\
+    quarter of it is for the ids by which repeated commands are recognized.\n\
+    stored_bytes is what messages, accounts and sessions hold.")]
 pub(super) struct LimitsArgs {
     #[command(flatten)]
     key: KeyFlags,
@@ -93,10 +95,17 @@ pub(super) async fn limits(args: &LimitsArgs, context: &mut Context) -> Result<E
     else {
         return Err(unexpected("bounds"));
     };
-    let Bounds { account_bytes, total_bytes, proposed } = bounds;
+    let Bounds { account_bytes, total_bytes, account_proposed, total_proposed } = bounds;
     let some = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
     let (account_bytes, total_bytes) = (some(account_bytes), some(total_bytes));
-    let shown = BoundsShown { account_bytes, total_bytes, stored_bytes, proposed, is_set };
+    let shown = BoundsShown {
+        account_bytes,
+        total_bytes,
+        stored_bytes,
+        account_proposed,
+        total_proposed,
+        is_set,
+    };
     context.printer.show(&shown);
     Ok(Exit::Done)
 }

@@ -220,7 +220,8 @@ fn proposed_bounds(settings: &ServeSettings) -> Bounds {
     let replicas = here.count().max(1) as u64;
     let fits = || memory_bytes().map(|memory| (memory / 2 / replicas).max(TOTAL_BYTES_MIN));
     let total_bytes = settings.total_bytes.or_else(fits).unwrap_or(0);
-    Bounds { account_bytes: settings.account_bytes, total_bytes, proposed: true }
+    let account_bytes = settings.account_bytes;
+    Bounds { account_bytes, total_bytes, account_proposed: true, total_proposed: true }
 }
 
 /// The file of the cluster's keys, and what it holds.

@@ -16,8 +16,10 @@ pub struct BoundsShown {
     pub total_bytes: Option<u64>,
     /// What is stored in all, in bytes.
     pub stored_bytes: u64,
-    /// Whether configurations have proposed both, and no administrator has set any.
-    pub proposed: bool,
+    /// Whether configurations have proposed the first, and no administrator has set it.
+    pub account_proposed: bool,
+    /// Whether configurations have proposed the second, and no administrator has set it.
+    pub total_proposed: bool,
     /// Whether the command has set any.
     #[serde(skip)]
     pub is_set: bool,
@@ -27,22 +29,21 @@ impl Show for BoundsShown {
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let BoundsShown { account_bytes, total_bytes, stored_bytes, .. } = self;
         let account = bound(account_bytes.unwrap_or_default());
-        writeln!(out, "account_bytes  {}", style.paint(Tone::Strong, &account))?;
+        let by = |is_proposed| if is_proposed { "  proposed by the servers" } else { "" };
+        let (account_by, total_by) = (by(self.account_proposed), by(self.total_proposed));
+        writeln!(out, "account_bytes  {}{account_by}", style.paint(Tone::Strong, &account))?;
         let total = bound(total_bytes.unwrap_or_default());
-        writeln!(out, "total_bytes    {}", style.paint(Tone::Strong, &total))?;
-        writeln!(out, "stored_bytes   {}", format_size(*stored_bytes))?;
-        if self.proposed {
-            writeln!(out, "Proposed by the servers; no administrator has set any.")?;
-        }
-        Ok(())
+        writeln!(out, "total_bytes    {}{total_by}", style.paint(Tone::Strong, &total))?;
+        writeln!(out, "stored_bytes   {}", format_size(*stored_bytes))
     }
-    /// account_bytes, total_bytes (each a number, or `none`), stored_bytes, `proposed` or
-    /// `set`.
+    /// account_bytes, total_bytes (each a number, or `none`), stored_bytes, and of
+    /// each of the first two `proposed` or `set`.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         let number = |bytes: Option<u64>| bytes.map_or("none".to_string(), |it| it.to_string());
         let (account, total) = (number(self.account_bytes), number(self.total_bytes));
-        let proposed = if self.proposed { "proposed" } else { "set" };
-        writeln!(out, "{account}\t{total}\t{}\t{proposed}", self.stored_bytes)
+        let by = |is_proposed| if is_proposed { "proposed" } else { "set" };
+        let (account_by, total_by) = (by(self.account_proposed), by(self.total_proposed));
+        writeln!(out, "{account}\t{total}\t{}\t{account_by}\t{total_by}", self.stored_bytes)
     }
     fn outcome(&self) -> Option<String> {
         self.is_set.then(|| "the bounds are set".to_string())

@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::REMEMBERED_PARTS;
 use crate::types::{AccountName, Digest, Timestamp, Uuid};
 
 /// Who may register. The later ones are the stricter ones.
@@ -54,15 +55,36 @@ pub struct Bounds {
     pub account_bytes: u64,
     /// What all accounts together may hold, in bytes; 0: as much as there is.
     pub total_bytes: u64,
-    /// No administrator has set any of it: configurations have proposed it.
+    /// No administrator has set the first: configurations have proposed it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub proposed: bool,
+    pub account_proposed: bool,
+    /// No administrator has set the second: configurations have proposed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub total_proposed: bool,
 }
 
 impl Bounds {
-    /// Whether so many bytes in all would be a lower bound.
-    pub fn is_above(&self, total_bytes: u64) -> bool {
-        self.total_bytes == 0 || total_bytes < self.total_bytes
+    /// What messages, accounts and sessions may take of the bytes in all, 0 for as much as
+    /// there is: the rest is for what is remembered of operations, so that what is deleted
+    /// makes room although its deletion is remembered.
+    pub fn room_bytes(&self) -> u64 {
+        self.total_bytes - self.total_bytes / REMEMBERED_PARTS
+    }
+
+    /// These, as far as nobody but configurations has set them, or what another
+    /// configuration proposes where that is lower.
+    pub fn with_proposal(&self, proposal: &Bounds) -> Bounds {
+        let lower = |is_open: bool, bytes: u64, other: u64| match (bytes, other) {
+            (_, 0) => bytes,
+            _ if !is_open => bytes,
+            (0, _) => other,
+            _ => bytes.min(other),
+        };
+        Bounds {
+            account_bytes: lower(self.account_proposed, self.account_bytes, proposal.account_bytes),
+            total_bytes: lower(self.total_proposed, self.total_bytes, proposal.total_bytes),
+            ..*self
+        }
     }
 }
 

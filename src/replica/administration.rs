@@ -14,9 +14,11 @@
 //! `open` lets nobody register, or strangers could do so in the first second of a cluster.
 //!
 //! How much may be stored is part of it as well. While no administrator has set it, every
-//! server proposes what its configuration or its machine's memory says, once: the first
-//! proposal counts, and a lower number of bytes in all takes the place of a higher one. So
-//! it becomes that of the smallest machine, also when that one joins later.
+//! server proposes what its configuration or its machine's memory says, once: of each bound
+//! the lowest counts. So it becomes that of the smallest machine, also when that one joins
+//! later; then it is recorded who has lowered it. A proposal in which what is stored has no
+//! room is not taken, or one small machine would stop everybody: its server says so in its
+//! log and asks again now and then.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -40,6 +42,10 @@ use crate::types::{Timestamp, Uuid, format_size};
 /// How long a change, or confirming the state, may take here. The administrator asks again,
 /// perhaps elsewhere.
 const STEP_MAX: Duration = Duration::from_secs(5);
+
+/// Longest pause before a server proposes again what was not taken. Each proposal is a log
+/// entry.
+const PROPOSAL_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 impl Inner {
     /// Has a change applied.
@@ -192,10 +198,11 @@ fn check_bound(name: &str, bytes: Option<u64>, min: u64) -> Result<()> {
 /// While no administrator has set how much may be stored, proposes what this server says,
 /// whether or not it leads. Ends when that is of no use any more.
 async fn propose_bounds(replica: Weak<Inner>) {
+    let (mut pause, mut told) = (FEATURE_LEVEL_LOOK_INTERVAL, false);
     loop {
-        sleep(FEATURE_LEVEL_LOOK_INTERVAL).await;
+        sleep(pause).await;
         let Some(inner) = replica.upgrade() else { return };
-        let Some(Bounds { account_bytes, total_bytes, .. }) = inner.config.bounds else { return };
+        let Some(proposal) = inner.config.bounds else { return };
         if matches!(*inner.phase.borrow(), Phase::Stopped) {
             return;
         }
@@ -203,16 +210,26 @@ async fn propose_bounds(replica: Weak<Inner>) {
             continue;
         }
         // A state that lags knows too little: the proposal then changes nothing.
-        if !inner.machine.look(|look| look.bounds_are_undecided(total_bytes)) {
-            return;
+        match inner.machine.look(|look| look.heeds(&proposal)) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                if !told {
+                    tracing::warn!("{error}");
+                }
+                told = true;
+                pause = PROPOSAL_PAUSE_MAX;
+                continue;
+            }
         }
+        let Bounds { account_bytes, total_bytes, .. } = proposal;
         let (account_bytes, total_bytes) = (Some(account_bytes), Some(total_bytes));
         let change = Change::SetBounds { account_bytes, total_bytes, proposed: true };
         let by = format!("the configuration of server {}", inner.config.id);
         match inner.propose_change(inner.host.uuid(), by, change).await {
             Ok(Applied { outcome: Outcome::Done, .. }) => return,
             // A backup is being restored.
-            Ok(_) => {}
+            Ok(_) => pause = (2 * pause).min(PROPOSAL_PAUSE_MAX),
             Err(error) => tracing::debug!(%error, "how much may be stored is not decided yet"),
         }
     }

@@ -7,15 +7,12 @@ use std::time::Duration;
 use super::pace::Place;
 use super::{Inner, Phase, Replica, clocks};
 use crate::consensus::Obstacle;
+use crate::limits::SHORT_ROOM_PARTS;
 use crate::protocol::client::{ReplicaState, ReplicaStatus, ServerStatus};
 use crate::types::{ReplicaId, format_size};
 
 /// How often the size of the data directory is measured.
 const DISK_MEASURE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// When less than one of so many parts of what may be stored is left, users are told: that
-/// is at 80 %.
-const STORED_NOTICE_PARTS: u64 = 5;
 
 /// The notice of a replica that abstains.
 const ABSTAINS: &str = "the end of its log was lost; it does not vote until it has caught up";
@@ -64,7 +61,7 @@ impl Replica {
             own.error = Some(failure.message.clone());
         }
         let (stored_bytes, bounds) = self.look(|look| (look.stored_bytes(), look.bounds()));
-        let stored_bytes_max = Some(bounds.total_bytes).filter(|bytes| *bytes > 0);
+        let stored_bytes_max = Some(bounds.room_bytes()).filter(|bytes| *bytes > 0);
         ServerStatus {
             cluster: self.cluster(),
             replica: inner.config.id,
@@ -112,8 +109,8 @@ impl Replica {
     /// What users are to know when little more can be stored.
     fn storage_notice(&self) -> Option<String> {
         let (stored, bounds) = self.look(|look| (look.stored_bytes(), look.bounds()));
-        let most = bounds.total_bytes;
-        (most > 0 && stored >= most - most / STORED_NOTICE_PARTS).then(|| {
+        let most = bounds.room_bytes();
+        (most > 0 && stored >= most - most / SHORT_ROOM_PARTS).then(|| {
             format!(
                 "{} of {} are stored; beyond that no message is taken. Delete messages or \
                  accounts, or raise total_bytes of the cluster's limits",

@@ -1,5 +1,7 @@
 //! How much may be stored and sent: what one account cannot do to a server, and to others.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::harness::cluster::PASSWORD;
@@ -20,7 +22,8 @@ fn memory(cluster: &Cluster, id: u64) -> u64 {
 /// Waits until the servers count, and what they propose holds.
 fn with_bounds(variables: &[(&str, &str)], total_bytes: u64) -> Cluster {
     let cluster = Cluster::with(variables);
-    cluster.await_status("bounds", |status| status["stored_bytes_max"] == total_bytes);
+    let room = total_bytes / 4 * 3;
+    cluster.await_status("bounds", |status| status["stored_bytes_max"] == room);
     cluster
 }
 
@@ -91,7 +94,9 @@ fn no_account_brings_a_server_beyond_its_bound_nor_others_to_a_stop() {
     drop(following);
     let codes = victims[4..].iter().map(|it| ended_with(&flood(&mallory, &it.name, 200)));
     let codes: Vec<String> = codes.collect();
-    assert!(codes.iter().any(|code| code == "storage_full"), "{codes:?}");
+    // Others hold as much from it as they may, and there is room for others.
+    assert_eq!(codes.last().map(String::as_str), Some("storage_full"), "{codes:?}");
+    bob.send(&victims[23], "not from it");
     for (id, before) in (1..).zip(before) {
         // Twice, for a snapshot that is being written; and what is not counted: the log's
         // newest entries, requests under way, what the allocator keeps.
@@ -108,21 +113,25 @@ fn what_all_may_store_is_shown_warned_of_and_changed_and_deleting_makes_room() {
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     let shown = limits(&cluster);
     assert_eq!(shown["account_bytes"], Value::Null, "nobody else can reach it");
-    assert_eq!((&shown["total_bytes"], &shown["proposed"]), (&(1 << 30).into(), &true.into()));
+    assert_eq!(
+        (&shown["total_bytes"], &shown["total_proposed"]),
+        (&(1 << 30).into(), &true.into())
+    );
     assert!(shown["stored_bytes"].as_u64().expect("a number") > 1_000, "{shown}");
     alice.send(&bob, "early");
     let set = ["limits", "set", "account_bytes=1MiB", "total_bytes=1MiB", "--json"];
     let set = cluster.admin(&set).end().json();
     assert_eq!((&set["account_bytes"], &set["total_bytes"]), (&MIB.into(), &MIB.into()));
-    assert_eq!(set["proposed"], false);
+    assert_eq!((&set["account_proposed"], &set["total_proposed"]), (&false.into(), &false.into()));
     assert_eq!(ended_with(&flood(&alice, &bob.name, 100)), "inbox_full");
     let mine = flood(&bob, &bob.name, 200);
     assert!(["inbox_full", "storage_full"].contains(&ended_with(&mine).as_str()), "{mine:?}");
     let status = cluster.await_status("a notice", |status| {
         status["notices"].to_string().contains("or raise total_bytes")
     });
-    assert_eq!(status["stored_bytes_max"], MIB);
-    assert!(status["stored_bytes"].as_u64().expect("a number") > MIB * 8 / 10, "{status}");
+    let room = MIB / 4 * 3;
+    assert_eq!(status["stored_bytes_max"], room);
+    assert!(status["stored_bytes"].as_u64().expect("a number") > room / 10 * 8, "{status}");
     assert_eq!(cluster.run(&["status", "--check"]).end().code, Some(0), "it is no failure");
     alice.run(&["send", &alice.name, "x".repeat(8_000).as_str(), "--json"]).end();
     let refused = alice.run(&["send", &alice.name, &"y".repeat(8_000), "--json"]).end();
@@ -156,19 +165,24 @@ fn what_all_may_store_is_shown_warned_of_and_changed_and_deleting_makes_room() {
 #[test]
 fn lines_wait_where_a_server_takes_fewer_and_a_single_message_is_told_when() {
     let cluster = Cluster::with(&[
-        ("FTCHAT_LIMITS_CHANGES_PER_ACCOUNT_PER_S", "2"),
-        ("FTCHAT_LIMITS_CHANGE_BURST", "20"),
+        ("FTCHAT_LIMITS_CHANGES_PER_ACCOUNT_PER_S", "1"),
+        ("FTCHAT_LIMITS_CHANGE_BURST", "5"),
     ]);
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     let leader = cluster.addresses()[cluster.leader() as usize - 1].clone();
-    let lines: Vec<String> = (1..=24).map(|n| format!("line {n}")).collect();
+    let lines: Vec<String> = (1..=12).map(|n| format!("line {n}")).collect();
+    let begun = Instant::now();
     let sent = alice.run(&["send", &bob.name, "--lines", "--servers", &leader]);
     let ids = sent.stdin(lines.join("\n") + "\n").end().ok();
-    assert_eq!(ids.lines().count(), 24);
+    assert_eq!(ids.lines().count(), 12);
+    // Seven of them were not there at once, however fast or slow the machine is.
+    assert!(begun.elapsed() > Duration::from_secs(6), "it was told to wait");
     assert_eq!(bob.texts(), lines, "in their order");
     let refused = wait_for("one too many", || {
-        let one = alice.run(&["send", &bob.name, "more", "--servers", &leader, "--json"]).end();
-        (one.code != Some(0)).then_some(one)
+        let one = || alice.run(&["send", &bob.name, "more", "--servers", &leader, "--json"]);
+        let at_once: Vec<_> = (0..8).map(|_| one().start()).collect();
+        let ended: Vec<_> = at_once.into_iter().map(|one| one.end()).collect();
+        ended.into_iter().find(|one| one.code != Some(0))
     });
     assert_eq!(ended_with(&refused), "rate_limited");
     assert!(refused.stderr.contains("\"retry_after_ms\":"), "{refused:?}");

@@ -124,6 +124,9 @@ impl Restore {
         self.state.data.messages.update_all(|message| {
             message.holders = counts.next().copied().unwrap_or_default();
         });
+        let messages = self.state.data.messages.iter();
+        let sent_only = messages.filter(|message| self.state.is_sent_only(message));
+        self.state.sent_only = sent_only.map(|message| message.seq).collect();
         let hash = self.state.data.hash();
         if hash != end.hash {
             return corrupted(format!(
@@ -328,7 +331,8 @@ impl Restore {
         let (at, text) = (at.into(), text.into());
         let message = Message { seq, id, at, from, to, text, holders: 0 };
         let bytes = u32::try_from(message.stored_bytes()).unwrap_or(u32::MAX);
-        self.holders.add(seq, Held { bytes, from: message.from.number });
+        let kept = u32::try_from(message.kept_bytes()).unwrap_or(u32::MAX);
+        self.holders.add(seq, Held { bytes, kept, from: message.from.number });
         self.state.usage.add_message(&message);
         self.state.data.sum.add(message.digest());
         self.state.data.messages.push(message);
@@ -355,33 +359,37 @@ impl Restore {
         let mut entries: Vec<InboxEntry> = read.chain(unread).collect();
         entries.sort_unstable_by_key(Item::key);
         let owner = line.account;
-        let held = self.list(owner, entries, |account| &mut account.inbox, InboxEntry::digest)?;
+        let held =
+            self.list((owner, Some(owner)), entries, |it| &mut it.inbox, InboxEntry::digest)?;
         let bytes = total(&held);
         self.state.data.update_account(owner, |account| account.inbox_bytes += bytes);
-        for Held { bytes, from } in held {
+        for Held { bytes, kept, from } in held {
             self.state.usage.receive(owner, from, u64::from(bytes));
+            if owner != from && kept > 0 {
+                self.state.usage.spread(from, u64::from(kept));
+            }
         }
         Ok(())
     }
 
     fn sent(&mut self, line: SentLine) -> Result<()> {
         let entries = line.seqs.into_iter().map(SentEntry).collect();
-        let held =
-            self.list(line.account, entries, |account| &mut account.sent, SentEntry::digest)?;
+        let whose = (line.account, None);
+        let held = self.list(whose, entries, |it| &mut it.sent, SentEntry::digest)?;
         let bytes = total(&held);
         self.state.data.update_account(line.account, |account| account.sent_bytes += bytes);
         Ok(())
     }
 
-    /// Appends entries to a list of an account. Returns what is known of their messages.
+    /// Appends entries to a list of an account, the inbox of `by` if it is one. Returns what is known of their messages.
     fn list<T: Item + Copy>(
         &mut self,
-        number: AccountNumber,
+        (number, by): (AccountNumber, Option<AccountNumber>),
         entries: Vec<T>,
         list: fn(&mut Account) -> &mut Chunks<T>,
         digest: fn(T, AccountNumber) -> u128,
     ) -> Result<Vec<Held>> {
-        let held = entries.iter().map(|entry| self.hold(entry.key())).collect::<Result<_>>()?;
+        let held = entries.iter().map(|entry| self.hold(entry.key(), by)).collect::<Result<_>>()?;
         let Data { accounts, sum, .. } = &mut self.state.data;
         let misplaced = accounts.update(number, |account| {
             let list = list(Arc::make_mut(account));
@@ -405,8 +413,8 @@ impl Restore {
     }
 
     /// One list more holds a message.
-    fn hold(&mut self, seq: u64) -> Result<Held> {
-        match self.holders.hold(seq) {
+    fn hold(&mut self, seq: u64, by: Option<AccountNumber>) -> Result<Held> {
+        match self.holders.hold(seq, by) {
             Some(held) => Ok(held),
             None => corrupted(format!(
                 "a list names message {seq}, which is not there or in too many lists"

@@ -6,22 +6,35 @@ use super::restoring::{backup, steps};
 use super::*;
 use crate::limits::{
     ACCOUNT_OVERHEAD_BYTES, LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, MESSAGE_OVERHEAD_BYTES,
-    RECIPIENT_OVERHEAD_BYTES, REMEMBERED_BYTES, SESSION_OVERHEAD_BYTES,
+    RECIPIENT_OVERHEAD_BYTES, REMEMBERED_BYTES, REMEMBERED_PARTS, SESSION_OVERHEAD_BYTES,
 };
-use crate::protocol::administration::{Bounds, Recorded};
+use crate::protocol::administration::Bounds;
 
 /// What a message with a text of one byte takes in an inbox.
 const SMALL: u64 = MESSAGE_OVERHEAD_BYTES + 1;
 
-fn at_level() -> Chat {
+pub(super) fn at_level() -> Chat {
     let mut chat = Chat::new();
     chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
     chat
 }
 
-fn set_bounds(account_bytes: Option<u64>, total_bytes: Option<u64>, proposed: bool) -> Action {
+pub(super) fn set_bounds(
+    account_bytes: Option<u64>,
+    total_bytes: Option<u64>,
+    proposed: bool,
+) -> Action {
     let change = Change::SetBounds { account_bytes, total_bytes, proposed };
     Action::Administer { by: "root@alpha".into(), change }
+}
+
+pub(super) fn bounds_of(account_bytes: u64, total_bytes: u64, proposed: bool) -> Bounds {
+    Bounds { account_bytes, total_bytes, account_proposed: proposed, total_proposed: proposed }
+}
+
+/// The bound in all of which so much is for messages, accounts and sessions.
+pub(super) fn with_room(room: u64) -> u64 {
+    room * REMEMBERED_PARTS / (REMEMBERED_PARTS - 1)
 }
 
 impl Chat {
@@ -32,9 +45,13 @@ impl Chat {
 
     /// Sets what all may hold: so much more than now.
     fn bound_all(&mut self, more: u64) {
-        // Setting it is remembered, too.
-        let most = self.state.stored_bytes() + REMEMBERED_BYTES + more;
+        let most = with_room(self.state.stored_bytes() + more);
         self.apply(set_bounds(None, Some(most), false));
+    }
+
+    fn id_of_oldest(&self, user: User) -> Uuid {
+        let query = InboxQuery { which: Which::All, ..InboxQuery::default() };
+        self.page(user, &query).messages.first().expect("a message").id
     }
 
     fn refused(&mut self, from: User, to: &[&str], text: &str) -> (ErrorCode, String) {
@@ -78,11 +95,7 @@ fn a_full_inbox_refuses_a_message_for_all_of_its_recipients() {
     assert_ne!(chat.state.hash(), before, "it is remembered");
     chat.send(alice, &["carol"], "x");
     // Room makes another message possible, and not the one that was refused.
-    let (id_of_bobs, _) = {
-        let query = InboxQuery { which: Which::All, ..InboxQuery::default() };
-        let first = chat.page(bob, &query).messages.remove(0);
-        (first.id, first.seq)
-    };
+    let id_of_bobs = chat.id_of_oldest(bob);
     chat.apply(Action::Delete { session: bob.session, ids: vec![id_of_bobs] });
     assert_eq!(refusal(chat.apply_as(id, everybody)).0, ErrorCode::InboxFull);
     chat.send(alice, &["carol", "bob", "alice"], "x");
@@ -122,7 +135,7 @@ fn what_all_hold_is_bounded_and_a_deleted_message_or_account_makes_room() {
     let before = chat.state.stored_bytes();
     let (code, sentence) = chat.refused(carol, &["carol"], "x");
     assert_eq!(code, ErrorCode::StorageFull);
-    assert!(sentence.contains("can raise total_bytes"), "{sentence}");
+    assert!(sentence.contains("has raised total_bytes"), "{sentence}");
     let newcomer = chat.register_action("dave");
     let (code, sentence) = refusal(chat.apply(newcomer));
     assert_eq!(code, ErrorCode::StorageFull);
@@ -134,12 +147,93 @@ fn what_all_hold_is_bounded_and_a_deleted_message_or_account_makes_room() {
     for _ in 0..10 {
         chat.send(carol, &["carol"], "x");
     }
+    // As much as one has, and all that only its owner's list still holds.
+    chat.bound_all(0);
     let before = chat.state.stored_bytes();
     chat.apply(Action::DeleteAccount { session: bob.session });
     chat.pass(2);
-    let freed = 100 * (SMALL + RECIPIENT_OVERHEAD_BYTES);
-    assert!(chat.state.stored_bytes() < before, "{freed} bytes and an account are less");
-    assert_eq!(chat.state.counts().messages, 10);
+    let freed = before - chat.state.stored_bytes();
+    let account = ACCOUNT_OVERHEAD_BYTES + SESSION_OVERHEAD_BYTES;
+    assert!(freed >= account, "{freed}");
+    let messages = 110 - chat.state.counts().messages as u64;
+    assert_eq!(freed, messages * (SMALL + RECIPIENT_OVERHEAD_BYTES) + account);
+    assert!(messages > 5, "{messages} messages went");
+}
+
+#[test]
+fn where_nothing_fits_any_more_deleting_short_messages_makes_room_for_others() {
+    let mut chat = Chat::with_window(1_000_000);
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
+    let [alice, bob] = ["alice", "bob"].map(|who| chat.register(who));
+    chat.apply(set_bounds(None, Some(with_room(64 * 1024)), false));
+    while let Outcome::Sent { .. } = chat.apply(send(alice, &["bob"], "x")) {}
+    // A newcomer needs the room of six short messages.
+    for _ in 0..6 {
+        let (before, ids) = (chat.state.stored_bytes(), vec![chat.id_of_oldest(bob)]);
+        chat.apply(Action::Delete { session: bob.session, ids });
+        let one = SMALL + RECIPIENT_OVERHEAD_BYTES;
+        assert_eq!(chat.state.stored_bytes(), before - one, "each makes its room");
+    }
+    chat.register("carol");
+    assert_eq!(chat.refused(alice, &["bob"], &"x".repeat(200)).0, ErrorCode::StorageFull);
+}
+
+#[test]
+fn one_account_fills_with_others_no_more_than_it_may_and_leaves_room_for_them() {
+    let mut chat = at_level();
+    let [mallory, bob] = ["mallory", "bob"].map(|who| chat.register(who));
+    let victims: Vec<User> = (0..16).map(|n| chat.register(&format!("v{n}"))).collect();
+    chat.bound_inboxes(16);
+    chat.bound_all(100 * SMALL);
+    let (mut sent, mut refused) = (0, 0);
+    for n in 0..32 {
+        match chat.apply(send(mallory, &[&format!("v{}", n % 16)], "x")) {
+            Outcome::Sent { .. } => sent += 1,
+            outcome => {
+                refused += 1;
+                let (code, sentence) = refusal(outcome);
+                assert_eq!(code, ErrorCode::StorageFull);
+                assert!(sentence.contains("others hold as much from you"), "{sentence}");
+                assert!(sentence.contains("with a new id"), "{sentence}");
+            }
+        }
+    }
+    let most = 16 * SMALL / (SMALL + RECIPIENT_OVERHEAD_BYTES);
+    assert_eq!((sent, refused), (most, 32 - most));
+    chat.send(mallory, &["mallory"], "own is not with others");
+    chat.send(bob, &["v0"], "x");
+    audit(&chat.state);
+    let mut loaded = chat.loaded(1_000);
+    for chat in [&mut chat, &mut loaded] {
+        // What they delete does not count any more, though mallory's list keeps it.
+        let ids = vec![chat.id_of_oldest(victims[0])];
+        chat.apply(Action::Delete { session: victims[0].session, ids });
+        chat.send(mallory, &["v1"], "x");
+        assert_eq!(chat.refused(mallory, &["v1"], "x").0, ErrorCode::StorageFull);
+        audit(&chat.state);
+    }
+}
+
+#[test]
+fn what_only_a_sent_list_holds_goes_once_room_is_short_whatever_the_entry() {
+    let mut chat = at_level();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|who| chat.register(who));
+    chat.bound_all(30 * (SMALL + RECIPIENT_OVERHEAD_BYTES));
+    // There is room while bob deletes them, so alice keeps them.
+    for _ in 0..5 {
+        let (id, _) = chat.send(alice, &["bob"], "x");
+        chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
+    }
+    assert_eq!(chat.texts(alice, Which::Sent).len(), 5);
+    let mut loaded = chat.loaded(1_000);
+    for chat in [&mut chat, &mut loaded] {
+        let most = with_room(chat.state.stored_bytes() + 100);
+        chat.apply(set_bounds(None, Some(most), false));
+        audit(&chat.state);
+        assert!(chat.texts(alice, Which::Sent).len() < 5, "the entry that sets it begins");
+        chat.send(carol, &["carol"], "x");
+    }
+    assert_eq!(loaded.state.hash(), chat.state.hash());
 }
 
 #[test]
@@ -158,15 +252,21 @@ fn a_sent_list_keeps_the_newest_within_the_bound_of_an_account() {
     let alice = chat.register("alice");
     let others: Vec<User> = (0..8).map(|n| chat.register(&format!("u{n}"))).collect();
     chat.bound_inboxes(8);
-    for n in 0..16 {
-        chat.send(alice, &[&format!("u{}", n % 8)], &format!("{n:x}"));
-    }
+    let ids: Vec<Uuid> = (0..16)
+        .map(|n| {
+            let (id, _) = chat.send(alice, &[&format!("u{}", n % 8)], &format!("{n:x}"));
+            let session = others[n % 8].session;
+            chat.apply(Action::Delete { session, ids: vec![id] });
+            id
+        })
+        .collect();
     let sent: Vec<String> = (8..16).map(|n| format!("{n:x}")).collect();
     assert_eq!(chat.texts(alice, Which::Sent), sent);
-    assert_eq!(chat.texts(others[0], Which::All), ["0", "8"], "recipients keep all");
-    // A message that is in no list any more is still delivered once.
-    let before = chat.state.counts().messages;
-    assert_eq!(before, 16);
+    // A message that has left the list is still delivered once.
+    assert_eq!(chat.state.counts().messages, 8);
+    let again = chat.apply_as(ids[0], send(alice, &["u0"], "0"));
+    assert!(matches!(again, Outcome::Sent { .. }), "{again:?}");
+    assert_eq!(chat.texts(others[0], Which::All), [""; 0]);
     chat.apply(set_bounds(Some(0), None, false));
     chat.send(alice, &["u0"], "more");
     assert_eq!(chat.texts(alice, Which::Sent).len(), 9, "without a bound nothing leaves");
@@ -177,13 +277,15 @@ fn remembered_operations_take_a_part_of_the_bound_and_the_oldest_go_first() {
     let mut chat = Chat::with_window(1_000_000);
     chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
     let alice = chat.register("alice");
+    let before = chat.state.stored_bytes();
     chat.apply(set_bounds(None, Some(400 * REMEMBERED_BYTES), false));
-    let mark = || Action::MarkRead { session: alice.session, seqs: vec![7] };
+    let one = || Action::Delete { session: alice.session, ids: Vec::new() };
     let ids: Vec<Uuid> = (0..300).map(|_| chat.id()).collect();
     for id in &ids {
-        chat.apply_as(*id, mark());
+        chat.apply_as(*id, one());
     }
     audit(&chat.state);
+    assert_eq!(chat.state.stored_bytes(), before, "they take nothing from others");
     let remembered = chat.state.counts().remembered;
     assert!((99..=101).contains(&remembered), "{remembered}");
     // The newest is known, the oldest may mean anything again.
@@ -192,7 +294,7 @@ fn remembered_operations_take_a_part_of_the_bound_and_the_oldest_go_first() {
     assert_eq!(chat.apply_as(ids[0], other), Outcome::Marked { count: 0 });
     // Messages are known by themselves, however many operations follow.
     let (id, _) = chat.send(alice, &["alice"], "x");
-    (0..300).for_each(|_| drop(chat.apply(mark())));
+    (0..300).for_each(|_| drop(chat.apply(one())));
     let again = chat.apply_as(id, send(alice, &["alice"], "x"));
     assert!(matches!(again, Outcome::Sent { .. }), "{again:?}");
 }
@@ -234,40 +336,11 @@ fn a_backup_brings_messages_back_and_the_bounds_of_the_new_cluster_hold() {
     fresh.apply(set_bounds(Some(12 * SMALL), Some(1 << 30), true));
     let last = steps(&lines, 2).into_iter().map(|step| fresh.apply(step)).last();
     assert!(matches!(last, Some(Outcome::Restoring { done: true, .. })), "{last:?}");
-    let bounds = Bounds { account_bytes: 12 * SMALL, total_bytes: 1 << 30, proposed: true };
+    let bounds = bounds_of(12 * SMALL, 1 << 30, true);
     assert_eq!(fresh.state.bounds(), bounds);
     let alice = opened(fresh.log_in(alice.account));
     fresh.send(alice, &["bob"], "x");
     assert_eq!(fresh.refused(alice, &["bob"], "x").0, ErrorCode::InboxFull, "a quarter");
-}
-
-#[test]
-fn the_lowest_proposal_counts_until_an_administrator_says_something() {
-    let mut chat = at_level();
-    let bounds =
-        |account_bytes, total_bytes, proposed| Bounds { account_bytes, total_bytes, proposed };
-    assert!(chat.state.bounds_are_undecided(0));
-    chat.apply(set_bounds(Some(100), Some(0), true));
-    assert_eq!(chat.state.bounds(), bounds(100, 0, true));
-    chat.apply(set_bounds(Some(50), Some(3_000), true));
-    assert_eq!(chat.state.bounds(), bounds(100, 3_000, true), "the first for accounts");
-    assert!(chat.state.bounds_are_undecided(2_000) && !chat.state.bounds_are_undecided(3_000));
-    assert!(!chat.state.bounds_are_undecided(0), "one that knows no memory lowers nothing");
-    chat.apply(set_bounds(Some(50), Some(2_000), true));
-    chat.apply(set_bounds(Some(50), Some(4_000), true));
-    assert_eq!(chat.state.bounds(), bounds(100, 2_000, true));
-    let recorded = |chat: &Chat| chat.state.look(|look| look.actions(0));
-    assert_eq!(recorded(&chat), [], "nobody did anything");
-    chat.apply(set_bounds(None, Some(9_000), false));
-    assert_eq!(chat.state.bounds(), bounds(100, 9_000, false));
-    chat.apply(set_bounds(Some(1), Some(1), true));
-    assert_eq!(chat.state.bounds(), bounds(100, 9_000, false));
-    assert!(!chat.state.bounds_are_undecided(1));
-    let actions = recorded(&chat);
-    let expected = Recorded::SetBounds { account_bytes: 100, total_bytes: 9_000 };
-    assert_eq!((actions.len(), &actions[0].what), (1, &expected));
-    chat.apply(set_bounds(None, Some(9_000), false));
-    assert_eq!(recorded(&chat).len(), 1, "once is enough");
 }
 
 #[test]
@@ -289,10 +362,10 @@ fn accounts_and_sessions_are_counted_as_well() {
     let mut chat = at_level();
     let before = chat.state.stored_bytes();
     let alice = chat.register("alice");
-    let one = ACCOUNT_OVERHEAD_BYTES + SESSION_OVERHEAD_BYTES + REMEMBERED_BYTES;
+    let one = ACCOUNT_OVERHEAD_BYTES + SESSION_OVERHEAD_BYTES;
     assert_eq!(chat.state.stored_bytes(), before + one);
     chat.log_in(alice.account);
-    let two = one + SESSION_OVERHEAD_BYTES + REMEMBERED_BYTES;
+    let two = one + SESSION_OVERHEAD_BYTES;
     assert_eq!(chat.state.stored_bytes(), before + two);
 }
 
@@ -324,8 +397,8 @@ proptest! {
         let mut chat = at_level();
         let mut users = NAMES.map(|who| chat.register(who));
         let account = 12 * SMALL;
-        chat.apply(set_bounds(Some(account), Some(chat.state.stored_bytes() + 9_000), false));
-        let most = chat.state.bounds().total_bytes;
+        let room = chat.state.stored_bytes() + 9_000;
+        chat.apply(set_bounds(Some(account), Some(with_room(room)), false));
         let mut loaded = None;
         for (step, (who, does)) in history.into_iter().enumerate() {
             if step == load_at {
@@ -346,12 +419,14 @@ proptest! {
                 Does::EndAccount => Action::DeleteAccount { session: user.session },
             };
             let ends = matches!(action, Action::DeleteAccount { .. });
+            let (sends, before) = (matches!(action, Action::Send { .. }), chat.state.stored_bytes());
             let outcome = chat.apply(action.clone());
             if let Some(loaded) = &mut loaded {
                 prop_assert_eq!(loaded.apply(action), outcome.clone());
             }
-            let sends = matches!(outcome, Outcome::Sent { .. });
-            prop_assert!(!sends || chat.state.stored_bytes() <= most, "step {}", step);
+            let after = chat.state.stored_bytes();
+            prop_assert!(after <= room, "step {}", step);
+            prop_assert!(sends || after <= before, "step {} makes room", step);
             for account_of in chat.state.data.accounts.iter() {
                 prop_assert!(account_of.inbox_bytes <= account);
                 prop_assert!(account_of.sent_bytes <= account);

@@ -10,6 +10,7 @@ mod membership;
 mod messages;
 mod model;
 mod properties;
+mod proposals;
 mod queries;
 mod restoring;
 mod snapshots;
@@ -68,6 +69,7 @@ fn audit(state: &State) {
     data.messages.iter().for_each(|message| usage.add_message(message));
     data.window.iter().for_each(|remembered| usage.add_remembered(remembered));
     let (mut numbers, mut gone) = (BTreeMap::new(), Vec::new());
+    let mut spread = std::collections::BTreeSet::new();
     for account in data.accounts.iter() {
         account.inbox.iter().for_each(|entry| *holders.entry(entry.seq()).or_default() += 1);
         account.sent.iter().for_each(|entry| *holders.entry(entry.0).or_default() += 1);
@@ -78,6 +80,9 @@ fn audit(state: &State) {
         for entry in account.inbox.iter() {
             let message = message(entry);
             usage.receive(number, message.from.number, message.stored_bytes());
+            if number != message.from.number && spread.insert(message.seq) {
+                usage.spread(message.from.number, message.kept_bytes());
+            }
         }
         let sent = |entry: &SentEntry| data.messages.get(entry.0).expect("held").stored_bytes();
         let bytes = account.sent.iter().map(sent).sum::<u64>();
@@ -93,6 +98,8 @@ fn audit(state: &State) {
         }
     }
     assert_eq!(usage, state.usage, "what is stored is added up");
+    let sent_only = data.messages.iter().filter(|message| state.is_sent_only(message));
+    assert!(sent_only.map(|message| &message.seq).eq(&state.sent_only));
     assert_eq!(numbers, state.numbers);
     assert_eq!(numbers.len(), state.names.len());
     assert!(gone.iter().eq(&state.emptying));

@@ -247,8 +247,13 @@ async fn who_may_register_is_decided_at_the_level_that_brought_it() {
 async fn how_much_may_be_stored_is_decided_at_its_level_and_the_smallest_machine_counts() {
     let mut cluster = Cluster::new().await;
     cluster.known = [LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, LEVEL_OF_BOUNDS, LEVEL_OF_BOUNDS];
-    let bounds = |total_bytes| Bounds { account_bytes: 1 << 20, total_bytes, proposed: true };
-    cluster.bounds = [5 << 20, 3 << 20, 4 << 20, 0].map(|bytes| Some(bounds(bytes)));
+    let bounds = |total_bytes| Bounds {
+        account_bytes: 1 << 20,
+        total_bytes,
+        account_proposed: true,
+        total_proposed: true,
+    };
+    cluster.bounds = [5 << 20, 4 << 20, 8 << 20, 0].map(|bytes| Some(bounds(bytes)));
     for id in 1..=3 {
         cluster.start(id).await;
     }
@@ -258,7 +263,7 @@ async fn how_much_may_be_stored_is_decided_at_its_level_and_the_smallest_machine
         by: "root@alpha".into(),
         change: RequestedChange::SetBounds { account_bytes, total_bytes },
     };
-    let asked = set(None, Some(9 << 20));
+    let asked = set(None, Some(12 << 20));
     let error = cluster.replica(2).0.administer(asked.clone()).await.expect_err("too early");
     assert_eq!(error.code, ErrorCode::UnsupportedVersion);
     assert!(error.message.contains("server 1 runs an older program"), "{error}");
@@ -285,7 +290,12 @@ async fn how_much_may_be_stored_is_decided_at_its_level_and_the_smallest_machine
     else {
         panic!("no bounds");
     };
-    let holds = Bounds { account_bytes: 1 << 20, total_bytes: 9 << 20, proposed: false };
+    let holds = Bounds {
+        account_bytes: 1 << 20,
+        total_bytes: 12 << 20,
+        account_proposed: true,
+        total_proposed: false,
+    };
     assert_eq!(bounds, holds);
     assert!(stored_bytes > 0);
 }
