@@ -25,7 +25,8 @@ use crate::types::{AccountName, Uuid};
     it. With --lines, '\\n' or '\\r\\n' ends a line, an empty line is refused, and the error names\n\
     the line; everything before it is sent.\n\n\
     Exit code 6 means that the message may or may not have been accepted: repeat the command\n\
-    with the --id that the error names, and it is delivered once.")]
+    with the --id that the error names, and it is delivered once. After a refusal for lack of room (inbox_full,\n\
+    storage_full) an --id is used up: send it again with a new one.")]
 pub struct SendArgs {
     /// Recipients' names, separated by commas: all of them get it, or none
     #[arg(value_name = "TO[,TO...]")]

@@ -345,9 +345,9 @@ pub static KEYS: &[Key] = keys![
     "limits.registration_refill_s", None, "FTCHAT_LIMITS_REGISTRATION_REFILL_S", Integer { min: 1, max: 86_400 }, Value("1"), true,
         "Seconds after which one registration is forgiven";
     "limits.account_bytes", None, "FTCHAT_LIMITS_ACCOUNT_BYTES", Integer { min: 0, max: STORED_BYTES_MAX }, Words("none where the server listens on loopback only, else 268435456"), true,
-        "Bytes that the inbox of an account may hold, of which one sender may fill a quarter; 0 for none. It only proposes, until an administrator sets it: `cluster limits` shows and changes it";
+        "Bytes that the inbox of an account may hold, of which one sender may fill a quarter, and what others may hold from one account; 0 for none. It only proposes, and the lowest that a server proposes counts, until an administrator sets it: `cluster limits` shows and changes it";
     "limits.total_bytes", None, "FTCHAT_LIMITS_TOTAL_BYTES", Integer { min: 0, max: STORED_BYTES_MAX }, Words("half of this machine's memory, or of what its control group allows, divided by the replicas of this machine"), true,
-        "Bytes that all accounts together may hold in the memory of a server; 0 for none. It only proposes, and the lowest that a server proposes counts, until an administrator sets it: `cluster limits` shows and changes it";
+        "Bytes that all accounts together may hold in the memory of a server, a quarter of it for remembered operation ids; 0 for none. It only proposes, and the lowest that a server proposes counts, until an administrator sets it: `cluster limits` shows and changes it";
     "limits.changes_per_account_per_s", None, "FTCHAT_LIMITS_CHANGES_PER_ACCOUNT_PER_S", Integer { min: 0, max: MILLION }, Words("none where the server listens on loopback only, else 200"), true,
         "Messages, marks as read and deletions that one account may ask of this server in a second, on average; 0 for none";
     "limits.change_burst", None, "FTCHAT_LIMITS_CHANGE_BURST", Integer { min: 1, max: MILLION }, Value("2000"), true,
