@@ -128,14 +128,19 @@ impl Consensus {
             timing,
             leader_contact_at: Mutex::new(Instant::now()),
         }));
-        runtime::spawn(host, consensus.clone().housekeeping(limits.snapshot_log_min_bytes));
-        consensus.watch_log_ends();
-        consensus.spawn_until_stopped(consensus.clone().leave_a_disk_behind());
-        consensus.spawn_until_stopped(consensus.clone().watch_shortage());
-        let heartbeat_interval = Duration::from_millis(timing.heartbeat_interval_ms);
-        consensus.spawn_until_stopped(consensus.clone().send_heartbeats(heartbeat_interval));
-        consensus.spawn_until_stopped(consensus.clone().ask_for_signs_of_life());
+        consensus.start_watching(limits);
         Ok(consensus)
+    }
+
+    /// Starts what goes on beside the engine.
+    fn start_watching(&self, limits: &Limits) {
+        runtime::spawn(&self.0.host, self.clone().housekeeping(limits.snapshot_log_min_bytes));
+        self.watch_log_ends();
+        self.spawn_until_stopped(self.clone().leave_a_disk_behind());
+        self.spawn_until_stopped(self.clone().watch_shortage());
+        let heartbeat_interval = Duration::from_millis(self.0.timing.heartbeat_interval_ms);
+        self.spawn_until_stopped(self.clone().send_heartbeats(heartbeat_interval));
+        self.spawn_until_stopped(self.clone().ask_for_signs_of_life());
     }
 }
 

@@ -32,6 +32,10 @@ fn await_reason(cluster: &Cluster, id: u64, reasons: &[&str]) -> Value {
 /// frozen, so that nobody can adopt it before; then it dies. Returns with the
 /// directory's content as it was left.
 fn spoil(cluster: &Cluster, id: u64, how: impl Fn(&Path)) -> Vec<(PathBuf, Vec<u8>)> {
+    // A server makes its directory ready for a new level before that is raised.
+    cluster.await_status("the newest level", |status| {
+        status["feature_level"] == ftchat::limits::FEATURE_LEVEL_KNOWN
+    });
     cluster.signal(id, Signal::STOP);
     how(&cluster.data_dir(id));
     let left = content(&cluster.data_dir(id));
