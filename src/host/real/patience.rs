@@ -1,7 +1,7 @@
 //! How soon the system gives up a connection whose other machine acknowledges nothing.
 //!
 //! Linux has a limit for each connection (`TCP_USER_TIMEOUT`; RFC 5482). It counts from the
-//! first time that something is sent again, which is a round trip and [`RETRANSMITS_AFTER`]
+//! first time that something is sent again, which is a round trip and 200 ms
 //! after it was sent first. Processes of the other machine have no part in it, with one
 //! exception: one that reads nothing for long closes its window, and the limit holds for
 //! that as well. So it is for connections on which little is sent.
