@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout};
 
 use super::CHANGE_MAX;
@@ -25,17 +26,7 @@ impl Inner {
         &self,
         asked: ChangeMembers,
     ) -> Result<MembersChanged> {
-        let consensus = self.consensus()?;
-        if !consensus.leads() || self.host_replica.is_some() {
-            return Err(Error::unavailable("this replica does not lead"));
-        }
-        let changing = timeout(CHANGE_MAX, self.membership_changes.alone.lock()).await;
-        let _changing = changing.map_err(|_| {
-            Error::unavailable("the membership is being changed; try again in a moment")
-        })?;
-        // What an earlier leader has promised is in the state by then.
-        consensus.confirm(Instant::now() + CHANGE_MAX).await?;
-        self.require_level(LEVEL_OF_MEMBERSHIP).await?;
+        let (consensus, _changing) = self.begin_change(LEVEL_OF_MEMBERSHIP).await?;
         if matches!(asked.change, MemberChange::Key(_)) {
             return Err(Error::new(
                 ErrorCode::InvalidRequest,
@@ -103,6 +94,27 @@ impl Inner {
             (None, true) => Some(Waiting::of(format!("replica {id} is becoming a voter"))),
             (None, false) => None,
         }
+    }
+
+    /// On the leader: what every change begins with. Nobody else changes anything until what
+    /// is returned is dropped, and all know the level that the change needs.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`] when this replica does not lead, or nothing can be changed
+    /// now.
+    pub(super) async fn begin_change(&self, level: u32) -> Result<(Consensus, MutexGuard<'_, ()>)> {
+        let consensus = self.consensus()?;
+        if !consensus.leads() || self.host_replica.is_some() {
+            return Err(Error::unavailable("this replica does not lead"));
+        }
+        let changing = timeout(CHANGE_MAX, self.membership_changes.alone.lock()).await;
+        let changing = changing.map_err(|_| {
+            Error::unavailable("the membership is being changed; try again in a moment")
+        })?;
+        // What an earlier leader has promised is in the state by then.
+        consensus.confirm(Instant::now() + CHANGE_MAX).await?;
+        self.require_level(level).await?;
+        Ok((consensus, changing))
     }
 
     /// Refuses a change while another one is under way, unless it takes that one back.

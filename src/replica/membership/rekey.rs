@@ -148,16 +148,7 @@ impl Inner {
     /// now; [`ErrorCode::ChangeUnderWay`]; [`ErrorCode::WrongCluster`] when the old key
     /// is not the cluster's.
     pub(in crate::replica) async fn rekey(&self, asked: Rekey) -> Result<Rekeyed> {
-        let consensus = self.consensus()?;
-        if !consensus.leads() || self.host_replica.is_some() {
-            return Err(Error::unavailable("this replica does not lead"));
-        }
-        let changing = timeout(CHANGE_MAX, self.membership_changes.alone.lock()).await;
-        let _changing = changing.map_err(|_| {
-            Error::unavailable("the membership is being changed; try again in a moment")
-        })?;
-        consensus.confirm(Instant::now() + CHANGE_MAX).await?;
-        self.require_level(LEVEL_OF_REKEY).await?;
+        let (consensus, _changing) = self.begin_change(LEVEL_OF_REKEY).await?;
         let membership = self.membership();
         let is_asked = |it: &&KeyChange| (it.old, it.new) == (asked.old, asked.new);
         match membership.key.as_ref().filter(is_asked) {

@@ -87,7 +87,8 @@ impl Machines {
     }
 }
 
-fn entered(pid: &str, more: &[&str]) -> Vec<String> {
+/// What stands before a command that is to run where a process is.
+pub fn entered(pid: &str, more: &[&str]) -> Vec<String> {
     let words = ["nsenter", "--user", "--net", "--preserve-credentials", "--target", pid];
     words.iter().chain(more).map(|word| (*word).to_string()).collect()
 }

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
+use super::machines::entered;
+
 /// A network namespace of its own, with addresses that are not those of loopback. It is
 /// gone with its holder, a child process, however the test ends.
 pub struct Network {
@@ -38,9 +40,7 @@ impl Network {
 
     /// What stands before a command that is to run on it.
     pub fn wrapper(&self) -> Vec<String> {
-        let pid = self.holder.id().to_string();
-        let words = ["nsenter", "--user", "--net", "--preserve-credentials", "--target", &pid];
-        words.map(str::to_string).to_vec()
+        entered(&self.holder.id().to_string(), &[])
     }
 }
 

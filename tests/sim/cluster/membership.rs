@@ -20,11 +20,10 @@ use ftchat::types::{Address, MemberChange, MemberEntry, ReplicaId};
 
 use super::key_files::CLUSTER_KEY;
 use super::scale::Scale;
-use super::swift::{check, note};
+use super::swift::play_all;
 use super::{Cluster, Report, begin_with, conclude, install};
 use crate::faults::{Fault, Nemesis, Plan};
 use crate::recipes::{NETWORK, Recipe, SURVIVORS};
-use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
 use crate::world::{History, World, simulate};
 
@@ -264,21 +263,12 @@ fn play(recipe: &Recipe, seed: u64) -> History<Report> {
     })
 }
 
-fn play_all(recipe: &Recipe) {
-    let seeds: Vec<u64> = (0..number("FTCHAT_SIM_SEEDS", SEEDS)).collect();
-    let wrong = Mutex::new(Vec::new());
-    in_parallel(&seeds, |seed| {
-        note(&wrong, &format!("{} {seed}", recipe.name), play(recipe, *seed));
-    });
-    check(wrong, seeds.len());
-}
-
 #[test]
 fn replicas_of_several_machines_come_and_go_while_servers_die() {
-    play_all(&NETWORK);
+    play_all(&NETWORK, SEEDS, play);
 }
 
 #[test]
 fn replicas_of_one_host_come_and_go_while_servers_die() {
-    play_all(&SURVIVORS);
+    play_all(&SURVIVORS, SEEDS, play);
 }

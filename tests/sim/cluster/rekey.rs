@@ -3,7 +3,7 @@
 //! What must hold is what always must. Besides, the change comes to its end, whoever dies
 //! between its stages, and then every server knows the new key and no other.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use ftchat::cluster::Limit;
@@ -16,11 +16,10 @@ use ftchat::types::{Address, KeyStage, ReplicaId};
 use super::key_files::{CLUSTER_KEY, NEW_KEY};
 use super::scale::Scale;
 use super::server::ServerReports;
-use super::swift::{check, note};
+use super::swift::play_all;
 use super::{Report, begin_with, conclude};
 use crate::faults::{Fault, Nemesis, Plan};
 use crate::recipes::{NETWORK, Recipe, SURVIVORS};
-use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
 use crate::world::{History, simulate};
 
@@ -105,21 +104,12 @@ fn play(recipe: &Recipe, seed: u64) -> History<Report> {
     })
 }
 
-fn play_all(recipe: &Recipe) {
-    let seeds: Vec<u64> = (0..number("FTCHAT_SIM_SEEDS", SEEDS)).collect();
-    let wrong = Mutex::new(Vec::new());
-    in_parallel(&seeds, |seed| {
-        note(&wrong, &format!("{} {seed}", recipe.name), play(recipe, *seed));
-    });
-    check(wrong, seeds.len());
-}
-
 #[test]
 fn servers_of_several_machines_get_a_new_key_while_they_die() {
-    play_all(&NETWORK);
+    play_all(&NETWORK, SEEDS, play);
 }
 
 #[test]
 fn servers_of_one_host_get_a_new_key_while_they_die() {
-    play_all(&SURVIVORS);
+    play_all(&SURVIVORS, SEEDS, play);
 }

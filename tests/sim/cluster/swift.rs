@@ -11,6 +11,7 @@ use super::{Cluster, Report, begin, conclude};
 use crate::disk::LostEnd;
 use crate::faults::Nemesis;
 use crate::oracle::{Call, Line, Operation, Stream};
+use crate::recipes::Recipe;
 use crate::seeds::{in_parallel, number};
 use crate::trace::TraceOptions;
 use crate::world::{ChangePoint, History, World, simulate};
@@ -284,6 +285,20 @@ fn nobody_waits_for_a_frozen_leader_once_another_leads() {
     let seeds: Vec<u64> = (first..first + 2 * number("FTCHAT_SIM_SEEDS", SEEDS)).collect();
     let wrong = Mutex::new(Vec::new());
     in_parallel(&seeds, |seed| note(&wrong, &format!("world {seed}"), freeze(*seed)));
+    check(wrong, seeds.len());
+}
+
+/// Plays a scenario on the machines of a recipe, in so many worlds or as many as are asked for.
+pub(super) fn play_all(
+    recipe: &Recipe,
+    seeds: u64,
+    play: impl Fn(&Recipe, u64) -> History<Report> + Sync,
+) {
+    let seeds: Vec<u64> = (0..number("FTCHAT_SIM_SEEDS", seeds)).collect();
+    let wrong = Mutex::new(Vec::new());
+    in_parallel(&seeds, |seed| {
+        note(&wrong, &format!("{} {seed}", recipe.name), play(recipe, *seed));
+    });
     check(wrong, seeds.len());
 }
 
