@@ -228,7 +228,7 @@ impl Consensus {
             let campaign_max = CAMPAIGN_MAX + 4 * self.0.links.longest_round_trip();
             let goes_on = begun.is_some_and(|(_, since)| since.elapsed() < campaign_max);
             let agreeing = known.iter().filter(|it| it.agrees(loss)).count();
-            if is_majority(agreeing, self.others().len() + 1) && !goes_on {
+            if is_majority(agreeing, total) && !goes_on {
                 self.have_best_campaign(&known).await;
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;

@@ -112,12 +112,7 @@ impl Router {
 
     /// Resolves when somebody leads in a later term.
     pub async fn superseded(&self, term: u64) {
-        let mut route = self.0.route.clone();
-        let later = |route: &Option<Route>| route.is_some_and(|route| route.term() > term);
-        if route.wait_for(later).await.is_err() {
-            // Consensus has stopped, so nobody will.
-            std::future::pending::<()>().await;
-        }
+        self.until(|route| route.is_some_and(|route| route.term() > term)).await;
     }
 
     /// Resolves when the route is such, which it may be now. Never after consensus has

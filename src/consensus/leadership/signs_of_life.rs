@@ -5,9 +5,9 @@
 //! network says nothing at all, and silence alone proves little: the leader may be waiting
 //! for its disk, or for a processor. But a machine acknowledges what it receives whatever
 //! its processes do. So followers see to it that there is always something to acknowledge:
-//! they ask the leader something every [`ASK_INTERVAL`], also while they hear of it, as
-//! the way to it may be cut alone. If nothing is acknowledged for [`unacknowledged_max`] the
-//! connection breaks, and [`survival`](crate::survival) takes that as evidence.
+//! they ask the leader something every [`ASK_INTERVAL`]. If nothing is acknowledged for
+//! [`unacknowledged_max`] the connection breaks, and [`survival`](crate::survival) takes
+//! that as evidence.
 //!
 //! It is about a way between two machines, not about one of them, and a way may also be so
 //! full that acknowledgements come late. So whoever goes by it must have heard nothing of
