@@ -27,8 +27,9 @@
 use std::sync::Arc;
 
 use super::fingerprint::{distinct_folded, fingerprint, send_fingerprint};
-use super::items::{DeduplicationEntry, Message};
+use super::items::Message;
 use super::operation::{Action, Operation, Outcome};
+use super::remembered::DeduplicationEntry;
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
 use crate::limits::IDS_FORGOTTEN_PER_ENTRY;

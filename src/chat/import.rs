@@ -31,8 +31,9 @@ use std::sync::Arc;
 
 use super::chunks::Chunks;
 use super::hash::StateHash;
-use super::items::{Counters, Data, DeduplicationEntry, Staged};
+use super::items::{Counters, Data, Staged};
 use super::operation::{Outcome, RestoreStep};
+use super::remembered::DeduplicationEntry;
 use super::snapshot::{Restore, View};
 use super::state::{Import, State};
 use crate::error::{Error, ErrorCode, Result};

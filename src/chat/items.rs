@@ -11,6 +11,7 @@ use super::fingerprint::{encode_key_change, encode_member};
 use super::hash::{Encoder, Kind, StateHash};
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::{Outcome, SessionNumber};
+use super::remembered::DeduplicationEntry;
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, RECIPIENT_OVERHEAD_BYTES};
 use crate::types::{AccountName, Digest, Membership, Names, ReplicaId, Timestamp, Uuid};
 
@@ -305,66 +306,6 @@ impl SentEntry {
 impl Item for SentEntry {
     fn key(&self) -> u64 {
         self.0
-    }
-}
-
-/// An operation of the de-duplication window: for a while its id must not mean
-/// anything else.
-#[derive(Clone)]
-pub(super) struct DeduplicationEntry {
-    /// Place in the window, in the order of arrival, given by
-    /// [`super::state::State::remember`]. Only this process's
-    /// numbering: not in the digest, not in a snapshot.
-    pub(super) serial: u64,
-    pub(super) id: Uuid,
-    /// The log entry from which the window counts.
-    pub(super) index: u64,
-    /// The account that asked, of an action that takes a session.
-    pub(super) actor: Option<Uuid>,
-    /// See [`super::fingerprint::fingerprint`].
-    pub(super) fingerprint: u128,
-    pub(super) outcome: Outcome,
-}
-
-impl DeduplicationEntry {
-    pub(super) fn digest(&self) -> u128 {
-        let encoder = Encoder::new(Kind::Remembered)
-            .fixed(self.id.as_bytes())
-            .number(self.index)
-            .number(u64::from(self.actor.is_some()))
-            .fixed(self.actor.unwrap_or_default().as_bytes())
-            .fixed(&self.fingerprint.to_le_bytes());
-        match &self.outcome {
-            Outcome::SessionOpened { session, account } => {
-                encoder.number(1).number(*session).fixed(account.as_bytes())
-            }
-            Outcome::Done => encoder.number(2),
-            Outcome::Sent { seq, at, to } => {
-                let encoder = encoder.number(3).number(*seq).number(at.0).number(to.len() as u64);
-                to.iter().fold(encoder, |encoder, name| encoder.text(name.as_str()))
-            }
-            Outcome::Marked { count } => encoder.number(4).number(*count),
-            Outcome::Deleted { count } => encoder.number(5).number(*count),
-            Outcome::Incarnation { incarnation } => {
-                encoder.number(6).number(u64::from(*incarnation))
-            }
-            Outcome::MembersChanged { version } => encoder.number(10).number(*version),
-            // Not the sentence: see the head of `hash.rs`.
-            Outcome::Refused(body) => encoder.number(7).text(body.code.as_str()),
-            Outcome::Invited { invitation, created, expires } => {
-                encoder.number(9).number(*invitation).number(created.0).number(expires.0)
-            }
-            Outcome::Restoring { lines, done } => {
-                encoder.number(8).number(*lines).number(u64::from(*done))
-            }
-        }
-        .finish()
-    }
-}
-
-impl Item for Arc<DeduplicationEntry> {
-    fn key(&self) -> u64 {
-        self.serial
     }
 }
 

@@ -44,6 +44,7 @@
 //!
 //! [`ErrorCode::Corrupted`]: crate::error::ErrorCode::Corrupted
 
+mod accounts;
 mod admission;
 mod bounds;
 mod budget;
@@ -64,6 +65,7 @@ mod membership;
 pub(crate) mod meter;
 mod operation;
 mod query;
+mod remembered;
 mod search;
 mod snapshot;
 mod state;

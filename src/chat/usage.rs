@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::items::{AccountNumber, DeduplicationEntry, Message};
+use super::items::{AccountNumber, Message};
 use super::meter;
 use super::operation::Outcome;
+use super::remembered::DeduplicationEntry;
 use crate::limits::{REMEMBERED_BYTES, REMEMBERED_NAME_BYTES};
 
 /// What is stored, added up.

@@ -18,9 +18,10 @@ use crate::chat::chunks::{Chunks, Item};
 use crate::chat::holders::{Held, Holders};
 use crate::chat::ids::Ids;
 use crate::chat::items::{
-    Account, AccountNumber, COUNTER_MAX, Data, DeduplicationEntry, InboxEntry, Label, Message,
-    Recipients, Reset, SentEntry, Session,
+    Account, AccountNumber, COUNTER_MAX, Data, InboxEntry, Label, Message, Recipients, Reset,
+    SentEntry, Session,
 };
+use crate::chat::remembered::DeduplicationEntry;
 use crate::chat::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION};

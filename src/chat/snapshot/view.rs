@@ -14,9 +14,9 @@ use super::format::{
 use crate::chat::change::{Record, Settings, StoredInvitation};
 use crate::chat::hash::StateHash;
 use crate::chat::items::{
-    Account, Data, DeduplicationEntry, InboxEntry, Label, Message, Reset, SentEntry, Session,
-    Staged,
+    Account, Data, InboxEntry, Label, Message, Reset, SentEntry, Session, Staged,
 };
+use crate::chat::remembered::DeduplicationEntry;
 use crate::chat::state::State;
 use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
 use crate::types::AccountName;
