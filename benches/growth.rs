@@ -133,6 +133,8 @@ impl Script {
                 session: self.sessions[pick(16) as usize],
                 to: vec![account(pick(17))],
                 text: format!("{:<TEXT_BYTES$}", self.sent),
+                again: false,
+                after: None,
             },
         }
     }

@@ -103,6 +103,9 @@ pub enum ErrorCode {
     ReadNotConfirmed,
     /// A write may or may not have been accepted; repeat it with the same id.
     OutcomeUnknown,
+    /// What this request is to follow was taken by a server that is not back yet. Nothing was
+    /// done.
+    Behind,
     /// A backup is being restored into this cluster. Nothing was done.
     Restoring,
     /// The request's own deadline passed before it was started. Nothing was done.
@@ -174,6 +177,7 @@ impl ErrorCode {
             Unavailable => "unavailable",
             ReadNotConfirmed => "read_not_confirmed",
             OutcomeUnknown => "outcome_unknown",
+            Behind => "behind",
             Restoring => "restoring",
             DeadlineExceeded => "deadline_exceeded",
             DirectoryInUse => "directory_in_use",
@@ -199,6 +203,7 @@ impl ErrorCode {
                 | Unavailable
                 | ReadNotConfirmed
                 | OutcomeUnknown
+                | Behind
                 | Restoring
                 | DeadlineExceeded
                 | DiskFull

@@ -17,7 +17,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// | 1 | levels themselves; an entry forgets a bounded number of operation ids |
 /// | 2 | replicas come, go and move; registration, invitations, what administrators do |
 /// | 3 | bounds on what an account and all of them may store; a new key for the cluster |
-pub const FEATURE_LEVEL_KNOWN: u32 = 3;
+/// | 4 | what servers took without a majority is settled in the log |
+pub const FEATURE_LEVEL_KNOWN: u32 = 4;
 
 /// The feature level that brought changes of membership.
 pub const LEVEL_OF_MEMBERSHIP: u32 = 2;
@@ -30,6 +31,9 @@ pub const LEVEL_OF_BOUNDS: u32 = 3;
 
 /// The feature level that brought new keys for a running cluster.
 pub const LEVEL_OF_REKEY: u32 = 3;
+
+/// The feature level at which the log settles what a server took without a majority.
+pub const LEVEL_OF_SETTLING: u32 = 4;
 
 /// Format of a data directory of a cluster at feature level 0, written into
 /// `identity.json`.
@@ -103,6 +107,16 @@ pub const SENDER_PARTS: u64 = 4;
 /// Remembered operation ids may take one of so many parts of what is stored in all. Part
 /// of the replicated behaviour.
 pub const REMEMBERED_PARTS: u64 = 4;
+
+/// So many operation ids that were tried more than once are remembered beyond the window.
+/// Part of the replicated behaviour, as the two that follow.
+pub const REPEATS_REMEMBERED_MAX: usize = 1_000_000;
+
+/// What each of them takes in memory, about.
+pub const REPEAT_BYTES: u64 = 64;
+
+/// They may take one of so many parts of what is stored in all, where that is bounded.
+pub const REPEATS_PARTS: u64 = 64;
 
 /// From so much on that less than one of so many parts of the room is left, users are told,
 /// and what only its sender's list still holds goes. Part of the replicated behaviour.

@@ -37,7 +37,13 @@ fn state(people: u64, messages: u64) -> State {
     }
     for n in 0..messages {
         let text = format!("message {n} \u{1} \" \\ \u{202e}");
-        apply(Action::Send { session: n % people + 1, to: vec![name((n + 1) % people)], text });
+        apply(Action::Send {
+            session: n % people + 1,
+            to: vec![name((n + 1) % people)],
+            text,
+            again: false,
+            after: None,
+        });
     }
     state
 }

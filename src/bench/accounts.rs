@@ -93,6 +93,8 @@ impl Accounts {
                     operation: self.host.uuid(),
                     to: vec![self.name(number)],
                     text: text(TEXT_BYTES),
+                    again: false,
+                    after: None,
                 };
                 client.request(request).await?;
                 sent += 1;

@@ -195,6 +195,8 @@ impl Load {
                 operation: asked.id,
                 to: (0..recipients).map(|step| self.accounts.name(asked.to + step)).collect(),
                 text: self.text.clone(),
+                again: asked.repeated,
+                after: None,
             },
             Work::Inbox { messages } => Request::Inbox(InboxQuery {
                 which: Which::All,

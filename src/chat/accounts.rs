@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use super::delivery::SessionNumber;
 use super::effects::Effects;
 use super::items::{Account, AccountNumber, Label, Session};
-use super::operation::{Outcome, SessionNumber};
+use super::operation::Outcome;
 use super::state::{NewSession, Newcomer, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{

@@ -6,12 +6,13 @@
 //! remembered like successes: a client that was told "unknown account" must not see a
 //! late copy of the same request delivered after all.
 //!
-//! Four outcomes need no place in the window:
+//! Five outcomes need no place in the window:
 //! - A message that is stored is found by its id, and its outcome follows from it. A
 //!   tombstone enters the window only when the last copy of the message is removed.
 //! - "Session expired" is answered for a session number that never comes back, so a
 //!   late copy of that request is refused again anyway. And a user who logs in again
 //!   may repeat the same id and have it done this time.
+//! - "Behind" is answered to a message that comes too early, and the same comes again.
 //! - A conflict of ids changes nothing of what the id means.
 //! - Steps of restoring a backup may come twice, and a client that was told to wait
 //!   for the end of a restore may ask for the same again afterwards.
@@ -32,7 +33,7 @@ use super::operation::{Action, Operation, Outcome};
 use super::remembered::DeduplicationEntry;
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
-use crate::limits::IDS_FORGOTTEN_PER_ENTRY;
+use crate::limits::{IDS_FORGOTTEN_PER_ENTRY, LEVEL_OF_SETTLING};
 
 impl State {
     /// What became of an operation with this id before, if that is known.
@@ -42,6 +43,10 @@ impl State {
     /// it was the operation's own session. (A `DeleteAccount` ends its own session; a
     /// late copy of it is still answered "done".)
     pub(super) fn recall(&self, operation: &Operation, actor: &Actor) -> Option<Outcome> {
+        if matches!(operation.action, Action::Deliver(_)) {
+            // Its place says whether it was taken.
+            return None;
+        }
         let (same_content, by, outcome) = if let Some(serial) = self.window_ids.get(&operation.id) {
             let remembered = self.data.window.get(serial)?;
             let same = remembered.fingerprint == fingerprint(&operation.action);
@@ -72,9 +77,10 @@ impl State {
     /// others need no place there.
     pub(super) fn enters_window(outcome: &Outcome) -> bool {
         match outcome {
-            Outcome::Sent { .. } | Outcome::Restoring { .. } => false,
+            Outcome::Sent { .. } | Outcome::Settled { .. } | Outcome::Restoring { .. } => false,
             Outcome::Refused(body) => {
-                !matches!(body.code, ErrorCode::SessionExpired | ErrorCode::Restoring)
+                use ErrorCode::{Behind, Restoring, SessionExpired};
+                !matches!(body.code, SessionExpired | Restoring | Behind)
             }
             Outcome::SessionOpened { .. }
             | Outcome::Done
@@ -134,12 +140,15 @@ impl State {
             self.window_ids.remove(&oldest.id);
             self.data.sum.subtract(oldest.digest());
             self.usage.remove_remembered(&oldest);
+            if self.level() >= LEVEL_OF_SETTLING {
+                self.data.floors.window = self.data.floors.window.max(oldest.index + 1);
+            }
         }
     }
 }
 
 fn is_content_of(action: &Action, message: &Message) -> bool {
-    let Action::Send { to, text, session: _ } = action else {
+    let Action::Send { to, text, .. } = action else {
         return false;
     };
     **text == *message.text && {

@@ -1,6 +1,6 @@
 //! What watchers must learn after an entry was applied.
 
-use super::operation::SessionNumber;
+use super::delivery::SessionNumber;
 use crate::types::Uuid;
 
 /// What changed, for those who wait: followers of an inbox, connections with a

@@ -45,7 +45,7 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         }
         // Here the session is what it is about.
         Action::CloseSession { session } => encoder.number(3).number(*session),
-        Action::Send { to, text, session: _ } => {
+        Action::Send { to, text, session: _, again: _, after: _ } => {
             return send_fingerprint(distinct_folded(to).iter().map(|name| name.as_str()), text);
         }
         Action::MarkRead { seqs, session: _ } => {
@@ -53,6 +53,10 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         }
         Action::Delete { ids, session: _ } => {
             ids.iter().fold(encoder.number(6), |encoder, id| encoder.fixed(id.as_bytes()))
+        }
+        // Never remembered: its place says whether it was taken.
+        Action::Deliver(delivery) => {
+            encoder.number(14).fixed(delivery.place.list.as_bytes()).number(delivery.place.number)
         }
         Action::DeleteAccount { session: _ } => encoder.number(7),
         Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),

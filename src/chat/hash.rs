@@ -98,6 +98,11 @@ pub(super) enum Kind {
     Settings,
     Invitation,
     AdministrativeAction,
+    SettledList,
+    Origin,
+    Repeat,
+    Floors,
+    Notice,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

@@ -20,6 +20,9 @@
 //! stricter of both clusters says; invitations and what administrators did are those of the
 //! backup; how much may be stored is what the new cluster says, also where the backup is more.
 //!
+//! What is settled of the lists that servers kept comes back, and so do ids that were tried
+//! more than once.
+//!
 //! Operation ids in the backup's window count from the beginning of the new cluster's
 //! log, so they are remembered for nearly a window more.
 //!
@@ -33,7 +36,7 @@ use super::chunks::Chunks;
 use super::hash::StateHash;
 use super::items::{Counters, Data, Staged};
 use super::operation::{Outcome, RestoreStep};
-use super::remembered::DeduplicationEntry;
+use super::remembered::{DeduplicationEntry, Floors};
 use super::snapshot::{Restore, View};
 use super::state::{Import, State};
 use crate::error::{Error, ErrorCode, Result};
@@ -51,6 +54,16 @@ impl View {
         data.counters.incarnations.clear();
         data.membership = Arc::default();
         data.restored = None;
+        data.floors = Floors::default();
+        let mut repeats = std::mem::take(&mut data.repeats);
+        for repeat in repeats.iter() {
+            data.sum.subtract(repeat.digest());
+        }
+        repeats.update_all(|repeat| repeat.index = 0);
+        for repeat in repeats.iter() {
+            data.sum.add(repeat.digest());
+        }
+        data.repeats = repeats;
         let window = std::mem::take(&mut data.window);
         let mut serial = 0;
         for remembered in window.iter() {
@@ -84,6 +97,7 @@ fn comes_back(outcome: &Outcome) -> bool {
         Outcome::SessionOpened { .. }
         | Outcome::Incarnation { .. }
         | Outcome::MembersChanged { .. }
+        | Outcome::Settled { .. }
         | Outcome::Restoring { .. } => false,
         Outcome::Done
         | Outcome::Sent { .. }
@@ -254,7 +268,7 @@ impl State {
     }
 
     fn become_restored(&mut self, backup: Uuid, mut restored: State) {
-        let Data { window, counters, membership, level, settings, .. } =
+        let Data { window, counters, membership, level, settings, floors, .. } =
             std::mem::take(&mut self.data);
         restored.data.counters.incarnations = counters.incarnations;
         restored.data.membership = membership;
@@ -269,6 +283,7 @@ impl State {
         restored.data.settings.registration = registration;
         // How much may be stored is said of these machines, not of those it comes from.
         restored.data.settings.bounds = settings.bounds;
+        restored.data.floors = floors;
         // The window is in the order of the log: theirs stands at its beginning.
         for remembered in window.iter() {
             let id = &remembered.id;

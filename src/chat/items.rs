@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::change::{Record, Settings, StoredInvitation};
 use super::chunks::{Chunks, Item};
+use super::delivery::SessionNumber;
 use super::fingerprint::{encode_key_change, encode_member};
 use super::hash::{Encoder, Kind, StateHash};
 use super::meter::{self, NAMES_PER_STEP};
-use super::operation::{Outcome, SessionNumber};
-use super::remembered::DeduplicationEntry;
+use super::operation::Outcome;
+use super::remembered::{DeduplicationEntry, Floors, Repeat};
+use super::settled::{Origin, SettledList};
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, RECIPIENT_OVERHEAD_BYTES};
 use crate::types::{AccountName, Digest, Membership, Names, ReplicaId, Timestamp, Uuid};
 
@@ -401,6 +403,14 @@ pub(super) struct Data {
     pub(super) invitations: Chunks<StoredInvitation>,
     /// What administrators have done, oldest first.
     pub(super) actions: Chunks<Arc<Record>>,
+    /// Lists that servers kept while they had no majority.
+    pub(super) lists: Chunks<SettledList>,
+    /// Of messages that no majority took at first, and of notices.
+    pub(super) origins: Chunks<Origin>,
+    /// Ids that were tried more than once, oldest first.
+    pub(super) repeats: Chunks<Repeat>,
+    /// Up to where ids may be forgotten.
+    pub(super) floors: Floors,
     /// Sum of the digests of all items; without the counters and the names of
     /// backups, whose digests are made when they are asked for.
     pub(super) sum: StateHash,
@@ -419,6 +429,7 @@ impl Data {
             hash.add(Encoder::new(Kind::Level).number(u64::from(level)).finish());
         }
         hash.add(self.settings.digest());
+        hash.add(self.floors.digest());
         hash.add(self.counters.digest());
         hash.add(membership_digest(&self.membership));
         hash.add(self.staged_sum.0);

@@ -133,6 +133,11 @@ impl Look<'_> {
         self.glance().registration()
     }
 
+    /// See [`State::settled`].
+    pub fn settled(&mut self, list: &Uuid) -> u64 {
+        self.glance().settled(list)
+    }
+
     /// See [`State::bounds`].
     pub fn bounds(&mut self) -> Bounds {
         self.glance().bounds()

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::chunks::Item;
 use super::effects::Effects;
 use super::fingerprint::distinct_folded;
-use super::items::{AccountNumber, InboxEntry, Message, Recipients, SentEntry, stored_bytes};
+use super::items::{
+    AccountNumber, InboxEntry, Label, Message, Recipients, SentEntry, stored_bytes,
+};
 use super::meter;
 use super::operation::Outcome;
 use super::state::State;
@@ -17,6 +19,18 @@ use crate::types::{AccountName, FoldedName, Timestamp, Uuid};
 
 /// Missing recipients that a refusal names.
 const MISSING_NAMED: usize = 3;
+
+/// A message on its way into inboxes.
+pub(super) struct Post<'a> {
+    /// When the log took it.
+    pub(super) at: Timestamp,
+    pub(super) id: Uuid,
+    pub(super) from: Arc<Label>,
+    pub(super) to: Arc<Recipients>,
+    pub(super) text: &'a str,
+    /// Whether it comes into the list of what its sender has sent.
+    pub(super) sent: bool,
+}
 
 impl State {
     pub(super) fn send(
@@ -35,6 +49,16 @@ impl State {
         };
         let bytes = stored_bytes(text);
         self.check_room(sender, &to, bytes, text)?;
+        self.put(Post { at, id, from, to, text, sent: true }, effects);
+        let message = self.data.messages.last().map(Message::outcome);
+        message.ok_or_else(|| Error::internal("a message that was stored is not there"))
+    }
+
+    /// Puts a message into the inboxes of its recipients, whose number and text have been
+    /// checked. Returns its place in the total order.
+    pub(super) fn put(&mut self, post: Post<'_>, effects: &mut Effects) -> u64 {
+        let Post { at, id, from, to, text, sent } = post;
+        let (sender, bytes) = (from.number, stored_bytes(text));
         self.data.counters.last_seq += 1;
         let seq = self.data.counters.last_seq;
         for recipient in &to.labels {
@@ -47,26 +71,27 @@ impl State {
             self.usage.receive(recipient.number, sender, bytes);
             effects.delivered.push((recipient.account, seq));
         }
-        let entry = SentEntry(seq);
-        self.data.sum.add(entry.digest(sender));
-        self.data.update_account(sender, |account| {
-            account.sent.push(entry);
-            account.sent_bytes += bytes;
-        });
-        effects.sent.push((from.account, seq));
+        if sent {
+            let entry = SentEntry(seq);
+            self.data.sum.add(entry.digest(sender));
+            self.data.update_account(sender, |account| {
+                account.sent.push(entry);
+                account.sent_bytes += bytes;
+            });
+            effects.sent.push((from.account, seq));
+        }
         // At most RECIPIENTS_MAX inboxes and one sent list.
-        let holders = to.labels.len() as u16 + 1;
+        let holders = to.labels.len() as u16 + u16::from(sent);
         let (at, text) = (at.into(), text.into());
         let message = Message { seq, id, at, from, to, text, holders };
         if message.to.has_others_than(sender) {
             self.usage.spread(sender, message.kept_bytes());
         }
-        let outcome = message.outcome();
         self.data.sum.add(message.digest());
         self.usage.add_message(&message);
         self.data.messages.push(message);
         self.message_ids.insert(id, seq);
-        Ok(outcome)
+        seq
     }
 
     /// The accounts of all names, each once, or none.
@@ -279,6 +304,7 @@ impl State {
             self.usage.remove_message(&message);
             self.sent_only.remove(&seq);
             self.message_ids.remove(&message.id);
+            self.forget_origin(&message);
             self.remember_message(index, &message);
         } else if holders == Some(1)
             && self.data.messages.get(seq).is_some_and(|message| self.is_sent_only(message))
@@ -289,7 +315,7 @@ impl State {
     }
 }
 
-fn check_text(text: &str) -> Result<()> {
+pub(super) fn check_text(text: &str) -> Result<()> {
     match text.len() {
         1..=TEXT_MAX_BYTES => Ok(()),
         0 => Err(Error::new(ErrorCode::InvalidText, "a message needs a text")),

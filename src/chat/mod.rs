@@ -24,6 +24,8 @@
 //!   as they were; a later owner of a name sees nothing of the former one.
 //! - **Who may come in is decided here.** Invitations, closed accounts and the like change
 //!   by entries, so every replica takes and refuses the same newcomers. (`admission.rs`)
+//! - **What a server took without a majority is settled once.** Each entry is delivered, or
+//!   its author is told why not. (`settling.rs`)
 //! - **What is stored is bounded.** Whoever sends more than an inbox or all servers may
 //!   hold is refused, by every replica alike. (`bounds.rs`)
 //! - **No entry takes long.** Work that could be large (emptying a deleted account's
@@ -51,6 +53,7 @@ mod budget;
 mod change;
 mod chunks;
 mod deduplication;
+mod delivery;
 mod effects;
 mod fingerprint;
 mod glob;
@@ -66,7 +69,10 @@ pub(crate) mod meter;
 mod operation;
 mod query;
 mod remembered;
+mod repeats;
 mod search;
+mod settled;
+mod settling;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -75,11 +81,12 @@ mod usage;
 
 pub use budget::Step;
 pub use change::Change;
+pub use delivery::{Act, Delivery, Party, SessionNumber};
 pub use effects::Effects;
 pub use glob::Glob;
 pub use hash::StateHash;
 pub use look::Look;
-pub use operation::{Action, Batch, Operation, Outcome, RestoreStep, SessionNumber};
+pub use operation::{Action, Batch, Operation, Outcome, RestoreStep};
 pub use query::{AccountView, Counts, Page, SessionView};
 pub use search::{IdSearch, NameSearch};
 pub use snapshot::{ParsedLine, Restore, View};

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
+use super::delivery::{Delivery, SessionNumber};
 use crate::error::{Error, ErrorBody};
 use crate::types::{
-    AccountName, Digest, MemberChange, MemberEntry, Names, ReplicaId, Timestamp, Uuid,
+    AccountName, Digest, MemberChange, MemberEntry, Names, Place, ReplicaId, Timestamp, Uuid,
 };
 
 /// The payload of a log entry: operations that share one entry, one fdatasync
@@ -26,9 +27,6 @@ pub struct Operation {
     /// What to change.
     pub action: Action,
 }
-
-/// A session's number within the state; counts from 1, never reused.
-pub type SessionNumber = u64;
 
 /// What to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +71,19 @@ pub enum Action {
         to: Vec<AccountName>,
         /// 1 to 8192 bytes.
         text: String,
+        /// Whether the id may have been tried before, at this server or another. From
+        /// feature level [`LEVEL_OF_SETTLING`](crate::limits::LEVEL_OF_SETTLING) on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+        /// What must be settled before: the last message of the same stream that a server
+        /// took without a majority. From that level on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Place>,
     },
+    /// Take an entry of a list that a server kept while it had no majority. The operation's
+    /// id is that of the entry. From feature level
+    /// [`LEVEL_OF_SETTLING`](crate::limits::LEVEL_OF_SETTLING) on.
+    Deliver(Box<Delivery>),
     /// Mark messages as read.
     MarkRead {
         /// Whose inbox.
@@ -174,6 +184,7 @@ impl Action {
         const BASE: usize = 16;
         BASE + match self {
             Action::Send { to, text, .. } => 8 * to.len() + text.len() / 64,
+            Action::Deliver(delivery) => delivery.act.steps(),
             Action::MarkRead { seqs, .. } => 6 * seqs.len(),
             Action::Delete { ids, .. } => 24 * ids.len(),
             // Each may hold hundreds of items.
@@ -250,6 +261,11 @@ pub enum Outcome {
         at: Timestamp,
         /// Recipients as they write themselves, each once.
         to: Names,
+    },
+    /// Of `Deliver`.
+    Settled {
+        /// The number of the list's last entry that is settled by now.
+        settled: u64,
     },
     /// Of `MarkRead`.
     Marked {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::budget::Budget;
 use super::chunks::Item;
+use super::delivery::SessionNumber;
 use super::items::{Account, InboxEntry, Message, SentEntry};
 use super::meter::NAMES_PER_STEP;
-use super::operation::SessionNumber;
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::administration::AccountRow;
@@ -328,6 +328,7 @@ impl<'a> Scan<'a> {
         }
         self.text_bytes_left = self.text_bytes_left.saturating_sub(message.text.len());
         let to = self.state.names_of(message, self.budget);
+        let origin = self.state.data.origins.get(seq);
         self.page.messages.push(client::Message {
             id: message.id,
             from: message.from.name.clone(),
@@ -336,13 +337,21 @@ impl<'a> Scan<'a> {
             at: message.at.into(),
             seq,
             read,
+            accepted_at: origin.filter(|it| !it.notice).map(|it| it.accepted_at),
+            notice: origin.is_some_and(|it| it.notice),
         });
         true
     }
 
+    /// Whether the cluster says it, and not the account whose name it bears.
+    fn is_notice(&self, seq: u64) -> bool {
+        self.state.data.origins.get(seq).is_some_and(|origin| origin.notice)
+    }
+
     fn matches(&self, message: &Message) -> bool {
         let from = self.query.from.as_deref();
-        from.is_none_or(|from| message.from.name.as_str().eq_ignore_ascii_case(from))
-            && self.query.since.is_none_or(|since| Timestamp::from(message.at) >= since)
+        from.is_none_or(|from| {
+            message.from.name.as_str().eq_ignore_ascii_case(from) && !self.is_notice(message.seq)
+        }) && self.query.since.is_none_or(|since| Timestamp::from(message.at) >= since)
     }
 }

@@ -44,6 +44,7 @@ impl DeduplicationEntry {
             }
             Outcome::Marked { count } => encoder.number(4).number(*count),
             Outcome::Deleted { count } => encoder.number(5).number(*count),
+            Outcome::Settled { settled } => encoder.number(11).number(*settled),
             Outcome::Incarnation { incarnation } => {
                 encoder.number(6).number(u64::from(*incarnation))
             }
@@ -64,5 +65,51 @@ impl DeduplicationEntry {
 impl Item for Arc<DeduplicationEntry> {
     fn key(&self) -> u64 {
         self.serial
+    }
+}
+
+/// An id that was tried more than once.
+#[derive(Clone, Copy)]
+pub(super) struct Repeat {
+    /// Its place in the order of arrival. As of
+    /// [`DeduplicationEntry::serial`].
+    pub(super) serial: u64,
+    pub(super) id: Uuid,
+    /// The log entry that met it.
+    pub(super) index: u64,
+    pub(super) refused: bool,
+}
+
+impl Repeat {
+    pub(super) fn digest(&self) -> u128 {
+        let encoder = Encoder::new(Kind::Repeat).fixed(self.id.as_bytes()).number(self.index);
+        encoder.number(u64::from(self.refused)).finish()
+    }
+}
+
+impl Item for Repeat {
+    fn key(&self) -> u64 {
+        self.serial
+    }
+}
+
+/// What may be forgotten: operations of log entries below these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Floors {
+    /// Of the window.
+    pub(super) window: u64,
+    /// Of the ids that were tried more than once.
+    pub(super) repeats: u64,
+}
+
+impl Floors {
+    /// Zero while nothing was forgotten, as at lower levels.
+    pub(super) fn digest(&self) -> u128 {
+        match *self {
+            Floors { window: 0, repeats: 0 } => 0,
+            Floors { window, repeats } => {
+                Encoder::new(Kind::Floors).number(window).number(repeats).finish()
+            }
+        }
     }
 }

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::delivery::SessionNumber;
 use super::effects::Effects;
 use super::fingerprint::fingerprint;
 use super::hash::StateHash;
 use super::ids::Ids;
 use super::items::{AccountNumber, Data, Label};
-use super::operation::{Action, Batch, Operation, Outcome, SessionNumber};
+use super::operation::{Action, Batch, Operation, Outcome};
 use super::remembered::DeduplicationEntry;
 use super::usage::Usage;
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::Limits;
+use crate::limits::{LEVEL_OF_SETTLING, Limits};
 use crate::planted::{self, Bug};
 use crate::sync::Mutex;
 use crate::types::{AccountName, Digest, Names, ReplicaId, Timestamp, Uuid};
@@ -41,6 +42,10 @@ pub struct State {
     pub(super) message_ids: Ids,
     pub(super) window_ids: Ids,
     pub(super) last_serial: u64,
+    /// Lists of servers that had no majority, by their identities.
+    pub(super) lists: BTreeMap<Uuid, u64>,
+    pub(super) repeat_ids: Ids,
+    pub(super) last_repeat: u64,
     /// What is stored, added up.
     pub(super) usage: Usage,
     /// Messages that only their senders' lists hold.
@@ -126,6 +131,9 @@ impl State {
             message_ids: Ids::default(),
             window_ids: Ids::default(),
             last_serial: 0,
+            lists: BTreeMap::new(),
+            repeat_ids: Ids::default(),
+            last_repeat: 0,
             usage: Usage::default(),
             sent_only: BTreeSet::new(),
             import: None,
@@ -183,12 +191,49 @@ impl State {
         effects: &mut Effects,
     ) -> Outcome {
         let actor = self.actor(&operation.action, at, effects);
-        if let Some(outcome) = self.recall(operation, &actor)
+        let known = self.recall(operation, &actor).or_else(|| self.recall_repeat(operation));
+        if let Some(outcome) = known
             && !planted::is(Bug::SkipDeduplication)
         {
             return outcome;
         }
-        let result = match &operation.action {
+        let result = self.perform(index, at, operation, effects);
+        let outcome = result.unwrap_or_else(Outcome::refused);
+        if self.keeps_repeats(&operation.action)
+            && (matches!(outcome, Outcome::Sent { .. }) || State::enters_window(&outcome))
+        {
+            let refused = matches!(outcome, Outcome::Refused(_));
+            self.note_repeat(index, operation.id, true, refused);
+        }
+        // Raising a level twice is raising it once, and concerns no user. An entry of a list
+        // has its place there.
+        let has_no_id = matches!(operation.action, Action::RaiseLevel { .. } | Action::Deliver(_));
+        if State::enters_window(&outcome) && !has_no_id {
+            let by = match actor {
+                Actor::Account(caller) => Some(caller.uuid),
+                Actor::NotNeeded | Actor::SessionEnded => None,
+            };
+            self.remember(DeduplicationEntry {
+                serial: 0,
+                id: operation.id,
+                index,
+                actor: by,
+                fingerprint: fingerprint(&operation.action),
+                outcome: outcome.clone(),
+            });
+        }
+        outcome
+    }
+
+    /// Does what an operation asks for, if the state allows it.
+    fn perform(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        operation: &Operation,
+        effects: &mut Effects,
+    ) -> Result<Outcome> {
+        match &operation.action {
             Action::Register { account, name, password_hash, token_hash, expires, invitation } => {
                 let session = NewSession { at, token_hash: *token_hash, expires: *expires };
                 let newcomer = Newcomer { account: *account, name, password_hash };
@@ -207,9 +252,11 @@ impl State {
                 self.end_session(*session, effects);
                 Outcome::Done
             }),
-            Action::Send { session, to, text } => self
+            Action::Send { session, to, text, after, again: _ } => self
                 .caller(*session)
+                .and_then(|caller| self.check_settled(after.as_ref()).map(|()| caller))
                 .and_then(|caller| self.send(at, operation.id, caller.number, to, text, effects)),
+            Action::Deliver(entry) => self.settle(index, at, operation.id, entry, effects),
             Action::MarkRead { session, seqs } => {
                 self.caller(*session).and_then(|caller| self.mark_read(caller.number, seqs))
             }
@@ -225,28 +272,18 @@ impl State {
                 self.change_members(*expects, change, founders)
             }
             Action::RaiseLevel { level } => {
-                self.data.level = self.data.level.max(*level);
+                self.raise_level(index, *level);
                 Ok(Outcome::Done)
             }
-        };
-        let outcome = result.unwrap_or_else(Outcome::refused);
-        // Raising a level twice is raising it once, and concerns no user.
-        let raises = matches!(operation.action, Action::RaiseLevel { .. });
-        if State::enters_window(&outcome) && !raises {
-            let by = match actor {
-                Actor::Account(caller) => Some(caller.uuid),
-                Actor::NotNeeded | Actor::SessionEnded => None,
-            };
-            self.remember(DeduplicationEntry {
-                serial: 0,
-                id: operation.id,
-                index,
-                actor: by,
-                fingerprint: fingerprint(&operation.action),
-                outcome: outcome.clone(),
-            });
         }
-        outcome
+    }
+
+    /// Ids of entries before this one were forgotten without a note of it.
+    fn raise_level(&mut self, index: u64, level: u32) {
+        if self.data.level < LEVEL_OF_SETTLING && level >= LEVEL_OF_SETTLING {
+            self.data.floors.window = index;
+        }
+        self.data.level = self.data.level.max(level);
     }
 
     /// Finds out who asks. A session that has expired is ended right here and not
@@ -266,6 +303,7 @@ impl State {
             | Action::AllocateIncarnation { .. }
             | Action::ChangeMembers { .. }
             | Action::Restore(_)
+            | Action::Deliver(_)
             | Action::RaiseLevel { .. } => return Actor::NotNeeded,
         };
         if self.data.sessions.get(number).is_some_and(|session| session.expires <= at) {

@@ -20,7 +20,7 @@ use super::{Context, Exit};
 use crate::client::{Client, Follow, FollowNotice};
 use crate::error::{Error, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, PAGE_MAX_MESSAGES};
-use crate::output::{Listed, Printer};
+use crate::output::{Listed, Printer, sender};
 use crate::protocol::client::{Answer, InboxQuery, Message, Request, Which};
 use crate::types::{AccountName, Uuid};
 
@@ -324,7 +324,7 @@ async fn execute(command: &str, message: &Message, printer: &mut Printer) -> Res
     let status = Command::new("sh")
         .args(["-c", command])
         .env("FTCHAT_ID", message.id.to_string())
-        .env("FTCHAT_FROM", message.from.as_str())
+        .env("FTCHAT_FROM", sender(message))
         .env("FTCHAT_TEXT", message.text.replace('\0', "\u{fffd}"))
         .env("FTCHAT_AT", message.at.to_string())
         .stdin(std::process::Stdio::null())

@@ -58,7 +58,7 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
                 "--lines reads standard input: leave the text out",
             ));
         }
-        return send_lines(to, operation, context).await;
+        return send_lines(to, operation, args.id.is_some(), context).await;
     }
     let text = match text {
         Some(text) => text.to_string(),
@@ -72,7 +72,8 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     };
     check_text(&text)?;
     let (mut client, _) = context.logged_in().await?;
-    let request = Request::Send { operation, to, text };
+    let again = args.id.is_some();
+    let request = Request::Send { operation, to, text, again, after: None };
     let Answer::Sent(sent) = client.request(request).await? else {
         return Err(unexpected("an accepted message"));
     };
@@ -80,7 +81,12 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn send_lines(to: Vec<String>, base: Uuid, context: &mut Context) -> Result<Exit> {
+async fn send_lines(
+    to: Vec<String>,
+    base: Uuid,
+    repeated: bool,
+    context: &mut Context,
+) -> Result<Exit> {
     let (client, _) = context.logged_in().await?;
     let progress = context.printer.progress("sending", None);
     let printer = &mut context.printer;
@@ -93,7 +99,11 @@ async fn send_lines(to: Vec<String>, base: Uuid, context: &mut Context) -> Resul
         Ok(())
     };
     let input = BufReader::new(tokio::io::stdin());
-    let summary = Pipeline::new(&client, to, base, input, report).run().await;
+    let pipeline = Pipeline::new(&client, to, base, input, report);
+    let summary = match repeated {
+        true => pipeline.repeated().run().await,
+        false => pipeline.run().await,
+    };
     drop(progress);
     let summary = summary?;
     if let Err(error) = context.printer.flush()

@@ -300,6 +300,7 @@ impl Asking {
             request: Arc::new(request),
             dialer: dialer.clone(),
             unresponsive: Arc::default(),
+            asked: Arc::default(),
         };
         Asking {
             attempts: Vec::new(),
@@ -359,6 +360,8 @@ struct Race {
     dialer: Dialer,
     /// Notified when a server turns out to be unresponsive.
     unresponsive: Arc<Notify>,
+    /// Whether a server was asked: whoever is asked after it is told so.
+    asked: Arc<AtomicBool>,
 }
 
 impl Race {
@@ -378,7 +381,14 @@ impl Race {
             Ok(dialed) => dialed,
             Err(failure) => return Ended { server, connection: None, result: Err(failure) },
         };
-        let result = match connection.submit(&self.request, Some(self.left())) {
+        let submitted = match self.asked.swap(true, Ordering::Relaxed) {
+            false => connection.submit(&self.request, Some(self.left())),
+            true => {
+                let repeated = Request::clone(&self.request).repeated();
+                connection.submit(&repeated, Some(self.left()))
+            }
+        };
+        let result = match submitted {
             Err(failure) => Err(failure),
             Ok(pending) => {
                 stage.asked.store(true, Ordering::Relaxed);

@@ -78,6 +78,8 @@ impl User {
                 operation: id,
                 to: vec![all.users[recipient].clone()],
                 text: text.clone(),
+                again: false,
+                after: None,
             };
             loop {
                 match client.request(request.clone()).await {

@@ -36,6 +36,11 @@ impl<'a> Listed<'a> {
         Listed { message, sent }
     }
 
+    /// Who says it to whoever reads it. No account has such a name.
+    fn sender(&self) -> &str {
+        sender(self.message)
+    }
+
     fn recipients(&self) -> String {
         let names: Vec<&str> = self.message.to.iter().map(|name| name.as_str()).collect();
         names.join(",")
@@ -50,7 +55,7 @@ impl Show for Listed<'_> {
         let message = self.message;
         let who = match (self.sent, message.to.len()) {
             (true, _) => format!("to {}", self.recipients()),
-            (false, 1) => message.from.to_string(),
+            (false, 1) => self.sender().to_string(),
             (false, _) => format!("{} to {}", message.from, self.recipients()),
         };
         let id = message.id.to_string();
@@ -77,9 +82,18 @@ impl Show for Listed<'_> {
 
     /// Id, time in UTC, sender (of sent messages the recipients), text.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
-        let who = if self.sent { self.recipients() } else { self.message.from.to_string() };
+        let who = if self.sent { self.recipients() } else { self.sender().to_string() };
         let Message { id, at, text, .. } = self.message;
         writeln!(out, "{id}\t{at}\t{}\t{}", sanitize(&who), sanitize(text))
+    }
+}
+
+/// Who says a message, as users read it: of a notice it is not the author, whose name it
+/// bears, but the cluster.
+pub fn sender(message: &Message) -> &str {
+    match message.notice {
+        true => "(notice)",
+        false => message.from.as_str(),
     }
 }
 
@@ -110,6 +124,8 @@ mod tests {
             at: Timestamp(1_700_000_000_123),
             seq: 5,
             read: false,
+            accepted_at: None,
+            notice: false,
         }
     }
 
@@ -151,6 +167,15 @@ mod tests {
         let expected =
             ["alice  12:00  word", "word word word word", "word word word", &twenty, &ten];
         assert_eq!(text, expected.map(|line| format!("    {line}")));
+    }
+
+    #[test]
+    fn a_notice_is_nobodys_message() {
+        let notice = Message { notice: true, ..message("Your message", &["alice"]) };
+        let (terminal, plain) = shown(&notice, false);
+        assert!(terminal.starts_with("(notice)  "), "{terminal}");
+        assert!(plain.contains("\t(notice)\tYour message\n"), "{plain}");
+        assert!(AccountName::new(sender(&notice)).is_err(), "nobody can be named so");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, SentLine, Whoami
 pub use admission::{AccountChanged, AccountReset, Invited, RegistrationShown, Revoked};
 pub use bench::Measured;
 pub use bounds::BoundsShown;
-pub use inbox::{Listed, local_time};
+pub use inbox::{Listed, local_time, sender};
 #[cfg(test)]
 pub(crate) use printer::tests::{Buffer, Closed, Full};
 pub use printer::{Printer, Reader, Show, Streams};

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
 #[cfg(test)]
 use crate::error::ErrorBody;
-use crate::types::{AccountName, Address, Names, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Address, Names, Place, ReplicaId, Timestamp, Uuid};
 
 /// First line of a client's connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -149,6 +149,15 @@ pub enum Request {
         to: Vec<String>,
         /// 1 to 8192 bytes.
         text: String,
+        /// Whether the operation may have been asked for before, here or elsewhere. Its id is
+        /// then remembered far beyond the others.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+        /// The [`Place`] of the last message of this stream that is not confirmed: this one is
+        /// refused as [`ErrorCode::Behind`](crate::error::ErrorCode::Behind) until that is
+        /// settled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Place>,
     },
     /// A page of my messages, oldest first, as of now. → [`Answer::Messages`]
     Inbox(InboxQuery),
@@ -194,6 +203,14 @@ pub enum Request {
 }
 
 impl Request {
+    /// The same, of an operation that may have been asked for before.
+    pub fn repeated(mut self) -> Request {
+        if let Request::Send { again, .. } = &mut self {
+            *again = true;
+        }
+        self
+    }
+
     /// The operation id, of a request that changes something.
     pub fn operation(&self) -> Option<Uuid> {
         match self {
@@ -385,6 +402,13 @@ pub struct Message {
     pub seq: u64,
     /// Whether I have marked it as read. True for sent ones.
     pub read: bool,
+    /// When a server took it that had no majority then, if that was so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Timestamp>,
+    /// Whether the cluster itself says it to me, of a message of mine that could not be
+    /// delivered. Nobody who sends a message can make it so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notice: bool,
 }
 
 /// Something for a running follow.

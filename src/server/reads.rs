@@ -277,6 +277,8 @@ mod tests {
                 session: if number.is_multiple_of(400) { 1 } else { 2 },
                 to: vec![AccountName::new("alice").expect("valid")],
                 text: "x".into(),
+                again: false,
+                after: None,
             },
         };
         replica.apply((0..12 * 400).map(send).collect());
@@ -326,7 +328,8 @@ mod tests {
         backend.look(|look| page.refresh(look, id(1)));
         assert!(!page.grown);
         let to = vec![AccountName::new("alice").expect("valid")];
-        let action = Action::Send { session: 1, to, text: "later".into() };
+        let action =
+            Action::Send { session: 1, to, text: "later".into(), again: false, after: None };
         replica.apply(vec![Operation { id: id(9), action }]);
         backend.look(|look| page.refresh(look, id(1)));
         assert!(page.grown);

@@ -101,11 +101,11 @@ impl Connection {
                     caller.delete_account(operation, password, &session).await
                 });
             }
-            Request::Send { operation, to, text } => {
+            Request::Send { operation, to, text, again, after } => {
                 let session = self.session()?.number;
                 let to = recipients(&to)?;
                 check_text(&text)?;
-                let action = Action::Send { session, to, text };
+                let action = Action::Send { session, to, text, again, after };
                 self.propose(id, operation, action, deadline, work::sent);
             }
             Request::MarkRead { operation, seqs } => {

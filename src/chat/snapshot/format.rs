@@ -4,16 +4,17 @@
 //! kind: `{"messages":[{…},{…}]}`. In this order: `header`, `incarnations`,
 //! `membership` (if it was ever changed), `settings`, `invitations`, `actions`, `accounts`,
 //! `sessions`, `labels` and `messages` (interleaved: a label comes
-//! before the first message that names it), `inboxes`, `sent`, `remembered`,
-//! `restoring`, `staged`, `end`. Equal states have equal lines.
+//! before the first message that names it), `origins`, `inboxes`, `sent`, `remembered`,
+//! `lists`, `repeats`, `floors`, `restoring`, `staged`, `end`. Equal states have equal lines.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chat::delivery::SessionNumber;
 use crate::chat::hash::StateHash;
 use crate::chat::items::AccountNumber;
-use crate::chat::operation::{Outcome, SessionNumber};
+use crate::chat::operation::Outcome;
 use crate::protocol::administration::{AdministrativeAction, Bounds, Registration};
 use crate::types::{AccountName, Digest, Membership, ReplicaId, Timestamp, Uuid};
 
@@ -37,9 +38,13 @@ pub(super) enum Line {
     Sessions(Vec<SessionLine>),
     Labels(Vec<LabelLine>),
     Messages(Vec<MessageLine<'static>>),
+    Origins(Vec<OriginLine>),
     Inboxes(Vec<InboxLine>),
     Sent(Vec<SentLine>),
     Remembered(Vec<RememberedLine>),
+    Lists(Vec<ListLine>),
+    Repeats(Vec<RepeatLine>),
+    Floors(Vec<FloorsLine>),
     Restoring(Vec<Uuid>),
     Staged(Vec<StagedLine<'static>>),
     End(Vec<End>),
@@ -150,6 +155,38 @@ pub(super) struct RememberedLine {
     /// 128 bits as a state hash has them.
     pub(super) fingerprint: StateHash,
     pub(super) outcome: Outcome,
+}
+
+/// A message that no majority took at first, or a notice.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OriginLine {
+    pub(super) seq: u64,
+    pub(super) accepted_at: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) notice: bool,
+}
+
+/// A list that a server kept while it had no majority.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ListLine {
+    pub(super) list: Uuid,
+    pub(super) settled: u64,
+}
+
+/// An operation id that was tried more than once.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RepeatLine {
+    pub(super) id: Uuid,
+    pub(super) index: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) refused: bool,
+}
+
+/// Below which log indexes ids may be forgotten.
+#[derive(Serialize, Deserialize)]
+pub(super) struct FloorsLine {
+    pub(super) window: u64,
+    pub(super) repeats: u64,
 }
 
 /// A line of a backup that is being restored.

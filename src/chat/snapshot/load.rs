@@ -6,6 +6,7 @@
 //! written. No bytes make it panic.
 
 mod admission;
+mod settling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::chat::items::{
 use crate::chat::remembered::DeduplicationEntry;
 use crate::chat::state::State;
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION};
+use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION, LEVEL_OF_SETTLING};
 use crate::planted::{self, Bug};
 use crate::types::{Membership, ReplicaId, Uuid};
 
@@ -173,6 +174,7 @@ impl Restore {
             Line::Incarnations(_)
                 | Line::Membership(_)
                 | Line::Sessions(_)
+                | Line::Floors(_)
                 | Line::Restoring(_)
                 | Line::Staged(_)
         );
@@ -184,6 +186,15 @@ impl Restore {
         if of_admission && self.state.data.level < LEVEL_OF_ADMISSION {
             return corrupted("it says what its feature level does not know");
         }
+        let of_settling =
+            matches!(line, Line::Origins(_) | Line::Lists(_) | Line::Repeats(_) | Line::Floors(_));
+        if of_settling && self.state.data.level < LEVEL_OF_SETTLING {
+            return corrupted("it says what its feature level does not know");
+        }
+        self.each_of(line)
+    }
+
+    fn each_of(&mut self, line: Line) -> Result<()> {
         match line {
             Line::Header(items) => self.each(items, Self::header),
             Line::Incarnations(items) => self.each(items, Self::incarnation),
@@ -195,9 +206,13 @@ impl Restore {
             Line::Sessions(items) => self.each(items, Self::session),
             Line::Labels(items) => self.each(items, Self::label),
             Line::Messages(items) => self.each(items, Self::message),
+            Line::Origins(items) => self.each(items, Self::origin),
             Line::Inboxes(items) => self.each(items, Self::inbox),
             Line::Sent(items) => self.each(items, Self::sent),
             Line::Remembered(items) => self.each(items, Self::remembered),
+            Line::Lists(items) => self.each(items, Self::settled_list),
+            Line::Repeats(items) => self.each(items, Self::known_repeat),
+            Line::Floors(items) => self.each(items, Self::floors),
             Line::Restoring(items) => self.each(items, Self::restoring),
             Line::Staged(items) => self.each(items, Self::staged),
             Line::End(items) => self.each(items, Self::end),

@@ -8,15 +8,17 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::format::{
-    AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, Header, InboxLine, InvitationLine, LabelLine,
-    MessageLine, RememberedLine, ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
+    AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, FloorsLine, Header, InboxLine,
+    InvitationLine, LabelLine, ListLine, MessageLine, OriginLine, RememberedLine, RepeatLine,
+    ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
 };
 use crate::chat::change::{Record, Settings, StoredInvitation};
 use crate::chat::hash::StateHash;
 use crate::chat::items::{
     Account, Data, InboxEntry, Label, Message, Reset, SentEntry, Session, Staged,
 };
-use crate::chat::remembered::DeduplicationEntry;
+use crate::chat::remembered::{DeduplicationEntry, Floors, Repeat};
+use crate::chat::settled::{Origin, SettledList};
 use crate::chat::state::State;
 use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
 use crate::types::AccountName;
@@ -83,9 +85,13 @@ impl View {
             .chain(data.accounts.iter().map(|account| account_piece(account)))
             .chain(data.sessions.iter().map(session_piece))
             .chain(self.messages())
+            .chain(data.origins.iter().map(origin_piece))
             .chain(data.accounts.iter().flat_map(inbox_pieces))
             .chain(data.accounts.iter().flat_map(sent_pieces))
             .chain(data.window.iter().map(|remembered| remembered_piece(remembered)))
+            .chain(data.lists.iter().map(list_piece))
+            .chain(data.repeats.iter().map(repeat_piece))
+            .chain(floors_piece(&data.floors))
             .chain(data.restoring.iter().map(|backup| Piece::new("restoring", backup)))
             .chain(data.staged.iter().map(|staged| staged_piece(staged)))
             .chain(end)
@@ -215,6 +221,27 @@ fn remembered_piece(remembered: &DeduplicationEntry) -> Piece {
             outcome: remembered.outcome.clone(),
         },
     )
+}
+
+fn origin_piece(origin: &Origin) -> Piece {
+    let Origin { seq, accepted_at, notice } = *origin;
+    Piece::new("origins", &OriginLine { seq, accepted_at, notice })
+}
+
+fn list_piece(list: &SettledList) -> Piece {
+    let SettledList { number: _, list, settled } = *list;
+    Piece::new("lists", &ListLine { list, settled })
+}
+
+fn repeat_piece(repeat: &Repeat) -> Piece {
+    let Repeat { serial: _, id, index, refused } = *repeat;
+    Piece::new("repeats", &RepeatLine { id, index, refused })
+}
+
+fn floors_piece(floors: &Floors) -> Option<Piece> {
+    let Floors { window, repeats } = *floors;
+    let any = *floors != Floors::default();
+    any.then(|| Piece::new("floors", &FloorsLine { window, repeats }))
 }
 
 fn staged_piece(staged: &Staged) -> Piece {

@@ -104,7 +104,13 @@ fn a_session_that_was_over_when_it_began_is_of_no_use_even_within_its_entry() {
         *expires = chat.at;
     }
     let ids = [chat.id(), chat.id()];
-    let send = Action::Send { session: 1, to: names(&["alice"]), text: "x".to_string() };
+    let send = Action::Send {
+        session: 1,
+        to: names(&["alice"]),
+        text: "x".to_string(),
+        again: false,
+        after: None,
+    };
     let operations = std::iter::zip(ids, [action, send.clone()]);
     let operations = operations.map(|(id, action)| Operation { id, action }).collect();
     let outcomes = chat.state.apply(1, &Batch { at: chat.at, operations }, &mut chat.effects);

@@ -9,10 +9,12 @@ mod level;
 mod membership;
 mod messages;
 mod model;
+mod model_settling;
 mod properties;
 mod proposals;
 mod queries;
 mod restoring;
+mod settling;
 mod snapshots;
 mod steps;
 
@@ -42,9 +44,17 @@ fn recompute(data: &Data) -> StateHash {
     let counters = data.counters.clone();
     let (restored, restoring) = (data.restored, data.restoring);
     let (level, membership) = (data.level, data.membership.clone());
-    let settings = data.settings;
-    let mut fresh =
-        Data { counters, restored, restoring, level, membership, settings, ..Data::default() };
+    let (settings, floors) = (data.settings, data.floors);
+    let mut fresh = Data {
+        counters,
+        restored,
+        restoring,
+        level,
+        membership,
+        settings,
+        floors,
+        ..Data::default()
+    };
     data.invitations.iter().for_each(|invitation| fresh.sum.add(invitation.digest()));
     data.actions.iter().for_each(|record| fresh.sum.add(record.digest()));
     for account in data.accounts.iter() {
@@ -56,6 +66,9 @@ fn recompute(data: &Data) -> StateHash {
     data.sessions.iter().for_each(|session| fresh.sum.add(session.digest()));
     data.messages.iter().for_each(|message| fresh.sum.add(message.digest()));
     data.window.iter().for_each(|remembered| fresh.sum.add(remembered.digest()));
+    data.lists.iter().for_each(|list| fresh.sum.add(list.digest()));
+    data.origins.iter().for_each(|origin| fresh.sum.add(origin.digest()));
+    data.repeats.iter().for_each(|repeat| fresh.sum.add(repeat.digest()));
     data.staged.iter().for_each(|staged| fresh.staged_sum.add(staged.digest()));
     fresh.hash()
 }
@@ -116,6 +129,11 @@ fn audit(state: &State) {
     assert_eq!(codes, state.invitation_codes);
     let ids: BTreeMap<_, _> = data.messages.iter().map(|m| (m.id, m.seq)).collect();
     assert!(state.message_ids.iter().eq(ids.clone()));
+    let lists: BTreeMap<_, _> = data.lists.iter().map(|it| (it.list, it.number)).collect();
+    assert_eq!(lists, state.lists);
+    let repeats: BTreeMap<_, _> = data.repeats.iter().map(|it| (it.id, it.serial)).collect();
+    assert!(state.repeat_ids.iter().eq(repeats));
+    assert!(data.origins.iter().all(|origin| data.messages.get(origin.seq).is_some()));
     let window: BTreeMap<_, _> = data.window.iter().map(|r| (r.id, r.serial)).collect();
     assert!(state.window_ids.iter().eq(window.clone()));
     assert!(window.keys().all(|id| !ids.contains_key(id)), "an id is remembered once");
@@ -275,7 +293,13 @@ impl Chat {
 }
 
 fn send(from: User, to: &[&str], text: &str) -> Action {
-    Action::Send { session: from.session, to: names(to), text: text.to_string() }
+    Action::Send {
+        session: from.session,
+        to: names(to),
+        text: text.to_string(),
+        again: false,
+        after: None,
+    }
 }
 
 fn opened(outcome: Outcome) -> User {

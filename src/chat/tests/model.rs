@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::limits::TEXT_MAX_BYTES;
+use crate::limits::{LEVEL_OF_SETTLING, TEXT_MAX_BYTES};
 
 #[derive(Clone)]
 pub(super) struct ModelAccount {
@@ -21,15 +21,19 @@ pub(super) struct ModelMessage {
     pub(super) from: AccountName,
     pub(super) to: Vec<AccountName>,
     pub(super) text: String,
+    /// Whose they are.
+    pub(super) parties: (Uuid, Vec<Uuid>),
+    pub(super) accepted_at: Option<Timestamp>,
+    pub(super) notice: bool,
 }
 
 /// What became of an operation id.
-struct Done {
+pub(super) struct Done {
     /// Remembered from this entry on; `None` while its message is stored.
-    since: Option<u64>,
-    content: String,
-    actor: Option<Uuid>,
-    outcome: Outcome,
+    pub(super) since: Option<u64>,
+    pub(super) content: String,
+    pub(super) actor: Option<Uuid>,
+    pub(super) outcome: Outcome,
 }
 
 pub(super) struct ModelSession {
@@ -44,10 +48,17 @@ pub(super) struct Model {
     pub(super) accounts: Vec<ModelAccount>,
     pub(super) sessions: BTreeMap<SessionNumber, ModelSession>,
     pub(super) messages: BTreeMap<u64, ModelMessage>,
-    done: BTreeMap<Uuid, Done>,
+    pub(super) done: BTreeMap<Uuid, Done>,
     incarnations: BTreeMap<u32, u32>,
     last_session: SessionNumber,
     pub(super) last_seq: u64,
+    pub(super) level: u32,
+    /// What is settled of each list.
+    pub(super) lists: BTreeMap<Uuid, u64>,
+    /// Ids that were tried before, and whether they were refused.
+    pub(super) repeats: BTreeMap<Uuid, bool>,
+    /// Ids of entries below this may be forgotten.
+    pub(super) floor: u64,
 }
 
 /// An outcome without the sentence of a refusal.
@@ -58,7 +69,7 @@ pub(super) fn plain(outcome: &Outcome) -> Result<Outcome, ErrorCode> {
     }
 }
 
-fn folded_once(to: &[AccountName]) -> Vec<String> {
+pub(super) fn folded_once(to: &[AccountName]) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
     for name in to {
         if !list.contains(&name.folded().to_string()) {
@@ -86,6 +97,7 @@ fn content(action: &Action) -> String {
         }
         Action::RaiseLevel { level } => format!("raise to {level}"),
         Action::ChangeMembers { change, .. } => format!("{change:?}"),
+        Action::Deliver(delivery) => format!("{delivery:?}"),
     }
 }
 
@@ -96,7 +108,17 @@ impl Model {
 
     pub(super) fn apply(&mut self, index: u64, batch: &Batch) -> Vec<Result<Outcome, ErrorCode>> {
         let window = self.window;
-        self.done.retain(|_, done| done.since.is_none_or(|since| index - since <= window));
+        let (level, floor) = (self.level, &mut self.floor);
+        self.done.retain(|_, done| {
+            let kept = done.since.is_none_or(|since| index - since <= window);
+            if let Some(since) = done.since
+                && !kept
+                && level >= LEVEL_OF_SETTLING
+            {
+                *floor = (*floor).max(since + 1);
+            }
+            kept
+        });
         self.sessions.retain(|_, session| session.expires > batch.at);
         let operations = batch.operations.iter();
         operations.map(|operation| plain(&self.operation(index, batch.at, operation))).collect()
@@ -108,6 +130,9 @@ impl Model {
 
     fn operation(&mut self, index: u64, at: Timestamp, operation: &Operation) -> Outcome {
         let action = &operation.action;
+        if let Action::Deliver(delivery) = action {
+            return self.settle(index, at, operation.id, delivery);
+        }
         let number = match action {
             Action::CloseSession { session }
             | Action::Send { session, .. }
@@ -129,16 +154,35 @@ impl Model {
                 false => refuse(ErrorCode::IdConflict),
             };
         }
+        let (again, after) = match action {
+            Action::Send { again, after, .. } if self.level >= LEVEL_OF_SETTLING => {
+                (*again, *after)
+            }
+            _ => (false, None),
+        };
+        if again && self.repeats.contains_key(&operation.id) {
+            return refuse(ErrorCode::IdConflict);
+        }
         if number.is_some() && actor.is_none() {
             return refuse(ErrorCode::SessionExpired);
         }
-        if matches!(action, Action::RaiseLevel { .. }) {
+        if let Action::RaiseLevel { level } = action {
+            if self.level < LEVEL_OF_SETTLING && *level >= LEVEL_OF_SETTLING {
+                self.floor = index;
+            }
+            self.level = self.level.max(*level);
             return Outcome::Done;
+        }
+        if after.is_some_and(|after| self.settled(&after.list) < after.number) {
+            return refuse(ErrorCode::Behind);
         }
         let outcome = self.fresh(index, at, operation, actor.unwrap_or_default());
         let since = (!matches!(outcome, Outcome::Sent { .. })).then_some(index);
         let done = Done { since, content: content(action), actor, outcome: outcome.clone() };
         self.done.insert(operation.id, done);
+        if again {
+            self.repeats.insert(operation.id, matches!(outcome, Outcome::Refused(_)));
+        }
         outcome
     }
 
@@ -206,6 +250,7 @@ impl Model {
             | Action::Administer { .. }
             | Action::ResetPassword { .. }
             | Action::RaiseLevel { .. }
+            | Action::Deliver(_)
             | Action::Restore(_) => {
                 unreachable!("done before, or not in histories")
             }
@@ -242,22 +287,43 @@ impl Model {
                 None => return refuse(ErrorCode::UnknownAccount),
             }
         }
+        let recipients = recipients.iter().map(|place| self.accounts[*place].uuid).collect();
+        let seq = self.put(at, id, me, recipients, text, true);
+        let to = &self.messages[&seq].to;
+        Outcome::Sent { seq, at, to: to.iter().cloned().collect() }
+    }
+
+    pub(super) fn put(
+        &mut self,
+        at: Timestamp,
+        id: Uuid,
+        me: Uuid,
+        recipients: Vec<Uuid>,
+        text: &str,
+        sent: bool,
+    ) -> u64 {
         self.last_seq += 1;
         let seq = self.last_seq;
-        recipients.iter().for_each(|place| self.accounts[*place].inbox.push((seq, false)));
-        let to: Vec<_> =
-            recipients.iter().map(|place| self.accounts[*place].name.clone()).collect();
-        let sender = self.account(me).expect("the session's");
-        sender.sent.push(seq);
-        let from = sender.name.clone();
-        let (text, outcome) =
-            (text.to_string(), Outcome::Sent { seq, at, to: to.iter().cloned().collect() });
-        self.messages.insert(seq, ModelMessage { id, at, from, to, text });
-        outcome
+        let mut to = Vec::new();
+        for uuid in &recipients {
+            let account = self.account(*uuid).expect("was looked up");
+            account.inbox.push((seq, false));
+            to.push(account.name.clone());
+        }
+        let sender = self.account(me).expect("was looked up");
+        if sent {
+            sender.sent.push(seq);
+        }
+        let (from, text) = (sender.name.clone(), text.to_string());
+        let parties = (me, recipients);
+        let (accepted_at, notice) = (None, !sent);
+        let message = ModelMessage { id, at, from, to, text, parties, accepted_at, notice };
+        self.messages.insert(seq, message);
+        seq
     }
 
     /// Drops messages that no list holds; their ids are remembered from now on.
-    fn drop_bodies(&mut self, index: u64) {
+    pub(super) fn drop_bodies(&mut self, index: u64) {
         let accounts = &self.accounts;
         let done = &mut self.done;
         self.messages.retain(|seq, message| {
@@ -272,6 +338,6 @@ impl Model {
     }
 }
 
-fn refuse(code: ErrorCode) -> Outcome {
+pub(super) fn refuse(code: ErrorCode) -> Outcome {
     Outcome::refused(crate::error::Error::new(code, ""))
 }

@@ -8,7 +8,7 @@ use super::model::{Model, plain};
 use super::*;
 use crate::limits::{FEATURE_LEVEL_KNOWN, TEXT_MAX_BYTES};
 use crate::protocol::client;
-use crate::types::ReplicaId;
+use crate::types::{Place, ReplicaId};
 
 const NAMES: [&str; 6] = ["ann", "Ann", "bob", "BOB", "cy", "dee"];
 
@@ -31,7 +31,7 @@ fn any_recipients() -> impl Strategy<Value = Vec<AccountName>> {
 }
 
 /// What every history begins with: three accounts with a session each.
-fn prologue() -> Batch {
+fn prologue(raised: bool) -> Batch {
     let register = |n: u8| Action::Register {
         account: Uuid::from_u128(u128::from(n) + 1),
         name: name(NAMES[usize::from(n) * 2]),
@@ -41,7 +41,51 @@ fn prologue() -> Batch {
         invitation: None,
     };
     let operation = |n: u8| Operation { id: pool_id(100 + n), action: register(n) };
-    Batch { at: Timestamp(0), operations: (0..3).map(operation).collect() }
+    let raise = Action::RaiseLevel { level: FEATURE_LEVEL_KNOWN };
+    let raise = Operation { id: pool_id(110), action: raise };
+    let operations = (0..3).map(operation);
+    Batch { at: Timestamp(0), operations: operations.chain(raised.then_some(raise)).collect() }
+}
+
+fn any_place() -> impl Strategy<Value = Place> {
+    (0u128..2, 1u64..9)
+        .prop_map(|(list, number)| Place { list: Uuid::from_u128(900 + list), number })
+}
+
+fn any_after() -> impl Strategy<Value = Option<Place>> {
+    prop::option::weighted(0.1, any_place())
+}
+
+/// Of the first three accounts and some others, with names that may be others' by now.
+fn any_delivery() -> impl Strategy<Value = Delivery> {
+    let party = || {
+        let account = prop_oneof![6 => 1u128..4, 1 => 4u128..9];
+        (account, any_name()).prop_map(|(account, name)| {
+            let account = Uuid::from_u128(account);
+            Party { account, name }
+        })
+    };
+    let ids = || prop::collection::vec((0u8..14).prop_map(pool_id), 1..3);
+    let to = prop::collection::btree_map(1u128..6, any_name(), 0..3);
+    let act = prop_oneof![
+        8 => (to, "[ab]{0,2}").prop_map(|(to, text)| Act::Send {
+            to: to
+                .into_iter()
+                .map(|(account, name)| Party { account: Uuid::from_u128(account), name })
+                .collect(),
+            text,
+        }),
+        1 => ids().prop_map(|ids| Act::Mark { ids }),
+        1 => ids().prop_map(|ids| Act::Delete { ids }),
+        1 => (1u64..6, (0u8..6).prop_map(|n| Digest::of(&[n])))
+            .prop_map(|(session, token_hash)| Act::Close { session, token_hash }),
+    ];
+    (any_place(), any::<bool>(), 0u64..120, party(), act).prop_map(
+        |(place, again, since, author, act)| {
+            let accepted_at = Timestamp(7);
+            Delivery { place, again, since, accepted_at, author, act }
+        },
+    )
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -65,8 +109,15 @@ fn any_action() -> impl Strategy<Value = Action> {
             Action::OpenSession { account, token_hash, expires }
         }),
         1 => session().prop_map(|session| Action::CloseSession { session }),
-        14 => (session(), any_recipients(), text)
-            .prop_map(|(session, to, text)| Action::Send { session, to, text }),
+        14 => (session(), any_recipients(), text, prop::bool::weighted(0.3), any_after())
+            .prop_map(|(session, to, text, again, after)| Action::Send {
+                session,
+                to,
+                text,
+                again,
+                after,
+            }),
+        16 => any_delivery().prop_map(|delivery| Action::Deliver(Box::new(delivery))),
         3 => (session(), prop::collection::vec(0u64..16, 0..6))
             .prop_map(|(session, seqs)| Action::MarkRead { session, seqs }),
         9 => (session(), prop::collection::vec((0u8..14).prop_map(pool_id), 1..3))
@@ -85,11 +136,11 @@ fn any_history() -> impl Strategy<Value = (u64, Vec<(u64, Batch)>)> {
     let repeat = prop::option::weighted(0.2, any::<prop::sample::Index>());
     let operation = (0u8..24, any_action(), repeat);
     let step = (1u64..4, 0u64..300, prop::collection::vec(operation, 0..4));
-    (0u64..40, prop::collection::vec(step, 1..60))
-        .prop_map(|(window, steps)| (window, history(steps)))
+    (0u64..40, prop::bool::weighted(0.7), prop::collection::vec(step, 1..60))
+        .prop_map(|(window, raised, steps)| (window, history(raised, steps)))
 }
 
-fn history(steps: Vec<Step>) -> Vec<(u64, Batch)> {
+fn history(raised: bool, steps: Vec<Step>) -> Vec<(u64, Batch)> {
     let (mut index, mut before) = (1, Vec::<Operation>::new());
     let mut entry = |(step, (ahead, time, operations)): (usize, Step)| {
         index += ahead;
@@ -100,7 +151,7 @@ fn history(steps: Vec<Step>) -> Vec<(u64, Batch)> {
                     Some(which) if !before.is_empty() => which.get(&before).clone(),
                     // Messages mostly have ids of their own, else conflicts
                     // would leave few of them.
-                    _ if matches!(action, Action::Send { .. }) => {
+                    _ if matches!(action, Action::Send { .. } | Action::Deliver(_)) => {
                         Operation { id: pool_id(id % 14), action }
                     }
                     _ => Operation { id: pool_id(12 + id), action },
@@ -113,7 +164,9 @@ fn history(steps: Vec<Step>) -> Vec<(u64, Batch)> {
         let at = Timestamp(step as u64 * 4 + if time < 30 { 0 } else { time / 10 });
         (index, Batch { at, operations })
     };
-    std::iter::once((1, prologue())).chain(steps.into_iter().enumerate().map(&mut entry)).collect()
+    std::iter::once((1, prologue(raised)))
+        .chain(steps.into_iter().enumerate().map(&mut entry))
+        .collect()
 }
 
 fn run(state: &mut State, history: &[(u64, Batch)]) -> Vec<Vec<Outcome>> {
@@ -168,7 +221,7 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                     .filter(|(seq, read)| {
                         let message = &model.messages[seq];
                         !(which == Which::Unread && *read)
-                            && from.is_none_or(|from| message.from == name(from))
+                            && from.is_none_or(|from| message.from == name(from) && !message.notice)
                             && since.is_none_or(|since| message.at >= since)
                             && after.is_none_or(|after| *seq > after)
                     })
@@ -182,6 +235,8 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                             at: message.at,
                             seq,
                             read,
+                            accepted_at: message.accepted_at,
+                            notice: message.notice,
                         }
                     })
                     .collect();
@@ -204,6 +259,36 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
     }
 }
 
+const REACHED: [&str; 26] = [
+    "expired by itself",
+    "forgotten",
+    "tombstone",
+    "resent",
+    "sent",
+    "marked",
+    "deleted",
+    "opened",
+    "incarnation",
+    "done",
+    "name_taken",
+    "id_conflict",
+    "session_expired",
+    "login_refused",
+    "unknown_account",
+    "unknown_message",
+    "invalid_text",
+    "invalid_request",
+    "settled",
+    "behind",
+    "unavailable",
+    // What the notices end with.
+    "more",
+    "before",
+    "name",
+    "be",
+    "this",
+];
+
 /// Properties of histories in which nothing happens would hold of anything.
 #[test]
 fn the_histories_reach_every_outcome() {
@@ -212,7 +297,7 @@ fn the_histories_reach_every_outcome() {
 
     let (mut runner, mut reached) = (TestRunner::deterministic(), BTreeMap::<String, u32>::new());
     let mut note = |what: &str| *reached.entry(what.to_string()).or_default() += 1;
-    for _ in 0..200 {
+    for _ in 0..400 {
         let (window, history) = any_history().new_tree(&mut runner).expect("no filter").current();
         let mut state = State::new(window);
         for (index, batch) in &history {
@@ -220,12 +305,18 @@ fn the_histories_reach_every_outcome() {
             if state.expiries.first().is_some_and(|(expires, _)| *expires <= batch.at) {
                 note("expired by itself");
             }
+            let messages_before = state.data.messages.len();
             let outcomes = state.apply(*index, batch, &mut Effects::default());
             if remembered.iter().any(|(id, _)| !state.window_ids.contains(&id)) {
                 note("forgotten");
             }
             if stored.iter().any(|(id, _)| state.window_ids.contains(&id)) {
                 note("tombstone");
+            }
+            let notices = state.data.messages.iter().skip(messages_before);
+            for text in notices.map(|it| &*it.text).filter(|it| it.starts_with("Your message")) {
+                let what = text.split_once(". It began").map_or(text, |it| it.0);
+                note(what.rsplit(' ').next().unwrap_or_default());
             }
             for (operation, outcome) in batch.operations.iter().zip(&outcomes) {
                 match outcome {
@@ -237,6 +328,7 @@ fn the_histories_reach_every_outcome() {
                     Outcome::SessionOpened { .. } => note("opened"),
                     Outcome::Incarnation { .. } => note("incarnation"),
                     Outcome::Done => note("done"),
+                    Outcome::Settled { .. } => note("settled"),
                     Outcome::Restoring { .. }
                     | Outcome::MembersChanged { .. }
                     | Outcome::Invited { .. } => {
@@ -246,26 +338,7 @@ fn the_histories_reach_every_outcome() {
             }
         }
     }
-    for what in [
-        "expired by itself",
-        "forgotten",
-        "tombstone",
-        "resent",
-        "sent",
-        "marked",
-        "deleted",
-        "opened",
-        "incarnation",
-        "done",
-        "name_taken",
-        "id_conflict",
-        "session_expired",
-        "login_refused",
-        "unknown_account",
-        "unknown_message",
-        "invalid_text",
-        "invalid_request",
-    ] {
+    for what in REACHED {
         assert!(reached.get(what).is_some_and(|times| *times >= 10), "{what}: {reached:?}");
     }
 }

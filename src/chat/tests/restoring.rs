@@ -92,8 +92,13 @@ fn everything_comes_back_but_sessions() {
     // The same id is the same message, also of one that was deleted meanwhile.
     let query = InboxQuery { which: Which::Sent, ..InboxQuery::default() };
     let sent = &chat.page(alice, &query).messages[0];
-    let repeated =
-        Action::Send { session: alice.session, to: sent.to.to_vec(), text: sent.text.clone() };
+    let repeated = Action::Send {
+        session: alice.session,
+        to: sent.to.to_vec(),
+        text: sent.text.clone(),
+        again: false,
+        after: None,
+    };
     assert!(
         matches!(again.apply_as(sent.id, repeated), Outcome::Sent { seq, .. } if seq == sent.seq)
     );

@@ -6,10 +6,11 @@ use proptest::prelude::*;
 use super::super::budget::Budget;
 use super::*;
 use crate::limits::{
-    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_BOUNDS, MESSAGE_OVERHEAD_BYTES,
-    ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, SESSIONS_PER_ACCOUNT_MAX, TEXT_MAX_BYTES,
+    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_BOUNDS, LEVEL_OF_SETTLING,
+    MESSAGE_OVERHEAD_BYTES, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX,
+    SESSIONS_PER_ACCOUNT_MAX, TEXT_MAX_BYTES,
 };
-use crate::types::{MemberChange, MemberEntry, ReplicaId};
+use crate::types::{MemberChange, MemberEntry, Place, ReplicaId};
 
 /// An id of four-digit groups of few kinds, so that many begin alike.
 fn any_id() -> impl Strategy<Value = Uuid> {
@@ -133,10 +134,11 @@ fn kind(action: &Action) -> usize {
         Action::ChangeMembers { .. } => 12,
         Action::ResetPassword { .. } => 10,
         Action::Administer { .. } => 11,
+        Action::Deliver(_) => 13,
     }
 }
 
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 /// The first change of a cluster of as many as there may be.
 fn worst_change() -> Action {
@@ -151,6 +153,35 @@ fn worst_change() -> Action {
 
 /// What an entry may take beside its operations, in steps.
 const BESIDE_MAX: usize = 16 * ORPHANS_REMOVED_PER_ENTRY_MAX;
+
+/// What users may ask for that takes most.
+fn worst_of_users(
+    chat: &mut Chat,
+    alice: User,
+    everybody: Vec<AccountName>,
+    ids: Vec<Uuid>,
+) -> Vec<Action> {
+    let session = alice.session;
+    vec![
+        chat.register_action("carol"),
+        Action::OpenSession {
+            account: alice.account,
+            token_hash: Digest::of(b"another"),
+            expires: Timestamp::MAX,
+        },
+        Action::CloseSession { session: session + 1 },
+        Action::Send {
+            session,
+            to: everybody,
+            text: "x".repeat(TEXT_MAX_BYTES),
+            again: false,
+            after: None,
+        },
+        Action::MarkRead { session, seqs: (1..=IDS_PER_REQUEST_MAX as u64).collect() },
+        Action::Delete { session, ids },
+        Action::AllocateIncarnation { replica: ReplicaId(1) },
+    ]
+}
 
 /// What an administrator may ask for that takes most.
 fn worst_of_administrators(chat: &mut Chat) -> Vec<Action> {
@@ -188,10 +219,37 @@ fn worst_of_administrators(chat: &mut Chat) -> Vec<Action> {
     ]
 }
 
+/// Entries of a list that take most, and what they find.
+fn worst_entries(chat: &mut Chat, alice: User, everybody: &[String]) -> Vec<Action> {
+    let ids: Vec<Uuid> = (0..IDS_PER_REQUEST_MAX).map(|_| chat.id()).collect();
+    for id in &ids {
+        chat.apply_as(*id, send(alice, &["alice"], "x"));
+    }
+    let gone = Party { account: Uuid::max(), name: name("gone") };
+    let to = everybody.iter().skip(1).map(|who| {
+        let account = chat.state.account_by_name(&name(who)).expect("registered").account;
+        Party { account, name: name(who) }
+    });
+    let to = std::iter::once(gone).chain(to).collect();
+    let acts = [
+        Act::Send { to, text: "x".repeat(TEXT_MAX_BYTES) },
+        Act::Mark { ids: ids.clone() },
+        Act::Delete { ids },
+        Act::Close { session: 0, token_hash: Digest::of(b"none") },
+    ];
+    let author = Party { account: alice.account, name: name("alice") };
+    let delivery = |(number, act)| {
+        let place = Place { list: Uuid::from_u128(9), number };
+        let (author, accepted_at) = (author.clone(), Timestamp(1));
+        Delivery { place, again: true, since: 1 << 40, accepted_at, author, act }
+    };
+    (1..).zip(acts).map(delivery).map(Box::new).map(Action::Deliver).collect()
+}
+
 /// From here on everything is counted against bounds, and what is deleted leaves its
 /// sender's list, too.
 fn make_room_short(chat: &mut Chat) {
-    chat.apply(Action::RaiseLevel { level: LEVEL_OF_BOUNDS });
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_SETTLING });
     // A sixth of the room is left.
     let most = chat.state.stored_bytes() * 8 / 5;
     let change = Change::SetBounds {
@@ -203,9 +261,10 @@ fn make_room_short(chat: &mut Chat) {
     assert!(chat.state.room_is_short());
 }
 
-/// Forgetting, too, is spread over the entries that follow.
+/// Forgetting, too, is spread over the entries that follow, and so is what leaves lists.
 fn forget_too_much(chat: &mut Chat) {
-    while chat.state.remembers_too_much() {
+    let leaves = |state: &State| state.room_is_short() && !state.sent_only.is_empty();
+    while chat.state.remembers_too_much() || leaves(&chat.state) {
         chat.pass(1);
     }
 }
@@ -237,28 +296,19 @@ fn no_operation_takes_more_steps_than_it_says() {
     let lines =
         lines(&chat.state).iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
     let backup = Uuid::from_u128(1);
-    let session = alice.session;
+    let of_lists = worst_entries(&mut chat, alice, &everybody);
     let everybody = everybody.iter().map(|who| name(who)).collect();
     let of_administrators = worst_of_administrators(&mut chat);
     make_room_short(&mut chat);
-    let mut worst = vec![
-        chat.register_action("carol"),
-        Action::OpenSession {
-            account: alice.account,
-            token_hash: Digest::of(b"another"),
-            expires: Timestamp::MAX,
-        },
-        Action::CloseSession { session: session + 1 },
-        Action::Send { session, to: everybody, text: "x".repeat(TEXT_MAX_BYTES) },
-        Action::MarkRead { session, seqs: (1..=IDS_PER_REQUEST_MAX as u64).collect() },
-        Action::Delete { session, ids },
-        Action::AllocateIncarnation { replica: ReplicaId(1) },
+    let mut worst = worst_of_users(&mut chat, alice, everybody, ids);
+    worst.extend([
         Action::Restore(RestoreStep::Begin { backup }),
         Action::Restore(RestoreStep::Lines { backup, first: 1, lines }),
         worst_change(),
-        Action::RaiseLevel { level: LEVEL_OF_BOUNDS },
-    ];
+        Action::RaiseLevel { level: LEVEL_OF_SETTLING },
+    ]);
     worst.extend(of_administrators);
+    worst.extend(of_lists);
     worst.push(end_of_a_full_account(&mut chat));
     let kinds: std::collections::BTreeSet<_> = worst.iter().map(kind).collect();
     assert!(kinds.iter().copied().eq(0..KINDS), "of every kind there is one");

@@ -44,6 +44,8 @@ impl Service {
             at: Timestamp(seq),
             seq,
             read: self.read.contains(&seq),
+            accepted_at: None,
+            notice: false,
         };
         let all = (1..=7).filter(|seq| query.after.is_none_or(|after| *seq > after));
         let all = all.map(message).filter(|m| query.which == Which::All || !m.read);

@@ -22,7 +22,13 @@ fn client(network: &Arc<FakeNetwork>) -> Client {
 
 /// A change, whose id is in the errors.
 fn change() -> Request {
-    Request::Send { operation: Uuid::from_u128(7), to: vec!["bob".into()], text: "hi".into() }
+    Request::Send {
+        operation: Uuid::from_u128(7),
+        to: vec!["bob".into()],
+        text: "hi".into(),
+        again: false,
+        after: None,
+    }
 }
 
 fn done() -> Reaction {
@@ -134,6 +140,35 @@ async fn a_silent_server_is_hedged_with_the_same_operation_id() {
         assert_eq!(asked.iter().map(|(server, _)| *server).collect::<Vec<_>>(), [0, 1]);
         assert!(asked.iter().all(|(_, request)| request.operation() == change().operation()));
     }
+}
+
+/// What servers were told of whether it is the first try, in their order.
+fn told(network: &FakeNetwork) -> Vec<bool> {
+    let sends = network.requests().into_iter().filter_map(|(_, request)| match request {
+        Request::Send { again, .. } => Some(again),
+        _ => None,
+    });
+    sends.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_but_the_first_server_that_is_asked_are_told_so() {
+    let network = FakeNetwork::new(|server, _| match server {
+        0 => Reaction::Silence,
+        1 => Reaction::Close,
+        _ => done(),
+    });
+    client(&network).request(change()).await.expect("the third takes it");
+    assert_eq!(told(&network), [false, true, true]);
+    // Who was never asked cannot have taken anything.
+    let network = FakeNetwork::new(|_, _| done());
+    network.set_mode(0, Mode::Refuse);
+    network.set_mode(1, Mode::Frozen);
+    client(&network).request(change()).await.expect("the third takes it");
+    assert_eq!(told(&network), [false]);
+    let repeated = change().repeated();
+    client(&network).request(repeated).await.expect("the third takes it");
+    assert_eq!(told(&network), [false, true], "a user may repeat it as well");
 }
 
 #[tokio::test(start_paused = true)]
@@ -337,6 +372,8 @@ async fn a_request_over_the_bound_is_not_sent() {
         operation: Uuid::nil(),
         to: vec![],
         text: "x".repeat(CLIENT_LINE_MAX_BYTES),
+        again: false,
+        after: None,
     };
     let error = client(&network).request(huge).await.expect_err("too long");
     assert_eq!(error.code, ErrorCode::LineTooLong);

@@ -22,6 +22,8 @@ fn message(seq: u64) -> Message {
         at: Timestamp(seq),
         seq,
         read: false,
+        accepted_at: None,
+        notice: false,
     }
 }
 

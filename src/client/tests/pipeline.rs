@@ -101,6 +101,33 @@ async fn every_line_is_a_message_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn servers_are_told_which_lines_were_sent_before() {
+    let (network, _) = cluster(|count, _, _| (count == 10).then_some(Reaction::Close));
+    send(&network, &lines(20)).await.0.expect("all sent");
+    let mut seen = BTreeSet::new();
+    let mut count = 0;
+    for (_, request) in network.requests() {
+        let Request::Send { operation, again, .. } = request else { panic!("{request:?}") };
+        let first = seen.insert(operation);
+        // One that a broken connection has swallowed was sent before as well.
+        assert!(first || again);
+        count += usize::from(again);
+    }
+    assert!((1..=11).contains(&count), "{count} from the tenth on");
+    // With `--id` all of them may have been.
+    let timeout = Duration::from_secs(10);
+    let client = Client::new(fake::host(&network), addresses(), timeout).expect("servers");
+    let before = network.requests().len();
+    let report: Report = |_| Ok(());
+    let pipeline = Pipeline::new(&client, vec!["bob".into()], BASE, &b"x\ny\n"[..], report);
+    pipeline.repeated().run().await.expect("all sent");
+    let requests = network.requests();
+    let later = requests[before..].iter();
+    let again = later.map(|(_, it)| matches!(it, Request::Send { again: true, .. }));
+    assert_eq!(again.collect::<Vec<_>>(), [true, true]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn servers_are_told_that_no_line_may_overtake_another() {
     let (network, _) = cluster(|count, _, _| (count == 10).then_some(Reaction::Close));
     send(&network, &lines(20)).await.0.expect("all sent");

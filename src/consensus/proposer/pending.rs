@@ -213,6 +213,7 @@ fn weight(operation: &Operation) -> usize {
         // Escapes are not counted: JSON writes a control character as six bytes, so a
         // batch may have six times its weight, which PEER_LINE_MAX_BYTES still holds.
         Action::Send { to, text, .. } => text.len() + 36 * to.len(),
+        Action::Deliver(delivery) => 384 + delivery.act.bytes(),
         Action::MarkRead { seqs, .. } => 21 * seqs.len(),
         Action::Delete { ids, .. } => 39 * ids.len(),
         Action::Restore(RestoreStep::Lines { lines, .. }) => {
@@ -253,6 +254,8 @@ mod tests {
             session: 1,
             to: vec![AccountName::new("bob").expect("valid"); count],
             text: "x".repeat(text),
+            again: false,
+            after: None,
         };
         assert_eq!(taken(send(1, 100)).0, BATCH_MAX_OPERATIONS, "what is usual is not held up");
         assert!(taken(send(1, 8_000)).0 > 100);

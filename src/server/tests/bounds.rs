@@ -41,6 +41,8 @@ async fn worst() -> Rig {
             session: 1,
             to: to.iter().map(|name| AccountName::new(name).expect("valid")).collect(),
             text: "x".into(),
+            again: false,
+            after: None,
         },
     };
     let accounts = (0..3 * RECIPIENTS_MAX).map(|number| Operation {
@@ -129,6 +131,8 @@ fn worst_requests() -> Vec<Request> {
             operation: id(12),
             to: (0..RECIPIENTS_MAX).map(long_name).collect(),
             text: "x".repeat(8_000),
+            again: false,
+            after: None,
         },
         Request::Unfollow { follow: 999 },
         Request::Find { prefixes: vec!["aaaa".into(); IDS_PER_REQUEST_MAX] },
@@ -332,6 +336,8 @@ async fn a_page_that_takes_several_looks_is_as_long_as_one_that_takes_one() {
             session,
             to: vec![AccountName::new("alice").expect("valid")],
             text: text.into(),
+            again: false,
+            after: None,
         },
     };
     let long = "x".repeat(8_000);

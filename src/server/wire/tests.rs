@@ -13,6 +13,8 @@ fn message(to: usize, text: String) -> Message {
         at: Timestamp::MAX,
         seq: u64::MAX,
         read: false,
+        accepted_at: Some(Timestamp::MAX),
+        notice: true,
     }
 }
 

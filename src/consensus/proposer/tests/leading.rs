@@ -52,6 +52,8 @@ async fn a_batch_has_a_bound_in_operations_and_in_bytes() {
             session: 1,
             to: Vec::new(),
             text: "x".repeat(crate::limits::BATCH_MAX_BYTES * 2 / 3),
+            again: false,
+            after: None,
         },
         ..operation(number)
     };

@@ -118,7 +118,10 @@ impl Shell {
         let (from, line) = (self.owner.clone(), None);
         let call = Call::Send { id, from, to: to.clone(), text: text.clone(), line };
         let operation = self.users.recorder.begin(&self.owner, call);
-        let reply = match self.ask(Request::Send { operation: id, to, text }).await? {
+        let reply = match self
+            .ask(Request::Send { operation: id, to, text, again: false, after: None })
+            .await?
+        {
             Ok(Answer::Sent(sent)) if sent.id == id => {
                 if sent.copies <= sent.replicas / 2 || sent.copies > sent.replicas {
                     return Err(format!("accepted without a majority: {sent:?}"));

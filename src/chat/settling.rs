@@ -1,0 +1,407 @@
+//! Settling: entries that a server took without a majority come into the log.
+//!
+//! The log has the entries of a list in their order, each with its place, perhaps more
+//! than once and from more than one proposer. The state keeps for every list the number
+//! of the last entry that was taken from it. Only the next one is taken; an earlier one
+//! was done before, and a later one changes nothing. So an entry is settled exactly once,
+//! for as long as the state lives, without any window of ids, and its server may forget it
+//! as soon as its *own* state says so.
+//!
+//! # What becomes of an entry that is taken
+//! The author has been told that the message is accepted. So either it is delivered, or the
+//! author gets a *notice*: a message with the mark of one, whose id follows from that of
+//! the message and the author, so that it comes once. These are the cases:
+//!
+//! - Its id is not known: it is delivered to the accounts that it was taken for, and to no
+//!   other owner of their names. Those that are gone stand in a notice.
+//! - Its id is known with this content, this author and these recipients: it was delivered
+//!   before. Nothing happens.
+//! - Its id was refused before, or means something else: notice.
+//! - Its id may have been tried elsewhere, longer ago than ids are remembered: it cannot be
+//!   told whether it was delivered, deleted and forgotten. Delivering it could bring a deleted
+//!   message back. Notice.
+//! - The author is shut out: notice. The author's account is gone: nobody is there to be
+//!   told, and what it had not sent is dropped with it.
+//!
+//! An id counts as tried elsewhere when the client has said so (`again`). For a message of
+//! which this was the only try no window matters, however long the server was alone; but
+//! a *later* try of it says `again`, and could have come into the log meanwhile. Therefore ids
+//! of requests that say `again` are remembered far beyond the window (`repeats.rs`).
+//!
+//! Marks, deletions and ended sessions do what they still can, and say nothing.
+//!
+//! What a notice says is a part of the state, in the words below. Changing them is a change
+//! of what an entry means, and takes a feature level.
+//!
+//! Bounds of what may be stored are not held against an entry: its server has held them
+//! against what it knew when it took it.
+
+use std::sync::Arc;
+
+use super::chunks::Item;
+use super::delivery::{Act, Delivery, Party};
+use super::effects::Effects;
+use super::fingerprint::{fingerprint, send_fingerprint};
+use super::hash::{Encoder, Kind};
+use super::items::{AccountNumber, Label, Message, Recipients};
+use super::mail::{Post, check_text};
+use super::meter;
+use super::operation::{Action, Outcome};
+use super::remembered::DeduplicationEntry;
+use super::settled::{Origin, SettledList};
+use super::state::State;
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{IDS_PER_REQUEST_MAX, LEVEL_OF_SETTLING, RECIPIENTS_MAX};
+use crate::types::{Place, Timestamp, Uuid};
+
+/// Names that a notice lists.
+const NAMES_LISTED: usize = 3;
+
+/// Characters of a text that a notice quotes.
+const QUOTED_CHARS: usize = 60;
+
+/// What is known of an operation id.
+enum Known {
+    /// Its message was delivered to those it was for.
+    Delivered,
+    /// It was refused.
+    Refused,
+    /// It means something else, or somebody else got it.
+    Otherwise,
+    /// It was delivered, and an account that it was for is gone: before that or after.
+    Unclear,
+}
+
+impl State {
+    /// Up to where a list is settled; 0 of one that the log has not met.
+    pub fn settled(&self, list: &Uuid) -> u64 {
+        let number = self.lists.get(list);
+        number.and_then(|number| self.data.lists.get(*number)).map_or(0, |it| it.settled)
+    }
+
+    /// Whether what a request is to follow is settled.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Behind`].
+    pub(super) fn check_settled(&self, after: Option<&Place>) -> Result<()> {
+        let Some(Place { list, number }) = after else { return Ok(()) };
+        if self.level() < LEVEL_OF_SETTLING || self.settled(list) >= *number {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::Behind,
+            "this is to follow a message that a server took while it was alone, and that server \
+             has not handed it over yet; nothing was done: try again when it is back",
+        ))
+    }
+
+    /// Takes an entry if it is the next one of its list.
+    pub(super) fn settle(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        id: Uuid,
+        delivery: &Delivery,
+        effects: &mut Effects,
+    ) -> Result<Outcome> {
+        if self.level() < LEVEL_OF_SETTLING {
+            return Err(Error::unavailable(format!(
+                "the cluster settles what a server took alone from feature level \
+                 {LEVEL_OF_SETTLING} on"
+            )));
+        }
+        // Until then nobody is there, and everything would be dropped.
+        self.usable()?;
+        let Place { list, number } = delivery.place;
+        if number == self.settled(&list) + 1 {
+            self.set_settled(list, number);
+            self.take_entry(index, at, id, delivery, effects);
+        }
+        Ok(Outcome::Settled { settled: self.settled(&list) })
+    }
+
+    fn set_settled(&mut self, list: Uuid, settled: u64) {
+        let sum = &mut self.data.sum;
+        if let Some(number) = self.lists.get(&list) {
+            self.data.lists.update(*number, |known| {
+                sum.subtract(known.digest());
+                known.settled = settled;
+                sum.add(known.digest());
+            });
+            return;
+        }
+        let number = self.data.lists.last().map_or(0, Item::key) + 1;
+        let list_settled = SettledList { number, list, settled };
+        sum.add(list_settled.digest());
+        self.data.lists.push(list_settled);
+        self.lists.insert(list, number);
+    }
+
+    fn take_entry(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        id: Uuid,
+        delivery: &Delivery,
+        effects: &mut Effects,
+    ) {
+        let Some(author) = self.numbers.get(&delivery.author.account).copied() else { return };
+        let (action, outcome) = match &delivery.act {
+            Act::Send { to, text } => {
+                let due = Due { index, at, id, delivery, author, to, text };
+                return self.deliver(&due, effects);
+            }
+            Act::Mark { ids } => {
+                let seqs: Vec<u64> = self.inbox_places(author, ids);
+                // Not remembered: another try of it may name them by their places.
+                let _ = self.mark_read(author, &seqs);
+                return;
+            }
+            Act::Delete { ids } => {
+                let there = self.inbox_ids(author, ids);
+                let outcome = self.delete(index, author, &there);
+                (Action::Delete { session: 0, ids: ids.clone() }, outcome)
+            }
+            Act::Close { session, token_hash } => {
+                if self.tokens.get(token_hash) == Some(session) {
+                    self.end_session(*session, effects);
+                }
+                (Action::CloseSession { session: *session }, Ok(Outcome::Done))
+            }
+        };
+        // A client that got no answer may ask a majority for the same once more.
+        if let Ok(outcome) = outcome
+            && !self.message_ids.contains(&id)
+            && !self.window_ids.contains(&id)
+        {
+            self.remember(DeduplicationEntry {
+                serial: 0,
+                id,
+                index,
+                actor: Some(delivery.author.account),
+                fingerprint: fingerprint(&action),
+                outcome,
+            });
+        }
+    }
+
+    /// Places of messages that are in an inbox.
+    fn inbox_places(&self, owner: AccountNumber, ids: &[Uuid]) -> Vec<u64> {
+        let Some(account) = self.data.accounts.get(owner) else { return Vec::new() };
+        let places = ids.iter().take(IDS_PER_REQUEST_MAX).filter_map(|id| self.message_ids.get(id));
+        places.filter(|seq| account.inbox.get(*seq).is_some()).collect()
+    }
+
+    /// Ids of messages that are in an inbox.
+    fn inbox_ids(&self, owner: AccountNumber, ids: &[Uuid]) -> Vec<Uuid> {
+        let Some(account) = self.data.accounts.get(owner) else { return Vec::new() };
+        let there = |id: &&Uuid| {
+            self.message_ids.get(id).is_some_and(|seq| account.inbox.get(seq).is_some())
+        };
+        ids.iter().take(IDS_PER_REQUEST_MAX).filter(there).copied().collect()
+    }
+
+    fn deliver(&mut self, due: &Due<'_>, effects: &mut Effects) {
+        match self.delivered_to(due) {
+            Ok(recipients) => {
+                let gone = due.to.iter().filter(|party| !self.numbers.contains_key(&party.account));
+                let gone: Vec<&Party> = gone.collect();
+                if !gone.is_empty() {
+                    self.notify(due, &format!("did not reach {}: {GONE}", listed(&gone)), effects);
+                }
+                match recipients {
+                    Some(to) => self.put_delivery(due, to, effects),
+                    // Another try of it must not find a later owner of a name.
+                    None => self.remember_refused(due, ErrorCode::UnknownAccount),
+                }
+                self.note_repeat(due.index, due.id, due.delivery.again, false);
+            }
+            Err(Undelivered::Before) => {}
+            Err(Undelivered::Because(why)) => {
+                self.notify(due, why, effects);
+                self.note_repeat(due.index, due.id, due.delivery.again, true);
+            }
+        }
+    }
+
+    /// The accounts that are to have it, as far as they are still there.
+    fn delivered_to(&self, due: &Due<'_>) -> Result<Option<Arc<Recipients>>, Undelivered> {
+        let refused = |why| Err(Undelivered::Because(why));
+        match self.known(due) {
+            Some(Known::Delivered) => return Err(Undelivered::Before),
+            Some(Known::Refused) => return refused(REFUSED),
+            Some(Known::Otherwise) => return refused(OTHERWISE),
+            Some(Known::Unclear) => return refused(UNCLEAR),
+            None => {}
+        }
+        if self.is_forgotten(due.delivery.since, due.delivery.again) {
+            return refused(FORGOTTEN);
+        }
+        let author = self.data.accounts.get(due.author);
+        if author.is_none_or(|author| author.disabled) {
+            return refused(DISABLED);
+        }
+        if check_text(due.text).is_err() || due.to.is_empty() || due.to.len() > RECIPIENTS_MAX {
+            return refused(IMPOSSIBLE);
+        }
+        let mut labels: Vec<Arc<Label>> = Vec::with_capacity(due.to.len());
+        let mut seen = std::collections::BTreeSet::new();
+        for party in due.to.iter().filter(|party| seen.insert(party.account)) {
+            meter::work(1);
+            let number = self.numbers.get(&party.account);
+            let account = number.and_then(|number| self.data.accounts.get(*number));
+            labels.extend(account.map(|account| account.label.clone()));
+        }
+        Ok(match labels.as_slice() {
+            [] => None,
+            [label] => self.data.accounts.get(label.number).map(|it| it.sole_recipient.clone()),
+            _ => Some(Recipients::many(labels)),
+        })
+    }
+
+    fn put_delivery(&mut self, due: &Due<'_>, to: Arc<Recipients>, effects: &mut Effects) {
+        let Some(from) = self.data.accounts.get(due.author).map(|it| it.label.clone()) else {
+            return;
+        };
+        let post = Post { at: due.at, id: due.id, from, to, text: due.text, sent: true };
+        let seq = self.put(post, effects);
+        self.note_origin(Origin { seq, accepted_at: due.delivery.accepted_at, notice: false });
+    }
+
+    fn remember_refused(&mut self, due: &Due<'_>, code: ErrorCode) {
+        self.remember(DeduplicationEntry {
+            serial: 0,
+            id: due.id,
+            index: due.index,
+            actor: Some(due.delivery.author.account),
+            fingerprint: due.fingerprint(),
+            outcome: Outcome::refused(Error::new(code, GONE)),
+        });
+    }
+
+    /// What is known of the id of a message.
+    fn known(&self, due: &Due<'_>) -> Option<Known> {
+        let author = &due.delivery.author.account;
+        if let Some(message) =
+            self.message_ids.get(&due.id).and_then(|it| self.data.messages.get(it))
+        {
+            meter::work(due.to.len() / 4);
+            let to = message.to.labels.iter().map(|label| &label.account);
+            let same = message.from.account == *author
+                && *message.text == *due.text
+                && to.eq(due.to.iter().map(|party| &party.account));
+            return Some(if same { Known::Delivered } else { Known::Otherwise });
+        }
+        if let Some(remembered) =
+            self.window_ids.get(&due.id).and_then(|it| self.data.window.get(it))
+        {
+            let same =
+                remembered.fingerprint == due.fingerprint() && remembered.actor == Some(*author);
+            let all_there = due.to.iter().all(|party| self.numbers.contains_key(&party.account));
+            return Some(match &remembered.outcome {
+                Outcome::Sent { .. } if same && all_there => Known::Delivered,
+                Outcome::Sent { .. } if same => Known::Unclear,
+                Outcome::Refused(_) => Known::Refused,
+                _ => Known::Otherwise,
+            });
+        }
+        let refused = self.repeat(&due.id)?;
+        Some(if refused { Known::Refused } else { Known::Delivered })
+    }
+
+    /// Tells the author what became of a message, once.
+    fn notify(&mut self, due: &Due<'_>, what: &str, effects: &mut Effects) {
+        let author = &due.delivery.author;
+        let id = notice_id(&author.account, &due.id);
+        let known = self.message_ids.contains(&id)
+            || self.window_ids.contains(&id)
+            || self.repeat(&id).is_some();
+        let account = self.data.accounts.get(due.author);
+        let Some((from, to)) = account.map(|it| (it.label.clone(), it.sole_recipient.clone()))
+        else {
+            return;
+        };
+        if known {
+            return;
+        }
+        let text = format!(
+            "Your message {} of {} to {} {what}. It began: {}",
+            due.id,
+            due.delivery.accepted_at,
+            listed(&due.to.iter().collect::<Vec<_>>()),
+            due.text.chars().take(QUOTED_CHARS).collect::<String>()
+        );
+        let post = Post { at: due.at, id, from, to, text: &text, sent: false };
+        let seq = self.put(post, effects);
+        self.note_origin(Origin { seq, accepted_at: due.at, notice: true });
+        self.note_repeat(due.index, id, true, false);
+    }
+
+    fn note_origin(&mut self, origin: Origin) {
+        self.data.sum.add(origin.digest());
+        self.data.origins.push(origin);
+    }
+
+    /// A message is gone.
+    pub(super) fn forget_origin(&mut self, message: &Message) {
+        if self.data.origins.last().is_some()
+            && let Some(origin) = self.data.origins.remove(message.seq)
+        {
+            self.data.sum.subtract(origin.digest());
+        }
+    }
+}
+
+/// An entry that is a message, on its way to its recipients.
+struct Due<'a> {
+    index: u64,
+    at: Timestamp,
+    id: Uuid,
+    delivery: &'a Delivery,
+    author: AccountNumber,
+    to: &'a [Party],
+    text: &'a str,
+}
+
+impl Due<'_> {
+    fn fingerprint(&self) -> u128 {
+        let folded: Vec<_> = self.to.iter().map(|party| party.name.folded()).collect();
+        send_fingerprint(folded.iter().map(|name| name.as_str()), self.text)
+    }
+}
+
+/// Why a message goes to nobody.
+enum Undelivered {
+    /// It was delivered already.
+    Before,
+    /// The author must be told.
+    Because(&'static str),
+}
+
+const GONE: &str = "there is no such account any more";
+const REFUSED: &str = "was not delivered: another try of it was refused before";
+const OTHERWISE: &str =
+    "was not delivered: its id means another message, or it went to another owner of a name";
+const UNCLEAR: &str = "may not have reached everybody: an account that it was for is gone";
+const FORGOTTEN: &str = "may not be delivered: it was tried at more than one server, too long ago \
+                         to tell what became of the other try. Ask, and send it again if need be";
+const DISABLED: &str = "was not delivered: the account was disabled meanwhile";
+const IMPOSSIBLE: &str = "was not delivered: no message can be like this";
+
+/// The id of the notice about a message. Only who knows the author's identity could take
+/// it for something else, and that is the author.
+pub(super) fn notice_id(author: &Uuid, message: &Uuid) -> Uuid {
+    let encoder = Encoder::new(Kind::Notice).fixed(author.as_bytes());
+    let digest = encoder.fixed(message.as_bytes()).finish();
+    uuid::Builder::from_custom_bytes(digest.to_be_bytes()).into_uuid()
+}
+
+/// The first few names.
+fn listed(parties: &[&Party]) -> String {
+    let mut names: Vec<String> =
+        parties.iter().take(NAMES_LISTED).map(|party| party.name.to_string()).collect();
+    if parties.len() > NAMES_LISTED {
+        names.push(format!("{} more", parties.len() - NAMES_LISTED));
+    }
+    names.join(", ")
+}
