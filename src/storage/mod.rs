@@ -60,6 +60,7 @@ mod neighbours;
 mod place;
 mod quarantine;
 pub mod record;
+mod records;
 mod shortage;
 mod snapshot;
 #[cfg(test)]

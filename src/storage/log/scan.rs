@@ -1,29 +1,19 @@
 //! Reading a whole segment, verifying every record.
 //!
-//! One rule tells what a crash leaves from what a broken disk leaves. A **torn tail**
-//! is the beginning of a record at the end of the last segment: right in every byte
-//! that can be checked, shorter than its own length says, and without any newline.
-//! Everything else that is no record is corruption.
-//!
-//! Why no newline: take an acknowledged last record and flip a bit in the digits of
-//! its length, so that it seems to want more bytes than there are. It then looks cut
-//! short, and dropping it would lose it silently. But its newline is still there, and
-//! a write that stopped short of its end cannot have left one (payloads hold none).
-//! If the newline itself flipped, the record has all its bytes: it is whole and wrong,
-//! not short.
+//! Only the last segment may end in a torn record, as [`super::super::records`] tells
+//! it from damage. Everything else that is no record is corruption.
 
 use std::ops::Range;
 use std::path::Path;
 
 use super::super::errors::corrupted;
-use super::super::record::{self, Frame};
+use super::super::records::{Records, Stopped};
 use super::state::Segment;
 use crate::error::{Error, Result};
 use crate::host::DiskFile;
 use crate::planted::{self, Bug};
 
-/// Bytes per read.
-const CHUNK_BYTES: usize = 1024 * 1024;
+pub(super) use super::super::records::Next;
 
 /// A verified segment, and how many bytes of a torn record follow it.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,33 +22,19 @@ pub(super) struct Scan {
     pub(super) torn_bytes: u64,
 }
 
-/// What comes next in a segment.
-pub(super) enum Next {
-    /// A whole record, whose payload [`Scanner::payload`] gives.
-    Record(Range<usize>),
-    /// Nothing but the beginning of a record, or nothing at all.
-    End {
-        /// Bytes of that beginning.
-        torn_bytes: u64,
-    },
-}
-
 /// Goes through a segment record by record, verifying each.
 pub(super) struct Scanner<'a> {
-    file: &'a dyn DiskFile,
     path: &'a Path,
     /// What has been verified so far.
     segment: Segment,
-    /// The bytes of the file from `segment.length - at` on, as far as they are read.
-    buffer: Vec<u8>,
-    /// How many of them have been gone through.
-    at: usize,
+    records: Records<'a>,
 }
 
 impl<'a> Scanner<'a> {
     /// Goes on behind what is known of the segment.
     pub(super) fn new(file: &'a dyn DiskFile, path: &'a Path, known: Segment) -> Scanner<'a> {
-        Scanner { file, path, segment: known, buffer: Vec::new(), at: 0 }
+        let records = Records::new(file, known.length);
+        Scanner { path, segment: known, records }
     }
 
     /// The next record; it counts as part of the segment from then on.
@@ -67,53 +43,32 @@ impl<'a> Scanner<'a> {
     /// [`crate::error::ErrorCode::Corrupted`] names the line;
     /// [`crate::error::ErrorCode::Io`].
     pub(super) async fn next(&mut self) -> Result<Next> {
-        loop {
-            let line = self.segment.starts.len() as u64 + 1;
-            match record::frame(&self.buffer[self.at..]) {
-                Ok(Frame::Whole { length, payload }) => {
-                    let start = u32::try_from(self.segment.length)
-                        .map_err(|_| corrupted(self.path, line, "it begins beyond 4 GiB"))?;
-                    self.segment.starts.push(start);
-                    self.segment.length += length as u64;
-                    let payload = self.at + payload.start..self.at + payload.end;
-                    self.at += length;
-                    return Ok(Next::Record(payload));
-                }
-                Ok(Frame::Short) => {
-                    self.buffer.drain(..std::mem::take(&mut self.at));
-                    if self.buffer.contains(&b'\n') {
-                        let what = "its length does not fit its content";
-                        return Err(corrupted(self.path, line, what));
-                    }
-                    if !self.read_on().await? {
-                        return Ok(Next::End { torn_bytes: self.buffer.len() as u64 });
-                    }
-                }
-                Err(_) if planted::is(Bug::TruncateMidLog) => {
-                    return Ok(Next::End { torn_bytes: (self.buffer.len() - self.at) as u64 });
-                }
-                Err(damage) => return Err(corrupted(self.path, line, damage.what)),
+        let line = self.segment.starts.len() as u64 + 1;
+        match self.records.next().await {
+            Ok(Next::Record(payload)) => {
+                let start = u32::try_from(self.segment.length)
+                    .map_err(|_| corrupted(self.path, line, "it begins beyond 4 GiB"))?;
+                self.segment.starts.push(start);
+                self.segment.length = self.records.position();
+                Ok(Next::Record(payload))
             }
+            Ok(end) => Ok(end),
+            Err(Stopped::Damaged(_)) if planted::is(Bug::TruncateMidLog) => {
+                Ok(Next::End { torn_bytes: self.records.unread_bytes() })
+            }
+            Err(Stopped::Damaged(damage)) => Err(corrupted(self.path, line, damage.what)),
+            Err(Stopped::Unread(error)) => Err(Error::io("read", self.path, &error)),
         }
     }
 
     /// The payload of the record that came last.
     pub(super) fn payload(&self, range: Range<usize>) -> &[u8] {
-        &self.buffer[range]
+        self.records.payload(range)
     }
 
     /// What has been verified.
     pub(super) fn into_segment(self) -> Segment {
         self.segment
-    }
-
-    /// Reads the next bytes of the file, if there are any.
-    async fn read_on(&mut self) -> Result<bool> {
-        let end = self.segment.length + self.buffer.len() as u64;
-        let read = self.file.read_at(end, CHUNK_BYTES).await;
-        let chunk = read.map_err(|error| Error::io("read", self.path, &error))?;
-        self.buffer.extend_from_slice(&chunk);
-        Ok(!chunk.is_empty())
     }
 }
 
@@ -145,6 +100,8 @@ mod tests {
     use super::*;
     use crate::error::ErrorCode;
     use crate::host::Host;
+    use crate::storage::record;
+    use crate::storage::records::CHUNK_BYTES;
     use crate::storage::testing::{entry, flip_every_bit};
 
     async fn scan_bytes(bytes: &[u8], is_last: bool) -> Result<Scan> {
