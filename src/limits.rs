@@ -55,6 +55,23 @@ pub const fn feature_level(data_format: u32) -> u32 {
     data_format.saturating_sub(DATA_FORMAT_FIRST)
 }
 
+/// The newest format of a list of the outbox that this program knows. A list that an older
+/// program finds is left alone by it, so this is apart from [`DATA_FORMAT_VERSION`].
+pub const OUTBOX_FORMAT_VERSION: u32 = 1;
+
+/// Entries that a server without a majority may hold: a message every 10 ms for almost three
+/// hours. A server that starts reads them in about a second, and when a majority is back they
+/// go through the log at some thousands a second.
+pub const OUTBOX_ENTRIES_MAX: u64 = 1_000_000;
+
+/// Bytes of their files: a few times what the entries take in memory as well, on the
+/// smallest machines that run servers.
+pub const OUTBOX_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Lists that a server without a majority may hold. Each start that takes something makes
+/// one, and the replicated state remembers each for ever, in 24 bytes.
+pub const OUTBOX_LISTS_MAX: u64 = 1_000;
+
 /// Pause between two looks whether the feature level can be raised. Nobody waits
 /// for it, and a look costs microseconds.
 pub const FEATURE_LEVEL_LOOK_INTERVAL: Duration = Duration::from_millis(250);

@@ -3,7 +3,8 @@
 //!
 //! A test that never fails may check nothing. Each [`Bug`] is a line or two in the
 //! module that it breaks, `if planted::is(Bug::…)`, or in the simulated disk. The
-//! simulation must find every one of them (`tests/sim/planted.rs`).
+//! simulation must find every one of them (`tests/sim/planted.rs`), or a test of its own
+//! part, where no simulated server uses that yet.
 //!
 //! # Why none can become active in the program
 //! Without the feature `planted-bugs` [`is`] is the constant `false`, and there is nothing
@@ -53,6 +54,12 @@ pub enum Bug {
     BackupBeforeConfirmed,
     /// A pipeline that leaves a silent server does not doubt what that has taken.
     NoDoubtOfTheSilent,
+    /// Entries of the outbox are reported durable before they are synced.
+    AcknowledgeUnsyncedOutbox,
+    /// What is left of a refused append is cut off without a sync.
+    CutOutboxUnsynced,
+    /// A start relies on entries of the outbox that a dead process has not synced.
+    TrustUnsyncedOutbox,
 }
 
 /// Whether a bug is planted here.

@@ -15,6 +15,7 @@
 //! | `dropped-tail.json` | a torn tail that was cut off, until settled | atomically |
 //! | `log/<first index>.jsonl` | log entries, one a line | appended to |
 //! | `snapshot/<last index>.jsonl` | the state up to that index | atomically |
+//! | `outbox/<list>.log` | what a server without a majority has accepted ([`Outbox`]) | appended to, removed when settled |
 //! | `damaged-<n>/` | what was set aside for an operator to look at | never |
 //!
 //! # What it promises
@@ -57,6 +58,7 @@ mod identity;
 mod lock;
 mod log;
 mod neighbours;
+mod outbox;
 mod place;
 mod quarantine;
 pub mod record;
@@ -79,6 +81,10 @@ pub use log::{
     AppendDone, DroppedTail, FatalHandler, Log, LogOptions, LogRecovery, PreverifiedLog,
 };
 pub use neighbours::{Neighbour, Neighbours};
+pub use outbox::{
+    AppendedEntries, ListedEntry, Outbox, OutboxBounds, OutboxList, OutboxReader, OutboxSize,
+    RelistChange, Unusable, UnusableList,
+};
 pub use shortage::Shortage;
 pub use snapshot::{CompleteSnapshot, SnapshotReader, SnapshotWriter, Snapshots};
 pub use unlocked::UnlockedDirectory;
@@ -87,6 +93,10 @@ pub use unlocked::UnlockedDirectory;
 use crate::error::ErrorCode;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::types::Uuid;
+
+/// The folder of what this server has taken without a majority.
+const OUTBOX_FOLDER: &str = "outbox";
 
 /// Digits of an index in a file name, so that names sort as numbers do.
 const INDEX_DIGITS: usize = 20;
@@ -147,6 +157,12 @@ impl Paths {
     }
     fn segment(&self, first: u64) -> PathBuf {
         self.log().join(indexed_name(first))
+    }
+    fn outbox(&self) -> PathBuf {
+        self.root.join(OUTBOX_FOLDER)
+    }
+    fn outbox_list(&self, list: Uuid) -> PathBuf {
+        self.outbox().join(format!("{list}.log"))
     }
     fn snapshots(&self) -> PathBuf {
         self.root.join("snapshot")

@@ -43,6 +43,11 @@ const TABLE: &[(Bug, Recipe, u64, bool)] = &[
     (Bug::FollowsProgramVersion, recipes::UPDATES, 1, true),
 ];
 
+/// Bugs in a part that no server of the simulation uses yet. Tests of that part find them:
+/// `src/storage/outbox/tests/planted.rs`.
+const OF_PARTS: &[Bug] =
+    &[Bug::AcknowledgeUnsyncedOutbox, Bug::CutOutboxUnsynced, Bug::TrustUnsyncedOutbox];
+
 /// Seeds within which a bug that shows soon is found.
 const SEEDS_DEFAULT: u64 = 25;
 
@@ -76,7 +81,8 @@ fn hunt(bug: Bug, recipe: &Recipe, seeds: std::ops::Range<u64>) -> Option<(u64, 
 
 #[test]
 fn every_bug_is_hunted_once() {
-    let mut hunted: Vec<Bug> = TABLE.iter().map(|(bug, ..)| *bug).collect();
+    let of_parts = OF_PARTS.iter().copied();
+    let mut hunted: Vec<Bug> = TABLE.iter().map(|(bug, ..)| *bug).chain(of_parts).collect();
     hunted.sort();
     let mut planted = Bug::value_variants().to_vec();
     planted.sort();

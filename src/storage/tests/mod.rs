@@ -1,7 +1,7 @@
 //! A data directory as a whole.
 
 mod power;
-mod power_disk;
+pub(super) mod power_disk;
 
 use super::*;
 

@@ -20,6 +20,9 @@ pub enum Left {
     All,
     /// Only the process died: everything, but a power cut may still take it.
     Unsynced,
+    /// The power was cut when all that was written had reached the disk by itself, and
+    /// no cut of a file and no change of names had.
+    Uncut,
 }
 
 /// See the head of this file. Clones are the same disk.
@@ -42,11 +45,21 @@ struct Image {
     /// Counts power cuts: who was there before the last one has nothing any more.
     life: usize,
     locked: Vec<usize>,
+    /// Bytes that still fit; `None`: no bound.
+    room: Option<usize>,
 }
 
 enum Node {
-    File { now: Vec<u8>, synced: Vec<u8> },
-    Folder { now: Names, synced: Names },
+    /// As it is read, as it was synced, and as it was after the last write.
+    File {
+        now: Vec<u8>,
+        synced: Vec<u8>,
+        written: Vec<u8>,
+    },
+    Folder {
+        now: Names,
+        synced: Names,
+    },
 }
 
 type Names = BTreeMap<String, usize>;
@@ -61,6 +74,7 @@ impl PowerDisk {
             gone: false,
             life: 0,
             locked: Vec::new(),
+            room: None,
         };
         PowerDisk { image: Arc::new(Mutex::new(image)), life: None }
     }
@@ -78,6 +92,11 @@ impl PowerDisk {
         image.steps_max = image.steps + steps;
     }
 
+    /// How many more bytes can be written.
+    pub fn set_room(&self, bytes: Option<usize>) {
+        self.image().room = bytes;
+    }
+
     /// Whether nothing has failed for want of power.
     pub fn is_on(&self) -> bool {
         !self.image().gone
@@ -91,12 +110,21 @@ impl PowerDisk {
         image.gone = false;
         image.locked.clear();
         for node in &mut image.nodes {
-            match (left, node) {
-                (Left::All, Node::File { now, synced }) => synced.clone_from(now),
+            match (left, &mut *node) {
+                (Left::All, Node::File { now, synced, .. }) => synced.clone_from(now),
                 (Left::All, Node::Folder { now, synced }) => synced.clone_from(now),
-                (Left::Synced, Node::File { now, synced }) => now.clone_from(synced),
-                (Left::Synced, Node::Folder { now, synced }) => now.clone_from(synced),
+                (Left::Synced, Node::File { now, synced, .. }) => now.clone_from(synced),
+                (Left::Synced | Left::Uncut, Node::Folder { now, synced }) => {
+                    now.clone_from(synced);
+                }
+                (Left::Uncut, Node::File { now, synced, written }) => {
+                    now.clone_from(written);
+                    synced.clone_from(written);
+                }
                 (Left::Unsynced, _) => {}
+            }
+            if let Node::File { now, written, .. } = node {
+                written.clone_from(now);
             }
         }
     }
@@ -169,6 +197,21 @@ impl Image {
         }
     }
 
+    /// Writes as much as fits to the end of a file; whether that is all.
+    fn write(&mut self, number: usize, bytes: &[u8]) -> io::Result<()> {
+        let fitting = self.room.map_or(bytes.len(), |room| room.min(bytes.len()));
+        self.room = self.room.map(|room| room - fitting);
+        let content = self.content(number)?;
+        content.extend_from_slice(&bytes[..fitting]);
+        if let Node::File { now, written, .. } = &mut self.nodes[number] {
+            written.clone_from(now);
+        }
+        match fitting == bytes.len() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+
     /// The number behind a path, which is made if there is none.
     fn make(&mut self, path: &Path, node: fn() -> Node) -> io::Result<usize> {
         let (folder, name) = self.place(path)?;
@@ -183,7 +226,7 @@ impl Image {
 }
 
 fn empty_file() -> Node {
-    Node::File { now: Vec::new(), synced: Vec::new() }
+    Node::File { now: Vec::new(), synced: Vec::new(), written: Vec::new() }
 }
 
 fn empty_folder() -> Node {
@@ -312,13 +355,11 @@ impl DiskFile for PowerFile {
     fn append(&mut self, bytes: Bytes) -> BoxFuture<'_, io::Result<()>> {
         let mut image = self.disk.image();
         if image.steps == image.steps_max && !image.gone {
-            let half = &bytes[..bytes.len() / 2];
-            if let Ok(content) = image.content(self.number) {
-                content.extend_from_slice(half);
-            }
+            // It is told as what it is below.
+            let _ = image.write(self.number, &bytes[..bytes.len() / 2]);
         }
         drop(image);
-        self.call(1, |content| content.extend_from_slice(&bytes))
+        self.disk.call(1, |image| image.write(self.number, &bytes))
     }
     fn read_at(&self, offset: u64, length: usize) -> BoxFuture<'_, io::Result<Vec<u8>>> {
         self.call(0, |content| {
@@ -331,8 +372,9 @@ impl DiskFile for PowerFile {
     }
     fn sync_data(&mut self) -> BoxFuture<'_, io::Result<()>> {
         self.disk.call(1, |image| {
-            if let Node::File { now, synced } = &mut image.nodes[self.number] {
+            if let Node::File { now, synced, written } = &mut image.nodes[self.number] {
                 synced.clone_from(now);
+                written.clone_from(now);
             }
             Ok(())
         })

@@ -1,0 +1,193 @@
+//! What is found in files that are not as they were written.
+
+use super::super::format::{Header, entry_line, whole_line};
+use super::*;
+use crate::storage::record;
+use crate::storage::testing::{flip_every_bit, unsynced_host};
+
+/// The bytes of a list with so many entries, and its id.
+async fn written(count: u64) -> (Uuid, Vec<u8>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_directory, outbox) = open_at(folder.path()).await;
+    let list = outbox.append(entries(1..=count)).await.expect("appends").list;
+    (list, std::fs::read(&files(folder.path())[0]).expect("reads"))
+}
+
+/// A directory with these bytes as a list.
+async fn with(list: Uuid, bytes: &[u8]) -> (tempfile::TempDir, DataDirectory, Outbox) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("outbox");
+    std::fs::create_dir(&path).expect("makes");
+    std::fs::write(path.join(format!("{list}.log")), bytes).expect("writes");
+    let directory = testing::directory(&unsynced_host(), folder.path()).await;
+    let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+    (folder, directory, outbox.expect("opens"))
+}
+
+#[tokio::test]
+async fn a_torn_end_is_cut_off_at_whichever_byte() {
+    let (list, bytes) = written(3).await;
+    let header = bytes.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    for end in 0..=bytes.len() {
+        let (folder, _directory, outbox) = with(list, &bytes[..end]).await;
+        let count = bytes[..end].iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!((outbox.unusable(), outbox.obstacle()), (Vec::new(), None), "{end}");
+        let left = files(folder.path());
+        match count {
+            // No entry was acknowledged in it.
+            0 | 1 => assert!(left.is_empty() && outbox.lists().is_empty(), "{end} {header}"),
+            _ => {
+                assert_eq!(content(&outbox).await, [(list, entries(1..=count as u64 - 1))]);
+                let whole = bytes[..end].iter().rposition(|byte| *byte == b'\n').expect("some") + 1;
+                assert_eq!(std::fs::read(&left[0]).expect("reads"), &bytes[..whole]);
+            }
+        }
+        outbox.append(entries(9..=9)).await.expect("nothing is in the way");
+    }
+}
+
+#[tokio::test]
+async fn every_flipped_bit_sets_the_list_aside_and_nothing_is_accepted_while_it_is_there() {
+    let (list, bytes) = written(2).await;
+    for (bit, flipped) in flip_every_bit(&bytes).enumerate() {
+        let (folder, directory, outbox) = with(list, &flipped).await;
+        let [unusable] = &outbox.unusable()[..] else { panic!("bit {bit} is not noticed") };
+        assert_eq!((unusable.why, outbox.lists()), (Unusable::Damaged, Vec::new()), "bit {bit}");
+        let aside = folder.path().join(format!("outbox/{list}.log.damaged"));
+        assert_eq!(unusable.path, aside);
+        assert_eq!(std::fs::read(&aside).expect("there"), flipped, "untouched");
+        // Some of them are enough for what follows.
+        if bit % 50 > 0 {
+            continue;
+        }
+        let error = outbox.append(entries(9..=9)).await.expect_err("refused");
+        assert_eq!(error.code, ErrorCode::Unavailable);
+        assert!(error.message.contains(&*aside.to_string_lossy()), "{error}");
+        outbox.close().await.expect("closes");
+        let again = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+        let again = again.expect("opens");
+        assert_eq!(again.unusable(), outbox.unusable(), "also after the next start");
+        std::fs::remove_file(&aside).expect("removes");
+        again.append(entries(9..=9)).await.expect("it is out of the way");
+        assert_eq!(again.obstacle(), None);
+    }
+}
+
+#[tokio::test]
+async fn an_older_damaged_list_of_the_same_name_is_kept() {
+    let (list, mut bytes) = written(2).await;
+    let last = bytes.len() - 10;
+    bytes[last] ^= 1;
+    let (folder, directory, outbox) = with(list, &bytes).await;
+    outbox.close().await.expect("closes");
+    std::fs::write(folder.path().join(format!("outbox/{list}.log")), &bytes[1..]).expect("writes");
+    let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+    assert_eq!(outbox.expect("opens").unusable().len(), 2);
+    assert_eq!(files(folder.path()).len(), 2);
+}
+
+fn header(list: Uuid) -> Header {
+    Header {
+        format: 1,
+        cluster: identity().cluster,
+        lineage: identity().lineage,
+        list,
+        replica: ReplicaId(1),
+        incarnation: 1,
+        order: 1,
+        made: Timestamp(5),
+        instead_of: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn what_a_header_says_decides_what_becomes_of_a_list() {
+    use Unusable::*;
+    let list = Uuid::from_u128(77);
+    let line = entry_line(1, b"1");
+    let newer = record::encode(br#"{"format":2,"anything":true}"#);
+    let cases: [(Bytes, Option<Unusable>); 5] = [
+        (header(list).line(), None),
+        (Header { cluster: Uuid::nil(), ..header(list) }.line(), Some(OfAnotherCluster)),
+        (Header { list: Uuid::nil(), ..header(list) }.line(), Some(Damaged)),
+        (newer, Some(NewerFormat)),
+        (record::encode(b"{}"), Some(Damaged)),
+    ];
+    for (header, why) in cases {
+        let bytes = [&header[..], &line].concat();
+        let (folder, _directory, outbox) = with(list, &bytes).await;
+        let unusable = outbox.unusable();
+        assert_eq!(unusable.first().map(|unusable| unusable.why), why, "{header:?}");
+        assert_eq!(outbox.lists().len(), usize::from(why.is_none()));
+        assert_eq!(std::fs::read(&files(folder.path())[0]).expect("reads"), bytes, "untouched");
+        let named = why.is_some_and(|why| why != Damaged);
+        assert_eq!(
+            unusable.iter().any(|it| it.path == folder.path().join(format!("outbox/{list}.log"))),
+            named
+        );
+        assert_eq!(outbox.append(entries(9..=9)).await.is_ok(), why.is_none());
+    }
+}
+
+#[tokio::test]
+async fn records_that_are_whole_and_not_in_their_place_are_damage() {
+    let list = Uuid::from_u128(77);
+    let line = |n| entry_line(n, b"1");
+    let cases: [Vec<Bytes>; 5] = [
+        vec![line(2)],
+        vec![line(1), line(1)],
+        vec![line(1), line(3)],
+        vec![line(1), whole_line(1)],
+        vec![line(1), record::encode(b"[]")],
+    ];
+    for lines in cases {
+        let bytes = [vec![header(list).line()], lines.clone()].concat().concat();
+        let (_folder, _directory, outbox) = with(list, &bytes).await;
+        assert_eq!(outbox.unusable().len(), 1, "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_written_anew_counts_when_it_is_whole_and_what_it_replaces_until_then() {
+    let (old, bytes) = written(2).await;
+    let list = Uuid::from_u128(77);
+    let new = Header { instead_of: vec![old], order: 2, ..header(list) };
+    let whole = [new.line(), entry_line(1, b"7"), entry_line(2, b"8"), whole_line(2)].concat();
+    for end in 0..=whole.len() + 1 {
+        let mut part = whole[..end.min(whole.len())].to_vec();
+        let is_whole = part.len() == whole.len();
+        if end > whole.len() {
+            // Damage in what was whole, while the old list is there.
+            part[whole.len() - 5] ^= 1;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("outbox");
+        std::fs::create_dir(&path).expect("makes");
+        std::fs::write(path.join(format!("{old}.log")), &bytes).expect("writes");
+        std::fs::write(path.join(format!("{list}.log")), &part).expect("writes");
+        let directory = testing::directory(&unsynced_host(), folder.path()).await;
+        let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+        let outbox = outbox.expect("opens");
+        let expected = match is_whole && end == whole.len() {
+            true => (list, vec![Bytes::from("7"), Bytes::from("8")]),
+            false => (old, entries(1..=2)),
+        };
+        assert_eq!(content(&outbox).await, [expected], "{end} of {}", whole.len());
+        assert_eq!((files(folder.path()).len(), outbox.obstacle()), (1, None));
+    }
+}
+
+#[tokio::test]
+async fn other_files_are_left_alone() {
+    let (list, bytes) = written(1).await;
+    let (folder, directory, outbox) = with(list, &bytes).await;
+    outbox.close().await.expect("closes");
+    let path = folder.path().join("outbox");
+    let upper = format!("{}.log", list.to_string().to_uppercase());
+    for name in ["notes.txt", "x.log", &upper] {
+        std::fs::write(path.join(name), "mine").expect("writes");
+    }
+    let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+    assert_eq!(content(&outbox.expect("opens")).await.len(), 1);
+    assert_eq!(files(folder.path()).len(), 4);
+}

@@ -1,0 +1,212 @@
+//! The power is cut at every step of everything that the outbox writes.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::storage::tests::power_disk::{Left, PowerDisk};
+
+const ROOT: &str = "/var/cluster/replica-1";
+
+/// What is left of the process that is cut off, and then of the one that looks what is
+/// there, which may have told others.
+const WAYS: [(Left, Left); 4] = [
+    (Left::Synced, Left::Synced),
+    (Left::All, Left::Synced),
+    (Left::Unsynced, Left::Synced),
+    (Left::Uncut, Left::Synced),
+];
+
+/// Workers that are tasks of the test's own thread, where a bug may be planted.
+struct Tasks;
+
+impl crate::host::Workers for Tasks {
+    fn spawn(&self, _name: &str, job: crate::host::BoxFuture<'static, ()>) {
+        drop(crate::host::spawn(job));
+    }
+    fn compute(&self, computation: Box<dyn FnOnce() + Send>) {
+        computation();
+    }
+}
+
+pub(super) fn host(disk: &PowerDisk) -> Host {
+    Host { workers: Arc::new(Tasks), ..disk.host() }
+}
+
+/// A disk with a directory that has an identity.
+pub(super) async fn new_disk() -> PowerDisk {
+    let disk = PowerDisk::new();
+    drop(testing::directory(&host(&disk), Path::new(ROOT)).await);
+    disk
+}
+
+pub(super) async fn open(disk: &PowerDisk) -> Result<(DataDirectory, Outbox)> {
+    let directory = DataDirectory::open(&host(disk), Path::new(ROOT), holder()).await?;
+    // It may fail for want of power.
+    let outbox = Outbox::open(&directory, OutboxBounds::default(), Arc::new(|_| {})).await?;
+    Ok((directory, outbox))
+}
+
+/// Which entry it is.
+fn number(entry: &Bytes) -> u64 {
+    let value: serde_json::Value = serde_json::from_slice(entry).expect("JSON");
+    value["i"].as_u64().expect("a number")
+}
+
+/// Which entries there are after a start; closes everything again.
+pub(super) async fn look(disk: &PowerDisk) -> Vec<(Uuid, Vec<u64>)> {
+    let (directory, outbox) = open(disk).await.expect("no crash damages an outbox");
+    assert_eq!((outbox.unusable(), outbox.obstacle()), (Vec::new(), None));
+    let all = content(&outbox).await;
+    outbox.close().await.expect("closes");
+    drop(directory);
+    all.into_iter().map(|(list, found)| (list, found.iter().map(number).collect())).collect()
+}
+
+/// What is done, one after the other.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Append(u64),
+    /// Settles the first so many of the oldest list.
+    Settle(u64),
+    Relist,
+    /// The process ends, and another one starts.
+    Restart,
+    /// An append that does not fit on the disk.
+    TooMuch,
+}
+
+const SCRIPT: [Step; 17] = [
+    Step::Append(2),
+    Step::Append(3),
+    Step::Settle(2),
+    Step::TooMuch,
+    Step::Append(1),
+    Step::Restart,
+    Step::Append(2),
+    Step::Settle(3),
+    Step::Relist,
+    Step::Append(1),
+    Step::Restart,
+    Step::Relist,
+    Step::Settle(100),
+    Step::TooMuch,
+    Step::Append(2),
+    Step::Settle(1),
+    Step::Settle(100),
+];
+
+/// What has to be there and what may be, by number.
+#[derive(Debug, Default)]
+struct Expected {
+    next: u64,
+    /// Acknowledged, and not said to be settled.
+    must: BTreeSet<u64>,
+    /// Said to be settled, or on the way.
+    may: BTreeSet<u64>,
+}
+
+async fn take(
+    step: Step,
+    disk: &PowerDisk,
+    (directory, outbox): (DataDirectory, Outbox),
+    expected: &mut Expected,
+) -> Result<(DataDirectory, Outbox)> {
+    match step {
+        Step::Append(count) => {
+            let numbers = expected.next..=expected.next + count - 1;
+            expected.next += count;
+            expected.may.extend(numbers.clone());
+            outbox.append(entries(numbers.clone())).await?;
+            expected.may.retain(|number| !numbers.contains(number));
+            expected.must.extend(numbers);
+        }
+        Step::TooMuch => {
+            disk.set_room(Some(150));
+            let numbers = expected.next..=expected.next + 4;
+            expected.next += 5;
+            // Until it is refused.
+            expected.may.extend(numbers.clone());
+            let refused = outbox.append(entries(numbers.clone())).await.expect_err("no room");
+            disk.set_room(None);
+            if refused.code != ErrorCode::DiskFull {
+                return Err(refused);
+            }
+            expected.may.retain(|number| !numbers.contains(number));
+        }
+        Step::Settle(through) => {
+            let Some(oldest) = outbox.lists().first().cloned() else { panic!("nothing to settle") };
+            let found = outbox.entries(oldest.list, 1).next(usize::MAX).await?;
+            let settled = found.iter().take(through as usize);
+            let numbers: Vec<u64> = settled.map(|found| number(&found.entry)).collect();
+            expected.must.retain(|number| !numbers.contains(number));
+            expected.may.extend(numbers);
+            outbox.settle(oldest.list, through).await?;
+            if through >= oldest.entries {
+                expected.may.clear();
+            }
+        }
+        Step::Relist => {
+            let lists = outbox.lists().iter().map(|list| list.list).collect();
+            outbox.relist(lists, Box::new(again)).await?;
+        }
+        Step::Restart => {
+            outbox.close().await?;
+            drop((directory, outbox));
+            return open(disk).await;
+        }
+    }
+    Ok((directory, outbox))
+}
+
+/// Does everything until the power goes after so many steps; whether it lasted.
+async fn write_and_cut(steps: usize, (first, second): (Left, Left)) -> bool {
+    let disk = new_disk().await;
+    let mut opened = open(&disk).await.expect("opens");
+    disk.cut_after(steps);
+    let mut expected = Expected { next: 1, ..Expected::default() };
+    for step in SCRIPT {
+        match take(step, &disk, opened, &mut expected).await {
+            Ok(next) => opened = next,
+            Err(_) => break,
+        }
+        if !disk.is_on() {
+            break;
+        }
+    }
+    let done = disk.is_on();
+    disk.restart(first);
+    disk.set_room(None);
+    let found = look(&disk).await;
+    let mut numbers = BTreeSet::new();
+    for number in found.iter().flat_map(|(_, numbers)| numbers) {
+        assert!(numbers.insert(*number), "{number} is there twice: {found:?}, {steps} steps");
+        let known = expected.must.contains(number) || expected.may.contains(number);
+        assert!(known, "{number} is back: {found:?}, {expected:?}, {steps} steps, {first:?}");
+    }
+    let lost: Vec<_> = expected.must.difference(&numbers).collect();
+    assert!(lost.is_empty(), "{lost:?} lost: {found:?}, {steps} steps, left: {first:?}");
+
+    disk.restart(second);
+    assert_eq!(look(&disk).await, found, "what was seen stays, {steps} steps");
+    let (directory, outbox) = open(&disk).await.expect("opens");
+    let later = outbox.append(entries(99..=99)).await.expect("goes on");
+    assert!(found.iter().all(|(list, _)| *list != later.list));
+    outbox.close().await.expect("closes");
+    drop((directory, outbox));
+    disk.restart(Left::Synced);
+    let again = look(&disk).await;
+    assert_eq!(again.last(), Some(&(later.list, vec![99])));
+    assert_eq!(again[..again.len() - 1], found);
+    done
+}
+
+#[tokio::test]
+async fn no_step_loses_or_repeats_or_brings_back_an_entry() {
+    for way in WAYS {
+        let mut steps = 0;
+        while !write_and_cut(steps, way).await {
+            steps += 1;
+        }
+        assert!(steps > 80, "{steps} steps are few");
+    }
+}
