@@ -95,7 +95,8 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::types::Uuid;
 
-/// The folder of what this server has taken without a majority.
+/// The folder of what this server has taken without a majority. It stays in place when
+/// everything else is set aside.
 const OUTBOX_FOLDER: &str = "outbox";
 
 /// Digits of an index in a file name, so that names sort as numbers do.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::files::{Failure, sync_folder};
-use super::lock::LOCK_FILE;
-use super::{DataDirectory, Paths, on_worker};
+use super::lock::{LOCK_FILE, read_lock};
+use super::{DataDirectory, OUTBOX_FOLDER, Paths, on_worker, outbox};
 #[cfg(doc)]
 use crate::error::ErrorCode;
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ impl DataDirectory {
         .await
     }
 
-    /// Moves everything but `LOCK` (and what was set aside before) into a new
+    /// Moves everything but `LOCK`, the outbox (and what was set aside before) into a new
     /// folder `damaged-<n>`, whose path it returns. The directory is then
     /// empty, so the replica can come back as a new incarnation. The mark of a
     /// failed fsync is removed with it.
@@ -35,18 +35,25 @@ impl DataDirectory {
     /// without identity, hence damaged, and is set aside in turn. If the identity
     /// went last, a crash would leave a voter that has forgotten its votes.
     ///
+    /// The outbox has entries that are nowhere else, and whichever incarnation may hand
+    /// them over. Where the mark is, its files are written anew first, as one of them may
+    /// be what the mark is about.
+    ///
     /// # Errors
     /// [`ErrorCode::Io`] or [`ErrorCode::DiskFull`] of a failed call, and
-    /// [`ErrorCode::Internal`] while a log or snapshot of this directory is open.
+    /// [`ErrorCode::Internal`] while a log, snapshot or outbox of this directory is open.
     pub async fn set_aside(&mut self) -> Result<PathBuf> {
         if !self.lock.is_the_only_share() {
             return Err(Error::internal(format!(
-                "the log and snapshots of {} must be closed before it is set aside",
+                "the log, outbox and snapshots of {} must be closed before it is set aside",
                 self.paths.root.display()
             )));
         }
         let (host, paths, lock) = (self.host.clone(), self.paths.clone(), self.lock.clone());
         let folder = on_worker(&host.clone(), "set-aside", async move {
+            if read_lock(&*host.disk, &paths.root).await?.poisoned.is_some() {
+                outbox::rewrite(&*host.disk, &paths).await?;
+            }
             let folder = move_all(&*host.disk, &paths).await?;
             lock.remove_mark().await.map_err(|e| Error::io("write", &paths.lock(), &e))?;
             Ok(folder)
@@ -71,7 +78,8 @@ async fn move_all(disk: &dyn Disk, paths: &Paths) -> Result<PathBuf> {
     let identity = "identity.json".to_string();
     let (first, rest): (Vec<_>, Vec<_>) = names
         .into_iter()
-        .filter(|name| name != LOCK_FILE && !name.starts_with(FOLDER_PREFIX))
+        .filter(|name| name != LOCK_FILE && name != OUTBOX_FOLDER)
+        .filter(|name| !name.starts_with(FOLDER_PREFIX))
         .partition(|name| *name == identity);
     for group in [first, rest] {
         for name in group {

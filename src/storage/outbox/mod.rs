@@ -35,6 +35,11 @@
 //!   would wait; but whoever asks here has other servers to ask.
 //! - **A failed fsync or an I/O error**: as in the log, the directory is marked as
 //!   poisoned, and the owner's fatal handler called. Nothing is written again.
+//!
+//! # A new incarnation
+//! [`super::DataDirectory::set_aside`] leaves the outbox in its place, and writes its
+//! lists anew if an fsync had failed: that the log was lost is no reason to lose what
+//! this outbox alone has. It does not matter which incarnation hands an entry over.
 
 mod format;
 mod reader;
@@ -55,6 +60,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::reader::{ListedEntry, OutboxReader};
+pub(super) use self::recovery::rewrite;
 use self::state::State;
 use self::writer::{Append, Command, Writer};
 use super::{DataDirectory, FatalHandler, Paths, on_worker};

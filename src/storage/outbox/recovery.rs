@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::Paths;
-use super::super::files::{Failure, failed_call, sync_folder};
-use super::super::records::{Next, Records, Stopped};
+use super::super::files::{self, Failure, failed_call, sync_folder, sync_folder_of, temporary_of};
+use super::super::records::{CHUNK_BYTES, Next, Records, Stopped};
 use super::format::{self, Header, NoHeader};
 use super::state::{Held, State};
 use super::writer::remove_lists;
@@ -51,7 +51,10 @@ pub(super) async fn recover(
     };
     for name in names {
         let path = folder.join(&name);
-        if name.contains(DAMAGED) {
+        if name.ends_with(".log.tmp") {
+            // A crash in the middle of `rewrite` left it.
+            files::remove(disk, &path).await?;
+        } else if name.contains(DAMAGED) {
             let sentence = sentence_of_damaged(&path);
             unusable.push(UnusableList { path, why: Unusable::Damaged, sentence });
         } else if let Some(list) = list_of_name(&name) {
@@ -239,6 +242,40 @@ async fn set_aside(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Failure> {
     moved.map_err(|error| Failure::of_call("set aside", path, &error))?;
     sync_folder(disk, folder).await?;
     Ok(aside)
+}
+
+/// Writes every list into a new file of the same name. After a failed fsync the system
+/// may take pages for written that are not, so no further sync would write them.
+pub(in crate::storage) async fn rewrite(disk: &dyn Disk, paths: &Paths) -> Result<(), Failure> {
+    let folder = paths.outbox();
+    for name in names(disk, &folder).await?.unwrap_or_default() {
+        if let Some(list) = list_of_name(&name) {
+            rewrite_one(disk, &paths.outbox_list(list)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn rewrite_one(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
+    let temporary = temporary_of(path);
+    let old = disk.open(path).await.map_err(|e| Failure::of_call("open", path, &e))?;
+    let new = disk.create(&temporary).await;
+    let mut new = new.map_err(|e| Failure::of_call("write", &temporary, &e))?;
+    let mut position = 0;
+    loop {
+        let chunk = old.read_at(position, CHUNK_BYTES).await;
+        let chunk = chunk.map_err(|e| Failure::of_call("read", path, &e))?;
+        if chunk.is_empty() {
+            break;
+        }
+        position += chunk.len() as u64;
+        let written = new.append(chunk.into()).await;
+        written.map_err(|e| Failure::of_call("write", &temporary, &e))?;
+    }
+    new.sync_data().await.map_err(|e| Failure::of_sync(&temporary, &e))?;
+    let renamed = disk.rename(&temporary, path).await;
+    renamed.map_err(|e| Failure::of_call("replace", path, &e))?;
+    sync_folder_of(disk, path).await
 }
 
 /// The names in a folder; `None` when there is no folder.

@@ -105,7 +105,7 @@ async fn lists_are_not_written_anew_without_room_and_stay_as_they_were() {
 #[tokio::test]
 async fn after_a_failed_sync_nothing_is_written_and_the_directory_is_marked() {
     let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
-    let (directory, outbox, fatal) = open_on(&disk, folder.path()).await;
+    let (mut directory, outbox, fatal) = open_on(&disk, folder.path()).await;
     let list = outbox.append(entries(1..=2)).await.expect("appends").list;
     disk.fail_syncs(true);
     let error = outbox.append(entries(3..=3)).await.expect_err("failed");
@@ -119,9 +119,20 @@ async fn after_a_failed_sync_nothing_is_written_and_the_directory_is_marked() {
     assert_eq!(outbox.close().await, Err(error));
     assert_eq!(fatal.load(Ordering::SeqCst), 1);
     drop((directory, outbox));
-    let directory = DataDirectory::open(&disk.host(), folder.path(), holder()).await;
-    let directory = directory.expect("opens");
+
+    // The next process does not believe the directory, and yet the outbox is kept, in
+    // files whose every page is written anew.
+    directory = DataDirectory::open(&disk.host(), folder.path(), holder()).await.expect("opens");
     assert_eq!(directory.identity().expect_err("marked").code, ErrorCode::Corrupted);
+    directory.set_aside().await.expect("moves");
+    directory.write_identity(identity()).await.expect("begins again");
+    let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+    let outbox = outbox.expect("opens");
+    let [(found, kept)] = &content(&outbox).await[..] else { panic!("one list") };
+    assert_eq!((*found, &kept[..2]), (list, &entries(1..=2)[..]));
+    let next = outbox.append(entries(4..=4)).await.expect("appends");
+    assert_ne!(next.list, list, "what was not acknowledged has a number there");
+    assert_eq!(files(folder.path()).len(), 2, "nothing is left of the copying");
 }
 
 #[tokio::test]

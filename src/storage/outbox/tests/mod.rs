@@ -231,3 +231,21 @@ async fn an_adopted_directory_brings_its_outbox_along() {
     assert_eq!(content(&outbox).await, [(list, entries(1..=2))]);
     assert_eq!(outbox.lists()[0].replica, replica);
 }
+
+#[tokio::test]
+async fn a_new_incarnation_has_the_outbox_of_the_one_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut directory, outbox) = open_at(folder.path()).await;
+    let list = outbox.append(entries(1..=2)).await.expect("appends").list;
+    outbox.close().await.expect("closes");
+    drop(outbox);
+    let aside = directory.set_aside().await.expect("moves");
+    assert!(!aside.join("outbox").exists());
+    let next = Identity { incarnation: 2, lineage: Uuid::nil(), ..identity() };
+    directory.write_identity(next).await.expect("begins again");
+    let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+    let outbox = outbox.expect("opens");
+    assert_eq!(content(&outbox).await, [(list, entries(1..=2))]);
+    let described = &outbox.lists()[0];
+    assert!(described.of_another_lineage && described.incarnation == 1, "{described:?}");
+}

@@ -210,3 +210,41 @@ async fn no_step_loses_or_repeats_or_brings_back_an_entry() {
         assert!(steps > 80, "{steps} steps are few");
     }
 }
+
+#[tokio::test]
+async fn a_directory_that_is_set_aside_keeps_its_outbox_at_every_step() {
+    for (first, second) in WAYS {
+        for steps in 0.. {
+            let disk = new_disk().await;
+            let (mut directory, outbox) = open(&disk).await.expect("opens");
+            outbox.append(entries(1..=3)).await.expect("appends");
+            outbox.close().await.expect("closes");
+            drop(outbox);
+            directory.lock.mark_poisoned().await.expect("marks");
+            disk.cut_after(steps);
+            let aside = directory.set_aside().await;
+            let done = disk.is_on();
+            assert_eq!(aside.is_ok(), done);
+            drop(directory);
+            for left in [first, second] {
+                disk.restart(left);
+                let mut directory = DataDirectory::open(&host(&disk), Path::new(ROOT), holder())
+                    .await
+                    .expect("opens");
+                if directory.identity().is_err() {
+                    directory.set_aside().await.expect("in turn");
+                }
+                if directory.identity() == Ok(None) {
+                    directory.write_identity(identity()).await.expect("begins again");
+                }
+                drop(directory);
+                let found = look(&disk).await;
+                let numbers: Vec<_> = found.into_iter().map(|(_, numbers)| numbers).collect();
+                assert_eq!(numbers, [[1, 2, 3]], "{steps} steps, left: {left:?}");
+            }
+            if done {
+                break;
+            }
+        }
+    }
+}
