@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures::future::{AbortHandle, Abortable, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Shared;
@@ -86,6 +87,8 @@ pub(super) struct Connection {
     following: BTreeMap<u64, (AbortHandle, OpenFollow)>,
     /// Whether a request is in progress that the next ones wait for.
     barrier: bool,
+    /// Changes when the server has stood still.
+    pauses: watch::Receiver<u64>,
     /// No request is taken any more; what is left must be finished by then.
     closing: Option<Instant>,
 }
@@ -100,6 +103,8 @@ enum End {
     SlowReader,
     /// The time for finishing ran out.
     OutOfTime,
+    /// The server has stood still since it greeted this client.
+    StoodStill,
 }
 
 /// Serves a client that has said hello, until its connection ends.
@@ -135,6 +140,7 @@ pub(super) async fn serve(
         follows: FuturesUnordered::new(),
         following: BTreeMap::new(),
         barrier: false,
+        pauses: shared.wakefulness.pauses(),
         closing: None,
     };
     let end = connection.run(&mut incoming, &mut writer, stop, probation_end).await;
@@ -157,6 +163,13 @@ pub(super) async fn serve(
                     "dropped a client that did not read its answers"
                 );
             }
+        }
+        End::StoodStill => {
+            // In no log yet, they never will be.
+            connection.pending.clear();
+            connection.refuse(None, stood_still());
+            // Whether the client is still there and reads it is its own affair.
+            let _ = timeout(GRACE, writer.finish()).await;
         }
         End::OutOfTime => tracing::info!(
             address,
@@ -181,10 +194,13 @@ impl Connection {
         let (mut stopped, mut stop_requested) = (false, std::pin::pin!(stop.requested()));
         let (outgoing, mut stall_timer) =
             (Arc::clone(&self.outgoing), std::pin::pin!(sleep(STALL)));
+        let mut pauses = self.pauses.clone();
         let mut starved: Option<Instant> = None;
         let mut given_away = std::pin::pin!(self.slot.given_away().fuse());
         loop {
-            self.take_lines(incoming);
+            if !self.take_lines(incoming) {
+                return End::StoodStill;
+            }
             if self.pending.is_empty() || self.memory_is_short() {
                 incoming.rest();
             }
@@ -220,6 +236,7 @@ impl Connection {
                     stopped = true;
                     self.close(&stopping());
                 }
+                Ok(()) = pauses.changed() => return End::StoodStill,
                 () = self.progress() => {}
                 error = writer.run() => return End::Broken(error),
                 result = incoming.fill(may_grow), if wants_input && !starves => {
@@ -282,15 +299,21 @@ impl Connection {
         .await;
     }
 
-    /// Takes all lines that were read, as far as there is room for requests.
-    fn take_lines<R: AsyncRead + Unpin>(&mut self, incoming: &mut Incoming<R>) {
+    /// Takes all lines that were read, as far as there is room for requests. False: the
+    /// server has stood still, and takes none.
+    fn take_lines<R: AsyncRead + Unpin>(&mut self, incoming: &mut Incoming<R>) -> bool {
+        self.shared.wakefulness.beat();
+        if self.pauses.has_changed().unwrap_or(false) {
+            return false;
+        }
         while self.may_take() {
             match incoming.next_line() {
                 Ok(Some(line)) => self.take_line(line),
-                Ok(None) => return,
-                Err(error) => return self.refuse(None, error),
+                Ok(None) => break,
+                Err(error) => self.refuse(None, error),
             }
         }
+        true
     }
 
     fn may_take(&self) -> bool {
@@ -419,6 +442,13 @@ impl Connection {
             self.outgoing.push(|buffer| push_error(buffer, Some(id), error));
         }
     }
+}
+
+fn stood_still() -> Error {
+    Error::unavailable(
+        "this server has stood still for seconds and takes nothing that was asked before; \
+         nothing was done of what it had not begun: connect again",
+    )
 }
 
 fn no_memory() -> Error {

@@ -25,7 +25,8 @@
 //! How it fails: a broken connection drops the futures of its requests. What
 //! was proposed may still happen, and the client repeats it elsewhere under
 //! the same id. A server that is told to stop ends follows with a retryable error,
-//! finishes within five seconds the requests that it took, and takes no new ones. A
+//! finishes within five seconds the requests that it took, and takes no new ones. One that
+//! has stood still takes nothing from the connections that it had before. A
 //! panic in a connection ends that connection only.
 //!
 //! - `greeting`, `connection`: the life of a connection; `incoming`,
@@ -34,6 +35,7 @@
 //! - `slots`, `memory`, `rate`, `open_follows`: what protects the server and its users;
 //!   `password`, `hashing`: who may compute a hash, and how.
 //! - `backend`: the replica as seen from here; `stop`: the signal;
+//!   `wakefulness`: what becomes of clients when the process has stood still;
 //!   `runtime_watchdog`: ends a process whose runtime hangs.
 
 mod backend;
@@ -55,6 +57,7 @@ mod slots;
 mod stop;
 #[cfg(test)]
 pub(crate) mod tests;
+mod wakefulness;
 mod wire;
 mod work;
 
@@ -76,6 +79,7 @@ use self::password::Passwords;
 use self::rate::{Changes, FailedLogins, LogThrottle, Registrations};
 use self::slots::{Slots, gave_way};
 use self::stop::Stop;
+use self::wakefulness::Wakefulness;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Listener};
 use crate::limits::Limits;
@@ -127,6 +131,7 @@ struct Shared {
     refusals: LogThrottle,
     refused_peers: LogThrottle,
     tls: Acceptor,
+    wakefulness: Arc<Wakefulness>,
 }
 
 impl Shared {
@@ -190,6 +195,7 @@ impl Server {
             refusals: LogThrottle::default(),
             refused_peers: LogThrottle::default(),
             tls: Acceptor::new(host.clone(), shown),
+            wakefulness: Wakefulness::new(host.clone()),
             host,
             backend,
             limits,
@@ -237,6 +243,8 @@ impl Server {
     ) {
         let mut stop = Stop::new(stop);
         let (mut clients, mut peers) = (JoinSet::new(), JoinSet::new());
+        let mut beat = JoinSet::new();
+        beat.spawn(Arc::clone(&self.shared.wakefulness).run());
         loop {
             tokio::select! { biased;
                 () = stop.requested() => break,

@@ -13,6 +13,7 @@ mod limits;
 mod order;
 mod protocol;
 mod sessions;
+mod standing_still;
 mod stopping;
 
 use std::sync::Arc;
