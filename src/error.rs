@@ -46,6 +46,8 @@ pub enum ErrorCode {
     TooMany,
     /// The operation id was used before, for something else.
     IdConflict,
+    /// Of the message with this operation id no more than the id is remembered.
+    IdForgotten,
     /// A message id prefix that fits more than one message.
     AmbiguousId,
     /// Too many attempts; the message says when to come back.
@@ -150,6 +152,7 @@ impl ErrorCode {
             InvalidText => "invalid_text",
             TooMany => "too_many",
             IdConflict => "id_conflict",
+            IdForgotten => "id_forgotten",
             AmbiguousId => "ambiguous_id",
             RateLimited => "rate_limited",
             TooManyConnections => "too_many_connections",

@@ -93,8 +93,7 @@ impl Accounts {
                     operation: self.host.uuid(),
                     to: vec![self.name(number)],
                     text: text(TEXT_BYTES),
-                    again: false,
-                    after: None,
+                    first: true,
                 };
                 client.request(request).await?;
                 sent += 1;

@@ -195,8 +195,7 @@ impl Load {
                 operation: asked.id,
                 to: (0..recipients).map(|step| self.accounts.name(asked.to + step)).collect(),
                 text: self.text.clone(),
-                again: asked.repeated,
-                after: None,
+                first: !asked.repeated,
             },
             Work::Inbox { messages } => Request::Inbox(InboxQuery {
                 which: Which::All,

@@ -6,13 +6,14 @@
 //! remembered like successes: a client that was told "unknown account" must not see a
 //! late copy of the same request delivered after all.
 //!
-//! Five outcomes need no place in the window:
+//! Six outcomes need no place in the window:
 //! - A message that is stored is found by its id, and its outcome follows from it. A
 //!   tombstone enters the window only when the last copy of the message is removed.
 //! - "Session expired" is answered for a session number that never comes back, so a
 //!   late copy of that request is refused again anyway. And a user who logs in again
 //!   may repeat the same id and have it done this time.
 //! - "Behind" is answered to a message that comes too early, and the same comes again.
+//! - What became of an entry of a list is told by its place there.
 //! - A conflict of ids changes nothing of what the id means.
 //! - Steps of restoring a backup may come twice, and a client that was told to wait
 //!   for the end of a restore may ask for the same again afterwards.
@@ -31,6 +32,7 @@ use super::fingerprint::{distinct_folded, fingerprint, send_fingerprint};
 use super::items::Message;
 use super::operation::{Action, Operation, Outcome};
 use super::remembered::DeduplicationEntry;
+use super::settled::Origin;
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
 use crate::limits::{IDS_FORGOTTEN_PER_ENTRY, LEVEL_OF_SETTLING};
@@ -53,7 +55,11 @@ impl State {
             (same, remembered.actor, remembered.outcome.clone())
         } else {
             let message = self.data.messages.get(self.message_ids.get(&operation.id)?)?;
-            let same = is_content_of(&operation.action, message);
+            let asked = self.data.origins.get(message.seq).and_then(|origin| origin.asked);
+            let same = match asked {
+                Some(asked) => asked == fingerprint(&operation.action),
+                None => is_content_of(&operation.action, message),
+            };
             (same, Some(message.from.account), message.outcome())
         };
         let same_actor = match actor {
@@ -103,14 +109,21 @@ impl State {
     }
 
     /// Remembers a message whose last copy is going.
-    pub(super) fn remember_message(&mut self, index: u64, message: &Message) {
+    pub(super) fn remember_message(
+        &mut self,
+        index: u64,
+        message: &Message,
+        origin: Option<Origin>,
+    ) {
         let folded: Vec<_> = message.to.labels.iter().map(|label| label.name.folded()).collect();
         self.remember(DeduplicationEntry {
             serial: 0,
             id: message.id,
             index,
             actor: Some(message.from.account),
-            fingerprint: send_fingerprint(folded.iter().map(|name| name.as_str()), &message.text),
+            fingerprint: origin.and_then(|origin| origin.asked).unwrap_or_else(|| {
+                send_fingerprint(folded.iter().map(|name| name.as_str()), &message.text)
+            }),
             outcome: message.outcome(),
         });
     }
@@ -141,7 +154,8 @@ impl State {
             self.data.sum.subtract(oldest.digest());
             self.usage.remove_remembered(&oldest);
             if self.level() >= LEVEL_OF_SETTLING {
-                self.data.floors.window = self.data.floors.window.max(oldest.index + 1);
+                self.data.floors.window =
+                    self.data.floors.window.max(oldest.index.saturating_add(1));
             }
         }
     }

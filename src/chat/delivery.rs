@@ -26,8 +26,23 @@ pub struct Delivery {
     pub accepted_at: Timestamp,
     /// Who asked, found in the state that the server had.
     pub author: Party,
+    /// With which session. None where sessions cannot be compared, as the list comes from
+    /// another cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionUsed>,
     /// For what.
     pub act: Act,
+}
+
+/// The session that an entry was asked for with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionUsed {
+    /// Which.
+    pub number: SessionNumber,
+    /// SHA-256 of its token.
+    pub token_hash: Digest,
+    /// When it ends by itself.
+    pub expires: Timestamp,
 }
 
 /// An account and its name as they were when an entry was taken. The account counts: its
@@ -62,13 +77,8 @@ pub enum Act {
         /// Their ids.
         ids: Vec<Uuid>,
     },
-    /// End a session.
-    Close {
-        /// Which.
-        session: SessionNumber,
-        /// SHA-256 of its token, for numbers begin anew in another cluster.
-        token_hash: Digest,
-    },
+    /// End the session.
+    Close {},
 }
 
 impl Act {
@@ -81,7 +91,7 @@ impl Act {
             Act::Send { to, text } => NOTICE + 12 * to.len() + text.len() / 32,
             Act::Mark { ids } => 8 * ids.len(),
             Act::Delete { ids } => 24 * ids.len(),
-            Act::Close { .. } => 8,
+            Act::Close {} => 8,
         }
     }
 
@@ -90,7 +100,7 @@ impl Act {
         match self {
             Act::Send { to, text } => text.len() + 100 * to.len(),
             Act::Mark { ids } | Act::Delete { ids } => 39 * ids.len(),
-            Act::Close { .. } => 96,
+            Act::Close {} => 0,
         }
     }
 }

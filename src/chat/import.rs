@@ -21,7 +21,9 @@
 //! backup; how much may be stored is what the new cluster says, also where the backup is more.
 //!
 //! What is settled of the lists that servers kept comes back, and so do ids that were tried
-//! more than once.
+//! more than once. Log indexes of the old cluster mean nothing in the new one, but for the
+//! highest below which ids may have been forgotten there: a server that brings an old list
+//! compares with it.
 //!
 //! Operation ids in the backup's window count from the beginning of the new cluster's
 //! log, so they are remembered for nearly a window more.
@@ -54,7 +56,15 @@ impl View {
         data.counters.incarnations.clear();
         data.membership = Arc::default();
         data.restored = None;
-        data.floors = Floors::default();
+        data.floors = Floors { before: self.highest_floor(), ..Floors::default() };
+        data.accounts.update_all(|account| {
+            if account.repeats_floor > 0 {
+                let account = Arc::make_mut(account);
+                data.sum.subtract(account.digest());
+                account.repeats_floor = 0;
+                data.sum.add(account.digest());
+            }
+        });
         let mut repeats = std::mem::take(&mut data.repeats);
         for repeat in repeats.iter() {
             data.sum.subtract(repeat.digest());
@@ -81,6 +91,13 @@ impl View {
             }
         }
         View::new(data)
+    }
+
+    /// The highest log index below which ids may be forgotten.
+    fn highest_floor(&self) -> u64 {
+        let Floors { window, level, before } = self.data.floors;
+        let accounts = self.data.accounts.iter().map(|account| account.repeats_floor).max();
+        window.max(level).max(before).max(accounts.unwrap_or(0))
     }
 
     /// Accounts that are not deleted, and messages.
@@ -283,7 +300,8 @@ impl State {
         restored.data.settings.registration = registration;
         // How much may be stored is said of these machines, not of those it comes from.
         restored.data.settings.bounds = settings.bounds;
-        restored.data.floors = floors;
+        let before = restored.data.floors.before.max(floors.before);
+        restored.data.floors = Floors { before, ..floors };
         // The window is in the order of the log: theirs stands at its beginning.
         for remembered in window.iter() {
             let id = &remembered.id;

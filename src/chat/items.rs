@@ -94,6 +94,9 @@ pub(super) struct Account {
     /// When a session was opened last; not known of those before feature level
     /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION).
     pub(super) last_login: Option<Timestamp>,
+    /// Ids of its messages that were tried more than once may be forgotten if a log entry
+    /// below this has met them.
+    pub(super) repeats_floor: u64,
     /// Ascending. At most [`crate::limits::SESSIONS_PER_ACCOUNT_MAX`].
     pub(super) sessions: Vec<SessionNumber>,
     /// Flagged: unread.
@@ -125,6 +128,7 @@ impl Account {
             disabled: false,
             reset: None,
             last_login: None,
+            repeats_floor: 0,
             sessions: Vec::new(),
             inbox: Chunks::default(),
             sent: Chunks::default(),
@@ -149,6 +153,9 @@ impl Account {
         }
         if let Some(last_login) = self.last_login {
             encoder = encoder.text("last login").number(last_login.0);
+        }
+        if self.repeats_floor > 0 {
+            encoder = encoder.text("repeats").number(self.repeats_floor);
         }
         encoder.finish()
     }

@@ -304,8 +304,8 @@ impl State {
             self.usage.remove_message(&message);
             self.sent_only.remove(&seq);
             self.message_ids.remove(&message.id);
-            self.forget_origin(&message);
-            self.remember_message(index, &message);
+            let origin = self.forget_origin(&message);
+            self.remember_message(index, &message, origin);
         } else if holders == Some(1)
             && self.data.messages.get(seq).is_some_and(|message| self.is_sent_only(message))
         {

@@ -81,7 +81,7 @@ mod usage;
 
 pub use budget::Step;
 pub use change::Change;
-pub use delivery::{Act, Delivery, Party, SessionNumber};
+pub use delivery::{Act, Delivery, Party, SessionNumber, SessionUsed};
 pub use effects::Effects;
 pub use glob::Glob;
 pub use hash::StateHash;

@@ -9,6 +9,7 @@ use super::chunks::Item;
 use super::delivery::SessionNumber;
 use super::items::{Account, InboxEntry, Message, SentEntry};
 use super::meter::NAMES_PER_STEP;
+use super::settled::Origin;
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::administration::AccountRow;
@@ -337,15 +338,15 @@ impl<'a> Scan<'a> {
             at: message.at.into(),
             seq,
             read,
-            accepted_at: origin.filter(|it| !it.notice).map(|it| it.accepted_at),
-            notice: origin.is_some_and(|it| it.notice),
+            accepted_at: origin.filter(|it| !it.is_notice()).map(|it| it.accepted_at),
+            notice: origin.is_some_and(Origin::is_notice),
         });
         true
     }
 
     /// Whether the cluster says it, and not the account whose name it bears.
     fn is_notice(&self, seq: u64) -> bool {
-        self.state.data.origins.get(seq).is_some_and(|origin| origin.notice)
+        self.state.data.origins.get(seq).is_some_and(Origin::is_notice)
     }
 
     fn matches(&self, message: &Message) -> bool {

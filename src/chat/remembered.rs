@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::chunks::Item;
 use super::hash::{Encoder, Kind};
 use super::operation::Outcome;
@@ -71,19 +73,34 @@ impl Item for Arc<DeduplicationEntry> {
 /// An id that was tried more than once.
 #[derive(Clone, Copy)]
 pub(super) struct Repeat {
-    /// Its place in the order of arrival. As of
-    /// [`DeduplicationEntry::serial`].
+    /// Its place in the order of arrival. As of [`DeduplicationEntry::serial`].
     pub(super) serial: u64,
-    pub(super) id: Uuid,
+    /// The id together with its account, as a number.
+    pub(super) key: Uuid,
+    /// Whose it is; 0 of the id of a notice.
+    pub(super) account: u64,
     /// The log entry that met it.
     pub(super) index: u64,
-    pub(super) refused: bool,
+    pub(super) fate: Fate,
+}
+
+/// What became of a message of which only the id is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Fate {
+    /// It was delivered.
+    Delivered,
+    /// It was refused: nobody has it.
+    Refused,
+    /// That could not be told any more, and its author has a notice.
+    Unclear,
 }
 
 impl Repeat {
     pub(super) fn digest(&self) -> u128 {
-        let encoder = Encoder::new(Kind::Repeat).fixed(self.id.as_bytes()).number(self.index);
-        encoder.number(u64::from(self.refused)).finish()
+        let Repeat { serial: _, key, account, index, fate } = self;
+        let encoder = Encoder::new(Kind::Repeat).fixed(key.as_bytes()).number(*account);
+        encoder.number(*index).number(*fate as u64).finish()
     }
 }
 
@@ -93,23 +110,26 @@ impl Item for Repeat {
     }
 }
 
-/// What may be forgotten: operations of log entries below these.
+/// What may be forgotten: operations of log entries below these. What is forgotten of ids
+/// that were tried more than once is kept for each account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Floors {
     /// Of the window.
     pub(super) window: u64,
-    /// Of the ids that were tried more than once.
-    pub(super) repeats: u64,
+    /// Where the level was reached at which that is noted.
+    pub(super) level: u64,
+    /// The highest of all floors that the cluster had of which this one was restored, by the
+    /// indexes of that one's log.
+    pub(super) before: u64,
 }
 
 impl Floors {
     /// Zero while nothing was forgotten, as at lower levels.
     pub(super) fn digest(&self) -> u128 {
-        match *self {
-            Floors { window: 0, repeats: 0 } => 0,
-            Floors { window, repeats } => {
-                Encoder::new(Kind::Floors).number(window).number(repeats).finish()
-            }
+        let Floors { window, level, before } = *self;
+        if *self == Floors::default() {
+            return 0;
         }
+        Encoder::new(Kind::Floors).number(window).number(level).number(before).finish()
     }
 }

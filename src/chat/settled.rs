@@ -34,14 +34,21 @@ pub(super) struct Origin {
     pub(super) seq: u64,
     /// When a server took it; of a notice, when the log did.
     pub(super) accepted_at: Timestamp,
-    /// The cluster itself says it.
-    pub(super) notice: bool,
+    /// The fingerprint of what its author asked for, who may ask once more; it had recipients
+    /// who were gone when it came into the log. None of a notice, for which nobody has asked.
+    pub(super) asked: Option<u128>,
 }
 
 impl Origin {
     pub(super) fn digest(&self) -> u128 {
         let encoder = Encoder::new(Kind::Origin).number(self.seq).number(self.accepted_at.0);
-        encoder.number(u64::from(self.notice)).finish()
+        let encoder = encoder.number(u64::from(self.is_notice()));
+        encoder.fixed(&self.asked.unwrap_or_default().to_le_bytes()).finish()
+    }
+
+    /// Whether the cluster itself says it.
+    pub(super) fn is_notice(&self) -> bool {
+        self.asked.is_none()
     }
 }
 

@@ -16,19 +16,22 @@
 //!   other owner of their names. Those that are gone stand in a notice.
 //! - Its id is known with this content, this author and these recipients: it was delivered
 //!   before. Nothing happens.
-//! - Its id was refused before, or means something else: notice.
+//! - Its id was refused before, or means something else, or it cannot be told whether all
+//!   recipients got it: notice.
 //! - Its id may have been tried elsewhere, longer ago than ids are remembered: it cannot be
 //!   told whether it was delivered, deleted and forgotten. Delivering it could bring a deleted
 //!   message back. Notice.
-//! - The author is shut out: notice. The author's account is gone: nobody is there to be
-//!   told, and what it had not sent is dropped with it.
+//! - The author is shut out, or a majority has ended the session that it was sent with:
+//!   notice. The author's account is gone: nobody is there to be told, and what it had not
+//!   sent is dropped with it.
 //!
 //! An id counts as tried elsewhere when the client has said so (`again`). For a message of
 //! which this was the only try no window matters, however long the server was alone; but
 //! a *later* try of it says `again`, and could have come into the log meanwhile. Therefore ids
 //! of requests that say `again` are remembered far beyond the window (`repeats.rs`).
 //!
-//! Marks, deletions and ended sessions do what they still can, and say nothing.
+//! Marks, deletions and ended sessions do what they still can, and say nothing. Where the
+//! same was asked of a majority as well, that one's answer holds.
 //!
 //! What a notice says is a part of the state, in the words below. Changing them is a change
 //! of what an entry means, and takes a feature level.
@@ -36,10 +39,11 @@
 //! Bounds of what may be stored are not held against an entry: its server has held them
 //! against what it knew when it took it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::chunks::Item;
-use super::delivery::{Act, Delivery, Party};
+use super::delivery::{Act, Delivery, Party, SessionUsed};
 use super::effects::Effects;
 use super::fingerprint::{fingerprint, send_fingerprint};
 use super::hash::{Encoder, Kind};
@@ -47,9 +51,9 @@ use super::items::{AccountNumber, Label, Message, Recipients};
 use super::mail::{Post, check_text};
 use super::meter;
 use super::operation::{Action, Outcome};
-use super::remembered::DeduplicationEntry;
+use super::remembered::{DeduplicationEntry, Fate};
 use super::settled::{Origin, SettledList};
-use super::state::State;
+use super::state::{Caller, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, LEVEL_OF_SETTLING, RECIPIENTS_MAX};
 use crate::types::{Place, Timestamp, Uuid};
@@ -110,8 +114,11 @@ impl State {
                  {LEVEL_OF_SETTLING} on"
             )));
         }
-        // Until then nobody is there, and everything would be dropped.
         self.usable()?;
+        // A backup may still come, and without its accounts everything would be dropped.
+        if self.data.counters.last_account == 0 {
+            return Err(Error::unavailable("nobody has ever registered in this cluster"));
+        }
         let Place { list, number } = delivery.place;
         if number == self.settled(&list) + 1 {
             self.set_settled(list, number);
@@ -145,44 +152,70 @@ impl State {
         delivery: &Delivery,
         effects: &mut Effects,
     ) {
-        let Some(author) = self.numbers.get(&delivery.author.account).copied() else { return };
+        let uuid = delivery.author.account;
+        let Some(number) = self.numbers.get(&uuid).copied() else { return };
+        let author = Caller { number, uuid };
+        let shut_out = self.is_shut_out(author, at, delivery.session.as_ref());
         let (action, outcome) = match &delivery.act {
             Act::Send { to, text } => {
                 let due = Due { index, at, id, delivery, author, to, text };
-                return self.deliver(&due, effects);
+                return self.deliver(&due, shut_out, effects);
             }
+            // Another try of it was done, or was refused, and that is what its client knows.
+            _ if shut_out.is_some() || self.window_ids.contains(&id) => return,
             Act::Mark { ids } => {
-                let seqs: Vec<u64> = self.inbox_places(author, ids);
+                let seqs: Vec<u64> = self.inbox_places(number, ids);
                 // Not remembered: another try of it may name them by their places.
-                let _ = self.mark_read(author, &seqs);
+                let _ = self.mark_read(number, &seqs);
                 return;
             }
             Act::Delete { ids } => {
-                let there = self.inbox_ids(author, ids);
-                let outcome = self.delete(index, author, &there);
+                let there = self.inbox_ids(number, ids);
+                let outcome = self.delete(index, number, &there);
                 (Action::Delete { session: 0, ids: ids.clone() }, outcome)
             }
-            Act::Close { session, token_hash } => {
-                if self.tokens.get(token_hash) == Some(session) {
-                    self.end_session(*session, effects);
+            Act::Close {} => {
+                let Some(SessionUsed { number: session, token_hash, .. }) = delivery.session else {
+                    return;
+                };
+                if self.tokens.get(&token_hash) != Some(&session) {
+                    return;
                 }
-                (Action::CloseSession { session: *session }, Ok(Outcome::Done))
+                self.end_session(session, effects);
+                (Action::CloseSession { session }, Ok(Outcome::Done))
             }
         };
         // A client that got no answer may ask a majority for the same once more.
         if let Ok(outcome) = outcome
             && !self.message_ids.contains(&id)
-            && !self.window_ids.contains(&id)
         {
             self.remember(DeduplicationEntry {
                 serial: 0,
                 id,
                 index,
-                actor: Some(delivery.author.account),
+                actor: Some(uuid),
                 fingerprint: fingerprint(&action),
                 outcome,
             });
         }
+    }
+
+    /// Why an author may do nothing any more, if that is so. A session that a majority has
+    /// ended counts from then on, also for what was asked with it before: it may have been
+    /// ended because somebody else had it. One that has run out meanwhile does not matter.
+    fn is_shut_out(
+        &self,
+        author: Caller,
+        at: Timestamp,
+        session: Option<&SessionUsed>,
+    ) -> Option<&'static str> {
+        let disabled = self.data.accounts.get(author.number).is_none_or(|it| it.disabled);
+        if disabled {
+            return Some(DISABLED);
+        }
+        let SessionUsed { number, token_hash, expires } = session?;
+        let ended = self.tokens.get(token_hash) != Some(number) && at < *expires;
+        ended.then_some(ENDED)
     }
 
     /// Places of messages that are in an inbox.
@@ -201,51 +234,64 @@ impl State {
         ids.iter().take(IDS_PER_REQUEST_MAX).filter(there).copied().collect()
     }
 
-    fn deliver(&mut self, due: &Due<'_>, effects: &mut Effects) {
-        match self.delivered_to(due) {
+    fn deliver(&mut self, due: &Due<'_>, shut_out: Option<&'static str>, effects: &mut Effects) {
+        match self.delivered_to(due, shut_out) {
             Ok(recipients) => {
                 let gone = due.to.iter().filter(|party| !self.numbers.contains_key(&party.account));
                 let gone: Vec<&Party> = gone.collect();
                 if !gone.is_empty() {
                     self.notify(due, &format!("did not reach {}: {GONE}", listed(&gone)), effects);
                 }
-                match recipients {
-                    Some(to) => self.put_delivery(due, to, effects),
+                let fate = match recipients {
+                    Some(to) => {
+                        self.put_delivery(due, to, effects);
+                        Fate::Delivered
+                    }
                     // Another try of it must not find a later owner of a name.
-                    None => self.remember_refused(due, ErrorCode::UnknownAccount),
+                    None => {
+                        self.remember_refused(due, ErrorCode::UnknownAccount);
+                        Fate::Refused
+                    }
+                };
+                if due.delivery.again {
+                    self.note_repeat(due.index, due.author, due.id, fate);
                 }
-                self.note_repeat(due.index, due.id, due.delivery.again, false);
             }
             Err(Undelivered::Before) => {}
-            Err(Undelivered::Because(why)) => {
+            Err(Undelivered::Because(why, fate)) => {
                 self.notify(due, why, effects);
-                self.note_repeat(due.index, due.id, due.delivery.again, true);
+                self.note_repeat(due.index, due.author, due.id, fate);
             }
         }
     }
 
     /// The accounts that are to have it, as far as they are still there.
-    fn delivered_to(&self, due: &Due<'_>) -> Result<Option<Arc<Recipients>>, Undelivered> {
-        let refused = |why| Err(Undelivered::Because(why));
+    fn delivered_to(
+        &self,
+        due: &Due<'_>,
+        shut_out: Option<&'static str>,
+    ) -> Result<Option<Arc<Recipients>>, Undelivered> {
+        let unclear = |why| Err(Undelivered::Because(why, Fate::Unclear));
+        let refused = |why| Err(Undelivered::Because(why, Fate::Refused));
         match self.known(due) {
             Some(Known::Delivered) => return Err(Undelivered::Before),
             Some(Known::Refused) => return refused(REFUSED),
-            Some(Known::Otherwise) => return refused(OTHERWISE),
-            Some(Known::Unclear) => return refused(UNCLEAR),
+            Some(Known::Otherwise) => return unclear(OTHERWISE),
+            Some(Known::Unclear) => return unclear(UNCLEAR),
             None => {}
         }
-        if self.is_forgotten(due.delivery.since, due.delivery.again) {
-            return refused(FORGOTTEN);
+        let Delivery { since, again, .. } = *due.delivery;
+        if self.is_forgotten(due.author.number, since, again) {
+            return unclear(FORGOTTEN);
         }
-        let author = self.data.accounts.get(due.author);
-        if author.is_none_or(|author| author.disabled) {
-            return refused(DISABLED);
+        if let Some(why) = shut_out {
+            return refused(why);
         }
         if check_text(due.text).is_err() || due.to.is_empty() || due.to.len() > RECIPIENTS_MAX {
             return refused(IMPOSSIBLE);
         }
         let mut labels: Vec<Arc<Label>> = Vec::with_capacity(due.to.len());
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for party in due.to.iter().filter(|party| seen.insert(party.account)) {
             meter::work(1);
             let number = self.numbers.get(&party.account);
@@ -260,12 +306,15 @@ impl State {
     }
 
     fn put_delivery(&mut self, due: &Due<'_>, to: Arc<Recipients>, effects: &mut Effects) {
-        let Some(from) = self.data.accounts.get(due.author).map(|it| it.label.clone()) else {
+        let Some(from) = self.data.accounts.get(due.author.number).map(|it| it.label.clone())
+        else {
             return;
         };
         let post = Post { at: due.at, id: due.id, from, to, text: due.text, sent: true };
         let seq = self.put(post, effects);
-        self.note_origin(Origin { seq, accepted_at: due.delivery.accepted_at, notice: false });
+        // No later than any time that can be written.
+        let accepted_at = due.delivery.accepted_at.min(Timestamp::MAX);
+        self.note_origin(Origin { seq, accepted_at, asked: Some(due.fingerprint()) });
     }
 
     fn remember_refused(&mut self, due: &Due<'_>, code: ErrorCode) {
@@ -285,11 +334,9 @@ impl State {
         if let Some(message) =
             self.message_ids.get(&due.id).and_then(|it| self.data.messages.get(it))
         {
-            meter::work(due.to.len() / 4);
-            let to = message.to.labels.iter().map(|label| &label.account);
             let same = message.from.account == *author
                 && *message.text == *due.text
-                && to.eq(due.to.iter().map(|party| &party.account));
+                && self.went_to(message, due.to);
             return Some(if same { Known::Delivered } else { Known::Otherwise });
         }
         if let Some(remembered) =
@@ -297,16 +344,31 @@ impl State {
         {
             let same =
                 remembered.fingerprint == due.fingerprint() && remembered.actor == Some(*author);
-            let all_there = due.to.iter().all(|party| self.numbers.contains_key(&party.account));
             return Some(match &remembered.outcome {
-                Outcome::Sent { .. } if same && all_there => Known::Delivered,
+                Outcome::Sent { .. } if same && self.all_there(due.to) => Known::Delivered,
                 Outcome::Sent { .. } if same => Known::Unclear,
-                Outcome::Refused(_) => Known::Refused,
+                Outcome::Refused(_) if same => Known::Refused,
                 _ => Known::Otherwise,
             });
         }
-        let refused = self.repeat(&due.id)?;
-        Some(if refused { Known::Refused } else { Known::Delivered })
+        Some(match self.repeat(author, &due.id)? {
+            Fate::Delivered if self.all_there(due.to) => Known::Delivered,
+            Fate::Delivered | Fate::Unclear => Known::Unclear,
+            Fate::Refused => Known::Refused,
+        })
+    }
+
+    fn all_there(&self, parties: &[Party]) -> bool {
+        parties.iter().all(|party| self.numbers.contains_key(&party.account))
+    }
+
+    /// Whether a message went to these accounts, but for some that are gone, and to no others.
+    fn went_to(&self, message: &Message, parties: &[Party]) -> bool {
+        meter::work(parties.len() / 2 + message.to.labels.len() / 2);
+        let asked: BTreeSet<&Uuid> = parties.iter().map(|party| &party.account).collect();
+        let went: BTreeSet<&Uuid> = message.to.labels.iter().map(|label| &label.account).collect();
+        let mut missing = asked.difference(&went);
+        went.is_subset(&asked) && missing.all(|account| !self.numbers.contains_key(*account))
     }
 
     /// Tells the author what became of a message, once.
@@ -315,8 +377,8 @@ impl State {
         let id = notice_id(&author.account, &due.id);
         let known = self.message_ids.contains(&id)
             || self.window_ids.contains(&id)
-            || self.repeat(&id).is_some();
-        let account = self.data.accounts.get(due.author);
+            || self.repeat(&author.account, &id).is_some();
+        let account = self.data.accounts.get(due.author.number);
         let Some((from, to)) = account.map(|it| (it.label.clone(), it.sole_recipient.clone()))
         else {
             return;
@@ -333,8 +395,8 @@ impl State {
         );
         let post = Post { at: due.at, id, from, to, text: &text, sent: false };
         let seq = self.put(post, effects);
-        self.note_origin(Origin { seq, accepted_at: due.at, notice: true });
-        self.note_repeat(due.index, id, true, false);
+        self.note_origin(Origin { seq, accepted_at: due.at, asked: None });
+        self.note_notice(due.index, &author.account, &id);
     }
 
     fn note_origin(&mut self, origin: Origin) {
@@ -342,13 +404,13 @@ impl State {
         self.data.origins.push(origin);
     }
 
-    /// A message is gone.
-    pub(super) fn forget_origin(&mut self, message: &Message) {
-        if self.data.origins.last().is_some()
-            && let Some(origin) = self.data.origins.remove(message.seq)
-        {
-            self.data.sum.subtract(origin.digest());
-        }
+    /// A message is gone. Returns where it came from.
+    pub(super) fn forget_origin(&mut self, message: &Message) -> Option<Origin> {
+        // Hardly any has one.
+        self.data.origins.last()?;
+        let origin = self.data.origins.remove(message.seq)?;
+        self.data.sum.subtract(origin.digest());
+        Some(origin)
     }
 }
 
@@ -358,7 +420,7 @@ struct Due<'a> {
     at: Timestamp,
     id: Uuid,
     delivery: &'a Delivery,
-    author: AccountNumber,
+    author: Caller,
     to: &'a [Party],
     text: &'a str,
 }
@@ -374,8 +436,8 @@ impl Due<'_> {
 enum Undelivered {
     /// It was delivered already.
     Before,
-    /// The author must be told.
-    Because(&'static str),
+    /// The author must be told why, and this is remembered of it.
+    Because(&'static str, Fate),
 }
 
 const GONE: &str = "there is no such account any more";
@@ -383,13 +445,14 @@ const REFUSED: &str = "was not delivered: another try of it was refused before";
 const OTHERWISE: &str =
     "was not delivered: its id means another message, or it went to another owner of a name";
 const UNCLEAR: &str = "may not have reached everybody: an account that it was for is gone";
-const FORGOTTEN: &str = "may not be delivered: it was tried at more than one server, too long ago \
-                         to tell what became of the other try. Ask, and send it again if need be";
+const FORGOTTEN: &str = "may not be delivered: whether another try of it was, too long ago, cannot \
+                         be told any more. Ask, and send it again if need be";
 const DISABLED: &str = "was not delivered: the account was disabled meanwhile";
+const ENDED: &str = "was not delivered: the session that sent it was ended meanwhile";
 const IMPOSSIBLE: &str = "was not delivered: no message can be like this";
 
-/// The id of the notice about a message. Only who knows the author's identity could take
-/// it for something else, and that is the author.
+/// The id of the notice about a message. Nobody else can make it, as it takes the identity
+/// of the author's account.
 pub(super) fn notice_id(author: &Uuid, message: &Uuid) -> Uuid {
     let encoder = Encoder::new(Kind::Notice).fixed(author.as_bytes());
     let digest = encoder.fixed(message.as_bytes()).finish();

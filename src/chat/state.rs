@@ -191,7 +191,8 @@ impl State {
         effects: &mut Effects,
     ) -> Outcome {
         let actor = self.actor(&operation.action, at, effects);
-        let known = self.recall(operation, &actor).or_else(|| self.recall_repeat(operation));
+        let known =
+            self.recall(operation, &actor).or_else(|| self.recall_repeat(operation, &actor));
         if let Some(outcome) = known
             && !planted::is(Bug::SkipDeduplication)
         {
@@ -199,12 +200,7 @@ impl State {
         }
         let result = self.perform(index, at, operation, effects);
         let outcome = result.unwrap_or_else(Outcome::refused);
-        if self.keeps_repeats(&operation.action)
-            && (matches!(outcome, Outcome::Sent { .. }) || State::enters_window(&outcome))
-        {
-            let refused = matches!(outcome, Outcome::Refused(_));
-            self.note_repeat(index, operation.id, true, refused);
-        }
+        self.note_tried(index, operation, &actor, &outcome);
         // Raising a level twice is raising it once, and concerns no user. An entry of a list
         // has its place there.
         let has_no_id = matches!(operation.action, Action::RaiseLevel { .. } | Action::Deliver(_));
@@ -282,6 +278,7 @@ impl State {
     fn raise_level(&mut self, index: u64, level: u32) {
         if self.data.level < LEVEL_OF_SETTLING && level >= LEVEL_OF_SETTLING {
             self.data.floors.window = index;
+            self.data.floors.level = index;
         }
         self.data.level = self.data.level.max(level);
     }

@@ -41,11 +41,13 @@ impl Exit {
             ReplicaRemoved => Exit::Removed,
             Interrupted => Exit::Interrupted,
             InvalidRequest | UnknownOperation | UnsupportedVersion | LineTooLong | InvalidName
-            | InvalidPassword | NameTaken | InvalidText | TooMany | IdConflict | AmbiguousId
-            | ChangeUnderWay | UnsafeChange | RateLimited | NotConfirmed | NotEmpty
-            | PermissionDenied | TlsRequired | InboxFull | StorageFull | RegistrationClosed
-            | InvitationRequired | InvitationRefused | DirectoryInUse | WrongCluster
-            | NewerFormat | Corrupted | Io | AddressInUse | Internal => Exit::Refused,
+            | InvalidPassword | NameTaken | InvalidText | TooMany | IdConflict | IdForgotten
+            | AmbiguousId | ChangeUnderWay | UnsafeChange | RateLimited | NotConfirmed
+            | NotEmpty | PermissionDenied | TlsRequired | InboxFull | StorageFull
+            | RegistrationClosed | InvitationRequired | InvitationRefused | DirectoryInUse
+            | WrongCluster | NewerFormat | Corrupted | Io | AddressInUse | Internal => {
+                Exit::Refused
+            }
         }
     }
 }
@@ -105,6 +107,7 @@ mod tests {
                     InvalidText,
                     TooMany,
                     IdConflict,
+                    IdForgotten,
                     AmbiguousId,
                     RateLimited,
                     NotConfirmed,

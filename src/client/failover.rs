@@ -16,7 +16,7 @@
 //! along leave no doubt.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -300,7 +300,7 @@ impl Asking {
             request: Arc::new(request),
             dialer: dialer.clone(),
             unresponsive: Arc::default(),
-            asked: Arc::default(),
+            taken: Arc::default(),
         };
         Asking {
             attempts: Vec::new(),
@@ -360,8 +360,8 @@ struct Race {
     dialer: Dialer,
     /// Notified when a server turns out to be unresponsive.
     unresponsive: Arc<Notify>,
-    /// Whether a server was asked: whoever is asked after it is told so.
-    asked: Arc<AtomicBool>,
+    /// Attempts that a server may have taken: whoever is asked beside them is told so.
+    taken: Arc<AtomicUsize>,
 }
 
 impl Race {
@@ -381,9 +381,9 @@ impl Race {
             Ok(dialed) => dialed,
             Err(failure) => return Ended { server, connection: None, result: Err(failure) },
         };
-        let submitted = match self.asked.swap(true, Ordering::Relaxed) {
-            false => connection.submit(&self.request, Some(self.left())),
-            true => {
+        let submitted = match self.taken.fetch_add(1, Ordering::Relaxed) {
+            0 => connection.submit(&self.request, Some(self.left())),
+            _ => {
                 let repeated = Request::clone(&self.request).repeated();
                 connection.submit(&repeated, Some(self.left()))
             }
@@ -406,6 +406,12 @@ impl Race {
                 }
             }
         };
+        if let Err(Failure::Refused(error)) = &result
+            && error.code != ErrorCode::OutcomeUnknown
+        {
+            // This server has done nothing.
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+        }
         Ended { server, connection: Some(connection), result }
     }
 }

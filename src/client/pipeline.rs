@@ -92,14 +92,6 @@ struct Slot {
     sent: Option<Sent>,
     /// Whether an attempt may have entered a log without our knowing.
     doubt: bool,
-    /// Whether a server was asked: the next one is told so.
-    asked: bool,
-}
-
-impl Slot {
-    fn new(number: u64, text: String, asked: bool) -> Slot {
-        Slot { number, text, sent: None, doubt: false, asked }
-    }
 }
 
 impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
@@ -231,35 +223,35 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             let answer_by = received_at + answer_limit(self.timeout);
             let give_up = self.progress_at + self.timeout;
             tokio::select! {
-                            biased;
-                            Some((number, result)) = under_way.next(), if !under_way.is_empty() => {
-                                received_at = Instant::now();
-                                self.settle(number, result, &mut failure);
-                            }
-                            () = sleep_until(answer_by.min(give_up)), if !under_way.is_empty() => {
-                                self.doubt_all();
-                                return Ok(Err(Reason::silence("did not answer")));
-                            }
-                            () = alive.lost(connection), if !under_way.is_empty() => {
-                                self.doubt_all();
-                                return Ok(Err(Reason::silence("is silent: frozen?")));
-                            }
-                            line = self.lines.next(), if reading => {
-                                if under_way.is_empty() {
-                                    (received_at, self.progress_at) = (Instant::now(), Instant::now());
-                                    alive.wait_from_now_on();
-                                }
-                                match line {
-                                    Ok(None) => self.ended = true,
-                                    Ok(Some((number, text))) => {
-            self.window.push_back(Slot::new(number, text, self.repeated));
-                                        to_send.push_back(number);
-                                    }
-                                    Err(error) => self.refusal = Some((u64::MAX, error)),
-                                }
-                            }
-                            else => return Err(Error::internal("a pipeline with nothing left to wait for")),
+                biased;
+                Some((number, result)) = under_way.next(), if !under_way.is_empty() => {
+                    received_at = Instant::now();
+                    self.settle(number, result, &mut failure);
+                }
+                () = sleep_until(answer_by.min(give_up)), if !under_way.is_empty() => {
+                    self.doubt_all();
+                    return Ok(Err(Reason::silence("did not answer")));
+                }
+                () = alive.lost(connection), if !under_way.is_empty() => {
+                    self.doubt_all();
+                    return Ok(Err(Reason::silence("is silent: frozen?")));
+                }
+                line = self.lines.next(), if reading => {
+                    if under_way.is_empty() {
+                        (received_at, self.progress_at) = (Instant::now(), Instant::now());
+                        alive.wait_from_now_on();
+                    }
+                    match line {
+                        Ok(None) => self.ended = true,
+                        Ok(Some((number, text))) => {
+                            self.window.push_back(Slot { number, text, sent: None, doubt: false });
+                            to_send.push_back(number);
                         }
+                        Err(error) => self.refusal = Some((u64::MAX, error)),
+                    }
+                }
+                else => return Err(Error::internal("a pipeline with nothing left to wait for")),
+            }
         }
     }
 
@@ -280,18 +272,17 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
     }
 
     fn submit(
-        &mut self,
+        &self,
         connection: &Connection,
         number: u64,
     ) -> Result<super::connection::Pending, Failure> {
-        let slot = self.index(number).and_then(|index| self.window.get_mut(index));
+        let slot = self.index(number).and_then(|index| self.window.get(index));
         let slot = slot.expect("a line leaves the window when it is reported");
         let request = Request::Send {
             operation: Self::id_of_line(self.base, number),
             to: self.to.clone(),
             text: slot.text.clone(),
-            again: std::mem::replace(&mut slot.asked, true),
-            after: None,
+            first: !(self.repeated || slot.doubt),
         };
         let left = (self.progress_at + self.timeout).saturating_duration_since(Instant::now());
         connection.submit(&request, Some(server_timeout(left)))

@@ -74,12 +74,11 @@ impl User {
         for count in 0_u64.. {
             let recipient = (number + 1 + (count % 2) as usize) % USERS;
             let (id, text) = (host.uuid(), format!("message {count} of {}", self.name));
-            let request = Request::Send {
+            let mut request = Request::Send {
                 operation: id,
                 to: vec![all.users[recipient].clone()],
                 text: text.clone(),
-                again: false,
-                after: None,
+                first: true,
             };
             loop {
                 match client.request(request.clone()).await {
@@ -90,6 +89,7 @@ impl User {
                     // Repeated with the same id it is the same message.
                     Err(error) if error.code == ErrorCode::OutcomeUnknown => {
                         all.record.fail(format!("a send had no known outcome: {error}"));
+                        request = request.repeated();
                     }
                     Err(error) => {
                         all.record.fail(format!("a send failed: {error}"));

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
 #[cfg(test)]
 use crate::error::ErrorBody;
-use crate::types::{AccountName, Address, Names, Place, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Address, Names, ReplicaId, Timestamp, Uuid};
 
 /// First line of a client's connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -149,15 +149,10 @@ pub enum Request {
         to: Vec<String>,
         /// 1 to 8192 bytes.
         text: String,
-        /// Whether the operation may have been asked for before, here or elsewhere. Its id is
-        /// then remembered far beyond the others.
+        /// Whether no server was asked for this operation before. The ids of others are
+        /// remembered for longer, and whoever says nothing is taken to ask again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        again: bool,
-        /// The [`Place`] of the last message of this stream that is not confirmed: this one is
-        /// refused as [`ErrorCode::Behind`](crate::error::ErrorCode::Behind) until that is
-        /// settled.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<Place>,
+        first: bool,
     },
     /// A page of my messages, oldest first, as of now. → [`Answer::Messages`]
     Inbox(InboxQuery),
@@ -203,10 +198,10 @@ pub enum Request {
 }
 
 impl Request {
-    /// The same, of an operation that may have been asked for before.
+    /// The same, of an operation that a server may have been asked for before.
     pub fn repeated(mut self) -> Request {
-        if let Request::Send { again, .. } = &mut self {
-            *again = true;
+        if let Request::Send { first, .. } = &mut self {
+            *first = false;
         }
         self
     }

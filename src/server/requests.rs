@@ -101,11 +101,11 @@ impl Connection {
                     caller.delete_account(operation, password, &session).await
                 });
             }
-            Request::Send { operation, to, text, again, after } => {
+            Request::Send { operation, to, text, first } => {
                 let session = self.session()?.number;
                 let to = recipients(&to)?;
                 check_text(&text)?;
-                let action = Action::Send { session, to, text, again, after };
+                let action = Action::Send { session, to, text, again: !first, after: None };
                 self.propose(id, operation, action, deadline, work::sent);
             }
             Request::MarkRead { operation, seqs } => {

@@ -15,6 +15,7 @@ use crate::chat::delivery::SessionNumber;
 use crate::chat::hash::StateHash;
 use crate::chat::items::AccountNumber;
 use crate::chat::operation::Outcome;
+use crate::chat::remembered::Fate;
 use crate::protocol::administration::{AdministrativeAction, Bounds, Registration};
 use crate::types::{AccountName, Digest, Membership, ReplicaId, Timestamp, Uuid};
 
@@ -75,6 +76,12 @@ pub(super) struct AccountLine<'a> {
     pub(super) reset: Option<ResetLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_login: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) repeats_floor: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The way back into an account without a password.
@@ -162,8 +169,9 @@ pub(super) struct RememberedLine {
 pub(super) struct OriginLine {
     pub(super) seq: u64,
     pub(super) accepted_at: Timestamp,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) notice: bool,
+    /// 128 bits as a state hash has them; nothing of a notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) asked: Option<StateHash>,
 }
 
 /// A list that a server kept while it had no majority.
@@ -176,17 +184,19 @@ pub(super) struct ListLine {
 /// An operation id that was tried more than once.
 #[derive(Serialize, Deserialize)]
 pub(super) struct RepeatLine {
-    pub(super) id: Uuid,
+    pub(super) key: Uuid,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) account: AccountNumber,
     pub(super) index: u64,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) refused: bool,
+    pub(super) fate: Fate,
 }
 
 /// Below which log indexes ids may be forgotten.
 #[derive(Serialize, Deserialize)]
 pub(super) struct FloorsLine {
     pub(super) window: u64,
-    pub(super) repeats: u64,
+    pub(super) level: u64,
+    pub(super) before: u64,
 }
 
 /// A line of a backup that is being restored.

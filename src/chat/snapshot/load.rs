@@ -174,7 +174,6 @@ impl Restore {
             Line::Incarnations(_)
                 | Line::Membership(_)
                 | Line::Sessions(_)
-                | Line::Floors(_)
                 | Line::Restoring(_)
                 | Line::Staged(_)
         );
@@ -278,6 +277,7 @@ impl Restore {
         let reset = line.reset.map(|ResetLine { code_hash, expires }| Reset { code_hash, expires });
         account.reset = reset.map(Box::new);
         account.last_login = line.last_login;
+        account.repeats_floor = line.repeats_floor;
         if gone {
             state.emptying.insert(number);
         } else {
@@ -440,6 +440,7 @@ impl Restore {
 
     fn remembered(&mut self, line: RememberedLine) -> Result<()> {
         let RememberedLine { id, index, actor, fingerprint, outcome } = line;
+        self.check_index(index)?;
         // Of a snapshot the ids of messages are not known yet.
         if self.state.window_ids.contains(&id) || self.state.message_ids.contains(&id) {
             return corrupted(format!("operation {id} is there twice"));

@@ -139,6 +139,7 @@ fn account_piece(account: &Account) -> Piece {
             disabled: account.disabled,
             reset: reset.map(|Reset { code_hash, expires }| ResetLine { code_hash, expires }),
             last_login: account.last_login,
+            repeats_floor: account.repeats_floor,
         },
     )
 }
@@ -224,8 +225,8 @@ fn remembered_piece(remembered: &DeduplicationEntry) -> Piece {
 }
 
 fn origin_piece(origin: &Origin) -> Piece {
-    let Origin { seq, accepted_at, notice } = *origin;
-    Piece::new("origins", &OriginLine { seq, accepted_at, notice })
+    let Origin { seq, accepted_at, asked } = *origin;
+    Piece::new("origins", &OriginLine { seq, accepted_at, asked: asked.map(StateHash) })
 }
 
 fn list_piece(list: &SettledList) -> Piece {
@@ -234,14 +235,14 @@ fn list_piece(list: &SettledList) -> Piece {
 }
 
 fn repeat_piece(repeat: &Repeat) -> Piece {
-    let Repeat { serial: _, id, index, refused } = *repeat;
-    Piece::new("repeats", &RepeatLine { id, index, refused })
+    let Repeat { serial: _, key, account, index, fate } = *repeat;
+    Piece::new("repeats", &RepeatLine { key, account, index, fate })
 }
 
 fn floors_piece(floors: &Floors) -> Option<Piece> {
-    let Floors { window, repeats } = *floors;
+    let Floors { window, level, before } = *floors;
     let any = *floors != Floors::default();
-    any.then(|| Piece::new("floors", &FloorsLine { window, repeats }))
+    any.then(|| Piece::new("floors", &FloorsLine { window, level, before }))
 }
 
 fn staged_piece(staged: &Staged) -> Piece {

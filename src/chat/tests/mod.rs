@@ -5,6 +5,7 @@ mod admission;
 mod bounds;
 mod deduplication;
 mod fuzz;
+mod histories;
 mod level;
 mod membership;
 mod messages;
@@ -13,6 +14,7 @@ mod model_settling;
 mod properties;
 mod proposals;
 mod queries;
+mod repeats;
 mod restoring;
 mod settling;
 mod snapshots;
@@ -73,6 +75,26 @@ fn recompute(data: &Data) -> StateHash {
     fresh.hash()
 }
 
+/// Holds what is kept of lists and ids against what it follows from.
+fn audit_lists(state: &State) {
+    let data = &state.data;
+    let lists: BTreeMap<_, _> = data.lists.iter().map(|it| (it.list, it.number)).collect();
+    assert_eq!(lists, state.lists);
+    let repeats: BTreeMap<_, _> = data.repeats.iter().map(|it| (it.key, it.serial)).collect();
+    assert!(state.repeat_ids.iter().eq(repeats));
+    assert!(data.repeats.last().is_none_or(|it| it.serial == state.last_repeat));
+    for origin in data.origins.iter() {
+        let message = data.messages.get(origin.seq).expect("only of messages");
+        if origin.is_notice() {
+            let (author, to) = (message.from.number, message.to.labels.iter());
+            assert!(to.map(|label| label.number).eq([author]), "a notice is for its author");
+            assert_eq!(message.holders, 1);
+            let sent = data.accounts.get(author).and_then(|it| it.sent.get(origin.seq));
+            assert!(sent.is_none(), "and nobody has sent it");
+        }
+    }
+}
+
 /// Holds everything that is kept incrementally against what it follows from.
 fn audit(state: &State) {
     let data = &state.data;
@@ -129,11 +151,7 @@ fn audit(state: &State) {
     assert_eq!(codes, state.invitation_codes);
     let ids: BTreeMap<_, _> = data.messages.iter().map(|m| (m.id, m.seq)).collect();
     assert!(state.message_ids.iter().eq(ids.clone()));
-    let lists: BTreeMap<_, _> = data.lists.iter().map(|it| (it.list, it.number)).collect();
-    assert_eq!(lists, state.lists);
-    let repeats: BTreeMap<_, _> = data.repeats.iter().map(|it| (it.id, it.serial)).collect();
-    assert!(state.repeat_ids.iter().eq(repeats));
-    assert!(data.origins.iter().all(|origin| data.messages.get(origin.seq).is_some()));
+    audit_lists(state);
     let window: BTreeMap<_, _> = data.window.iter().map(|r| (r.id, r.serial)).collect();
     assert!(state.window_ids.iter().eq(window.clone()));
     assert!(window.keys().all(|id| !ids.contains_key(id)), "an id is remembered once");

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::chat::remembered::Fate;
 use crate::limits::{LEVEL_OF_SETTLING, TEXT_MAX_BYTES};
 
 #[derive(Clone)]
@@ -55,10 +56,12 @@ pub(super) struct Model {
     pub(super) level: u32,
     /// What is settled of each list.
     pub(super) lists: BTreeMap<Uuid, u64>,
-    /// Ids that were tried before, and whether they were refused.
-    pub(super) repeats: BTreeMap<Uuid, bool>,
+    /// Ids that were tried before, each with its account, and what became of them.
+    pub(super) repeats: BTreeMap<(Uuid, Uuid), Fate>,
     /// Ids of entries below this may be forgotten.
     pub(super) floor: u64,
+    /// Entries below this were applied before such ids were kept.
+    pub(super) level_floor: u64,
 }
 
 /// An outcome without the sentence of a refusal.
@@ -160,8 +163,9 @@ impl Model {
             }
             _ => (false, None),
         };
-        if again && self.repeats.contains_key(&operation.id) {
-            return refuse(ErrorCode::IdConflict);
+        let sends = matches!(action, Action::Send { .. }) && self.level >= LEVEL_OF_SETTLING;
+        if sends && actor.is_some_and(|actor| self.repeats.contains_key(&(actor, operation.id))) {
+            return refuse(ErrorCode::IdForgotten);
         }
         if number.is_some() && actor.is_none() {
             return refuse(ErrorCode::SessionExpired);
@@ -169,6 +173,7 @@ impl Model {
         if let Action::RaiseLevel { level } = action {
             if self.level < LEVEL_OF_SETTLING && *level >= LEVEL_OF_SETTLING {
                 self.floor = index;
+                self.level_floor = index;
             }
             self.level = self.level.max(*level);
             return Outcome::Done;
@@ -181,7 +186,11 @@ impl Model {
         let done = Done { since, content: content(action), actor, outcome: outcome.clone() };
         self.done.insert(operation.id, done);
         if again {
-            self.repeats.insert(operation.id, matches!(outcome, Outcome::Refused(_)));
+            let fate = match outcome {
+                Outcome::Refused(_) => Fate::Refused,
+                _ => Fate::Delivered,
+            };
+            self.repeats.insert((actor.unwrap_or_default(), operation.id), fate);
         }
         outcome
     }

@@ -2,15 +2,16 @@
 
 use super::model::{Done, Model, ModelMessage, folded_once, refuse};
 use super::*;
+use crate::chat::remembered::Fate;
 use crate::chat::settling::notice_id;
 use crate::limits::LEVEL_OF_SETTLING;
 use crate::types::Place;
 
-enum Fate {
+enum Verdict {
     /// It was delivered before.
     Before,
     /// Its author is told so.
-    Untold(&'static str),
+    Untold(&'static str, Fate),
     New,
 }
 
@@ -40,10 +41,25 @@ impl Model {
         Outcome::Settled { settled: self.settled(&list) }
     }
 
+    /// Whether a majority has ended the session that an entry was asked for with.
+    fn is_shut_out(&self, at: Timestamp, delivery: &Delivery) -> bool {
+        delivery.session.as_ref().is_some_and(|used| {
+            let session = self.sessions.get(&used.number);
+            at < used.expires && session.is_none_or(|it| it.token != used.token_hash)
+        })
+    }
+
     fn take(&mut self, index: u64, at: Timestamp, id: Uuid, delivery: &Delivery) {
         let me = delivery.author.account;
+        if let Act::Send { to, text } = &delivery.act {
+            return self.deliver(index, at, id, delivery, to, text);
+        }
+        let asked_before = self.done.get(&id).is_some_and(|done| done.since.is_some());
+        if self.is_shut_out(at, delivery) || asked_before {
+            return;
+        }
         let (content, outcome) = match &delivery.act {
-            Act::Send { to, text } => return self.deliver(index, at, id, delivery, to, text),
+            Act::Send { .. } => unreachable!("done above"),
             Act::Mark { ids } => {
                 let marked = |message: &ModelMessage| ids.contains(&message.id);
                 let messages = &self.messages;
@@ -63,11 +79,15 @@ impl Model {
                 self.drop_bodies(index);
                 (format!("delete {ids:?}"), Outcome::Deleted { count })
             }
-            Act::Close { session, token_hash } => {
-                if self.sessions.get(session).is_some_and(|it| it.token == *token_hash) {
-                    self.sessions.remove(session);
+            Act::Close {} => {
+                let Some(SessionUsed { number, token_hash, .. }) = &delivery.session else {
+                    return;
+                };
+                if self.sessions.get(number).is_none_or(|it| it.token != *token_hash) {
+                    return;
                 }
-                (format!("close {session}"), Outcome::Done)
+                self.sessions.remove(number);
+                (format!("close {number}"), Outcome::Done)
             }
         };
         let done = Done { since: Some(index), content, actor: Some(me), outcome };
@@ -75,47 +95,52 @@ impl Model {
     }
 
     /// What is to become of a message.
-    fn fate(
+    fn verdict(
         &self,
         id: Uuid,
         delivery: &Delivery,
         (content, text): (&str, &str),
         to: &[Uuid],
-        here: usize,
-    ) -> Fate {
+        shut_out: bool,
+    ) -> Verdict {
         const OTHER: &str = "was not delivered: its id means another message, or it went to \
                              another owner of a name";
         const REFUSED: &str = "was not delivered: another try of it was refused before";
-        const LONG_AGO: &str = "may not be delivered: it was tried at more than one server, too \
-                                long ago to tell what became of the other try. Ask, and send it \
-                                again if need be";
+        const UNCLEAR: &str = "may not have reached everybody: an account that it was for is gone";
+        const LONG_AGO: &str = "may not be delivered: whether another try of it was, too long ago, \
+                                cannot be told any more. Ask, and send it again if need be";
+        const ENDED: &str = "was not delivered: the session that sent it was ended meanwhile";
         let me = delivery.author.account;
+        let unclear = |why| Verdict::Untold(why, Fate::Unclear);
+        let here = |uuid: &Uuid| self.accounts.iter().any(|account| account.uuid == *uuid);
         if let Some(message) = self.messages.values().find(|message| message.id == id) {
-            let same = message.parties == (me, to.to_vec()) && message.text == text;
-            return if same { Fate::Before } else { Fate::Untold(OTHER) };
+            let (from, went) = &message.parties;
+            let as_asked = went.iter().all(|uuid| to.contains(uuid))
+                && to.iter().all(|uuid| went.contains(uuid) || !here(uuid));
+            let same = *from == me && message.text == text && as_asked;
+            return if same { Verdict::Before } else { unclear(OTHER) };
         }
-        match (self.done.get(&id), self.repeats.get(&id)) {
-            (Some(Done { outcome: Outcome::Refused(_), .. }), _) | (None, Some(true)) => {
-                Fate::Untold(REFUSED)
+        let all_here = to.iter().all(here);
+        match (self.done.get(&id), self.repeats.get(&(me, id))) {
+            (Some(done), _) if done.content != content || done.actor != Some(me) => unclear(OTHER),
+            (Some(Done { outcome: Outcome::Refused(_), .. }), _) | (None, Some(Fate::Refused)) => {
+                Verdict::Untold(REFUSED, Fate::Refused)
             }
-            (Some(done), _) => {
-                let sent = matches!(done.outcome, Outcome::Sent { .. });
-                match sent && done.content == content && done.actor == Some(me) {
-                    true if here == to.len() => Fate::Before,
-                    true => Fate::Untold(
-                        "may not have reached everybody: an account that it was for is gone",
-                    ),
-                    false => Fate::Untold(OTHER),
+            (Some(_), _) | (None, Some(Fate::Delivered)) if all_here => Verdict::Before,
+            (Some(_), _) | (None, Some(_)) => unclear(UNCLEAR),
+            (None, None) => {
+                let first = delivery.since.saturating_add(1);
+                if first < self.level_floor || (delivery.again && first < self.floor) {
+                    unclear(LONG_AGO)
+                } else if shut_out {
+                    Verdict::Untold(ENDED, Fate::Refused)
+                } else if text.is_empty() || to.is_empty() {
+                    let why = "was not delivered: no message can be like this";
+                    Verdict::Untold(why, Fate::Refused)
+                } else {
+                    Verdict::New
                 }
             }
-            (None, Some(false)) => Fate::Before,
-            (None, None) if delivery.again && delivery.since + 1 < self.floor => {
-                Fate::Untold(LONG_AGO)
-            }
-            (None, None) if text.is_empty() || to.is_empty() => {
-                Fate::Untold("was not delivered: no message can be like this")
-            }
-            (None, None) => Fate::New,
         }
     }
 
@@ -134,17 +159,15 @@ impl Model {
         let uuids: Vec<Uuid> = to.iter().map(|party| party.account).collect();
         let here: Vec<Uuid> =
             uuids.iter().copied().filter(|uuid| self.account(*uuid).is_some()).collect();
-        let why = match self.fate(id, delivery, (&content, text), &uuids, here.len()) {
-            Fate::Before => return,
-            Fate::Untold(why) => Some(why),
-            Fate::New => None,
-        };
-        if let Some(why) = why {
-            self.notify(at, id, delivery, to, text, why);
-            if delivery.again {
-                self.repeats.entry(id).or_insert(true);
+        let shut_out = self.is_shut_out(at, delivery);
+        match self.verdict(id, delivery, (&content, text), &uuids, shut_out) {
+            Verdict::Before => return,
+            Verdict::Untold(why, fate) => {
+                self.notify(at, id, delivery, to, text, why);
+                self.repeats.entry((me, id)).or_insert(fate);
+                return;
             }
-            return;
+            Verdict::New => {}
         }
         if here.len() < uuids.len() {
             let gone = to.iter().filter(|party| !here.contains(&party.account));
@@ -154,6 +177,7 @@ impl Model {
             self.notify(at, id, delivery, to, text, &why);
         }
         let done = |since, outcome| Done { since, content, actor: Some(me), outcome };
+        let fate = if here.is_empty() { Fate::Refused } else { Fate::Delivered };
         if here.is_empty() {
             let refused = done(Some(index), refuse(ErrorCode::UnknownAccount));
             self.done.insert(id, refused);
@@ -162,12 +186,10 @@ impl Model {
             let message = self.messages.get_mut(&seq).expect("just put");
             message.accepted_at = Some(delivery.accepted_at);
             let outcome = Outcome::Sent { seq, at, to: message.to.iter().cloned().collect() };
-            // As of a request for those who got it.
-            let content = format!("send {:?} {text}", folded_once(&message.to));
-            self.done.insert(id, Done { content, ..done(None, outcome) });
+            self.done.insert(id, done(None, outcome));
         }
         if delivery.again {
-            self.repeats.entry(id).or_insert(false);
+            self.repeats.entry((me, id)).or_insert(fate);
         }
     }
 
@@ -182,7 +204,7 @@ impl Model {
     ) {
         let me = delivery.author.account;
         let notice = notice_id(&me, &id);
-        if self.repeats.contains_key(&notice) {
+        if self.repeats.contains_key(&(me, notice)) {
             return;
         }
         let to: Vec<&str> = to.iter().map(|party| party.name.as_str()).collect();
@@ -195,6 +217,6 @@ impl Model {
         let outcome = Outcome::Sent { seq, at, to: std::iter::empty().collect() };
         let content = String::from("no request is like a notice");
         self.done.insert(notice, Done { since: None, content, actor: Some(me), outcome });
-        self.repeats.insert(notice, false);
+        self.repeats.insert((me, notice), Fate::Delivered);
     }
 }

@@ -1,29 +1,30 @@
 //! What servers took without a majority, once a majority is back.
 
 use super::*;
-use crate::limits::{LEVEL_OF_SETTLING, REPEAT_BYTES, REPEATS_PARTS, TOTAL_BYTES_MIN};
+use crate::chat::remembered::Fate;
+use crate::limits::LEVEL_OF_SETTLING;
 use crate::types::Place;
 
 /// A list of a server that was alone, and a state that settles it.
-struct Alone {
-    chat: Chat,
-    list: Uuid,
-    last: u64,
+pub(super) struct Alone {
+    pub(super) chat: Chat,
+    pub(super) list: Uuid,
+    pub(super) last: u64,
 }
 
 impl Alone {
-    fn new() -> Alone {
+    pub(super) fn new() -> Alone {
         Alone::with_window(1_000)
     }
 
-    fn with_window(window: u64) -> Alone {
+    pub(super) fn with_window(window: u64) -> Alone {
         let mut chat = Chat::with_window(window);
         chat.apply(Action::RaiseLevel { level: LEVEL_OF_SETTLING });
         Alone { chat, list: Uuid::from_u128(900), last: 0 }
     }
 
     /// The next entry of the list, taken now and tried nowhere else.
-    fn entry(&mut self, author: User, act: Act) -> Delivery {
+    pub(super) fn entry(&mut self, author: User, act: Act) -> Delivery {
         self.last += 1;
         Delivery {
             place: Place { list: self.list, number: self.last },
@@ -31,22 +32,39 @@ impl Alone {
             since: self.chat.index,
             accepted_at: self.chat.at,
             author: self.party(author),
+            session: self.used(author),
             act,
         }
     }
 
-    fn party(&self, user: User) -> Party {
+    pub(super) fn used(&self, user: User) -> Option<SessionUsed> {
+        let session = self.chat.state.data.sessions.get(user.session)?;
+        let (token_hash, expires) = (session.token_hash, session.expires);
+        Some(SessionUsed { number: user.session, token_hash, expires })
+    }
+
+    /// A message leaves all lists, as if there were bounds, and then the window.
+    pub(super) fn forget(&mut self, from: User, to: User, id: Uuid) {
+        self.chat.apply(Action::Delete { session: to.session, ids: vec![id] });
+        let number = self.chat.state.numbers[&from.account];
+        let seq = self.chat.state.message_ids.get(&id).expect("it was sent");
+        self.chat.state.remove_from_sent(self.chat.index, number, seq);
+        self.chat.pass(20);
+        assert!(!self.chat.state.look(|look| look.remembers(id)), "the window has forgotten it");
+    }
+
+    pub(super) fn party(&self, user: User) -> Party {
         let name = self.chat.state.account(user.account).map(|it| it.name);
         Party { account: user.account, name: name.unwrap_or_else(name_of_the_gone) }
     }
 
-    fn message(&mut self, author: User, to: &[User], text: &str) -> (Uuid, Delivery) {
+    pub(super) fn message(&mut self, author: User, to: &[User], text: &str) -> (Uuid, Delivery) {
         let to = to.iter().map(|user| self.party(*user)).collect();
         let entry = self.entry(author, Act::Send { to, text: text.into() });
         (self.chat.id(), entry)
     }
 
-    fn settle(&mut self, id: Uuid, entry: &Delivery) -> u64 {
+    pub(super) fn settle(&mut self, id: Uuid, entry: &Delivery) -> u64 {
         let outcome = self.chat.apply_as(id, Action::Deliver(Box::new(entry.clone())));
         audit(&self.chat.state);
         match outcome {
@@ -55,12 +73,12 @@ impl Alone {
         }
     }
 
-    fn all(&self, user: User) -> Vec<String> {
+    pub(super) fn all(&self, user: User) -> Vec<String> {
         self.chat.texts(user, Which::All)
     }
 
     /// The notices that somebody has.
-    fn notices(&self, user: User) -> Vec<String> {
+    pub(super) fn notices(&self, user: User) -> Vec<String> {
         let query = InboxQuery { which: Which::All, ..InboxQuery::default() };
         let messages = self.chat.page(user, &query).messages.into_iter();
         messages.filter(|message| message.notice).map(|message| message.text).collect()
@@ -71,7 +89,7 @@ fn name_of_the_gone() -> AccountName {
     name("gone")
 }
 
-fn again(from: User, to: &[&str], text: &str) -> Action {
+pub(super) fn again(from: User, to: &[&str], text: &str) -> Action {
     let to = names(to);
     Action::Send { session: from.session, to, text: text.into(), again: true, after: None }
 }
@@ -140,127 +158,48 @@ fn a_message_that_was_tried_once_is_delivered_however_long_its_server_was_alone(
 }
 
 #[test]
-fn what_a_majority_took_and_its_owner_deleted_does_not_come_back_with_the_first_try() {
-    let mut alone = Alone::with_window(3);
-    let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
-    let (id, entry) = alone.message(alice, &[bob], "once");
-    // Its answer was lost, so the client asks a majority as well, and says so.
-    alone.chat.apply_as(id, again(alice, &["bob"], "once"));
-    alone.chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
-    alone.chat.apply(Action::DeleteAccount { session: alice.session });
-    alone.chat.pass(20);
-    assert!(!alone.chat.state.look(|look| look.remembers(id)), "the window has forgotten it");
-    assert_eq!(alone.settle(id, &entry), 1);
-    assert_eq!(alone.all(bob), [""; 0]);
-}
-
-#[test]
-fn a_try_that_says_it_is_one_is_refused_where_more_than_the_id_is_forgotten() {
-    let mut alone = Alone::with_window(3);
-    let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
-    let id = alone.chat.id();
-    assert!(matches!(alone.chat.apply_as(id, again(alice, &["bob"], "x")), Outcome::Sent { .. }));
-    for _ in 0..2 {
-        // Out of both lists, and then out of the window.
-        alone.chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
-    }
-    let other = alone.chat.id();
-    alone.chat.apply_as(other, again(alice, &["nobody"], "x"));
-    alone.chat.apply(Action::DeleteAccount { session: alice.session });
-    let alice = alone.chat.register("alice");
-    alone.chat.pass(20);
-    for (id, what) in [(id, "accepted before"), (other, "refused before")] {
-        let (code, sentence) = refusal(alone.chat.apply_as(id, again(alice, &["bob"], "x")));
-        assert_eq!(code, ErrorCode::IdConflict);
-        assert!(sentence.contains(what), "{sentence}");
-    }
-    assert_eq!(alone.all(bob), [""; 0]);
-}
-
-#[test]
-fn an_author_is_told_once_what_cannot_be_told_any_more() {
-    let mut alone = Alone::with_window(3);
-    let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
-    let (id, mut entry) = alone.message(alice, &[bob], "perhaps");
-    entry.again = true;
-    for _ in 0..20 {
-        let (sent, _) = alone.chat.send(bob, &["bob"], "x");
-        alone.chat.apply(Action::Delete { session: bob.session, ids: vec![sent] });
-    }
-    // A refusal is remembered, and forgotten like the rest.
-    alone.chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
-    alone.chat.pass(10);
-    assert_eq!(alone.settle(id, &entry), 1);
-    let told = alone.notices(alice);
-    assert_eq!(told.len(), 1);
-    assert!(told[0].contains("too long ago to tell"), "{}", told[0]);
-    assert_eq!(alone.all(bob), [""; 0]);
-    // Another server has taken it as well, and the author has thrown the notice away.
-    let inbox = alone.chat.page(alice, &InboxQuery::default());
-    let ids = vec![inbox.messages[0].id];
-    alone.chat.apply(Action::Delete { session: alice.session, ids });
-    alone.chat.pass(20);
-    entry.place.list = Uuid::from_u128(901);
-    assert_eq!(alone.settle(id, &entry), 1);
-    assert_eq!(alone.notices(alice), [""; 0]);
-    assert_eq!(alone.all(bob), [""; 0]);
-}
-
-#[test]
-fn what_a_majority_has_refused_is_not_delivered_and_its_author_is_told() {
-    let mut alone = Alone::with_window(50);
-    let alice = alone.chat.register("alice");
-    let bob = alone.chat.register("bob");
-    let (id, entry) = alone.message(alice, &[bob], "hello");
-    alone.chat.apply(Action::DeleteAccount { session: bob.session });
-    assert_eq!(
-        refusal(alone.chat.apply_as(id, again(alice, &["bob"], "hello"))).0,
-        ErrorCode::UnknownAccount
-    );
-    for forgotten in [false, true] {
-        let mut alone = Alone { chat: alone.chat.loaded(50), ..Alone::with_window(50) };
-        if forgotten {
-            alone.chat.pass(100);
-            assert!(!alone.chat.state.look(|look| look.remembers(id)));
-        }
-        assert_eq!(alone.settle(id, &entry), 1);
-        let told = alone.notices(alice);
-        assert_eq!(told.len(), 1, "{forgotten}");
-        assert!(told[0].contains("another try of it was refused"), "{}", told[0]);
-    }
-}
-
-#[test]
-fn whether_an_account_that_is_gone_got_a_message_is_not_claimed() {
+fn what_an_ended_session_had_asked_for_is_not_done() {
     let mut alone = Alone::new();
     let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
-    let (id, entry) = alone.message(alice, &[alice, bob], "hello");
-    alone.chat.apply_as(id, again(alice, &["alice", "bob"], "hello"));
-    // The message leaves all lists, and its id is remembered with the names alone.
-    alone.chat.apply(Action::Delete { session: alice.session, ids: vec![id] });
-    alone.chat.apply(Action::DeleteAccount { session: bob.session });
-    let alice_number = alone.chat.state.numbers[&alice.account];
-    let seq = alone.chat.state.message_ids.get(&id).expect("alice has sent it");
-    alone.chat.state.remove_from_sent(alone.chat.index, alice_number, seq);
+    let kept = alone.chat.send(alice, &["bob"], "kept").0;
+    let (id, entry) = alone.message(bob, &[alice], "of a thief");
+    let delete = alone.entry(bob, Act::Delete { ids: vec![kept] });
+    let (late, mut ran_out) = alone.message(bob, &[alice], "a session that ran out");
+    ran_out.session.as_mut().expect("used").expires = alone.chat.at;
+    alone.chat.apply(Action::CloseSession { session: bob.session });
     alone.settle(id, &entry);
-    let told = alone.notices(alice);
-    assert!(told[0].contains("may not have reached everybody"), "{}", told[0]);
+    let delete_id = alone.chat.id();
+    alone.settle(delete_id, &delete);
+    alone.settle(late, &ran_out);
+    assert_eq!(alone.all(alice), ["a session that ran out"]);
+    assert_eq!(alone.all(bob)[0], "kept");
+    assert!(alone.notices(bob)[0].contains("was ended meanwhile"));
 }
 
 #[test]
-fn an_id_that_somebody_has_used_up_costs_its_author_no_message_without_a_word() {
+fn what_a_majority_has_refused_is_not_done_by_a_list_either() {
     let mut alone = Alone::new();
     let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
-    let (id, entry) = alone.message(alice, &[bob], "hello");
-    // Bob has seen it while it was unconfirmed.
-    alone.chat.apply_as(id, send(bob, &["bob"], "mine"));
-    assert_eq!(alone.settle(id, &entry), 1);
-    assert_eq!(alone.all(bob), ["mine"]);
-    let told = alone.notices(alice);
-    assert!(told[0].contains("its id means another message"), "{}", told[0]);
-    // Nobody else can make a message that is a notice, or one with its id.
-    alone.chat.send(bob, &["alice"], &told[0]);
-    assert_eq!(alone.notices(alice).len(), 1);
+    let (kept, _) = alone.chat.send(alice, &["bob"], "kept");
+    let (id, unconfirmed) = alone.message(alice, &[bob], "unconfirmed");
+    let delete = alone.entry(bob, Act::Delete { ids: vec![kept, id] });
+    let delete_id = alone.chat.id();
+    let asked = Action::Delete { session: bob.session, ids: vec![kept, id] };
+    let outcome = alone.chat.apply_as(delete_id, asked);
+    assert_eq!(refusal(outcome).0, ErrorCode::UnknownMessage);
+    alone.settle(id, &unconfirmed);
+    alone.settle(delete_id, &delete);
+    assert_eq!(alone.all(bob), ["kept", "unconfirmed"], "nothing was deleted, as it was told");
+}
+
+#[test]
+fn nothing_is_settled_before_anybody_is_there() {
+    let mut alone = Alone::new();
+    let ghost = User { account: Uuid::from_u128(5), session: 1 };
+    let (id, entry) = alone.message(ghost, &[ghost], "x");
+    let outcome = alone.chat.apply_as(id, Action::Deliver(Box::new(entry.clone())));
+    assert_eq!(refusal(outcome).0, ErrorCode::Unavailable);
+    assert_eq!(alone.chat.state.settled(&entry.place.list), 0, "a backup may still come");
 }
 
 #[test]
@@ -295,10 +234,9 @@ fn marks_deletions_and_ended_sessions_do_what_they_still_can() {
     let unknown = Uuid::from_u128(77);
     let mark = alone.entry(bob, Act::Mark { ids: vec![unknown, marked] });
     let delete = alone.entry(bob, Act::Delete { ids: vec![gone, unknown] });
-    let wrong = Digest::of(b"of another cluster");
-    let others = alone.entry(bob, Act::Close { session: bob.session, token_hash: wrong });
-    let token_hash = alone.chat.state.data.sessions.get(bob.session).expect("open").token_hash;
-    let close = alone.entry(bob, Act::Close { session: bob.session, token_hash });
+    let mut others = alone.entry(bob, Act::Close {});
+    others.session.as_mut().expect("used").token_hash = Digest::of(b"of another cluster");
+    let close = alone.entry(bob, Act::Close {});
     let ids = [(); 4].map(|()| alone.chat.id());
     alone.settle(ids[0], &mark);
     alone.settle(ids[1], &delete);
@@ -356,32 +294,6 @@ fn nothing_of_it_holds_below_its_level() {
 }
 
 #[test]
-fn ids_that_were_tried_again_have_a_bound_and_what_is_beyond_it_is_not_taken_for_new() {
-    let mut alone = Alone::with_window(2);
-    let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
-    let total = TOTAL_BYTES_MIN;
-    let change =
-        Change::SetBounds { account_bytes: None, total_bytes: Some(total), proposed: false };
-    alone.chat.apply(Action::Administer { by: "root@alpha".into(), change });
-    let most = (total / REPEATS_PARTS / REPEAT_BYTES) as usize;
-    let (early, early_entry) = alone.message(alice, &[bob], "early");
-    for _ in 0..most + 10 {
-        let id = alone.chat.id();
-        alone.chat.apply_as(id, again(alice, &["bob"], "x"));
-        alone.chat.apply_as(Uuid::nil(), Action::Delete { session: bob.session, ids: vec![id] });
-    }
-    audit(&alone.chat.state);
-    assert_eq!(alone.chat.state.data.repeats.len(), most);
-    // It was tried once, but a second try could be among those that are forgotten.
-    alone.settle(early, &early_entry);
-    assert!(alone.notices(alice)[0].contains("too long ago"));
-    let (late, mut late_entry) = alone.message(alice, &[bob], "late");
-    late_entry.place.number = 2;
-    alone.settle(late, &late_entry);
-    assert_eq!(alone.all(bob).last().map(String::as_str), Some("late"));
-}
-
-#[test]
 fn snapshots_keep_all_of_it_and_backups_what_another_cluster_needs() {
     let mut alone = Alone::with_window(3);
     let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
@@ -407,7 +319,10 @@ fn snapshots_keep_all_of_it_and_backups_what_another_cluster_needs() {
         fresh.chat.apply(step);
     }
     assert_eq!(fresh.chat.state.settled(&alone.list), 2, "it is settled there, too");
-    assert_eq!(fresh.chat.state.repeat(&repeated), Some(false));
+    assert_eq!(fresh.chat.state.repeat(&alice.account, &repeated), Some(Fate::Delivered));
+    let floors = alone.chat.state.data.floors;
+    assert_eq!(fresh.chat.state.data.floors.before, floors.window, "by the old log's indexes");
+    assert!(fresh.chat.state.data.floors.window < floors.window);
     assert_eq!(fresh.notices(alice), alone.notices(alice));
     assert_eq!(fresh.settle(id, &entry), 2);
 }

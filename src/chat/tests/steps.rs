@@ -235,13 +235,16 @@ fn worst_entries(chat: &mut Chat, alice: User, everybody: &[String]) -> Vec<Acti
         Act::Send { to, text: "x".repeat(TEXT_MAX_BYTES) },
         Act::Mark { ids: ids.clone() },
         Act::Delete { ids },
-        Act::Close { session: 0, token_hash: Digest::of(b"none") },
+        Act::Close {},
     ];
     let author = Party { account: alice.account, name: name("alice") };
+    let number = opened(chat.log_in(alice.account)).session;
+    let token_hash = chat.state.data.sessions.get(number).expect("open").token_hash;
+    let used = Some(SessionUsed { number, token_hash, expires: Timestamp::MAX });
     let delivery = |(number, act)| {
         let place = Place { list: Uuid::from_u128(9), number };
-        let (author, accepted_at) = (author.clone(), Timestamp(1));
-        Delivery { place, again: true, since: 1 << 40, accepted_at, author, act }
+        let (author, accepted_at, session) = (author.clone(), Timestamp(1), used.clone());
+        Delivery { place, again: true, since: 1 << 40, accepted_at, author, session, act }
     };
     (1..).zip(acts).map(delivery).map(Box::new).map(Action::Deliver).collect()
 }

@@ -26,8 +26,7 @@ fn change() -> Request {
         operation: Uuid::from_u128(7),
         to: vec!["bob".into()],
         text: "hi".into(),
-        again: false,
-        after: None,
+        first: true,
     }
 }
 
@@ -145,7 +144,7 @@ async fn a_silent_server_is_hedged_with_the_same_operation_id() {
 /// What servers were told of whether it is the first try, in their order.
 fn told(network: &FakeNetwork) -> Vec<bool> {
     let sends = network.requests().into_iter().filter_map(|(_, request)| match request {
-        Request::Send { again, .. } => Some(again),
+        Request::Send { first, .. } => Some(first),
         _ => None,
     });
     sends.collect()
@@ -159,16 +158,24 @@ async fn all_but_the_first_server_that_is_asked_are_told_so() {
         _ => done(),
     });
     client(&network).request(change()).await.expect("the third takes it");
-    assert_eq!(told(&network), [false, true, true]);
+    assert_eq!(told(&network), [true, false, false]);
     // Who was never asked cannot have taken anything.
     let network = FakeNetwork::new(|_, _| done());
     network.set_mode(0, Mode::Refuse);
     network.set_mode(1, Mode::Frozen);
     client(&network).request(change()).await.expect("the third takes it");
-    assert_eq!(told(&network), [false]);
+    assert_eq!(told(&network), [true]);
     let repeated = change().repeated();
     client(&network).request(repeated).await.expect("the third takes it");
-    assert_eq!(told(&network), [false, true], "a user may repeat it as well");
+    assert_eq!(told(&network), [true, false], "a user may repeat it as well");
+    // Nor has one that says that it has done nothing.
+    let network = FakeNetwork::new(|server, _| match server {
+        0 => Reaction::Error(Error::unavailable("not now")),
+        1 => Reaction::Error(Error::outcome_unknown("the leader went away")),
+        _ => done(),
+    });
+    client(&network).request(change()).await.expect("the third takes it");
+    assert_eq!(told(&network), [true, true, false]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -372,8 +379,7 @@ async fn a_request_over_the_bound_is_not_sent() {
         operation: Uuid::nil(),
         to: vec![],
         text: "x".repeat(CLIENT_LINE_MAX_BYTES),
-        again: false,
-        after: None,
+        first: true,
     };
     let error = client(&network).request(huge).await.expect_err("too long");
     assert_eq!(error.code, ErrorCode::LineTooLong);

@@ -107,11 +107,10 @@ async fn servers_are_told_which_lines_were_sent_before() {
     let mut seen = BTreeSet::new();
     let mut count = 0;
     for (_, request) in network.requests() {
-        let Request::Send { operation, again, .. } = request else { panic!("{request:?}") };
-        let first = seen.insert(operation);
+        let Request::Send { operation, first, .. } = request else { panic!("{request:?}") };
         // One that a broken connection has swallowed was sent before as well.
-        assert!(first || again);
-        count += usize::from(again);
+        assert!(seen.insert(operation) || !first);
+        count += usize::from(!first);
     }
     assert!((1..=11).contains(&count), "{count} from the tenth on");
     // With `--id` all of them may have been.
@@ -123,8 +122,21 @@ async fn servers_are_told_which_lines_were_sent_before() {
     pipeline.repeated().run().await.expect("all sent");
     let requests = network.requests();
     let later = requests[before..].iter();
-    let again = later.map(|(_, it)| matches!(it, Request::Send { again: true, .. }));
-    assert_eq!(again.collect::<Vec<_>>(), [true, true]);
+    let first = later.map(|(_, it)| matches!(it, Request::Send { first: true, .. }));
+    assert_eq!(first.collect::<Vec<_>>(), [false, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_a_server_has_refused_for_now_were_not_sent_before() {
+    let (network, _) = cluster(|count, _, _| {
+        let mut error = Error::new(ErrorCode::RateLimited, "later");
+        error.retry_after_ms = Some(50);
+        (count == 3).then_some(Reaction::Error(error))
+    });
+    send(&network, &lines(4)).await.0.expect("all sent");
+    let requests = network.requests();
+    assert!(requests.len() > 4, "one was sent twice");
+    assert!(requests.iter().all(|(_, it)| matches!(it, Request::Send { first: true, .. })));
 }
 
 #[tokio::test(start_paused = true)]

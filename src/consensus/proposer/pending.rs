@@ -213,7 +213,7 @@ fn weight(operation: &Operation) -> usize {
         // Escapes are not counted: JSON writes a control character as six bytes, so a
         // batch may have six times its weight, which PEER_LINE_MAX_BYTES still holds.
         Action::Send { to, text, .. } => text.len() + 36 * to.len(),
-        Action::Deliver(delivery) => 384 + delivery.act.bytes(),
+        Action::Deliver(delivery) => 512 + delivery.act.bytes(),
         Action::MarkRead { seqs, .. } => 21 * seqs.len(),
         Action::Delete { ids, .. } => 39 * ids.len(),
         Action::Restore(RestoreStep::Lines { lines, .. }) => {

@@ -10,14 +10,14 @@ use crate::error::Result;
 
 impl Restore {
     pub(super) fn origin(&mut self, line: OriginLine) -> Result<()> {
-        let OriginLine { seq, accepted_at, notice } = line;
+        let OriginLine { seq, accepted_at, asked } = line;
         let data = &mut self.state.data;
         let last = data.origins.last().map_or(0, Item::key);
         check_order(seq, last, data.counters.last_seq, "the origin of message")?;
         if data.messages.get(seq).is_none() {
             return corrupted(format!("there is no message {seq}, and it has an origin"));
         }
-        let origin = Origin { seq, accepted_at, notice };
+        let origin = Origin { seq, accepted_at, asked: asked.map(|asked| asked.0) };
         data.sum.add(origin.digest());
         data.origins.push(origin);
         Ok(())
@@ -39,23 +39,31 @@ impl Restore {
     }
 
     pub(super) fn known_repeat(&mut self, line: RepeatLine) -> Result<()> {
-        let RepeatLine { id, index, refused } = line;
-        if self.state.repeat(&id).is_some() {
-            return corrupted(format!("operation {id} is there twice"));
+        let RepeatLine { key, account, index, fate } = line;
+        if self.state.repeat_ids.contains(&key) {
+            return corrupted(format!("{key} was tried more than once, and is there twice"));
         }
-        if index >= COUNTER_MAX {
-            return corrupted("a log index is impossibly high");
-        }
-        self.state.remember_repeat(Repeat { serial: 0, id, index, refused });
+        self.check_index(index)?;
+        self.state.remember_repeat(Repeat { serial: 0, key, account, index, fate });
         Ok(())
     }
 
-    pub(super) fn floors(&mut self, FloorsLine { window, repeats }: FloorsLine) -> Result<()> {
+    /// Those of a backup count from the beginning of the log into which it is restored.
+    pub(super) fn check_index(&self, index: u64) -> Result<()> {
+        match index < if self.backup { 1 } else { COUNTER_MAX } {
+            true => Ok(()),
+            false => corrupted(format!("no log entry here has the index {index}")),
+        }
+    }
+
+    pub(super) fn floors(&mut self, line: FloorsLine) -> Result<()> {
+        let FloorsLine { window, level, before } = line;
         let floors = &mut self.state.data.floors;
-        if *floors != Floors::default() || window.max(repeats) >= COUNTER_MAX {
+        let foreign = self.backup && window.max(level) > 0;
+        if *floors != Floors::default() || foreign || window.max(level).max(before) >= COUNTER_MAX {
             return corrupted("what may be forgotten is there twice, or cannot be");
         }
-        *floors = Floors { window, repeats };
+        *floors = Floors { window, level, before };
         Ok(())
     }
 }

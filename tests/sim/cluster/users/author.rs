@@ -20,11 +20,8 @@ impl Author {
         for number in 0..messages {
             let text = format!("{number} {}", "x".repeat(TEXT_MAX_BYTES - 10));
             let to = vec![name.to_string()];
-            match ask(
-                &mut client,
-                Request::Send { operation: host.uuid(), to, text, again: false, after: None },
-            )
-            .await?
+            match ask(&mut client, Request::Send { operation: host.uuid(), to, text, first: true })
+                .await?
             {
                 Ok(Answer::Sent(_)) => {}
                 other => return Err(format!("wrote and got {other:?}")),

@@ -106,22 +106,25 @@ impl Shell {
     /// id, as somebody does who has not seen the answer.
     pub async fn send(&mut self, to: Vec<String>, text: String) -> Result<(), String> {
         let id = self.host.uuid();
-        self.send_as(id, to.clone(), text.clone()).await?;
+        self.send_as(id, to.clone(), text.clone(), true).await?;
         if self.one_in(12) {
             self.pause(500).await;
-            self.send_as(id, to, text).await?;
+            self.send_as(id, to, text, false).await?;
         }
         Ok(())
     }
 
-    async fn send_as(&mut self, id: Uuid, to: Vec<String>, text: String) -> Result<(), String> {
+    async fn send_as(
+        &mut self,
+        id: Uuid,
+        to: Vec<String>,
+        text: String,
+        first: bool,
+    ) -> Result<(), String> {
         let (from, line) = (self.owner.clone(), None);
         let call = Call::Send { id, from, to: to.clone(), text: text.clone(), line };
         let operation = self.users.recorder.begin(&self.owner, call);
-        let reply = match self
-            .ask(Request::Send { operation: id, to, text, again: false, after: None })
-            .await?
-        {
+        let reply = match self.ask(Request::Send { operation: id, to, text, first }).await? {
             Ok(Answer::Sent(sent)) if sent.id == id => {
                 if sent.copies <= sent.replicas / 2 || sent.copies > sent.replicas {
                     return Err(format!("accepted without a majority: {sent:?}"));

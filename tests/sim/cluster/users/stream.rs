@@ -142,13 +142,8 @@ impl Shell {
         for place in 1..=1 + draw(&self.host, REQUESTS_MAX) {
             let (id, text) = (self.host.uuid(), text(self, number * 1_000 + place));
             let line = Line { stream, number: place, of: Stream::Connection };
-            let request = Request::Send {
-                operation: id,
-                to: to.clone(),
-                text: text.clone(),
-                again: false,
-                after: None,
-            };
+            let request =
+                Request::Send { operation: id, to: to.clone(), text: text.clone(), first: true };
             let operation = self.begin_line(id, &to, &text, line);
             let limit = if self.one_in(2) { self.hasty_limit() } else { TIMEOUT / 2 };
             match connection.submit_to(&answers, &request, Some(limit)) {
