@@ -17,7 +17,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// | 1 | levels themselves; an entry forgets a bounded number of operation ids |
 /// | 2 | replicas come, go and move; registration, invitations, what administrators do |
 /// | 3 | bounds on what an account and all of them may store; a new key for the cluster |
-/// | 4 | what servers took without a majority is settled in the log |
+/// | 4 | how long messages are kept; what servers took without a majority is settled in the log |
 pub const FEATURE_LEVEL_KNOWN: u32 = 4;
 
 /// The feature level that brought changes of membership.
@@ -31,6 +31,9 @@ pub const LEVEL_OF_BOUNDS: u32 = 3;
 
 /// The feature level that brought new keys for a running cluster.
 pub const LEVEL_OF_REKEY: u32 = 3;
+
+/// The feature level that brought how long messages are kept.
+pub const LEVEL_OF_KEEPING: u32 = 4;
 
 /// The feature level at which the log settles what a server took without a majority.
 pub const LEVEL_OF_SETTLING: u32 = 4;
@@ -80,6 +83,27 @@ pub const FEATURE_LEVEL_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// knows: more than synchronized clocks differ, and less than a user minds. See the
 /// peers' clocks.
 pub const CLOCK_LEAD_MAX_MS: u64 = 10_000;
+
+/// Longest that an administrator may have messages kept for, in days; for longer there is
+/// no bound at all.
+pub const KEEP_DAYS_MAX: u32 = 3_650;
+
+/// How far apart the marks are by which the age of messages is known, in milliseconds: a
+/// day, as messages are kept for days. Part of the replicated behaviour.
+pub const MARK_INTERVAL_MS: u64 = 24 * 3600 * 1000;
+
+/// Most such marks: more than there are days in [`KEEP_DAYS_MAX`]. Beyond it the oldest
+/// goes, and what was sent before it counts with the next one. Part of the replicated
+/// behaviour.
+pub const MARKS_MAX: usize = 4_000;
+
+/// Marks that one log entry takes away because they are of no use, a fraction of a
+/// millisecond's work. Part of the replicated behaviour.
+pub const MARKS_DROPPED_PER_ENTRY: usize = 64;
+
+/// Lists that one log entry takes messages out of whose time is over, all lists of its last
+/// message besides: a few milliseconds' work. Part of the replicated behaviour.
+pub const EXPIRED_LISTS_PER_ENTRY: usize = 512;
 
 /// Pause between two questions to a peer for its clock. In between, its last report is
 /// reckoned on: only if somebody has set the clock does a new one tell more.

@@ -76,10 +76,10 @@ impl State {
                 };
                 (changed.then_some(what), Outcome::Done)
             }
-            Change::SetBounds { account_bytes, total_bytes, proposed } => {
+            Change::SetBounds { account_bytes, total_bytes, keep_messages_days, proposed } => {
                 let what = match proposed {
                     true => self.propose_bounds(*account_bytes, *total_bytes)?,
-                    false => self.set_bounds(*account_bytes, *total_bytes),
+                    false => self.set_bounds(*account_bytes, *total_bytes, *keep_messages_days),
                 };
                 (what, Outcome::Done)
             }

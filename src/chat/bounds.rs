@@ -39,8 +39,8 @@ use super::items::{AccountNumber, Message, Recipients, kept_bytes};
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{
-    ACCOUNT_OVERHEAD_BYTES, LEVEL_OF_BOUNDS, ORPHANS_REMOVED_PER_ENTRY_MAX, REMEMBERED_PARTS,
-    SENDER_PARTS, SESSION_OVERHEAD_BYTES, SHORT_ROOM_PARTS,
+    ACCOUNT_OVERHEAD_BYTES, LEVEL_OF_BOUNDS, LEVEL_OF_KEEPING, ORPHANS_REMOVED_PER_ENTRY_MAX,
+    REMEMBERED_PARTS, SENDER_PARTS, SESSION_OVERHEAD_BYTES, SHORT_ROOM_PARTS,
 };
 use crate::protocol::administration::{Bounds, Recorded};
 use crate::types::format_size;
@@ -209,7 +209,7 @@ impl State {
             && let Some(message) = self.data.messages.get(seq)
         {
             left -= 1;
-            self.remove_from_sent(index, message.from.number, seq);
+            self.remove_from_sent(Some(index), message.from.number, seq);
         }
     }
 
@@ -227,7 +227,7 @@ impl State {
                 && let Some(oldest) = account.sent.first().map(|entry| entry.0)
             {
                 *left -= 1;
-                self.remove_from_sent(index, sender, oldest);
+                self.remove_from_sent(Some(index), sender, oldest);
             }
         }
     }
@@ -237,6 +237,7 @@ impl State {
         &mut self,
         account_bytes: Option<u64>,
         total_bytes: Option<u64>,
+        keep_messages_days: Option<u32>,
     ) -> Option<Recorded> {
         let open = Bounds { account_proposed: true, total_proposed: true, ..Bounds::default() };
         let before = self.data.settings.bounds;
@@ -246,6 +247,11 @@ impl State {
         }
         if let Some(bytes) = total_bytes {
             (bounds.total_bytes, bounds.total_proposed) = (bytes, false);
+        }
+        if let Some(days) = keep_messages_days
+            && self.level() >= LEVEL_OF_KEEPING
+        {
+            bounds.keep_messages_days = days;
         }
         self.data.settings.bounds = Some(bounds);
         (before != Some(bounds)).then(|| recorded(&bounds))
@@ -266,6 +272,8 @@ impl State {
             total_bytes: total_bytes.unwrap_or_default(),
             account_proposed: true,
             total_proposed: true,
+            // What makes messages go is said by an administrator alone.
+            keep_messages_days: 0,
         };
         if !self.heeds(&proposal)? {
             return Ok(None);
@@ -278,8 +286,8 @@ impl State {
 }
 
 fn recorded(bounds: &Bounds) -> Recorded {
-    let Bounds { account_bytes, total_bytes, .. } = *bounds;
-    Recorded::SetBounds { account_bytes, total_bytes }
+    let Bounds { account_bytes, total_bytes, keep_messages_days, .. } = *bounds;
+    Recorded::SetBounds { account_bytes, total_bytes, keep_messages_days }
 }
 
 fn inbox_full(message: String) -> Error {

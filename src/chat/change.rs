@@ -62,6 +62,10 @@ pub enum Change {
         /// See [`Bounds::total_bytes`]; absent: as before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total_bytes: Option<u64>,
+        /// See [`Bounds::keep_messages_days`]; absent: as before. From feature level
+        /// [`LEVEL_OF_KEEPING`](crate::limits::LEVEL_OF_KEEPING) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep_messages_days: Option<u32>,
         /// What a configuration proposes: it counts while no administrator has set any.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         proposed: bool,
@@ -107,11 +111,15 @@ impl Change {
                 encoder.number(5).text(name.as_str()).number(u64::from(*disabled))
             }
             Change::DeleteAccount { name } => encoder.number(6).text(name.as_str()),
-            Change::SetBounds { account_bytes, total_bytes, proposed } => {
+            Change::SetBounds { account_bytes, total_bytes, keep_messages_days, proposed } => {
                 let encoder = encoder.number(7).number(u64::from(*proposed));
-                [account_bytes, total_bytes].into_iter().fold(encoder, |encoder, bytes| {
-                    encoder.number(u64::from(bytes.is_some())).number(bytes.unwrap_or_default())
-                })
+                let encoder =
+                    [account_bytes, total_bytes].into_iter().fold(encoder, |encoder, bytes| {
+                        encoder.number(u64::from(bytes.is_some())).number(bytes.unwrap_or_default())
+                    });
+                // Nothing of what a lower feature level does not have.
+                let days = keep_messages_days.iter();
+                days.fold(encoder, |encoder, days| encoder.text("keep").number(u64::from(*days)))
             }
         }
     }
@@ -142,6 +150,9 @@ impl Settings {
             encoder = encoder.text("bounds").number(account_bytes).number(total_bytes);
             encoder = encoder.number(u64::from(bounds.account_proposed));
             encoder = encoder.number(u64::from(bounds.total_proposed));
+            if bounds.keep_messages_days > 0 {
+                encoder = encoder.text("keep").number(u64::from(bounds.keep_messages_days));
+            }
         }
         encoder.finish()
     }

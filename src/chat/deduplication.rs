@@ -138,6 +138,13 @@ impl State {
         self.forget(index, at_most);
     }
 
+    /// Ids of operations up to a log entry may be forgotten from now on.
+    pub(super) fn note_forgotten(&mut self, index: u64) {
+        if self.level() >= LEVEL_OF_SETTLING {
+            self.data.floors.window = self.data.floors.window.max(index.saturating_add(1));
+        }
+    }
+
     /// Forgets at most so many ids that are too far behind log entry `index`.
     pub(super) fn forget(&mut self, index: u64, at_most: usize) {
         for _ in 0..at_most {
@@ -153,10 +160,7 @@ impl State {
             self.window_ids.remove(&oldest.id);
             self.data.sum.subtract(oldest.digest());
             self.usage.remove_remembered(&oldest);
-            if self.level() >= LEVEL_OF_SETTLING {
-                self.data.floors.window =
-                    self.data.floors.window.max(oldest.index.saturating_add(1));
-            }
+            self.note_forgotten(oldest.index);
         }
     }
 }

@@ -70,6 +70,7 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
             let encoder = encoder.number(12).fixed(account.as_bytes());
             encoder.fixed(&code_hash.0).fixed(&token_hash.0)
         }
+        Action::NoteTime { seq, at } => encoder.number(14).number(*seq).number(at.0),
         Action::RaiseLevel { level } => encoder.number(10).number(u64::from(*level)),
     }
     .finish()

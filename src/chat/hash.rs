@@ -103,6 +103,7 @@ pub(super) enum Kind {
     Repeat,
     Floors,
     Notice,
+    Mark,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

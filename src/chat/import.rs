@@ -18,7 +18,8 @@
 //! of replicas, the membership and the feature level, which are those of the new cluster. A
 //! backup of a higher level than the cluster's is refused. Who may register is what the
 //! stricter of both clusters says; invitations and what administrators did are those of the
-//! backup; how much may be stored is what the new cluster says, also where the backup is more.
+//! backup; how much may be stored and how long messages are kept is what the new cluster says,
+//! also where the backup is more. Messages are as old as they were.
 //!
 //! What is settled of the lists that servers kept comes back, and so do ids that were tried
 //! more than once. Log indexes of the old cluster mean nothing in the new one, but for the
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use super::chunks::Chunks;
 use super::hash::StateHash;
 use super::items::{Counters, Data, Staged};
+use super::mark::Mark;
 use super::operation::{Outcome, RestoreStep};
 use super::remembered::{DeduplicationEntry, Floors};
 use super::snapshot::{Restore, View};
@@ -52,6 +54,13 @@ impl View {
         let mut data = self.data.clone();
         for session in std::mem::take(&mut data.sessions).iter() {
             data.sum.subtract(session.digest());
+        }
+        for mark in std::mem::take(&mut data.marks).iter() {
+            data.sum.subtract(mark.digest());
+            // As what is remembered: counted anew from where it is restored.
+            let mark = Mark { index: 0, ..*mark };
+            data.sum.add(mark.digest());
+            data.marks.push(mark);
         }
         data.counters.incarnations.clear();
         data.membership = Arc::default();

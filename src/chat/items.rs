@@ -10,6 +10,7 @@ use super::chunks::{Chunks, Item};
 use super::delivery::SessionNumber;
 use super::fingerprint::{encode_key_change, encode_member};
 use super::hash::{Encoder, Kind, StateHash};
+use super::mark::Mark;
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::Outcome;
 use super::remembered::{DeduplicationEntry, Floors, Repeat};
@@ -391,6 +392,8 @@ pub(super) struct Data {
     pub(super) accounts: Chunks<Arc<Account>>,
     pub(super) sessions: Chunks<Session>,
     pub(super) messages: Chunks<Message>,
+    /// How old messages are at least.
+    pub(super) marks: Chunks<Mark>,
     /// The de-duplication window, oldest first.
     pub(super) window: Chunks<Arc<DeduplicationEntry>>,
     pub(super) counters: Counters,

@@ -148,6 +148,11 @@ impl Look<'_> {
         self.glance().stored_bytes()
     }
 
+    /// See [`State::heeds_time`].
+    pub fn heeds_time(&mut self, at: Timestamp) -> bool {
+        self.glance().heeds_time(at)
+    }
+
     /// See [`State::heeds`].
     ///
     /// # Errors

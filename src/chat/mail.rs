@@ -181,7 +181,7 @@ impl State {
         seqs.sort_unstable();
         seqs.dedup();
         for seq in &seqs {
-            self.remove_from_inbox(index, owner, *seq);
+            self.remove_from_inbox(Some(index), owner, *seq);
         }
         Ok(Outcome::Deleted { count: seqs.len() as u64 })
     }
@@ -232,14 +232,14 @@ impl State {
                     return;
                 }
                 left -= 1;
-                self.remove_from_inbox(index, number, seq);
+                self.remove_from_inbox(Some(index), number, seq);
             }
             while let Some(seq) = self.last_in(number, |account| account.sent.last()) {
                 if left == 0 {
                     return;
                 }
                 left -= 1;
-                self.remove_from_sent(index, number, seq);
+                self.remove_from_sent(Some(index), number, seq);
             }
             if let Some(account) = self.data.accounts.remove(number) {
                 self.data.sum.subtract(account.digest());
@@ -256,7 +256,14 @@ impl State {
         self.data.accounts.get(number).and_then(|account| last(account).map(Item::key))
     }
 
-    fn remove_from_inbox(&mut self, index: u64, owner: AccountNumber, seq: u64) {
+    /// Takes a message out of an inbox. Where that was its last list, it is remembered from
+    /// log entry `remember_at` on, or not at all.
+    pub(super) fn remove_from_inbox(
+        &mut self,
+        remember_at: Option<u64>,
+        owner: AccountNumber,
+        seq: u64,
+    ) {
         let Some(message) = self.data.messages.get(seq) else { return };
         let (sender, bytes) = (message.from.number, message.stored_bytes());
         let kept = message.kept_bytes();
@@ -268,17 +275,23 @@ impl State {
         if let Some(entry) = removed.flatten() {
             self.data.sum.subtract(entry.digest(owner));
             self.usage.let_go(owner, sender, bytes);
-            self.release(index, seq);
+            self.release(remember_at, seq);
             if owner != sender && !self.is_with_others(seq) {
                 self.usage.withdraw(sender, kept);
             }
             if self.sent_only.contains(&seq) && self.room_is_short() {
-                self.remove_from_sent(index, sender, seq);
+                self.remove_from_sent(remember_at, sender, seq);
             }
         }
     }
 
-    pub(super) fn remove_from_sent(&mut self, index: u64, owner: AccountNumber, seq: u64) {
+    /// Takes a message out of its sender's list; see [`State::remove_from_inbox`].
+    pub(super) fn remove_from_sent(
+        &mut self,
+        remember_at: Option<u64>,
+        owner: AccountNumber,
+        seq: u64,
+    ) {
         let Some(bytes) = self.data.messages.get(seq).map(|it| it.stored_bytes()) else { return };
         let removed = self.data.update_account(owner, |account| {
             let removed = account.sent.remove(seq)?;
@@ -287,12 +300,12 @@ impl State {
         });
         if let Some(entry) = removed.flatten() {
             self.data.sum.subtract(entry.digest(owner));
-            self.release(index, seq);
+            self.release(remember_at, seq);
         }
     }
 
     /// One list fewer holds a message; the last one takes the message with it.
-    fn release(&mut self, index: u64, seq: u64) {
+    fn release(&mut self, remember_at: Option<u64>, seq: u64) {
         let holders = self.data.messages.update(seq, |message| {
             message.holders = message.holders.saturating_sub(1);
             message.holders
@@ -305,7 +318,9 @@ impl State {
             self.sent_only.remove(&seq);
             self.message_ids.remove(&message.id);
             let origin = self.forget_origin(&message);
-            self.remember_message(index, &message, origin);
+            if let Some(index) = remember_at {
+                self.remember_message(index, &message, origin);
+            }
         } else if holders == Some(1)
             && self.data.messages.get(seq).is_some_and(|message| self.is_sent_only(message))
         {

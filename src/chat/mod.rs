@@ -28,6 +28,8 @@
 //!   its author is told why not. (`settling.rs`)
 //! - **What is stored is bounded.** Whoever sends more than an inbox or all servers may
 //!   hold is refused, by every replica alike. (`bounds.rs`)
+//! - **How long messages are kept is decided here.** By times that the clocks of a majority
+//!   have reached, never by one server's clock. (`keeping.rs`)
 //! - **No entry takes long.** Work that could be large (emptying a deleted account's
 //!   lists, ending expired sessions) is spread over the entries that follow, with the
 //!   same portion on every replica.
@@ -62,8 +64,10 @@ mod holders;
 mod ids;
 mod import;
 mod items;
+mod keeping;
 mod look;
 mod mail;
+mod mark;
 mod membership;
 pub(crate) mod meter;
 mod operation;

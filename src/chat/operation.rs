@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Change;
 use super::delivery::{Delivery, SessionNumber};
 use crate::error::{Error, ErrorBody};
+use crate::limits::{EXPIRED_LISTS_PER_ENTRY, RECIPIENTS_MAX};
 use crate::types::{
     AccountName, Digest, MemberChange, MemberEntry, Names, Place, ReplicaId, Timestamp, Uuid,
 };
@@ -146,6 +147,15 @@ pub enum Action {
         /// What is to change.
         change: Change,
     },
+    /// Say what time it is at least, of which the age of messages follows. Only a leader
+    /// makes it, after the clocks of a majority have said so. From feature level
+    /// [`LEVEL_OF_KEEPING`](crate::limits::LEVEL_OF_KEEPING) on.
+    NoteTime {
+        /// A message that was stored before.
+        seq: u64,
+        /// What the clocks of a majority have reached.
+        at: Timestamp,
+    },
     /// Raise the feature level: from here on entries mean what the level defines.
     /// Only a leader makes it, after all replicas have said that they know it.
     RaiseLevel {
@@ -193,6 +203,8 @@ impl Action {
             }
             // Up to sixty-four sessions.
             Action::DeleteAccount { .. } => 512,
+            // Each list with what leads to it, those of the last message besides.
+            Action::NoteTime { .. } => 16 * (EXPIRED_LISTS_PER_ENTRY + RECIPIENTS_MAX),
             // A handful of replicas, each with an address.
             Action::ChangeMembers { founders, .. } => 16 + 8 * founders.len(),
             Action::Administer { change, .. } => change.steps(),
@@ -250,8 +262,8 @@ pub enum Outcome {
         /// Its account.
         account: Uuid,
     },
-    /// Of `CloseSession`, `DeleteAccount`, `RaiseLevel`, `Administer`, and `Restore` that
-    /// abandons.
+    /// Of `CloseSession`, `DeleteAccount`, `RaiseLevel`, `NoteTime`, `Administer`, and
+    /// `Restore` that abandons.
     Done,
     /// Of `Send`.
     Sent {

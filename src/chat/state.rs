@@ -201,9 +201,12 @@ impl State {
         let result = self.perform(index, at, operation, effects);
         let outcome = result.unwrap_or_else(Outcome::refused);
         self.note_tried(index, operation, &actor, &outcome);
-        // Raising a level twice is raising it once, and concerns no user. An entry of a list
-        // has its place there.
-        let has_no_id = matches!(operation.action, Action::RaiseLevel { .. } | Action::Deliver(_));
+        // What leaders propose may be done twice, and concerns no user. An entry of a list has
+        // its place there.
+        let has_no_id = matches!(
+            operation.action,
+            Action::RaiseLevel { .. } | Action::NoteTime { .. } | Action::Deliver(_)
+        );
         if State::enters_window(&outcome) && !has_no_id {
             let by = match actor {
                 Actor::Account(caller) => Some(caller.uuid),
@@ -267,6 +270,10 @@ impl State {
             Action::ChangeMembers { expects, change, founders } => {
                 self.change_members(*expects, change, founders)
             }
+            Action::NoteTime { seq, at } => {
+                self.note_time(index, *seq, *at);
+                Ok(Outcome::Done)
+            }
             Action::RaiseLevel { level } => {
                 self.raise_level(index, *level);
                 Ok(Outcome::Done)
@@ -301,6 +308,7 @@ impl State {
             | Action::ChangeMembers { .. }
             | Action::Restore(_)
             | Action::Deliver(_)
+            | Action::NoteTime { .. }
             | Action::RaiseLevel { .. } => return Actor::NotNeeded,
         };
         if self.data.sessions.get(number).is_some_and(|session| session.expires <= at) {

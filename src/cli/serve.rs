@@ -221,7 +221,8 @@ fn proposed_bounds(settings: &ServeSettings) -> Bounds {
     let fits = || memory_bytes().map(|memory| (memory / 2 / replicas).max(TOTAL_BYTES_MIN));
     let total_bytes = settings.total_bytes.or_else(fits).unwrap_or(0);
     let account_bytes = settings.account_bytes;
-    Bounds { account_bytes, total_bytes, account_proposed: true, total_proposed: true }
+    let (account_proposed, total_proposed) = (true, true);
+    Bounds { account_bytes, total_bytes, account_proposed, total_proposed, ..Bounds::default() }
 }
 
 /// The file of the cluster's keys, and what it holds.

@@ -1,10 +1,12 @@
 //! What time it is for a replica.
 
+use std::collections::BTreeSet;
+
 use super::engine::state_machine::Machine;
 use crate::host::Host;
 use crate::peer::Clocks;
 use crate::planted::{self, Bug};
-use crate::types::Timestamp;
+use crate::types::{ReplicaId, Timestamp, majority};
 
 /// The own clock, those of the others, and what the log knows. Clones share it.
 #[derive(Clone)]
@@ -33,6 +35,21 @@ impl Time {
     /// log is to end. A clock that is behind may still be believed in all else.
     pub fn beginning(&self) -> Timestamp {
         self.now().max(self.machine.latest_at())
+    }
+
+    /// The latest time that the clocks of a majority of the voters have reached, of which
+    /// this replica is one; `None` while not so many are known. By this goes what cannot be
+    /// undone.
+    pub fn confirmed(&self, voters: &BTreeSet<ReplicaId>, own: ReplicaId) -> Option<Timestamp> {
+        let clock = self.host.clock.now();
+        if planted::is(Bug::TrustOwnClock) {
+            return Some(clock);
+        }
+        if !voters.contains(&own) {
+            return None;
+        }
+        let others: Vec<ReplicaId> = voters.iter().copied().filter(|id| *id != own).collect();
+        self.clocks.confirmed(clock, &others, majority(voters.len()))
     }
 
     /// What the own clock shows and what all clocks say, where that is too far apart.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::bounds::bound;
+use super::bounds::{bound, format_days};
 use super::{Show, Style, Tone, local_time, sanitize};
 use crate::protocol::administration::{
     AccountRow, AdministrativeAction, Invitation, Recorded, Registration,
@@ -190,11 +190,14 @@ impl Show for AdministrativeAction {
             Recorded::DisableAccount { name } => format!("disabled the account {name}"),
             Recorded::EnableAccount { name } => format!("enabled the account {name}"),
             Recorded::DeleteAccount { name } => format!("deleted the account {name}"),
-            Recorded::SetBounds { account_bytes, total_bytes } => format!(
-                "set the bounds to {} an account and {} in all",
-                bound(*account_bytes),
-                bound(*total_bytes)
-            ),
+            Recorded::SetBounds { account_bytes, total_bytes, keep_messages_days } => {
+                let kept = match keep_messages_days {
+                    0 => String::new(),
+                    days => format!(", and to keep messages for {}", format_days(*days)),
+                };
+                let (account, total) = (bound(*account_bytes), bound(*total_bytes));
+                format!("set the bounds to {account} an account and {total} in all{kept}")
+            }
         };
         let at = style.paint(Tone::Faint, &local_time(self.at));
         writeln!(out, "{at}  {by} {sentence}")
@@ -213,8 +216,13 @@ impl Show for AdministrativeAction {
             Recorded::DisableAccount { name } => ("disable_account", name.to_string()),
             Recorded::EnableAccount { name } => ("enable_account", name.to_string()),
             Recorded::DeleteAccount { name } => ("delete_account", name.to_string()),
-            Recorded::SetBounds { account_bytes, total_bytes } => {
-                ("set_bounds", format!("account_bytes={account_bytes},total_bytes={total_bytes}"))
+            Recorded::SetBounds { account_bytes, total_bytes, keep_messages_days } => {
+                let kept = match keep_messages_days {
+                    0 => String::new(),
+                    days => format!(",keep_messages_days={days}"),
+                };
+                let bytes = format!("account_bytes={account_bytes},total_bytes={total_bytes}");
+                ("set_bounds", bytes + &kept)
             }
         };
         writeln!(out, "{}\t{}\t{}\t{what}\t{about}", self.id, self.at, sanitize(&self.by))

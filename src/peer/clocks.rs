@@ -71,6 +71,27 @@ impl Clocks {
         };
         agreed(own, &others, latest)
     }
+
+    /// The latest time that the clocks of so many have reached, of a voter whose own clock
+    /// shows `own` and the `others`; `None` where not so many are known. What must not happen
+    /// by the clock of one goes by this: a clock that is ahead moves it only if as many are.
+    pub fn confirmed(
+        &self,
+        own: Timestamp,
+        others: &[ReplicaId],
+        majority: usize,
+    ) -> Option<Timestamp> {
+        let readings = self.0.lock();
+        let known = others.iter().filter_map(|replica| readings.get(replica));
+        let fresh = known.filter(|reading| reading.at.elapsed() < CLOCK_BELIEVED_MAX);
+        reached(fresh.map(|reading| reading.now()).chain([own]).collect(), majority)
+    }
+}
+
+/// The latest time that a majority of clocks has reached; see [`Clocks::confirmed`].
+fn reached(mut clocks: Vec<Timestamp>, majority: usize) -> Option<Timestamp> {
+    clocks.sort_unstable_by(|a, b| b.cmp(a));
+    clocks.get(majority.checked_sub(1)?).copied()
 }
 
 fn agreed(own: Timestamp, others: &[Timestamp], latest: Timestamp) -> Timestamp {
@@ -147,6 +168,25 @@ mod tests {
         clocks.record(ReplicaId(2), Some(at(-100 * DAY)));
         clocks.record(ReplicaId(3), Some(at(0)));
         assert_eq!(clocks.time(at(0), Timestamp(0)), at(0), "it makes no majority");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_is_confirmed_when_a_majority_has_reached_it() {
+        let (voters, ahead) = ([ReplicaId(2), ReplicaId(3)], at(3_650 * DAY));
+        let clocks = Clocks::default();
+        assert_eq!(clocks.confirmed(at(0), &voters, 2), None, "nobody else is known");
+        assert_eq!(clocks.confirmed(at(0), &[], 1), Some(at(0)), "there is nobody else");
+        clocks.record(ReplicaId(4), Some(ahead));
+        assert_eq!(clocks.confirmed(ahead, &voters, 2), None, "one that has no vote");
+        clocks.record(ReplicaId(3), Some(at(0)));
+        assert_eq!(clocks.confirmed(ahead, &voters, 2), Some(at(0)), "the own one is ahead");
+        clocks.record(ReplicaId(2), Some(at(1)));
+        assert_eq!(clocks.confirmed(ahead, &voters, 2), Some(at(1)), "ahead of two");
+        assert_eq!(clocks.confirmed(Timestamp(0), &voters, 2), Some(at(0)), "behind them");
+        clocks.record(ReplicaId(2), Some(ahead));
+        assert_eq!(clocks.confirmed(at(2), &voters, 2), Some(at(2)), "another one is ahead");
+        tokio::time::advance(CLOCK_BELIEVED_MAX).await;
+        assert_eq!(clocks.confirmed(at(0), &voters, 2), None, "what was read long ago");
     }
 
     proptest! {

@@ -61,6 +61,14 @@ pub struct Bounds {
     /// No administrator has set the second: configurations have proposed it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub total_proposed: bool,
+    /// For how many days messages are kept; 0: for ever. From feature level
+    /// [`LEVEL_OF_KEEPING`](crate::limits::LEVEL_OF_KEEPING) on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub keep_messages_days: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Bounds {
@@ -152,6 +160,19 @@ pub enum RequestedChange {
         /// See [`Bounds::total_bytes`]; absent: as before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total_bytes: Option<u64>,
+    },
+    /// Say how much may be stored, and for how long messages are kept. A request of its own:
+    /// a program that does not know the last would pass over it. Needs feature level
+    /// [`LEVEL_OF_KEEPING`](crate::limits::LEVEL_OF_KEEPING).
+    SetLimits {
+        /// See [`Bounds::account_bytes`]; absent: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_bytes: Option<u64>,
+        /// See [`Bounds::total_bytes`]; absent: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total_bytes: Option<u64>,
+        /// See [`Bounds::keep_messages_days`].
+        keep_messages_days: u32,
     },
     /// Delete an account with its inbox.
     DeleteAccount {
@@ -330,12 +351,15 @@ pub enum Recorded {
         /// The account's name then.
         name: AccountName,
     },
-    /// How much may be stored was set: both bounds as they are from then on.
+    /// How much may be stored was set: all bounds as they are from then on.
     SetBounds {
         /// See [`Bounds::account_bytes`].
         account_bytes: u64,
         /// See [`Bounds::total_bytes`].
         total_bytes: u64,
+        /// See [`Bounds::keep_messages_days`].
+        #[serde(default, skip_serializing_if = "is_zero")]
+        keep_messages_days: u32,
     },
     /// An account was deleted.
     DeleteAccount {

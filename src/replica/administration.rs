@@ -19,6 +19,9 @@
 //! later; then it is recorded who has lowered it. A proposal in which what is stored has no
 //! room is not taken, or one small machine would stop everybody: its server says so in its
 //! log and asks again now and then.
+//!
+//! For how long messages are kept no configuration proposes: what makes messages of others go
+//! should not depend on which file a server was started with.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -31,8 +34,8 @@ use crate::consensus::{Applied, Sequence};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{
     ACCOUNT_BYTES_MIN, ADMINISTRATION_PAGE, ADMINISTRATOR_NAME_MAX_BYTES, CODE_LIFETIME_MAX,
-    FEATURE_LEVEL_LOOK_INTERVAL, LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, STORED_BYTES_MAX,
-    TOTAL_BYTES_MIN,
+    FEATURE_LEVEL_LOOK_INTERVAL, KEEP_DAYS_MAX, LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS,
+    LEVEL_OF_KEEPING, STORED_BYTES_MAX, TOTAL_BYTES_MIN,
 };
 use crate::protocol::administration::{
     Bounds, ChangeRequest, Changed, Inspected, Question, Registration, RequestedChange,
@@ -63,6 +66,7 @@ impl Inner {
         }
         let level = match change {
             RequestedChange::SetBounds { .. } => LEVEL_OF_BOUNDS,
+            RequestedChange::SetLimits { .. } => LEVEL_OF_KEEPING,
             _ => LEVEL_OF_ADMISSION,
         };
         self.require_level(level).await?;
@@ -108,9 +112,10 @@ impl Inner {
             }
             RequestedChange::DeleteAccount { name } => Change::DeleteAccount { name },
             RequestedChange::SetBounds { account_bytes, total_bytes } => {
-                check_bound("account_bytes", account_bytes, ACCOUNT_BYTES_MIN)?;
-                check_bound("total_bytes", total_bytes, TOTAL_BYTES_MIN)?;
-                Change::SetBounds { account_bytes, total_bytes, proposed: false }
+                set_bounds(account_bytes, total_bytes, None)?
+            }
+            RequestedChange::SetLimits { account_bytes, total_bytes, keep_messages_days } => {
+                set_bounds(account_bytes, total_bytes, Some(keep_messages_days))?
             }
         })
     }
@@ -179,6 +184,26 @@ pub async fn propose(replica: Weak<Inner>) {
     tokio::join!(propose_registration(replica.clone()), propose_bounds(replica));
 }
 
+/// A change of bounds, all or none.
+fn set_bounds(
+    account_bytes: Option<u64>,
+    total_bytes: Option<u64>,
+    keep_messages_days: Option<u32>,
+) -> Result<Change> {
+    check_bound("account_bytes", account_bytes, ACCOUNT_BYTES_MIN)?;
+    check_bound("total_bytes", total_bytes, TOTAL_BYTES_MIN)?;
+    if let Some(days) = keep_messages_days.filter(|days| *days > KEEP_DAYS_MAX) {
+        return Err(Error::new(
+            ErrorCode::TooMany,
+            format!(
+                "keep_messages_days is 1 to {KEEP_DAYS_MAX}, or none, and not {days}; nothing was \
+                 changed"
+            ),
+        ));
+    }
+    Ok(Change::SetBounds { account_bytes, total_bytes, keep_messages_days, proposed: false })
+}
+
 /// Whether a bound is one that can be: none at all, or from `min` on.
 fn check_bound(name: &str, bytes: Option<u64>, min: u64) -> Result<()> {
     match bytes {
@@ -224,7 +249,12 @@ async fn propose_bounds(replica: Weak<Inner>) {
         }
         let Bounds { account_bytes, total_bytes, .. } = proposal;
         let (account_bytes, total_bytes) = (Some(account_bytes), Some(total_bytes));
-        let change = Change::SetBounds { account_bytes, total_bytes, proposed: true };
+        let change = Change::SetBounds {
+            account_bytes,
+            total_bytes,
+            keep_messages_days: None,
+            proposed: true,
+        };
         let by = format!("the configuration of server {}", inner.config.id);
         match inner.propose_change(inner.host.uuid(), by, change).await {
             Ok(Applied { outcome: Outcome::Done, .. }) => return,

@@ -35,6 +35,7 @@ mod backup;
 mod clocks;
 mod config;
 mod credentials;
+mod keeping;
 mod level;
 mod links;
 mod membership;
@@ -219,6 +220,7 @@ impl Replica {
         if replica.0.host_replica.is_none() {
             consensus::spawn(&host, level::watch(Arc::downgrade(&replica.0)));
             consensus::spawn(&host, administration::propose(Arc::downgrade(&replica.0)));
+            consensus::spawn(&host, keeping::watch(Arc::downgrade(&replica.0)));
             consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
         }
         Ok(replica)

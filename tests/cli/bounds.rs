@@ -151,7 +151,7 @@ fn what_all_may_store_is_shown_warned_of_and_changed_and_deleting_makes_room() {
     let last = done.last().expect("an action");
     assert_eq!((&last["action"], &last["total_bytes"]), (&"set_bounds".into(), &0.into()));
     for (arguments, why) in [
-        (&["limits", "set"][..], "KEY=SIZE"),
+        (&["limits", "set"][..], "KEY=VALUE"),
         (&["limits", "set", "total_bytes=0"], "256MiB"),
         (&["limits", "set", "rooms=7"], "account_bytes=SIZE"),
     ] {
@@ -187,4 +187,32 @@ fn lines_wait_where_a_server_takes_fewer_and_a_single_message_is_told_when() {
     assert_eq!(ended_with(&refused), "rate_limited");
     assert!(refused.stderr.contains("\"retry_after_ms\":"), "{refused:?}");
     bob.send(&alice, "others go on");
+}
+
+#[test]
+fn how_long_messages_are_kept_is_set_shown_and_recorded_and_takes_nothing_that_is_young() {
+    let cluster = Cluster::new();
+    let newest = ftchat::limits::FEATURE_LEVEL_KNOWN;
+    cluster.await_status("the highest level", |status| status["feature_level"] == newest);
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    alice.send(&bob, "young");
+    assert_eq!(limits(&cluster)["keep_messages_days"], Value::Null);
+    let before = limits(&cluster);
+    let set = ["limits", "set", "keep_messages_days=1", "--json"];
+    let set = cluster.admin(&set).end().json();
+    assert_eq!(set["keep_messages_days"], 1);
+    for same in ["account_bytes", "total_bytes", "total_proposed"] {
+        assert_eq!(set[same], before[same], "{same}");
+    }
+    let plain = cluster.admin(&["limits"]).end().ok();
+    assert_eq!(plain.trim_end().split('\t').next_back(), Some("1"), "{plain}");
+    assert_eq!(bob.texts(), ["young"]);
+    let done = cluster.admin(&["actions", "--json"]).end().objects();
+    assert_eq!(done.last().expect("an action")["keep_messages_days"], 1);
+    cluster.admin(&["limits", "set", "keep_messages_days=none"]).end().ok();
+    assert_eq!(limits(&cluster)["keep_messages_days"], Value::Null);
+    for wrong in ["keep_messages_days=0", "keep_messages_days=3651", "keep_messages_days=1d"] {
+        let refused = cluster.admin(&["limits", "set", wrong]).end().code(2);
+        assert!(refused.stderr.contains("keep_messages_days=DAYS"), "{refused:?}");
+    }
 }

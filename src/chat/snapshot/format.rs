@@ -2,8 +2,8 @@
 //!
 //! Each line is an object with one key, the kind, and an array of items of that
 //! kind: `{"messages":[{…},{…}]}`. In this order: `header`, `incarnations`,
-//! `membership` (if it was ever changed), `settings`, `invitations`, `actions`, `accounts`,
-//! `sessions`, `labels` and `messages` (interleaved: a label comes
+//! `membership` (if it was ever changed), `settings`, `invitations`, `actions`, `marks`,
+//! `accounts`, `sessions`, `labels` and `messages` (interleaved: a label comes
 //! before the first message that names it), `origins`, `inboxes`, `sent`, `remembered`,
 //! `lists`, `repeats`, `floors`, `restoring`, `staged`, `end`. Equal states have equal lines.
 
@@ -35,6 +35,7 @@ pub(super) enum Line {
     Settings(Vec<SettingsLine>),
     Invitations(Vec<InvitationLine>),
     Actions(Vec<AdministrativeAction>),
+    Marks(Vec<MarkLine>),
     Accounts(Vec<AccountLine<'static>>),
     Sessions(Vec<SessionLine>),
     Labels(Vec<LabelLine>),
@@ -110,6 +111,14 @@ pub(super) struct InvitationLine {
     pub(super) used: u32,
     pub(super) created: Timestamp,
     pub(super) expires: Timestamp,
+}
+
+/// How old messages are at least.
+#[derive(Serialize, Deserialize)]
+pub(super) struct MarkLine {
+    pub(super) seq: u64,
+    pub(super) at: Timestamp,
+    pub(super) index: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -201,6 +201,7 @@ impl Restore {
             Line::Settings(items) => self.each(items, Self::settings),
             Line::Invitations(items) => self.each(items, Self::invitation),
             Line::Actions(items) => self.each(items, Self::action),
+            Line::Marks(items) => self.each(items, Self::mark),
             Line::Accounts(items) => self.each(items, Self::account),
             Line::Sessions(items) => self.each(items, Self::session),
             Line::Labels(items) => self.each(items, Self::label),

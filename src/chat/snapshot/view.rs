@@ -9,14 +9,15 @@ use serde::Serialize;
 
 use super::format::{
     AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, FloorsLine, Header, InboxLine,
-    InvitationLine, LabelLine, ListLine, MessageLine, OriginLine, RememberedLine, RepeatLine,
-    ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
+    InvitationLine, LabelLine, ListLine, MarkLine, MessageLine, OriginLine, RememberedLine,
+    RepeatLine, ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
 };
 use crate::chat::change::{Record, Settings, StoredInvitation};
 use crate::chat::hash::StateHash;
 use crate::chat::items::{
     Account, Data, InboxEntry, Label, Message, Reset, SentEntry, Session, Staged,
 };
+use crate::chat::mark::Mark;
 use crate::chat::remembered::{DeduplicationEntry, Floors, Repeat};
 use crate::chat::settled::{Origin, SettledList};
 use crate::chat::state::State;
@@ -82,6 +83,7 @@ impl View {
             .chain(settings_piece(&data.settings))
             .chain(data.invitations.iter().map(invitation_piece))
             .chain(data.actions.iter().map(|record| action_piece(record)))
+            .chain(data.marks.iter().map(mark_piece))
             .chain(data.accounts.iter().map(|account| account_piece(account)))
             .chain(data.sessions.iter().map(session_piece))
             .chain(self.messages())
@@ -158,6 +160,11 @@ fn invitation_piece(invitation: &StoredInvitation) -> Piece {
 
 fn action_piece(record: &Record) -> Piece {
     Piece::new("actions", &record.shown())
+}
+
+fn mark_piece(mark: &Mark) -> Piece {
+    let Mark { seq, at, index } = *mark;
+    Piece::new("marks", &MarkLine { seq, at, index })
 }
 
 fn session_piece(session: &Session) -> Piece {

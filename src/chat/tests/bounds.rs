@@ -24,12 +24,14 @@ pub(super) fn set_bounds(
     total_bytes: Option<u64>,
     proposed: bool,
 ) -> Action {
-    let change = Change::SetBounds { account_bytes, total_bytes, proposed };
+    let keep_messages_days = None;
+    let change = Change::SetBounds { account_bytes, total_bytes, keep_messages_days, proposed };
     Action::Administer { by: "root@alpha".into(), change }
 }
 
 pub(super) fn bounds_of(account_bytes: u64, total_bytes: u64, proposed: bool) -> Bounds {
-    Bounds { account_bytes, total_bytes, account_proposed: proposed, total_proposed: proposed }
+    let (account_proposed, total_proposed) = (proposed, proposed);
+    Bounds { account_bytes, total_bytes, account_proposed, total_proposed, ..Bounds::default() }
 }
 
 /// The bound in all of which so much is for messages, accounts and sessions.

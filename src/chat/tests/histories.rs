@@ -133,6 +133,11 @@ fn any_action() -> impl Strategy<Value = Action> {
         1 => session().prop_map(|session| Action::DeleteAccount { session }),
         1 => (1u32..4).prop_map(|n| Action::AllocateIncarnation { replica: ReplicaId(n) }),
         1 => (0..=FEATURE_LEVEL_KNOWN).prop_map(|level| Action::RaiseLevel { level }),
+        // Nothing goes while no bound is set.
+        1 => (0u64..16, 0u64..10).prop_map(|(seq, days)| Action::NoteTime {
+            seq,
+            at: Timestamp(days * 24 * HOUR),
+        }),
     ]
 }
 

@@ -6,6 +6,7 @@ mod bounds;
 mod deduplication;
 mod fuzz;
 mod histories;
+mod keeping;
 mod level;
 mod membership;
 mod messages;
@@ -59,6 +60,7 @@ fn recompute(data: &Data) -> StateHash {
     };
     data.invitations.iter().for_each(|invitation| fresh.sum.add(invitation.digest()));
     data.actions.iter().for_each(|record| fresh.sum.add(record.digest()));
+    data.marks.iter().for_each(|mark| fresh.sum.add(mark.digest()));
     for account in data.accounts.iter() {
         fresh.sum.add(account.digest());
         let number = account.label.number;

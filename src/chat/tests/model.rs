@@ -98,6 +98,7 @@ fn content(action: &Action) -> String {
         Action::ResetPassword { account, code_hash, token_hash, .. } => {
             format!("reset {account} {code_hash} {token_hash}")
         }
+        Action::NoteTime { seq, at } => format!("it is {at} after {seq}"),
         Action::RaiseLevel { level } => format!("raise to {level}"),
         Action::ChangeMembers { change, .. } => format!("{change:?}"),
         Action::Deliver(delivery) => format!("{delivery:?}"),
@@ -176,6 +177,9 @@ impl Model {
                 self.level_floor = index;
             }
             self.level = self.level.max(*level);
+            return Outcome::Done;
+        }
+        if matches!(action, Action::NoteTime { .. }) {
             return Outcome::Done;
         }
         if after.is_some_and(|after| self.settled(&after.list) < after.number) {
@@ -258,6 +262,7 @@ impl Model {
             Action::ChangeMembers { .. }
             | Action::Administer { .. }
             | Action::ResetPassword { .. }
+            | Action::NoteTime { .. }
             | Action::RaiseLevel { .. }
             | Action::Deliver(_)
             | Action::Restore(_) => {

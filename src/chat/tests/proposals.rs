@@ -28,7 +28,7 @@ fn the_lowest_proposal_counts_until_an_administrator_says_something() {
     chat.apply(set_bounds(Some(50), Some(2_000), true));
     let lowered = recorded(&chat);
     assert_eq!(lowered.len(), 3, "{lowered:?}");
-    let last = Recorded::SetBounds { account_bytes: 50, total_bytes: 2_000 };
+    let last = Recorded::SetBounds { account_bytes: 50, total_bytes: 2_000, keep_messages_days: 0 };
     assert_eq!(lowered[2], ("root@alpha".to_string(), last), "it is said who has lowered it");
     // An administrator sets one; the other is still what configurations say.
     chat.apply(set_bounds(Some(70), None, false));

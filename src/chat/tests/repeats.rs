@@ -54,7 +54,7 @@ fn another_try_of_a_message_that_some_could_not_get_any_more_is_the_same_message
             alone.chat.apply(Action::Delete { session: carol.session, ids: vec![id] });
             let number = alone.chat.state.numbers[&alice.account];
             let seq = alone.chat.state.message_ids.get(&id).expect("it was sent");
-            alone.chat.state.remove_from_sent(alone.chat.index, number, seq);
+            alone.chat.state.remove_from_sent(Some(alone.chat.index), number, seq);
         }
         let outcome = alone.chat.apply_as(id, again(alice, &["bob", "carol"], "for both"));
         assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
@@ -152,7 +152,7 @@ fn whether_an_account_that_is_gone_got_a_message_is_not_claimed() {
     alone.chat.apply(Action::DeleteAccount { session: bob.session });
     let alice_number = alone.chat.state.numbers[&alice.account];
     let seq = alone.chat.state.message_ids.get(&id).expect("alice has sent it");
-    alone.chat.state.remove_from_sent(alone.chat.index, alice_number, seq);
+    alone.chat.state.remove_from_sent(Some(alone.chat.index), alice_number, seq);
     alone.settle(id, &entry);
     let told = alone.notices(alice);
     assert!(told[0].contains("may not have reached everybody"), "{}", told[0]);
@@ -179,8 +179,12 @@ fn ids_that_were_tried_again_have_a_bound_and_what_is_beyond_it_is_not_taken_for
     let mut alone = Alone::with_window(2);
     let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
     let total = TOTAL_BYTES_MIN;
-    let change =
-        Change::SetBounds { account_bytes: None, total_bytes: Some(total), proposed: false };
+    let change = Change::SetBounds {
+        account_bytes: None,
+        total_bytes: Some(total),
+        keep_messages_days: None,
+        proposed: false,
+    };
     alone.chat.apply(Action::Administer { by: "root@alpha".into(), change });
     let most = (total / REPEATS_PARTS / REPEAT_BYTES) as usize;
     let (early, early_entry) = alone.message(alice, &[bob], "early");

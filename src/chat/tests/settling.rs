@@ -48,7 +48,7 @@ impl Alone {
         self.chat.apply(Action::Delete { session: to.session, ids: vec![id] });
         let number = self.chat.state.numbers[&from.account];
         let seq = self.chat.state.message_ids.get(&id).expect("it was sent");
-        self.chat.state.remove_from_sent(self.chat.index, number, seq);
+        self.chat.state.remove_from_sent(Some(self.chat.index), number, seq);
         self.chat.pass(20);
         assert!(!self.chat.state.look(|look| look.remembers(id)), "the window has forgotten it");
     }

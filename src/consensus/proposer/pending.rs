@@ -226,6 +226,7 @@ fn weight(operation: &Operation) -> usize {
         | Action::CloseSession { .. }
         | Action::DeleteAccount { .. }
         | Action::AllocateIncarnation { .. }
+        | Action::NoteTime { .. }
         | Action::RaiseLevel { .. }
         | Action::Restore(_) => 256,
     };

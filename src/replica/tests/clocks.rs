@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::host::Clock;
-use crate::limits::CLOCK_LEAD_MAX_MS;
+use crate::limits::{CLOCK_LEAD_MAX_MS, LEVEL_OF_KEEPING};
+use crate::protocol::administration::{ChangeRequest, Changed, RequestedChange};
 
 /// The system's clock, off by so many milliseconds.
 struct Off(std::sync::atomic::AtomicI64);
@@ -134,4 +135,60 @@ async fn a_clock_that_was_set_right_counts_again() {
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     assert!(send(&cluster, 2, session, "alice").await > first);
     is_about_now(cluster.replica(2).now().0);
+}
+
+/// Has messages kept for so long.
+async fn keep(cluster: &Cluster, by: u32, keep_messages_days: u32) {
+    let change =
+        RequestedChange::SetLimits { account_bytes: None, total_bytes: None, keep_messages_days };
+    let asked = ChangeRequest { operation: Host::real().uuid(), by: "root@alpha".into(), change };
+    assert_eq!(cluster.replica(by).0.administer(asked).await, Ok(Changed::Done {}));
+}
+
+/// Whether a replica's state has any message.
+fn has_messages(cluster: &Cluster, id: u32) -> bool {
+    cluster.replica(id).look(|look| look.newest_at()).is_some()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_clock_is_ten_years_ahead_lets_no_message_go_until_others_say_so_too() {
+    let clocks = [Off::by(0), Off::by(0), Off::by(0)];
+    let mut cluster = Cluster::new().await;
+    for (id, clock) in (1..).zip(&clocks) {
+        cluster.start_on(id, clock.host()).await;
+    }
+    for id in 1..=3 {
+        cluster.until(id, |status| status.feature_level == Some(LEVEL_OF_KEEPING)).await;
+    }
+    make_lead(&cluster, 1).await;
+    keep(&cluster, 2, 30).await;
+    let session = session(&cluster, 2, "alice").await;
+    send(&cluster, 2, session, "alice").await;
+    // Whatever there is to say of the time is said.
+    let leader = &cluster.replica(1).0;
+    while !matches!(leader.note_time().await, Ok(false)) {}
+    for ahead_days in [3_650, 31] {
+        clocks[0].set(ahead_days * DAY_MS);
+        assert!(!leader.note_time().await.expect("it leads"), "nobody else says so");
+    }
+    // Neither when it starts so, or is told of others that are behind.
+    clocks[1].set(-100 * DAY_MS);
+    assert!(!leader.note_time().await.expect("it leads"));
+    for id in 1..=3 {
+        assert!(has_messages(&cluster, id));
+    }
+    clocks[1].set(31 * DAY_MS);
+    let gone = async {
+        while (1..=3).any(|id| has_messages(&cluster, id)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, gone).await.expect("two of three say so");
+    let hash = |id: u32| cluster.replica(id).look(|look| look.hash());
+    let equal = async {
+        while hash(1) != hash(2) || hash(1) != hash(3) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, equal).await.expect("all are alike");
 }

@@ -1,7 +1,10 @@
 //! Replicas of programs that know different feature levels.
 
 use super::*;
-use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, data_format};
+use crate::limits::{
+    FEATURE_LEVEL_KNOWN, KEEP_DAYS_MAX, LEVEL_OF_ADMISSION, LEVEL_OF_BOUNDS, LEVEL_OF_KEEPING,
+    data_format,
+};
 use crate::protocol::administration::{
     Bounds, ChangeRequest, Changed, Inspected, Question, Registration, RequestedChange,
 };
@@ -252,6 +255,7 @@ async fn how_much_may_be_stored_is_decided_at_its_level_and_the_smallest_machine
         total_bytes,
         account_proposed: true,
         total_proposed: true,
+        keep_messages_days: 0,
     };
     cluster.bounds = [5 << 20, 4 << 20, 8 << 20, 0].map(|bytes| Some(bounds(bytes)));
     for id in 1..=3 {
@@ -295,7 +299,42 @@ async fn how_much_may_be_stored_is_decided_at_its_level_and_the_smallest_machine
         total_bytes: 12 << 20,
         account_proposed: true,
         total_proposed: false,
+        keep_messages_days: 0,
     };
     assert_eq!(bounds, holds);
     assert!(stored_bytes > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_messages_are_kept_is_said_when_the_last_server_knows_it() {
+    let mut cluster = Cluster::new().await;
+    cluster.known = [LEVEL_OF_KEEPING, LEVEL_OF_BOUNDS, LEVEL_OF_KEEPING, LEVEL_OF_KEEPING];
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    at_level(&cluster, 1, LEVEL_OF_BOUNDS).await;
+    let set = |total_bytes, keep_messages_days| ChangeRequest {
+        operation: Uuid::from_u128(7),
+        by: "root@alpha".into(),
+        change: RequestedChange::SetLimits { account_bytes: None, total_bytes, keep_messages_days },
+    };
+    let asked = set(Some(12 << 20), 30);
+    for id in [1, 2, 3] {
+        let error = cluster.replica(id).0.administer(asked.clone()).await.expect_err("too early");
+        assert_eq!(error.code, ErrorCode::UnsupportedVersion);
+        assert!(error.message.contains("server 2 runs an older program"), "{error}");
+    }
+    restart(&mut cluster, 2, LEVEL_OF_KEEPING).await;
+    for id in 1..=3 {
+        at_level(&cluster, id, LEVEL_OF_KEEPING).await;
+    }
+    let long = cluster.replica(1).0.administer(set(None, KEEP_DAYS_MAX + 1)).await;
+    assert!(long.expect_err("too long").message.contains("1 to 3650, or none"));
+    assert_eq!(cluster.replica(1).0.administer(asked).await, Ok(Changed::Done {}));
+    let Ok(Inspected::Bounds { bounds, .. }) =
+        cluster.replica(3).0.inspect(Question::Bounds {}).await
+    else {
+        panic!("no bounds");
+    };
+    assert_eq!((bounds.total_bytes, bounds.keep_messages_days), (12 << 20, 30));
 }

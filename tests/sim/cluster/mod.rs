@@ -10,6 +10,7 @@ mod apart;
 mod commit_hint;
 mod frozen;
 mod full;
+mod keeping;
 mod key_files;
 mod membership;
 mod points;

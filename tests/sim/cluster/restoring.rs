@@ -10,6 +10,7 @@ use std::time::Duration;
 use ftchat::backup::{self, Administrator, Source, Target, Verified};
 use ftchat::error::ErrorCode;
 use ftchat::host::Host;
+use ftchat::limits::TEXT_MAX_BYTES;
 use ftchat::replica::ClusterKey;
 use ftchat::types::Uuid;
 
@@ -127,7 +128,7 @@ fn take() -> Vec<u8> {
         let author = world.install(machine, "author", move |host| {
             let (users, target) = (users.clone(), target.clone());
             Box::pin(async move {
-                Author::run(&host, &users, MESSAGES).await?;
+                Author::run(&host, &users, MESSAGES, TEXT_MAX_BYTES - 10).await?;
                 let administrator = administrator(&host, &users, TIMEOUT);
                 let target = Target::Stream(Box::new(target));
                 let taken = backup::take(&administrator, target, true, &|_| {}).await;

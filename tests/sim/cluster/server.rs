@@ -59,6 +59,8 @@ pub struct Observed {
     pub too_old: u64,
     /// By server, from 0: the feature level that it reported last.
     pub levels: BTreeMap<usize, u32>,
+    /// By server, from 0: what it said last that is stored, in bytes.
+    pub stored: BTreeMap<usize, u64>,
 }
 
 /// Servers that are updated one after the other.
@@ -231,6 +233,7 @@ async fn observe(
         let status = hosting.status();
         let mut observed = server_reports.lock().unwrap_or_else(PoisonError::into_inner);
         observed.levels.insert(place, status.feature_level.unwrap_or_default());
+        observed.stored.insert(place, status.stored_bytes.unwrap_or_default());
         let notice = status.notice.unwrap_or_default();
         let runs = status.hosted.len() as u64;
         observed.adoptions += runs.saturating_sub(ran);

@@ -1,7 +1,6 @@
 //! A user of an earlier cluster, who wrote what is in a backup.
 
 use ftchat::host::Host;
-use ftchat::limits::TEXT_MAX_BYTES;
 use ftchat::protocol::client::{Answer, Request};
 
 use super::{TIMEOUT, Users, ask, register};
@@ -10,15 +9,20 @@ use super::{TIMEOUT, Users, ask, register};
 pub struct Author;
 
 impl Author {
-    /// Registers and writes long messages to themselves.
+    /// Registers and writes messages to themselves, each of about so many bytes.
     ///
     /// # Errors
     /// Anything that goes wrong: nothing should.
-    pub async fn run(host: &Host, users: &Users, messages: usize) -> Result<(), String> {
+    pub async fn run(
+        host: &Host,
+        users: &Users,
+        messages: usize,
+        bytes: usize,
+    ) -> Result<(), String> {
         let (name, mut client) = ("author", users.client(host, TIMEOUT)?);
         register(&mut client, host, users, name).await?;
         for number in 0..messages {
-            let text = format!("{number} {}", "x".repeat(TEXT_MAX_BYTES - 10));
+            let text = format!("{number} {}", "x".repeat(bytes));
             let to = vec![name.to_string()];
             match ask(&mut client, Request::Send { operation: host.uuid(), to, text, first: true })
                 .await?
