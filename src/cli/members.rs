@@ -168,7 +168,7 @@ async fn newcomer(
             members: &changed.members,
             key: &client.keys.newest(),
         };
-        hosts::prepare_one(&newcomer, out)?;
+        hosts::prepare_one(client.host, &newcomer, out)?;
         Ok(changed)
     })
     .await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::folder::same_file;
 use self::folder::{lock, make_folder, make_folder_to_lock, not_empty};
 use super::process::is_named;
 use super::rotating::{older_log, unfinished_copy};

@@ -3,17 +3,19 @@
 //!
 //! Nothing here touches the network or another machine. So it can be run anywhere, and
 //! what it wrote is looked at before it is copied. The folder appears as a whole or not
-//! at all: it is made beside its place, and gets its name last.
+//! at all ([`written_as_a_whole`]).
 //!
 //! Run twice it makes two clusters, with two keys. Their servers refuse each other.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+pub use super::whole::check_out;
+use super::whole::written_as_a_whole;
 use crate::config::CommandLines;
 use crate::config::key_file::{self, KEY_BYTES};
 use crate::error::{Error, ErrorCode, Result};
@@ -144,46 +146,6 @@ pub fn prepare(host: &Host, name: &str, hosts: &Hosts, out: &Path) -> Result<Pre
     })
 }
 
-/// Makes a folder, which must not exist or be empty: `write_all` writes it beside its place.
-/// Returns its whole path.
-///
-/// # Errors
-/// [`ErrorCode::NotEmpty`]; those of `write_all`; [`ErrorCode::Io`].
-pub(super) fn written_as_a_whole(
-    host: &Host,
-    out: &Path,
-    write_all: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
-    let out = std::path::absolute(out).map_err(|error| Error::own_file("find", out, &error))?;
-    refuse_what_is_there(&out)?;
-    // Whoever is in a folder that is replaced would see an empty one.
-    let is_here = std::env::current_dir().is_ok_and(|here| is_same_folder(&here, &out));
-    let file_name = out.file_name().filter(|_| !is_here).ok_or_else(|| {
-        let path = out.display();
-        let message = format!("{path} is no folder that could be made; name a new one");
-        Error::new(ErrorCode::WrongUsage, message)
-    })?;
-    let mut beside = file_name.to_os_string();
-    beside.push(format!(".{:016x}", host.random_u64()));
-    let beside = out.with_file_name(beside);
-    let written = write_all(&beside).and_then(|()| {
-        // An empty folder gives way, and nothing else does.
-        fs::rename(&beside, &out).map_err(|error| match error.kind() {
-            io::ErrorKind::DirectoryNotEmpty => not_empty(&out),
-            _ => Error::own_file("make", &out, &error),
-        })
-    });
-    if let Err(error) = written {
-        if let Err(left) = fs::remove_dir_all(&beside)
-            && left.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!("{} is left behind: {left}", beside.display());
-        }
-        return Err(error);
-    }
-    Ok(out)
-}
-
 /// A machine that comes to a cluster later.
 pub struct Newcomer<'a> {
     /// The number of its replica.
@@ -204,22 +166,16 @@ pub fn check_machine(address: &Address) -> Result<()> {
     address.to_string().parse::<Hosts>().map(drop)
 }
 
-/// Whether a folder may be made for a new machine.
-///
-/// # Errors
-/// [`ErrorCode::NotEmpty`]; [`ErrorCode::Io`].
-pub fn check_out(out: &Path) -> Result<()> {
-    refuse_what_is_there(out)
-}
-
 /// Writes the folder of a machine that comes later.
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_one(newcomer: &Newcomer<'_>, out: &Path) -> Result<()> {
+pub fn prepare_one(host: &Host, newcomer: &Newcomer<'_>, out: &Path) -> Result<()> {
+    written_as_a_whole(host, out, |beside| write_one(newcomer, beside)).map(drop)
+}
+
+fn write_one(newcomer: &Newcomer<'_>, out: &Path) -> Result<()> {
     let Newcomer { id, address, members, key } = newcomer;
-    refuse_what_is_there(out)?;
-    make_private_folders(out).map_err(|error| Error::own_file("make", out, &error))?;
     let peers: Vec<String> =
         members.iter().map(|member| format!("{}={}", member.id, member.address)).collect();
     key_file::write_new(&out.join("cluster.key"), key.bytes())?;
@@ -243,32 +199,6 @@ pub fn prepare_one(newcomer: &Newcomer<'_>, out: &Path) -> Result<()> {
 
 fn word(hosts: &Hosts, fingerprint: Fingerprint) -> String {
     Servers { addresses: hosts.0.clone(), fingerprint: Some(fingerprint) }.word()
-}
-
-fn is_same_folder(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    real(one).is_some() && real(one) == real(other)
-}
-
-fn not_empty(out: &Path) -> Error {
-    Error::new(
-        ErrorCode::NotEmpty,
-        format!(
-            "{} is not empty; name another folder, so that no key is written over",
-            out.display()
-        ),
-    )
-}
-
-pub(super) fn refuse_what_is_there(out: &Path) -> Result<()> {
-    match fs::read_dir(out) {
-        Ok(entries) => match entries.count() {
-            0 => Ok(()),
-            _ => Err(not_empty(out)),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::own_file("look into", out, &error)),
-    }
 }
 
 fn write_all(name: &str, hosts: &Hosts, key: &[u8; KEY_BYTES], out: &Path) -> Result<()> {

@@ -62,6 +62,7 @@ mod rotating;
 pub mod stopping;
 pub mod supervisor;
 pub mod transfer;
+mod whole;
 
 pub use description::{Description, LocalReplica};
 pub use events::{ClusterEvent, events};

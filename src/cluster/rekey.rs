@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
-use super::hosts::{refuse_what_is_there, write, written_as_a_whole};
+use super::hosts::write;
 use super::membership::{MembershipClient, RETRY_PAUSE};
 use super::supervisor::Supervisor;
+use super::whole::{refuse_what_is_there, written_as_a_whole};
 use crate::config::CommandLines;
 use crate::config::key_file::{self, FileKeys, KEY_BYTES};
 use crate::error::{Error, ErrorCode, Result};

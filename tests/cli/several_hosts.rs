@@ -5,6 +5,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::harness::cluster::PASSWORD;
+use crate::harness::faults::{self, Fault};
 use crate::harness::network::Network;
 use crate::harness::{Place, Run, Running, Terminal, wait_for};
 
@@ -234,6 +235,39 @@ fn what_cannot_be_the_machines_of_a_cluster_is_refused_by_name() {
     assert!(word.starts_with("ftchat://alpha:8091,beta:9000,10.0.0.7:8091#"), "{word}");
     init("alpha").end().fails(1, &[&out.display().to_string(), "not empty"]);
     init("alpha").and(&["--json"]).end().refused(1, "not_empty");
+}
+
+#[test]
+fn a_command_that_was_killed_leaves_no_key_beside_the_folder_once_it_is_repeated() {
+    let place = Place::new();
+    let home = place.path().join("hosts");
+    std::fs::create_dir(&home).expect("a folder");
+    let out = home.join("new");
+    let shown = out.display().to_string();
+    let init = || place.run(&["cluster", "init", "--hosts", "alpha,beta", "--out", &shown]);
+    let names = |folder: &std::path::Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).expect("a folder");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
+        let mut names: Vec<String> =
+            entries.map(|it| name(it).into_string().expect("a name")).collect();
+        names.sort();
+        names
+    };
+    faults::begin(&home, Fault::Hanging);
+    let killed = init().env("LD_PRELOAD", faults::library()).start();
+    let half = wait_for("half of a folder", || {
+        let half = home.join(names(&home).pop()?);
+        half.join("alpha/config.toml").exists().then_some(half)
+    });
+    killed.signal(Signal::KILL);
+    killed.end();
+    faults::end(&home, Fault::Hanging);
+    // What it would have written next.
+    std::fs::write(half.join("alpha/cluster.key"), "00".repeat(32)).expect("a file");
+    assert!(!out.exists());
+    init().end().ok();
+    assert_eq!(names(&home), ["new"]);
+    assert_eq!(names(&out), ["README.txt", "alpha", "beta", "connect"]);
 }
 
 /// Two keys make two clusters, whatever the machines are.

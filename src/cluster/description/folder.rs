@@ -101,7 +101,7 @@ pub(super) async fn lock(
     }
 }
 
-pub(super) fn same_file(file: &fs::File, path: &Path) -> bool {
+pub(in crate::cluster) fn same_file(file: &fs::File, path: &Path) -> bool {
     let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), fs::metadata(path)) {
         (Ok(file), Ok(path)) => id(file) == id(path),
