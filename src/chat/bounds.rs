@@ -15,7 +15,9 @@
 //!   registers again begins anew.
 //! - **In all**: each message once, as long as a list holds it, accounts and sessions. They
 //!   may take all but one part of the bound ([`Bounds::room_bytes`]); the sessions of accounts
-//!   that are there may go beyond it, or nobody could log in to delete something.
+//!   that are there may go beyond it, or nobody could log in to delete something. That is
+//!   bounded by itself: an account has at most [`SESSIONS_PER_ACCOUNT_MAX`], whose oldest goes
+//!   for the next one, and no account is made where there is no room.
 //! - **Operation ids** have that part to themselves ([`REMEMBERED_PARTS`]), each counted with
 //!   about what it takes; a refusal with its sentence takes up to half as much again. Beyond it the oldest are forgotten before the window
 //!   ends.
@@ -38,6 +40,8 @@
 use super::items::{AccountNumber, Message, Recipients, kept_bytes};
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
+#[cfg(doc)]
+use crate::limits::SESSIONS_PER_ACCOUNT_MAX;
 use crate::limits::{
     ACCOUNT_OVERHEAD_BYTES, LEVEL_OF_BOUNDS, LEVEL_OF_KEEPING, ORPHANS_REMOVED_PER_ENTRY_MAX,
     REMEMBERED_PARTS, SENDER_PARTS, SESSION_OVERHEAD_BYTES, SHORT_ROOM_PARTS,

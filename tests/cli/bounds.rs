@@ -216,3 +216,25 @@ fn how_long_messages_are_kept_is_set_shown_and_recorded_and_takes_nothing_that_i
         assert!(refused.stderr.contains("keep_messages_days=DAYS"), "{refused:?}");
     }
 }
+
+#[test]
+fn a_server_that_proposes_less_than_is_stored_says_so_once_and_changes_nothing() {
+    let variables = [("FTCHAT_LIMITS_TOTAL_BYTES", "1073741824")];
+    let cluster = with_bounds(&variables, 1024 * MIB);
+    let alice = cluster.person("alice");
+    assert_eq!(flood(&alice, &alice.name, 200).code, Some(0));
+    let small = cluster.followers()[0];
+    cluster.crash(small);
+    let start = ["start", &small.to_string(), "--wait"];
+    cluster.admin(&start).env("FTCHAT_LIMITS_TOTAL_BYTES", "1048576").end().ok();
+    let log = cluster.place.path().join("cluster").join(format!("replica-{small}.log"));
+    let sentence = "this server proposes that 768 KiB may be stored";
+    let said = || std::fs::read_to_string(&log).expect("a log").matches(sentence).count();
+    wait_for("the warning", || (said() > 0).then_some(()));
+    // It asks again in a minute; until then everybody goes on under what was set before.
+    alice.send(&alice, "more");
+    assert_eq!(limits(&cluster)["total_bytes"], 1 << 30);
+    assert_eq!(said(), 1);
+    let done = cluster.admin(&["actions", "--json"]).end().objects();
+    assert!(done.iter().all(|action| action["total_bytes"] != MIB), "{done:?}");
+}
