@@ -73,13 +73,11 @@ impl Inner {
             let pair_of_voters = voters.len() == 1 && member.replaces.is_none();
             return Some(match (present, reached) {
                 (true, true) if pair_of_voters && coming(membership, &voters).len() == 1 => {
-                    Waiting {
-                        sentence: format!(
-                            "replica {id} learns, and votes when there is a third: two voters tolerate \
-                         less than one"
-                        ),
-                        needs_somebody: true,
-                    }
+                    let sentence = format!(
+                        "replica {id} learns, and votes when there is a third: two voters \
+                         tolerate less than one"
+                    );
+                    Waiting { sentence, needs_somebody: true }
                 }
                 (_, false) => Waiting::of(format!(
                     "nobody answers as replica {id} at {}: start it there",
