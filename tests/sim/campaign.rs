@@ -30,7 +30,7 @@ use crate::seeds::{in_parallel, number, replay_command};
 use crate::trace::TraceOptions;
 
 /// Seeds of an ordinary test run.
-const SEEDS_DEFAULT: u64 = 70;
+const SEEDS_DEFAULT: u64 = 80;
 
 /// Seeds that are played, and counted, in one go.
 const BLOCK: u64 = 20;
