@@ -46,6 +46,8 @@ const MUST_HAPPEN: &[&str] = &[
     "unknown, then there",
     "unknown, then not there",
     "nothing done, and nothing there",
+    "inbox full",
+    "storage full",
     "deletions unknown",
     "marks",
     "marks unknown",

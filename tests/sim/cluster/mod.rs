@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use self::restoring::restore;
 use self::scale::Scale;
 use self::server::{Observed, Place, ServerReports, Update, Witness, serve};
-use self::users::{Crowd, Guest, Resident, Users, Watcher};
+use self::users::{Crowd, Guest, Operator, Resident, Users, Watcher};
 use crate::faults::{Nemesis, Plan, Server};
 use crate::oracle::messages::check;
 use crate::oracle::{Call, Operation, Reply};
@@ -158,6 +158,9 @@ impl Cluster {
         if self.users.scale.crowd > 0 {
             install("crowd", Box::new(|host, users| Box::pin(Crowd::run(host, users))));
         }
+        if self.users.scale.bounds {
+            install("operator", Box::new(|host, users| Box::pin(Operator::run(host, users))));
+        }
         install("watcher", Box::new(|host, users| Box::pin(Watcher::run(host, users))));
     }
 
@@ -271,6 +274,8 @@ pub fn play(
         };
         // Programs that know no levels do not read the backup.
         scale.restores &= !recipe.updates;
+        // Where the last server goes on alone, it is told by what users send.
+        scale.bounds &= !recipe.updates && !recipe.one_host && !scale.restores;
         let mut cluster = Cluster::new(world, recipe, &scale);
         cluster.add_users(world);
         cluster.add_others(world);

@@ -27,6 +27,8 @@ pub struct Scale {
     pub crowd: usize,
     /// Whether a backup is restored before users register.
     pub restores: bool,
+    /// Whether somebody bounds what may be stored, for a while.
+    pub bounds: bool,
     /// Whether somebody watches, and how many looks there are for a backup.
     pub surveys_per_backup: u64,
 }
@@ -46,6 +48,7 @@ impl Default for Scale {
             guests: &[],
             crowd: 0,
             restores: false,
+            bounds: false,
             surveys_per_backup: 4,
         }
     }
@@ -87,6 +90,8 @@ impl Scale {
             // More than a client's time limit allows, and less than a world has.
             scale.window_entries = 2_000;
         }
+        // By itself, so that the rest of a world is as it was.
+        scale.bounds = Prng::new(seed ^ 0xb0_0d5).one_in(3);
         match load {
             Load::Thin => {}
             Load::Restored => scale.restores = true,
@@ -108,7 +113,7 @@ impl Scale {
     /// The same for users who must not notice anything: nobody is given little time
     /// or goes away.
     pub fn without_failures(self) -> Scale {
-        Scale { hasty: false, guests: &[], restores: false, ..self }
+        Scale { hasty: false, guests: &[], restores: false, bounds: false, ..self }
     }
 
     /// The limits of this world's servers.

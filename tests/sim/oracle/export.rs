@@ -90,6 +90,7 @@ fn asked(call: &Call) -> (&'static str, Value) {
         Call::Mark { owner, seqs } => ("mark", json!({"owner": owner, "seqs": seqs})),
         Call::Delete { owner, id } => ("delete", json!({"owner": owner, "id": id})),
         Call::Register { owner } => ("register", json!({"owner": owner})),
+        Call::SetBounds {} => ("set-bounds", json!({})),
         Call::DeleteAccount { owner } => ("delete-account", json!({"owner": owner})),
     }
 }

@@ -81,6 +81,8 @@ pub(super) struct Facts {
     pub lives: BTreeMap<String, Life>,
     /// By owner of an inbox: beginnings of all marks.
     pub marks: BTreeMap<String, Vec<u64>>,
+    /// When bounds on what is stored were asked for first.
+    pub bounded: Option<u64>,
     pub violations: Vec<String>,
 }
 
@@ -131,6 +133,10 @@ impl Facts {
                     fact.acknowledged = Some(known.min(ended));
                     self.place(*id, (*seq, *at), &operation.client);
                 }
+            }
+            Call::SetBounds {} => {
+                let known = self.bounded.unwrap_or(u64::MAX);
+                self.bounded = Some(known.min(operation.began));
             }
             Call::Register { owner } if !operation.is_refused() => {
                 let life = self.life(owner);

@@ -85,6 +85,8 @@ fn counts(operations: &[Operation], facts: &Facts) -> BTreeMap<&'static str, u64
                     count("unknown, then there");
                 }
                 Some(Reply::Unknown) => count("unknown, then not there"),
+                Some(Reply::Refused(ErrorCode::InboxFull)) => count("inbox full"),
+                Some(Reply::Refused(ErrorCode::StorageFull)) => count("storage full"),
                 Some(Reply::Refused(code)) if code.retryable() => {
                     if fact.is_some_and(|fact| !fact.possible) {
                         count("nothing done, and nothing there");

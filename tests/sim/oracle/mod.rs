@@ -81,6 +81,8 @@ pub enum Call {
     Register { owner: String },
     /// Removal of an account.
     DeleteAccount { owner: String },
+    /// Bounds on what is stored, from here on: lists of what was sent grow shorter.
+    SetBounds {},
 }
 
 /// What the client was told.

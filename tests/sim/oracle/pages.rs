@@ -148,6 +148,10 @@ impl Page<'_> {
 
     /// Messages of its range that it should show.
     fn missed(&self, facts: &mut Facts, inboxes: &Inboxes) -> Vec<String> {
+        // What was sent leaves that list by itself where bounds are set.
+        if self.query.which == Which::Sent && facts.bounded.is_some_and(|at| at < self.ended) {
+            return Vec::new();
+        }
         let Some(inbox) = inboxes.get(self.owner, self.query.which) else { return Vec::new() };
         let shown: BTreeSet<u64> = self.messages.iter().map(|seen| seen.seq).collect();
         let last = self.messages.last().map_or(0, |seen| seen.seq);

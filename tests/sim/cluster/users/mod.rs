@@ -9,11 +9,13 @@
 //!   the same name.
 //! - [`crowd`]: accounts by the hundred, for messages to all of them.
 //! - [`author`]: wrote what a backup has that a cluster begins with.
+//! - [`operator`]: lets accounts store very little for a while.
 //! - [`watcher`]: asks all servers how they are, and takes backups.
 
 mod author;
 mod crowd;
 mod guest;
+mod operator;
 mod resident;
 mod shell;
 mod stream;
@@ -33,6 +35,7 @@ use ftchat::types::{Address, Uuid};
 pub use self::author::Author;
 pub use self::crowd::Crowd;
 pub use self::guest::Guest;
+pub use self::operator::Operator;
 pub use self::resident::Resident;
 pub use self::watcher::Watcher;
 use super::scale::Scale;
@@ -142,9 +145,8 @@ fn reply_of(error: Error) -> Result<Reply, String> {
     use ErrorCode::*;
     match error.code {
         OutcomeUnknown | ReadNotConfirmed => Ok(Reply::Unknown),
-        Unavailable | DeadlineExceeded | UnknownAccount | UnknownMessage | Restoring => {
-            Ok(Reply::Refused(error.code))
-        }
+        Unavailable | DeadlineExceeded | UnknownAccount | UnknownMessage | Restoring
+        | InboxFull | StorageFull => Ok(Reply::Refused(error.code)),
         code => Err(format!("an error that no fault explains, {code}: {error}")),
     }
 }

@@ -1,6 +1,7 @@
 //! An operator with the cluster's key, who asks all servers how they are and takes
 //! backups, whatever goes wrong meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -54,12 +55,12 @@ async fn check_status(host: &Host, users: &Users) -> Result<(), String> {
 }
 
 /// A backup has everything that was acknowledged, or restored, before it was asked for,
-/// and is of a
-/// state that replicas had.
+/// and is of a state that replicas had.
 async fn take_backup(host: &Host, users: &Users) -> Result<(), String> {
     let administrator = administrator(host, users, TIMEOUT / 2);
-    let mut expected = users.recorder.look(acknowledged);
-    expected.extend(users.restored.lock().unwrap_or_else(PoisonError::into_inner).iter());
+    let kept = || users.recorder.look(|operations| acknowledged(operations, &users.residents));
+    let restored = users.restored.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let before = kept();
     let buffer = Shared::default();
     let target = Target::Stream(Box::new(buffer.clone()));
     let head = match backup::take(&administrator, target, true, &|_| {}).await {
@@ -74,7 +75,10 @@ async fn take_backup(host: &Host, users: &Users) -> Result<(), String> {
     };
     users.count("backups");
     let ids = ids_in(&buffer.bytes())?;
-    if let Some(missing) = expected.iter().find(|id| !ids.contains(id)) {
+    // Somebody may have deleted the last of it meanwhile.
+    let still: BTreeSet<Uuid> = kept().into_iter().collect();
+    let mut expected = before.iter().filter(|id| still.contains(id)).chain(&restored);
+    if let Some(missing) = expected.find(|id| !ids.contains(id)) {
         return Err(format!("{missing} was acknowledged and is not in a backup begun after that"));
     }
     let mut server_reports = users.server_reports.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,9 +87,23 @@ async fn take_backup(host: &Host, users: &Users) -> Result<(), String> {
 }
 
 /// Messages that the cluster keeps for their sender, who stays.
-fn acknowledged(operations: &[Operation]) -> Vec<Uuid> {
+fn acknowledged(operations: &[Operation], residents: &[String]) -> Vec<Uuid> {
+    let is_bounded = operations.iter().any(|it| matches!(it.call, Call::SetBounds {}));
+    let deleted: BTreeSet<(&String, Uuid)> = operations
+        .iter()
+        .filter_map(|operation| match &operation.call {
+            Call::Delete { owner, id } => Some((owner, *id)),
+            _ => None,
+        })
+        .collect();
+    // Where bounds are set a message stays as long as somebody has it in an inbox.
+    let stays = |id: Uuid, to: &[String], users: &[String]| {
+        !is_bounded || to.iter().any(|it| users.contains(it) && !deleted.contains(&(it, id)))
+    };
     let kept = |operation: &Operation| match (&operation.call, &operation.ended) {
-        (Call::Send { id, from, .. }, Some((_, Reply::Sent { .. }))) if !comes_back(from) => {
+        (Call::Send { id, from, to, .. }, Some((_, Reply::Sent { .. })))
+            if !comes_back(from) && stays(*id, to, residents) =>
+        {
             Some(*id)
         }
         _ => None,
