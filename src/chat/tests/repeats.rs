@@ -204,3 +204,30 @@ fn ids_that_were_tried_again_have_a_bound_and_what_is_beyond_it_is_not_taken_for
     alone.settle(late, &late_entry);
     assert_eq!(alone.all(bob), ["of somebody else", "late"]);
 }
+
+#[test]
+fn what_has_gone_with_its_time_is_not_taken_for_new() {
+    const DAY: u64 = 24 * HOUR;
+    let mut alone = Alone::with_window(3);
+    let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
+    let (id, mut entry) = alone.message(alice, &[bob], "kept for a day");
+    // A majority has taken the first try, and the server that is alone the second.
+    entry.again = true;
+    alone.chat.apply_as(id, send(alice, &["bob"], "kept for a day"));
+    let change = Change::SetBounds {
+        account_bytes: None,
+        total_bytes: None,
+        keep_messages_days: Some(1),
+        proposed: false,
+    };
+    alone.chat.apply(Action::Administer { by: "root@alpha".into(), change });
+    for day in [1, 3] {
+        let (seq, at) = (alone.chat.state.last_seq(), Timestamp(day * DAY));
+        alone.chat.apply(Action::NoteTime { seq, at });
+        alone.chat.pass(20);
+    }
+    assert_eq!((alone.chat.state.counts().messages, alone.all(bob)), (0, vec![]));
+    assert_eq!(alone.settle(id, &entry), 1);
+    assert_eq!(alone.all(bob), [""; 0]);
+    assert!(alone.notices(alice)[0].contains("cannot be told any more"));
+}
