@@ -62,7 +62,9 @@ impl DataDirectory {
             }
             // A process may have died between a rename and its sync. What is
             // relied on from here must survive this machine as well.
-            sync_folder(disk, &paths.root).await?;
+            if let Err(failure) = sync_folder(disk, &paths.root).await {
+                return Err(lock.mark_if_broken(&paths.root, failure).await);
+            }
             let place = Place::of(disk, &paths.root, lock_file).await;
             Ok(DataDirectory { host, paths, lock, identity, place })
         })

@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 
+use super::files::Failure;
 use super::shortage::{Verdict, verdict};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Disk, FileId, FileLock};
@@ -194,6 +195,17 @@ impl LockShare {
     pub(super) async fn mark_poisoned(&self) -> io::Result<()> {
         let boot = self.0.boot.as_deref().unwrap_or(UNKNOWN_BOOT);
         self.write(Some(boot)).await
+    }
+
+    /// What is told of a failure. One that proves damage marks the directory first, so
+    /// that no process of this boot trusts it: the system reports a page that it could not
+    /// write once, and takes it for written from then on.
+    pub(super) async fn mark_if_broken(&self, root: &Path, failure: Failure) -> Error {
+        let broken = matches!(failure, Failure::Broken(_));
+        if broken && let Err(mark) = self.mark_poisoned().await {
+            tracing::error!("cannot mark {} as poisoned: {mark}", root.display());
+        }
+        failure.into()
     }
 
     /// Removes the mark; what it was about is gone.

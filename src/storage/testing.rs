@@ -27,6 +27,7 @@ struct Faults {
     /// Bytes that still fit; `None`: no bound.
     room: Mutex<Option<usize>>,
     fail_syncs: AtomicBool,
+    fail_folder_syncs: AtomicBool,
     skip_syncs: AtomicBool,
     fail_writes: AtomicBool,
     read_only: AtomicBool,
@@ -49,6 +50,7 @@ impl FaultyDisk {
             disk: Host::real().disk,
             room: Mutex::new(None),
             fail_syncs: AtomicBool::new(false),
+            fail_folder_syncs: AtomicBool::new(false),
             skip_syncs: AtomicBool::new(false),
             fail_writes: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
@@ -74,6 +76,11 @@ impl FaultyDisk {
     /// Whether every sync fails.
     pub(crate) fn fail_syncs(&self, fail: bool) {
         self.0.fail_syncs.store(fail, Ordering::SeqCst);
+    }
+
+    /// Whether every sync of a folder fails.
+    pub(super) fn fail_folder_syncs(&self, fail: bool) {
+        self.0.fail_folder_syncs.store(fail, Ordering::SeqCst);
     }
 
     /// Whether every write fails with an I/O error.
@@ -186,6 +193,9 @@ impl Disk for FaultyDisk {
     fn sync_dir(&self, path: &Path) -> BoxFuture<'static, io::Result<()>> {
         if let Some(error) = self.unopened_error() {
             return failing(NotOpened::error(error));
+        }
+        if self.0.fail_folder_syncs.load(Ordering::SeqCst) {
+            return failing(io::Error::other("injected sync error"));
         }
         match self.0.skip_syncs.load(Ordering::SeqCst) {
             true => Box::pin(std::future::ready(Ok(()))),

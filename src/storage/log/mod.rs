@@ -151,9 +151,10 @@ impl Log {
         let lock = directory.lock.clone();
         let job_host = host.clone();
         let recovered = on_worker(&host, "open-log", async move {
-            let recovered = recovery::recover(&*job_host.disk, &paths, preverified).await;
-            drop(lock);
-            recovered
+            match recovery::recover(&*job_host.disk, &paths, preverified).await {
+                Ok(recovered) => Ok(recovered),
+                Err(failed) => Err(failed.told(&lock, &paths).await),
+            }
         })
         .await?;
         let shared = Arc::new(Shared {

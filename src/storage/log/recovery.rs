@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::super::errors::corrupted_whole;
 use super::super::files::{self, Durability, Failure, sync_folder};
+use super::super::lock::LockShare;
 use super::super::{Paths, index_of_name};
 use super::DroppedTail;
 use super::preverified::PreverifiedLog;
@@ -22,13 +23,43 @@ pub(super) struct Recovered {
     pub(super) dropped: Option<DroppedTail>,
 }
 
+/// Why a log was not recovered.
+pub(super) enum NotRecovered {
+    /// It could not be made durable.
+    Failed(Failure),
+    /// It cannot be read, or not be believed.
+    Unusable(Error),
+}
+
+impl From<Failure> for NotRecovered {
+    fn from(failure: Failure) -> NotRecovered {
+        NotRecovered::Failed(failure)
+    }
+}
+
+impl From<Error> for NotRecovered {
+    fn from(error: Error) -> NotRecovered {
+        NotRecovered::Unusable(error)
+    }
+}
+
+impl NotRecovered {
+    /// What is told of it; see [`LockShare::mark_if_broken`].
+    pub(super) async fn told(self, lock: &LockShare, paths: &Paths) -> Error {
+        match self {
+            NotRecovered::Failed(failure) => lock.mark_if_broken(&paths.root, failure).await,
+            NotRecovered::Unusable(error) => error,
+        }
+    }
+}
+
 /// `preverified` is what has been read of the log while another process held it. It
 /// has committed entries only, which never change while they are there.
 pub(super) async fn recover(
     disk: &dyn Disk,
     paths: &Paths,
     preverified: Option<PreverifiedLog>,
-) -> Result<Recovered> {
+) -> Result<Recovered, NotRecovered> {
     let mut known = preverified.map(PreverifiedLog::into_segments).unwrap_or_default();
     let folder = paths.log();
     let made = disk.create_dir_all(&folder).await;
@@ -41,7 +72,9 @@ pub(super) async fn recover(
     if firsts.is_empty() {
         // A log has a segment before there is anything to vote about.
         if vote.is_some() || has_snapshot {
-            return Err(corrupted_whole(&folder, "has no segment, and the replica had a log"));
+            return Err(
+                corrupted_whole(&folder, "has no segment, and the replica had a log").into()
+            );
         }
         let path = paths.segment(0);
         disk.create(&path).await.map_err(|e| Error::io("make", &path, &e))?;
@@ -55,7 +88,7 @@ pub(super) async fn recover(
         let path = paths.segment(*first);
         if let Some(end) = segments.last().map(Segment::end).filter(|end| end != first) {
             let what = format!("begins at {first}, but the segment before it ends at {end}");
-            return Err(corrupted_whole(&path, &what));
+            return Err(corrupted_whole(&path, &what).into());
         }
         let is_last = Some(first) == firsts.last();
         let mut file = disk.open(&path).await.map_err(|e| Error::io("open", &path, &e))?;
@@ -85,7 +118,7 @@ pub(super) async fn recover(
         }
         if is_last {
             // Records may have been written, not synced, by a process that died.
-            file.sync_data().await.map_err(|e| Error::from(Failure::of_sync(&path, &e)))?;
+            file.sync_data().await.map_err(|e| Failure::of_sync(&path, &e))?;
             active = Some(file);
         }
         segments.push(segment);
@@ -127,6 +160,10 @@ async fn read_dropped(disk: &dyn Disk, paths: &Paths) -> Result<Option<DroppedTa
     parsed.map(Some).map_err(|e| corrupted_whole(&path, &format!("is no dropped tail: {e}")))
 }
 
-async fn write_dropped(disk: &dyn Disk, paths: &Paths, dropped: &DroppedTail) -> Result<()> {
-    Ok(files::replace(disk, &paths.dropped_tail(), dropped.encode(), Durability::Durable).await?)
+async fn write_dropped(
+    disk: &dyn Disk,
+    paths: &Paths,
+    dropped: &DroppedTail,
+) -> Result<(), Failure> {
+    files::replace(disk, &paths.dropped_tail(), dropped.encode(), Durability::Durable).await
 }

@@ -98,7 +98,7 @@ impl Snapshots {
             _lock: Some(directory.lock.clone()),
             started: AtomicU64::new(0),
         });
-        let job = inner.clone();
+        let (job, lock) = (inner.clone(), directory.lock.clone());
         on_worker(&directory.host, "open-snapshots", async move {
             let (disk, folder) = (&*job.host.disk, job.paths.snapshots());
             let made = disk.create_dir_all(&folder).await;
@@ -107,8 +107,12 @@ impl Snapshots {
                 job.remove(folder.join(name)).await?;
             }
             // A predecessor may have died between a rename and its sync.
-            sync_folder(disk, &folder).await?;
-            Ok(sync_folder(disk, &job.paths.root).await?)
+            for folder in [&folder, &job.paths.root] {
+                if let Err(failure) = sync_folder(disk, folder).await {
+                    return Err(lock.mark_if_broken(&job.paths.root, failure).await);
+                }
+            }
+            Ok(())
         })
         .await?;
         Ok(Snapshots { inner })

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::*;
 use crate::error::ErrorCode;
-use crate::storage::testing::{FaultyDisk, directory, entry, flip_every_bit};
+use crate::storage::testing::{FaultyDisk, directory, entry, flip_every_bit, holder};
 
 async fn open(path: &Path) -> Snapshots {
     Snapshots::open(&directory(&Host::real(), path).await).await.expect("opens")
@@ -198,4 +198,18 @@ async fn a_full_disk_leaves_the_older_snapshot() {
     let writer = snapshots.begin(meta(5), 5).await.expect("begins");
     assert_eq!(writer.finish().await.expect_err("not durable").code, ErrorCode::Io);
     assert_eq!(snapshots.latest().await.expect("reads").expect("there").last_index(), 3);
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_while_snapshots_are_opened_is_not_believed_the_next_time() {
+    let (disk, folder) = (FaultyDisk::new(), tempfile::tempdir().expect("a folder"));
+    let data = directory(&disk.host(), folder.path()).await;
+    disk.fail_folder_syncs(true);
+    let error = Snapshots::open(&data).await.err().expect("failed");
+    assert_eq!(error.code, ErrorCode::Io);
+    disk.fail_folder_syncs(false);
+    drop(data);
+    let marked = DataDirectory::open(&disk.host(), folder.path(), holder()).await;
+    let marked = marked.expect("opens");
+    assert_eq!(marked.identity().expect_err("marked").code, ErrorCode::Corrupted);
 }

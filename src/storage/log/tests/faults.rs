@@ -339,3 +339,29 @@ async fn a_mark_of_an_earlier_boot_does_not_hold_because_the_boot_cannot_be_told
     let directory = open().await.expect("opens");
     assert!(directory.identity().is_ok(), "another boot is known, so the mark holds no more");
 }
+
+#[tokio::test]
+async fn a_sync_that_fails_while_a_log_is_opened_is_not_believed_the_next_time() {
+    for of_folder in [false, true] {
+        let (disk, folder) = (FaultyDisk::new(), tempfile::tempdir().expect("a folder"));
+        let (log, _) =
+            open_log(disk.host(), folder.path(), LogOptions::default()).await.expect("opens");
+        append(&log, 0..3).await.expect("appends");
+        log.close().await.expect("closes");
+        drop(log);
+        let directory = testing::directory(&disk.host(), folder.path()).await;
+        let fail = |fail| match of_folder {
+            true => disk.fail_folder_syncs(fail),
+            false => disk.fail_syncs(fail),
+        };
+        fail(true);
+        let fatal = testing::never_fatal();
+        let error = Log::open(&directory, LogOptions::default(), fatal, None).await;
+        assert_eq!(error.err().expect("failed").code, ErrorCode::Io);
+        fail(false);
+        drop(directory);
+        let marked = DataDirectory::open(&disk.host(), folder.path(), testing::holder()).await;
+        let marked = marked.expect("opens");
+        assert_eq!(marked.identity().expect_err("marked").code, ErrorCode::Corrupted);
+    }
+}
