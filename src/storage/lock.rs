@@ -14,6 +14,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,8 @@ struct Held {
     holder: Holder,
     boot: Option<String>,
     guard: Mutex<Box<dyn FileLock>>,
+    /// Whether the outbox of the directory is open.
+    has_outbox: AtomicBool,
     /// The last of the fields, so that it is dropped after the guard: its end
     /// reports that the lock is free.
     free: watch::Sender<()>,
@@ -185,7 +188,8 @@ impl UnannouncedLock {
         let written = self.guard.write_holder(&text).await;
         written.map_err(|e| Error::io("write", &directory.join(LOCK_FILE), &e))?;
         let (guard, free) = (Mutex::new(self.guard), watch::Sender::new(()));
-        let held = Held { holder, boot: self.boot, guard, free };
+        let has_outbox = AtomicBool::new(false);
+        let held = Held { holder, boot: self.boot, guard, has_outbox, free };
         Ok(LockShare(Arc::new(held)))
     }
 }
@@ -208,6 +212,12 @@ impl LockShare {
         failure.into()
     }
 
+    /// The share of whoever opens the outbox; `None` while another one has it.
+    pub(super) fn take_outbox(&self) -> Option<OutboxShare> {
+        let taken = self.0.has_outbox.swap(true, Ordering::AcqRel);
+        (!taken).then(|| OutboxShare(self.clone()))
+    }
+
     /// Removes the mark; what it was about is gone.
     pub(super) async fn remove_mark(&self) -> io::Result<()> {
         self.write(None).await
@@ -224,6 +234,22 @@ impl LockShare {
 
     pub(super) fn is_the_only_share(&self) -> bool {
         Arc::strong_count(&self.0) == 1
+    }
+}
+
+/// A share of the lock, and the right to write the directory's outbox. There is one at a
+/// time, until it is dropped.
+pub(super) struct OutboxShare(LockShare);
+
+impl OutboxShare {
+    pub(super) fn lock(&self) -> &LockShare {
+        &self.0
+    }
+}
+
+impl Drop for OutboxShare {
+    fn drop(&mut self) {
+        self.0.0.has_outbox.store(false, Ordering::Release);
     }
 }
 

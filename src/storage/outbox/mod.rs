@@ -211,14 +211,18 @@ impl Outbox {
             replica: identity.replica,
             incarnation: identity.incarnation,
         };
-        let (host, paths, lock) =
-            (directory.host.clone(), directory.paths.clone(), directory.lock.clone());
+        let share = directory.lock.take_outbox().ok_or_else(|| {
+            let root = directory.paths.root.display();
+            Error::internal(format!("the outbox in {root} is open already"))
+        })?;
+        let (host, paths) = (directory.host.clone(), directory.paths.clone());
         let (job_host, cluster) = (host.clone(), owner.cluster);
-        let state = on_worker(&host, "open-outbox", async move {
-            let recovered = recovery::recover(&*job_host.disk, &paths, cluster).await;
-            // The job owns a share as well: it works on after its caller is gone.
-            drop(lock);
-            Ok(recovered?)
+        // The job has the share: it works on after its caller is gone.
+        let (state, share) = on_worker(&host, "open-outbox", async move {
+            match recovery::recover(&*job_host.disk, &paths, cluster).await {
+                Ok(state) => Ok((state, share)),
+                Err(failure) => Err(share.lock().mark_if_broken(&paths.root, failure).await),
+            }
         })
         .await?;
         let (commands, queue) = mpsc::unbounded_channel();
@@ -229,7 +233,7 @@ impl Outbox {
             bounds,
             state: Mutex::new(state),
         });
-        let writer = Writer::new(shared.clone(), queue, directory.lock.clone(), fatal);
+        let writer = Writer::new(shared.clone(), queue, share, fatal);
         host.workers.spawn("outbox-writer", Box::pin(writer.run()));
         Ok(Outbox { shared, commands })
     }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::files::{self, Failure, sync_folder};
-use super::super::lock::LockShare;
+use super::super::lock::OutboxShare;
 use super::super::shortage::Shortage;
 use super::super::{FatalHandler, Paths};
 use super::format::{self, Header};
@@ -54,7 +54,7 @@ struct Current {
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     queue: mpsc::UnboundedReceiver<Command>,
-    lock: LockShare,
+    share: OutboxShare,
     fatal: FatalHandler,
     /// `None` until the first append, and after a list was settled.
     current: Option<Current>,
@@ -64,10 +64,10 @@ impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
         queue: mpsc::UnboundedReceiver<Command>,
-        lock: LockShare,
+        share: OutboxShare,
         fatal: FatalHandler,
     ) -> Writer {
-        Writer { shared, queue, lock, fatal, current: None }
+        Writer { shared, queue, share, fatal, current: None }
     }
 
     /// Works until the outbox is closed or all its handles are dropped.
@@ -97,8 +97,8 @@ impl Writer {
             }
         }
         // What is still queued learns from the end of its channel that nothing was done.
-        let Writer { queue, lock, current, .. } = self;
-        drop((queue, lock, current));
+        let Writer { queue, share, current, .. } = self;
+        drop((queue, share, current));
         if let Some(reply) = closing {
             let _ = reply.send(());
         }
@@ -305,17 +305,14 @@ impl Writer {
     /// marked first, so that no process of this boot trusts it. The fatal handler comes
     /// last, as it may end this process.
     async fn report<T>(&mut self, result: Result<T, Failure>, report: impl FnOnce(Result<T>)) {
-        let error = match result {
+        let failure = match result {
             Ok(done) => return report(Ok(done)),
-            Err(Failure::Broken(error)) => error,
+            Err(broken @ Failure::Broken(_)) => broken,
             Err(failure) => return report(Err(refusal(failure))),
         };
         self.current = None;
+        let error = self.share.lock().mark_if_broken(&self.shared.paths.root, failure).await;
         self.shared.state.lock().failed = Some(error.clone());
-        let root = self.shared.paths.root.display();
-        if let Err(mark) = self.lock.mark_poisoned().await {
-            tracing::error!("cannot mark {root} as poisoned: {mark}");
-        }
         report(Err(error.clone()));
         tracing::error!("{error}");
         (self.fatal)(error);

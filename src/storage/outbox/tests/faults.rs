@@ -67,6 +67,28 @@ async fn half_of_a_refused_append_that_could_not_be_cut_off_is_cut_off_before_th
 }
 
 #[tokio::test]
+async fn a_sync_that_fails_while_an_outbox_is_opened_is_not_believed_the_next_time() {
+    for of_folder in [false, true] {
+        let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
+        let (directory, outbox, _) = open_on(&disk, folder.path()).await;
+        outbox.append(entries(1..=2)).await.expect("appends");
+        outbox.close().await.expect("closes");
+        let fail = |fail| match of_folder {
+            true => disk.fail_folder_syncs(fail),
+            false => disk.fail_syncs(fail),
+        };
+        fail(true);
+        let error = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+        assert_eq!(error.err().expect("failed").code, ErrorCode::Io);
+        fail(false);
+        drop((directory, outbox));
+        let marked = DataDirectory::open(&disk.host(), folder.path(), holder()).await;
+        let marked = marked.expect("opens");
+        assert_eq!(marked.identity().expect_err("marked").code, ErrorCode::Corrupted);
+    }
+}
+
+#[tokio::test]
 async fn no_descriptor_and_no_permission_refuse_what_needs_them_and_pass() {
     let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
     let (_directory, outbox, fatal) = open_on(&disk, folder.path()).await;

@@ -202,6 +202,16 @@ async fn over_its_bounds_nothing_is_taken_before_something_is_settled() {
 }
 
 #[tokio::test]
+async fn an_outbox_is_not_opened_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (directory, outbox) = open_at(folder.path()).await;
+    let again = || Outbox::open(&directory, OutboxBounds::default(), never_fatal());
+    assert_eq!(again().await.err().expect("refused").code, ErrorCode::Internal);
+    outbox.close().await.expect("closes");
+    again().await.expect("the first one has ended");
+}
+
+#[tokio::test]
 async fn an_entry_that_is_no_line_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_directory, outbox) = open_at(folder.path()).await;
