@@ -1,7 +1,7 @@
 //! What the tests of this module share: a disk that fails on demand, and data.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -33,6 +33,8 @@ struct Faults {
     read_only: AtomicBool,
     /// With which error number files and folders do not open.
     unopened: Mutex<Option<i32>>,
+    /// A file that does not open, and with which error number.
+    unopened_file: Mutex<Option<(PathBuf, i32)>>,
     /// With which error number files outside of data directories are not read.
     unread: Mutex<Option<i32>>,
     refusals: AtomicUsize,
@@ -55,6 +57,7 @@ impl FaultyDisk {
             fail_writes: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             unopened: Mutex::new(None),
+            unopened_file: Mutex::new(None),
             unread: Mutex::new(None),
             refusals: AtomicUsize::new(0),
             half_written: Mutex::new(None),
@@ -96,6 +99,11 @@ impl FaultyDisk {
     /// With which error files and folders do not open.
     pub(crate) fn refuse_to_open(&self, error: Option<Errno>) {
         *self.0.unopened.lock() = error.map(Errno::raw_os_error);
+    }
+
+    /// With which error this file does not open.
+    pub(super) fn refuse_to_open_file(&self, path: &Path, error: Errno) {
+        *self.0.unopened_file.lock() = Some((path.to_path_buf(), error.raw_os_error()));
     }
 
     /// With which error the system's own files are not read.
@@ -171,6 +179,11 @@ impl Disk for FaultyDisk {
         self.refused().unwrap_or_else(|| self.wrap(self.0.disk.create(path)))
     }
     fn open(&self, path: &Path) -> BoxFuture<'static, io::Result<Box<dyn DiskFile>>> {
+        if let Some((of, number)) = &*self.0.unopened_file.lock()
+            && of == path
+        {
+            return failing(io::Error::from_raw_os_error(*number));
+        }
         self.unopened().unwrap_or_else(|| self.wrap(self.0.disk.open(path)))
     }
     fn read(&self, path: &Path) -> BoxFuture<'static, io::Result<Vec<u8>>> {

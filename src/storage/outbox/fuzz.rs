@@ -56,21 +56,22 @@ fn fuzz_lists() {
     let all: Vec<Bytes> = (1..=9).map(|n| entry_line(n, entry(n).as_bytes())).collect();
     let plain = [vec![plain.line()], all.clone()].concat().concat();
     let anew = [vec![header().line()], all, vec![whole_line(9)]].concat().concat();
-    let (mut used, mut set_aside) = (0, 0);
+    let (mut used, mut set_aside, mut partly) = (0, 0, 0);
     fuzz("lists", &[plain, anew], |bytes| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("outbox");
         std::fs::create_dir(&path).expect("made");
         std::fs::write(path.join(format!("{}.log", header().list)), bytes).expect("written");
         let found = runtime.block_on(read(folder.path())).expect("whatever is there");
-        for ListedEntry { n, entry: found } in &found.0 {
-            assert_eq!(found, entry(*n).as_bytes());
+        for (ListedEntry { n, entry: found }, expected) in found.0.iter().zip(1..) {
+            assert_eq!((*n, &found[..]), (expected, entry(*n).as_bytes()));
         }
         used += usize::from(!found.0.is_empty());
         set_aside += usize::from(found.1);
-        assert!(found.0.is_empty() || !found.1);
+        partly += usize::from(!found.0.is_empty() && found.1);
     });
-    assert!(used > 0 && set_aside > 0, "{used} used, {set_aside} set aside");
+    let counts = format!("{used} used, {set_aside} set aside, {partly} of both");
+    assert!(used > 0 && set_aside > 0 && partly > 0, "{counts}");
 }
 
 /// All entries in use, and whether something is in the way.

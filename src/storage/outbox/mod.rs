@@ -24,12 +24,19 @@
 //!
 //! # How it fails
 //! - **A torn end** was never acknowledged, and is cut off, durably. A file without a
-//!   whole header, or without an entry, is removed.
-//! - **Any other damage**: the list is renamed to `<list>.log.damaged` and never touched
-//!   again. While such a file is there, or a list of another cluster or of a newer
-//!   format, nothing is accepted ([`Outbox::obstacle`]); the lists that are whole are
-//!   read and settled as ever. It says itself what to do, and need not be told when that
-//!   was done.
+//!   whole header, or without an entry, is removed. As a disk that has lost what it had
+//!   synced looks the same, both are counted ([`Outbox::cut_at_start`]).
+//! - **Any other damage**: what stands before it stays in use under its numbers, as these
+//!   are final, and the file as it was found is kept as `<list>.log.damaged` and never
+//!   touched again. A crash leaves such a thing too, in what was never acknowledged, where
+//!   a system writes the parts of a file in any order. While that file is there, or a list
+//!   of another cluster, of a newer format or one that cannot be read, nothing is accepted
+//!   ([`Outbox::obstacle`]); the lists that are whole are read and settled as ever. It says
+//!   itself what to do, and need not be told when that was done.
+//! - **Damage that a reader meets**: nothing is appended to that list any more, and it is
+//!   in the way like one that was found broken. What stands before the damage stays in use
+//!   from the next start on. The code of that error is never [`ErrorCode::Corrupted`]: with
+//!   that the owner sets the whole directory aside, whose log is not in doubt here.
 //! - **No room, no descriptor, a call that is not allowed**: the append is refused at
 //!   once, and the file cut back, durably, before anything else is written to it. The log
 //!   would wait; but whoever asks here has other servers to ask.
@@ -45,6 +52,7 @@ mod format;
 mod reader;
 mod recovery;
 mod relist;
+mod salvage;
 mod state;
 mod writer;
 
@@ -60,7 +68,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::reader::{ListedEntry, OutboxReader};
-pub(super) use self::recovery::rewrite;
+pub(super) use self::salvage::rewrite;
 use self::state::State;
 use self::writer::{Append, Command, Writer};
 use super::{DataDirectory, FatalHandler, Paths, on_worker};
@@ -142,12 +150,14 @@ pub struct OutboxSize {
 /// Why a list cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// It is broken, and was set aside.
+    /// It is broken: what is whole of it is in use, and the rest was set aside.
     Damaged,
     /// It belongs to another cluster.
     OfAnotherCluster,
     /// A newer program has written it.
     NewerFormat,
+    /// The system does not let it be read, or it is no file.
+    Unreadable,
 }
 
 /// A file in the outbox that is in the way.
@@ -197,8 +207,12 @@ impl Outbox {
     ///
     /// # Errors
     /// [`ErrorCode::Io`], [`ErrorCode::DiskFull`] and [`ErrorCode::Unavailable`] (no
-    /// descriptor) when files cannot be read, cut, synced or moved. A list that cannot be
-    /// used is no error: [`Outbox::unusable`]. A directory without identity is refused.
+    /// descriptor) when files cannot be cut, synced or moved; after a failed sync the
+    /// directory is marked as poisoned. A list that cannot be used is no error:
+    /// [`Outbox::unusable`]. [`ErrorCode::Corrupted`] only as of
+    /// [`DataDirectory::identity`], never for what is in a list. A directory without
+    /// identity is refused, and one whose outbox is open already, until that is closed
+    /// or the worker of a dropped one has ended.
     pub async fn open(
         directory: &DataDirectory,
         bounds: OutboxBounds,
@@ -306,7 +320,13 @@ impl Outbox {
         self.shared.state.lock().size()
     }
 
-    /// The files that are in the way, as far as is known.
+    /// How many lists the start has cut short or found without an entry: a crash may have
+    /// left them so, and so may a disk that has lost what it had synced. For `status`.
+    pub fn cut_at_start(&self) -> u64 {
+        self.shared.state.lock().cut_at_start
+    }
+
+    /// The files that are in the way, as far as is known; see [`Outbox::obstacle`].
     pub fn unusable(&self) -> Vec<UnusableList> {
         self.shared.state.lock().unusable.clone()
     }

@@ -36,6 +36,8 @@ pub(super) struct State {
     /// In their order.
     pub(super) lists: Vec<Held>,
     pub(super) unusable: Vec<UnusableList>,
+    /// See [`super::Outbox::cut_at_start`].
+    pub(super) cut_at_start: u64,
     /// Appends that are on their way.
     claimed: Claim,
     /// Why nothing is written any more.
@@ -43,8 +45,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(lists: Vec<Held>, unusable: Vec<UnusableList>) -> State {
-        State { lists, unusable, ..State::default() }
+    /// Puts the lists into their order.
+    pub(super) fn sort(&mut self) {
+        self.lists.sort_by_key(|held| (held.header.order, held.header.list));
     }
 
     pub(super) fn find(&mut self, list: Uuid) -> Option<&mut Held> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::files::{self, Failure, sync_folder};
+use super::super::files::{self, Failure, sync_folder, temporary_of};
 use super::super::lock::OutboxShare;
 use super::super::shortage::Shortage;
 use super::super::{FatalHandler, Paths};
@@ -346,7 +346,8 @@ impl Current {
     }
 }
 
-/// Makes a list with its header, durably; returns its file and size.
+/// Makes a list with its header, durably; returns its file and size. It gets its name when
+/// the header is durable: whatever a crash leaves of the header, it is no broken list.
 pub(super) async fn make(
     disk: &dyn Disk,
     paths: &Paths,
@@ -356,15 +357,17 @@ pub(super) async fn make(
     let made = disk.create_dir_all(&folder).await;
     made.map_err(|error| Failure::of_call("make the folder", &folder, &error))?;
     sync_folder(disk, &paths.root).await?;
-    let line = header.line();
+    let (line, temporary) = (header.line(), temporary_of(&path));
     let bytes = line.len() as u64;
     let making = async {
-        let file = disk.create(&path).await;
-        let mut file = file.map_err(|error| Failure::of_call("make", &path, &error))?;
+        let file = disk.create(&temporary).await;
+        let mut file = file.map_err(|error| Failure::of_call("make", &temporary, &error))?;
         let written = file.append(line).await;
-        written.map_err(|error| Failure::of_call("write", &path, &error))?;
+        written.map_err(|error| Failure::of_call("write", &temporary, &error))?;
         let synced = file.sync_data().await;
-        synced.map_err(|error| Failure::of_sync(&path, &error))?;
+        synced.map_err(|error| Failure::of_sync(&temporary, &error))?;
+        let named = disk.rename(&temporary, &path).await;
+        named.map_err(|error| Failure::of_call("make", &path, &error))?;
         sync_folder(disk, &folder).await?;
         Ok(file)
     };
@@ -372,8 +375,10 @@ pub(super) async fn make(
         Ok(file) => Ok((file, bytes)),
         Err(failure) => {
             // Only for tidiness: the next start removes a list without entries.
-            if let Err(error) = disk.remove_file(&path).await {
-                tracing::debug!("{} is left behind: {error}", path.display());
+            for path in [temporary, path] {
+                if let Err(error) = disk.remove_file(&path).await {
+                    tracing::debug!("{} is not there or left behind: {error}", path.display());
+                }
             }
             Err(failure)
         }

@@ -23,6 +23,9 @@ pub enum Left {
     /// The power was cut when all that was written had reached the disk by itself, and
     /// no cut of a file and no change of names had.
     Uncut,
+    /// The power was cut when all names and the second half of what was written to each
+    /// file had reached the disk by themselves, and the first half had not: zeros.
+    Hole,
 }
 
 /// See the head of this file. Clones are the same disk.
@@ -112,12 +115,19 @@ impl PowerDisk {
         for node in &mut image.nodes {
             match (left, &mut *node) {
                 (Left::All, Node::File { now, synced, .. }) => synced.clone_from(now),
-                (Left::All, Node::Folder { now, synced }) => synced.clone_from(now),
+                (Left::All | Left::Hole, Node::Folder { now, synced }) => synced.clone_from(now),
                 (Left::Synced, Node::File { now, synced, .. }) => now.clone_from(synced),
                 (Left::Synced | Left::Uncut, Node::Folder { now, synced }) => {
                     now.clone_from(synced);
                 }
                 (Left::Uncut, Node::File { now, synced, written }) => {
+                    now.clone_from(written);
+                    synced.clone_from(written);
+                }
+                (Left::Hole, Node::File { now, synced, written }) => {
+                    let unsynced = written.get_mut(synced.len()..).unwrap_or_default();
+                    let half = unsynced.len().div_ceil(2);
+                    unsynced[..half].fill(0);
                     now.clone_from(written);
                     synced.clone_from(written);
                 }

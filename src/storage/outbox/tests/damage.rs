@@ -1,9 +1,11 @@
 //! What is found in files that are not as they were written.
 
+use rustix::io::Errno;
+
 use super::super::format::{Header, entry_line, whole_line};
 use super::*;
 use crate::storage::record;
-use crate::storage::testing::{flip_every_bit, unsynced_host};
+use crate::storage::testing::{FaultyDisk, flip_every_bit, unsynced_host};
 
 /// The bytes of a list with so many entries, and its id.
 async fn written(count: u64) -> (Uuid, Vec<u8>) {
@@ -47,12 +49,15 @@ async fn a_torn_end_is_cut_off_at_whichever_byte() {
 }
 
 #[tokio::test]
-async fn every_flipped_bit_sets_the_list_aside_and_nothing_is_accepted_while_it_is_there() {
+async fn every_flipped_bit_is_told_and_only_what_stands_before_it_stays_in_use() {
     let (list, bytes) = written(2).await;
     for (bit, flipped) in flip_every_bit(&bytes).enumerate() {
         let (folder, directory, outbox) = with(list, &flipped).await;
         let [unusable] = &outbox.unusable()[..] else { panic!("bit {bit} is not noticed") };
-        assert_eq!((unusable.why, outbox.lists()), (Unusable::Damaged, Vec::new()), "bit {bit}");
+        assert_eq!(unusable.why, Unusable::Damaged, "bit {bit}");
+        let line = bytes[..bit / 8].iter().filter(|byte| **byte == b'\n').count();
+        let whole = if line == 2 { vec![(list, entries(1..=1))] } else { Vec::new() };
+        assert_eq!(content(&outbox).await, whole, "bit {bit}");
         let aside = folder.path().join(format!("outbox/{list}.log.damaged"));
         assert_eq!(unusable.path, aside);
         assert_eq!(std::fs::read(&aside).expect("there"), flipped, "untouched");
@@ -67,6 +72,8 @@ async fn every_flipped_bit_sets_the_list_aside_and_nothing_is_accepted_while_it_
         let again = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
         let again = again.expect("opens");
         assert_eq!(again.unusable(), outbox.unusable(), "also after the next start");
+        assert_eq!(content(&again).await, whole);
+        assert_eq!(files(folder.path()).len(), 1 + whole.len());
         std::fs::remove_file(&aside).expect("removes");
         again.append(entries(9..=9)).await.expect("it is out of the way");
         assert_eq!(again.obstacle(), None);
@@ -84,6 +91,93 @@ async fn an_older_damaged_list_of_the_same_name_is_kept() {
     let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
     assert_eq!(outbox.expect("opens").unusable().len(), 2);
     assert_eq!(files(folder.path()).len(), 2);
+}
+
+#[tokio::test]
+async fn of_a_list_written_anew_what_is_whole_stays_in_use_when_its_sources_are_gone() {
+    let list = Uuid::from_u128(77);
+    let header = Header { instead_of: vec![Uuid::from_u128(76)], ..header(list) };
+    let lines = [header.line(), entry_line(1, b"7"), entry_line(2, b"8"), whole_line(2)];
+    for (broken, whole) in [(2, vec!["7"]), (3, vec!["7", "8"])] {
+        let mut lines = lines.clone().map(Vec::from);
+        lines[broken][30] ^= 1;
+        let (_folder, directory, outbox) = with(list, &lines.concat()).await;
+        let expected = [(list, whole.into_iter().map(Bytes::from).collect())];
+        assert_eq!(content(&outbox).await, expected);
+        assert_eq!(outbox.unusable().len(), 1);
+        outbox.close().await.expect("closes");
+        let again = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+        assert_eq!(content(&again.expect("opens")).await, expected, "also at the next start");
+    }
+}
+
+#[tokio::test]
+async fn what_was_broken_stays_in_use_as_far_as_it_is_whole_also_where_nothing_can_be_written() {
+    let (list, mut bytes) = written(2).await;
+    let last = bytes.len() - 10;
+    bytes[last] ^= 1;
+    let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
+    let path = folder.path().join("outbox");
+    let directory = testing::directory(&disk.host(), folder.path()).await;
+    std::fs::create_dir(&path).expect("makes");
+    std::fs::write(path.join(format!("{list}.log")), &bytes).expect("writes");
+    for room in [0, 100, bytes.len() + 50] {
+        disk.set_room(Some(room));
+        let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+        let outbox = outbox.expect("opens");
+        assert_eq!(content(&outbox).await, [(list, entries(1..=1))]);
+        assert_eq!(outbox.unusable().len(), 1);
+        outbox.close().await.expect("closes");
+        assert_eq!(std::fs::read(path.join(format!("{list}.log"))).expect("there"), bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_keeps_neither_the_other_lists_nor_the_server_back() {
+    let (list, bytes) = written(2).await;
+    for error in [Some(Errno::IO), Some(Errno::ACCESS), None] {
+        let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
+        let mut directory = testing::directory(&disk.host(), folder.path()).await;
+        let path = folder.path().join("outbox");
+        let other = path.join(format!("{}.log", Uuid::from_u128(9)));
+        std::fs::create_dir(&path).expect("makes");
+        std::fs::write(path.join(format!("{list}.log")), &bytes).expect("writes");
+        match error {
+            Some(error) => {
+                std::fs::write(&other, &bytes).expect("writes");
+                disk.refuse_to_open_file(&other, error);
+            }
+            None => std::fs::create_dir(&other).expect("makes"),
+        }
+        for _ in 0..2 {
+            let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+            let outbox = outbox.expect("opens");
+            assert_eq!(content(&outbox).await, [(list, entries(1..=2))]);
+            let [unusable] = &outbox.unusable()[..] else { panic!("it is told") };
+            assert_eq!((unusable.why, &unusable.path), (Unusable::Unreadable, &other));
+            assert!(unusable.sentence.contains(&*other.to_string_lossy()), "{unusable:?}");
+            assert!(outbox.append(entries(9..=9)).await.is_err());
+            outbox.close().await.expect("closes");
+            drop(outbox);
+            // Nor from beginning anew.
+            directory.lock.mark_poisoned().await.expect("marks");
+            directory.set_aside().await.expect("moves");
+            directory.write_identity(identity()).await.expect("begins again");
+        }
+        std::fs::rename(&other, folder.path().join("away")).expect("moves");
+        let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+        outbox.expect("opens").append(entries(9..=9)).await.expect("nothing is in the way");
+    }
+}
+
+#[tokio::test]
+async fn what_was_cut_or_removed_at_the_start_is_counted() {
+    let (list, bytes) = written(2).await;
+    let header = bytes.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    for (end, cut) in [(bytes.len(), 0), (bytes.len() - 3, 1), (header, 1), (header - 1, 1)] {
+        let (_folder, _directory, outbox) = with(list, &bytes[..end]).await;
+        assert_eq!(outbox.cut_at_start(), cut, "{end} of {}", bytes.len());
+    }
 }
 
 fn header(list: Uuid) -> Header {

@@ -1,5 +1,6 @@
 //! Disks that are full, busy, forbidden or broken.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
@@ -144,10 +145,12 @@ async fn after_a_failed_sync_nothing_is_written_and_the_directory_is_marked() {
 
     // The next process does not believe the directory, and yet the outbox is kept, in
     // files whose every page is written anew.
+    let inode = std::fs::metadata(&files(folder.path())[0]).expect("there").ino();
     directory = DataDirectory::open(&disk.host(), folder.path(), holder()).await.expect("opens");
     assert_eq!(directory.identity().expect_err("marked").code, ErrorCode::Corrupted);
     directory.set_aside().await.expect("moves");
     directory.write_identity(identity()).await.expect("begins again");
+    assert_ne!(std::fs::metadata(&files(folder.path())[0]).expect("there").ino(), inode);
     let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
     let outbox = outbox.expect("opens");
     let [(found, kept)] = &content(&outbox).await[..] else { panic!("one list") };

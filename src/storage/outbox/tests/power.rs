@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::host::Disk as _;
 use crate::storage::tests::power_disk::{Left, PowerDisk};
 
 const ROOT: &str = "/var/cluster/replica-1";
 
 /// What is left of the process that is cut off, and then of the one that looks what is
 /// there, which may have told others.
-const WAYS: [(Left, Left); 4] = [
+const WAYS: [(Left, Left); 5] = [
     (Left::Synced, Left::Synced),
     (Left::All, Left::Synced),
     (Left::Unsynced, Left::Synced),
     (Left::Uncut, Left::Synced),
+    (Left::Hole, Left::Synced),
 ];
 
 /// Workers that are tasks of the test's own thread, where a bug may be planted.
@@ -54,12 +56,32 @@ fn number(entry: &Bytes) -> u64 {
 
 /// Which entries there are after a start; closes everything again.
 pub(super) async fn look(disk: &PowerDisk) -> Vec<(Uuid, Vec<u64>)> {
+    let (found, unusable) = look_also_at_broken(disk).await;
+    assert!(unusable.is_empty(), "{unusable:?}");
+    found
+}
+
+/// The same, and what is in the way.
+async fn look_also_at_broken(disk: &PowerDisk) -> (Vec<(Uuid, Vec<u64>)>, Vec<PathBuf>) {
     let (directory, outbox) = open(disk).await.expect("no crash damages an outbox");
-    assert_eq!((outbox.unusable(), outbox.obstacle()), (Vec::new(), None));
+    let unusable = outbox.unusable();
+    assert_eq!(outbox.obstacle().is_some(), !unusable.is_empty());
+    assert!(unusable.iter().all(|unusable| unusable.why == Unusable::Damaged), "{unusable:?}");
     let all = content(&outbox).await;
     outbox.close().await.expect("closes");
     drop(directory);
-    all.into_iter().map(|(list, found)| (list, found.iter().map(number).collect())).collect()
+    let numbers = |(list, found): (Uuid, Vec<Bytes>)| (list, found.iter().map(number).collect());
+    let paths = unusable.into_iter().map(|unusable| unusable.path);
+    (all.into_iter().map(numbers).collect(), paths.collect())
+}
+
+/// Starts and loses the power after so many steps; whether the start lasted.
+async fn start_and_cut(disk: &PowerDisk, steps: usize) -> bool {
+    disk.cut_after(steps);
+    if let Ok((directory, outbox)) = open(disk).await {
+        drop((outbox.close().await, directory));
+    }
+    disk.is_on()
 }
 
 /// What is done, one after the other.
@@ -148,6 +170,8 @@ async fn take(
         Step::Relist => {
             let lists = outbox.lists().iter().map(|list| list.list).collect();
             outbox.relist(lists, Box::new(again)).await?;
+            // What was settled is not in the new list, and the old ones are gone.
+            expected.may.clear();
         }
         Step::Restart => {
             outbox.close().await?;
@@ -158,8 +182,13 @@ async fn take(
     Ok((directory, outbox))
 }
 
-/// Does everything until the power goes after so many steps; whether it lasted.
-async fn write_and_cut(steps: usize, (first, second): (Left, Left)) -> bool {
+/// Does everything until the power goes after so many steps, and then in the start that
+/// follows after so many; whether each lasted, and whether something broken was found.
+async fn write_and_cut(
+    steps: usize,
+    start_steps: usize,
+    (first, second): (Left, Left),
+) -> (bool, bool, bool) {
     let disk = new_disk().await;
     let mut opened = open(&disk).await.expect("opens");
     disk.cut_after(steps);
@@ -176,7 +205,10 @@ async fn write_and_cut(steps: usize, (first, second): (Left, Left)) -> bool {
     let done = disk.is_on();
     disk.restart(first);
     disk.set_room(None);
-    let found = look(&disk).await;
+    let started = start_and_cut(&disk, start_steps).await;
+    disk.restart(if started { Left::Unsynced } else { first });
+    let (found, broken) = look_also_at_broken(&disk).await;
+    assert!(broken.is_empty() || first == Left::Hole, "{broken:?}, {steps} steps, {first:?}");
     let mut numbers = BTreeSet::new();
     for number in found.iter().flat_map(|(_, numbers)| numbers) {
         assert!(numbers.insert(*number), "{number} is there twice: {found:?}, {steps} steps");
@@ -187,7 +219,12 @@ async fn write_and_cut(steps: usize, (first, second): (Left, Left)) -> bool {
     assert!(lost.is_empty(), "{lost:?} lost: {found:?}, {steps} steps, left: {first:?}");
 
     disk.restart(second);
-    assert_eq!(look(&disk).await, found, "what was seen stays, {steps} steps");
+    let again = look_also_at_broken(&disk).await;
+    assert_eq!(again, (found.clone(), broken.clone()), "what was seen stays, {steps} steps");
+    let is_broken = !broken.is_empty();
+    for path in broken {
+        disk.remove_file(&path).await.expect("somebody has looked at it");
+    }
     let (directory, outbox) = open(&disk).await.expect("opens");
     let later = outbox.append(entries(99..=99)).await.expect("goes on");
     assert!(found.iter().all(|(list, _)| *list != later.list));
@@ -197,16 +234,23 @@ async fn write_and_cut(steps: usize, (first, second): (Left, Left)) -> bool {
     let again = look(&disk).await;
     assert_eq!(again.last(), Some(&(later.list, vec![99])));
     assert_eq!(again[..again.len() - 1], found);
-    done
+    (done, started, is_broken)
 }
 
 #[tokio::test]
 async fn no_step_loses_or_repeats_or_brings_back_an_entry() {
     for way in WAYS {
-        let mut steps = 0;
-        while !write_and_cut(steps, way).await {
-            steps += 1;
+        let (mut steps, mut start_steps, mut broken) = (0, 0, 0);
+        loop {
+            let (done, started, is_broken) = write_and_cut(steps, start_steps, way).await;
+            broken += usize::from(is_broken);
+            match (done, started) {
+                (_, false) => start_steps += 1,
+                (false, true) => (steps, start_steps) = (steps + 1, 0),
+                (true, true) => break,
+            }
         }
+        assert_eq!(broken > 0, way.0 == Left::Hole, "{broken} broken, left: {way:?}");
         assert!(steps > 80, "{steps} steps are few");
     }
 }
