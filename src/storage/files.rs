@@ -23,6 +23,17 @@ pub(super) enum Failure {
     Broken(Error),
 }
 
+/// What people are told of a call that the system does not allow.
+const PUT_RIGHT: &str = "; what was written before is not in doubt: put that right, and start \
+                         this server again";
+
+/// The same error where nothing ends by it: what is to be put right, without the advice to
+/// start the server again.
+pub(super) fn without_restart(error: Error) -> Error {
+    let message = error.message.strip_suffix(PUT_RIGHT).unwrap_or(&error.message).to_string();
+    Error { message, ..error }
+}
+
 impl Failure {
     /// Of any call except an fsync.
     pub(super) fn of_call(action: &str, path: &Path, error: &io::Error) -> Failure {
@@ -30,11 +41,7 @@ impl Failure {
         match verdict(error) {
             Verdict::Short(shortage) => Failure::Passing(shortage, failure),
             Verdict::Refused => Failure::Refused(Error {
-                message: format!(
-                    "{}; what was written before is not in doubt: put that right, and start this \
-                     server again",
-                    failure.message
-                ),
+                message: format!("{}{PUT_RIGHT}", failure.message),
                 ..failure
             }),
             Verdict::Damage => Failure::Broken(failure),

@@ -38,8 +38,9 @@
 //!   from the next start on. The code of that error is never [`ErrorCode::Corrupted`]: with
 //!   that the owner sets the whole directory aside, whose log is not in doubt here.
 //! - **No room, no descriptor, a call that is not allowed**: the append is refused at
-//!   once, and the file cut back, durably, before anything else is written to it. The log
-//!   would wait; but whoever asks here has other servers to ask.
+//!   once, and the file cut back, durably, before anything else is done with it and before
+//!   the worker ends. If it cannot be cut at once, the outcome is open, and the error says
+//!   so. The log would wait; but whoever asks here has other servers to ask.
 //! - **A failed fsync or an I/O error**: as in the log, the directory is marked as
 //!   poisoned, and the owner's fatal handler called. Nothing is written again.
 //!
@@ -259,8 +260,10 @@ impl Outbox {
     ///
     /// # Errors
     /// [`ErrorCode::Unavailable`] or [`ErrorCode::DiskFull`]: nothing was done; the bound
-    /// is reached, there is no room or no descriptor, or [`Outbox::obstacle`]. Any other
-    /// error comes after the fatal one, and then either may be the case.
+    /// is reached, there is no room or no descriptor, or [`Outbox::obstacle`].
+    /// [`ErrorCode::OutcomeUnknown`]: it failed in the middle and could not be cut off
+    /// again, so the next start may find some of it. Any other error comes after the fatal
+    /// one, and then either may be the case.
     pub async fn append(&self, entries: Vec<Bytes>) -> Result<AppendedEntries> {
         if entries.is_empty() || entries.iter().any(|entry| !format::is_entry(entry)) {
             return Err(Error::internal("an append is of entries, each one line of JSON"));

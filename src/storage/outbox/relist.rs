@@ -60,12 +60,11 @@ impl Writer {
         lists: &[Uuid],
         change: RelistChange,
     ) -> Result<Option<Uuid>, Failure> {
-        self.refuse_when_failed()?;
         let old = self.sources(lists).map_err(Failure::Refused)?;
         let shared = self.shared.clone();
         let (disk, paths) = (&*shared.host.disk, &shared.paths);
         for held in &old {
-            self.give_up_current(held.header.list);
+            self.give_up_current(held.header.list).await?;
             // The new list would not name these.
             remove_lists(disk, paths, &held.header.instead_of).await?;
         }

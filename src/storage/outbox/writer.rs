@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::files::{self, Failure, sync_folder, temporary_of};
+use super::super::files::{self, Failure, sync_folder, temporary_of, without_restart};
 use super::super::lock::OutboxShare;
 use super::super::shortage::Shortage;
 use super::super::{FatalHandler, Paths};
@@ -46,7 +46,10 @@ fn answer<T>(reply: Reply<T>, result: Result<T>) {
 /// The list that this process appends to.
 struct Current {
     list: Uuid,
+    path: PathBuf,
     file: Box<dyn DiskFile>,
+    /// How much of the file is durable.
+    bytes: u64,
     /// Whether something may stand behind what is durable.
     unclean: bool,
 }
@@ -86,16 +89,23 @@ impl Writer {
                     break;
                 }
                 Some(Command::Append(append)) => taken_back = self.append_all(append).await,
-                Some(Command::Settle { list, through, reply }) => {
-                    let result = self.settle(list, through).await;
-                    self.report(result, |result| answer(reply, result)).await;
-                }
-                Some(Command::Relist { lists, change, reply }) => {
-                    let result = self.relist(&lists, change).await;
-                    self.report(result, |result| answer(reply, result)).await;
-                }
+                Some(Command::Settle { list, through, reply }) => match self.failed() {
+                    Some(error) => answer(reply, Err(error)),
+                    None => {
+                        let result = self.settle(list, through).await;
+                        self.report(result, |result| answer(reply, result)).await;
+                    }
+                },
+                Some(Command::Relist { lists, change, reply }) => match self.failed() {
+                    Some(error) => answer(reply, Err(error)),
+                    None => {
+                        let result = self.relist(&lists, change).await;
+                        self.report(result, |result| answer(reply, result)).await;
+                    }
+                },
             }
         }
+        self.end_current().await;
         // What is still queued learns from the end of its channel that nothing was done.
         let Writer { queue, share, current, .. } = self;
         drop((queue, share, current));
@@ -180,39 +190,53 @@ impl Writer {
 
     async fn append(&mut self, entries: Vec<Bytes>) -> Result<AppendedEntries, Failure> {
         let (list, first) = self.place_of_next().await?;
-        let shared = self.shared.clone();
-        let path = shared.paths.outbox_list(list);
         let current = self.current.as_mut().expect("a place is in it");
-        let bytes = shared.state.lock().find(list).map_or(0, |held| held.bytes);
         let lengths: usize = entries.iter().map(|entry| entry.len() + 96).sum();
         let mut chunk = BytesMut::with_capacity(lengths);
         for (n, entry) in (first..).zip(&entries) {
             chunk.extend_from_slice(&format::entry_line(n, entry));
         }
         let written = chunk.len() as u64;
-        let result = match current.clean(&path, bytes).await {
-            Ok(()) => current.write(&path, chunk.freeze()).await,
-            failed => failed,
-        };
-        match result {
+        // As long as that fails, nothing of these is written.
+        current.clean().await?;
+        match current.write(chunk.freeze()).await {
             Ok(()) => {
-                let mut state = shared.state.lock();
+                let mut state = self.shared.state.lock();
                 let held = state.find(list).expect("it is appended to");
                 held.entries += entries.len() as u64;
                 held.bytes += written;
                 Ok(AppendedEntries { list, first })
             }
             Err(Failure::Broken(error)) => Err(Failure::Broken(error)),
-            Err(failure) => {
-                // At the latest before the next append: see `Current::clean`.
-                if let Err(Failure::Broken(error)) = current.clean(&path, bytes).await {
-                    return Err(Failure::Broken(error));
-                }
-                if first == 1 {
-                    self.drop_empty(list).await?;
-                }
-                Err(failure)
+            Err(failure) => Err(self.take_back(list, first, failure).await),
+        }
+    }
+
+    /// Takes back what was written of an append that has failed, which nobody may find
+    /// later; returns what is to be told.
+    async fn take_back(&mut self, list: Uuid, first: u64, failure: Failure) -> Failure {
+        let current = self.current.as_mut().expect("it was appended to");
+        let cut = match current.clean().await {
+            Err(Failure::Broken(error)) => return Failure::Broken(error),
+            cut => cut,
+        };
+        if first == 1 {
+            match self.drop_empty(list).await {
+                Err(broken) => return broken,
+                Ok(true) => return failure,
+                Ok(false) => {}
             }
+        }
+        match cut {
+            Ok(()) => failure,
+            // It is tried again before anything else is done with the list: see
+            // `Current::clean`. If this process dies before that, the next one finds it.
+            Err(uncut) => Failure::Refused(Error::outcome_unknown(format!(
+                "{}, and what was written of it could not be cut off ({}); it may be delivered \
+                 all the same, so repeat it with the same id",
+                without_restart(failure.into()),
+                without_restart(uncut.into())
+            ))),
         }
     }
 
@@ -228,27 +252,28 @@ impl Writer {
             let (file, bytes) = make(&*disk, &self.shared.paths, &header).await?;
             let held = Held { header, entries: 0, bytes, settled: 0 };
             self.shared.state.lock().lists.push(held);
-            self.current = Some(Current { list, file, unclean: false });
+            let path = self.shared.paths.outbox_list(list);
+            self.current = Some(Current { list, path, file, bytes, unclean: false });
         }
         let list = self.current.as_ref().expect("made").list;
         let entries = self.shared.state.lock().find(list).map_or(0, |held| held.entries);
         Ok((list, entries + 1))
     }
 
-    /// Removes a list whose first append has failed. One that cannot be removed is for the
-    /// next append.
-    async fn drop_empty(&mut self, list: Uuid) -> Result<(), Failure> {
+    /// Removes a list whose first append has failed; whether that is durable. One that
+    /// cannot be removed is for the next append.
+    async fn drop_empty(&mut self, list: Uuid) -> Result<bool, Failure> {
         let path = self.shared.paths.outbox_list(list);
         let disk = self.shared.host.disk.clone();
-        match files::remove(&*disk, &path).await {
+        let removed = match files::remove(&*disk, &path).await {
             Err(Failure::Broken(error)) => return Err(Failure::Broken(error)),
-            // Without its name nothing in it would be found again.
-            Err(_) if disk.file_id(&path).await.is_ok() => return Ok(()),
-            _ => {}
-        }
+            Err(_) if disk.file_id(&path).await.is_ok() => return Ok(false),
+            removed => removed.is_ok(),
+        };
+        // Without its name nothing that is appended to it would be found.
         self.current = None;
         self.forget(&[list]);
-        Ok(())
+        Ok(removed)
     }
 
     async fn settle(&mut self, list: Uuid, through: u64) -> Result<(), Failure> {
@@ -261,8 +286,7 @@ impl Writer {
         if !all {
             return Ok(());
         }
-        self.refuse_when_failed()?;
-        self.give_up_current(list);
+        self.give_up_current(list).await?;
         let disk = &*self.shared.host.disk;
         // Otherwise the next start would take those for what counts.
         remove_lists(disk, &self.shared.paths, &replaced).await?;
@@ -271,15 +295,34 @@ impl Writer {
         Ok(())
     }
 
-    /// After damage nothing is changed any more.
-    pub(super) fn refuse_when_failed(&self) -> Result<(), Failure> {
-        let failed = self.shared.state.lock().failed.clone();
-        failed.map_or(Ok(()), |error| Err(Failure::Refused(error)))
+    /// Why nothing is changed any more.
+    fn failed(&self) -> Option<Error> {
+        self.shared.state.lock().failed.clone()
     }
 
-    /// Nothing is appended to that list any more.
-    pub(super) fn give_up_current(&mut self, list: Uuid) {
-        self.current.take_if(|current| current.list == list);
+    /// Nothing is appended to that list any more, and nothing is left in it of what was
+    /// refused.
+    pub(super) async fn give_up_current(&mut self, list: Uuid) -> Result<(), Failure> {
+        if let Some(current) = self.current.as_mut().filter(|current| current.list == list) {
+            current.clean().await?;
+            self.current = None;
+        }
+        Ok(())
+    }
+
+    /// The same before the worker ends, as far as that is possible.
+    async fn end_current(&mut self) {
+        let Some(list) = self.current.as_ref().map(|current| current.list) else { return };
+        match self.give_up_current(list).await {
+            Ok(()) => {}
+            Err(Failure::Broken(error)) => {
+                self.report(Err(Failure::Broken(error)), |_: Result<()>| {}).await
+            }
+            Err(failure) => tracing::error!(
+                "{}; the next start finds what was written last and not acknowledged",
+                without_restart(failure.into())
+            ),
+        }
     }
 
     pub(super) fn forget(&self, lists: &[Uuid]) {
@@ -322,25 +365,27 @@ impl Writer {
 impl Current {
     /// Cuts off, durably, what is left of a write that did not come to its end, so that
     /// what was refused does not come back after a crash.
-    async fn clean(&mut self, path: &std::path::Path, bytes: u64) -> Result<(), Failure> {
+    async fn clean(&mut self) -> Result<(), Failure> {
         if self.unclean {
-            let cut = self.file.truncate(bytes).await;
-            cut.map_err(|error| Failure::of_call("cut", path, &error))?;
+            let cut = self.file.truncate(self.bytes).await;
+            cut.map_err(|error| Failure::of_call("cut", &self.path, &error))?;
             if !planted::is(Bug::CutOutboxUnsynced) {
                 let synced = self.file.sync_data().await;
-                synced.map_err(|error| Failure::of_sync(path, &error))?;
+                synced.map_err(|error| Failure::of_sync(&self.path, &error))?;
             }
             self.unclean = false;
         }
         Ok(())
     }
 
-    async fn write(&mut self, path: &std::path::Path, chunk: Bytes) -> Result<(), Failure> {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), Failure> {
         self.unclean = true;
+        let bytes = chunk.len() as u64;
         let written = self.file.append(chunk).await;
-        written.map_err(|error| Failure::of_call("write", path, &error))?;
+        written.map_err(|error| Failure::of_call("write", &self.path, &error))?;
         let synced = self.file.sync_data().await;
-        synced.map_err(|error| Failure::of_sync(path, &error))?;
+        synced.map_err(|error| Failure::of_sync(&self.path, &error))?;
+        self.bytes += bytes;
         self.unclean = false;
         Ok(())
     }
@@ -418,7 +463,7 @@ fn refusal(failure: Failure) -> Error {
         Failure::Passing(Shortage::Room, error) => nothing_done(error, ErrorCode::DiskFull),
         Failure::Passing(Shortage::Resources, error) => nothing_done(error, ErrorCode::Unavailable),
         Failure::Refused(error) if error.code == ErrorCode::Io => {
-            Error { code: ErrorCode::Unavailable, ..error }
+            nothing_done(without_restart(error), ErrorCode::Unavailable)
         }
         Failure::Refused(error) | Failure::Broken(error) => error,
     }

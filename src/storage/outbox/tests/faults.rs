@@ -68,6 +68,39 @@ async fn half_of_a_refused_append_that_could_not_be_cut_off_is_cut_off_before_th
 }
 
 #[tokio::test]
+async fn an_append_that_failed_and_could_not_be_cut_off_is_not_said_to_be_undone() {
+    for ends in [true, false] {
+        let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
+        let (directory, outbox, fatal) = open_on(&disk, folder.path()).await;
+        let list = outbox.append(entries(1..=2)).await.expect("appends").list;
+        disk.write_halves(Some(Errno::NOSPC));
+        let error = outbox.append(entries(3..=9)).await.expect_err("no room");
+        assert_eq!(error.code, ErrorCode::OutcomeUnknown, "{error}");
+        assert!(!error.message.contains("nothing was done"), "{error}");
+        // Of this one nothing was written.
+        let error = outbox.append(entries(3..=3)).await.expect_err("first the cut");
+        assert_eq!(error.code, ErrorCode::DiskFull, "{error}");
+        outbox.settle(list, 2).await.expect_err("what is behind it must not come back alone");
+        let same = |entry: &[u8]| Ok(Bytes::copy_from_slice(entry));
+        outbox.relist(vec![list], Box::new(same)).await.expect_err("the same");
+        assert_eq!(content(&outbox).await, [(list, entries(1..=2))]);
+        disk.write_halves(None);
+        if ends {
+            // The worker cuts it at its end at the latest.
+            outbox.close().await.expect("closes");
+            drop((directory, outbox));
+            let (_directory, outbox, _) = open_on(&disk, folder.path()).await;
+            assert_eq!(content(&outbox).await, [(list, entries(1..=2))]);
+            outbox.settle(list, 2).await.expect("removes it");
+        } else {
+            outbox.settle(list, 2).await.expect("removes it");
+        }
+        assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+        assert_eq!(fatal.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_sync_that_fails_while_an_outbox_is_opened_is_not_believed_the_next_time() {
     for of_folder in [false, true] {
         let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
@@ -86,6 +119,34 @@ async fn a_sync_that_fails_while_an_outbox_is_opened_is_not_believed_the_next_ti
         let marked = DataDirectory::open(&disk.host(), folder.path(), holder()).await;
         let marked = marked.expect("opens");
         assert_eq!(marked.identity().expect_err("marked").code, ErrorCode::Corrupted);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_sync_of_the_folder_ends_it_as_well() {
+    for makes in [true, false] {
+        let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
+        let (directory, outbox, fatal) = open_on(&disk, folder.path()).await;
+        let error = match makes {
+            true => {
+                disk.fail_folder_syncs(true);
+                outbox.append(entries(1..=1)).await.expect_err("not made")
+            }
+            false => {
+                let list = outbox.append(entries(1..=1)).await.expect("appends").list;
+                disk.fail_folder_syncs(true);
+                outbox.settle(list, 1).await.expect_err("not removed")
+            }
+        };
+        disk.fail_folder_syncs(false);
+        assert_eq!((error.code, outbox.obstacle()), (ErrorCode::Io, Some(error.clone())));
+        assert_eq!(outbox.append(entries(1..=1)).await, Err(error.clone()));
+        assert_eq!(outbox.settle(Uuid::nil(), 1).await, Err(error.clone()), "as for an append");
+        assert_eq!(outbox.close().await, Err(error));
+        assert_eq!(fatal.load(Ordering::SeqCst), 1);
+        drop((directory, outbox));
+        let marked = DataDirectory::open(&disk.host(), folder.path(), holder()).await;
+        assert!(marked.expect("opens").identity().is_err());
     }
 }
 
