@@ -64,9 +64,11 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 pub use self::reader::{ListedEntry, OutboxReader};
 pub(super) use self::salvage::rewrite;
@@ -80,6 +82,9 @@ use crate::host::Host;
 use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX, OUTBOX_LISTS_MAX};
 use crate::sync::Mutex;
 use crate::types::{ReplicaId, Timestamp, Uuid};
+
+/// Between two looks for somebody who only asks what is in the way.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much may be held, in all lists together.
 #[derive(Clone, Debug)]
@@ -331,13 +336,26 @@ impl Outbox {
 
     /// The files that are in the way, as far as is known; see [`Outbox::obstacle`].
     pub fn unusable(&self) -> Vec<UnusableList> {
+        self.look_again();
         self.shared.state.lock().unusable.clone()
     }
 
-    /// Why nothing is accepted, whatever it is; `None` when appends are. Files that people
-    /// have removed meanwhile are in it until the next append was tried.
+    /// Why nothing is accepted, whatever it is; `None` when appends are. Asking has the
+    /// worker look whether files that are in the way were removed, at most once in
+    /// [`LOOK_INTERVAL`], so whoever asks again learns it.
     pub fn obstacle(&self) -> Option<Error> {
+        self.look_again();
         self.shared.state.lock().obstacle()
+    }
+
+    fn look_again(&self) {
+        let mut state = self.shared.state.lock();
+        let due = state.looked.is_none_or(|looked| looked.elapsed() >= LOOK_INTERVAL);
+        if due && !state.unusable.is_empty() {
+            state.looked = Some(Instant::now());
+            // A closed outbox stays as it is.
+            let _ = self.commands.send(Command::Look);
+        }
     }
 
     /// Finishes what is queued, ends the worker and drops its share of the directory's

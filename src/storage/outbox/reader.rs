@@ -11,8 +11,8 @@ use super::super::on_worker;
 use super::super::records::{Next, Records, Stopped};
 #[cfg(doc)]
 use super::Outbox;
-use super::Shared;
 use super::format;
+use super::{Shared, Unusable, UnusableList};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::DiskFile;
 use crate::types::Uuid;
@@ -37,7 +37,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next entry up to this number; `None` behind it.
-    pub(super) async fn next(&mut self, through: u64) -> Result<Option<(u64, &[u8])>> {
+    pub(super) async fn next(&mut self, through: u64) -> Result<Option<(u64, &[u8])>, NotRead> {
         if self.entries >= through {
             return Ok(None);
         }
@@ -56,25 +56,63 @@ impl<'a> Walk<'a> {
         }
     }
 
-    async fn record(&mut self) -> Result<std::ops::Range<usize>> {
+    async fn record(&mut self) -> Result<std::ops::Range<usize>, NotRead> {
         let line = if self.records.position() == 0 { 1 } else { self.entries + 2 };
         match self.records.next().await {
             Ok(Next::Record(payload)) => Ok(payload),
             Ok(Next::End { .. }) => Err(broken(self.path, line, "it is missing")),
             Err(Stopped::Damaged(damage)) => Err(broken(self.path, line, damage.what)),
-            Err(Stopped::Unread(error)) => Err(failed_call("read", self.path, &error)),
+            Err(Stopped::Unread(error)) => {
+                Err(NotRead::Failed(failed_call("read", self.path, &error)))
+            }
         }
     }
 }
 
-/// A record that was whole when the outbox was opened or written, and is not any more.
-fn broken(path: &Path, line: u64, what: &str) -> Error {
+/// Why an entry was not read.
+pub(super) enum NotRead {
+    /// It is not there as it was written.
+    Broken(Error),
+    /// The system did not let it be read.
+    Failed(Error),
+}
+
+impl NotRead {
+    /// What is told of it. A list with something broken in it is in the way from now on:
+    /// what would be appended to it would be behind that.
+    pub(super) fn told(self, shared: &Shared, list: Uuid) -> Error {
+        match self {
+            NotRead::Failed(error) => error,
+            NotRead::Broken(error) => {
+                let (path, sentence) = (shared.paths.outbox_list(list), error.message.clone());
+                let unusable = UnusableList { path, why: Unusable::Damaged, sentence };
+                shared.state.lock().give_up(list, unusable);
+                error
+            }
+        }
+    }
+}
+
+/// A record that was whole when the outbox was opened or written, and is not any more. Its
+/// code is not [`ErrorCode::Corrupted`], which is for what a whole directory is set aside.
+fn broken(path: &Path, line: u64, what: &str) -> NotRead {
     let message = format!(
         "line {line} of {} is broken: {what}; the disk has changed what was written there. \
-         Start this server again: it sets the file aside",
+         Start this server again: it keeps what stands before that line, and sets a copy of the \
+         file aside. Until then it accepts nothing without a majority",
         path.display()
     );
-    Error::new(ErrorCode::Corrupted, message)
+    NotRead::Broken(Error::new(ErrorCode::Io, message))
+}
+
+/// A list that is held, and whose file somebody has taken away.
+fn gone(path: &Path) -> Error {
+    let message = format!(
+        "{} is gone, and what it holds is not confirmed: put it back, or start this server again \
+         to go on without it",
+        path.display()
+    );
+    Error::new(ErrorCode::Io, message)
 }
 
 /// An entry as it was appended.
@@ -112,8 +150,10 @@ impl OutboxReader {
     /// calls go on.
     ///
     /// # Errors
-    /// [`ErrorCode::Corrupted`] names file and line; [`ErrorCode::Io`] and what may be
-    /// repeated.
+    /// [`ErrorCode::Io`] and what may be repeated. Where the disk has changed a record,
+    /// that names file and line, nothing more is appended to the list, and it is an
+    /// [`Outbox::unusable`] one. It is never [`ErrorCode::Corrupted`], which says that
+    /// the whole directory cannot be believed.
     pub async fn next(&mut self, max_bytes: usize) -> Result<Vec<ListedEntry>> {
         let held = self.shared.state.lock().find(self.list).map(|held| held.entries);
         let Some(through) = held.filter(|through| *through > self.entries) else {
@@ -121,17 +161,23 @@ impl OutboxReader {
         };
         let (shared, path, opened) = (self.shared.clone(), self.path.clone(), self.file.take());
         let (position, entries, from) = (self.position, self.entries, self.from);
+        let list = self.list;
         let part = on_worker(&self.shared.host, "read-outbox", async move {
             let file = match opened {
                 Some(file) => file,
                 None => match shared.host.disk.open(&path).await {
-                    // Settled a moment ago.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        let mut state = shared.state.lock();
+                        let held = state.find(list).filter(|held| held.settled < held.entries);
+                        // Else it was settled a moment ago.
+                        return held.map_or(Ok(None), |_| Err(gone(&path)));
+                    }
                     file => file.map_err(|error| failed_call("open", &path, &error))?,
                 },
             };
             let mut walk = Walk::new(&*file, &path, position, entries);
-            let found = part(&mut walk, from, through, max_bytes).await?;
+            let found = part(&mut walk, from, through, max_bytes).await;
+            let found = found.map_err(|not_read| not_read.told(&shared, list))?;
             let (position, entries) = (walk.records.position(), walk.entries);
             Ok(Some((found, position, entries, file)))
         })
@@ -147,7 +193,7 @@ async fn part(
     from: u64,
     through: u64,
     max_bytes: usize,
-) -> Result<Vec<ListedEntry>> {
+) -> Result<Vec<ListedEntry>, NotRead> {
     let (mut found, mut bytes) = (Vec::new(), 0);
     while bytes < max_bytes || found.is_empty() {
         let Some((n, entry)) = walk.next(through).await? else { break };

@@ -12,7 +12,7 @@ use super::super::files::{Failure, failed_call};
 use super::super::records::CHUNK_BYTES;
 use super::RelistChange;
 use super::format;
-use super::reader::Walk;
+use super::reader::{NotRead, Walk};
 use super::state::Held;
 use super::writer::{Writer, make, remove_lists};
 use crate::error::{Error, Result};
@@ -136,9 +136,9 @@ impl Writer {
             let file =
                 file.map_err(|error| Failure::Refused(failed_call("open", &path, &error)))?;
             let mut walk = Walk::new(&*file, &path, 0, 0);
-            while let Some((n, payload)) =
-                walk.next(held.entries).await.map_err(Failure::Refused)?
-            {
+            let told =
+                |not_read: NotRead| Failure::Refused(not_read.told(&self.shared, held.header.list));
+            while let Some((n, payload)) = walk.next(held.entries).await.map_err(told)? {
                 if n <= held.settled {
                     continue;
                 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
+use super::super::Paths;
 use super::format::Header;
 use super::{OutboxBounds, OutboxList, OutboxSize, UnusableList};
 use crate::error::{Error, ErrorCode};
@@ -36,8 +38,12 @@ pub(super) struct State {
     /// In their order.
     pub(super) lists: Vec<Held>,
     pub(super) unusable: Vec<UnusableList>,
+    /// Lists in which something broken was found since: nothing is appended to them.
+    given_up: Vec<Uuid>,
     /// See [`super::Outbox::cut_at_start`].
     pub(super) cut_at_start: u64,
+    /// When somebody who only asked had looked last what is in the way.
+    pub(super) looked: Option<Instant>,
     /// Appends that are on their way.
     claimed: Claim,
     /// Why nothing is written any more.
@@ -113,6 +119,36 @@ impl State {
         Ok(claim)
     }
 
+    /// Counts what was appended to a list durably.
+    ///
+    /// # Errors
+    /// Something broken was found in the list meanwhile. What stands behind that is not
+    /// kept at the next start.
+    pub(super) fn appended(&mut self, list: Uuid, entries: u64, bytes: u64) -> Result<(), Error> {
+        if self.is_given_up(list) {
+            return Err(Error::outcome_unknown(format!(
+                "the list {list} of unconfirmed messages was found broken while this was written \
+                 to it; it may be delivered all the same, so repeat it with the same id"
+            )));
+        }
+        let held = self.find(list).expect("it is appended to");
+        held.entries += entries;
+        held.bytes += bytes;
+        Ok(())
+    }
+
+    /// Ends a list in which something broken was found.
+    pub(super) fn give_up(&mut self, list: Uuid, unusable: UnusableList) {
+        if !self.is_given_up(list) {
+            self.given_up.push(list);
+            self.unusable.push(unusable);
+        }
+    }
+
+    pub(super) fn is_given_up(&self, list: Uuid) -> bool {
+        self.given_up.contains(&list)
+    }
+
     /// Gives room back: what is held counts by itself from now on, and what was refused
     /// does not.
     pub(super) fn release(&mut self, claim: Claim) {
@@ -120,9 +156,11 @@ impl State {
         self.claimed.bytes -= claim.bytes;
     }
 
-    /// Looks which of the unusable lists are still in the way.
-    pub(super) fn forget_removed(&mut self, removed: &[PathBuf]) {
+    /// Forgets files that were in the way and are not there any more, and the lists that
+    /// these were.
+    pub(super) fn forget_removed(&mut self, removed: &[PathBuf], paths: &Paths) {
         self.unusable.retain(|unusable| !removed.contains(&unusable.path));
+        self.lists.retain(|held| !removed.contains(&paths.outbox_list(held.header.list)));
     }
 }
 

@@ -33,8 +33,18 @@ pub(super) struct Append {
 /// What handles ask for.
 pub(super) enum Command {
     Append(Append),
-    Settle { list: Uuid, through: u64, reply: Reply<()> },
-    Relist { lists: Vec<Uuid>, change: RelistChange, reply: Reply<Option<Uuid>> },
+    Settle {
+        list: Uuid,
+        through: u64,
+        reply: Reply<()>,
+    },
+    Relist {
+        lists: Vec<Uuid>,
+        change: RelistChange,
+        reply: Reply<Option<Uuid>>,
+    },
+    /// To look whether what was in the way is still there.
+    Look,
     Close(oneshot::Sender<()>),
 }
 
@@ -89,6 +99,7 @@ impl Writer {
                     break;
                 }
                 Some(Command::Append(append)) => taken_back = self.append_all(append).await,
+                Some(Command::Look) => self.look_again().await,
                 Some(Command::Settle { list, through, reply }) => match self.failed() {
                     Some(error) => answer(reply, Err(error)),
                     None => {
@@ -160,22 +171,15 @@ impl Writer {
     /// Has room taken for an append for which that is still to be done; `None` after a
     /// refusal.
     async fn admit(&mut self, append: Append) -> Option<Append> {
-        let failed = self.shared.state.lock().failed.clone();
-        if append.claim.is_some() && failed.is_none() {
+        // Something may have come into the way since its room was taken.
+        let obstacle = self.shared.state.lock().obstacle();
+        if append.claim.is_some() && obstacle.is_none() {
             return Some(append);
         }
-        let unusable = self.shared.state.lock().unusable.clone();
-        let mut removed: Vec<PathBuf> = Vec::new();
-        for unusable in unusable {
-            let found = self.shared.host.disk.file_id(&unusable.path).await;
-            if found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-                removed.push(unusable.path);
-            }
-        }
+        self.look_again().await;
         let Append { entries, claim, reply } = append;
         let claimed = {
             let mut state = self.shared.state.lock();
-            state.forget_removed(&removed);
             claim.into_iter().for_each(|claim| state.release(claim));
             state.claim(&entries, &self.shared.bounds)
         };
@@ -186,6 +190,19 @@ impl Writer {
                 None
             }
         }
+    }
+
+    /// Looks which files that are in the way are still there.
+    async fn look_again(&self) {
+        let unusable = self.shared.state.lock().unusable.clone();
+        let mut removed: Vec<PathBuf> = Vec::new();
+        for unusable in unusable {
+            let found = self.shared.host.disk.file_id(&unusable.path).await;
+            if found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+                removed.push(unusable.path);
+            }
+        }
+        self.shared.state.lock().forget_removed(&removed, &self.shared.paths);
     }
 
     async fn append(&mut self, entries: Vec<Bytes>) -> Result<AppendedEntries, Failure> {
@@ -202,9 +219,8 @@ impl Writer {
         match current.write(chunk.freeze()).await {
             Ok(()) => {
                 let mut state = self.shared.state.lock();
-                let held = state.find(list).expect("it is appended to");
-                held.entries += entries.len() as u64;
-                held.bytes += written;
+                let appended = state.appended(list, entries.len() as u64, written);
+                appended.map_err(Failure::Refused)?;
                 Ok(AppendedEntries { list, first })
             }
             Err(Failure::Broken(error)) => Err(Failure::Broken(error)),
@@ -242,6 +258,11 @@ impl Writer {
 
     /// Where the next entry goes; makes a list if there is none to append to.
     async fn place_of_next(&mut self) -> Result<(Uuid, u64), Failure> {
+        let list = self.current.as_ref().map(|current| current.list);
+        let given_up = list.filter(|list| self.shared.state.lock().is_given_up(*list));
+        if let Some(list) = given_up {
+            self.give_up_current(list).await?;
+        }
         if self.current.is_none() {
             let size = self.shared.state.lock().size();
             if size.lists >= self.shared.bounds.lists_max {

@@ -133,6 +133,50 @@ async fn what_was_broken_stays_in_use_as_far_as_it_is_whole_also_where_nothing_c
 }
 
 #[tokio::test]
+async fn rot_that_a_reader_finds_ends_the_list_and_nothing_is_accepted_behind_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (directory, outbox) = open_at(folder.path()).await;
+    let list = outbox.append(entries(1..=3)).await.expect("appends").list;
+    let path = files(folder.path()).remove(0);
+    let mut bytes = std::fs::read(&path).expect("reads");
+    let last = bytes.len() - 10;
+    bytes[last] ^= 1;
+    std::fs::write(&path, &bytes).expect("writes");
+    let error = outbox.entries(list, 1).next(usize::MAX).await.expect_err("noticed");
+    // Whoever met `corrupted` would set the whole directory aside.
+    assert_eq!(error.code, ErrorCode::Io, "{error}");
+    assert!(error.message.contains("line 4"), "{error}");
+    let unusable = outbox.unusable();
+    assert_eq!((unusable.len(), unusable[0].why), (1, Unusable::Damaged));
+    assert_eq!(unusable[0].path, path);
+    let refused = outbox.append(entries(4..=4)).await.expect_err("refused");
+    assert_eq!(refused.code, ErrorCode::Unavailable);
+    outbox.close().await.expect("closes");
+
+    let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
+    let outbox = outbox.expect("opens");
+    assert_eq!(content(&outbox).await, [(list, entries(1..=2))]);
+    std::fs::remove_file(&outbox.unusable()[0].path).expect("removes");
+    let next = outbox.append(entries(4..=4)).await.expect("it is out of the way");
+    assert_ne!(next.list, list);
+}
+
+#[tokio::test]
+async fn a_list_in_which_rot_was_found_is_forgotten_when_its_file_is_moved_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_directory, outbox) = open_at(folder.path()).await;
+    let list = outbox.append(entries(1..=1)).await.expect("appends").list;
+    let path = files(folder.path()).remove(0);
+    let bytes = std::fs::read(&path).expect("reads");
+    std::fs::write(&path, vec![0; bytes.len()]).expect("writes");
+    outbox.entries(list, 1).next(usize::MAX).await.expect_err("noticed");
+    std::fs::rename(&path, folder.path().join("seen")).expect("moves");
+    let next = outbox.append(entries(2..=2)).await.expect("it is out of the way");
+    assert_eq!(content(&outbox).await, [(next.list, entries(2..=2))]);
+    assert_ne!(next.list, list);
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_read_keeps_neither_the_other_lists_nor_the_server_back() {
     let (list, bytes) = written(2).await;
     for error in [Some(Errno::IO), Some(Errno::ACCESS), None] {
@@ -168,6 +212,21 @@ async fn a_file_that_cannot_be_read_keeps_neither_the_other_lists_nor_the_server
         let outbox = Outbox::open(&directory, OutboxBounds::default(), never_fatal()).await;
         outbox.expect("opens").append(entries(9..=9)).await.expect("nothing is in the way");
     }
+}
+
+#[tokio::test]
+async fn whoever_only_asks_learns_that_a_file_was_moved_away() {
+    let (list, bytes) = written(2).await;
+    let (folder, _directory, outbox) = with(list, &bytes[1..]).await;
+    assert!(outbox.obstacle().is_some());
+    std::fs::remove_file(&outbox.unusable()[0].path).expect("removes");
+    let gone = async {
+        while outbox.obstacle().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("it looks again");
+    assert_eq!((files(folder.path()), outbox.unusable()), (Vec::new(), Vec::new()));
 }
 
 #[tokio::test]

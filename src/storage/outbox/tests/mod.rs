@@ -202,6 +202,20 @@ async fn over_its_bounds_nothing_is_taken_before_something_is_settled() {
 }
 
 #[tokio::test]
+async fn a_held_list_whose_file_is_gone_is_an_error_for_its_reader() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_directory, outbox) = open_at(folder.path()).await;
+    let list = outbox.append(entries(1..=2)).await.expect("appends").list;
+    let path = files(folder.path()).remove(0);
+    std::fs::remove_file(&path).expect("removes");
+    let error = outbox.entries(list, 1).next(usize::MAX).await.expect_err("it is held");
+    assert_eq!(error.code, ErrorCode::Io);
+    assert!(error.message.contains(&*path.to_string_lossy()), "{error}");
+    outbox.settle(list, 2).await.expect("it is settled");
+    assert_eq!(outbox.entries(list, 1).next(usize::MAX).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
 async fn an_outbox_is_not_opened_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     let (directory, outbox) = open_at(folder.path()).await;
