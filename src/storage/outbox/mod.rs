@@ -42,7 +42,17 @@
 //!   the worker ends. If it cannot be cut at once, the outcome is open, and the error says
 //!   so. The log would wait; but whoever asks here has other servers to ask.
 //! - **A failed fsync or an I/O error**: as in the log, the directory is marked as
-//!   poisoned, and the owner's fatal handler called. Nothing is written again.
+//!   poisoned, and the owner's fatal handler called. Nothing is written again. While the
+//!   outbox is opened it is marked as well, and not opened.
+//!
+//! # Another lineage
+//! In a cluster that was founded anew from what one server had, or from a backup, what the
+//! replicated state says is settled may lie before what a list has dropped, or count
+//! entries that the new history does not have. The numbers of such a list mean nothing
+//! there. So its owner drops what the new state knows as settled, and writes the rest anew
+//! under another UUID ([`Outbox::relist`]), changed so that each entry says that it may
+//! have been tried before. A list of another *cluster* is never used: nobody here can tell
+//! its accounts.
 //!
 //! # A new incarnation
 //! [`super::DataDirectory::set_aside`] leaves the outbox in its place, and writes its
@@ -301,13 +311,16 @@ impl Outbox {
     }
 
     /// Writes what is not settled of some lists, in this order, as one list under a new
-    /// UUID, and removes them when that is durable. Returns the new list; `None` when
-    /// nothing was left. For a state in which their counters lie before what they have
-    /// dropped: another lineage, or a restored backup.
+    /// UUID, and removes them when that is durable. The new list has the place of the first
+    /// of them among the others. Returns it; `None` when nothing was left. For a state in
+    /// which their counters lie before what they have dropped: another lineage, or a
+    /// restored backup. The bounds do not hold here: what was accepted is kept, and for a
+    /// moment both are on the disk.
     ///
     /// # Errors
     /// What `change` returned, or that there is no such list, no room, or damage in what is
-    /// read: then all stays as it was.
+    /// read: then all stays as it was, except that lists which are wholly settled may be
+    /// gone.
     pub async fn relist(&self, lists: Vec<Uuid>, change: RelistChange) -> Result<Option<Uuid>> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Relist { lists, change, reply }, answer).await

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use super::super::files::{Failure, failed_call};
 use super::super::records::CHUNK_BYTES;
 use super::RelistChange;
-use super::format;
+use super::format::{self, Header};
 use super::reader::{NotRead, Walk};
 use super::state::Held;
 use super::writer::{Writer, make, remove_lists};
@@ -68,19 +68,23 @@ impl Writer {
             // The new list would not name these.
             remove_lists(disk, paths, &held.header.instead_of).await?;
         }
-        let new = match old.iter().any(|held| held.settled < held.entries) {
-            true => Some(self.write_anew(&old, change).await?),
-            false => None,
-        };
-        let Some(new) = new else {
-            // All of it is settled.
-            remove_lists(disk, paths, lists).await?;
-            self.forget(lists);
-            return Ok(None);
-        };
+        // What is settled goes first, so that whatever the new list names has a file until
+        // the new one is whole.
+        let (settled, old): (Vec<Held>, Vec<Held>) =
+            old.into_iter().partition(|held| held.settled == held.entries);
+        for Held { header, .. } in settled {
+            remove_lists(disk, paths, &[header.list]).await?;
+            self.forget(&[header.list]);
+        }
+        let Some(first) = old.first() else { return Ok(None) };
+        let new = self.write_anew(&old, first.header.order, change).await?;
         let list = new.header.list;
         self.forget(lists);
-        shared.state.lock().lists.push(new);
+        {
+            let mut state = shared.state.lock();
+            state.lists.push(new);
+            state.sort();
+        }
         match remove_lists(disk, paths, lists).await {
             Err(Failure::Broken(error)) => return Err(Failure::Broken(error)),
             // Whoever removes the new list, or starts, tries it again.
@@ -103,11 +107,18 @@ impl Writer {
         Ok(sources)
     }
 
-    /// Writes the new list; one that was not completed is removed.
-    async fn write_anew(&mut self, old: &[Held], change: RelistChange) -> Result<Held, Failure> {
+    /// Writes the new list, with a place of its own among the others; one that was not
+    /// completed is removed.
+    async fn write_anew(
+        &mut self,
+        old: &[Held],
+        order: u64,
+        change: RelistChange,
+    ) -> Result<Held, Failure> {
         let shared = self.shared.clone();
         let (disk, paths) = (&*shared.host.disk, &shared.paths);
-        let header = self.new_header(old.iter().map(|held| held.header.list).collect());
+        let instead_of = old.iter().map(|held| held.header.list).collect();
+        let header = Header { order, instead_of, ..self.new_header() };
         let list = header.list;
         let (file, bytes) = make(disk, paths, &header).await?;
         let path = paths.outbox_list(list);

@@ -119,6 +119,11 @@ impl State {
         Ok(claim)
     }
 
+    /// Bytes of files, those included that are about to be appended.
+    pub(super) fn bytes_with_claimed(&self) -> u64 {
+        self.size().bytes + self.claimed.bytes
+    }
+
     /// Counts what was appended to a list durably.
     ///
     /// # Errors

@@ -264,11 +264,14 @@ impl Writer {
             self.give_up_current(list).await?;
         }
         if self.current.is_none() {
-            let size = self.shared.state.lock().size();
-            if size.lists >= self.shared.bounds.lists_max {
+            let (header, bounds) = (self.new_header(), &self.shared.bounds);
+            let (size, bytes) = {
+                let state = self.shared.state.lock();
+                (state.size(), state.bytes_with_claimed() + header.line().len() as u64)
+            };
+            if size.lists >= bounds.lists_max || bytes > bounds.bytes_max {
                 return Err(Failure::Refused(full(&size)));
             }
-            let header = self.new_header(Vec::new());
             let (list, disk) = (header.list, self.shared.host.disk.clone());
             let (file, bytes) = make(&*disk, &self.shared.paths, &header).await?;
             let held = Held { header, entries: 0, bytes, settled: 0 };
@@ -350,7 +353,7 @@ impl Writer {
         self.shared.state.lock().lists.retain(|held| !lists.contains(&held.header.list));
     }
 
-    pub(super) fn new_header(&self, instead_of: Vec<Uuid>) -> Header {
+    pub(super) fn new_header(&self) -> Header {
         let (host, owner) = (&self.shared.host, &self.shared.owner);
         Header {
             format: OUTBOX_FORMAT_VERSION,
@@ -361,7 +364,7 @@ impl Writer {
             incarnation: owner.incarnation,
             order: self.shared.state.lock().next_order(),
             made: host.clock.now(),
-            instead_of,
+            instead_of: Vec::new(),
         }
     }
 

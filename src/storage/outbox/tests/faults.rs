@@ -151,6 +151,23 @@ async fn a_failed_sync_of_the_folder_ends_it_as_well() {
 }
 
 #[tokio::test]
+async fn a_settled_list_whose_removal_was_not_durable_does_not_keep_others_from_being_relisted() {
+    let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
+    let (directory, outbox, _) = open_on(&disk, folder.path()).await;
+    let first = outbox.append(entries(1..=1)).await.expect("appends").list;
+    outbox.close().await.expect("closes");
+    drop((directory, outbox));
+    let (_directory, outbox, _) = open_on(&disk, folder.path()).await;
+    let second = outbox.append(entries(2..=2)).await.expect("appends").list;
+    disk.refuse_to_open(Some(Errno::MFILE));
+    outbox.settle(first, 1).await.expect_err("the folder is not synced");
+    disk.refuse_to_open(None);
+    let same = |entry: &[u8]| Ok(Bytes::copy_from_slice(entry));
+    let new = outbox.relist(vec![first, second], Box::new(same)).await.expect("written anew");
+    assert_eq!(content(&outbox).await, [(new.expect("something was left"), entries(2..=2))]);
+}
+
+#[tokio::test]
 async fn no_descriptor_and_no_permission_refuse_what_needs_them_and_pass() {
     let (folder, disk) = (tempfile::tempdir().expect("a folder"), FaultyDisk::new());
     let (_directory, outbox, fatal) = open_on(&disk, folder.path()).await;

@@ -202,6 +202,42 @@ async fn over_its_bounds_nothing_is_taken_before_something_is_settled() {
 }
 
 #[tokio::test]
+async fn the_header_of_a_list_counts_before_it_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = testing::directory(&Host::real(), folder.path()).await;
+    let bounds = OutboxBounds { bytes_max: 300, ..OutboxBounds::default() };
+    let outbox = Outbox::open(&directory, bounds, never_fatal()).await.expect("opens");
+    let error = outbox.append(entries(1..=1)).await.expect_err("does not fit");
+    assert!(error.message.contains("as much as it may"), "{error}");
+    assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_list_written_anew_comes_where_the_first_of_its_sources_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut lists = Vec::new();
+    for number in 1..=3 {
+        let (_directory, outbox) = open_at(folder.path()).await;
+        lists.push(outbox.append(entries(number..=number)).await.expect("appends").list);
+        outbox.close().await.expect("closes");
+    }
+    for _ in 0..2 {
+        let (_directory, outbox) = open_at(folder.path()).await;
+        let same = |entry: &[u8]| Ok(Bytes::copy_from_slice(entry));
+        let new = outbox.relist(vec![lists[0]], Box::new(same)).await.expect("written");
+        lists[0] = new.expect("something was left");
+        let in_order: Vec<Uuid> = outbox.lists().iter().map(|list| list.list).collect();
+        assert_eq!(in_order, lists);
+        outbox.close().await.expect("closes");
+        drop((_directory, outbox));
+        let (_directory, outbox) = open_at(folder.path()).await;
+        let in_order: Vec<Uuid> = outbox.lists().iter().map(|list| list.list).collect();
+        assert_eq!(in_order, lists, "also at the next start");
+        outbox.close().await.expect("closes");
+    }
+}
+
+#[tokio::test]
 async fn a_held_list_whose_file_is_gone_is_an_error_for_its_reader() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_directory, outbox) = open_at(folder.path()).await;
