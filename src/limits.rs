@@ -67,8 +67,9 @@ pub const OUTBOX_FORMAT_VERSION: u32 = 1;
 /// go through the log at some thousands a second.
 pub const OUTBOX_ENTRIES_MAX: u64 = 1_000_000;
 
-/// Bytes of their files: a few times what the entries take in memory as well, on the
-/// smallest machines that run servers.
+/// Bytes of all their files. What is not settled is shown to readers, so it is in memory as
+/// well, where it takes a few times as much: the smallest machines that run servers bear
+/// that.
 pub const OUTBOX_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Lists that a server without a majority may hold. Each start that takes something makes
