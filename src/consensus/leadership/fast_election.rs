@@ -30,7 +30,8 @@
 //! Asking once is not enough. A server that has just come up answers a little
 //! later; a candidate is told to campaign, and dies. So until somebody leads, all
 //! are asked again after pauses that grow, and a campaign that has elected nobody
-//! for [`CAMPAIGN_MAX`] is not waited for any more.
+//! for [`CAMPAIGN_MAX`] is not waited for any more. Nor is one for which too few could
+//! vote, once more of them can.
 //!
 //! The engine offers a leadership transfer too, which is not used here: its
 //! receiver waits until it has flushed the log that it is told of, and one that
@@ -207,6 +208,8 @@ impl Consensus {
         let number = self.0.fast_elections.fetch_add(1, Ordering::AcqRel) + 1;
         let Some(own) = self.candidacy().await else { return };
         let mut waited_for = None;
+        // The campaign for which too few could vote.
+        let mut futile = None;
         for (round, pause) in PAUSES_MS.into_iter().enumerate() {
             let known = self.eligible_candidates().await;
             let latest = known.iter().map(|it| *it.vote.leader_id()).max();
@@ -222,11 +225,15 @@ impl Consensus {
             let voting = known.iter().filter(|it| !it.lost).count();
             // In the first round somebody may just be coming up. Whoever does not answer may
             // only be slow.
-            if round > 0 && is_majority(known.len(), total) && !is_majority(voting, total) {
+            let enough = is_majority(voting, total);
+            if round > 0 && is_majority(known.len(), total) && !enough {
                 too_few();
+                futile = latest;
             }
             let campaign_max = CAMPAIGN_MAX + 4 * self.0.links.longest_round_trip();
-            let goes_on = begun.is_some_and(|(_, since)| since.elapsed() < campaign_max);
+            let elects_nobody = enough && futile.is_some() && futile == latest;
+            let goes_on =
+                !elects_nobody && begun.is_some_and(|(_, since)| since.elapsed() < campaign_max);
             let agreeing = known.iter().filter(|it| it.agrees(loss)).count();
             if is_majority(agreeing, total) && !goes_on {
                 self.have_best_campaign(&known).await;
@@ -294,7 +301,10 @@ impl Consensus {
         let mut until = Instant::now() + self.answer_max();
         while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
             known.extend(answer);
-            if is_majority(known.len(), others.len() + 1) {
+            // One that has lost the end of its log elects nobody. Whoever campaigns without
+            // the answer of the other voter may do so in a term in which that one has voted.
+            let voting = known.iter().filter(|it| !it.lost).count();
+            if is_majority(voting, others.len() + 1) {
                 until = until.min(Instant::now() + REST_MAX);
             }
         }
