@@ -6,7 +6,8 @@
 //! # Which time counts
 //! What goes does not come back, and one wrong clock must not make it go. So the time-stamps
 //! of messages decide nothing: each is what one leader believed. There are *marks* instead.
-//! A leader that sees that the clocks of a majority have reached a time writes an entry that
+//! A leader for whom the clocks of a majority confirm a time (so many have reached it, and so
+//! many are not beyond it) writes an entry that
 //! says so ([`Action::NoteTime`]), and which message was the last one before it looked at
 //! them. Both are true whenever the entry is applied, and by whomever it was written. One a
 //! day is kept as a mark: all messages up to that one had been sent by then. They are old
@@ -26,8 +27,9 @@
 //!   writes the next one until all are gone. A message goes as a whole.
 //! - An operation id means what it meant: a message that is gone is remembered in the window
 //!   like one that was deleted, so it does not come back when it is sent again with the same
-//!   id. Only where its own entry is further back than the window reaches it is not
-//!   remembered, or ten years of messages that go together would take the place of all else.
+//!   id. Only where its own entry is further back than the window reaches, or what is
+//!   remembered takes more than its part, it is not remembered: or ten years of messages that
+//!   go together would take the place of all else.
 //! - The order of entries decides: setting another bound in between, or none, holds from
 //!   there on. Nothing brings back what is gone.
 //!
@@ -43,7 +45,9 @@
 //! # How it fails
 //! If a majority of clocks was ahead for a while, marks say a time that is still to come.
 //! Those that are more than a day ahead of a later entry are dropped, and their messages
-//! count with the next mark: they stay longer. Without a majority nothing goes.
+//! count with the next mark: they stay longer. If a majority was behind, and all that the
+//! log holds with it, the messages of that time go too early: clocks that are wrong together are
+//! believed. Without a majority nothing goes.
 
 use super::chunks::Item;
 use super::mark::Mark;
@@ -137,6 +141,8 @@ impl State {
         while let Some(mark) = self.expired_mark(at) {
             // Their own entries are no later than that of the mark.
             let is_forgotten = index.saturating_sub(mark.index) > self.deduplication_window_entries;
+            // Nor do ids of what is long gone take the place of those of today.
+            let is_forgotten = is_forgotten || self.remembers_too_much();
             let remember_at = (!is_forgotten).then_some(index);
             if is_forgotten {
                 self.note_forgotten(mark.index);

@@ -153,7 +153,7 @@ pub enum Action {
     NoteTime {
         /// A message that was stored before.
         seq: u64,
-        /// What the clocks of a majority have reached.
+        /// What the clocks of a majority confirm.
         at: Timestamp,
     },
     /// Raise the feature level: from here on entries mean what the level defines.

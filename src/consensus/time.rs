@@ -37,9 +37,9 @@ impl Time {
         self.now().max(self.machine.latest_at())
     }
 
-    /// The latest time that the clocks of a majority of the voters have reached, of which
-    /// this replica is one; `None` while not so many are known. By this goes what cannot be
-    /// undone.
+    /// What time it is as the clocks of a majority of the voters confirm, of which this
+    /// replica is one; `None` while they do not. By this goes what cannot be undone. See
+    /// [`Clocks::confirmed`].
     pub fn confirmed(&self, voters: &BTreeSet<ReplicaId>, own: ReplicaId) -> Option<Timestamp> {
         let clock = self.host.clock.now();
         if planted::is(Bug::TrustOwnClock) {
@@ -49,7 +49,8 @@ impl Time {
             return None;
         }
         let others: Vec<ReplicaId> = voters.iter().copied().filter(|id| *id != own).collect();
-        self.clocks.confirmed(clock, &others, majority(voters.len()))
+        let latest = self.machine.latest_at();
+        self.clocks.confirmed(clock, &others, majority(voters.len()), latest)
     }
 
     /// What the own clock shows and what all clocks say, where that is too far apart.

@@ -36,7 +36,31 @@ use crate::types::{ReplicaId, Timestamp};
 
 /// What the other replicas have said of their clocks. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Clocks(Arc<Mutex<BTreeMap<ReplicaId, Reading>>>);
+pub struct Clocks(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    readings: BTreeMap<ReplicaId, Reading>,
+    /// What the own clock showed when something was last confirmed, and when that was.
+    own: Option<(Instant, Timestamp)>,
+    /// Readings from before this are of no use where something cannot be undone.
+    doubted_at: Option<Instant>,
+}
+
+impl Known {
+    /// Compares the own clock with the time that has passed. Where they differ, either the
+    /// clock was set, or this machine slept while its monotonic clock stood still: then the
+    /// others seem to be behind until they have said what time it is.
+    fn note_own(&mut self, own: Timestamp) {
+        let now = Instant::now();
+        if let Some((at, clock)) = self.own.replace((now, own)) {
+            let expected = clock.plus_ms(now.duration_since(at).as_millis() as u64);
+            if expected.0.abs_diff(own.0) > CLOCK_LEAD_MAX_MS {
+                self.doubted_at = Some(now);
+            }
+        }
+    }
+}
 
 /// What a clock showed, and when that was received.
 #[derive(Clone, Copy, Debug)]
@@ -57,14 +81,15 @@ impl Clocks {
     pub fn record(&self, replica: ReplicaId, clock: Option<Timestamp>) {
         let Some(clock) = clock.filter(|_| replica != ADMINISTRATOR) else { return };
         let reading = Reading { clock, at: Instant::now() };
-        self.0.lock().insert(replica, reading);
+        self.0.lock().readings.insert(replica, reading);
     }
 
     /// The time, for a replica whose own clock shows `own`, and whose log says that it
     /// is `latest` at least. See the head of the file.
     pub fn time(&self, own: Timestamp, latest: Timestamp) -> Timestamp {
         let others: Vec<Timestamp> = {
-            let readings = self.0.lock();
+            let known = self.0.lock();
+            let readings = &known.readings;
             let fresh =
                 readings.values().filter(|reading| reading.at.elapsed() < CLOCK_BELIEVED_MAX);
             fresh.map(|reading| reading.now()).collect()
@@ -72,26 +97,42 @@ impl Clocks {
         agreed(own, &others, latest)
     }
 
-    /// The latest time that the clocks of so many have reached, of a voter whose own clock
-    /// shows `own` and the `others`; `None` where not so many are known. What must not happen
-    /// by the clock of one goes by this: a clock that is ahead moves it only if as many are.
+    /// What time it is as the clocks of so many confirm, of a voter whose own clock shows
+    /// `own`, and the `others`, and whose log says that it is `latest` at least. By this goes
+    /// what cannot be undone, so nobody's clock alone decides, neither one that is ahead nor one
+    /// that is behind: so many have reached it, and so many are not beyond it by more than
+    /// [`CLOCK_LEAD_MAX_MS`].
+    ///
+    /// `None` where not so many are known, where they differ, where all are behind the log,
+    /// and until the others have been asked again after the own clock was set or this machine
+    /// has slept.
     pub fn confirmed(
         &self,
         own: Timestamp,
         others: &[ReplicaId],
         majority: usize,
+        latest: Timestamp,
     ) -> Option<Timestamp> {
-        let readings = self.0.lock();
-        let known = others.iter().filter_map(|replica| readings.get(replica));
-        let fresh = known.filter(|reading| reading.at.elapsed() < CLOCK_BELIEVED_MAX);
-        reached(fresh.map(|reading| reading.now()).chain([own]).collect(), majority)
+        let mut known = self.0.lock();
+        known.note_own(own);
+        let readings = others.iter().filter_map(|replica| known.readings.get(replica));
+        let fresh = readings.filter(|reading| {
+            let asked_since = known.doubted_at.is_none_or(|doubted_at| reading.at > doubted_at);
+            asked_since && reading.at.elapsed() < CLOCK_BELIEVED_MAX
+        });
+        let clocks = fresh.map(|reading| reading.now()).chain([own]).collect();
+        confirmed_by(clocks, majority).filter(|time| time.plus_ms(CLOCK_LEAD_MAX_MS) >= latest)
     }
 }
 
-/// The latest time that a majority of clocks has reached; see [`Clocks::confirmed`].
-fn reached(mut clocks: Vec<Timestamp>, majority: usize) -> Option<Timestamp> {
-    clocks.sort_unstable_by(|a, b| b.cmp(a));
-    clocks.get(majority.checked_sub(1)?).copied()
+/// The latest time that a majority of clocks has reached, where a majority is not beyond it;
+/// see [`Clocks::confirmed`].
+fn confirmed_by(mut clocks: Vec<Timestamp>, majority: usize) -> Option<Timestamp> {
+    clocks.sort_unstable();
+    let place = majority.checked_sub(1)?;
+    let at_most = clocks.get(place)?;
+    let reached = clocks.get(clocks.len().checked_sub(majority)?)?;
+    (reached.plus_ms(CLOCK_LEAD_MAX_MS) >= *at_most).then_some(*reached)
 }
 
 fn agreed(own: Timestamp, others: &[Timestamp], latest: Timestamp) -> Timestamp {
@@ -174,19 +215,49 @@ mod tests {
     async fn a_time_is_confirmed_when_a_majority_has_reached_it() {
         let (voters, ahead) = ([ReplicaId(2), ReplicaId(3)], at(3_650 * DAY));
         let clocks = Clocks::default();
-        assert_eq!(clocks.confirmed(at(0), &voters, 2), None, "nobody else is known");
-        assert_eq!(clocks.confirmed(at(0), &[], 1), Some(at(0)), "there is nobody else");
+        let confirmed = |own: Timestamp, voters: &[ReplicaId], majority: usize| {
+            // As if it were the first time that anybody asks.
+            clocks.0.lock().own = None;
+            clocks.confirmed(own, voters, majority, at(0))
+        };
+        assert_eq!(confirmed(at(0), &voters, 2), None, "nobody else is known");
+        assert_eq!(confirmed(at(0), &[], 1), Some(at(0)), "there is nobody else");
+        assert_eq!(confirmed(at(-DAY), &[], 1), None, "behind the log");
         clocks.record(ReplicaId(4), Some(ahead));
-        assert_eq!(clocks.confirmed(ahead, &voters, 2), None, "one that has no vote");
+        assert_eq!(confirmed(ahead, &voters, 2), None, "one that has no vote");
         clocks.record(ReplicaId(3), Some(at(0)));
-        assert_eq!(clocks.confirmed(ahead, &voters, 2), Some(at(0)), "the own one is ahead");
+        assert_eq!(confirmed(ahead, &voters, 2), None, "one of two is wrong");
+        assert_eq!(confirmed(Timestamp(0), &voters, 2), None, "one of two is wrong, behind");
+        assert_eq!(confirmed(at(2), &voters, 2), Some(at(0)), "two that are about right");
         clocks.record(ReplicaId(2), Some(at(1)));
-        assert_eq!(clocks.confirmed(ahead, &voters, 2), Some(at(1)), "ahead of two");
-        assert_eq!(clocks.confirmed(Timestamp(0), &voters, 2), Some(at(0)), "behind them");
+        assert_eq!(confirmed(ahead, &voters, 2), Some(at(1)), "ahead of two");
+        assert_eq!(confirmed(Timestamp(0), &voters, 2), Some(at(0)), "behind two");
         clocks.record(ReplicaId(2), Some(ahead));
-        assert_eq!(clocks.confirmed(at(2), &voters, 2), Some(at(2)), "another one is ahead");
+        assert_eq!(confirmed(at(2), &voters, 2), Some(at(2)), "another one is ahead");
+        clocks.record(ReplicaId(2), Some(Timestamp(0)));
+        assert_eq!(confirmed(Timestamp(0), &voters, 2), None, "two that begin in 1970");
         tokio::time::advance(CLOCK_BELIEVED_MAX).await;
-        assert_eq!(clocks.confirmed(at(0), &voters, 2), None, "what was read long ago");
+        assert_eq!(confirmed(at(0), &voters, 2), None, "what was read long ago");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_has_slept_asks_again_before_anything_is_final() {
+        let voters = [ReplicaId(2), ReplicaId(3)];
+        let clocks = Clocks::default();
+        clocks.record(ReplicaId(2), Some(at(0)));
+        clocks.record(ReplicaId(3), Some(at(0)));
+        let confirmed = |own| clocks.confirmed(own, &voters, 2, at(0));
+        assert_eq!(confirmed(at(0)), Some(at(0)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(confirmed(at(1)), Some(at(1)));
+        // A month goes by, of which the monotonic clock shows a second.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(confirmed(at(30 * DAY)), None, "the others have said nothing since");
+        clocks.record(ReplicaId(2), Some(at(30 * DAY)));
+        assert_eq!(confirmed(at(30 * DAY)), None, "not of this very moment");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        clocks.record(ReplicaId(2), Some(at(30 * DAY)));
+        assert_eq!(confirmed(at(30 * DAY)), Some(at(30 * DAY)));
     }
 
     proptest! {

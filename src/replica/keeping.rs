@@ -1,7 +1,7 @@
 //! Says in the log what time it is, by which messages are kept or go.
 //!
-//! The head of `chat/keeping.rs` tells which time that is: the latest one that the clocks of
-//! a majority of the voters have reached. Replicas tell each other their clocks
+//! The head of `chat/keeping.rs` tells which time that is: one that the clocks of a majority
+//! of the voters confirm. Replicas tell each other their clocks
 //! ([`super::clocks`]); the leader alone writes it, and only where the state says that it
 //! changes something: once a day for messages that came since, and while any are to go. A
 //! leader that knows the clocks of no majority writes nothing.
