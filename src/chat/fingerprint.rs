@@ -56,7 +56,7 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         }
         // Never remembered: its place says whether it was taken.
         Action::Deliver(delivery) => {
-            encoder.number(14).fixed(delivery.place.list.as_bytes()).number(delivery.place.number)
+            encoder.number(15).fixed(delivery.place.list.as_bytes()).number(delivery.place.number)
         }
         Action::DeleteAccount { session: _ } => encoder.number(7),
         Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),

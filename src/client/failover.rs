@@ -389,7 +389,11 @@ impl Race {
             }
         };
         let result = match submitted {
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                // Nothing was sent.
+                self.taken.fetch_sub(1, Ordering::Relaxed);
+                return Ended { server, connection: Some(connection), result: Err(failure) };
+            }
             Ok(pending) => {
                 stage.asked.store(true, Ordering::Relaxed);
                 let mut answer = std::pin::pin!(answer(authenticated, pending, &stage));

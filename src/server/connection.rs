@@ -93,6 +93,14 @@ pub(super) struct Connection {
     closing: Option<Instant>,
 }
 
+/// Of the beginning of a connection.
+pub(super) struct Began {
+    /// Changes when the server has stood still since.
+    pub(super) pauses: watch::Receiver<u64>,
+    /// Until then it must have logged in if others need the slot.
+    pub(super) probation_end: Instant,
+}
+
 /// Why a connection ended.
 enum End {
     /// Everything asked was answered.
@@ -114,8 +122,9 @@ pub(super) async fn serve(
     slot: Slot,
     stop: Stop,
     hello: &[u8],
-    probation_end: Instant,
+    began: Began,
 ) {
+    let Began { pauses, probation_end } = began;
     let already_read = stream.buffer().to_vec();
     let (reader, writer) = tokio::io::split(stream.into_inner());
     let mut incoming = Incoming::new(reader, &already_read);
@@ -140,7 +149,7 @@ pub(super) async fn serve(
         follows: FuturesUnordered::new(),
         following: BTreeMap::new(),
         barrier: false,
-        pauses: shared.wakefulness.pauses(),
+        pauses,
         closing: None,
     };
     let end = connection.run(&mut incoming, &mut writer, stop, probation_end).await;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
-use super::connection;
+use super::connection::{self, Began};
 use super::follow::stopping;
 use super::slots::{Slot, gave_way};
 use super::stop::Stop;
@@ -44,6 +44,7 @@ pub(super) async fn serve(
     mut slot: Slot,
     mut stop: Stop,
 ) -> Option<Peer> {
+    let pauses = shared.wakefulness.pauses();
     let mut stream = BufReader::with_capacity(READ_BYTES, stream);
     let mut line = Vec::new();
     let wait_ms = shared.limits.first_line_timeout_ms;
@@ -85,7 +86,8 @@ pub(super) async fn serve(
                     members: shared.backend.members(),
                 },
             );
-            connection::serve(shared, stream, slot, stop, &hello, until).await;
+            let began = Began { pauses, probation_end: until };
+            connection::serve(shared, stream, slot, stop, &hello, began).await;
             None
         }
         // Its word alone makes it no replica; see `Slot::peer`.

@@ -61,17 +61,20 @@ impl Wakefulness {
 
     /// The process runs now: finds out whether it has stood still since the last beat.
     pub(super) fn beat(&self) {
-        let (at, clock) = (Instant::now(), self.host.clock.now());
         let mut last = self.last.lock();
+        let (at, clock) = (Instant::now(), self.host.clock.now());
         let by_clock = Duration::from_millis(clock.0.saturating_sub(last.clock.0));
-        let passed = at.saturating_duration_since(last.at).max(by_clock);
+        let passed = at.saturating_duration_since(last.at);
         *last = Beat { at, clock };
-        drop(last);
-        if passed >= STILL_MIN {
+        if passed.max(by_clock) >= STILL_MIN {
+            // With the lock held: whoever finds this beat must find the pause, too.
             self.pauses.send_modify(|pauses| *pauses += 1);
+            drop(last);
             tracing::warn!(
                 seconds = passed.as_secs(),
-                "this server has stood still; its clients have to connect again"
+                clock_seconds = by_clock.as_secs(),
+                "this server has stood still, or its clock was set; its clients have to connect \
+                 again"
             );
         }
     }
