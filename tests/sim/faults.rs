@@ -58,6 +58,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// One fault at a time, about one and a half seconds apart, each for two seconds at most.
+    pub fn one_at_a_time(servers: &[Server], faults: &[(Fault, u64)]) -> Plan {
+        Plan {
+            servers: servers.to_vec(),
+            faults: faults.to_vec(),
+            at_once: 1,
+            pause_ms: 1_500,
+            lasts_ms: (50, 2_000),
+            fillers: Vec::new(),
+        }
+    }
+
     /// Nothing: who dies is said elsewhere.
     pub fn nothing(servers: &[Server]) -> Plan {
         Plan {

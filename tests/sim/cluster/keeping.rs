@@ -9,9 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ftchat::administration::change;
 use ftchat::backup::{self, Target};
-use ftchat::error::ErrorCode;
 use ftchat::host::Host;
 use ftchat::planted::{Bug, plant};
 use ftchat::protocol::administration::RequestedChange;
@@ -19,7 +17,7 @@ use ftchat::protocol::administration::RequestedChange;
 use super::restoring::{Shared, administrator, ids_in};
 use super::scale::Scale;
 use super::swift::{check, note};
-use super::users::{Author, Users};
+use super::users::{Author, Users, change_limits};
 use super::{Cluster, PROGRESS_MAX_MS, Report, begin_with, conclude};
 use crate::faults::{Fault, Nemesis, Plan};
 use crate::recipes::NETWORK;
@@ -58,22 +56,7 @@ async fn keep(host: &Host, users: &Users) -> Exit {
         total_bytes: None,
         keep_messages_days: KEEP_DAYS,
     };
-    loop {
-        match change(&administrator(host, users, TIMEOUT), "an operator", limits.clone()).await {
-            Ok(_) => return Ok(()),
-            // Until all servers have met, the level is not raised.
-            Err(error)
-                if error.retryable()
-                    || matches!(
-                        error.code,
-                        ErrorCode::UnsupportedVersion | ErrorCode::OutcomeUnknown
-                    ) =>
-            {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(error) => return Err(format!("setting a limit, {}: {error}", error.code)),
-        }
-    }
+    change_limits(host, users, TIMEOUT, limits).await
 }
 
 /// Looks until no message is left.
@@ -118,14 +101,7 @@ fn play_ahead(seed: u64, bug: Option<Bug>) -> History<Report> {
         let (mut cluster, _, mut report) = begin_with(world, &NETWORK, &scale);
         let is_set = done(world, &cluster, "operator", keep, |_| {});
         report.expect(is_set, "how long messages are kept is set");
-        let plan = Plan {
-            servers: cluster.servers.clone(),
-            faults: FAULTS.to_vec(),
-            at_once: 1,
-            pause_ms: 1_500,
-            lasts_ms: (50, 2_000),
-            fillers: Vec::new(),
-        };
+        let plan = Plan::one_at_a_time(&cluster.servers, FAULTS);
         let mut nemesis = Nemesis::new(world, plan);
         nemesis.learn_begun();
         // It is always the same one: what others have heard of a clock they believe for a

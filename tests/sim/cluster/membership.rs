@@ -222,14 +222,7 @@ fn play(recipe: &Recipe, seed: u64) -> History<Report> {
         let scale = Scale { restores: false, ..Scale::of_seed(seed) };
         let (mut cluster, _, mut report) = begin_with(world, recipe, &scale);
         // Only the founders are harmed: whoever is new has nobody but them.
-        let plan = Plan {
-            servers: cluster.servers.clone(),
-            faults: FAULTS.to_vec(),
-            at_once: 1,
-            pause_ms: 1_500,
-            lasts_ms: (50, 2_000),
-            fillers: Vec::new(),
-        };
+        let plan = Plan::one_at_a_time(&cluster.servers, FAULTS);
         let wants = install_spares(world, &mut cluster, recipe, &scale);
         let shared = Shared::default();
         let machine = world.add_machine("administrator");

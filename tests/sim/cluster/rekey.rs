@@ -69,14 +69,7 @@ fn play(recipe: &Recipe, seed: u64) -> History<Report> {
     simulate(seed, TraceOptions::default(), |world| {
         let scale = Scale { restores: false, ..Scale::of_seed(seed) };
         let (mut cluster, _, report) = begin_with(world, recipe, &scale);
-        let plan = Plan {
-            servers: cluster.servers.clone(),
-            faults: FAULTS.to_vec(),
-            at_once: 1,
-            pause_ms: 1_500,
-            lasts_ms: (50, 2_000),
-            fillers: Vec::new(),
-        };
+        let plan = Plan::one_at_a_time(&cluster.servers, FAULTS);
         let (servers, reports) = (cluster.users.servers.clone(), cluster.server_reports.clone());
         let machine = world.add_machine("administrator");
         let administrator = world.install(machine, "administrator", move |host| {

@@ -35,7 +35,7 @@ use ftchat::types::{Address, Uuid};
 pub use self::author::Author;
 pub use self::crowd::Crowd;
 pub use self::guest::Guest;
-pub use self::operator::Operator;
+pub use self::operator::{Operator, change_limits};
 pub use self::resident::Resident;
 pub use self::watcher::Watcher;
 use super::scale::Scale;

@@ -50,8 +50,18 @@ impl Operator {
 async fn set(host: &Host, users: &Users, account: u64, total: u64) -> Result<(), String> {
     let (account_bytes, total_bytes) = (Some(account), Some(total));
     let bounds = RequestedChange::SetBounds { account_bytes, total_bytes };
+    change_limits(host, users, TIMEOUT / 4, bounds).await
+}
+
+/// Changes a limit, each try with so much time, however many it takes.
+pub async fn change_limits(
+    host: &Host,
+    users: &Users,
+    timeout: Duration,
+    limits: RequestedChange,
+) -> Result<(), String> {
     loop {
-        match change(&administrator(host, users, TIMEOUT / 4), "operator", bounds.clone()).await {
+        match change(&administrator(host, users, timeout), "operator", limits.clone()).await {
             Ok(_) => return Ok(()),
             // The level is not raised while a server has never been there.
             Err(error)
@@ -63,7 +73,7 @@ async fn set(host: &Host, users: &Users, account: u64, total: u64) -> Result<(),
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            Err(error) => return Err(format!("setting bounds, {}: {error}", error.code)),
+            Err(error) => return Err(format!("setting a limit, {}: {error}", error.code)),
         }
     }
 }
