@@ -108,6 +108,8 @@ pub enum ErrorCode {
     /// What this request is to follow was taken by a server that is not back yet. Nothing was
     /// done.
     Behind,
+    /// A majority of the servers is needed for this and is not there. Nothing was done.
+    NeedsMajority,
     /// A backup is being restored into this cluster. Nothing was done.
     Restoring,
     /// The request's own deadline passed before it was started. Nothing was done.
@@ -181,6 +183,7 @@ impl ErrorCode {
             ReadNotConfirmed => "read_not_confirmed",
             OutcomeUnknown => "outcome_unknown",
             Behind => "behind",
+            NeedsMajority => "needs_majority",
             Restoring => "restoring",
             DeadlineExceeded => "deadline_exceeded",
             DirectoryInUse => "directory_in_use",
@@ -207,6 +210,7 @@ impl ErrorCode {
                 | ReadNotConfirmed
                 | OutcomeUnknown
                 | Behind
+                | NeedsMajority
                 | Restoring
                 | DeadlineExceeded
                 | DiskFull

@@ -94,6 +94,7 @@ impl Accounts {
                     to: vec![self.name(number)],
                     text: text(TEXT_BYTES),
                     first: true,
+                    after: None,
                 };
                 client.request(request).await?;
                 sent += 1;

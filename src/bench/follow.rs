@@ -70,7 +70,7 @@ async fn watch(
             Ok(Event::Messages(messages)) => {
                 messages.iter().for_each(|message| record.delivered(message.id));
             }
-            Ok(Event::CaughtUp { .. }) => {}
+            Ok(Event::CaughtUp { .. } | Event::Alone { .. } | Event::Refused { .. }) => {}
             Err(error) => {
                 let server = connection.address();
                 let message = format!("following at {server} ended: {}", error.message);

@@ -196,6 +196,7 @@ impl Load {
                 to: (0..recipients).map(|step| self.accounts.name(asked.to + step)).collect(),
                 text: self.text.clone(),
                 first: !asked.repeated,
+                after: None,
             },
             Work::Inbox { messages } => Request::Inbox(InboxQuery {
                 which: Which::All,

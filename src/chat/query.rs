@@ -336,8 +336,11 @@ impl<'a> Scan<'a> {
             to,
             text: message.text.to_string(),
             at: message.at.into(),
-            seq,
+            seq: Some(seq),
             read,
+            confirmed: true,
+            place: None,
+            seen_to: None,
             accepted_at: origin.filter(|it| !it.is_notice()).map(|it| it.accepted_at),
             notice: origin.is_some_and(Origin::is_notice),
         });

@@ -24,7 +24,7 @@ pub async fn run(args: &AccountsArgs, context: &mut Context) -> Result<Exit> {
     let mut after = None;
     loop {
         let request = Request::Accounts { glob: args.glob.clone(), after };
-        let Answer::Accounts { names, more } = client.request(request).await? else {
+        let Answer::Accounts { names, more, .. } = client.request(request).await? else {
             return Err(unexpected("account names"));
         };
         after = names.last().map(ToString::to_string);

@@ -262,7 +262,8 @@ impl Context {
         let token = new_token(&self.host);
         self.printer.set_operation(operation);
         let asked = request(operation, token.expose_secret().to_owned());
-        let Answer::Session(SessionInfo { name, account, expires }) = client.request(asked).await?
+        let Answer::Session(SessionInfo { name, account, expires, .. }) =
+            client.request(asked).await?
         else {
             return Err(unexpected("a session"));
         };

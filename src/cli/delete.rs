@@ -38,14 +38,14 @@ pub async fn run(args: &DeleteArgs, context: &mut Context) -> Result<Exit> {
     args.ids.iter().try_for_each(|id| check_prefix(id))?;
     let (mut client, _) = context.logged_in().await?;
     let request = Request::Find { prefixes: args.ids.clone() };
-    let Answer::Found { matches } = client.request(request).await? else {
+    let Answer::Found { matches, .. } = client.request(request).await? else {
         return Err(unexpected("ids of messages"));
     };
     let ids = choose(&args.ids, &matches)?;
     let operation = context.host.uuid();
     context.printer.set_operation(operation);
     let request = Request::Delete { operation, ids: ids.clone() };
-    let Answer::Deleted { count } = client.request(request).await? else {
+    let Answer::Deleted { count, .. } = client.request(request).await? else {
         return Err(unexpected("the number of removed messages"));
     };
     context.printer.show(&Deleted { deleted: count, ids });

@@ -70,7 +70,7 @@ async fn delete(client: &mut Client, context: &mut Context, password: &SecretStr
     context.printer.set_operation(operation);
     let password = password.expose_secret().to_owned();
     match client.request(Request::DeleteAccount { operation, password }).await? {
-        Answer::Done {} => Ok(()),
+        Answer::Done { .. } => Ok(()),
         _ => Err(unexpected("a deleted account")),
     }
 }

@@ -35,8 +35,8 @@ impl Exit {
             NotLoggedIn | LoginRefused | NewPasswordRequired | SessionExpired => Exit::NotLoggedIn,
             UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster | UnknownProfile
             | UnknownInvitation => Exit::NotFound,
-            Unavailable | ReadNotConfirmed | Behind | Restoring | DeadlineExceeded
-            | TooManyConnections | DiskFull => Exit::Unavailable,
+            Unavailable | ReadNotConfirmed | Behind | NeedsMajority | Restoring
+            | DeadlineExceeded | TooManyConnections | DiskFull => Exit::Unavailable,
             OutcomeUnknown => Exit::Unknown,
             ReplicaRemoved => Exit::Removed,
             Interrupted => Exit::Interrupted,
@@ -73,6 +73,7 @@ mod tests {
                     Unavailable,
                     ReadNotConfirmed,
                     Behind,
+                    NeedsMajority,
                     Restoring,
                     DeadlineExceeded,
                     TooManyConnections,

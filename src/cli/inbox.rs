@@ -178,10 +178,11 @@ impl Reader<'_> {
         while self.left > 0 {
             query.limit = Some(self.left.min(PAGE_MAX_MESSAGES as u64));
             let request = Request::Inbox(query.clone());
-            let Answer::Messages { messages, more } = self.client.request(request).await? else {
+            let Answer::Messages { messages, more, .. } = self.client.request(request).await?
+            else {
                 return Err(unexpected("messages"));
             };
-            query.after = messages.last().map(|message| message.seq).or(query.after);
+            query.after = messages.last().and_then(|it| it.seq).or(query.after);
             let empty = messages.is_empty();
             self.show(&messages).await?;
             self.mark().await.map_err(|error| {
@@ -270,7 +271,7 @@ impl Reader<'_> {
 
     fn note_read(&mut self, message: &Message) {
         if !message.read && !self.args.peek && !self.args.sent {
-            self.unmarked.push(message.seq);
+            self.unmarked.extend(message.seq);
         }
     }
 
@@ -308,7 +309,11 @@ impl Reader<'_> {
             let seqs = self.unmarked[..count].to_vec();
             let operation: Uuid = self.client.host().uuid();
             self.printer.set_operation(operation);
-            match self.client.request(Request::MarkRead { operation, seqs }).await? {
+            match self
+                .client
+                .request(Request::MarkRead { operation, seqs, ids: Vec::new() })
+                .await?
+            {
                 Answer::Marked { .. } => drop(self.unmarked.drain(..count)),
                 _ => return Err(unexpected("the number of marked messages")),
             }

@@ -72,7 +72,7 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     };
     check_text(&text)?;
     let (mut client, _) = context.logged_in().await?;
-    let request = Request::Send { operation, to, text, first: args.id.is_none() };
+    let request = Request::Send { operation, to, text, first: args.id.is_none(), after: None };
     let Answer::Sent(sent) = client.request(request).await? else {
         return Err(unexpected("an accepted message"));
     };

@@ -16,7 +16,7 @@ use crate::host::{
 };
 use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION};
 use crate::protocol::client::{
-    Answer, Event, Request, RequestLine, ResponseBody, ResponseLine, ServerHello,
+    self, Answer, Event, Request, RequestLine, ResponseBody, ResponseLine, ServerHello,
 };
 use crate::protocol::codec::{push_line, read_line};
 use crate::sync::Mutex;
@@ -135,6 +135,8 @@ impl FakeNetwork {
                 replica: ReplicaId(server as u32 + 1),
                 leader: self.leader.lock().clone(),
                 members: self.members.lock().clone(),
+                mode: client::Mode::Majority,
+                alone_since: None,
             },
         );
         while write.write_all(&out).await.is_ok() {

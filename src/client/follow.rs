@@ -139,12 +139,14 @@ impl Follow {
             Event::Messages(messages) => messages,
             // Resuming after the last message that was handed out is always
             // right; resuming here would only save the server a look.
-            Event::CaughtUp { .. } => return Vec::new(),
+            Event::CaughtUp { .. } | Event::Alone { .. } | Event::Refused { .. } => {
+                return Vec::new();
+            }
         };
         messages.retain(|message| {
-            let new = self.query.after.is_none_or(|after| message.seq > after);
+            let new = self.query.after.is_none_or(|after| message.seq > Some(after));
             if new {
-                self.query.after = Some(message.seq);
+                self.query.after = message.seq;
             }
             new
         });

@@ -82,7 +82,7 @@ pub struct Pipeline<R, F> {
     pause_until: Option<Instant>,
     /// Whether a line was acknowledged since the last pause.
     is_getting_on: bool,
-    last_seq: u64,
+    last_seq: Option<u64>,
     summary: PipelineSummary,
 }
 
@@ -113,7 +113,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             reasons: Reasons::default(),
             pause_until: None,
             is_getting_on: false,
-            last_seq: 0,
+            last_seq: None,
             summary: PipelineSummary::default(),
         }
     }
@@ -283,6 +283,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             to: self.to.clone(),
             text: slot.text.clone(),
             first: !(self.repeated || slot.doubt),
+            after: None,
         };
         let left = (self.progress_at + self.timeout).saturating_duration_since(Instant::now());
         connection.submit(&request, Some(server_timeout(left)))
@@ -348,10 +349,10 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
 
     fn report(&mut self, sent: &Sent) -> Result<()> {
         self.summary.sent += 1;
-        if sent.seq < self.last_seq {
+        if sent.seq.is_some() && sent.seq < self.last_seq {
             self.summary.out_of_order += 1;
         }
-        self.last_seq = sent.seq;
+        self.last_seq = sent.seq.or(self.last_seq);
         (self.report)(sent)
     }
 

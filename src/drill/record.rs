@@ -39,7 +39,7 @@ pub struct Seen {
     /// What it says.
     pub text: String,
     /// Its place in the cluster's order.
-    pub seq: u64,
+    pub seq: Option<u64>,
 }
 
 /// What happened so far. Shared by all who send.
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn seen(n: u128) -> Seen {
-        Seen { id: id(n), text: format!("text {n}"), seq: n as u64 }
+        Seen { id: id(n), text: format!("text {n}"), seq: Some(n as u64) }
     }
 
     fn record(count: u128) -> Record {
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_is_there_twice_is_doubled() {
-        let again = Seen { seq: 4, ..seen(2) };
+        let again = Seen { seq: Some(4), ..seen(2) };
         let found = verdict(&[seen(1), seen(2), seen(3), again]);
         assert_eq!(found.doubled, BTreeSet::from([(2, id(2))]));
         assert!(found.lost.is_empty());
@@ -232,9 +232,9 @@ mod tests {
 
     #[test]
     fn an_order_other_than_the_senders_or_the_clusters_is_noticed() {
-        let swapped = [seen(1), Seen { seq: 2, ..seen(3) }, Seen { seq: 3, ..seen(2) }];
+        let swapped = [seen(1), Seen { seq: Some(2), ..seen(3) }, Seen { seq: Some(3), ..seen(2) }];
         assert_eq!(verdict(&swapped).out_of_order, BTreeSet::from([(3, id(3))]));
-        let against = [seen(1), Seen { seq: 9, ..seen(2) }, seen(3)];
+        let against = [seen(1), Seen { seq: Some(9), ..seen(2) }, seen(3)];
         assert_eq!(verdict(&against).out_of_order, BTreeSet::from([(3, id(3))]));
     }
 

@@ -79,6 +79,7 @@ impl User {
                 to: vec![all.users[recipient].clone()],
                 text: text.clone(),
                 first: true,
+                after: None,
             };
             loop {
                 match client.request(request.clone()).await {
@@ -126,8 +127,9 @@ impl User {
         let mut client = self.client(host, std::slice::from_ref(server))?;
         let mut all: Vec<Seen> = Vec::new();
         loop {
-            let query = InboxQuery { after: all.last().map(|it| it.seq), ..everything() };
-            let Answer::Messages { messages, more } = client.request(Request::Inbox(query)).await?
+            let query = InboxQuery { after: all.last().and_then(|it| it.seq), ..everything() };
+            let Answer::Messages { messages, more, .. } =
+                client.request(Request::Inbox(query)).await?
             else {
                 return Err(Error::internal("a server answered with something else than messages"));
             };

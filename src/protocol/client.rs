@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
 #[cfg(test)]
 use crate::error::ErrorBody;
-use crate::types::{AccountName, Address, Names, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Address, Names, Place, ReplicaId, Timestamp, Uuid};
 
 /// First line of a client's connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +65,51 @@ pub struct ServerHello {
     /// clients find those that they were not told of. Older servers leave it out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Address>,
+    /// Whether this server has a majority; absent where it has.
+    #[serde(default, skip_serializing_if = "Mode::is_majority")]
+    pub mode: Mode,
+    /// Since when it has none, of one that is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone_since: Option<Timestamp>,
+}
+
+/// With whom a server agrees on what it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// A majority confirms it.
+    #[default]
+    Majority,
+    /// No majority is there, and the server takes messages by itself.
+    Alone,
+    /// A majority is back, and has not confirmed all yet that was taken alone.
+    Settling,
+}
+
+impl Mode {
+    /// Whether it is the usual one.
+    pub fn is_majority(&self) -> bool {
+        *self == Mode::Majority
+    }
+}
+
+/// Who has to have a change, or to vouch for what a read shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirm {
+    /// A majority, or it is refused. Whoever says nothing means this, as clients do that do
+    /// not know of anything else.
+    #[default]
+    Majority,
+    /// A server that is alone suffices where no majority is there.
+    Any,
+}
+
+impl Confirm {
+    /// Whether nothing less than a majority will do.
+    pub fn is_majority(&self) -> bool {
+        *self == Confirm::Majority
+    }
 }
 
 /// A line from a client.
@@ -82,6 +127,9 @@ pub struct RequestLine {
     /// sends it before it knows of the failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_order: bool,
+    /// Who has to confirm it.
+    #[serde(default, skip_serializing_if = "Confirm::is_majority")]
+    pub confirm: Confirm,
     /// What is asked.
     pub request: Request,
 }
@@ -153,6 +201,10 @@ pub enum Request {
         /// remembered for longer, and whoever says nothing is taken to ask again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         first: bool,
+        /// The last unconfirmed message of the same stream: this one comes behind it, or not
+        /// at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Place>,
     },
     /// A page of my messages, oldest first, as of now. → [`Answer::Messages`]
     Inbox(InboxQuery),
@@ -169,7 +221,11 @@ pub enum Request {
         /// Operation id.
         operation: Uuid,
         /// `seq` of each. Unknown ones are passed over.
+        #[serde(default)]
         seqs: Vec<u64>,
+        /// Ids of others, as of unconfirmed ones. Unknown ones are refused.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ids: Vec<Uuid>,
     },
     /// Finds messages of my inbox by the beginning of their ids. → [`Answer::Found`]
     Find {
@@ -314,7 +370,11 @@ pub enum ResponseBody {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// Nothing more to say.
-    Done {},
+    Done {
+        /// False: a majority does not know it yet.
+        #[serde(default = "yes", skip_serializing_if = "is_true")]
+        confirmed: bool,
+    },
     /// The session bound to the connection.
     Session(SessionInfo),
     /// A page of account names.
@@ -323,6 +383,9 @@ pub enum Answer {
         names: Vec<AccountName>,
         /// Whether names follow after the last.
         more: bool,
+        /// Of a server that is alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alone: Option<Alone>,
     },
     /// A message is accepted.
     Sent(Sent),
@@ -332,24 +395,59 @@ pub enum Answer {
         messages: Vec<Message>,
         /// Whether the query has more after the last `seq`.
         more: bool,
+        /// Of a server that is alone: there may be more that it does not know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alone: Option<Alone>,
     },
     /// The number of messages newly marked.
     Marked {
         /// How many were unread before.
         count: u64,
+        /// False: a majority does not know it yet.
+        #[serde(default = "yes", skip_serializing_if = "is_true")]
+        confirmed: bool,
     },
     /// One entry for each prefix asked.
     Found {
         /// At most two ids each: two mean "ambiguous".
         matches: Vec<Vec<Uuid>>,
+        /// Of a server that is alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alone: Option<Alone>,
     },
     /// The number of messages removed.
     Deleted {
         /// How many.
         count: u64,
+        /// False: a majority does not know it yet.
+        #[serde(default = "yes", skip_serializing_if = "is_true")]
+        confirmed: bool,
     },
     /// One server's view.
     Status(Box<ServerStatus>),
+}
+
+impl Answer {
+    /// Nothing more to say, and nothing to wait for.
+    pub fn done() -> Answer {
+        Answer::Done { confirmed: true }
+    }
+}
+
+/// What older servers mean, which say nothing of it.
+fn yes() -> bool {
+    true
+}
+
+fn is_true(it: &bool) -> bool {
+    *it
+}
+
+/// Who answers, if not a majority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alone {
+    /// Since when the server has no majority.
+    pub since: Timestamp,
 }
 
 /// Who a connection speaks for.
@@ -361,6 +459,9 @@ pub struct SessionInfo {
     pub account: Uuid,
     /// When the session ends.
     pub expires: Timestamp,
+    /// Of a server that is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Alone>,
 }
 
 /// An accepted message.
@@ -370,14 +471,22 @@ pub struct Sent {
     pub id: Uuid,
     /// Recipients as they write themselves.
     pub to: Names,
-    /// When the leader took it.
+    /// When the leader took it; of an unconfirmed one when its server did.
     pub at: Timestamp,
-    /// Its place in the cluster's total order.
-    pub seq: u64,
-    /// Replicas known to have it on disk when the answer was made: a quorum or more.
+    /// Its place in the cluster's total order; none while it is unconfirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Replicas known to have it on disk when the answer was made: a quorum or more, of an
+    /// unconfirmed one fewer.
     pub copies: u32,
     /// How many replicas there are.
     pub replicas: u32,
+    /// Whether a majority has it.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub confirmed: bool,
+    /// Where an unconfirmed one stands. The next message of the same stream names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 /// A message as its recipient or sender sees it.
@@ -391,12 +500,23 @@ pub struct Message {
     pub to: Names,
     /// What.
     pub text: String,
-    /// When the leader took it.
+    /// When the leader took it; of an unconfirmed one when its server did.
     pub at: Timestamp,
-    /// Its place in the cluster's total order.
-    pub seq: u64,
+    /// Its place in the cluster's total order; none while it is unconfirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// Whether I have marked it as read. True for sent ones.
     pub read: bool,
+    /// Whether a majority has it. One that is unconfirmed may still be withdrawn.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub confirmed: bool,
+    /// Where an unconfirmed one stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// Of an unconfirmed one: the last place in the total order that its server knew when it
+    /// took it. Up to there it may have been shown as a confirmed one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_to: Option<u64>,
     /// When a server took it that had no majority then, if that was so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
@@ -418,6 +538,21 @@ pub enum Event {
     CaughtUp {
         /// The last `seq` that is certain to be covered.
         seq: u64,
+    },
+    /// The server is alone, and all that it has was shown. Comes in the place of
+    /// [`Event::CaughtUp`] while it is. A client looks for another server meanwhile.
+    Alone {
+        /// Since when.
+        since: Timestamp,
+        /// The last `seq` that it has.
+        seq: u64,
+    },
+    /// An unconfirmed message that was shown will not be delivered.
+    Refused {
+        /// Which.
+        id: Uuid,
+        /// Why, as a sentence.
+        reason: String,
     },
 }
 

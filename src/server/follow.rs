@@ -125,7 +125,7 @@ impl Follow {
             if in_backlog && reached >= self.backlog_end {
                 // Beyond the backlog this page has the unread ones only; the
                 // next one begins there and has all.
-                messages.retain(|message| message.seq <= self.backlog_end);
+                messages.retain(|message| message.seq <= Some(self.backlog_end));
                 (reached, more) = (self.backlog_end, true);
             }
             let mut room = Room::default();
@@ -134,7 +134,7 @@ impl Follow {
                 messages.truncate(fitting);
                 more = true;
                 if !planted::is(Bug::FollowPastTheCut) {
-                    reached = messages.last().map_or(self.cursor, |last| last.seq);
+                    reached = messages.last().and_then(|it| it.seq).unwrap_or(self.cursor);
                 }
             }
             if more && reached <= self.cursor {

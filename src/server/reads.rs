@@ -60,7 +60,7 @@ impl Reader {
         let ended = self.steps(|look| Ok(look.names(&mut search))).await?.is_some();
         let (names, more) = search.into_page(ended);
         match ended || !names.is_empty() {
-            true => Ok(Answer::Accounts { names, more }),
+            true => Ok(Answer::Accounts { names, more, alone: None }),
             false => Err(late("no name that matches was found in time; allow more")),
         }
     }
@@ -72,7 +72,7 @@ impl Reader {
         self.confirm().await?;
         let _permit = self.permit().await?;
         match self.steps(|look| Ok(look.ids(&mut search))).await? {
-            Some(()) => Ok(Answer::Found { matches: search.matches() }),
+            Some(()) => Ok(Answer::Found { matches: search.matches(), alone: None }),
             None => Err(late(
                 "not all ids were looked up in time; ask for fewer at once, or allow more",
             )),
@@ -102,7 +102,7 @@ impl Reader {
             let more = filled.is_none_or(|more| more || page.grown)
                 && !(page.cut && planted::is(Bug::CutPageWithoutMore));
             if !page.messages.is_empty() || !more {
-                return Ok(Answer::Messages { messages: page.messages, more });
+                return Ok(Answer::Messages { messages: page.messages, more, alone: None });
             }
             if filled.is_none() {
                 return Err(late("no message that matches was found in time; allow more"));
@@ -184,7 +184,7 @@ impl Page {
     /// were passed over need no second look: they never match again.
     fn refresh(&mut self, look: &mut Look<'_>, account: Uuid) {
         let which = self.query.which;
-        let seqs: Vec<u64> = self.messages.iter().map(|message| message.seq).collect();
+        let seqs: Vec<u64> = self.messages.iter().filter_map(|it| it.seq).collect();
         let (marks, last) = look.marks(account, which, &seqs);
         let mut marks = marks.into_iter();
         self.messages.retain_mut(|message| match marks.next().flatten() {
@@ -211,7 +211,7 @@ impl Page {
         for message in page.messages {
             if !self.room.take(&message) {
                 // What goes on behind this page begins with that one.
-                self.query.after = self.messages.last().map(|message| message.seq);
+                self.query.after = self.messages.last().and_then(|it| it.seq);
                 self.cut = true;
                 return Step::Done(true);
             }
@@ -295,7 +295,7 @@ mod tests {
             let mut step = backend.look(|look| page.fill(look, id(1)));
             assert_eq!(step, Step::More, "it takes several looks");
             let [first, second, ..] = &page.messages[..] else { panic!("two are found") };
-            let (marked, deleted) = (first.seq, second.id);
+            let (marked, deleted) = (first.seq.expect("confirmed"), second.id);
             // Deleted before the other one is marked; no moment has one without the other.
             let change = |number, action| Operation { id: id(number), action };
             replica.apply(vec![
@@ -309,7 +309,9 @@ mod tests {
             backend.look(|look| page.refresh(look, id(1)));
             assert_eq!((page.messages.len(), page.grown), (left, false), "{which:?}");
             assert!(page.messages.iter().all(|message| message.id != deleted));
-            assert!(page.messages.iter().all(|message| message.read == (message.seq == marked)));
+            assert!(
+                page.messages.iter().all(|message| message.read == (message.seq == Some(marked)))
+            );
         }
     }
 

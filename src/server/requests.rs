@@ -101,14 +101,14 @@ impl Connection {
                     caller.delete_account(operation, password, &session).await
                 });
             }
-            Request::Send { operation, to, text, first } => {
+            Request::Send { operation, to, text, first, after } => {
                 let session = self.session()?.number;
                 let to = recipients(&to)?;
                 check_text(&text)?;
-                let action = Action::Send { session, to, text, again: !first, after: None };
+                let action = Action::Send { session, to, text, again: !first, after };
                 self.propose(id, operation, action, deadline, work::sent);
             }
-            Request::MarkRead { operation, seqs } => {
+            Request::MarkRead { operation, seqs, ids: _ } => {
                 let session = self.session()?.number;
                 at_most(seqs.len(), IDS_PER_REQUEST_MAX, "messages")?;
                 let action = Action::MarkRead { session, seqs };
@@ -132,13 +132,13 @@ impl Connection {
             }
             Request::Unfollow { follow } => {
                 self.unfollow(follow)?;
-                self.answer(id, Answer::Done {});
+                self.answer(id, Answer::done());
             }
             Request::Status {} => {
                 let backend = Arc::clone(&self.shared.backend);
                 self.read(id, async move { Ok(Answer::Status(Box::new(backend.status().await))) });
             }
-            Request::Ping {} => self.answer(id, Answer::Done {}),
+            Request::Ping {} => self.answer(id, Answer::done()),
         }
         Ok(())
     }

@@ -73,7 +73,12 @@ fn login_refused(message: &str) -> Error {
 
 /// What a client is told of its session.
 pub(super) fn session_info(view: &SessionView) -> SessionInfo {
-    SessionInfo { name: view.name.clone(), account: view.account, expires: view.expires }
+    SessionInfo {
+        name: view.name.clone(),
+        account: view.account,
+        expires: view.expires,
+        alone: None,
+    }
 }
 
 /// Whether a session still exists.

@@ -123,7 +123,7 @@ impl Default for Room {
 
 /// What stands around the messages, and around the fields of one.
 const FRAME_BYTES: usize = 128;
-const FIELDS_BYTES: usize = 256;
+const FIELDS_BYTES: usize = 448;
 
 impl Room {
     /// Takes the room of a message, if it is there; the first one always fits.

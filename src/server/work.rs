@@ -106,7 +106,8 @@ pub(super) fn sent(id: Uuid, applied: Applied) -> Result<Answer> {
     let Applied { outcome, copies, replicas } = applied;
     match outcome {
         Outcome::Sent { seq, at, to } => {
-            Ok(Answer::Sent(Sent { id, to, at, seq, copies, replicas }))
+            let (seq, confirmed, place) = (Some(seq), true, None);
+            Ok(Answer::Sent(Sent { id, to, at, seq, copies, replicas, confirmed, place }))
         }
         other => Err(refusal(other)),
     }
@@ -115,7 +116,7 @@ pub(super) fn sent(id: Uuid, applied: Applied) -> Result<Answer> {
 /// The answer to `mark_read`.
 pub(super) fn marked(_: Uuid, applied: Applied) -> Result<Answer> {
     match applied.outcome {
-        Outcome::Marked { count } => Ok(Answer::Marked { count }),
+        Outcome::Marked { count } => Ok(Answer::Marked { count, confirmed: true }),
         other => Err(refusal(other)),
     }
 }
@@ -123,7 +124,7 @@ pub(super) fn marked(_: Uuid, applied: Applied) -> Result<Answer> {
 /// The answer to `delete`.
 pub(super) fn deleted(_: Uuid, applied: Applied) -> Result<Answer> {
     match applied.outcome {
-        Outcome::Deleted { count } => Ok(Answer::Deleted { count }),
+        Outcome::Deleted { count } => Ok(Answer::Deleted { count, confirmed: true }),
         other => Err(refusal(other)),
     }
 }
@@ -131,7 +132,7 @@ pub(super) fn deleted(_: Uuid, applied: Applied) -> Result<Answer> {
 /// The answer to `logout` and `delete_account`.
 pub(super) fn done(_: Uuid, applied: Applied) -> Result<Answer> {
     match applied.outcome {
-        Outcome::Done => Ok(Answer::Done {}),
+        Outcome::Done => Ok(Answer::done()),
         other => Err(refusal(other)),
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::QUERY_STEPS_MAX;
 
 fn seqs(page: &Page) -> Vec<u64> {
-    page.messages.iter().map(|message| message.seq).collect()
+    page.messages.iter().filter_map(|message| message.seq).collect()
 }
 
 #[test]

@@ -42,7 +42,10 @@ impl Service {
             to: Names::from_iter([name("alice")]),
             text: format!("text {seq}"),
             at: Timestamp(seq),
-            seq,
+            seq: Some(seq),
+            confirmed: true,
+            place: None,
+            seen_to: None,
             read: self.read.contains(&seq),
             accepted_at: None,
             notice: false,
@@ -62,9 +65,10 @@ impl Service {
             name: name("Alice"),
             account: Uuid::nil(),
             expires: Timestamp(1_800_000_000_000),
+            alone: None,
         };
         Reaction::Answer(match request {
-            Request::Ping {} => Answer::Done {},
+            Request::Ping {} => Answer::done(),
             Request::Login { password, .. } if !self.account || password != "correct horse" => {
                 return refused(ErrorCode::LoginRefused);
             }
@@ -88,7 +92,7 @@ impl Service {
             }
             Request::Inbox(query) => {
                 let (messages, more) = self.messages(query);
-                Answer::Messages { messages, more }
+                Answer::Messages { messages, more, alone: None }
             }
             Request::Follow(query) => {
                 let (messages, _) = self.messages(query);
@@ -97,18 +101,26 @@ impl Service {
             Request::MarkRead { seqs, .. } => {
                 let before = self.read.len();
                 self.read.extend(seqs);
-                Answer::Marked { count: (self.read.len() - before) as u64 }
+                Answer::Marked { count: (self.read.len() - before) as u64, confirmed: true }
             }
             Request::Accounts { after, .. } => match after.as_deref() {
-                None => Answer::Accounts { names: vec![name("alice"), name("bob")], more: true },
-                Some("bob") => Answer::Accounts { names: vec![name("carol")], more: false },
+                None => Answer::Accounts {
+                    names: vec![name("alice"), name("bob")],
+                    more: true,
+                    alone: None,
+                },
+                Some("bob") => {
+                    Answer::Accounts { names: vec![name("carol")], more: false, alone: None }
+                }
                 Some(other) => panic!("no page ended with {other}"),
             },
             Request::Send { operation, to, .. } => Answer::Sent(Sent {
                 id: *operation,
                 to: to.iter().map(|to| name(to)).collect(),
                 at: Timestamp(0),
-                seq: 8,
+                seq: Some(8),
+                confirmed: true,
+                place: None,
                 copies: 2,
                 replicas: 3,
             }),
@@ -211,7 +223,7 @@ async fn the_inbox_is_shown_once_and_then_read() {
     let (_, out, _) = user.run(&["inbox", "--json"]).await;
     let seqs: Vec<u64> = out
         .lines()
-        .map(|line| serde_json::from_str::<Message>(line).expect("the protocol's form").seq)
+        .filter_map(|line| serde_json::from_str::<Message>(line).expect("the protocol's form").seq)
         .collect();
     assert_eq!(seqs, [5, 6, 7]);
     assert_eq!(user.run(&["inbox"]).await.1, "");
@@ -317,7 +329,7 @@ async fn sending_prints_the_id_that_was_asked_for() {
     assert_eq!(out, format!("{id}\n"));
     let (_, out, _) = user.run(&["send", "bob", "hi", "--id", &id, "--json"]).await;
     let sent: Sent = serde_json::from_str(&out).expect("the protocol's form");
-    assert_eq!((sent.copies, sent.replicas, sent.seq), (2, 3, 8));
+    assert_eq!((sent.copies, sent.replicas, sent.seq), (2, 3, Some(8)));
     for (line, code) in [
         (["send", "bob", ""], ErrorCode::InvalidText),
         (["send", "b b", "hi"], ErrorCode::InvalidName),

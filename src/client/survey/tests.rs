@@ -10,7 +10,7 @@ use crate::host::{
     Stream, Workers,
 };
 use crate::limits::PROTOCOL_VERSION;
-use crate::protocol::client::{RequestLine, ResponseBody, ResponseLine, ServerHello};
+use crate::protocol::client::{Mode, RequestLine, ResponseBody, ResponseLine, ServerHello};
 use crate::protocol::codec::{push_line, read_line};
 use crate::protocol::status::Health;
 use crate::types::{Timestamp, Uuid};
@@ -66,6 +66,8 @@ async fn serve(server: Server, stream: tokio::io::DuplexStream) {
         replica: status.replica,
         leader: None,
         members: Vec::new(),
+        mode: Mode::Majority,
+        alone_since: None,
     };
     push_line(&mut out, &hello);
     stream.write_all(&out).await.expect("open");

@@ -27,11 +27,12 @@ fn change() -> Request {
         to: vec!["bob".into()],
         text: "hi".into(),
         first: true,
+        after: None,
     }
 }
 
 fn done() -> Reaction {
-    Reaction::Answer(Answer::Done {})
+    Reaction::Answer(Answer::done())
 }
 
 fn session() -> Reaction {
@@ -39,6 +40,7 @@ fn session() -> Reaction {
         name: AccountName::new("alice").expect("valid"),
         account: Uuid::nil(),
         expires: Timestamp(0),
+        alone: None,
     }))
 }
 
@@ -182,7 +184,7 @@ async fn all_but_the_first_server_that_is_asked_are_told_so() {
 async fn an_answer_that_was_only_slow_still_counts() {
     let late = Duration::from_secs(7);
     let network = FakeNetwork::new(move |server, _| match server {
-        0 => Reaction::Late(late, Answer::Done {}),
+        0 => Reaction::Late(late, Answer::done()),
         _ => Reaction::Silence,
     });
     let started = Instant::now();
@@ -380,6 +382,7 @@ async fn a_request_over_the_bound_is_not_sent() {
         to: vec![],
         text: "x".repeat(CLIENT_LINE_MAX_BYTES),
         first: true,
+        after: None,
     };
     let error = client(&network).request(huge).await.expect_err("too long");
     assert_eq!(error.code, ErrorCode::LineTooLong);

@@ -20,7 +20,10 @@ fn message(seq: u64) -> Message {
         to: Names::from_iter([name("bob")]),
         text: format!("message {seq}"),
         at: Timestamp(seq),
-        seq,
+        seq: Some(seq),
+        confirmed: true,
+        place: None,
+        seen_to: None,
         read: false,
         accepted_at: None,
         notice: false,
@@ -38,7 +41,7 @@ async fn take(follow: &mut Follow, count: usize) -> (Vec<u64>, Vec<FollowNotice>
     let (mut seqs, mut notices) = (Vec::new(), Vec::new());
     while seqs.len() < count {
         let page = follow.next(&mut |notice| notices.push(notice)).await.expect("goes on");
-        seqs.extend(page.into_iter().map(|message| message.seq));
+        seqs.extend(page.into_iter().filter_map(|message| message.seq));
     }
     (seqs, notices)
 }
@@ -91,7 +94,7 @@ async fn leaving(ping: Reaction) -> (Duration, String) {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_not_up_to_date_is_left_and_one_that_is_gone_sooner() {
-    let (after, why) = leaving(Reaction::Answer(Answer::Done {})).await;
+    let (after, why) = leaving(Reaction::Answer(Answer::done())).await;
     assert_eq!(after, Duration::from_secs(6));
     assert!(why.contains("no sign"), "{why}");
     let (after, why) = leaving(Reaction::Silence).await;

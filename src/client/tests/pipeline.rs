@@ -36,7 +36,9 @@ impl Log {
             id,
             to: Names::from_iter([]),
             at,
-            seq,
+            seq: Some(seq),
+            confirmed: true,
+            place: None,
             copies: 2,
             replicas: 3,
         }))
@@ -226,7 +228,7 @@ async fn silence_without_an_answer_to_a_ping_is_noticed_in_less_than_a_second() 
         // What it is sent after the first line it says nothing of, once.
         let silent_of = Mutex::new(BTreeSet::new());
         let (network, log) = cluster(move |_, request, log| match request {
-            Request::Ping {} if ping_answer => Some(Reaction::Answer(Answer::Done {})),
+            Request::Ping {} if ping_answer => Some(Reaction::Answer(Answer::done())),
             Request::Send { operation, .. } => {
                 let mut silent_of = silent_of.lock();
                 let says_nothing = !log.seqs.is_empty() && silent_of.insert(*operation);
@@ -407,7 +409,7 @@ async fn a_server_that_is_left_in_silence_may_have_taken_what_it_was_sent() {
         let shut = Arc::new(Mutex::new(None::<Arc<FakeNetwork>>));
         let modes = shut.clone();
         let (network, _) = cluster(move |count, request, _| match request {
-            Request::Ping {} if pings => Some(Reaction::Answer(Answer::Done {})),
+            Request::Ping {} if pings => Some(Reaction::Answer(Answer::done())),
             Request::Ping {} => Some(Reaction::Silence),
             _ if count > 5 => {
                 let network = modes.lock();

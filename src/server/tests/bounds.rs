@@ -132,11 +132,12 @@ fn worst_requests() -> Vec<Request> {
             to: (0..RECIPIENTS_MAX).map(long_name).collect(),
             text: "x".repeat(8_000),
             first: true,
+            after: None,
         },
         Request::Unfollow { follow: 999 },
         Request::Find { prefixes: vec!["aaaa".into(); IDS_PER_REQUEST_MAX] },
         Request::Find { prefixes: beginnings() },
-        Request::MarkRead { operation: id(13), seqs: (1..=1_000).collect() },
+        Request::MarkRead { operation: id(13), seqs: (1..=1_000).collect(), ids: vec![] },
     ];
     let all = || InboxQuery { which: Which::All, ..InboxQuery::default() };
     let long_ago = MANY as u64 + 100;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::limits::{RECIPIENTS_MAX, TEXT_MAX_BYTES};
 use crate::protocol::client::{ResponseBody, ResponseLine, Sent};
-use crate::types::{AccountName, Names, Timestamp, Uuid};
+use crate::types::{AccountName, Names, Place, Timestamp, Uuid};
 
 fn message(to: usize, text: String) -> Message {
     let name = AccountName::new(&"x".repeat(32)).expect("as long as a name can be");
@@ -11,7 +11,10 @@ fn message(to: usize, text: String) -> Message {
         to: vec![name; to].into_iter().collect(),
         text,
         at: Timestamp::MAX,
-        seq: u64::MAX,
+        seq: Some(u64::MAX),
+        confirmed: false,
+        place: Some(Place { list: Uuid::max(), number: u64::MAX }),
+        seen_to: Some(u64::MAX),
         read: false,
         accepted_at: Some(Timestamp::MAX),
         notice: true,
@@ -24,7 +27,9 @@ fn lines_are_what_clients_read() {
         id: Uuid::nil(),
         to: Names::from_iter([AccountName::new("bob").expect("valid")]),
         at: Timestamp(1),
-        seq: 2,
+        seq: Some(2),
+        confirmed: true,
+        place: None,
         copies: 3,
         replicas: 3,
     });

@@ -24,8 +24,11 @@ impl Author {
         for number in 0..messages {
             let text = format!("{number} {}", "x".repeat(bytes));
             let to = vec![name.to_string()];
-            match ask(&mut client, Request::Send { operation: host.uuid(), to, text, first: true })
-                .await?
+            match ask(
+                &mut client,
+                Request::Send { operation: host.uuid(), to, text, first: true, after: None },
+            )
+            .await?
             {
                 Ok(Answer::Sent(_)) => {}
                 other => return Err(format!("wrote and got {other:?}")),

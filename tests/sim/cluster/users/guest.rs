@@ -76,7 +76,7 @@ async fn leave(shell: &mut Shell) -> Result<(), String> {
         let mut client = shell.client_for(limit)?;
         let request = Request::DeleteAccount { operation, password: password.clone() };
         match client.request(request).await {
-            Ok(Answer::Done {}) => break,
+            Ok(Answer::Done { .. }) => break,
             Ok(answer) => return Err(format!("left and got {answer:?}")),
             // The first attempt has ended the session that a second one needs.
             Err(error) if error.code == ErrorCode::SessionExpired && in_doubt => break,

@@ -51,11 +51,12 @@ async fn follow_for_ever(users: &Users, name: &str, mut follow: Follow) -> Resul
         };
         let mut followed = users.followed.lock().unwrap_or_else(PoisonError::into_inner);
         for message in messages {
-            if message.seq <= last {
-                return Err(format!("following showed {} after {last}", message.seq));
+            let seq = message.seq.expect("a majority has it");
+            if seq <= last {
+                return Err(format!("following showed {seq} after {last}"));
             }
-            last = message.seq;
-            followed.entry(name.to_string()).or_default().push((message.seq, message.id));
+            last = seq;
+            followed.entry(name.to_string()).or_default().push((seq, message.id));
         }
     }
 }

@@ -124,20 +124,21 @@ impl Shell {
         let (from, line) = (self.owner.clone(), None);
         let call = Call::Send { id, from, to: to.clone(), text: text.clone(), line };
         let operation = self.users.recorder.begin(&self.owner, call);
-        let reply = match self.ask(Request::Send { operation: id, to, text, first }).await? {
-            Ok(Answer::Sent(sent)) if sent.id == id => {
-                if sent.copies <= sent.replicas / 2 || sent.copies > sent.replicas {
-                    return Err(format!("accepted without a majority: {sent:?}"));
+        let reply =
+            match self.ask(Request::Send { operation: id, to, text, first, after: None }).await? {
+                Ok(Answer::Sent(sent)) if sent.id == id => {
+                    if sent.copies <= sent.replicas / 2 || sent.copies > sent.replicas {
+                        return Err(format!("accepted without a majority: {sent:?}"));
+                    }
+                    let off_ms = sent.at.0.abs_diff(self.host.clock.now().0);
+                    if off_ms > DAY_MS {
+                        return Err(format!("stamped {off_ms} ms from when it was sent: {sent:?}"));
+                    }
+                    Reply::Sent { seq: sent.seq.expect("a majority has it"), at: sent.at }
                 }
-                let off_ms = sent.at.0.abs_diff(self.host.clock.now().0);
-                if off_ms > DAY_MS {
-                    return Err(format!("stamped {off_ms} ms from when it was sent: {sent:?}"));
-                }
-                Reply::Sent { seq: sent.seq, at: sent.at }
-            }
-            Ok(answer) => return Err(format!("sent and got {answer:?}")),
-            Err(reply) => reply,
-        };
+                Ok(answer) => return Err(format!("sent and got {answer:?}")),
+                Err(reply) => reply,
+            };
         self.users.recorder.end(operation, reply);
         Ok(())
     }
@@ -151,7 +152,7 @@ impl Shell {
             let call = Call::Read { owner: self.owner.clone(), query: query.clone() };
             let operation = self.users.recorder.begin(&self.owner, call);
             let (messages, more) = match self.ask(Request::Inbox(query.clone())).await? {
-                Ok(Answer::Messages { messages, more }) => (messages, more),
+                Ok(Answer::Messages { messages, more, .. }) => (messages, more),
                 Ok(answer) => return Err(format!("read and got {answer:?}")),
                 Err(reply) => {
                     self.users.recorder.end(operation, reply);
@@ -163,7 +164,7 @@ impl Shell {
             }
             let seen = messages.into_iter().map(|it| Seen {
                 id: it.id,
-                seq: it.seq,
+                seq: it.seq.expect("a majority has it"),
                 from: it.from.to_string(),
                 recipients: it.to.len(),
                 text: it.text,
@@ -219,9 +220,9 @@ impl Shell {
         }
         let call = Call::Mark { owner: self.owner.clone(), seqs: seqs.clone() };
         let operation = self.users.recorder.begin(&self.owner, call);
-        let request = Request::MarkRead { operation: self.host.uuid(), seqs };
+        let request = Request::MarkRead { operation: self.host.uuid(), seqs, ids: Vec::new() };
         let reply = match self.ask(request).await? {
-            Ok(Answer::Marked { count }) => Reply::Marked { count },
+            Ok(Answer::Marked { count, .. }) => Reply::Marked { count },
             Ok(answer) => return Err(format!("marked and got {answer:?}")),
             Err(reply) => reply,
         };
@@ -235,7 +236,7 @@ impl Shell {
         let operation = self.users.recorder.begin(&self.owner, call);
         let request = Request::Delete { operation: self.host.uuid(), ids: vec![id] };
         let reply = match self.ask(request).await? {
-            Ok(Answer::Deleted { count: 1 }) => Reply::Deleted,
+            Ok(Answer::Deleted { count: 1, .. }) => Reply::Deleted,
             Ok(answer) => return Err(format!("deleted one and got {answer:?}")),
             Err(reply) => reply,
         };
@@ -264,7 +265,7 @@ impl Shell {
         let mut leaving = self.users.client(&self.host, limit)?;
         leaving.set_session(token.into(), self.cluster);
         match ask(&mut leaving, Request::Logout { operation: self.host.uuid() }).await? {
-            Ok(Answer::Done {}) => {
+            Ok(Answer::Done { .. }) => {
                 self.users.count("logouts");
                 self.expect_session(&mut client, false).await
             }

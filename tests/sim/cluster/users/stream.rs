@@ -61,7 +61,10 @@ impl Shell {
         let report = |sent: &Sent| {
             match operations.remove(&sent.id) {
                 Some(operation) => {
-                    recorder.end(operation, Reply::Sent { seq: sent.seq, at: sent.at });
+                    recorder.end(
+                        operation,
+                        Reply::Sent { seq: sent.seq.expect("a majority has it"), at: sent.at },
+                    );
                 }
                 None => doubled = Some(sent.id),
             }
@@ -142,8 +145,13 @@ impl Shell {
         for place in 1..=1 + draw(&self.host, REQUESTS_MAX) {
             let (id, text) = (self.host.uuid(), text(self, number * 1_000 + place));
             let line = Line { stream, number: place, of: Stream::Connection };
-            let request =
-                Request::Send { operation: id, to: to.clone(), text: text.clone(), first: true };
+            let request = Request::Send {
+                operation: id,
+                to: to.clone(),
+                text: text.clone(),
+                first: true,
+                after: None,
+            };
             let operation = self.begin_line(id, &to, &text, line);
             let limit = if self.one_in(2) { self.hasty_limit() } else { TIMEOUT / 2 };
             match connection.submit_to(&answers, &request, Some(limit)) {
@@ -179,7 +187,9 @@ impl Shell {
             return Err(format!("an answer to no request: {answer:?}"));
         };
         let reply = match answer.result {
-            Ok(Answer::Sent(sent)) => Reply::Sent { seq: sent.seq, at: sent.at },
+            Ok(Answer::Sent(sent)) => {
+                Reply::Sent { seq: sent.seq.expect("a majority has it"), at: sent.at }
+            }
             Ok(answer) => return Err(format!("sent and got {answer:?}")),
             Err(Failure::Refused(error)) => {
                 self.users.count("requests failed on a connection");
