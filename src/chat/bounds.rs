@@ -37,7 +37,7 @@
 //! Nothing of it holds below feature level [`LEVEL_OF_BOUNDS`], and nothing while no bound
 //! is set.
 
-use super::items::{AccountNumber, Message, Recipients, kept_bytes};
+use super::items::{Label, Message, Recipients, kept_bytes, stored_bytes};
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
 #[cfg(doc)]
@@ -47,7 +47,36 @@ use crate::limits::{
     REMEMBERED_PARTS, SENDER_PARTS, SESSION_OVERHEAD_BYTES, SHORT_ROOM_PARTS,
 };
 use crate::protocol::administration::{Bounds, Recorded};
-use crate::types::format_size;
+use crate::types::{Uuid, format_size};
+
+/// What is to be stored beside what is: entries that are not settled yet. Accounts are told
+/// by their identities.
+pub(super) trait Beside {
+    /// Bytes in an inbox.
+    fn in_inbox(&self, owner: &Uuid) -> u64;
+    /// Bytes in an inbox from a sender.
+    fn from(&self, owner: &Uuid, sender: &Uuid) -> u64;
+    /// Bytes that inboxes of others hold from a sender, each message once.
+    fn with_others(&self, sender: &Uuid) -> u64;
+    /// Bytes in all.
+    fn total(&self) -> u64;
+}
+
+/// Nothing.
+impl Beside for () {
+    fn in_inbox(&self, _: &Uuid) -> u64 {
+        0
+    }
+    fn from(&self, _: &Uuid, _: &Uuid) -> u64 {
+        0
+    }
+    fn with_others(&self, _: &Uuid) -> u64 {
+        0
+    }
+    fn total(&self) -> u64 {
+        0
+    }
+}
 
 impl State {
     /// The bounds that hold; zeros where none does.
@@ -120,17 +149,20 @@ impl State {
     /// there is no room in all.
     pub(super) fn check_room(
         &self,
-        sender: AccountNumber,
+        from: &Label,
         to: &Recipients,
-        bytes: u64,
         text: &str,
+        beside: &impl Beside,
     ) -> Result<()> {
+        let bytes = stored_bytes(text);
         let most = self.bounds().account_bytes;
         let kept = kept_bytes(text, to.labels.len());
+        let sender = from.number;
         if most > 0 {
             for recipient in &to.labels {
                 let inbox = self.data.accounts.get(recipient.number);
-                let stored = inbox.map_or(0, |account| account.inbox_bytes);
+                let stored = inbox.map_or(0, |account| account.inbox_bytes)
+                    + beside.in_inbox(&recipient.account);
                 let name = &recipient.name;
                 if stored + bytes > most {
                     return Err(inbox_full(format!(
@@ -142,7 +174,9 @@ impl State {
                 }
                 let share = most / SENDER_PARTS;
                 let own = recipient.number == sender;
-                if !own && self.usage.from(recipient.number, sender) + bytes > share {
+                let sent = self.usage.from(recipient.number, sender)
+                    + beside.from(&recipient.account, &from.account);
+                if !own && sent + bytes > share {
                     return Err(inbox_full(format!(
                         "the inbox of {name} holds as much from you as one sender may fill, which \
                          is {} of {}; nothing was sent, to nobody. {name} has to delete some of \
@@ -152,7 +186,8 @@ impl State {
                     )));
                 }
             }
-            if to.has_others_than(sender) && self.usage.with_others(sender) + kept > most {
+            let spread = self.usage.with_others(sender) + beside.with_others(&from.account);
+            if to.has_others_than(sender) && spread + kept > most {
                 return Err(Error::new(
                     ErrorCode::StorageFull,
                     format!(
@@ -164,7 +199,7 @@ impl State {
                 ));
             }
         }
-        self.check_stored(kept, "nothing was sent")
+        self.check_stored(kept + beside.total(), "nothing was sent")
     }
 
     /// Whether an inbox that is not its sender's holds a message.

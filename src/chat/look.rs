@@ -9,7 +9,7 @@
 //!
 //! A step takes about a quarter of a microsecond: one entry of a list with what it
 //! leads to, one id followed, four recipients named. Work in pieces may exceed the
-//! budget with its last piece; the largest piece is naming
+//! budget with its last piece; the largest piece is looking up and naming
 //! [`RECIPIENTS_MAX`](crate::limits::RECIPIENTS_MAX) recipients.
 //!
 //! A change between two looks is seen or not, as if the question had been asked a
@@ -21,10 +21,14 @@ use std::sync::Arc;
 
 use super::budget::{Budget, Step};
 use super::hash::StateHash;
+use super::operation::Operation;
+use super::overlay::{
+    Acceptance, Asking, MarkAsked, Overlay, Question, Shown, Unconfirmed, nothing,
+};
 use super::query::{AccountView, Page, SessionView};
 use super::search::{IdSearch, NameSearch};
 use super::snapshot::View;
-use super::state::State;
+use super::state::{State, session_expired};
 use crate::error::Result;
 use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX};
 use crate::protocol::administration::{
@@ -34,20 +38,37 @@ use crate::protocol::client::{InboxQuery, Which};
 use crate::types::{AccountName, Digest, Membership, Timestamp, Uuid};
 
 /// By how much one look may exceed its budget: its last piece, and a few look-ups
-/// that come with every question, such as for the session.
-const BEYOND_MAX: usize = 512;
+/// that come with every question, such as for the session. The last piece may be an
+/// unconfirmed message, whose recipients are all looked up.
+const BEYOND_MAX: usize = 2_560;
+
+/// Steps of a mark, and of each message of it.
+const MARK_STEPS: usize = 16;
 
 /// Bounded access to the state while its lock is held; see the head of this file.
 pub struct Look<'a> {
     state: &'a State,
+    overlay: &'a Overlay,
+    /// The latest time that a question came with.
+    now: Timestamp,
     budget: Budget,
+    /// Steps of taking something, which may be many at once.
+    taken: usize,
 }
 
 impl State {
     /// Lets a question look at the state: the only way to read it from outside
     /// of this module.
     pub fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
-        let mut look = Look { state: self, budget: Budget::new(QUERY_STEPS_MAX) };
+        self.look_over(nothing(), question)
+    }
+
+    /// The same, at the state as it would be if what a server took without a majority
+    /// came into it now.
+    pub fn look_over<T>(&self, overlay: &Overlay, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
+        let (now, taken) = (Timestamp(0), 0);
+        let budget = Budget::new(QUERY_STEPS_MAX);
+        let mut look = Look { state: self, overlay, now, budget, taken };
         let answer = question(&mut look);
         let spent = look.budget.spent();
         debug_assert!(spent <= QUERY_STEPS_MAX + BEYOND_MAX, "one look took {spent} steps");
@@ -58,7 +79,21 @@ impl State {
 impl Look<'_> {
     /// Steps so far.
     pub fn spent(&self) -> usize {
-        self.budget.spent()
+        self.budget.spent() + self.taken
+    }
+
+    /// What is shown of the overlay depends on the time, as sessions run out. Questions that
+    /// do not come with it are asked at the time of the last one that did; as a rule that
+    /// was the look-up of the session.
+    fn shown(&self) -> Shown<'_> {
+        Shown::new(self.state, self.overlay, self.now)
+    }
+
+    fn unless_closed(&self, session: SessionView) -> Result<SessionView> {
+        match self.shown().is_closed(session.number) {
+            true => Err(session_expired()),
+            false => Ok(session),
+        }
     }
 
     /// The state, for one look-up that costs the same whatever is in it.
@@ -72,7 +107,9 @@ impl Look<'_> {
     /// # Errors
     /// [`ErrorCode::SessionExpired`](crate::error::ErrorCode::SessionExpired).
     pub fn session(&mut self, token_hash: &Digest, now: Timestamp) -> Result<SessionView> {
-        self.glance().session(token_hash, now)
+        self.now = now;
+        let session = self.glance().session(token_hash, now)?;
+        self.unless_closed(session)
     }
 
     /// The session of a number.
@@ -82,7 +119,9 @@ impl Look<'_> {
     /// it expired, or it is unknown, hence logged out, pushed out by newer ones,
     /// or gone with its account.
     pub fn session_by_number(&mut self, number: u64, now: Timestamp) -> Result<SessionView> {
-        self.glance().session_by_number(number, now)
+        self.now = now;
+        let session = self.glance().session_by_number(number, now)?;
+        self.unless_closed(session)
     }
 
     /// The account that has a name, in any case.
@@ -228,7 +267,8 @@ impl Look<'_> {
 
     /// Goes on with a search for messages by the beginnings of their ids.
     pub fn ids(&mut self, search: &mut IdSearch) -> Step<()> {
-        self.state.search_ids(search, &mut self.budget)
+        let shown = Shown::new(self.state, self.overlay, self.now);
+        self.state.search_ids(search, shown, &mut self.budget)
     }
 
     /// Messages of an account that match, oldest first: at most `limit`, and
@@ -243,7 +283,8 @@ impl Look<'_> {
         limit: usize,
         max_text_bytes: usize,
     ) -> Page {
-        self.state.messages(account, query, limit, max_text_bytes, &mut self.budget)
+        let shown = Shown::new(self.state, self.overlay, self.now);
+        self.state.messages(account, query, limit, max_text_bytes, shown, &mut self.budget)
     }
 
     /// Of messages in one of an account's lists, at most a page of them: whether each is
@@ -251,6 +292,86 @@ impl Look<'_> {
     /// that list.
     pub fn marks(&mut self, account: Uuid, which: Which, seqs: &[u64]) -> (Vec<Option<bool>>, u64) {
         self.budget.spend(seqs.len());
-        self.state.marks(account, which, seqs)
+        let shown = Shown::new(self.state, self.overlay, self.now);
+        self.state.marks(account, which, seqs, shown, &mut self.budget)
+    }
+
+    /// Unconfirmed messages of an account that match, in the order in which they were taken,
+    /// from behind the entry with the number `after_order` on: at most `limit`, and at most
+    /// `max_text_bytes` of texts unless the first alone is longer. [`InboxQuery::after`] and
+    /// [`InboxQuery::limit`] say nothing about them. The page says where to go on.
+    ///
+    /// Of a message that is confirmed between two looks neither page may know: whoever asks
+    /// for both looks once more at what is confirmed, in the same look.
+    pub fn unconfirmed(
+        &mut self,
+        account: Uuid,
+        query: &InboxQuery,
+        now: Timestamp,
+        after_order: u64,
+        limit: usize,
+        max_text_bytes: usize,
+    ) -> Unconfirmed {
+        self.now = now;
+        let question = Question { account, query, after: after_order, limit, max_text_bytes };
+        let shown = Shown::new(self.state, self.overlay, now);
+        shown.unconfirmed(&question, &mut self.budget)
+    }
+
+    /// Decides whether a server that is alone takes a message, a mark, a deletion or the end
+    /// of a session. The log is applied up to index `since`.
+    ///
+    /// It takes about as many steps as [`Action::steps`](super::Action::steps) says, in one
+    /// piece; [`Look::spent`] has them.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NeedsMajority`](crate::error::ErrorCode::NeedsMajority) whatever the
+    /// reason; [`ErrorCode::Behind`](crate::error::ErrorCode::Behind) of a message that is to
+    /// follow one which this server does not have. Both decide nothing.
+    pub fn take(
+        &mut self,
+        operation: &Operation,
+        now: Timestamp,
+        accepted_at: Timestamp,
+        since: u64,
+    ) -> Result<Acceptance> {
+        self.now = now;
+        self.taken += operation.action.steps();
+        self.shown().take(operation, Asking { accepted_at, since })
+    }
+
+    /// The same for a mark that names messages by their ids, as unconfirmed ones have no
+    /// places.
+    ///
+    /// # Errors
+    /// As [`Look::take`].
+    pub fn take_mark(
+        &mut self,
+        asked: &MarkAsked<'_>,
+        now: Timestamp,
+        accepted_at: Timestamp,
+        since: u64,
+    ) -> Result<Acceptance> {
+        self.now = now;
+        self.taken += MARK_STEPS + MARK_STEPS * (asked.seqs.len() + asked.ids.len());
+        self.shown().take_mark(asked, Asking { accepted_at, since })
+    }
+
+    /// Places of messages in an inbox, for a mark by ids at a server with a majority.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Behind`](crate::error::ErrorCode::Behind): one is not settled yet, or may
+    /// be among what is not.
+    /// [`ErrorCode::UnknownMessage`](crate::error::ErrorCode::UnknownMessage).
+    pub fn places_of(&mut self, account: Uuid, ids: &[Uuid]) -> Result<Vec<u64>> {
+        self.taken += 2 * ids.len();
+        self.shown().places_of(&account, ids)
+    }
+
+    /// Whether one of these messages was taken for an account without a majority and is not
+    /// settled yet. A server with a majority has it deleted when it is.
+    pub fn waits(&mut self, account: Uuid, ids: &[Uuid]) -> bool {
+        self.taken += 2 * ids.len();
+        self.shown().waits(&account, ids)
     }
 }

@@ -47,8 +47,7 @@ impl State {
         let Some(from) = self.data.accounts.get(sender).map(|account| account.label.clone()) else {
             return Err(super::state::session_expired());
         };
-        let bytes = stored_bytes(text);
-        self.check_room(sender, &to, bytes, text)?;
+        self.check_room(&from, &to, text, &())?;
         self.put(Post { at, id, from, to, text, sent: true }, effects);
         let message = self.data.messages.last().map(Message::outcome);
         message.ok_or_else(|| Error::internal("a message that was stored is not there"))
@@ -95,7 +94,7 @@ impl State {
     }
 
     /// The accounts of all names, each once, or none.
-    fn recipients(&self, names: &[AccountName]) -> Result<Arc<Recipients>> {
+    pub(super) fn recipients(&self, names: &[AccountName]) -> Result<Arc<Recipients>> {
         if let [name] = names
             && let Some(label) = self.names.get(name.folded().as_str())
             && let Some(account) = self.data.accounts.get(label.number)
@@ -341,7 +340,7 @@ pub(super) fn check_text(text: &str) -> Result<()> {
     }
 }
 
-fn check_count(count: usize) -> Result<()> {
+pub(super) fn check_count(count: usize) -> Result<()> {
     match count {
         0..=IDS_PER_REQUEST_MAX => Ok(()),
         _ => Err(Error::new(

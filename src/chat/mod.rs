@@ -26,6 +26,8 @@
 //!   by entries, so every replica takes and refuses the same newcomers. (`admission.rs`)
 //! - **What a server took without a majority is settled once.** Each entry is delivered, or
 //!   its author is told why not. (`settling.rs`)
+//! - **What a server took is shown before that**, beside the state and not in it: as the
+//!   log would settle it now. (`overlay/`)
 //! - **What is stored is bounded.** Whoever sends more than an inbox or all servers may
 //!   hold is refused, by every replica alike. (`bounds.rs`)
 //! - **How long messages are kept is decided here.** By times that the clocks of a majority
@@ -71,6 +73,7 @@ mod mark;
 mod membership;
 pub(crate) mod meter;
 mod operation;
+mod overlay;
 mod query;
 mod remembered;
 mod repeats;
@@ -91,6 +94,7 @@ pub use glob::Glob;
 pub use hash::StateHash;
 pub use look::Look;
 pub use operation::{Action, Batch, Operation, Outcome, RestoreStep};
+pub use overlay::{Acceptance, Given, MarkAsked, Overlay, Taken, Unconfirmed};
 pub use query::{AccountView, Counts, Page, SessionView};
 pub use search::{IdSearch, NameSearch};
 pub use snapshot::{ParsedLine, Restore, View};

@@ -9,6 +9,7 @@ use super::chunks::Item;
 use super::delivery::SessionNumber;
 use super::items::{Account, InboxEntry, Message, SentEntry};
 use super::meter::NAMES_PER_STEP;
+use super::overlay::{Shown, Touches};
 use super::settled::Origin;
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
@@ -159,9 +160,11 @@ impl State {
         query: &InboxQuery,
         limit: usize,
         max_text_bytes: usize,
+        shown: Shown<'_>,
         budget: &mut Budget,
     ) -> Page {
         let after = query.after.unwrap_or(0);
+        let touches = shown.touches(account);
         let Some(account) = self.find_account(account) else {
             return Page { scanned_to: after, ..Page::default() };
         };
@@ -170,6 +173,7 @@ impl State {
             query,
             limit,
             text_bytes_left: max_text_bytes,
+            touches,
             budget,
             page: Page { scanned_to: after, ..Page::default() },
         };
@@ -195,20 +199,26 @@ impl State {
         account: Uuid,
         which: Which,
         seqs: &[u64],
+        shown: Shown<'_>,
+        budget: &mut Budget,
     ) -> (Vec<Option<bool>>, u64) {
+        let touches = shown.touches(account);
         let Some(account) = self.find_account(account) else {
             return (vec![None; seqs.len()], 0);
         };
         let (inbox, sent) = (&account.inbox, &account.sent);
-        let mark = |seq: &u64| match which {
+        let mut mark = |seq: &u64| match which {
             Which::Sent => sent.get(*seq).map(|_| true),
-            Which::All | Which::Unread => inbox.get(*seq).map(|entry| entry.read()),
+            Which::All | Which::Unread => inbox.get(*seq).and_then(|entry| {
+                let id = self.data.messages.get(*seq)?.id;
+                touches.read(id, entry.read(), budget)
+            }),
         };
         let last = match which {
             Which::Sent => sent.last().map(Item::key),
             Which::All | Which::Unread => inbox.last().map(Item::key),
         };
-        (seqs.iter().map(mark).collect(), last.unwrap_or(0))
+        (seqs.iter().map(&mut mark).collect(), last.unwrap_or(0))
     }
 
     /// To whom a message went. A message to a thousand accounts that follow is
@@ -268,6 +278,7 @@ struct Scan<'a> {
     query: &'a InboxQuery,
     limit: usize,
     text_bytes_left: usize,
+    touches: Touches<'a>,
     budget: &'a mut Budget,
     page: Page,
 }
@@ -322,6 +333,13 @@ impl<'a> Scan<'a> {
         if !self.matches(message) {
             return true;
         }
+        let read = match self.query.which {
+            Which::Sent => Some(read),
+            Which::All | Which::Unread => self.touches.read(message.id, read, self.budget),
+        };
+        let Some(read) = read.filter(|read| !read || self.query.which != Which::Unread) else {
+            return true;
+        };
         let first = self.page.messages.is_empty();
         let fits = first || message.text.len() <= self.text_bytes_left;
         if self.page.messages.len() >= self.limit || !fits {

@@ -8,6 +8,7 @@ use super::budget::{Budget, Step};
 use super::glob::Glob;
 use super::items::Account;
 use super::meter;
+use super::overlay::{Shown, Touches};
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::ID_PREFIX_MIN_DIGITS;
@@ -72,12 +73,17 @@ struct Range {
     within: Option<usize>,
     /// The lowest two of the inbox.
     found: Vec<Uuid>,
+    /// The lowest two of those that no majority has confirmed.
+    unconfirmed: Vec<Uuid>,
 }
 
 /// How far a search for ids has come.
 enum Place {
-    /// Nowhere.
-    Beginning,
+    /// It looks through what no majority has confirmed, behind an entry. First: what is
+    /// confirmed meanwhile is found once more.
+    Unconfirmed { after: u64 },
+    /// It has not looked at what is confirmed.
+    Confirmed,
     /// It looks at all messages whose ids are in a range, from `next` on.
     Ids { range: usize, next: Uuid, left: usize },
     /// It looks through the inbox for all ranges from `first` on.
@@ -104,32 +110,46 @@ impl IdSearch {
             }
             let within = open.last().copied();
             open.push(*number);
-            ranges.push(Range { lowest: *lowest, highest: *highest, within, found: Vec::new() });
+            let (found, unconfirmed) = (Vec::new(), Vec::new());
+            ranges.push(Range { lowest: *lowest, highest: *highest, within, found, unconfirmed });
         }
         let asked = wanted.iter().map(|it| order[&key(*it)]).collect();
-        Ok(IdSearch { account, ranges, asked, place: Place::Beginning })
+        Ok(IdSearch { account, ranges, asked, place: Place::Unconfirmed { after: 0 } })
     }
 
     /// For each beginning at most two ids, the lowest; two mean that it is
     /// ambiguous.
     pub fn matches(&self) -> Vec<Vec<Uuid>> {
-        self.asked.iter().map(|range| self.ranges[*range].found.clone()).collect()
+        let both = |range: &Range| {
+            let mut both = [&*range.found, &*range.unconfirmed].concat();
+            both.sort_unstable();
+            both.dedup();
+            both.truncate(2);
+            both
+        };
+        self.asked.iter().map(|range| both(&self.ranges[*range])).collect()
     }
 
     /// Notes a message of the inbox in every range from `first` on that its id
     /// is in. Returns how many ranges were looked at.
-    fn note(&mut self, first: usize, id: Uuid) -> usize {
+    fn note(
+        &mut self,
+        first: usize,
+        id: Uuid,
+        found: impl Fn(&mut Range) -> &mut Vec<Uuid>,
+    ) -> usize {
         let mut looked = 0;
         let mut at = self.ranges.partition_point(|range| range.lowest <= id).checked_sub(1);
         while let Some(number) = at.filter(|number| *number >= first) {
             looked += 1;
             let range = &mut self.ranges[number];
             if id <= range.highest {
-                let place = range.found.partition_point(|other| *other < id);
-                range.found.insert(place, id);
-                range.found.truncate(2);
+                let found = found(range);
+                let place = found.partition_point(|other| *other < id);
+                found.insert(place, id);
+                found.truncate(2);
             }
-            at = range.within;
+            at = self.ranges[number].within;
         }
         looked
     }
@@ -177,13 +197,33 @@ impl State {
     /// all ranges together have more ids than the inbox, looking through the
     /// inbox once for all of them is less work. So a search costs at most twice
     /// the inbox, and a little for each beginning.
-    pub(super) fn search_ids(&self, search: &mut IdSearch, budget: &mut Budget) -> Step<()> {
+    pub(super) fn search_ids(
+        &self,
+        search: &mut IdSearch,
+        shown: Shown<'_>,
+        budget: &mut Budget,
+    ) -> Step<()> {
+        let touches = shown.touches(search.account);
         let Some(account) = self.find_account(search.account) else {
             return Step::Done(());
         };
         loop {
             match search.place {
-                Place::Beginning => {
+                Place::Unconfirmed { after } => {
+                    let owner = search.account;
+                    let note = |id| {
+                        let looked = search.note(0, id, |range| &mut range.unconfirmed);
+                        looked / RANGES_PER_STEP
+                    };
+                    match shown.ids_after(&owner, after, budget, note) {
+                        Some(after) => {
+                            search.place = Place::Unconfirmed { after };
+                            return Step::More;
+                        }
+                        None => search.place = Place::Confirmed,
+                    }
+                }
+                Place::Confirmed => {
                     let Some(Range { lowest, .. }) = search.ranges.first() else {
                         return Step::Done(());
                     };
@@ -191,12 +231,14 @@ impl State {
                     search.place = Place::Ids { range: 0, next: *lowest, left };
                 }
                 Place::Ids { range, next, left } => {
-                    if let Some(step) = self.by_ids(account, search, (range, next, left), budget) {
+                    if let Some(step) =
+                        self.by_ids((account, touches), search, (range, next, left), budget)
+                    {
                         return step;
                     }
                 }
                 Place::Inbox { first, after } => {
-                    return self.in_inbox(account, search, (first, after), budget);
+                    return self.in_inbox((account, touches), search, (first, after), budget);
                 }
             }
         }
@@ -206,7 +248,7 @@ impl State {
     /// many, and it must go on in the inbox.
     fn by_ids(
         &self,
-        account: &Account,
+        (account, touches): (&Account, Touches<'_>),
         search: &mut IdSearch,
         (mut range, mut next, mut left): (usize, Uuid, usize),
         budget: &mut Budget,
@@ -232,7 +274,7 @@ impl State {
                     return None;
                 }
                 left -= 1;
-                if account.inbox.get(seq).is_some() {
+                if account.inbox.get(seq).is_some() && touches.shows(id, budget) {
                     found.push(id);
                     if found.len() == 2 {
                         break;
@@ -253,7 +295,7 @@ impl State {
     /// Looks through the inbox.
     fn in_inbox(
         &self,
-        account: &Account,
+        (account, touches): (&Account, Touches<'_>),
         search: &mut IdSearch,
         (first, mut after): (usize, u64),
         budget: &mut Budget,
@@ -265,8 +307,9 @@ impl State {
                     return Step::More;
                 }
                 after = entry.seq();
-                let message = self.data.messages.get(after);
-                let looked = message.map_or(0, |message| search.note(first, message.id));
+                let id = self.data.messages.get(after).map(|message| message.id);
+                let id = id.filter(|id| touches.shows(*id, budget));
+                let looked = id.map_or(0, |id| search.note(first, id, |range| &mut range.found));
                 budget.spend(1 + looked / RANGES_PER_STEP);
             }
         }

@@ -39,11 +39,12 @@
 //! Bounds of what may be stored are not held against an entry: its server has held them
 //! against what it knew when it took it.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::chunks::Item;
-use super::delivery::{Act, Delivery, Party, SessionUsed};
+use super::delivery::{Act, Delivery, Party, SessionNumber, SessionUsed};
 use super::effects::Effects;
 use super::fingerprint::{fingerprint, send_fingerprint};
 use super::hash::{Encoder, Kind};
@@ -152,17 +153,17 @@ impl State {
         delivery: &Delivery,
         effects: &mut Effects,
     ) {
-        let uuid = delivery.author.account;
-        let Some(number) = self.numbers.get(&uuid).copied() else { return };
-        let author = Caller { number, uuid };
+        let Some(author) = self.author(&delivery.author.account) else { return };
+        let Caller { number, uuid } = author;
         let shut_out = self.is_shut_out(author, at, delivery.session.as_ref());
         let (action, outcome) = match &delivery.act {
             Act::Send { to, text } => {
-                let due = Due { index, at, id, delivery, author, to, text };
-                return self.deliver(&due, shut_out, effects);
+                let Delivery { again, since, .. } = *delivery;
+                let letter = Letter { id, author, again, since, to, text };
+                return self.deliver(&Due { index, at, delivery, letter }, shut_out, effects);
             }
             // Another try of it was done, or was refused, and that is what its client knows.
-            _ if shut_out.is_some() || self.window_ids.contains(&id) => return,
+            _ if self.is_void(&id, shut_out) => return,
             Act::Mark { ids } => {
                 let seqs: Vec<u64> = self.inbox_places(number, ids);
                 // Not remembered: another try of it may name them by their places.
@@ -175,12 +176,7 @@ impl State {
                 (Action::Delete { session: 0, ids: ids.clone() }, outcome)
             }
             Act::Close {} => {
-                let Some(SessionUsed { number: session, token_hash, .. }) = delivery.session else {
-                    return;
-                };
-                if self.tokens.get(&token_hash) != Some(&session) {
-                    return;
-                }
+                let Some(session) = self.still_open(delivery.session.as_ref()) else { return };
                 self.end_session(session, effects);
                 (Action::CloseSession { session }, Ok(Outcome::Done))
             }
@@ -200,10 +196,28 @@ impl State {
         }
     }
 
+    /// Who an entry speaks for, while the account is there.
+    pub(super) fn author(&self, uuid: &Uuid) -> Option<Caller> {
+        let number = *self.numbers.get(uuid)?;
+        Some(Caller { number, uuid: *uuid })
+    }
+
+    /// Whether a mark, a deletion or the end of a session does nothing: another try of it was
+    /// done, or was refused, and that is what its client knows; or its author is shut out.
+    pub(super) fn is_void(&self, id: &Uuid, shut_out: Option<&'static str>) -> bool {
+        shut_out.is_some() || self.window_ids.contains(id)
+    }
+
+    /// The session that an entry was asked for with, if it is this cluster's and open.
+    pub(super) fn still_open(&self, session: Option<&SessionUsed>) -> Option<SessionNumber> {
+        let SessionUsed { number, token_hash, .. } = session?;
+        (self.tokens.get(token_hash) == Some(number)).then_some(*number)
+    }
+
     /// Why an author may do nothing any more, if that is so. A session that a majority has
     /// ended counts from then on, also for what was asked with it before: it may have been
     /// ended because somebody else had it. One that has run out meanwhile does not matter.
-    fn is_shut_out(
+    pub(super) fn is_shut_out(
         &self,
         author: Caller,
         at: Timestamp,
@@ -213,8 +227,7 @@ impl State {
         if disabled {
             return Some(DISABLED);
         }
-        let SessionUsed { number, token_hash, expires } = session?;
-        let ended = self.tokens.get(token_hash) != Some(number) && at < *expires;
+        let ended = at < session?.expires && self.still_open(session).is_none();
         ended.then_some(ENDED)
     }
 
@@ -235,14 +248,15 @@ impl State {
     }
 
     fn deliver(&mut self, due: &Due<'_>, shut_out: Option<&'static str>, effects: &mut Effects) {
-        match self.delivered_to(due, shut_out) {
-            Ok(recipients) => {
-                let gone = due.to.iter().filter(|party| !self.numbers.contains_key(&party.account));
+        let Letter { id, author, again, to, .. } = due.letter;
+        match self.undelivered(&due.letter, shut_out) {
+            None => {
+                let gone = to.iter().filter(|party| !self.numbers.contains_key(&party.account));
                 let gone: Vec<&Party> = gone.collect();
                 if !gone.is_empty() {
                     self.notify(due, &format!("did not reach {}: {GONE}", listed(&gone)), effects);
                 }
-                let fate = match recipients {
+                let fate = match self.those_left(to) {
                     Some(to) => {
                         self.put_delivery(due, to, effects);
                         Fate::Delivered
@@ -253,119 +267,121 @@ impl State {
                         Fate::Refused
                     }
                 };
-                if due.delivery.again {
-                    self.note_repeat(due.index, due.author, due.id, fate);
+                if again {
+                    self.note_repeat(due.index, author, id, fate);
                 }
             }
-            Err(Undelivered::Before) => {}
-            Err(Undelivered::Because(why, fate)) => {
+            Some(Undelivered::Before) => {}
+            Some(Undelivered::Because(why, fate)) => {
                 self.notify(due, why, effects);
-                self.note_repeat(due.index, due.author, due.id, fate);
+                self.note_repeat(due.index, author, id, fate);
             }
         }
     }
 
-    /// The accounts that are to have it, as far as they are still there.
-    fn delivered_to(
+    /// Why a message goes to nobody, whoever of its recipients is still there.
+    pub(super) fn undelivered<P: Borrow<Party>>(
         &self,
-        due: &Due<'_>,
+        letter: &Letter<'_, P>,
         shut_out: Option<&'static str>,
-    ) -> Result<Option<Arc<Recipients>>, Undelivered> {
-        let unclear = |why| Err(Undelivered::Because(why, Fate::Unclear));
-        let refused = |why| Err(Undelivered::Because(why, Fate::Refused));
-        match self.known(due) {
-            Some(Known::Delivered) => return Err(Undelivered::Before),
+    ) -> Option<Undelivered> {
+        let unclear = |why| Some(Undelivered::Because(why, Fate::Unclear));
+        let refused = |why| Some(Undelivered::Because(why, Fate::Refused));
+        match self.known(letter) {
+            Some(Known::Delivered) => return Some(Undelivered::Before),
             Some(Known::Refused) => return refused(REFUSED),
             Some(Known::Otherwise) => return unclear(OTHERWISE),
             Some(Known::Unclear) => return unclear(UNCLEAR),
             None => {}
         }
-        let Delivery { since, again, .. } = *due.delivery;
-        if self.is_forgotten(due.author.number, since, again) {
+        if self.is_forgotten(letter.author.number, letter.since, letter.again) {
             return unclear(FORGOTTEN);
         }
         if let Some(why) = shut_out {
             return refused(why);
         }
-        if check_text(due.text).is_err() || due.to.is_empty() || due.to.len() > RECIPIENTS_MAX {
+        let count = letter.to.len();
+        if check_text(letter.text).is_err() || count == 0 || count > RECIPIENTS_MAX {
             return refused(IMPOSSIBLE);
         }
-        let mut labels: Vec<Arc<Label>> = Vec::with_capacity(due.to.len());
+        None
+    }
+
+    /// Of accounts that a message is for those that are still there, each once. `None`: none
+    /// is.
+    pub(super) fn those_left<P: Borrow<Party>>(&self, to: &[P]) -> Option<Arc<Recipients>> {
+        let mut labels: Vec<Arc<Label>> = Vec::with_capacity(to.len());
         let mut seen = BTreeSet::new();
-        for party in due.to.iter().filter(|party| seen.insert(party.account)) {
+        for party in to.iter().map(Borrow::borrow).filter(|party| seen.insert(party.account)) {
             meter::work(1);
             let number = self.numbers.get(&party.account);
             let account = number.and_then(|number| self.data.accounts.get(*number));
             labels.extend(account.map(|account| account.label.clone()));
         }
-        Ok(match labels.as_slice() {
+        match labels.as_slice() {
             [] => None,
             [label] => self.data.accounts.get(label.number).map(|it| it.sole_recipient.clone()),
             _ => Some(Recipients::many(labels)),
-        })
+        }
     }
 
     fn put_delivery(&mut self, due: &Due<'_>, to: Arc<Recipients>, effects: &mut Effects) {
-        let Some(from) = self.data.accounts.get(due.author.number).map(|it| it.label.clone())
-        else {
+        let Letter { id, author, text, .. } = due.letter;
+        let Some(from) = self.data.accounts.get(author.number).map(|it| it.label.clone()) else {
             return;
         };
-        let post = Post { at: due.at, id: due.id, from, to, text: due.text, sent: true };
+        let post = Post { at: due.at, id, from, to, text, sent: true };
         let seq = self.put(post, effects);
         // No later than any time that can be written.
         let accepted_at = due.delivery.accepted_at.min(Timestamp::MAX);
-        self.note_origin(Origin { seq, accepted_at, asked: Some(due.fingerprint()) });
+        self.note_origin(Origin { seq, accepted_at, asked: Some(due.letter.fingerprint()) });
     }
 
     fn remember_refused(&mut self, due: &Due<'_>, code: ErrorCode) {
         self.remember(DeduplicationEntry {
             serial: 0,
-            id: due.id,
+            id: due.letter.id,
             index: due.index,
-            actor: Some(due.delivery.author.account),
-            fingerprint: due.fingerprint(),
+            actor: Some(due.letter.author.uuid),
+            fingerprint: due.letter.fingerprint(),
             outcome: Outcome::refused(Error::new(code, GONE)),
         });
     }
 
     /// What is known of the id of a message.
-    fn known(&self, due: &Due<'_>) -> Option<Known> {
-        let author = &due.delivery.author.account;
-        if let Some(message) =
-            self.message_ids.get(&due.id).and_then(|it| self.data.messages.get(it))
-        {
+    fn known<P: Borrow<Party>>(&self, letter: &Letter<'_, P>) -> Option<Known> {
+        let Letter { id, author: Caller { uuid: author, .. }, to, text, .. } = letter;
+        if let Some(message) = self.message_ids.get(id).and_then(|it| self.data.messages.get(it)) {
             let same = message.from.account == *author
-                && *message.text == *due.text
-                && self.went_to(message, due.to);
+                && *message.text == **text
+                && self.went_to(message, to);
             return Some(if same { Known::Delivered } else { Known::Otherwise });
         }
-        if let Some(remembered) =
-            self.window_ids.get(&due.id).and_then(|it| self.data.window.get(it))
-        {
+        if let Some(remembered) = self.window_ids.get(id).and_then(|it| self.data.window.get(it)) {
             let same =
-                remembered.fingerprint == due.fingerprint() && remembered.actor == Some(*author);
+                remembered.fingerprint == letter.fingerprint() && remembered.actor == Some(*author);
             return Some(match &remembered.outcome {
-                Outcome::Sent { .. } if same && self.all_there(due.to) => Known::Delivered,
+                Outcome::Sent { .. } if same && self.all_there(to) => Known::Delivered,
                 Outcome::Sent { .. } if same => Known::Unclear,
                 Outcome::Refused(_) if same => Known::Refused,
                 _ => Known::Otherwise,
             });
         }
-        Some(match self.repeat(author, &due.id)? {
-            Fate::Delivered if self.all_there(due.to) => Known::Delivered,
+        Some(match self.repeat(author, id)? {
+            Fate::Delivered if self.all_there(to) => Known::Delivered,
             Fate::Delivered | Fate::Unclear => Known::Unclear,
             Fate::Refused => Known::Refused,
         })
     }
 
-    fn all_there(&self, parties: &[Party]) -> bool {
-        parties.iter().all(|party| self.numbers.contains_key(&party.account))
+    fn all_there<P: Borrow<Party>>(&self, parties: &[P]) -> bool {
+        parties.iter().all(|party| self.numbers.contains_key(&party.borrow().account))
     }
 
     /// Whether a message went to these accounts, but for some that are gone, and to no others.
-    fn went_to(&self, message: &Message, parties: &[Party]) -> bool {
+    fn went_to<P: Borrow<Party>>(&self, message: &Message, parties: &[P]) -> bool {
         meter::work(parties.len() / 2 + message.to.labels.len() / 2);
-        let asked: BTreeSet<&Uuid> = parties.iter().map(|party| &party.account).collect();
+        let asked: BTreeSet<&Uuid> = parties.iter().map(|party| &party.borrow().account).collect();
         let went: BTreeSet<&Uuid> = message.to.labels.iter().map(|label| &label.account).collect();
         let mut missing = asked.difference(&went);
         went.is_subset(&asked) && missing.all(|account| !self.numbers.contains_key(*account))
@@ -373,12 +389,13 @@ impl State {
 
     /// Tells the author what became of a message, once.
     fn notify(&mut self, due: &Due<'_>, what: &str, effects: &mut Effects) {
-        let author = &due.delivery.author;
-        let id = notice_id(&author.account, &due.id);
+        let Letter { id: message, author, to: parties, text, .. } = due.letter;
+        let Caller { number, uuid: author } = author;
+        let id = notice_id(&author, &message);
         let known = self.message_ids.contains(&id)
             || self.window_ids.contains(&id)
-            || self.repeat(&author.account, &id).is_some();
-        let account = self.data.accounts.get(due.author.number);
+            || self.repeat(&author, &id).is_some();
+        let account = self.data.accounts.get(number);
         let Some((from, to)) = account.map(|it| (it.label.clone(), it.sole_recipient.clone()))
         else {
             return;
@@ -387,16 +404,15 @@ impl State {
             return;
         }
         let text = format!(
-            "Your message {} of {} to {} {what}. It began: {}",
-            due.id,
+            "Your message {message} of {} to {} {what}. It began: {}",
             due.delivery.accepted_at,
-            listed(&due.to.iter().collect::<Vec<_>>()),
-            due.text.chars().take(QUOTED_CHARS).collect::<String>()
+            listed(&parties.iter().collect::<Vec<_>>()),
+            text.chars().take(QUOTED_CHARS).collect::<String>()
         );
         let post = Post { at: due.at, id, from, to, text: &text, sent: false };
         let seq = self.put(post, effects);
         self.note_origin(Origin { seq, accepted_at: due.at, asked: None });
-        self.note_notice(due.index, &author.account, &id);
+        self.note_notice(due.index, &author, &id);
     }
 
     fn note_origin(&mut self, origin: Origin) {
@@ -418,22 +434,31 @@ impl State {
 struct Due<'a> {
     index: u64,
     at: Timestamp,
-    id: Uuid,
     delivery: &'a Delivery,
-    author: Caller,
-    to: &'a [Party],
-    text: &'a str,
+    letter: Letter<'a, Party>,
 }
 
-impl Due<'_> {
-    fn fingerprint(&self) -> u128 {
-        let folded: Vec<_> = self.to.iter().map(|party| party.name.folded()).collect();
+/// A message that a server took alone, as far as that decides what becomes of it.
+pub(super) struct Letter<'a, P> {
+    pub(super) id: Uuid,
+    pub(super) author: Caller,
+    /// As of [`Delivery::again`] and [`Delivery::since`].
+    pub(super) again: bool,
+    pub(super) since: u64,
+    pub(super) to: &'a [P],
+    pub(super) text: &'a str,
+}
+
+impl<P: Borrow<Party>> Letter<'_, P> {
+    /// That of the request which asks for it.
+    pub(super) fn fingerprint(&self) -> u128 {
+        let folded: Vec<_> = self.to.iter().map(|party| party.borrow().name.folded()).collect();
         send_fingerprint(folded.iter().map(|name| name.as_str()), self.text)
     }
 }
 
 /// Why a message goes to nobody.
-enum Undelivered {
+pub(super) enum Undelivered {
     /// It was delivered already.
     Before,
     /// The author must be told why, and this is remembered of it.
@@ -448,7 +473,7 @@ const UNCLEAR: &str = "may not have reached everybody: an account that it was fo
 const FORGOTTEN: &str = "may not be delivered: whether another try of it was, too long ago, cannot \
                          be told any more. Ask, and send it again if need be";
 const DISABLED: &str = "was not delivered: the account was disabled meanwhile";
-const ENDED: &str = "was not delivered: the session that sent it was ended meanwhile";
+pub(super) const ENDED: &str = "was not delivered: the session that sent it was ended meanwhile";
 const IMPOSSIBLE: &str = "was not delivered: no message can be like this";
 
 /// The id of the notice about a message. Nobody else can make it, as it takes the identity

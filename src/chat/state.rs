@@ -318,10 +318,15 @@ impl State {
     }
 
     /// The account of a session that has not ended.
-    fn caller(&self, session: SessionNumber) -> Result<Caller> {
+    pub(super) fn caller(&self, session: SessionNumber) -> Result<Caller> {
         let session = self.data.sessions.get(session).ok_or_else(session_expired)?;
         let account = self.data.accounts.get(session.account).ok_or_else(session_expired)?;
         Ok(Caller { number: session.account, uuid: account.label.account })
+    }
+
+    /// Who an account is, also while it is being emptied.
+    pub(super) fn account_label(&self, number: AccountNumber) -> Option<&Arc<Label>> {
+        self.data.accounts.get(number).map(|account| &account.label)
     }
 
     /// Incarnation 1 is the founder's, which nobody allocates.

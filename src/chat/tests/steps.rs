@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::super::budget::Budget;
+use super::super::overlay::Shown;
 use super::*;
 use crate::limits::{
     IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_BOUNDS, LEVEL_OF_SETTLING,
@@ -41,7 +42,7 @@ proptest! {
         }
         let mut search = IdSearch::new(bob.account, &prefixes).expect("valid");
         let mut count = 0;
-        while chat.state.search_ids(&mut search, &mut Budget::new(steps)) == Step::More {
+        while chat.state.search_ids(&mut search, Shown::confirmed(&chat.state), &mut Budget::new(steps)) == Step::More {
             count += 1;
             prop_assert!(count < 3 * ids.len() + 50 * prefixes.len(), "it leads nowhere");
         }
@@ -81,7 +82,14 @@ fn what_comes_and_goes_between_two_steps_hides_nothing_and_doubles_nothing() {
             more_names = chat.state.search_names(&mut names, &mut budget()) == Step::More;
         }
         if more_messages {
-            let page = chat.state.messages(alice.account, &query, 2, usize::MAX, &mut budget());
+            let page = chat.state.messages(
+                alice.account,
+                &query,
+                2,
+                usize::MAX,
+                Shown::confirmed(&chat.state),
+                &mut budget(),
+            );
             seen.extend(page.messages.iter().map(|message| message.id));
             query.after = Some(page.scanned_to);
             more_messages = page.more;
@@ -112,7 +120,9 @@ fn what_comes_and_goes_between_two_steps_hides_nothing_and_doubles_nothing() {
     for id in ids.iter().filter(|id| **id != ids[20]) {
         assert_eq!(seen.iter().filter(|other| *other == id).count(), 1, "{id}");
     }
-    while chat.state.search_ids(&mut found, &mut Budget::new(1)) == Step::More {}
+    while chat.state.search_ids(&mut found, Shown::confirmed(&chat.state), &mut Budget::new(1))
+        == Step::More
+    {}
     assert_eq!(found.matches()[0][0], ids[0]);
     assert_eq!(found.matches()[0].len(), 2);
     assert_eq!(found.matches()[1].len(), 2, "all but the last byte of these are alike");
