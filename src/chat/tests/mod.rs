@@ -14,6 +14,7 @@ mod model;
 mod model_settling;
 mod overlay;
 mod overlay_accepting;
+mod overlay_properties;
 mod overlay_steps;
 mod properties;
 mod proposals;

@@ -358,6 +358,42 @@ fn of_two_lists_that_have_the_same_message_one_is_shown() {
 }
 
 #[test]
+fn what_the_log_has_settled_and_forgotten_is_not_shown_again() {
+    let mut lonely = Lonely::new();
+    lonely.alone = Alone::with_window(3);
+    let [alice, bob] = ["alice", "bob"].map(|who| lonely.register(who));
+    let (id, _) = lonely.send(alice, &["bob"], "hello");
+    lonely.settle(false);
+    lonely.alone.forget(alice, bob, id);
+    assert_eq!(lonely.texts(bob, Which::All), (vec![], vec![]), "a deleted message is not back");
+}
+
+#[test]
+fn the_end_of_a_session_of_another_cluster_ends_none_here() {
+    let mut lonely = Lonely::new();
+    let alice = lonely.register("alice");
+    let id = lonely.id();
+    let (order, mut taken) = lonely.add(lonely.ask(id, close(alice)));
+    lonely.overlay.retract(order);
+    let used = taken.session.as_mut().expect("used");
+    (used.token_hash, used.expires) = (Digest::of(b"another"), Timestamp(0));
+    lonely.overlay.load(Place { list: Uuid::from_u128(901), number: 1 }, taken);
+    assert!(lonely.is_alive(alice));
+}
+
+#[test]
+fn what_a_list_of_another_server_asks_for_behind_the_end_of_its_session_is_not_shown() {
+    let mut lonely = Lonely::new();
+    let [alice, bob] = ["alice", "bob"].map(|who| lonely.register(who));
+    let id = lonely.id();
+    let (order, taken) = lonely.add(lonely.ask(id, send(alice, &["bob"], "of another list")));
+    lonely.overlay.retract(order);
+    lonely.take(close(alice));
+    lonely.overlay.load(Place { list: Uuid::from_u128(901), number: 1 }, taken);
+    assert_eq!(lonely.texts(bob, Which::All).1, NONE);
+}
+
+#[test]
 fn what_stands_on_the_disk_stays_readable() {
     let mut lonely = Lonely::new();
     let alice = lonely.register("alice");
