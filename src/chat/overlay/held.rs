@@ -168,3 +168,61 @@ pub(in crate::chat) fn nothing() -> &'static Overlay {
     static NOTHING: LazyLock<Overlay> = LazyLock::new(Overlay::default);
     &NOTHING
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::entry::Listed;
+    use super::*;
+    use crate::chat::delivery::{Party, SessionUsed};
+    use crate::chat::items::Message;
+    use crate::types::{AccountName, Digest};
+
+    fn party(number: u128, name: &str) -> Party {
+        let name = AccountName::new(name).expect("valid");
+        Party { account: Uuid::from_u128(number), name }
+    }
+
+    fn taken(id: u128) -> Taken {
+        let text = "x".to_string();
+        Taken {
+            id: Uuid::from_u128(id),
+            again: id.is_multiple_of(2),
+            since: 7,
+            seen_to: 3,
+            accepted_at: Timestamp(9),
+            author: party(1, "alice"),
+            session: Some(SessionUsed {
+                number: 1,
+                token_hash: Digest::of(b"token"),
+                expires: Timestamp::MAX,
+            }),
+            act: Act::Send { to: vec![party(2, "bob")], text },
+        }
+    }
+
+    /// A confirmed message takes its 64 bytes, a place in the order of ids, one in the inbox
+    /// and one in the sent list, and the text. An entry takes the same, as long as all else is
+    /// shared.
+    #[test]
+    fn an_entry_takes_no_more_memory_than_its_message_will() {
+        assert_eq!((size_of::<Entry>(), size_of::<Listed>()), (size_of::<Message>(), 8));
+        let mut overlay = Overlay::default();
+        let list = Uuid::from_u128(90);
+        for number in 1..=1_000 {
+            overlay.load(Place { list, number }, taken(number.into()));
+        }
+        let first = overlay.entries.first().expect("loaded");
+        assert_eq!(Arc::strong_count(&first.context), 1_001, "each has it, and the account");
+        assert_eq!(Arc::strong_count(&first.context.author), 3, "an account is there once");
+        let Deed::Send { to, .. } = &first.deed else { panic!("a message") };
+        assert_eq!(Arc::strong_count(to), 1_001);
+        assert_eq!(overlay.places.runs(), 1, "places are no matter of each entry");
+        // What was settled leaves nothing behind.
+        overlay.settled(&list, 1_000);
+        assert!(overlay.is_empty() && overlay.later.is_empty() && overlay.closes.is_empty());
+        assert_eq!((overlay.places.runs(), overlay.ids.iter().count()), (0, 0));
+        assert!(overlay.accounts.is_empty());
+    }
+}

@@ -72,6 +72,11 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty() && self.from.is_empty() && self.total == 0
+    }
+
     pub(super) fn get(&self, account: &Uuid) -> Option<&Holdings> {
         self.by_id.get(account)
     }

@@ -25,6 +25,12 @@ struct Run {
 }
 
 impl Places {
+    /// How many runs there are.
+    #[cfg(test)]
+    pub(super) fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
     /// An entry stands at a place.
     pub(super) fn note(&mut self, order: u64, Place { list, number }: Place) {
         if let Some((first, run)) = self.runs.range_mut(..=order).next_back()
