@@ -145,7 +145,7 @@ impl Shown<'_> {
         match wish {
             Wish::Send { to, text, after, again: _ } => self.send(account, to, text, *after),
             Wish::Mark { seqs, ids } => {
-                let ids = self.to_mark(asker, seqs, ids)?;
+                let ids = self.unread_of(asker, seqs, ids)?;
                 Ok(Act::Mark { ids })
             }
             Wish::Delete { ids } => {
@@ -197,7 +197,7 @@ impl Shown<'_> {
 
     /// Ids of messages that are to be marked: all but those that a majority knows as read, or
     /// the same session has marked. A mark of another session may come to nothing.
-    fn to_mark(&self, asker: &Asker, seqs: &[u64], ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    fn unread_of(&self, asker: &Asker, seqs: &[u64], ids: &[Uuid]) -> Result<Vec<Uuid>> {
         check_count(seqs.len() + ids.len()).map_err(found)?;
         let (account, state) = (&asker.author.account, self.state);
         let mut to_mark = Vec::with_capacity(seqs.len() + ids.len());
