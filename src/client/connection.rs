@@ -21,7 +21,9 @@ use self::tasks::{Noting, read_lines, write, write_lines};
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::host::{Host, Stream};
 use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION, SERVER_LINE_MAX_BYTES};
-use crate::protocol::client::{Answer, ClientHello, Event, InboxQuery, Request, Role, ServerHello};
+use crate::protocol::client::{
+    Answer, ClientHello, Confirm, Event, InboxQuery, Request, Role, ServerHello,
+};
 use crate::protocol::codec::{check_depth, push_line, read_line};
 use crate::sync::Mutex;
 use crate::tls::WrongServer;
@@ -103,6 +105,7 @@ pub struct Connection {
     lines: mpsc::Sender<Vec<u8>>,
     routes: Arc<Routes>,
     in_order: bool,
+    confirm: Confirm,
     /// Aborted when the connection is dropped.
     _tasks: JoinSet<()>,
 }
@@ -178,7 +181,7 @@ impl Connection {
         let mut tasks = JoinSet::new();
         tasks.spawn(write_lines(write, queue, routes.clone()));
         tasks.spawn(read_lines(reader, routes.clone()));
-        let (address, in_order) = (address.clone(), false);
+        let (address, in_order, confirm) = (address.clone(), false, Confirm::Majority);
         Ok(Connection {
             address,
             hello,
@@ -187,6 +190,7 @@ impl Connection {
             lines,
             routes,
             in_order,
+            confirm,
             _tasks: tasks,
         })
     }
@@ -195,6 +199,12 @@ impl Connection {
     /// not even one that was sent before the failure was received.
     pub fn in_order(self) -> Connection {
         Connection { in_order: true, ..self }
+    }
+
+    /// The same connection, whose requests say who has to confirm them. Without this it is
+    /// a majority.
+    pub fn confirming(self, confirm: Confirm) -> Connection {
+        Connection { confirm, ..self }
     }
 
     /// The server's first line.
@@ -293,7 +303,8 @@ impl Connection {
         let timeout_ms =
             timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let mut line = Vec::with_capacity(LINE_USUAL_BYTES);
-        push_line(&mut line, &OutgoingLine { id, timeout_ms, in_order: self.in_order, request });
+        let (in_order, confirm) = (self.in_order, self.confirm);
+        push_line(&mut line, &OutgoingLine { id, timeout_ms, in_order, confirm, request });
         let bytes = line.len();
         if line.len() > CLIENT_LINE_MAX_BYTES {
             return Err(Failure::Refused(Error::new(
@@ -327,6 +338,8 @@ struct OutgoingLine<'a> {
     timeout_ms: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     in_order: bool,
+    #[serde(skip_serializing_if = "Confirm::is_majority")]
+    confirm: Confirm,
     request: &'a Request,
 }
 

@@ -10,7 +10,7 @@ use super::connection::{Connection, Failure, Pending};
 use super::pacing::{Backoff, Reasons, answer_limit};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Host, Stream};
-use crate::protocol::client::Request;
+use crate::protocol::client::{Confirm, Request};
 use crate::sync::Mutex;
 use crate::types::{Address, Uuid};
 
@@ -49,8 +49,19 @@ pub(super) struct Dialer {
     pub(super) token: Option<SecretString>,
     /// The only cluster that is spoken to, once it is known.
     pub(super) cluster: Option<Uuid>,
+    /// Who has to confirm what is asked.
+    pub(super) confirm: Confirm,
     /// What the servers say of each other.
     pub(super) members: Members,
+}
+
+/// A connection that may be asked, and at which server: another one than was meant, if that
+/// one is alone.
+pub(super) struct Dialed {
+    pub(super) server: usize,
+    pub(super) connection: Connection,
+    /// The answer to the session's token.
+    pub(super) authenticated: Option<Pending>,
 }
 
 impl Dialer {
@@ -67,23 +78,25 @@ impl Dialer {
 
     /// Connects to one server and sends the token without waiting for the answer, so
     /// that the first request travels along. A server that does not know the session
-    /// must ask a majority about it, and gives up after `timeout`.
+    /// must ask a majority about it, and gives up after `timeout`. `changes_nothing` is of a
+    /// request that every server answers in every state.
     pub(super) async fn dial(
         &self,
         server: usize,
+        changes_nothing: bool,
         timeout: Duration,
-    ) -> Result<(Connection, Option<Pending>), Failure> {
+    ) -> Result<Dialed, Failure> {
         let stream = Connection::reach(&self.host, &self.servers[server]).await?;
-        self.greeted(stream, server, timeout).await
+        let connection = self.greeted(stream, server).await?;
+        self.chosen(server, connection, changes_nothing, timeout).await
     }
 
-    /// The same on a connection that is made.
-    async fn greeted(
+    /// Waits for a server's greeting on a connection that is made.
+    pub(super) async fn greeted(
         &self,
         stream: Stream,
         server: usize,
-        timeout: Duration,
-    ) -> Result<(Connection, Option<Pending>), Failure> {
+    ) -> Result<Connection, Failure> {
         let connection = Connection::greet(stream, &self.servers[server]).await?;
         let Some(cluster) = connection.hello().cluster else {
             return Err(Failure::Broken(Error::unavailable("has not joined its cluster yet")));
@@ -97,22 +110,32 @@ impl Dialer {
             )));
         }
         self.members.note(connection.hello().members.clone());
-        self.authenticate(connection, timeout)
+        Ok(connection.confirming(self.confirm))
     }
 
-    /// The same within a time limit for each half: to be connected, which takes two ways
-    /// there and back, and to be greeted. One for both would be too short for servers that
-    /// are far away.
-    async fn dial_within(
+    /// Goes on with a server that has greeted, or with one that has a majority.
+    async fn chosen(
         &self,
-        limit: Duration,
         server: usize,
-    ) -> Result<(Connection, Option<Pending>), Failure> {
+        connection: Connection,
+        changes_nothing: bool,
+        timeout: Duration,
+    ) -> Result<Dialed, Failure> {
+        self.admit(&connection, changes_nothing)?;
+        let (server, connection) = self.prefer_majority(server, connection).await;
+        let (connection, authenticated) = self.authenticate(connection, timeout)?;
+        Ok(Dialed { server, connection, authenticated })
+    }
+
+    /// The same as [`Dialer::dial`] within a time limit for each half: to be connected,
+    /// which takes two ways there and back, and to be greeted. One for both would be too
+    /// short for servers that are far away.
+    async fn dial_within(&self, limit: Duration, server: usize) -> Result<Dialed, Failure> {
         let slow = |_| Failure::Broken(Error::new(ErrorCode::Io, "did not answer"));
         let reaching = Connection::reach(&self.host, &self.servers[server]);
         let stream = timeout(limit, reaching).await.map_err(slow)??;
-        let greeting = self.greeted(stream, server, AUTHENTICATE_LIMIT);
-        timeout(limit, greeting).await.map_err(slow)?
+        let greeted = timeout(limit, self.greeted(stream, server)).await.map_err(slow)??;
+        self.chosen(server, greeted, false, AUTHENTICATE_LIMIT).await
     }
 
     /// Lets a connection that speaks for nobody yet speak for the session, if there is
@@ -195,21 +218,22 @@ impl Redialer {
         }
         let slow = || Failure::Broken(Error::new(ErrorCode::Io, "did not answer"));
         let limit = self.backoff.greeting_limit();
-        let (mut connection, mut authenticated) = self.dialer.dial_within(limit, self.next).await?;
-        if let Some(leader) = self.leader_elsewhere(&connection) {
+        let mut dialed = self.dialer.dial_within(limit, self.next).await?;
+        self.next = dialed.server;
+        if let Some(leader) = self.leader_elsewhere(&dialed.connection) {
             // A leader that cannot be reached from here is no reason to fail.
-            if let Ok(dialed) = self.dialer.dial_within(limit, leader).await
-                && dialed.0.hello().cluster == connection.hello().cluster
+            if let Ok(leading) = self.dialer.dial_within(limit, leader).await
+                && leading.connection.hello().cluster == dialed.connection.hello().cluster
             {
-                (connection, authenticated) = dialed;
-                self.next = leader;
+                self.next = leading.server;
+                dialed = leading;
             }
         }
-        if let Some(pending) = authenticated {
+        if let Some(pending) = dialed.authenticated {
             let limit = answer_limit(Duration::from_secs(10));
             timeout(limit, pending.answer()).await.unwrap_or_else(|_| Err(slow()))?;
         }
-        Ok(connection)
+        Ok(dialed.connection)
     }
 
     /// Which server to go on to from the one that has just greeted, if any.

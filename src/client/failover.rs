@@ -27,12 +27,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::alive::Alive;
 use super::connection::{Connection, Failure, Pending};
-use super::dial::{Dialer, Members, Redialer};
+use super::dial::{Dialed, Dialer, Members, Redialer};
 use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit, server_timeout};
+use super::verdict::{decides, is_final, unknown};
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::protocol::client::{Answer, Request};
+use crate::protocol::client::{Answer, Confirm, Request};
 use crate::types::{Address, Uuid};
 
 /// See the head of this file.
@@ -82,6 +83,8 @@ struct Attempt {
 /// What became of an [`Attempt`].
 struct Ended {
     server: usize,
+    /// The server that was asked: another one if that was alone.
+    asked: usize,
     connection: Option<Connection>,
     result: Result<Answer, Failure>,
 }
@@ -102,7 +105,8 @@ impl Client {
         }
         let next = (host.random_u64() % servers.len() as u64) as usize;
         let members = Members::default();
-        let dialer = Dialer { host, servers, token: None, cluster: None, members };
+        let confirm = Confirm::Majority;
+        let dialer = Dialer { host, servers, token: None, cluster: None, confirm, members };
         Ok(Client { dialer, timeout, current: None, next })
     }
 
@@ -115,6 +119,12 @@ impl Client {
     /// The same, but notes there where the servers of its cluster are, as they say.
     pub fn noting(mut self, members: &Members) -> Client {
         self.dialer.members = members.clone();
+        self
+    }
+
+    /// The same, but says who has to confirm what is asked. Without this it is a majority.
+    pub fn confirming(mut self, confirm: Confirm) -> Client {
+        self.dialer.confirm = confirm;
         self
     }
 
@@ -241,14 +251,14 @@ impl Client {
         let changes = asking.changes;
         let asked = asking.attempts.iter().any(|a| a.server == ended.server && a.asked());
         asking.attempts.retain(|attempt| attempt.server != ended.server);
-        let address = &self.dialer.servers[ended.server];
+        let address = &self.dialer.servers[ended.asked];
         let error = match ended.result {
             Ok(answer) => {
-                self.keep(ended.server, ended.connection);
+                self.keep(ended.asked, ended.connection);
                 return Some(Ok(answer));
             }
             Err(Failure::Refused(error)) if is_final(&error) => {
-                self.keep(ended.server, ended.connection);
+                self.keep(ended.asked, ended.connection);
                 asking.doubt |= changes && asking.attempts.iter().any(Attempt::asked);
                 return Some(Err(match asking.doubt && !decides(error.code) {
                     true => unknown(&asking.race.request, &error.message),
@@ -372,14 +382,16 @@ impl Race {
 
     async fn run(self, server: usize, kept: Option<Kept>, stage: Arc<Stage>) -> Ended {
         // A connection that broke while nobody looked is no attempt at all.
+        let changes_nothing = matches!(*self.request, Request::Ping {} | Request::Status {});
         let dialed = match kept.filter(|kept| kept.connection.broken().is_none()) {
-            Some(Kept { connection, authenticated: true, .. }) => Ok((connection, None)),
-            Some(Kept { connection, .. }) => self.dialer.authenticate(connection, self.left()),
-            None => self.dialer.dial(server, self.left()).await,
+            Some(kept) => self.go_on(kept, changes_nothing),
+            None => self.dialer.dial(server, changes_nothing, self.left()).await,
         };
-        let (connection, authenticated) = match dialed {
+        let Dialed { server: asked, connection, authenticated } = match dialed {
             Ok(dialed) => dialed,
-            Err(failure) => return Ended { server, connection: None, result: Err(failure) },
+            Err(failure) => {
+                return Ended { server, asked: server, connection: None, result: Err(failure) };
+            }
         };
         let submitted = match self.taken.fetch_add(1, Ordering::Relaxed) {
             0 => connection.submit(&self.request, Some(self.left())),
@@ -392,7 +404,7 @@ impl Race {
             Err(failure) => {
                 // Nothing was sent.
                 self.taken.fetch_sub(1, Ordering::Relaxed);
-                return Ended { server, connection: Some(connection), result: Err(failure) };
+                return Ended { server, asked, connection: Some(connection), result: Err(failure) };
             }
             Ok(pending) => {
                 stage.asked.store(true, Ordering::Relaxed);
@@ -416,7 +428,18 @@ impl Race {
             // This server has done nothing.
             self.taken.fetch_sub(1, Ordering::Relaxed);
         }
-        Ended { server, connection: Some(connection), result }
+        Ended { server, asked, connection: Some(connection), result }
+    }
+
+    /// The same connection again.
+    fn go_on(&self, kept: Kept, changes_nothing: bool) -> Result<Dialed, Failure> {
+        let Kept { server, connection, authenticated } = kept;
+        self.dialer.admit(&connection, changes_nothing)?;
+        let (connection, authenticated) = match authenticated {
+            true => (connection, None),
+            false => self.dialer.authenticate(connection, self.left())?,
+        };
+        Ok(Dialed { server, connection, authenticated })
     }
 }
 
@@ -445,45 +468,4 @@ async fn answer(
         return Err(failure);
     }
     pending.answer().await
-}
-
-/// Whether asking another server is pointless. A rate limit holds for all servers: to
-/// dodge it by asking another would be an attack.
-pub(super) fn is_final(error: &Error) -> bool {
-    !error.retryable() || error.code == ErrorCode::RateLimited
-}
-
-/// Whether a refusal proves that an earlier attempt with the same operation id changed
-/// nothing either. The state machine answers an id alike each time. A check of the request
-/// alone (name, text, length) fails at every server alike. Refusals for lack of room are not
-/// among them: where that is short, ids are forgotten early. Other refusals of a server prove
-/// nothing: the session of a repeated `logout` is gone *because* the first one worked.
-fn decides(code: ErrorCode) -> bool {
-    use ErrorCode::*;
-    matches!(
-        code,
-        NameTaken
-            | IdConflict
-            | UnknownAccount
-            | UnknownMessage
-            | InvalidName
-            | InvalidPassword
-            | InvalidText
-            | LineTooLong
-            | TooMany
-            | LoginRefused
-            | NotConfirmed
-    )
-}
-
-/// A change whose fate is not known, and how to repeat it.
-fn unknown(request: &Request, why: &str) -> Error {
-    let advice = match request {
-        Request::Send { operation, .. } => {
-            format!("repeat it with --id {operation}, and it is delivered once")
-        }
-        Request::Register { name, .. } => format!("try to log in as {name}"),
-        _ => "repeat the command, which does no harm if it was".to_string(),
-    };
-    Error::outcome_unknown(format!("it may or may not have been done ({why}): {advice}"))
 }

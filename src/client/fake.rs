@@ -16,7 +16,7 @@ use crate::host::{
 };
 use crate::limits::{CLIENT_LINE_MAX_BYTES, PROTOCOL_VERSION};
 use crate::protocol::client::{
-    self, Answer, Event, Request, RequestLine, ResponseBody, ResponseLine, ServerHello,
+    self, Answer, Confirm, Event, Request, RequestLine, ResponseBody, ResponseLine, ServerHello,
 };
 use crate::protocol::codec::{push_line, read_line};
 use crate::sync::Mutex;
@@ -57,6 +57,8 @@ type Script = dyn Fn(usize, &Request) -> Reaction + Send + Sync;
 /// Three servers: who listens, what they say, and what they were asked.
 pub struct FakeNetwork {
     modes: Mutex<BTreeMap<usize, Mode>>,
+    /// With whom they agree, as they say when they greet.
+    greetings: Mutex<BTreeMap<usize, client::Mode>>,
     /// Whom every server calls the leader.
     leader: Mutex<Option<Address>>,
     /// Whom every server names as the members of its cluster.
@@ -68,9 +70,14 @@ pub struct FakeNetwork {
     pub asked: Mutex<Vec<(usize, Request)>>,
     /// Whether each of them was to be taken in order.
     pub in_order: Mutex<Vec<bool>>,
+    /// Who was to confirm each of them.
+    pub confirm: Mutex<Vec<Confirm>>,
 }
 
 pub const CLUSTER: Uuid = Uuid::from_u128(0xc1);
+
+/// Since when a server is alone that greets so.
+pub const ALONE_SINCE: Timestamp = Timestamp(1_699_999_000_000);
 
 /// The address of server 0, 1 or 2.
 pub fn address(server: usize) -> Address {
@@ -88,17 +95,24 @@ impl FakeNetwork {
     ) -> Arc<FakeNetwork> {
         Arc::new(FakeNetwork {
             modes: Mutex::default(),
+            greetings: Mutex::default(),
             leader: Mutex::default(),
             members: Mutex::default(),
             script: Box::new(script),
             connects: AtomicU64::new(0),
             asked: Mutex::default(),
             in_order: Mutex::default(),
+            confirm: Mutex::default(),
         })
     }
 
     pub fn set_mode(&self, server: usize, mode: Mode) {
         self.modes.lock().insert(server, mode);
+    }
+
+    /// A server greets from now on in this mode.
+    pub fn greet_as(&self, server: usize, mode: client::Mode) {
+        self.greetings.lock().insert(server, mode);
     }
 
     /// Every server says from now on that `leader` leads.
@@ -126,6 +140,7 @@ impl FakeNetwork {
             return;
         }
         let mut out = Vec::new();
+        let mode = self.greetings.lock().get(&server).copied().unwrap_or_default();
         push_line(
             &mut out,
             &ServerHello {
@@ -135,8 +150,8 @@ impl FakeNetwork {
                 replica: ReplicaId(server as u32 + 1),
                 leader: self.leader.lock().clone(),
                 members: self.members.lock().clone(),
-                mode: client::Mode::Majority,
-                alone_since: None,
+                mode,
+                alone_since: (mode == client::Mode::Alone).then_some(ALONE_SINCE),
             },
         );
         while write.write_all(&out).await.is_ok() {
@@ -144,8 +159,9 @@ impl FakeNetwork {
             if !matches!(read_line(&mut reader, &mut line, CLIENT_LINE_MAX_BYTES).await, Ok(true)) {
                 return;
             }
-            let RequestLine { id, request, in_order, .. } =
+            let RequestLine { id, request, in_order, confirm, .. } =
                 serde_json::from_slice(&line).expect("a request");
+            self.confirm.lock().push(confirm);
             self.in_order.lock().push(in_order);
             self.asked.lock().push((server, request.clone()));
             let mut say = |body| push_line(&mut out, &ResponseLine { id: Some(id), body });

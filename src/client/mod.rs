@@ -45,12 +45,14 @@ mod follow;
 mod fuzz;
 mod identify;
 mod lines;
+mod majority;
 mod pacing;
 mod pipeline;
 mod strangers;
 pub mod survey;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use connection::{Answered, Connection, Failure, Pending, Submitted};
 pub use connections::Connections;
