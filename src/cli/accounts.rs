@@ -1,5 +1,6 @@
 //! `ftchat accounts`.
 
+use super::confirming::ConfirmArgs;
 use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::Result;
@@ -13,6 +14,8 @@ use crate::protocol::client::{Answer, Request};
 pub struct AccountsArgs {
     /// Only names that match: '*' stands for any characters, '?' for one; case is ignored
     pub glob: Option<String>,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
 }
 
 /// Lists names in order, page by page.
@@ -20,7 +23,7 @@ pub struct AccountsArgs {
 /// # Errors
 /// When nobody is logged in, or no server answers.
 pub async fn run(args: &AccountsArgs, context: &mut Context) -> Result<Exit> {
-    let (mut client, _) = context.logged_in().await?;
+    let (mut client, _) = context.logged_in(args.confirm.confirm()).await?;
     let mut after = None;
     loop {
         let request = Request::Accounts { glob: args.glob.clone(), after };

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::output::{LoggedIn, Printer};
 use crate::peer::Keys;
-use crate::protocol::client::{Answer, Request, SessionInfo};
+use crate::protocol::client::{Answer, Confirm, Request, SessionInfo};
 use crate::tls::{Followed, Pinned};
 use crate::types::{Address, Fingerprint, Servers, Uuid};
 
@@ -224,13 +224,14 @@ impl Context {
     }
 
     /// A client that speaks for `FTCHAT_TOKEN`'s session, else for the kept one
-    /// of `--user`, else for the account logged in last; and the kept session.
+    /// of `--user`, else for the account logged in last; and the kept session. `confirm`
+    /// says who has to confirm what it asks.
     ///
     /// # Errors
     /// [`NotLoggedIn`](ErrorCode::NotLoggedIn) when there is no
     /// session; else those of [`Client::cluster`] and [`Sessions::load`].
-    pub async fn logged_in(&mut self) -> Result<(Client, Option<Session>)> {
-        let mut client = self.client().await?;
+    pub async fn logged_in(&mut self, confirm: Confirm) -> Result<(Client, Option<Session>)> {
+        let mut client = self.client().await?.confirming(confirm);
         // Sessions are kept per cluster, and only a server knows which it is.
         let cluster = client.cluster().await?;
         // A command may go on for days from here, and end in any way.

@@ -1,5 +1,6 @@
 //! `ftchat delete`.
 
+use super::confirming::ConfirmArgs;
 use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::{Error, ErrorCode, Result};
@@ -21,6 +22,8 @@ pub struct DeleteArgs {
     /// Messages' ids, each as a whole or any beginning of at least 4 digits that no other has
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
 }
 
 /// Removes messages from the inbox.
@@ -36,7 +39,7 @@ pub async fn run(args: &DeleteArgs, context: &mut Context) -> Result<Exit> {
         ));
     }
     args.ids.iter().try_for_each(|id| check_prefix(id))?;
-    let (mut client, _) = context.logged_in().await?;
+    let (mut client, _) = context.logged_in(args.confirm.confirm()).await?;
     let request = Request::Find { prefixes: args.ids.clone() };
     let Answer::Found { matches, .. } = client.request(request).await? else {
         return Err(unexpected("ids of messages"));

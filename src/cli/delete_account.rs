@@ -10,7 +10,7 @@ use super::{Context, Exit};
 use crate::client::Client;
 use crate::error::{Error, ErrorCode, Result};
 use crate::output::LoggedOut;
-use crate::protocol::client::{Answer, Request, SessionInfo};
+use crate::protocol::client::{Answer, Confirm, Request, SessionInfo};
 use crate::types::AccountName;
 
 /// Arguments of `delete-account`.
@@ -39,7 +39,7 @@ pub async fn run(args: &DeleteAccountArgs, context: &mut Context) -> Result<Exit
         None => ask_name()?,
     };
     let password = args.password.read("Its password: ", Typed::Once).await?;
-    let (mut client, session) = context.logged_in().await?;
+    let (mut client, session) = context.logged_in(Confirm::Majority).await?;
     let Answer::Session(SessionInfo { name, .. }) = client.request(Request::Whoami {}).await?
     else {
         return Err(unexpected("a session"));

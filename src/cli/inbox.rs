@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::confirming::ConfirmArgs;
 use super::context::unexpected;
 use super::signals::{Signals, interrupted};
 use super::when::{local_zone, parse_when};
@@ -68,6 +69,8 @@ pub struct InboxArgs {
     /// Run a command for each message
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
 }
 
 impl InboxArgs {
@@ -129,7 +132,7 @@ async fn read(
     context: &mut Context,
     ending: &Ending,
 ) -> Result<Exit> {
-    let (client, _) = context.logged_in().await?;
+    let (client, _) = context.logged_in(args.confirm.confirm()).await?;
     let mut reader = Reader {
         args,
         client,

@@ -1,5 +1,6 @@
 //! `ftchat logout`.
 
+use super::confirming::ConfirmArgs;
 use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::{ErrorCode, Result};
@@ -9,14 +10,17 @@ use crate::protocol::client::{Answer, Request, SessionInfo};
 /// Arguments of `logout`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ftchat logout\n  ftchat logout --user alice")]
-pub struct LogoutArgs {}
+pub struct LogoutArgs {
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+}
 
 /// Ends the session, at the servers and here.
 ///
 /// # Errors
 /// When no server can be asked: the session stays then, here as there.
-pub async fn run(_: &LogoutArgs, context: &mut Context) -> Result<Exit> {
-    let (mut client, session) = context.logged_in().await?;
+pub async fn run(args: &LogoutArgs, context: &mut Context) -> Result<Exit> {
+    let (mut client, session) = context.logged_in(args.confirm.confirm()).await?;
     let name = match &session {
         Some(session) => session.name.clone(),
         None => match client.request(Request::Whoami {}).await? {

@@ -212,6 +212,7 @@ fn configuration_page() -> String {
 fn heading(section: Option<&'static str>) -> &'static str {
     match section {
         None => "EVERY COMMAND",
+        Some("send") => "[send]: MESSAGES",
         Some("serve") => "[serve]: A SERVER",
         Some("timing") => "[timing]: HEARTBEATS AND ELECTIONS",
         Some("limits") => "[limits]: BOUNDS OF A SERVER",
@@ -349,9 +350,9 @@ mod tests {
             ("ftchat.1", "ftchat [GLOBAL OPTIONS] COMMAND"),
             (
                 "ftchat-send.1",
-                "ftchat send [--lines] [--id UUID] [GLOBAL OPTIONS] TO[,TO...] [TEXT]",
+                "ftchat send [--lines] [--id UUID] [--confirm WHO] [GLOBAL OPTIONS] TO[,TO...] [TEXT]",
             ),
-            ("ftchat-delete.1", "ftchat delete [GLOBAL OPTIONS] ID..."),
+            ("ftchat-delete.1", "ftchat delete [--confirm WHO] [GLOBAL OPTIONS] ID..."),
             (
                 "ftchat-cluster-logs.1",
                 "ftchat cluster logs [--name NAME] [--dir DIR] [-f | --follow] [-n | --lines N] [GLOBAL OPTIONS] [ID]",

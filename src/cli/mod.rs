@@ -17,6 +17,7 @@ mod cluster;
 pub mod completions;
 mod config;
 mod confirm;
+mod confirming;
 mod connect;
 mod context;
 mod delete;

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use tokio::io::BufReader;
 
+use super::confirming::SendConfirmArgs;
 use super::context::unexpected;
 use super::text::{check_text, read_text};
 use super::{Context, Exit};
@@ -11,7 +12,7 @@ use crate::client::Pipeline;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::RECIPIENTS_MAX;
 use crate::output::SentLine;
-use crate::protocol::client::{Answer, Request, Sent};
+use crate::protocol::client::{Answer, Confirm, Request, Sent};
 use crate::types::{AccountName, Uuid};
 
 /// Arguments of `send`.
@@ -40,6 +41,8 @@ pub struct SendArgs {
     /// the ids of all lines follow from it
     #[arg(long, value_name = "UUID")]
     id: Option<Uuid>,
+    #[command(flatten)]
+    confirm: SendConfirmArgs,
 }
 
 /// Sends, and prints the id of each message once it is acknowledged.
@@ -48,6 +51,7 @@ pub struct SendArgs {
 /// The service's refusal; what was wrong with standard input.
 pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     let to = recipients(&args.to)?;
+    let confirm = args.confirm.confirm(&context.settings)?;
     let operation = args.id.unwrap_or_else(|| context.host.uuid());
     context.printer.set_operation(operation);
     let text = args.text.as_deref().filter(|text| *text != "-");
@@ -58,7 +62,8 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
                 "--lines reads standard input: leave the text out",
             ));
         }
-        return send_lines(to, operation, args.id.is_some(), context).await;
+        let lines = Lines { to, base: operation, repeated: args.id.is_some(), confirm };
+        return send_lines(lines, context).await;
     }
     let text = match text {
         Some(text) => text.to_string(),
@@ -71,7 +76,7 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
         }
     };
     check_text(&text)?;
-    let (mut client, _) = context.logged_in().await?;
+    let (mut client, _) = context.logged_in(confirm).await?;
     let request = Request::Send { operation, to, text, first: args.id.is_none(), after: None };
     let Answer::Sent(sent) = client.request(request).await? else {
         return Err(unexpected("an accepted message"));
@@ -80,13 +85,19 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn send_lines(
+/// What `--lines` has to know.
+struct Lines {
     to: Vec<String>,
+    /// From which the id of each follows.
     base: Uuid,
+    /// Whether they may have been sent before.
     repeated: bool,
-    context: &mut Context,
-) -> Result<Exit> {
-    let (client, _) = context.logged_in().await?;
+    confirm: Confirm,
+}
+
+async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
+    let Lines { to, base, repeated, confirm } = lines;
+    let (client, _) = context.logged_in(confirm).await?;
     let progress = context.printer.progress("sending", None);
     let printer = &mut context.printer;
     let report = |sent: &Sent| {

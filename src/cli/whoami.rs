@@ -1,5 +1,6 @@
 //! `ftchat whoami`.
 
+use super::confirming::ConfirmArgs;
 use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::Result;
@@ -9,14 +10,17 @@ use crate::protocol::client::{Answer, Request};
 /// Arguments of `whoami`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ftchat whoami\n  ftchat whoami --json")]
-pub struct WhoamiArgs {}
+pub struct WhoamiArgs {
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+}
 
 /// Asks the service, so that an expired session is noticed.
 ///
 /// # Errors
 /// When nobody is logged in, or no server answers.
-pub async fn run(_: &WhoamiArgs, context: &mut Context) -> Result<Exit> {
-    let (mut client, _) = context.logged_in().await?;
+pub async fn run(args: &WhoamiArgs, context: &mut Context) -> Result<Exit> {
+    let (mut client, _) = context.logged_in(args.confirm.confirm()).await?;
     let Answer::Session(session) = client.request(Request::Whoami {}).await? else {
         return Err(unexpected("a session"));
     };

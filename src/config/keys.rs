@@ -291,6 +291,8 @@ pub static KEYS: &[Key] = keys![
         "The code of an invitation, where one is needed to register";
     "sessions_dir", None, "FTCHAT_SESSIONS_DIR", Kind::Path, Words("ftchat/sessions in the platform's state directory"), true,
         "The folder in which sessions are kept";
+    "send.confirm", Some("--confirm"), "FTCHAT_SEND_CONFIRM", Kind::Choice(&["any", "majority"]), Value("any"), true,
+        "Who has to have a message before `send` is done: a majority of the servers, or, where none is there, any server that answers, which delivers it later";
     // -- a server -----------------------------------------------------------
     "serve.id", Some("--id"), "FTCHAT_SERVE_ID", Integer { min: 1, max: u32::MAX as u64 }, Words("none: a server must be told"), true,
         "The number of this replica";

@@ -10,6 +10,7 @@ use super::keys::{KEYS, Key, help};
 use super::profiles::{NO_PROFILE, Profiles};
 use super::values::{Origin, Values};
 use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::client::Confirm;
 use crate::types::{AccountName, Servers};
 
 /// Flags that every command takes, before its name or after it.
@@ -187,6 +188,19 @@ impl Settings {
         CommandLines::new(&self.values, &["servers", "profile"])
     }
 
+    /// Who has to confirm a message that is sent; `flag` counts more than all else.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidConfig`] for what is not allowed.
+    pub fn confirm_of_send(&self, flag: Option<&str>) -> Result<Confirm> {
+        let flag: Vec<_> = flag.map(|who| ("send.confirm", who.to_string())).into_iter().collect();
+        self.values.with(&flag)?.required("send.confirm", |who| match who {
+            "any" => Some(Confirm::Any),
+            "majority" => Some(Confirm::Majority),
+            _ => None,
+        })
+    }
+
     fn from_values(values: Values) -> Result<Settings> {
         Ok(Settings {
             servers: values.servers("servers")?,
@@ -312,6 +326,19 @@ mod tests {
         assert!(settings.json && settings.quiet && settings.token.is_some());
         assert_eq!((settings.verbose, settings.color), (2, ColorChoice::Always));
         assert_eq!(settings.sessions_dir, PathBuf::from("/s"));
+    }
+
+    #[test]
+    fn who_confirms_a_message_is_set_as_everything_else() {
+        let with = |flag, environment: &[(&str, &str)]| {
+            resolve(&[], environment).expect("valid").confirm_of_send(flag)
+        };
+        let majority = [("FTCHAT_SEND_CONFIRM", "majority")];
+        assert_eq!(with(None, &[]).expect("the default"), Confirm::Any);
+        assert_eq!(with(None, &majority).expect("set"), Confirm::Majority);
+        assert_eq!(with(Some("any"), &majority).expect("a flag"), Confirm::Any);
+        assert_eq!(with(Some("all"), &[]).expect_err("no such").code, ErrorCode::InvalidConfig);
+        resolve(&[], &[("FTCHAT_SEND_CONFIRM", "2")]).expect_err("not who");
     }
 
     /// Where the servers are said to come from, with two profiles of which `x` is current.
