@@ -21,6 +21,10 @@
 //! - Where a server takes fewer lines a second, it says when to come back, and the lines
 //!   that it did not take are sent again then, or after a minute. Such a pause counts
 //!   against the timeout unless a line was acknowledged since the one before.
+//! - A server that has no majority may take lines as well, where the client has said that
+//!   this is enough. Each line that goes out names the place of the last line before it
+//!   that is not confirmed, and no server takes it without that one: so the order holds
+//!   from one server to the next. Where the server with that line is gone, this waits for it.
 //! - A line that is refused ends it; the error names the line. Lines that were
 //!   under way behind it may have been accepted, and are reported if so. The
 //!   first line travels alone, so a wrong recipient is found before there are any.
@@ -43,7 +47,7 @@ use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::{self, Bug};
 use crate::protocol::client::{Answer, Request, Sent};
-use crate::types::{Digest, Uuid};
+use crate::types::{Digest, Place, Uuid};
 
 /// Lines under way at once. Some 500 messages share an fdatasync and a log
 /// entry or two, so more would not be faster; a server takes 1,024.
@@ -57,8 +61,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub struct PipelineSummary {
     /// Messages acknowledged and reported.
     pub sent: u64,
-    /// Of those, messages whose place in the total order is before the line above.
+    /// Of those, messages whose place in the total order is before that of a line above.
     pub out_of_order: u64,
+    /// Of those, messages that no majority has confirmed.
+    pub unconfirmed: u64,
 }
 
 /// Sends each line as a message of its own; see the head of this file.
@@ -84,6 +90,8 @@ pub struct Pipeline<R, F> {
     /// Whether a line was acknowledged since the last pause.
     is_getting_on: bool,
     last_seq: Option<u64>,
+    /// Where the last line that was reported stands, if it is not confirmed.
+    place: Option<Place>,
     summary: PipelineSummary,
 }
 
@@ -115,6 +123,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             pause_until: None,
             is_getting_on: false,
             last_seq: None,
+            place: None,
             summary: PipelineSummary::default(),
         }
     }
@@ -284,10 +293,21 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             to: self.to.clone(),
             text: slot.text.clone(),
             first: !(self.repeated || slot.doubt),
-            after: None,
+            after: self.place_before(number),
         };
         let left = (self.progress_at + self.timeout).saturating_duration_since(Instant::now());
         connection.submit(&request, Some(server_timeout(left)))
+    }
+
+    /// The place behind which a line comes: that of the last acknowledged line before it,
+    /// unless that is confirmed, and with it all before.
+    fn place_before(&self, number: u64) -> Option<Place> {
+        let before = self.index(number)?;
+        let sent = self.window.range(..before).rev().find_map(|slot| slot.sent.as_ref());
+        match sent {
+            Some(sent) => place(sent),
+            None => self.place,
+        }
     }
 
     /// Takes note of what became of a line.
@@ -354,6 +374,8 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             self.summary.out_of_order += 1;
         }
         self.last_seq = sent.seq.or(self.last_seq);
+        self.summary.unconfirmed += u64::from(!sent.confirmed);
+        self.place = place(sent);
         (self.report)(sent)
     }
 
@@ -401,6 +423,11 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         }
         Error::unavailable(format!("{lines} accepted, and none from line {next}: {why}; {again}"))
     }
+}
+
+/// Where a message stands that is not confirmed.
+fn place(sent: &Sent) -> Option<Place> {
+    sent.place.filter(|_| !sent.confirmed)
 }
 
 fn lines_were(count: u64) -> String {

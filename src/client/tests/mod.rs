@@ -4,3 +4,4 @@ mod alone;
 mod failover;
 mod follow;
 mod pipeline;
+mod places;

@@ -95,7 +95,10 @@ fn assert_in_order(reported: &[Sent], count: u64) {
 async fn every_line_is_a_message_in_order() {
     let (network, log) = cluster(|_, _, _| None);
     let (result, reported) = send(&network, &lines(2_000)).await;
-    assert_eq!(result.expect("all sent"), PipelineSummary { sent: 2_000, out_of_order: 0 });
+    assert_eq!(
+        result.expect("all sent"),
+        PipelineSummary { sent: 2_000, out_of_order: 0, unconfirmed: 0 }
+    );
     assert_in_order(&reported, 2_000);
     assert_eq!(log.lock().texts, expected(2_000));
     let (result, reported) = send(&network, "").await;
@@ -202,7 +205,10 @@ async fn a_failover_in_the_middle_loses_and_doubles_nothing() {
         _ => None,
     });
     let (result, reported) = send(&network, &lines(2_000)).await;
-    assert_eq!(result.expect("all sent"), PipelineSummary { sent: 2_000, out_of_order: 0 });
+    assert_eq!(
+        result.expect("all sent"),
+        PipelineSummary { sent: 2_000, out_of_order: 0, unconfirmed: 0 }
+    );
     assert_in_order(&reported, 2_000);
     assert_eq!(log.lock().texts, expected(2_000));
 }
@@ -252,7 +258,10 @@ async fn an_order_that_a_server_broke_is_counted() {
         (count == 10).then(|| Reaction::Error(Error::unavailable("not now")))
     });
     let (result, reported) = send(&network, &lines(20)).await;
-    assert_eq!(result.expect("all sent"), PipelineSummary { sent: 20, out_of_order: 1 });
+    assert_eq!(
+        result.expect("all sent"),
+        PipelineSummary { sent: 20, out_of_order: 1, unconfirmed: 0 }
+    );
     assert_eq!(reported.iter().map(|sent| sent.id).collect::<Vec<_>>(), ids(20));
 }
 
