@@ -1,6 +1,6 @@
 //! `ftchat accounts`.
 
-use super::confirming::ConfirmArgs;
+use super::confirming::{ConfirmArgs, note_alone};
 use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::Result;
@@ -24,12 +24,15 @@ pub struct AccountsArgs {
 /// When nobody is logged in, or no server answers.
 pub async fn run(args: &AccountsArgs, context: &mut Context) -> Result<Exit> {
     let (mut client, _) = context.logged_in(args.confirm.confirm()).await?;
-    let mut after = None;
+    let (mut after, mut told) = (None, false);
     loop {
         let request = Request::Accounts { glob: args.glob.clone(), after };
-        let Answer::Accounts { names, more, .. } = client.request(request).await? else {
+        let Answer::Accounts { names, more, alone } = client.request(request).await? else {
             return Err(unexpected("account names"));
         };
+        if alone.is_some() && !std::mem::replace(&mut told, true) {
+            note_alone(alone, "accounts", &client, &mut context.printer);
+        }
         after = names.last().map(ToString::to_string);
         for name in names {
             context.printer.list(&AccountListed { name })?;

@@ -7,9 +7,11 @@
 
 use clap::ValueEnum;
 
+use crate::client::Client;
 use crate::config::{Settings, keys};
 use crate::error::Result;
-use crate::protocol::client::Confirm;
+use crate::output::{Printer, is_alone_since};
+use crate::protocol::client::{Alone, Confirm};
 
 /// The flag of commands other than `send`.
 #[derive(Debug, clap::Args)]
@@ -52,5 +54,27 @@ impl SendConfirmArgs {
     /// [`InvalidConfig`](crate::error::ErrorCode::InvalidConfig) for what is not allowed.
     pub fn confirm(&self, settings: &Settings) -> Result<Confirm> {
         settings.confirm_of_send(self.confirm.as_deref())
+    }
+}
+
+/// Tells that an answer is that of a server without a majority, so that others may know of
+/// more; `what` is what there may be more of.
+pub(super) fn note_alone(alone: Option<Alone>, what: &str, client: &Client, printer: &mut Printer) {
+    if let (Some(Alone { since }), Some((server, _))) = (alone, client.server()) {
+        let who = is_alone_since(server, since, Some(client.host().clock.now()));
+        printer.notice(&format!("{who}: there may be {what} that it does not know"));
+    }
+}
+
+/// Tells who has made a change that no majority knows of yet.
+pub(super) fn note_unconfirmed(
+    confirmed: bool,
+    done: &str,
+    client: &Client,
+    printer: &mut Printer,
+) {
+    if let (false, Some((server, _))) = (confirmed, client.server()) {
+        let until = "the other servers know it when they are back";
+        printer.notice(&format!("{done} at server {server} alone; {until}"));
     }
 }

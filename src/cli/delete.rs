@@ -1,6 +1,6 @@
 //! `ftchat delete`.
 
-use super::confirming::ConfirmArgs;
+use super::confirming::{ConfirmArgs, note_alone, note_unconfirmed};
 use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::{Error, ErrorCode, Result};
@@ -41,17 +41,19 @@ pub async fn run(args: &DeleteArgs, context: &mut Context) -> Result<Exit> {
     args.ids.iter().try_for_each(|id| check_prefix(id))?;
     let (mut client, _) = context.logged_in(args.confirm.confirm()).await?;
     let request = Request::Find { prefixes: args.ids.clone() };
-    let Answer::Found { matches, .. } = client.request(request).await? else {
+    let Answer::Found { matches, alone } = client.request(request).await? else {
         return Err(unexpected("ids of messages"));
     };
+    note_alone(alone, "messages", &client, &mut context.printer);
     let ids = choose(&args.ids, &matches)?;
     let operation = context.host.uuid();
     context.printer.set_operation(operation);
     let request = Request::Delete { operation, ids: ids.clone() };
-    let Answer::Deleted { count, .. } = client.request(request).await? else {
+    let Answer::Deleted { count, confirmed } = client.request(request).await? else {
         return Err(unexpected("the number of removed messages"));
     };
-    context.printer.show(&Deleted { deleted: count, ids });
+    context.printer.show(&Deleted { deleted: count, ids, confirmed });
+    note_unconfirmed(confirmed, "deleted", &client, &mut context.printer);
     Ok(Exit::Done)
 }
 

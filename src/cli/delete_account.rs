@@ -61,7 +61,7 @@ pub async fn run(args: &DeleteAccountArgs, context: &mut Context) -> Result<Exit
     if session.is_some() {
         context.sessions(client.cluster().await?)?.forget(&name)?;
     }
-    context.printer.show(&LoggedOut { name, deleted: true });
+    context.printer.show(&LoggedOut { name, deleted: true, confirmed: true });
     Ok(Exit::Done)
 }
 

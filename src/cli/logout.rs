@@ -1,6 +1,6 @@
 //! `ftchat logout`.
 
-use super::confirming::ConfirmArgs;
+use super::confirming::{ConfirmArgs, note_unconfirmed};
 use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::{ErrorCode, Result};
@@ -30,8 +30,10 @@ pub async fn run(args: &LogoutArgs, context: &mut Context) -> Result<Exit> {
     };
     let operation = context.host.uuid();
     context.printer.set_operation(operation);
+    let mut confirmed = true;
     match client.request(Request::Logout { operation }).await {
-        Ok(_) => {}
+        Ok(Answer::Done { confirmed: by_majority }) => confirmed = by_majority,
+        Ok(_) => return Err(unexpected("a word that it is done")),
         // It had ended before, which is what was asked for.
         Err(error) if matches!(error.code, ErrorCode::SessionExpired | ErrorCode::NotLoggedIn) => {}
         Err(error) if error.code == ErrorCode::OutcomeUnknown => {
@@ -46,6 +48,7 @@ pub async fn run(args: &LogoutArgs, context: &mut Context) -> Result<Exit> {
     if session.is_some() {
         context.sessions(client.cluster().await?)?.forget(&name)?;
     }
-    context.printer.show(&LoggedOut { name, deleted: false });
+    context.printer.show(&LoggedOut { name, deleted: false, confirmed });
+    note_unconfirmed(confirmed, "logged out", &client, &mut context.printer);
     Ok(Exit::Done)
 }

@@ -11,7 +11,7 @@ use super::{Context, Exit};
 use crate::client::Pipeline;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::RECIPIENTS_MAX;
-use crate::output::SentLine;
+use crate::output::{SentLine, SentShown, accepted_alone};
 use crate::protocol::client::{Answer, Confirm, Request, Sent};
 use crate::types::{AccountName, Uuid};
 
@@ -27,7 +27,12 @@ use crate::types::{AccountName, Uuid};
     the line; everything before it is sent.\n\n\
     Exit code 6 means that the message may or may not have been accepted: repeat the command\n\
     with the --id that the error names, and it is delivered once. After a refusal for lack of room (inbox_full,\n\
-    storage_full) an --id is used up: send it again with a new one.")]
+    storage_full) an --id is used up: send it again with a new one.\n\n\
+    Where a majority of the servers is missing and it is not proved that they are off, a server\n\
+    that is left accepts messages alone. They are delivered once, in their order, as soon as it\n\
+    meets a majority; until then they are on its disk only. --json says \"confirmed\":false of\n\
+    such a message, and a terminal is told. With --confirm majority none is accepted so: the\n\
+    exit code is then 3, and nothing was done.")]
 pub struct SendArgs {
     /// Recipients' names, separated by commas: all of them get it, or none
     #[arg(value_name = "TO[,TO...]")]
@@ -81,7 +86,11 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     let Answer::Sent(sent) = client.request(request).await? else {
         return Err(unexpected("an accepted message"));
     };
-    context.printer.show(&sent);
+    context.printer.show(&SentShown(&sent));
+    if !sent.confirmed {
+        let told = accepted_alone(&sent, client.server(), &context.members.get());
+        context.printer.remark(&told);
+    }
     Ok(Exit::Done)
 }
 
@@ -105,7 +114,7 @@ async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
         // At once: with input that goes on for ever, as of `tail -f`, the reader of the
         // ids would otherwise wait for a buffer to fill. Without a reader the lines are
         // sent all the same.
-        progress.aside(|| printer.show_now(&SentLine(sent)));
+        progress.aside(|| printer.show_now(&SentLine::new(sent)));
         Ok(())
     };
     let input = BufReader::new(tokio::io::stdin());
@@ -126,6 +135,13 @@ async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
             error.message
         );
         return Err(Error { message, ..error });
+    }
+    if summary.unconfirmed > 0 {
+        context.printer.remark(&format!(
+            "{} of {} lines were accepted by a server that is alone; they are delivered when a \
+             majority of the servers is back",
+            summary.unconfirmed, summary.sent
+        ));
     }
     if summary.out_of_order > 0 {
         context.printer.notice(&format!(

@@ -1,6 +1,6 @@
 //! `ftchat whoami`.
 
-use super::confirming::ConfirmArgs;
+use super::confirming::{ConfirmArgs, note_alone};
 use super::context::unexpected;
 use super::{Context, Exit};
 use crate::error::Result;
@@ -24,6 +24,7 @@ pub async fn run(args: &WhoamiArgs, context: &mut Context) -> Result<Exit> {
     let Answer::Session(session) = client.request(Request::Whoami {}).await? else {
         return Err(unexpected("a session"));
     };
+    note_alone(session.alone, "changes", &client, &mut context.printer);
     context.printer.show(&Whoami(session));
     Ok(Exit::Done)
 }

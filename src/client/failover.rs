@@ -34,7 +34,7 @@ use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::protocol::client::{Answer, Confirm, Request};
-use crate::types::{Address, Uuid};
+use crate::types::{Address, ReplicaId, Uuid};
 
 /// See the head of this file.
 pub struct Client {
@@ -131,6 +131,12 @@ impl Client {
     /// The seams that this client uses.
     pub fn host(&self) -> &Host {
         &self.dialer.host
+    }
+
+    /// The server that answered last, if it is still connected.
+    pub fn server(&self) -> Option<(ReplicaId, &Address)> {
+        let connection = &self.current.as_ref()?.connection;
+        Some((connection.hello().replica, connection.address()))
     }
 
     /// How long a request keeps trying.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Show, Style, local_time};
-use crate::protocol::client::{Sent, SessionInfo};
+use crate::protocol::client::SessionInfo;
 use crate::types::{AccountName, Timestamp, Uuid};
 
 // Account names are ASCII letters, digits, '.', '_' and '-' by their type, so
@@ -46,6 +46,8 @@ pub struct LoggedOut {
     pub name: AccountName,
     /// Whether the account itself is gone.
     pub deleted: bool,
+    /// Whether a majority knows it.
+    pub confirmed: bool,
 }
 
 impl Show for LoggedOut {
@@ -94,32 +96,6 @@ impl Show for AccountListed {
     }
 }
 
-impl Show for Sent {
-    fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
-        self.plain(out)
-    }
-    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", self.id)
-    }
-    fn outcome(&self) -> Option<String> {
-        Some(format!("the message is accepted with the id {}", self.id))
-    }
-}
-
-/// Of `send --lines`: one of many, of which the command itself says what it did.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct SentLine<'a>(pub &'a Sent);
-
-impl Show for SentLine<'_> {
-    fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
-        self.0.terminal(out, style)
-    }
-    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.0.plain(out)
-    }
-}
-
 /// Of `delete`.
 #[derive(Debug, Serialize)]
 pub struct Deleted {
@@ -127,6 +103,8 @@ pub struct Deleted {
     pub deleted: u64,
     /// Their ids.
     pub ids: Vec<Uuid>,
+    /// Whether a majority knows it.
+    pub confirmed: bool,
 }
 
 impl Show for Deleted {

@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::wrap::wrap;
 use super::{Show, Style, Tone, sanitize};
 use crate::protocol::client::Message;
-use crate::types::Timestamp;
+use crate::types::{AccountName, Names, ReplicaId, Timestamp, Uuid};
 
 /// Digits of an id on a terminal: enough to be unique in any inbox of a user,
 /// and `delete` takes any unique beginning.
@@ -21,13 +21,36 @@ const INDENT: &str = "    ";
 const COLUMNS_MIN: usize = 8;
 
 /// One message of `inbox`.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
+#[derive(Debug)]
 pub struct Listed<'a> {
     message: &'a Message,
     /// Whether I sent it, so that the recipients matter and not the sender.
-    #[serde(skip)]
     sent: bool,
+}
+
+/// The fields are a contract with scripts: each of them is always there, but for the last.
+impl Serialize for Listed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            id: Uuid,
+            from: &'a AccountName,
+            to: &'a Names,
+            text: &'a str,
+            at: Timestamp,
+            seq: Option<u64>,
+            read: bool,
+            confirmed: bool,
+            accepted_at: Option<Timestamp>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            notice: bool,
+        }
+        let Message { id, from, to, text, at, seq, read, confirmed, .. } = self.message;
+        let Message { accepted_at, notice, .. } = *self.message;
+        let (id, at, seq, read, confirmed) = (*id, *at, *seq, *read, *confirmed);
+        Fields { id, from, to, text, at, seq, read, confirmed, accepted_at, notice }
+            .serialize(serializer)
+    }
 }
 
 impl<'a> Listed<'a> {
@@ -59,7 +82,8 @@ impl Show for Listed<'_> {
             (false, _) => format!("{} to {}", message.from, self.recipients()),
         };
         let id = message.id.to_string();
-        let about = format!("{}  {}", local_time(message.at), &id[..SHORT_ID_DIGITS]);
+        let mark = unconfirmed(message);
+        let about = format!("{mark}{}  {}", local_time(message.at), &id[..SHORT_ID_DIGITS]);
         writeln!(
             out,
             "{}  {}",
@@ -80,11 +104,13 @@ impl Show for Listed<'_> {
         Ok(())
     }
 
-    /// Id, time in UTC, sender (of sent messages the recipients), text.
+    /// Id, time in UTC, sender (of sent messages the recipients), text. Before the time of
+    /// an unconfirmed one stands `~`: it will be another one.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         let who = if self.sent { self.recipients() } else { self.sender().to_string() };
         let Message { id, at, text, .. } = self.message;
-        writeln!(out, "{id}\t{at}\t{}\t{}", sanitize(&who), sanitize(text))
+        let mark = unconfirmed(self.message);
+        writeln!(out, "{id}\t{mark}{at}\t{}\t{}", sanitize(&who), sanitize(text))
     }
 }
 
@@ -95,6 +121,30 @@ pub fn sender(message: &Message) -> &str {
         true => "(notice)",
         false => message.from.as_str(),
     }
+}
+
+/// What marks a message that no majority has confirmed.
+fn unconfirmed(message: &Message) -> &'static str {
+    if message.confirmed { "" } else { "~" }
+}
+
+/// An instant for users of which the day is clear: local hours and minutes, and the day if
+/// it is another one than that of `now`.
+pub fn local_minute(at: Timestamp, now: Option<Timestamp>) -> String {
+    let zone = jiff::tz::TimeZone::system();
+    let local = |at: Timestamp| {
+        let instant = jiff::Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()?;
+        Some(instant.to_zoned_datetime(zone.clone()))
+    };
+    // Beyond the calendar: the number that it is.
+    let Some(instant) = local(at) else { return at.to_string() };
+    let is_today = now.and_then(local).is_some_and(|now| now.date() == instant.date());
+    instant.strftime(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" }).to_string()
+}
+
+/// Who is alone since when, as the beginning of a sentence.
+pub fn is_alone_since(server: ReplicaId, since: Timestamp, now: Option<Timestamp>) -> String {
+    format!("server {server} is alone since {}", local_minute(since, now))
 }
 
 /// An instant for users: local time with its offset from UTC.
@@ -112,7 +162,7 @@ pub fn local_time(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{AccountName, Uuid};
+    use crate::types::Place;
 
     fn message(text: &str, to: &[&str]) -> Message {
         let name = |name: &&str| AccountName::new(name).expect("valid");
@@ -191,10 +241,47 @@ mod tests {
     }
 
     #[test]
-    fn json_is_the_message_of_the_protocol() {
-        let message = message("x\u{202e}\n", &["bob"]);
-        let line = serde_json::to_string(&Listed::new(&message, true)).expect("plain data");
-        assert_eq!(line, serde_json::to_string(&message).expect("plain data"));
+    fn json_has_the_text_as_it_is_and_the_same_fields_for_every_message() {
+        let json = |message: &Message| {
+            serde_json::to_string(&Listed::new(message, true)).expect("plain data")
+        };
+        let confirmed = message("x\u{202e}\n", &["bob"]);
+        let expected = format!(
+            "{{\"id\":\"{}\",\"from\":\"alice\",\"to\":[\"bob\"],\"text\":\"x\u{202e}\\n\",\
+             \"at\":\"2023-11-14T22:13:20.123Z\",\"seq\":5,\"read\":false,\"confirmed\":true,\
+             \"accepted_at\":null}}",
+            confirmed.id
+        );
+        assert_eq!(json(&confirmed), expected);
+        let line = json(&unconfirmed_message());
+        assert!(line.contains("\"seq\":null,\"read\":false,\"confirmed\":false,"), "{line}");
+        assert!(line.ends_with("\"accepted_at\":\"2023-11-14T22:13:20.123Z\"}"), "{line}");
+        assert!(!line.contains("seen_to") && !line.contains("place"), "{line}");
+    }
+
+    fn unconfirmed_message() -> Message {
+        let place = Some(Place { list: Uuid::nil(), number: 1 });
+        let at = Timestamp(1_700_000_000_123);
+        let (seen_to, accepted_at) = (Some(4), Some(at));
+        let confirmed = message("hi", &["bob"]);
+        Message { seq: None, confirmed: false, place, seen_to, accepted_at, ..confirmed }
+    }
+
+    #[test]
+    fn an_unconfirmed_message_is_marked_where_its_time_stands() {
+        let (terminal, plain) = shown(&unconfirmed_message(), false);
+        assert!(terminal.starts_with("alice  ~2023-11-14 22:13:20 +00:00  "), "{terminal}");
+        assert!(plain.contains("\t~2023-11-14T22:13:20.123Z\talice\thi\n"), "{plain}");
+    }
+
+    #[test]
+    fn of_today_the_hour_is_told_and_of_another_day_the_day_as_well() {
+        let (at, later) = (Timestamp(1_700_000_000_123), Timestamp(1_700_090_000_000));
+        let told = |now| is_alone_since(ReplicaId(3), at, now);
+        assert_eq!(told(Some(at)), "server 3 is alone since 22:13");
+        assert_eq!(told(Some(later)), "server 3 is alone since 2023-11-14 22:13");
+        assert_eq!(told(None), told(Some(later)));
+        assert_eq!(local_minute(Timestamp(u64::MAX), Some(at)), Timestamp::MAX.to_string());
     }
 
     #[test]

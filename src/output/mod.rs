@@ -35,21 +35,23 @@ mod profiles;
 mod progress;
 pub mod rekey;
 mod sanitize;
+mod sent;
 mod server_sentence;
 pub mod status;
 mod wrap;
 
-pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, SentLine, Whoami};
+pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, Whoami};
 pub use admission::{AccountChanged, AccountReset, Invited, RegistrationShown, Revoked};
 pub use bench::Measured;
 pub use bounds::BoundsShown;
-pub use inbox::{Listed, local_time, sender};
+pub use inbox::{Listed, is_alone_since, local_minute, local_time, sender};
 #[cfg(test)]
 pub(crate) use printer::tests::{Buffer, Closed, Full};
 pub use printer::{Printer, Reader, Show, Streams};
 pub use profiles::{Connected, ProfileRemoved, ProfileTable, ShownProfile};
 pub use progress::Progress;
 pub use sanitize::{sanitize, sanitize_bytes};
+pub use sent::{SentLine, SentShown, accepted_alone};
 pub use server_sentence::server_sentence;
 
 /// How to paint on a terminal; paints nothing where colour is off.

@@ -258,6 +258,14 @@ impl Printer {
         }
     }
 
+    /// The same, but only to a user who looks at standard error: a script has it in the
+    /// result.
+    pub fn remark(&mut self, text: &str) {
+        if self.streams.err_is_terminal {
+            self.notice(text);
+        }
+    }
+
     /// Reports a failure: a sentence, or one object with `--json`.
     pub fn error(&mut self, error: &Error) {
         if self.json {
