@@ -13,17 +13,17 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::confirming::ConfirmArgs;
+use super::confirming::{ConfirmArgs, note_alone};
 use super::context::unexpected;
 use super::signals::{Signals, interrupted};
 use super::when::{local_zone, parse_when};
 use super::{Context, Exit};
 use crate::client::{Client, Follow, FollowNotice};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, PAGE_MAX_MESSAGES};
-use crate::output::{Listed, Printer, sender};
-use crate::protocol::client::{Answer, InboxQuery, Message, Request, Which};
-use crate::types::{AccountName, Uuid};
+use crate::output::{Listed, Printer, is_alone_since, sender};
+use crate::protocol::client::{Answer, Confirm, InboxQuery, Message, Request, Which};
+use crate::types::{AccountName, Timestamp, Uuid};
 
 /// How long to wait before marking again what could not be marked.
 const MARK_AGAIN: Duration = Duration::from_secs(2);
@@ -42,7 +42,12 @@ const MARK_AGAIN: Duration = Duration::from_secs(2);
     FTCHAT_ID, FTCHAT_FROM, FTCHAT_TEXT and FTCHAT_AT in its environment. A message is marked as\n\
     read when its CMD has succeeded, before the next begins; one whose CMD fails stays unread, and\n\
     the exit code is then 1. A signal waits for the CMD that runs, a second one does not. (A NUL\n\
-    character, which no environment can hold, is passed as U+FFFD.)")]
+    character, which no environment can hold, is passed as U+FFFD.)\n\n\
+    A message that a server accepted without a majority is shown with '~' before its time, and has\n\
+    \"confirmed\":false in JSON, until a majority is back. It is shown and CMD is run for it once,\n\
+    with FTCHAT_CONFIRMED=0 (else 1), and not again when it is confirmed. Until then it may be\n\
+    withdrawn, as when the disk that it is on is lost. For commands that must not act on such a\n\
+    message there is --confirmed.")]
 pub struct InboxArgs {
     /// Mark nothing as read
     #[arg(long)]
@@ -69,11 +74,23 @@ pub struct InboxArgs {
     /// Run a command for each message
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
+    /// Only messages that a majority of the servers has confirmed
+    #[arg(long)]
+    confirmed: bool,
     #[command(flatten)]
     confirm: ConfirmArgs,
 }
 
 impl InboxArgs {
+    /// Who has to vouch for what is shown. A list of what is final may come from a server
+    /// that is alone; whoever follows wants to hear of what it does not know.
+    fn confirm(&self) -> Confirm {
+        match self.confirmed && self.follow {
+            true => Confirm::Majority,
+            false => self.confirm.confirm(),
+        }
+    }
+
     /// Whether it runs commands for messages.
     pub fn runs_commands(&self) -> bool {
         self.exec.is_some()
@@ -132,7 +149,7 @@ async fn read(
     context: &mut Context,
     ending: &Ending,
 ) -> Result<Exit> {
-    let (client, _) = context.logged_in(args.confirm.confirm()).await?;
+    let (client, _) = context.logged_in(args.confirm()).await?;
     let mut reader = Reader {
         args,
         client,
@@ -140,6 +157,7 @@ async fn read(
         ending,
         left: args.limit.unwrap_or(u64::MAX),
         unmarked: Vec::new(),
+        unmarked_ids: Vec::new(),
         failed: 0,
         shown: 0,
     };
@@ -171,6 +189,8 @@ struct Reader<'a> {
     left: u64,
     /// Shown and not yet marked as read, by `seq`.
     unmarked: Vec<u64>,
+    /// The same of those that have none yet.
+    unmarked_ids: Vec<Uuid>,
     /// Messages whose command failed.
     failed: u64,
     shown: u64,
@@ -178,22 +198,27 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn list(&mut self, mut query: InboxQuery) -> Result<()> {
+        let mut told = false;
         while self.left > 0 {
             query.limit = Some(self.left.min(PAGE_MAX_MESSAGES as u64));
             let request = Request::Inbox(query.clone());
-            let Answer::Messages { messages, more, .. } = self.client.request(request).await?
+            let Answer::Messages { messages, more, alone } = self.client.request(request).await?
             else {
                 return Err(unexpected("messages"));
             };
-            query.after = messages.last().and_then(|it| it.seq).or(query.after);
-            let empty = messages.is_empty();
+            if alone.is_some() && !std::mem::replace(&mut told, true) {
+                note_alone(alone, "messages", &self.client, self.printer);
+            }
+            // Those without a place come last, and no page comes after them.
+            let last = messages.iter().rev().find_map(|it| it.seq);
+            query.after = last.or(query.after);
             self.show(&messages).await?;
             self.mark().await.map_err(|error| {
                 let told = "the messages were printed, but could not be marked as read";
                 let message = format!("{told}: {}", error.message);
                 Error { message, ..error }
             })?;
-            if !more || empty {
+            if !more || last.is_none() {
                 break;
             }
         }
@@ -208,11 +233,22 @@ impl Reader<'_> {
         let mut follow = Follow::new(&self.client, query);
         let output = self.printer.reader();
         while self.left > 0 {
-            let printer = &mut *self.printer;
-            let mut notice = |notice: FollowNotice| printer.notice(&sentence(&notice));
-            let next = follow.next(&mut notice);
+            let now = self.client.host().clock.now();
+            let (printer, unmarked_ids) = (&mut *self.printer, &mut self.unmarked_ids);
+            let mut patience = Duration::MAX;
             // Giving up the wait for messages loses none.
-            let patience = if self.unmarked.is_empty() { Duration::MAX } else { MARK_AGAIN };
+            if !self.unmarked.is_empty() || !unmarked_ids.is_empty() {
+                patience = MARK_AGAIN;
+            }
+            let mut notice = |notice: FollowNotice| {
+                if let FollowNotice::Refused { id, .. } = &notice {
+                    unmarked_ids.retain(|it| it != id);
+                }
+                if let Some(sentence) = sentence(&notice, now) {
+                    printer.notice(&sentence);
+                }
+            };
+            let next = follow.next(&mut notice);
             let messages = tokio::select! {
                 biased;
                 next = timeout(patience, next) => Some(next.unwrap_or_else(|_| Ok(Vec::new()))?),
@@ -222,7 +258,7 @@ impl Reader<'_> {
                 self.printer.reader_left();
                 return self.printer.flush();
             };
-            let known = self.unmarked.len();
+            let known = self.unmarked.len() + self.unmarked_ids.len();
             self.show(&messages).await?;
             match self.mark().await {
                 Ok(()) => {}
@@ -252,8 +288,9 @@ impl Reader<'_> {
     /// Prints messages, at most as many as are left, and notes which are read.
     /// With `--exec`, runs the command for each of them and marks it.
     async fn show(&mut self, messages: &[Message]) -> Result<()> {
-        let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(messages.len());
-        for message in &messages[..count] {
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let final_only = self.args.confirmed;
+        for message in messages.iter().filter(|it| it.confirmed || !final_only).take(left) {
             self.printer.list(&Listed::new(message, self.args.sent))?;
             self.left -= 1;
             self.shown += 1;
@@ -274,7 +311,10 @@ impl Reader<'_> {
 
     fn note_read(&mut self, message: &Message) {
         if !message.read && !self.args.peek && !self.args.sent {
-            self.unmarked.extend(message.seq);
+            match message.seq {
+                Some(seq) => self.unmarked.push(seq),
+                None => self.unmarked_ids.push(message.id),
+            }
         }
     }
 
@@ -310,18 +350,37 @@ impl Reader<'_> {
         while !self.unmarked.is_empty() {
             let count = self.unmarked.len().min(IDS_PER_REQUEST_MAX);
             let seqs = self.unmarked[..count].to_vec();
-            let operation: Uuid = self.client.host().uuid();
-            self.printer.set_operation(operation);
-            match self
-                .client
-                .request(Request::MarkRead { operation, seqs, ids: Vec::new() })
-                .await?
-            {
-                Answer::Marked { .. } => drop(self.unmarked.drain(..count)),
-                _ => return Err(unexpected("the number of marked messages")),
+            self.mark_these(seqs, Vec::new()).await?;
+            self.unmarked.drain(..count);
+        }
+        // By themselves: one that is unknown keeps all of its request from being marked.
+        let mut at_once = IDS_PER_REQUEST_MAX;
+        while !self.unmarked_ids.is_empty() {
+            let count = self.unmarked_ids.len().min(at_once);
+            let ids = self.unmarked_ids[..count].to_vec();
+            match self.mark_these(Vec::new(), ids).await {
+                // One of them was withdrawn, or deleted elsewhere: the others go alone.
+                Err(error) if error.code == ErrorCode::UnknownMessage && count > 1 => at_once = 1,
+                // There is nothing left to mark.
+                Err(error) if error.code == ErrorCode::UnknownMessage => {
+                    self.unmarked_ids.remove(0);
+                }
+                outcome => {
+                    outcome?;
+                    self.unmarked_ids.drain(..count);
+                }
             }
         }
         Ok(())
+    }
+
+    async fn mark_these(&mut self, seqs: Vec<u64>, ids: Vec<Uuid>) -> Result<()> {
+        let operation: Uuid = self.client.host().uuid();
+        self.printer.set_operation(operation);
+        match self.client.request(Request::MarkRead { operation, seqs, ids }).await? {
+            Answer::Marked { .. } => Ok(()),
+            _ => Err(unexpected("the number of marked messages")),
+        }
     }
 }
 
@@ -335,6 +394,7 @@ async fn execute(command: &str, message: &Message, printer: &mut Printer) -> Res
         .env("FTCHAT_FROM", sender(message))
         .env("FTCHAT_TEXT", message.text.replace('\0', "\u{fffd}"))
         .env("FTCHAT_AT", message.at.to_string())
+        .env("FTCHAT_CONFIRMED", if message.confirmed { "1" } else { "0" })
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .status()
@@ -347,11 +407,21 @@ async fn execute(command: &str, message: &Message, printer: &mut Printer) -> Res
     Ok(status.success())
 }
 
-fn sentence(notice: &FollowNotice) -> String {
-    match notice {
+/// What a user is told of a notice. That a message is confirmed now is no news: it was
+/// shown.
+fn sentence(notice: &FollowNotice, now: Timestamp) -> Option<String> {
+    Some(match notice {
         FollowNotice::Reconnecting { server, reason } => {
             format!("reconnecting: {server}: {reason}")
         }
         FollowNotice::Reconnected { server } => format!("connected to {server}"),
-    }
+        FollowNotice::Alone { replica, since, .. } => {
+            let who = is_alone_since(*replica, *since, Some(now));
+            format!("{who}: there may be messages that it does not know")
+        }
+        FollowNotice::Refused { id, reason } => {
+            format!("message {id}, which was shown, is not delivered: {reason}")
+        }
+        FollowNotice::Confirmed { .. } => return None,
+    })
 }

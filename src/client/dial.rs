@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -189,6 +190,30 @@ impl Redialer {
     /// The server that is tried next.
     pub(super) fn server(&self) -> &Address {
         &self.dialer.servers[self.next]
+    }
+
+    /// The current connection is to this server.
+    pub(super) fn go_to(&mut self, server: usize) {
+        self.next = server;
+    }
+
+    /// Waits for `pause`, then looks once for another server that has a majority and takes
+    /// the session.
+    pub(super) fn look_for_majority_after(
+        &self,
+        pause: Duration,
+    ) -> BoxFuture<'static, Option<(usize, Connection)>> {
+        let (dialer, but) = (self.dialer.clone(), self.next);
+        Box::pin(async move {
+            sleep(pause).await;
+            let (server, connection) = dialer.look_for_majority(but).await?;
+            let (connection, authenticated) =
+                dialer.authenticate(connection, AUTHENTICATE_LIMIT).ok()?;
+            if let Some(pending) = authenticated {
+                timeout(AUTHENTICATE_LIMIT, pending.answer()).await.ok()?.ok()?;
+            }
+            Some((server, connection))
+        })
     }
 
     /// The server of the current connection did not serve: another is next.

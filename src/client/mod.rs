@@ -48,6 +48,7 @@ mod lines;
 mod majority;
 mod pacing;
 mod pipeline;
+mod shown;
 mod strangers;
 pub mod survey;
 #[cfg(test)]

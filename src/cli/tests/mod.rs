@@ -1,5 +1,6 @@
 //! Commands as a user gives them, and what a program that ends says.
 
+mod alone;
 mod verbs;
 
 use super::*;

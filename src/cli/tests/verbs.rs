@@ -26,7 +26,7 @@ struct Service {
     account: bool,
 }
 
-fn name(name: &str) -> AccountName {
+pub(super) fn name(name: &str) -> AccountName {
     AccountName::new(name).expect("valid")
 }
 
@@ -130,10 +130,10 @@ impl Service {
 }
 
 /// A user at a command line.
-struct User {
-    network: Arc<FakeNetwork>,
+pub(super) struct User {
+    pub(super) network: Arc<FakeNetwork>,
     service: Arc<Mutex<Service>>,
-    home: tempfile::TempDir,
+    pub(super) home: tempfile::TempDir,
 }
 
 impl User {
@@ -149,7 +149,16 @@ impl User {
     }
 
     fn logged_in() -> User {
-        let user = User::new();
+        User::new().with_session()
+    }
+
+    /// The same at other servers.
+    pub(super) fn at(network: Arc<FakeNetwork>) -> User {
+        User { network, ..User::new() }.with_session()
+    }
+
+    fn with_session(self) -> User {
+        let user = self;
         let (token, expires) = ("t".repeat(64), Timestamp::MAX);
         let session = Session { name: name("Alice"), account: Uuid::nil(), token, expires };
         user.sessions().save(&session).expect("kept");
@@ -161,7 +170,7 @@ impl User {
     }
 
     /// Runs a line; the result, standard output and standard error.
-    async fn run(&self, line: &[&str]) -> (Result<Exit>, String, String) {
+    pub(super) async fn run(&self, line: &[&str]) -> (Result<Exit>, String, String) {
         let out = Buffer::default();
         let (result, err, _) = self.run_into(line, Box::new(out.clone())).await;
         (result, out.text(), err)

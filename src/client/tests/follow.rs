@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use crate::client::fake::{self, FakeNetwork, Reaction, addresses};
 use crate::client::{Client, Follow, FollowNotice};
 use crate::error::{Error, ErrorCode};
-use crate::protocol::client::{Answer, Event, InboxQuery, Message, Request};
+use crate::protocol::client::{Answer, Confirm, Event, InboxQuery, Message, Mode, Request};
 use crate::sync::Mutex;
-use crate::types::{AccountName, Names, Timestamp, Uuid};
+use crate::types::{AccountName, Names, ReplicaId, Timestamp, Uuid};
 
 fn message(seq: u64) -> Message {
     let name = |name| AccountName::new(name).expect("valid");
@@ -88,7 +88,7 @@ async fn leaving(ping: Reaction) -> (Duration, String) {
     assert_eq!(seqs, [1, 2]);
     match &notices[0] {
         FollowNotice::Reconnecting { reason, .. } => (started.elapsed(), reason.clone()),
-        FollowNotice::Reconnected { .. } => panic!("{notices:?}"),
+        _ => panic!("{notices:?}"),
     }
 }
 
@@ -142,4 +142,112 @@ async fn not_now_is_not_the_end_and_is_said_once() {
     assert_eq!((seqs, notices.len()), (vec![1], 2));
     assert!(matches!(&notices[0], FollowNotice::Reconnecting { reason, .. }
         if reason == "no majority"));
+}
+
+fn unconfirmed(id: u128, seen_to: u64) -> Message {
+    let (id, seen_to) = (Uuid::from_u128(id), Some(seen_to));
+    Message { id, seq: None, confirmed: false, seen_to, ..message(0) }
+}
+
+/// Server 0 is alone, and the others too until a majority is back after `healed`. What the
+/// majority sends then depends on the question.
+fn split(
+    healed: Duration,
+    alone: Vec<Event>,
+    majority: fn(&InboxQuery) -> Vec<Event>,
+) -> (Arc<FakeNetwork>, impl Future<Output = ()>) {
+    let network = FakeNetwork::new(move |server, request| match request {
+        Request::Ping {} => Reaction::Answer(Answer::done()),
+        Request::Follow(_) if server == 0 => Reaction::Events(alone.clone()),
+        Request::Follow(query) => Reaction::Events(majority(query)),
+        other => panic!("{other:?}"),
+    });
+    network.greet_as(0, Mode::Alone);
+    network.greet_as(1, Mode::Alone);
+    network.set_mode(2, fake::Mode::Refuse);
+    let heals = network.clone();
+    let heals = async move {
+        tokio::time::sleep(healed).await;
+        heals.greet_as(1, Mode::Majority);
+    };
+    (network, heals)
+}
+
+fn follow_anybody(network: &Arc<FakeNetwork>) -> Follow {
+    let client = Client::new(fake::host(network), addresses(), Duration::from_secs(10));
+    Follow::new(&client.expect("servers").confirming(Confirm::Any), InboxQuery::default())
+}
+
+const ALONE: Event = Event::Alone { since: Timestamp(7), seq: 1 };
+
+#[tokio::test(start_paused = true)]
+async fn what_was_shown_unconfirmed_is_not_shown_again_by_the_majority_that_is_found() {
+    let events = vec![Event::Messages(vec![message(1), unconfirmed(5, 1)]), ALONE, ALONE];
+    let (network, heals) = split(Duration::from_secs(3), events, |query| {
+        assert_eq!(query.after, Some(1), "what has no place moves no cursor");
+        let confirmed = Message { id: Uuid::from_u128(5), ..message(2) };
+        vec![Event::Messages(vec![confirmed, message(3)]), Event::CaughtUp { seq: 3 }]
+    });
+    let mut follow = follow_anybody(&network);
+    let started = Instant::now();
+    let mut notices = Vec::new();
+    let mut texts = Vec::new();
+    let takes = async {
+        while texts.len() < 3 {
+            let page = follow.next(&mut |notice| notices.push(notice)).await.expect("goes on");
+            texts.extend(page.into_iter().map(|message| (message.id.as_u128(), message.confirmed)));
+        }
+    };
+    tokio::join!(takes, heals);
+    assert_eq!(texts, [(1, true), (5, false), (3, true)]);
+    assert_eq!(started.elapsed(), Duration::from_secs(5), "it looks every five seconds");
+    let (server, replica) = (fake::address(0), ReplicaId(1));
+    let id = Uuid::from_u128(5);
+    let expected = [
+        FollowNotice::Alone { server, replica, since: Timestamp(7) },
+        FollowNotice::Reconnected { server: fake::address(1) },
+        FollowNotice::Confirmed { id, seq: 2 },
+    ];
+    assert_eq!(notices, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_shown_and_is_withdrawn_is_told_and_nothing_of_what_was_not() {
+    let refused = |id: u128| {
+        let (id, reason) = (Uuid::from_u128(id), "bob is gone".to_string());
+        Event::Refused { id, reason }
+    };
+    let events = vec![
+        Event::Messages(vec![unconfirmed(5, 0)]),
+        refused(6),
+        refused(5),
+        Event::Messages(vec![unconfirmed(5, 0), message(1)]),
+    ];
+    let (network, _) = split(Duration::MAX, events, |query| panic!("{query:?}"));
+    let mut follow = follow_anybody(&network);
+    let mut notices = Vec::new();
+    let mut ids = Vec::new();
+    while ids.len() < 2 {
+        let page = follow.next(&mut |notice| notices.push(notice)).await.expect("goes on");
+        ids.extend(page.into_iter().map(|message| message.id.as_u128()));
+    }
+    assert_eq!(ids, [5, 1], "another server may show it again");
+    let (id, reason) = (Uuid::from_u128(5), "bob is gone".to_string());
+    assert_eq!(notices, [FollowNotice::Refused { id, reason }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_that_wants_a_majority_waits_for_one() {
+    let events = vec![Event::Messages(vec![unconfirmed(5, 0)]), ALONE];
+    let (network, heals) =
+        split(Duration::from_secs(20), events, |_| vec![Event::Messages(vec![message(1)])]);
+    let mut follow = follow(&network);
+    let ((seqs, notices), ()) = tokio::join!(take(&mut follow, 1), heals);
+    assert_eq!((seqs, notices.len()), (vec![1], 2));
+    assert!(
+        matches!(&notices[0], FollowNotice::Reconnecting { reason, .. }
+        if reason.contains("is alone")),
+        "{notices:?}"
+    );
+    assert_eq!(network.requests().len(), 1, "nobody else was asked");
 }
