@@ -347,8 +347,8 @@ async fn up(args: &UpArgs, context: &mut Context) -> Result<Exit, Error> {
             }
             next_steps(settings, &supervisor.cluster).iter().for_each(|line| progress(line));
             progress("Ctrl-C stops the servers that this command has started.");
-            service.running(sentence(&status));
-            let mut seen = |status: &ClusterStatus| service.running(sentence(status));
+            service.running(sentence(&status, None));
+            let mut seen = |status: &ClusterStatus| service.running(sentence(status, None));
             let mut tell = |event: ClusterEvent| printer.borrow_mut().show_now(&event);
             supervisor.watch(&mut launched, status, &mut seen, &mut tell, interrupted).await
         }

@@ -170,8 +170,11 @@ impl Command {
 
     /// Whether times are among what it shows to users.
     fn shows_times(&self) -> bool {
-        use Command::{Cluster, Inbox, Login, Register, Restore};
-        matches!(self, Inbox(_) | Login(_) | Register(_) | Restore(_) | Cluster(_))
+        use Command::{Accounts, Cluster, Delete, Inbox, Login, Register, Restore, Status, Whoami};
+        let of_the_cluster = matches!(self, Restore(_) | Cluster(_) | Status(_));
+        // Of a server that is alone they say since when.
+        let alone = matches!(self, Accounts(_) | Delete(_) | Whoami(_));
+        matches!(self, Inbox(_) | Login(_) | Register(_)) || of_the_cluster || alone
     }
 
     /// Threads for its tasks; `None`: one a processor.

@@ -23,7 +23,8 @@ const WATCH_PAUSE: Duration = Duration::from_secs(1);
     ftchat status --check && deploy\n  \
     ftchat status --json | jq .tolerates\n\n\
     Answers in any state of the cluster: every configured replica is listed, also one that does\n\
-    not answer, with the reason. Without --check the exit code is 0 if any server answered, and 3\n\
+    not answer, with the reason. A server may take messages without a majority, and has them\n\
+    confirmed later: the exit code of --check is then 1. Without --check the exit code is 0 if any server answered, and 3\n\
     if none did. LAG counts the committed entries that a replica has not applied yet. A replica has\n\
     no number where no server answered that could tell it. In a pipe: one line a replica, one a\n\
     notice, and last whether messages are taken.")]
@@ -31,7 +32,8 @@ pub struct StatusArgs {
     /// Show it again every second until Ctrl-C
     #[arg(long, short)]
     watch: bool,
-    /// Exit with 0 when healthy, 1 when degraded but taking messages, 3 when not taking messages
+    /// Exit with 0 when healthy, 1 when degraded but taking messages, also where a server takes
+    /// them that no majority confirms yet, 3 when not taking messages
     /// or unreachable
     #[arg(long, conflicts_with = "watch")]
     check: bool,
@@ -47,7 +49,7 @@ pub async fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Error
     }
     let (status, local) = look(context).await?;
     let lines = local.as_ref().map(Description::command_lines);
-    context.printer.show(&Shown::new(&status, lines));
+    context.printer.show(&Shown::new(&status, lines).at(context.host.clock.now()));
     Ok(exit(&status, args.check))
 }
 
@@ -77,7 +79,8 @@ async fn watch(context: &mut Context) -> Result<Exit, Error> {
     loop {
         let (status, local) = look(context).await?;
         let lines = local.as_ref().map(Description::command_lines);
-        context.printer.show(&Frame(Shown::new(&status, lines)));
+        let shown = Shown::new(&status, lines).at(context.host.clock.now());
+        context.printer.show(&Frame(shown));
         context.printer.flush()?;
         tokio::select! {
             () = output.left() => context.printer.reader_left(),
@@ -101,11 +104,14 @@ mod tests {
     use crate::protocol::client::{ReplicaState, ReplicaStatus};
     use crate::types::ReplicaId;
 
-    fn status(writable: bool, state: ReplicaState) -> ClusterStatus {
+    fn status(writable: bool, confirming: bool, state: ReplicaState) -> ClusterStatus {
         let answers = state != ReplicaState::Unreachable;
         ClusterStatus {
             cluster: None,
             writable,
+            confirming,
+            unconfirmed: 0,
+            tolerates_alone: 0,
             leader: None,
             term: 0,
             commit: 0,
@@ -128,6 +134,8 @@ mod tests {
                 pid: None,
                 version: None,
                 uptime_s: None,
+                alone_since: None,
+                outbox: 0,
                 disk_bytes: None,
                 state_hash: None,
                 error: None,
@@ -140,13 +148,14 @@ mod tests {
     #[test]
     fn exit_codes_tell_healthy_degraded_and_unavailable_apart() {
         use ReplicaState::*;
-        for (writable, state, plain, checked) in [
-            (true, Leader, Exit::Done, Exit::Done),
-            (true, Learner, Exit::Done, Exit::Refused),
-            (false, Follower, Exit::Done, Exit::Unavailable),
-            (false, Unreachable, Exit::Unavailable, Exit::Unavailable),
+        for (writable, confirming, state, plain, checked) in [
+            (true, true, Leader, Exit::Done, Exit::Done),
+            (true, true, Learner, Exit::Done, Exit::Refused),
+            (true, false, Follower, Exit::Done, Exit::Refused),
+            (false, false, Follower, Exit::Done, Exit::Unavailable),
+            (false, false, Unreachable, Exit::Unavailable, Exit::Unavailable),
         ] {
-            let status = status(writable, state);
+            let status = status(writable, confirming, state);
             assert_eq!((exit(&status, false), exit(&status, true)), (plain, checked), "{state}");
         }
     }

@@ -6,9 +6,10 @@
 //! from being shown.
 //!
 //! The picture shows what is not known as not known. A replica that no server
-//! speaks for is listed as unreachable, with the reason. Writes count as taken
+//! speaks for is listed as unreachable, with the reason. Writes count as confirmed
 //! only when the leader itself answered and said so: a follower goes on naming
-//! a leader for a while after it has died.
+//! a leader for a while after it has died. Without that, messages count as taken if a
+//! server says that it is alone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use super::Connection;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
+use crate::limits::LEVEL_OF_SETTLING;
 use crate::protocol::client::{
     Answer, Member, ReplicaState, ReplicaStatus, Request, ServerStatus, Survivor, UNKNOWN,
 };
@@ -110,7 +112,7 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
     let commit = statuses.iter().map(|status| status.commit).max().unwrap_or(0);
     let term = statuses.iter().map(|status| status.term).max().unwrap_or(0);
     let leading = leading(&statuses);
-    let writable = leading.is_some_and(|(status, _)| status.writable);
+    let confirming = leading.is_some_and(|(status, _)| status.writable);
     let leader = leading.map(|(_, replica)| replica.id);
     let commit_before = statuses.iter().filter_map(|status| status.commit_before).max();
     let replicas: Vec<ReplicaStatus> = members
@@ -127,31 +129,30 @@ fn merge(listed: &[Address], answers: Vec<(Address, Result<ServerStatus>)>) -> C
             replica
         })
         .collect();
-    for replica in replicas.iter().filter(|replica| replica.stalled) {
-        notices.push(format!(
-            "replica {} lags by {} entries and has gained nothing for 5 s; if it does not get on, \
-             look into the log of its server",
-            replica.id, replica.lag
-        ));
-    }
+    note_stalled(&replicas, &mut notices);
     let levels = statuses.iter().map(|status| status.feature_level.unwrap_or(0));
     let feature_level = levels.max();
-    let survivor = statuses.iter().map(|status| status.survivor).reduce(|a, b| {
-        // If one does not adopt, adoption cannot be counted on.
-        if a == b { a } else { Survivor::Never }
-    });
+    let survivor = survivor(&statuses);
     let (stored_bytes, stored_bytes_max) = stored(&statuses);
-    let adopts = survivor == Some(Survivor::Auto)
+    let adopts = survivor.is_some_and(Survivor::adopts)
         && one_host(&members)
         && statuses.iter().all(|status| knows_all(status, &replicas));
-    let tolerates = if writable { tolerates(&replicas, adopts) } else { 0 };
+    let tolerates = if confirming { tolerates(&replicas, adopts) } else { 0 };
+    let writable = confirming || replicas.iter().any(takes_messages_alone);
+    let tolerates_alone = match writable && go_alone(&statuses, feature_level) {
+        true => tolerates.max(processes(&replicas).len().saturating_sub(1) as u32),
+        false => tolerates,
+    };
     ClusterStatus {
         cluster,
         writable,
+        confirming,
+        unconfirmed: replicas.iter().map(|replica| replica.outbox).sum(),
         leader,
         term,
         commit,
         tolerates,
+        tolerates_alone,
         feature_level,
         stored_bytes,
         stored_bytes_max,
@@ -182,6 +183,17 @@ fn note_silent_unknown(
     }
 }
 
+/// Names replicas that miss something and do not get on.
+fn note_stalled(replicas: &[ReplicaStatus], notices: &mut Vec<String>) {
+    for replica in replicas.iter().filter(|replica| replica.stalled) {
+        notices.push(format!(
+            "replica {} lags by {} entries and has gained nothing for 5 s; if it does not get on, \
+             look into the log of its server",
+            replica.id, replica.lag
+        ));
+    }
+}
+
 /// Repeats what the servers themselves want users to know.
 fn pass_on_notices(statuses: &[&ServerStatus], notices: &mut Vec<String>) {
     for status in statuses {
@@ -209,15 +221,38 @@ fn members(listed: &[Address], statuses: &[&ServerStatus]) -> Vec<Member> {
     members.into_values().collect()
 }
 
-/// The replica that leads, and the process that runs it. Two may call themselves leader;
-/// the later term is right. It is that of the replica: one that has not heard of it may run
+/// What servers do that are left without a majority. If one does less than the others, no
+/// more than that can be counted on.
+fn survivor(statuses: &[&ServerStatus]) -> Option<Survivor> {
+    statuses.iter().map(|status| status.survivor()).reduce(|a, b| match (a, b) {
+        (Survivor::Never, _) | (_, Survivor::Never) => Survivor::Never,
+        (Survivor::Adopt, _) | (_, Survivor::Adopt) => Survivor::Adopt,
+        (Survivor::Auto, Survivor::Auto) => Survivor::Auto,
+    })
+}
+
+/// Whether each server that answers goes on alone, as soon as it has no majority.
+fn go_alone(statuses: &[&ServerStatus], feature_level: Option<u32>) -> bool {
+    feature_level >= Some(LEVEL_OF_SETTLING)
+        && statuses.iter().all(|status| status.goes_alone == Some(true))
+}
+
+/// Whether a server without a majority takes messages into the outbox of its replica.
+fn takes_messages_alone(replica: &ReplicaStatus) -> bool {
+    replica.alone_since.is_some() && replica.error.is_none()
+}
+
+/// The replica that leads a majority, and the process that runs it. Two may call themselves
+/// leader; the later term is right, and one whose server is alone leads nobody. It is that of the replica: one that has not heard of it may run
 /// in a process with others that have.
 fn leading<'a>(statuses: &[&'a ServerStatus]) -> Option<(&'a ServerStatus, &'a ReplicaStatus)> {
     let hosted = |status: &&'a ServerStatus| {
         let status = *status;
         status.hosted.iter().map(move |replica| (status, replica))
     };
-    let leads = |(_, replica): &(_, &ReplicaStatus)| replica.state == ReplicaState::Leader;
+    let leads = |(_, replica): &(_, &ReplicaStatus)| {
+        replica.state == ReplicaState::Leader && replica.alone_since.is_none()
+    };
     let all = statuses.iter().flat_map(hosted).filter(leads);
     all.max_by_key(|(_, replica)| (replica.term, replica.id))
 }
@@ -272,6 +307,8 @@ fn absent(
         pid: None,
         version: None,
         uptime_s: None,
+        alone_since: None,
+        outbox: 0,
         disk_bytes: None,
         state_hash: None,
         error: Some(error),
@@ -307,12 +344,18 @@ fn knows_all(status: &ServerStatus, replicas: &[ReplicaStatus]) -> bool {
     others.all(|other| status.adoptable.contains(&other.id))
 }
 
-/// How many more processes may crash in the worst order.
-fn tolerates(replicas: &[ReplicaStatus], adopts: bool) -> u32 {
+/// The processes that run replicas whose votes count, and how many of these.
+fn processes(replicas: &[ReplicaStatus]) -> BTreeMap<ReplicaId, usize> {
     let mut votes_per_process: BTreeMap<ReplicaId, usize> = BTreeMap::new();
     for replica in replicas.iter().filter(votes) {
         *votes_per_process.entry(replica.hosted_by.unwrap_or(replica.id)).or_default() += 1;
     }
+    votes_per_process
+}
+
+/// How many more processes may crash in the worst order.
+fn tolerates(replicas: &[ReplicaStatus], adopts: bool) -> u32 {
+    let votes_per_process = processes(replicas);
     let majority = majority(replicas.len());
     let mut alive: usize = votes_per_process.values().sum();
     if alive < majority {

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Random, read_bounded, replace_private};
 use crate::protocol::client::{ReplicaStatus, Survivor};
 use crate::protocol::status::ClusterStatus;
+use crate::protocol::survivor::in_a_file;
 use crate::types::{Address, MemberEntry, ReplicaId};
 
 /// Longest description that is read: nine replicas have some kilobytes.
@@ -38,7 +39,8 @@ pub struct Description {
     pub ftchat_cluster: u32,
     /// The cluster's name.
     pub name: String,
-    /// Whether survivors adopt dead neighbours.
+    /// What a server does that is left without a majority.
+    #[serde(flatten, with = "in_a_file")]
     pub survivor: Survivor,
     /// The replicas, sorted by number.
     pub replicas: Vec<LocalReplica>,

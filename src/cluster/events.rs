@@ -84,6 +84,14 @@ fn changes(before: &ClusterStatus, after: &ClusterStatus) -> Vec<Change> {
         let text = if after.writable { "writes are taken" } else { "writes are not taken" };
         changes.push(("writable", None, text.to_string()));
     }
+    // Else the sentence above has told.
+    if before.writable && after.writable && before.confirming != after.confirming {
+        let text = match after.confirming {
+            true => "a majority confirms messages again",
+            false => "messages are taken without a majority, and wait to be confirmed",
+        };
+        changes.push(("confirming", None, text.to_string()));
+    }
     changes
 }
 
@@ -108,6 +116,8 @@ mod tests {
             pid: None,
             version: None,
             uptime_s: None,
+            alone_since: None,
+            outbox: 0,
             disk_bytes: None,
             state_hash: None,
             error: (state == ReplicaState::Unreachable).then(|| "connection refused".to_string()),
@@ -118,6 +128,9 @@ mod tests {
         ClusterStatus {
             cluster: None,
             writable: leader.is_some(),
+            confirming: leader.is_some(),
+            unconfirmed: 0,
+            tolerates_alone: 0,
             leader: leader.map(ReplicaId),
             term: 7,
             commit: 1,
@@ -133,6 +146,17 @@ mod tests {
 
     fn texts(before: &ClusterStatus, after: &ClusterStatus) -> Vec<String> {
         changes(before, after).into_iter().map(|(_, _, text)| text).collect()
+    }
+
+    #[test]
+    fn that_messages_wait_to_be_confirmed_is_told() {
+        let whole = status(Some(1), vec![]);
+        let mut alone = status(None, vec![]);
+        alone.writable = true;
+        let told = texts(&whole, &alone);
+        assert_eq!(told[1..], ["messages are taken without a majority, and wait to be confirmed"]);
+        assert_eq!(texts(&alone, &whole)[1..], ["a majority confirms messages again"]);
+        assert_eq!(texts(&status(None, vec![]), &alone), ["writes are taken"]);
     }
 
     #[test]

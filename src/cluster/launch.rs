@@ -12,7 +12,6 @@ use tokio::net::TcpSocket;
 use super::description::{Description, LocalReplica};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{SERVICE_VARIABLES, open_private};
-use crate::protocol::client::Survivor;
 use crate::types::ReplicaId;
 
 /// Bytes at the end of a log in which its last lines are looked for.
@@ -59,10 +58,7 @@ impl Program {
         }
         let peers: Vec<String> =
             cluster.replicas.iter().map(|peer| format!("{}={}", peer.id, peer.address)).collect();
-        let survivor = match cluster.survivor {
-            Survivor::Auto => "auto",
-            Survivor::Never => "never",
-        };
+        let survivor = cluster.survivor.as_str();
         command
             .arg("serve")
             .args(["--id", &replica.id.to_string()])

@@ -165,7 +165,7 @@ impl Supervisor<'_> {
         let mut writable_since = None;
         let ids: Vec<ReplicaId> = self.cluster.replicas.iter().map(|replica| replica.id).collect();
         let done = |status: &ClusterStatus| {
-            if !status.writable {
+            if !status.confirming {
                 writable_since = None;
                 return false;
             }
@@ -277,7 +277,7 @@ impl Supervisor<'_> {
     /// # Errors
     /// [`ErrorCode::Unavailable`] when time runs out.
     pub async fn wait_writable(&self) -> Result<ClusterStatus> {
-        self.wait(&mut [], "the cluster takes no writes", |status| status.writable).await
+        self.wait(&mut [], "the cluster takes no writes", |status| status.confirming).await
     }
 
     async fn wait(
@@ -406,7 +406,7 @@ fn in_place(status: &ClusterStatus, id: ReplicaId) -> bool {
 /// Whether it tolerates as many crashes as it ever will: all but the last server,
 /// where survivors adopt.
 fn tolerates_most(status: &ClusterStatus) -> bool {
-    status.survivor != Some(Survivor::Auto)
+    !status.survivor.is_some_and(Survivor::adopts)
         || status.tolerates as usize + 1 >= status.replicas.len()
 }
 

@@ -304,8 +304,8 @@ pub static KEYS: &[Key] = keys![
         "The folder that holds this replica's data; made if it is missing";
     "serve.cluster_key_file", Some("--cluster-key-file"), "FTCHAT_SERVE_CLUSTER_KEY_FILE", Kind::Path, Words("none: a server must be told"), true,
         "The file with the cluster's secret key, by which replicas know each other; mode 0600, outside of the data directory";
-    "serve.survivor", Some("--survivor"), "FTCHAT_SERVE_SURVIVOR", Kind::Choice(&["auto", "never"]), Value("auto"), true,
-        "Whether a server that is left without a majority takes over the replicas of dead servers on the same host, so that the last one goes on";
+    "serve.survivor", Some("--survivor"), "FTCHAT_SERVE_SURVIVOR", Kind::Choice(&["auto", "adopt", "never"]), Value("auto"), true,
+        "What a server does that is left without a majority: auto takes over the replicas of dead servers on the same host, and where nothing proves that the others are dead goes on alone, with messages that a majority confirms later; adopt only takes over; never does neither";
     "serve.registration", Some("--registration"), "FTCHAT_SERVE_REGISTRATION", Kind::Choice(&Registration::NAMES), Words("open where the server listens on loopback only, else invited"), true,
         "Who may register in a cluster that this server helps to found: anybody, whoever has an invitation, or nobody. It only proposes: later `cluster registration` shows and changes it";
     "serve.log", None, "FTCHAT_LOG", Kind::LogFilter, Words("info, debug with -v, trace with -vv, warn with --quiet"), true,
@@ -379,8 +379,8 @@ pub static KEYS: &[Key] = keys![
         "How many replicas a new local cluster gets";
     "cluster.base_port", Some("--base-port"), "FTCHAT_CLUSTER_BASE_PORT", Integer { min: 1, max: 65_535 }, Value("8091"), true,
         "The port of replica 1 of a new local cluster; the others follow";
-    "cluster.survivor", Some("--survivor"), "FTCHAT_CLUSTER_SURVIVOR", Kind::Choice(&["auto", "never"]), Value("auto"), true,
-        "Whether a server that is left without a majority takes over the replicas of dead servers, so that the last one goes on";
+    "cluster.survivor", Some("--survivor"), "FTCHAT_CLUSTER_SURVIVOR", Kind::Choice(&["auto", "adopt", "never"]), Value("auto"), true,
+        "What a server does that is left without a majority: auto takes over the replicas of dead servers, and where nothing proves that the others are dead goes on alone, with messages that a majority confirms later; adopt only takes over; never does neither";
 ];
 
 #[cfg(test)]

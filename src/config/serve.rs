@@ -197,6 +197,7 @@ impl ServeSettings {
 pub(super) fn survivor(values: &Values, name: &str) -> Result<Survivor> {
     values.required(name, |text| match text {
         "auto" => Some(Survivor::Auto),
+        "adopt" => Some(Survivor::Adopt),
         "never" => Some(Survivor::Never),
         _ => None,
     })

@@ -169,7 +169,7 @@ impl Drill<'_> {
         wait_for("not all replicas are back", || async {
             let status = self.supervisor.look().await;
             let ids = self.supervisor.cluster.replicas.iter().map(|it| it.id);
-            status.writable
+            status.confirming
                 && status.tolerates == 2
                 && ids.into_iter().all(|id| is_at_home(&status, id))
         })

@@ -12,8 +12,13 @@ use crate::types::ReplicaId;
 pub fn server_sentence(status: &ServerStatus) -> String {
     let own = status.hosted.iter().find(|replica| replica.id == status.replica);
     let state = own.map_or(ReplicaState::Starting, |replica| replica.state);
+    let alone = own.filter(|replica| replica.alone_since.is_some());
     let error = own.and_then(|replica| replica.error.as_deref());
-    let mut text = format!("Replica {} {}", status.replica, does(state, status));
+    let does = match alone {
+        Some(own) => format!("goes on alone; {} wait to be confirmed", own.outbox),
+        None => does(state, status),
+    };
+    let mut text = format!("Replica {} {does}", status.replica);
     // An error is the reason of the notice where there are both.
     if let Some(why) = error.or(status.notice.as_deref()) {
         text.push_str(&format!(" ({})", sanitize(why)));
@@ -95,6 +100,16 @@ mod tests {
             status["writable"] = json!(true);
         });
         assert_eq!(leads, "Replica 1 leads; writes are taken.");
+    }
+
+    #[test]
+    fn it_says_that_it_is_alone() {
+        let text = sentence("candidate", |status| {
+            only_own(status);
+            status["hosted"][0]["alone_since"] = json!("2026-11-30T20:31:00.000Z");
+            status["hosted"][0]["outbox"] = json!(14);
+        });
+        assert_eq!(text, "Replica 1 goes on alone; 14 wait to be confirmed.");
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! A cluster's status: a table, lines, and one sentence that matters.
 //!
 //! The sentence says whether writes are taken and how many more servers may
-//! fail; below it stands what to type next, where there is something to do.
+//! fail, or who takes messages alone; below it stands what to type next, where there is something to do.
+
+mod sentence;
 
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use super::{Show, Style, Tone, sanitize};
+pub use self::sentence::sentence;
+use super::{Show, Style, Tone, is_alone_since, sanitize};
 use crate::config::CommandLines;
 use crate::protocol::client::{ReplicaState, ReplicaStatus, UNKNOWN};
 use crate::protocol::status::{ClusterStatus, Health};
-use crate::types::{ReplicaId, format_size};
+use crate::types::{ReplicaId, Timestamp, format_size};
 
 /// A status, and what is known of the cluster beside it.
 #[derive(Serialize)]
@@ -23,12 +26,19 @@ pub struct Shown<'a> {
     /// or nobody knows which; then no command line would be right.
     #[serde(skip)]
     lines: Option<&'a CommandLines>,
+    #[serde(skip)]
+    now: Option<Timestamp>,
 }
 
 impl<'a> Shown<'a> {
     /// Of a cluster, which is a local one where there are command lines about it.
     pub fn new(status: &'a ClusterStatus, lines: Option<&'a CommandLines>) -> Shown<'a> {
-        Shown { status, lines }
+        Shown { status, lines, now: None }
+    }
+
+    /// The same, where it is known what time it is, so that of today no day is named.
+    pub fn at(self, now: Timestamp) -> Shown<'a> {
+        Shown { now: Some(now), ..self }
     }
 }
 
@@ -40,7 +50,7 @@ impl Show for Shown<'_> {
             Health::Degraded => Tone::Warning,
             Health::Unavailable => Tone::Bad,
         };
-        writeln!(out, "{}", style.paint(tone, &sentence(self.status)))?;
+        writeln!(out, "{}", style.paint(tone, &sentence(self.status, self.now)))?;
         if let Some(stored) = self.status.stored_bytes {
             let of = self.status.stored_bytes_max.map(|most| format!(" of {}", format_size(most)));
             let line = format!("{}{} stored.", format_size(stored), of.unwrap_or_default());
@@ -55,7 +65,8 @@ impl Show for Shown<'_> {
     /// One line a replica: id, address, state, term, applied, lag, hosted by,
     /// uptime in seconds, version. Then a line for each notice and for what is
     /// wrong with each replica: `notice` and the sentence. A line `stored`, then the bytes that
-    /// are stored and how many may be, or `none`. Last a line `writes`, then `taken` or
+    /// are stored and how many may be, or `none`. Where messages wait to be confirmed or a
+    /// majority is missing that could, a line `unconfirmed` and how many wait. Last a line `writes`, then `taken` or
     /// `refused`, then how many more servers may fail.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         for replica in &self.status.replicas {
@@ -85,7 +96,11 @@ impl Show for Shown<'_> {
             let most = self.status.stored_bytes_max.map_or("none".to_string(), |it| it.to_string());
             writeln!(out, "stored\t{stored}\t{most}")?;
         }
-        let writes = if self.status.writable { "taken" } else { "refused" };
+        let ClusterStatus { writable, confirming, unconfirmed, .. } = *self.status;
+        if unconfirmed > 0 || writable != confirming {
+            writeln!(out, "unconfirmed\t{unconfirmed}")?;
+        }
+        let writes = if writable { "taken" } else { "refused" };
         writeln!(out, "writes\t{writes}\t{}", self.status.tolerates)
     }
 }
@@ -194,31 +209,12 @@ fn columns(replicas: &[ReplicaStatus], without: Without) -> Table {
     table
 }
 
-/// Whether writes are taken, and what else may fail.
-pub fn sentence(status: &ClusterStatus) -> String {
-    if !status.answered() {
-        return "No server answers.".to_string();
-    }
-    if !status.writable {
-        return match status.leader {
-            None => "Writes are not taken: there is no leader at the moment.".to_string(),
-            Some(leader) => {
-                format!("Writes are not taken: leader {leader} has no confirmation by a majority.")
-            }
-        };
-    }
-    match status.tolerates {
-        0 => "Writes are taken. No further server may fail.".to_string(),
-        1 => "Writes are taken. One more server may fail.".to_string(),
-        n => format!("Writes are taken. {n} more servers may fail, one after the other."),
-    }
-}
-
 impl Shown<'_> {
     /// What is wrong, a line each, and what to type where that helps.
     fn hints(&self) -> Vec<String> {
         let mut hints = self.status.notices.clone();
         hints.extend(self.hosts());
+        hints.extend(self.unconfirmed());
         for replica in &self.status.replicas {
             let who = name(replica);
             let reason = replica.error.as_deref().unwrap_or("it does not say why");
@@ -236,6 +232,22 @@ impl Shown<'_> {
             }
         }
         hints
+    }
+
+    /// What no majority has confirmed, where the sentence does not tell.
+    fn unconfirmed(&self) -> Option<String> {
+        let status = self.status;
+        let alone = status.replicas.iter().find_map(|it| Some((it.id, it.alone_since?)));
+        match (status.confirming, alone, status.unconfirmed) {
+            (true, Some((id, since)), count) => Some(format!(
+                "{}, and {count} wait to be confirmed",
+                is_alone_since(id, since, self.now)
+            )),
+            (_, None, count) if count > 0 => {
+                Some(format!("{count} accepted by servers that were alone wait to be confirmed"))
+            }
+            _ => None,
+        }
     }
 
     /// How a replica's server is started.
@@ -293,192 +305,4 @@ fn uptime(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn replica(id: u32, state: ReplicaState, host: Option<u32>) -> ReplicaStatus {
-        ReplicaStatus {
-            id: ReplicaId(id),
-            address: format!("127.0.0.1:{}", 8090 + id).parse().expect("valid"),
-            state,
-            term: 3,
-            last_log: 9,
-            applied: 9,
-            lag: 0,
-            applied_before: None,
-            stalled: false,
-            votes: true,
-            hosted_by: host.map(ReplicaId),
-            pid: host.map(|host| 100 + host),
-            version: Some("0.1.0".to_string()),
-            uptime_s: Some(75),
-            disk_bytes: None,
-            state_hash: None,
-            error: None,
-        }
-    }
-
-    fn status() -> ClusterStatus {
-        let mut dead = replica(2, ReplicaState::Unreachable, None);
-        (dead.error, dead.version, dead.uptime_s) = (Some("connection refused".into()), None, None);
-        ClusterStatus {
-            cluster: None,
-            writable: true,
-            leader: Some(ReplicaId(1)),
-            term: 3,
-            commit: 9,
-            tolerates: 0,
-            feature_level: Some(1),
-            stored_bytes: Some(5 << 20),
-            stored_bytes_max: Some(1 << 30),
-            replicas: vec![
-                replica(1, ReplicaState::Leader, Some(1)),
-                dead,
-                replica(3, ReplicaState::Follower, Some(1)),
-            ],
-            survivor: None,
-            notices: Vec::new(),
-        }
-    }
-
-    /// As the cluster shows it that needs no flag.
-    fn shown(status: &ClusterStatus) -> Shown<'_> {
-        static PLAIN: std::sync::LazyLock<CommandLines> =
-            std::sync::LazyLock::new(CommandLines::default);
-        Shown::new(status, Some(&PLAIN))
-    }
-
-    fn written(show: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
-        let mut out = Vec::new();
-        show(&mut out).expect("a vector takes everything");
-        String::from_utf8(out).expect("text")
-    }
-
-    #[test]
-    fn lines_for_scripts_are_tab_separated_and_never_empty() {
-        let text = written(|out| shown(&status()).plain(out));
-        assert_eq!(
-            text,
-            "1\t127.0.0.1:8091\tleader\t3\t9\t0\t1\t75\t0.1.0\n\
-             2\t127.0.0.1:8092\tunreachable\t3\t9\t0\t-\t-\t-\n\
-             3\t127.0.0.1:8093\tfollower\t3\t9\t0\t1\t75\t0.1.0\n\
-             notice\treplica 2: connection refused\n\
-             stored\t5242880\t1073741824\n\
-             writes\ttaken\t0\n"
-        );
-    }
-
-    #[test]
-    fn the_terminal_says_what_fails_and_what_to_type() {
-        let text = written(|out| {
-            shown(&status()).terminal(out, Style { color: false, ..Style::default() })
-        });
-        assert!(text.contains("HOSTED BY"), "{text}");
-        assert!(text.contains("Writes are taken. No further server may fail."), "{text}");
-        assert!(text.contains("replica 2 is down (connection refused): ftchat cluster start 2"));
-        assert!(text.contains("server 1 runs"));
-        assert!(text.contains("\n5 MiB of 1 GiB stored.\n"), "{text}");
-        assert!(!text.contains('\x1b'));
-        let colored = written(|out| {
-            shown(&status()).terminal(out, Style { color: true, ..Style::default() })
-        });
-        assert!(colored.contains("\x1b[33mWrites are taken."), "{colored:?}");
-    }
-
-    #[test]
-    fn the_sentence_tells_no_leader_from_no_majority_from_no_answer() {
-        let mut status = status();
-        for (tolerates, words) in [(1, "One more server may fail"), (2, "2 more servers may fail")]
-        {
-            status.tolerates = tolerates;
-            assert!(sentence(&status).contains(words));
-        }
-        status.writable = false;
-        assert!(sentence(&status).contains("leader 1 has no confirmation"));
-        status.leader = None;
-        assert!(sentence(&status).contains("no leader"));
-        for replica in &mut status.replicas {
-            (replica.state, replica.hosted_by) = (ReplicaState::Unreachable, None);
-        }
-        assert_eq!(sentence(&status), "No server answers.");
-    }
-
-    #[test]
-    fn what_servers_say_reaches_the_terminal_without_its_control_characters() {
-        let mut status = status();
-        status.notices.push("\x1b[2J\u{202e}evil".to_string());
-        status.replicas[0].version = Some("\x07".to_string());
-        let text =
-            written(|out| shown(&status).terminal(out, Style { color: false, ..Style::default() }));
-        assert!(!text.contains(['\x1b', '\x07', '\u{202e}']), "{text:?}");
-    }
-
-    #[test]
-    fn in_a_pipe_reasons_and_notices_are_told_as_well() {
-        let mut status = status();
-        status.notices.push("server 1: no\tmajority".to_string());
-        let text = written(|out| shown(&status).plain(out));
-        let lines: Vec<&str> = text.lines().collect();
-        let reason = "notice\treplica 2: connection refused";
-        let last = ["stored\t5242880\t1073741824", "writes\ttaken\t0"];
-        assert_eq!(lines[3..], [&["notice\tserver 1: no\\tmajority", reason], &last[..]].concat());
-    }
-
-    #[test]
-    fn where_the_local_cluster_is_not_known_no_command_line_is_shown() {
-        let mut status = status();
-        status.replicas[1].id = UNKNOWN;
-        let terminal = |lines| {
-            let shown = Shown::new(&status, lines);
-            written(|out| shown.terminal(out, Style { color: false, ..Style::default() }))
-        };
-        let text = terminal(None);
-        assert!(!text.contains("ftchat"), "{text}");
-        assert!(text.contains("the replica at 127.0.0.1:8092 is down (connection refused)"));
-        assert!(text.contains("server 1 runs replicas 1 and 3; one failure away from stopping"));
-        assert!(written(|out| Shown::new(&status, None).plain(out)).contains("-\t127.0.0.1:8092"));
-        // A number that nobody knows cannot be typed either.
-        let text = terminal(Some(&CommandLines::default()));
-        assert!(text.contains("8092 is down (connection refused): start its server"), "{text}");
-    }
-
-    #[test]
-    fn a_narrow_terminal_has_fewer_columns_and_no_line_that_wraps() {
-        let status = status();
-        let widths = |width| {
-            let table = table(&status.replicas, width);
-            let widest = table.lines().map(|line| line.chars().count()).max().expect("a header");
-            (widest, table)
-        };
-        let (whole, _) = widths(None);
-        for width in (57..=whole).rev() {
-            let (widest, table) = widths(Some(width));
-            assert!(widest <= width, "{widest} columns of {width}:\n{table}");
-            for column in ["ID", "ADDRESS", "STATE", "LAG", "HOSTED BY"] {
-                assert!(table.contains(column), "{table}");
-            }
-        }
-        assert!(widths(Some(80)).1.contains("VERSION"));
-    }
-
-    #[test]
-    fn a_frame_redraws_on_a_terminal_only() {
-        let frame = |status: &ClusterStatus| {
-            written(|out| {
-                Frame(shown(status)).terminal(out, Style { color: false, ..Style::default() })
-            })
-        };
-        assert!(frame(&status()).starts_with("\x1b[H\x1b[J"));
-        assert_eq!(
-            written(|out| Frame(shown(&status())).plain(out)),
-            written(|out| shown(&status()).plain(out))
-        );
-    }
-
-    #[test]
-    fn uptimes_have_two_units() {
-        for (seconds, text) in [(5, "5s"), (75, "1m15s"), (7_260, "2h1m"), (90_000, "1d1h")] {
-            assert_eq!(uptime(seconds), text);
-        }
-    }
-}
+mod tests;

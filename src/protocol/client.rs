@@ -20,6 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
+pub use super::survivor::Survivor;
 #[cfg(test)]
 use crate::error::ErrorBody;
 use crate::types::{AccountName, Address, Names, Place, ReplicaId, Timestamp, Uuid};
@@ -589,8 +590,14 @@ pub struct ServerStatus {
     /// How much that may be; absent where there is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored_bytes_max: Option<u64>,
-    /// `auto` or `never`: whether survivors adopt dead neighbours.
+    /// What a server does that is left without a majority; older programs know `auto` and
+    /// `never` only, and are told `auto` of one that adopts.
+    #[serde(serialize_with = "super::survivor::for_older_programs")]
     pub survivor: Survivor,
+    /// Whether it goes on alone where nothing proves that the others are off. Older servers
+    /// leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_alone: Option<bool>,
     /// Replicas that this server could adopt if their processes died: it knows
     /// where their data is.
     #[serde(default)]
@@ -601,15 +608,15 @@ pub struct ServerStatus {
     pub notice: Option<String>,
 }
 
-/// See [`ServerStatus::survivor`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Survivor {
-    /// Adopt dead neighbours on this host.
-    Auto,
-    /// Strict majority.
-    #[default]
-    Never,
+impl ServerStatus {
+    /// What the server does that is left without a majority. One that says nothing of
+    /// going on alone does not, and calls that `auto`.
+    pub fn survivor(&self) -> Survivor {
+        match (self.survivor, self.goes_alone) {
+            (Survivor::Auto, Some(false)) => Survivor::Adopt,
+            (survivor, _) => survivor,
+        }
+    }
 }
 
 /// A configured replica.

@@ -15,6 +15,7 @@
 //! - [`peer`]: what replicas say to each other.
 //! - [`membership`]: how replicas come and go, and a new key.
 //! - [`administration`]: what whoever holds the cluster's key may ask beside that.
+//! - [`survivor`]: what a server does that is left without a majority.
 //! - [`status`]: a whole cluster, as `status` puts it together.
 //! - [`codec`]: lines: reading with a bound, writing, depth.
 
@@ -27,3 +28,4 @@ pub mod membership;
 pub mod peer;
 pub mod replica;
 pub mod status;
+pub mod survivor;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Address, ReplicaId};
+use crate::types::{Address, ReplicaId, Timestamp};
 
 /// What a replica is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,13 @@ pub struct ReplicaStatus {
     pub version: Option<String>,
     /// Seconds since the process started.
     pub uptime_s: Option<u64>,
+    /// Since when its server has no majority and takes messages by itself; `null` where it
+    /// does not.
+    #[serde(default)]
+    pub alone_since: Option<Timestamp>,
+    /// Messages, marks and deletions that it holds and no majority has confirmed.
+    #[serde(default)]
+    pub outbox: u64,
     /// Bytes in its data directory.
     pub disk_bytes: Option<u64>,
     /// Fingerprint of the state; equal on replicas with equal `applied`.

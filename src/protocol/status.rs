@@ -13,18 +13,25 @@ use crate::types::{Address, ReplicaId, Uuid};
 pub struct ClusterStatus {
     /// The cluster; `None` when no server answered, or none has been founded.
     pub cluster: Option<Uuid>,
-    /// Whether writes are taken: the leader itself answered and said that a
-    /// majority has confirmed it lately.
+    /// Whether messages are taken: by a majority, or by a server that is alone.
     pub writable: bool,
-    /// The replica that answered as leader.
+    /// Whether what is taken is confirmed at once: the leader itself answered and said that
+    /// a majority has confirmed it lately.
+    pub confirming: bool,
+    /// Messages, marks and deletions that servers took alone and no majority has confirmed.
+    pub unconfirmed: u64,
+    /// The replica that answered as leader of a majority.
     pub leader: Option<ReplicaId>,
     /// The highest term that anybody knows.
     pub term: u64,
     /// The highest commit index that anybody knows.
     pub commit: u64,
     /// How many more server processes may crash, in the worst order, with
-    /// writes still taken.
+    /// writes still confirmed.
     pub tolerates: u32,
+    /// How many more may crash with messages still taken, confirmed or not: all but the
+    /// last where servers go on alone.
+    pub tolerates_alone: u32,
     /// The feature level: what belongs to a higher one waits until all servers are
     /// updated. `None` when no server answered.
     pub feature_level: Option<u32>,
@@ -63,10 +70,10 @@ pub enum Health {
     /// Writes are taken and every replica runs on its own server, caught up
     /// but for what is under way.
     Healthy,
-    /// Writes are taken, but a replica is missing, adopted or not yet in step, or
-    /// stands still, or may not vote.
+    /// Messages are taken, but not confirmed, or a replica is missing, adopted, alone or
+    /// not yet in step, or stands still, or may not vote.
     Degraded,
-    /// Writes are not taken, or nobody answers.
+    /// No messages are taken, or nobody answers.
     Unavailable,
 }
 
@@ -86,9 +93,13 @@ impl ClusterStatus {
                 && replica.hosted_by == Some(replica.id)
                 && replica.votes
                 && !replica.stalled
+                && replica.alone_since.is_none()
                 && replica.error.is_none()
         };
-        if self.replicas.iter().all(in_place) { Health::Healthy } else { Health::Degraded }
+        match self.confirming && self.replicas.iter().all(in_place) {
+            true => Health::Healthy,
+            false => Health::Degraded,
+        }
     }
 
     /// Fills in the numbers of replicas that no server reported.

@@ -71,7 +71,7 @@ use self::log_tailing::Verified;
 use crate::consensus;
 use crate::error::{Error, Result};
 use crate::host::{Host, Listener, Stream};
-use crate::protocol::client::{ServerStatus, Survivor};
+use crate::protocol::client::ServerStatus;
 use crate::replica::{LocalTransport, Replica, ReplicaConfig};
 use crate::sync::Mutex;
 use crate::types::ReplicaId;
@@ -268,7 +268,7 @@ impl Hosting {
     }
 
     fn adopts(&self) -> bool {
-        self.0.config.survivor == Survivor::Auto && !self.state().forbidden
+        self.0.config.survivor.adopts() && !self.state().forbidden
     }
 
     fn is_adopted(&self, id: ReplicaId) -> bool {

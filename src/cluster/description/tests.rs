@@ -259,6 +259,8 @@ fn a_status_is_about_the_cluster_whose_servers_answered() {
         pid,
         version: None,
         uptime_s: None,
+        alone_since: None,
+        outbox: 0,
         disk_bytes: None,
         state_hash: None,
         error: None,
@@ -267,6 +269,9 @@ fn a_status_is_about_the_cluster_whose_servers_answered() {
         let status = ClusterStatus {
             cluster: None,
             writable: false,
+            confirming: false,
+            unconfirmed: 0,
+            tolerates_alone: 0,
             leader: None,
             term: 0,
             commit: 0,

@@ -115,6 +115,7 @@ fn survivors_adopt_unless_told_otherwise() {
     let survivor = |value| resolve(&[("FTCHAT_SERVE_SURVIVOR", value)]).expect("valid").survivor;
     assert_eq!(resolve(&[]).expect("valid").survivor, Survivor::Auto);
     assert_eq!((survivor("auto"), survivor("never")), (Survivor::Auto, Survivor::Never));
+    assert_eq!(survivor("adopt"), Survivor::Adopt);
 }
 
 #[test]

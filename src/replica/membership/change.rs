@@ -10,7 +10,6 @@ use super::CHANGE_MAX;
 use crate::consensus::Consensus;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::LEVEL_OF_MEMBERSHIP;
-use crate::protocol::client::Survivor;
 use crate::protocol::peer::{ChangeMembers, MembersChanged};
 use crate::replica::Inner;
 use crate::types::{MemberChange, MemberEntry, Membership, ReplicaId, majority};
@@ -219,7 +218,7 @@ impl Inner {
     /// Whether this server could go on alone, as the others could be adopted.
     fn adopts_all(&self, voters: &BTreeSet<ReplicaId>) -> bool {
         let located = self.located.borrow();
-        self.config.survivor == Survivor::Auto
+        self.config.survivor.adopts()
             && voters
                 .iter()
                 .filter(|it| **it != self.config.id)

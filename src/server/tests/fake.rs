@@ -392,6 +392,7 @@ impl Backend for FakeReplica {
                 feature_level: None,
                 stored_bytes: None,
                 stored_bytes_max: None,
+                goes_alone: None,
                 survivor: Default::default(),
                 adoptable: vec![],
                 hosted: vec![],

@@ -1,3 +1,5 @@
+mod alone;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -192,6 +194,7 @@ fn status(id: u32, hosted: Vec<ReplicaStatus>) -> ServerStatus {
         stored_bytes: None,
         stored_bytes_max: None,
         survivor: Survivor::Never,
+        goes_alone: None,
         adoptable: vec![],
         hosted,
         notice: None,
