@@ -549,12 +549,16 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__accounts)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -3825,12 +3829,16 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__delete)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -4773,7 +4781,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__inbox)
-            opts="-f -q -v -h -V --peek --all --sent --from --since --limit --follow --exec --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-f -q -v -h -V --peek --all --sent --from --since --limit --follow --exec --confirmed --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4793,6 +4801,10 @@ _ftchat() {
                     ;;
                 --exec)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
                     return 0
                     ;;
                 --config)
@@ -4917,12 +4929,16 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__logout)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -5320,7 +5336,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__send)
-            opts="-q -v -h -V --lines --id --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --lines --id --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5328,6 +5344,10 @@ _ftchat() {
             case "${prev}" in
                 --id)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
                     return 0
                     ;;
                 --config)
@@ -5532,12 +5552,16 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__whoami)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then

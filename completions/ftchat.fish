@@ -93,6 +93,8 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s q -l quiet -d 'P
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand login" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
+majority\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
@@ -106,6 +108,8 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s q -l quiet -d '
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand logout" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
+majority\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
@@ -119,6 +123,8 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s q -l quiet -d '
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
+majority\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
@@ -157,7 +163,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l color -d 'When 
 always\t''
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s w -l watch -d 'Show it again every second until Ctrl-C'
-complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l check -d 'Exit with 0 when healthy, 1 when degraded but taking messages, 3 when not taking messages or unreachable'
+complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l check -d 'Exit with 0 when healthy, 1 when degraded but taking messages, also where a server takes them that no majority confirms yet, 3 when not taking messages or unreachable'
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -l json -d 'Print JSON: one object for a result, one object a line for a list'
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
 complete -c ftchat -n "__fish_ftchat_using_subcommand status" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
@@ -203,7 +209,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l listen -d 'The a
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l peers -d 'Every replica of the cluster, this one included, as 1=HOST:PORT,2=HOST:PORT and so on [default: none: a server must be told]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l data-dir -d 'The folder that holds this replica\'s data; made if it is missing [default: none: a server must be told]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l cluster-key-file -d 'The file with the cluster\'s secret key, by which replicas know each other; mode 0600, outside of the data directory [default: none: a server must be told]' -r -F
-complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l survivor -d 'Whether a server that is left without a majority takes over the replicas of dead servers on the same host, so that the last one goes on [default: auto]' -r -f -a "auto\t''
+complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l survivor -d 'What a server does that is left without a majority: auto takes over the replicas of dead servers on the same host, and where nothing proves that the others are dead goes on alone, with messages that a majority confirms later; adopt only takes over; never does neither [default: auto]' -r -f -a "auto\t''
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand serve" -l registration -d 'Who may register in a cluster that this server helps to found: anybody, whoever has an invitation, or nobody. It only proposes: later `cluster registration` shows and changes it [default: open where the server listens on loopback only, else invited]' -r -f -a "open\t''
 invited\t''
@@ -325,6 +331,8 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s v -l verbose -d 'S
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l id -d 'The message\'s id: the same id again is the same message, delivered once. With --lines the ids of all lines follow from it' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l confirm -d 'Who has to have a message before `send` is done: a majority of the servers, or, where none is there, any server that answers, which delivers it later [default: any]' -r -f -a "any\t''
+majority\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
@@ -343,6 +351,8 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l from -d 'Only fr
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l since -d 'Only since: 2026-11-23, 2026-11-23T18:46:00Z, 2026-11-23T18:46[Europe/Paris], or how long ago, as 2h or 3d' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l limit -d 'At most so many, the oldest first; with --follow, end after so many' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l exec -d 'Run a command for each message' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
+majority\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
@@ -355,11 +365,14 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l peek -d 'Mark no
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l all -d 'Also messages that were read before'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l sent -d 'Messages that I sent'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s f -l follow -d 'Stay and print new messages as they arrive'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l confirmed -d 'Only messages that a majority of the servers has confirmed'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l json -d 'Print JSON: one object for a result, one object a line for a list'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
+majority\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
@@ -510,7 +523,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l dir -d 'The local cluster\'s folder [default: ftchat/NAME in the platform\'s data directory]' -r -f -a "(__fish_complete_directories)"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l replicas -d 'How many replicas a new local cluster gets [default: 3]' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l base-port -d 'The port of replica 1 of a new local cluster; the others follow [default: 8091]' -r
-complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l survivor -d 'Whether a server that is left without a majority takes over the replicas of dead servers, so that the last one goes on [default: auto]' -r -f -a "auto\t''
+complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l survivor -d 'What a server does that is left without a majority: auto takes over the replicas of dead servers, and where nothing proves that the others are dead goes on alone, with messages that a majority confirms later; adopt only takes over; never does neither [default: auto]' -r -f -a "auto\t''
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from up" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
