@@ -14,6 +14,7 @@
 //!   and how a leader gives leadership to another.
 //! - [`membership`]: founding a cluster, and replicas that join it or come back.
 //! - [`rejoin`]: a node that has lost the end of its log.
+//! - [`alone`]: what a node without a majority has to know of itself.
 //! - [`adoption`], [`warm_state`]: replicas that run in another server's process, and
 //!   how their owners get them back.
 //!
@@ -34,6 +35,7 @@
 //! - `enable_pre_vote`: a replica that was cut off does not raise the term.
 
 mod adoption;
+mod alone;
 mod engine;
 #[cfg(test)]
 mod fuzz;
@@ -66,7 +68,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use engine::links::{Links, Pair};
-pub use engine::state_machine::Machine;
+pub use engine::state_machine::{Machine, Takes};
 pub use leadership::fast_election::Loss;
 pub use leadership::route::Absence;
 pub use level::LevelGuard;

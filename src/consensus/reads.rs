@@ -60,15 +60,33 @@ impl<S: Surroundings> Reader<S> {
     /// # Errors
     /// [`ErrorCode::ReadNotConfirmed`], naming who is missing.
     pub async fn confirm(&self, deadline: Instant) -> Result<()> {
-        let (send, receive) = oneshot::channel();
         let confirmed = async {
-            let index = match self.queue.send(send) {
-                Ok(()) => receive.await.ok()?,
-                Err(_) => return None,
-            };
+            let index = self.read_index().await?;
             self.machine.wait_applied(index).await;
             Some(())
         };
+        self.within(deadline, confirmed).await
+    }
+
+    /// The same, but does not wait for the state.
+    ///
+    /// # Errors
+    /// As [`Reader::confirm`].
+    pub async fn ask_majority(&self, deadline: Instant) -> Result<()> {
+        self.within(deadline, async { self.read_index().await.map(drop) }).await
+    }
+
+    async fn read_index(&self) -> Option<u64> {
+        let (send, receive) = oneshot::channel();
+        self.queue.send(send).ok()?;
+        receive.await.ok()
+    }
+
+    async fn within(
+        &self,
+        deadline: Instant,
+        confirmed: impl Future<Output = Option<()>>,
+    ) -> Result<()> {
         match timeout_at(deadline, confirmed).await {
             Ok(Some(())) => Ok(()),
             Ok(None) | Err(_) => Err(Error::new(

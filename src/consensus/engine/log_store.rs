@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
+use crate::chat::Operation;
 use crate::consensus::engine::disk_errors::Faults;
 use crate::consensus::engine::key_log_ids;
 use crate::consensus::engine::recent::Recent;
@@ -171,6 +172,34 @@ impl LogStore {
         self.memory.lock().committed = Some(committed);
         let hint = serde_json::to_vec(&committed).expect("plain data serializes");
         self.log.note_committed(committed.index(), hint.into());
+    }
+
+    /// Makes it durable that the log is committed up to there.
+    ///
+    /// # Errors
+    /// Once the log has failed or is closed.
+    pub async fn sync_committed(&self, committed: LogId) -> Result<(), Error> {
+        let payload = serde_json::to_vec(&committed).expect("plain data serializes");
+        self.log.write_committed(committed.index(), payload.into()).await
+    }
+
+    /// What users and servers have asked for in entries behind the one at `index`, in order.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`], [`ErrorCode::Io`].
+    pub async fn operations_behind(&self, index: u64) -> Result<Vec<Operation>, Error> {
+        let (mut from, to) = ((index + 1).max(self.log.first()), self.log.next());
+        let mut operations = Vec::new();
+        while from < to {
+            let part = self.read(from, to, READ_MAX_BYTES).await?;
+            from += part.len().max(1) as u64;
+            for entry in &part {
+                if let EntryPayload::Normal(proposal) = &entry.payload {
+                    operations.extend(proposal.batch()?.operations.iter().cloned());
+                }
+            }
+        }
+        Ok(operations)
     }
 
     /// The log id of the entry at `index`; `None` when the log does not have it.

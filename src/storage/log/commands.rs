@@ -33,6 +33,7 @@ pub(super) struct Closed;
 /// What a handle waits for.
 pub(super) enum Action {
     Vote(Bytes),
+    Committed { index: u64, payload: Bytes },
     TruncateFrom(u64),
     PurgeThrough(u64),
     Reset(u64),

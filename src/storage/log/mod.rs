@@ -278,6 +278,15 @@ impl Log {
         self.shared.committed_changed.notify_one();
     }
 
+    /// Writes a commit hint as [`Log::note_committed`] does, but it is durable when this
+    /// returns, and so is everything appended before. Waits while the disk is full.
+    ///
+    /// # Errors
+    /// As of [`Log::write_vote`].
+    pub async fn write_committed(&self, index: u64, payload: Bytes) -> Result<()> {
+        self.perform(Action::Committed { index, payload }).await
+    }
+
     /// From here on the first commit hint since the log was opened is written at once,
     /// and later ones up to ten times a second: another process is to read along, and
     /// can read no further than the commit hint goes.

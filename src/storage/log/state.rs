@@ -229,6 +229,17 @@ impl State {
     }
 
     /// Whether there is a commit hint that has to be written, and waits for its entry.
+    /// Notes a commit hint, unless a higher one is known. Returns the higher of the two.
+    pub(super) fn committed_at_least(&mut self, index: u64, payload: Bytes) -> Bytes {
+        match &self.committed {
+            Some(known) if self.committed_index > index => known.clone(),
+            _ => {
+                self.note_committed(index, payload.clone());
+                payload
+            }
+        }
+    }
+
     pub(super) fn committed_waits(&self) -> bool {
         self.committed_is_new && self.committed_index >= self.written()
     }

@@ -270,6 +270,11 @@ impl Writer {
                 self.take(Step::Replace(path, encode(&payload))).await?;
                 self.shared.state.lock().vote = Some(payload);
             }
+            Action::Committed { index, payload } => {
+                let payload = self.shared.state.lock().committed_at_least(index, payload);
+                let path = self.shared.paths.committed();
+                self.take(Step::Replace(path, encode(&payload))).await?;
+            }
             Action::TruncateFrom(index) => {
                 let cut = self.shared.state.lock().truncate_from(index);
                 let Cut { removed, segment, length } = cut;

@@ -1,0 +1,181 @@
+//! Whether a majority is there: counted in ticks that this process has executed.
+//!
+//! Ticks and not time, because a process may stand still. When it goes on, everybody may be
+//! there as ever, and by the clock they would all have been silent for hours.
+
+/// Between two ticks.
+pub(super) const TICK_MS: u64 = 100;
+
+/// After so many ticks without a majority a server is alone: two seconds. An election between
+/// machines takes less.
+const ALONE_AFTER_TICKS: u32 = 20;
+
+/// The same for a process that has not heard of a majority since it started: fifteen seconds.
+/// The others may be starting as well.
+const ALONE_AFTER_START_TICKS: u32 = 150;
+
+/// For so many ticks a majority must have been there before a server is alone no longer: one
+/// second. A link that comes and goes would make a new list each time.
+const BACK_AFTER_TICKS: u32 = 10;
+
+/// A majority counts as there for so many ticks after it was heard: one answer may be late.
+const HEARD_FOR_TICKS: u32 = 3;
+
+/// What a tick has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Nothing that changes anything.
+    Same,
+    /// No majority has been there for too long.
+    Lost,
+    /// A majority is back, and stays.
+    Back,
+}
+
+/// What is known at a tick.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    /// Whether a majority has confirmed since the last tick who leads.
+    pub(super) majority: bool,
+    /// Whether changes wait, and not one was answered since the last tick. The disks of the
+    /// others may hang, though they say that they are there.
+    pub(super) stuck: bool,
+    /// Whether the log has taken something since the last tick that was accepted alone.
+    pub(super) settled: bool,
+    /// Whether anything is left that it has to take.
+    pub(super) unsettled: bool,
+}
+
+/// Counts ticks.
+#[derive(Debug, Default)]
+pub(super) struct Majority {
+    alone: bool,
+    /// Whether one was ever heard of.
+    known: bool,
+    /// Ticks since it was heard of last.
+    silent: u32,
+    /// Ticks for which it has been there without a break.
+    there: u32,
+    /// Ticks for which changes were stuck.
+    stuck: u32,
+    /// Whether that is why the server is alone: it has to see that the log takes something.
+    stalled: bool,
+}
+
+impl Majority {
+    /// Another tick was executed.
+    pub(super) fn tick(&mut self, heard: Heard) -> Finding {
+        if heard.majority {
+            (self.known, self.silent) = (true, 0);
+        } else {
+            self.silent = self.silent.saturating_add(1);
+        }
+        let there = self.known && self.silent <= HEARD_FOR_TICKS;
+        self.there = if there { self.there.saturating_add(1) } else { 0 };
+        self.stuck = if heard.stuck && self.known { self.stuck.saturating_add(1) } else { 0 };
+        self.stalled &= heard.unsettled && !heard.settled;
+        let patience = if self.known { ALONE_AFTER_TICKS } else { ALONE_AFTER_START_TICKS };
+        if !self.alone && (self.silent >= patience || self.stuck >= ALONE_AFTER_TICKS) {
+            self.stalled = self.stuck >= ALONE_AFTER_TICKS;
+            (self.alone, self.stuck) = (true, 0);
+            return Finding::Lost;
+        }
+        if self.alone && self.there >= BACK_AFTER_TICKS && !self.stalled {
+            self.alone = false;
+            return Finding::Back;
+        }
+        Finding::Same
+    }
+
+    /// It was said that the server is alone, and it may not be.
+    pub(super) fn stays(&mut self) {
+        (self.alone, self.stalled) = (false, false);
+    }
+
+    /// Since how many ticks no majority was heard of.
+    pub(super) fn silent_for(&self) -> u32 {
+        self.silent
+    }
+
+    /// Whether a majority is there, as far as the last tick could tell.
+    pub(super) fn is_there(&self) -> bool {
+        self.there > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEARD: Heard = Heard { majority: true, stuck: false, settled: false, unsettled: false };
+    const SILENT: Heard = Heard { majority: false, ..HEARD };
+
+    /// After how many such ticks something is found, at most a thousand.
+    fn until(majority: &mut Majority, heard: Heard) -> (u32, Finding) {
+        for tick in 1..=1_000 {
+            match majority.tick(heard) {
+                Finding::Same => {}
+                finding => return (tick, finding),
+            }
+        }
+        (1_000, Finding::Same)
+    }
+
+    fn running() -> Majority {
+        let mut majority = Majority::default();
+        majority.tick(HEARD);
+        majority
+    }
+
+    #[test]
+    fn two_seconds_of_silence_are_too_long_and_fifteen_after_a_start() {
+        assert_eq!(until(&mut running(), SILENT), (20, Finding::Lost));
+        assert_eq!(until(&mut Majority::default(), SILENT), (150, Finding::Lost));
+        assert_eq!(until(&mut running(), HEARD), (1_000, Finding::Same));
+    }
+
+    #[test]
+    fn a_link_that_comes_and_goes_makes_no_majority() {
+        let mut majority = running();
+        until(&mut majority, SILENT);
+        for _ in 0..100 {
+            for heard in [HEARD, HEARD, SILENT, SILENT, SILENT, SILENT] {
+                assert_eq!(majority.tick(heard), Finding::Same);
+            }
+        }
+        assert_eq!(until(&mut majority, HEARD), (10, Finding::Back));
+        assert_eq!(until(&mut majority, SILENT), (20, Finding::Lost), "and all over again");
+    }
+
+    #[test]
+    fn one_answer_may_be_late() {
+        let mut majority = running();
+        for _ in 0..1_000 {
+            for heard in [SILENT, SILENT, HEARD] {
+                assert_eq!(majority.tick(heard), Finding::Same);
+            }
+        }
+    }
+
+    #[test]
+    fn others_that_are_there_and_take_nothing_are_no_majority_until_they_take_something() {
+        let mut majority = running();
+        assert_eq!(until(&mut majority, Heard { stuck: true, ..HEARD }), (20, Finding::Lost));
+        let held = Heard { unsettled: true, ..HEARD };
+        assert_eq!(until(&mut majority, held), (1_000, Finding::Same));
+        assert_eq!(majority.tick(Heard { settled: true, ..held }), Finding::Back);
+    }
+
+    #[test]
+    fn changes_that_wait_for_the_start_say_nothing_about_the_others() {
+        let waits = Heard { stuck: true, ..SILENT };
+        assert_eq!(until(&mut Majority::default(), waits), (150, Finding::Lost));
+    }
+
+    #[test]
+    fn who_holds_nothing_need_not_see_that_the_log_takes_something() {
+        let mut majority = running();
+        until(&mut majority, Heard { stuck: true, ..HEARD });
+        assert_eq!(until(&mut majority, HEARD).1, Finding::Back);
+    }
+}

@@ -1,0 +1,364 @@
+//! Going on without a majority: a server that is *alone* takes messages all the same.
+//!
+//! Where neighbours are proved dead, this server adopts their replicas and is a majority again
+//! (`survival`). Where nothing is proved, as between machines or beside frozen processes, it
+//! could only refuse. Here it goes on without touching Raft: what it takes is *unconfirmed*,
+//! durable in an outbox of its own, shown at once, and handed to the replicated log, once and
+//! in order, when a majority is back. Both sides of a partition may do so. The ancestor is
+//! Bayou (Terry et al., SOSP 1995): tentative writes, which a primary commits; here Raft does.
+//!
+//! ```text
+//!            no majority for 20 ticks            one is back for 1 s, nobody waits
+//!  majority ─────────────────────────► alone ─────────────────────────────────► majority
+//!     ▲   the log takes changes          │ the acceptor takes them: into the     │ while the
+//!     │                                  │ outbox, then into the overlay         │ outbox holds
+//!     └──────────────────────────────────┴───────────────────────────────────────┘ anything:
+//!                                                                                  settling
+//! ```
+//!
+//! # The order of changes
+//! Every change of a connection goes through the [`line`]. When the server finds itself alone,
+//! it first makes durable how far its state goes, so that this never goes back. Then it takes
+//! into its list, in this order: what its own log holds beyond the state, whoever asked for it;
+//! what waits for an answer; what comes. So no line of a connection overtakes an earlier one.
+//! When a majority is back, a message that is to follow an entry of a list waits here until the
+//! own state says that the entry is settled.
+//!
+//! # What it promises
+//! - A change that was accepted alone is on this disk before it is answered, and is settled
+//!   exactly once by the log ([`settling`](crate::chat)), in the order of its list, unless the
+//!   disk is lost.
+//! - A refusal decides nothing: what this server does not know, a majority may.
+//! - Requests that ask for a majority are refused at once.
+//! - Raft never sees any of this but as operations that are proposed.
+//!
+//! # How it fails
+//! A full disk, a list that is damaged or a bound that is reached refuse each change, with the
+//! reason. What was not settled when the process ends is read from the disk when it starts.
+
+mod acceptor;
+mod answer;
+mod handing_over;
+mod line;
+mod majority;
+mod opening;
+mod stream;
+mod watching;
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, MutexGuard};
+
+use futures::future::ready;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+
+pub use self::answer::{Accepted, Change};
+pub use self::stream::ChangeStream;
+
+use self::line::{Asked, HeldBack, InLine, Line, Released};
+use super::Inner;
+use crate::chat::{Action, Operation};
+use crate::consensus;
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::BoxFuture;
+use crate::protocol::client::{self, Confirm, Mode};
+use crate::storage::Outbox;
+use crate::sync::Mutex;
+use crate::types::{Place, Timestamp};
+
+/// What will bring the answer to a change.
+type Answer = BoxFuture<'static, Result<Accepted>>;
+
+/// See the head of this room. Clones share it.
+#[derive(Clone)]
+pub(super) struct Alone(Arc<Shared>);
+
+struct Shared {
+    line: Mutex<Line>,
+    /// Since when the server is alone, if it is. Changes with the line.
+    since: watch::Sender<Option<Timestamp>>,
+    /// Of the open directory.
+    outbox: Mutex<Option<Outbox>>,
+    /// What the watch and those who hand over tell each other.
+    signs: Signs,
+}
+
+#[derive(Default)]
+struct Signs {
+    /// There is something to be handed over, or somebody who can take it.
+    hand_over: Notify,
+    /// Something is held back.
+    held: Notify,
+    /// A majority has been back for long enough: whoever accepts may stop.
+    back: AtomicBool,
+    /// Wakes the acceptor for that.
+    look: Notify,
+    /// How many entries the log has settled by now.
+    settled: AtomicU64,
+    /// How often a majority has confirmed by now who leads.
+    majorities: AtomicU64,
+    /// Whether one is there, as of the last tick.
+    majority_is_there: AtomicBool,
+}
+
+/// What the acceptor takes from.
+pub(super) struct Queue(mpsc::UnboundedReceiver<Asked>);
+
+impl Alone {
+    pub(super) fn new() -> (Alone, Queue) {
+        let (acceptor, queue) = mpsc::unbounded_channel();
+        let shared = Shared {
+            line: Mutex::new(Line::new(acceptor)),
+            since: watch::Sender::new(None),
+            outbox: Mutex::new(None),
+            signs: Signs::default(),
+        };
+        (Alone(Arc::new(shared)), Queue(queue))
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.line.lock()
+    }
+
+    /// Since when the server is alone, if it is.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        *self.0.since.borrow()
+    }
+
+    /// The outbox, once the directory is open.
+    pub(super) fn outbox(&self) -> Option<Outbox> {
+        self.0.outbox.lock().clone()
+    }
+
+    /// Who takes what this server takes, and since when it is alone if it is.
+    pub(super) fn mode(&self) -> (Mode, Option<Timestamp>) {
+        match self.since() {
+            Some(since) => (Mode::Alone, Some(since)),
+            None if self.unsettled_entries() > 0 => (Mode::Settling, None),
+            None => (Mode::Majority, None),
+        }
+    }
+
+    /// Takes a change for which nobody need be waited for but whoever is there. Its place in
+    /// line is that of this call.
+    pub(super) fn propose(
+        &self,
+        inner: &Arc<Inner>,
+        change: Change,
+        deadline: Instant,
+        stream: &ChangeStream,
+        confirm: Confirm,
+    ) -> Answer {
+        let Change { mut operation, mark_ids } = change;
+        let mut line = self.line();
+        if line.alone.is_some() {
+            if confirm.is_majority() || !may_be_taken(&operation.action) {
+                return Box::pin(ready(Err(inner.needs_majority())));
+            }
+            let (reply, answer) = oneshot::channel();
+            let stream = stream.clone();
+            let (waited, in_log) = (false, false);
+            let asked =
+                Asked { operation, mark_ids, deadline, stream, confirm, waited, in_log, reply };
+            line.ask(asked);
+            return Box::pin(taken(answer, deadline));
+        }
+        if !mark_ids.is_empty() {
+            return Box::pin(ready(Err(Error::new(
+                ErrorCode::Behind,
+                "a majority is back since a moment ago; nothing was done: try again",
+            ))));
+        }
+        if let Action::Send { after, .. } = &mut operation.action {
+            let place = inner.unsettled(after.take()).or_else(|| stream_place(inner, stream));
+            *after = place;
+            if place.is_some() || line.holds_back(stream) {
+                let (released, release) = oneshot::channel();
+                let (held, stream) = (stream.clone(), stream.clone());
+                line.held.push_back(HeldBack {
+                    operation,
+                    deadline,
+                    stream: held,
+                    confirm,
+                    released,
+                });
+                self.0.signs.held.notify_one();
+                return Box::pin(held_back(release, deadline, stream));
+            }
+        }
+        self.put_in(inner, &mut line, operation, deadline, stream, confirm)
+    }
+
+    /// Puts a change into the log, and takes note of it.
+    fn put_in(
+        &self,
+        inner: &Arc<Inner>,
+        line: &mut Line,
+        operation: Operation,
+        deadline: Instant,
+        stream: &ChangeStream,
+        confirm: Confirm,
+    ) -> Answer {
+        let noted = (!confirm.is_majority() && may_be_taken(&operation.action))
+            .then(|| line.note(operation.clone(), deadline, stream, confirm));
+        let proposal = inner.start_queue.propose(operation, deadline, &stream.sequence());
+        let Some((number, taking)) = noted else {
+            return Box::pin(async move { proposal.await.map(Accepted::Confirmed) });
+        };
+        let in_line = InLine::new(self.clone(), number);
+        Box::pin(async move {
+            let taken_alone = {
+                tokio::pin!(proposal);
+                tokio::select! {
+                    biased;
+                    result = &mut proposal => {
+                        if result.is_ok() {
+                            in_line.answered();
+                        }
+                        return result.map(Accepted::Confirmed);
+                    }
+                    Ok(answer) = taking => answer,
+                }
+                // What has not come into a log by now never does.
+            };
+            taken(taken_alone, deadline).await
+        })
+    }
+
+    /// Proposes what was held back, as far as what it is to follow is settled.
+    fn release(&self, inner: &Arc<Inner>) {
+        // Dropped without the lock: they take themselves out of the line.
+        let mut unwanted = Vec::new();
+        let mut line = self.line();
+        if line.alone.is_some() {
+            return;
+        }
+        for mut held in std::mem::take(&mut line.held) {
+            let Action::Send { after, .. } = &mut held.operation.action else { continue };
+            *after = inner.unsettled(*after);
+            if after.is_some() || line.holds_back(&held.stream) {
+                line.held.push_back(held);
+                continue;
+            }
+            let HeldBack { operation, deadline, stream, confirm, released } = held;
+            if !released.is_closed() {
+                let answer = self.put_in(inner, &mut line, operation, deadline, &stream, confirm);
+                unwanted.extend(released.send(Released::Proposed(answer)).err());
+            }
+        }
+        drop(line);
+        drop(unwanted);
+    }
+
+    /// Waits until a majority has confirmed something, or the server finds itself alone, if
+    /// that will do.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NeedsMajority`], and why it was not confirmed.
+    pub(super) async fn vouch(
+        &self,
+        inner: &Inner,
+        confirmed: impl Future<Output = Result<()>>,
+        confirm: Confirm,
+    ) -> Result<Option<client::Alone>> {
+        let mut since = self.0.since.subscribe();
+        let alone = async {
+            // The sender lives as long as this.
+            since.wait_for(Option::is_some).await.ok().and_then(|since| *since)
+        };
+        tokio::select! {
+            biased;
+            Some(since) = alone => match confirm {
+                Confirm::Any => Ok(Some(client::Alone { since })),
+                Confirm::Majority => Err(inner.needs_majority()),
+            },
+            result = confirmed => result.map(|()| None),
+        }
+    }
+}
+
+/// Whether a server may take such a change alone. What gives rights, or must be unique, needs
+/// a majority.
+fn may_be_taken(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Send { .. }
+            | Action::MarkRead { .. }
+            | Action::Delete { .. }
+            | Action::CloseSession { .. }
+    )
+}
+
+/// What the next message of a stream is to follow.
+fn stream_place(inner: &Inner, stream: &ChangeStream) -> Option<Place> {
+    let place = stream.place()?;
+    let unsettled = inner.unsettled(Some(place));
+    if unsettled.is_none() {
+        stream.is_settled(place);
+    }
+    unsettled
+}
+
+/// Waits for what the acceptor says.
+async fn taken(answer: oneshot::Receiver<Result<Accepted>>, deadline: Instant) -> Result<Accepted> {
+    match timeout_at(deadline, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::outcome_unknown(
+            "this server stops while it takes the change; repeating it with the same id is safe",
+        )),
+        Err(_) => Err(Error::outcome_unknown(
+            "this server is alone, and its disk has not taken the change in time; repeating it \
+             with the same id is safe",
+        )),
+    }
+}
+
+/// Waits until what the message is to follow is settled.
+async fn held_back(
+    release: oneshot::Receiver<Released>,
+    deadline: Instant,
+    stream: ChangeStream,
+) -> Result<Accepted> {
+    match timeout_at(deadline, release).await {
+        Ok(Ok(Released::Proposed(answer))) => answer.await,
+        Ok(Ok(Released::Taken(answer))) => taken(answer, deadline).await,
+        Ok(Err(_)) => Err(Error::unavailable("this replica is stopping")),
+        Err(_) => {
+            // Nothing may pass it.
+            stream.break_off();
+            Err(Error::new(
+                ErrorCode::Behind,
+                "this is to follow a message that a server took while it was alone, and that is \
+                 not confirmed yet; nothing was done: try again",
+            ))
+        }
+    }
+}
+
+impl Inner {
+    /// Starts what goes on beside the replica.
+    pub(super) fn spawn_alone(&self, replica: &Arc<Inner>, asked: Queue) {
+        consensus::spawn(&self.host, acceptor::run(Arc::downgrade(replica), asked));
+        consensus::spawn(&self.host, handing_over::run(Arc::downgrade(replica)));
+        consensus::spawn(&self.host, handing_over::release(Arc::downgrade(replica)));
+        consensus::spawn(&self.host, watching::ask(Arc::downgrade(replica)));
+        consensus::spawn(&self.host, watching::count(Arc::downgrade(replica)));
+    }
+
+    /// A place, unless the state says that it is settled.
+    fn unsettled(&self, place: Option<Place>) -> Option<Place> {
+        place.filter(|place| self.machine.look(|look| look.settled(&place.list)) < place.number)
+    }
+
+    /// What is told to whoever asks a server that is alone for what it may not do.
+    fn needs_majority(&self) -> Error {
+        let missing = match self.consensus() {
+            Ok(consensus) => consensus.absence().sentence,
+            Err(error) => error.message,
+        };
+        Error::new(
+            ErrorCode::NeedsMajority,
+            format!("server {} is alone, and this needs a majority: {missing}", self.config.id),
+        )
+    }
+}

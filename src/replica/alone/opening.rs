@@ -1,0 +1,83 @@
+//! The outbox of the directory that the replica runs on: opened with it, closed with it.
+
+use std::sync::Arc;
+
+use super::Alone;
+use crate::chat::Taken;
+use crate::error::{Error, ErrorCode, Result};
+use crate::replica::Inner;
+use crate::storage::{DataDirectory, FatalHandler, ListedEntry, Outbox, OutboxBounds};
+use crate::types::{Place, Uuid};
+
+/// About how many bytes of entries are read at once.
+const PART_BYTES: usize = 1024 * 1024;
+
+impl Alone {
+    /// Closes the outbox, so that the directory can be closed, or set aside.
+    pub(in crate::replica) async fn close(&self) {
+        let outbox = self.0.outbox.lock().take();
+        if let Some(outbox) = outbox
+            && let Err(error) = outbox.close().await
+        {
+            tracing::error!(%error, "the outbox was not closed cleanly");
+        }
+    }
+}
+
+impl Inner {
+    /// Opens the outbox, and shows what an earlier process has left in it.
+    ///
+    /// # Errors
+    /// As [`Outbox::open`].
+    pub(in crate::replica) async fn open_outbox(
+        self: &Arc<Self>,
+        directory: &DataDirectory,
+        fatal: FatalHandler,
+    ) -> Result<()> {
+        let outbox = Outbox::open(directory, OutboxBounds::default(), fatal).await?;
+        *self.alone.0.outbox.lock() = Some(outbox.clone());
+        for held in outbox.lists() {
+            let settled = self.machine.look(|look| look.settled(&held.list));
+            if settled >= held.entries {
+                // The state that says so may go back, until its end is durable.
+                continue;
+            }
+            self.show(&outbox, held.list, settled).await?;
+        }
+        for unusable in outbox.unusable() {
+            tracing::error!("{}", unusable.sentence);
+        }
+        Ok(())
+    }
+
+    async fn show(&self, outbox: &Outbox, list: Uuid, settled: u64) -> Result<()> {
+        let mut entries = outbox.entries(list, settled + 1);
+        loop {
+            let part = entries.next(PART_BYTES).await?;
+            if part.is_empty() {
+                return Ok(());
+            }
+            let part: Vec<(u64, Taken)> = part
+                .into_iter()
+                .map(|ListedEntry { n, entry }| Ok((n, read_entry(list, n, &entry)?)))
+                .collect::<Result<_>>()?;
+            self.machine.change_overlay(|overlay| {
+                for (number, taken) in part {
+                    overlay.load(Place { list, number }, taken);
+                }
+            });
+        }
+    }
+}
+
+/// An entry as it was written.
+///
+/// # Errors
+/// [`ErrorCode::Io`], naming the list and the entry: whole bytes that this program cannot
+/// understand, though the file says that it can.
+pub(super) fn read_entry(list: Uuid, number: u64, entry: &[u8]) -> Result<Taken> {
+    serde_json::from_slice(entry).map_err(|error| {
+        let message = format!("entry {number} of the list {list} cannot be understood: {error}");
+        Error::new(ErrorCode::Io, message)
+    })
+}

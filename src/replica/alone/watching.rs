@@ -1,0 +1,141 @@
+//! Finds out whether a majority is there, and says when the server is alone.
+//!
+//! A question to a majority is always under way or just answered: who leads, as a read asks it.
+//! A heartbeat that arrives proves less, since the way back may be cut.
+
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::Alone;
+use super::majority::{Finding, Heard, Majority, TICK_MS};
+use crate::limits::LEVEL_OF_SETTLING;
+use crate::replica::{Inner, Phase};
+use crate::types::Timestamp;
+
+/// How long one question to a majority may take.
+const QUESTION_MAX: Duration = Duration::from_secs(1);
+
+/// Between an answer and the next question.
+const QUESTION_PAUSE: Duration = Duration::from_millis(TICK_MS);
+
+/// Asks again and again whether a majority is there, until the replica stops.
+pub async fn ask(replica: Weak<Inner>) {
+    loop {
+        {
+            let Some(inner) = replica.upgrade() else { return };
+            let (consensus, alone) = match &*inner.phase.borrow() {
+                Phase::Running(consensus) => (Some(consensus.clone()), inner.alone.clone()),
+                Phase::Starting(_) => (None, inner.alone.clone()),
+                Phase::Stopped => return,
+            };
+            drop(inner);
+            if let Some(consensus) = consensus
+                && consensus.ask_majority(Instant::now() + QUESTION_MAX).await.is_ok()
+            {
+                alone.0.signs.majorities.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        sleep(QUESTION_PAUSE).await;
+    }
+}
+
+/// Counts ticks, until the replica stops.
+pub async fn count(replica: Weak<Inner>) {
+    let mut watch = Watch::default();
+    loop {
+        sleep(Duration::from_millis(TICK_MS)).await;
+        let Some(inner) = replica.upgrade() else { return };
+        if matches!(*inner.phase.borrow(), Phase::Stopped) {
+            return;
+        }
+        watch.tick(&inner);
+    }
+}
+
+/// What the last tick has seen.
+#[derive(Default)]
+struct Watch {
+    majority: Majority,
+    majorities: u64,
+    answered: u64,
+    settled: u64,
+}
+
+impl Watch {
+    fn tick(&mut self, inner: &Inner) {
+        let alone = &inner.alone;
+        let signs = &alone.0.signs;
+        let (waits, answered) = {
+            let line = alone.line();
+            (line.any_waits(), line.answered)
+        };
+        let majorities = signs.majorities.load(Ordering::Relaxed);
+        let settled = signs.settled.load(Ordering::Relaxed);
+        let heard = Heard {
+            majority: majorities != self.majorities,
+            stuck: waits && answered == self.answered,
+            settled: settled != self.settled,
+            unsettled: alone.unsettled_entries() > 0,
+        };
+        (self.majorities, self.answered, self.settled) = (majorities, answered, settled);
+        match self.majority.tick(heard) {
+            Finding::Same => {}
+            Finding::Lost if may_go_alone(inner) => {
+                let now = inner.host.clock.now();
+                let silent_ms = u64::from(self.majority.silent_for()) * TICK_MS;
+                inner.go_alone(Timestamp(now.0.saturating_sub(silent_ms)));
+            }
+            Finding::Lost => self.majority.stays(),
+            Finding::Back => {
+                signs.back.store(true, Ordering::Relaxed);
+                signs.look.notify_one();
+            }
+        }
+        signs.majority_is_there.store(self.majority.is_there(), Ordering::Relaxed);
+        if heard.unsettled && self.majority.is_there() {
+            signs.hand_over.notify_one();
+        }
+    }
+}
+
+/// Whether what this server knows is enough to take messages by itself.
+fn may_go_alone(inner: &Inner) -> bool {
+    let Phase::Running(consensus) = &*inner.phase.borrow() else { return false };
+    let allowed = inner.config.survivor.goes_alone() && inner.host_replica.is_none();
+    let ready =
+        inner.machine.look(|look| look.level() >= LEVEL_OF_SETTLING && look.usable().is_ok());
+    allowed && ready && consensus.has_confirmed_state() && inner.alone.outbox().is_some()
+}
+
+impl Inner {
+    /// From now on this server takes messages by itself.
+    fn go_alone(&self, since: Timestamp) {
+        let alone = &self.alone;
+        {
+            let mut line = alone.line();
+            alone.0.signs.back.store(false, Ordering::Relaxed);
+            if line.alone.is_some() {
+                return;
+            }
+            line.go_alone(since);
+            alone.0.since.send_replace(Some(since));
+        }
+        let why = self.consensus().map(|consensus| consensus.absence().sentence);
+        let why = why.unwrap_or_else(|error| error.message);
+        tracing::warn!(
+            %since,
+            why,
+            "this server is alone: it takes messages, which a majority confirms when it is back"
+        );
+        alone.0.signs.look.notify_one();
+    }
+}
+
+impl Alone {
+    pub(super) fn unsettled_entries(&self) -> u64 {
+        self.outbox().map_or(0, |outbox| outbox.size().unsettled)
+    }
+}

@@ -1,0 +1,153 @@
+//! Two of three servers are frozen and nothing proves them dead: the third goes on alone.
+//! What it takes is seen at once, and confirmed when the others go on.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::cluster::PASSWORD;
+use crate::harness::running::json;
+use crate::harness::{Cluster, Person, wait_for};
+
+/// A cluster at the newest feature level, of which one server is left alone, and that one.
+fn left_alone(cluster: &Cluster) -> (u64, Vec<u64>) {
+    let newest = ftchat::limits::FEATURE_LEVEL_KNOWN;
+    cluster.await_status("the newest level", |status| status["feature_level"] == newest);
+    let frozen = cluster.followers();
+    frozen.iter().for_each(|id| cluster.signal(*id, Signal::STOP));
+    let left = 6 - frozen.iter().sum::<u64>();
+    cluster.await_status("one that is alone", |status| {
+        status["replicas"][left as usize - 1]["alone_since"].is_string()
+    });
+    (left, frozen)
+}
+
+fn sent(from: &Person<'_>, to: &Person<'_>, text: &str) -> Value {
+    json(&from.does(&["send", &to.name, text, "--json"]).ok())
+}
+
+fn thaw(cluster: &Cluster, frozen: &[u64]) {
+    frozen.iter().for_each(|id| cluster.signal(*id, Signal::CONT));
+    cluster.await_status("all that was taken alone is confirmed", |status| {
+        status["confirming"] == true && status["unconfirmed"] == 0
+    });
+    cluster.await_whole();
+}
+
+#[test]
+fn the_one_that_is_left_takes_messages_shows_them_and_hands_them_over() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let before = alice.send(&bob, "before");
+    let (left, frozen) = left_alone(&cluster);
+
+    let taken = sent(&alice, &bob, "while alone");
+    let expected = serde_json::json!({"confirmed": false, "seq": null, "copies": 1, "replicas": 3});
+    for (field, value) in expected.as_object().expect("an object") {
+        assert_eq!(&taken[field], value, "{field} of {taken}");
+    }
+    assert_eq!(taken["place"]["n"], 1, "{taken}");
+    let again = ["send", &bob.name, "while alone", "--json", "--id"];
+    let id = taken["id"].as_str().expect("an id").to_string();
+    let repeated = json(&alice.run(&again).and(&[&id]).end().ok());
+    assert_eq!(repeated["place"], taken["place"], "the same again is the same message");
+
+    let read = bob.run(&["inbox", "--peek", "--json"]).end();
+    assert!(read.stderr.contains(&format!("server {left} is alone since")), "{read:?}");
+    let shown = read.objects();
+    assert_eq!([&shown[0]["id"], &shown[1]["id"]], [&Value::from(before), &taken["id"]]);
+    assert_eq!([&shown[0]["confirmed"], &shown[1]["confirmed"]], [true, false]);
+    assert_eq!((&shown[1]["seq"], shown[1]["accepted_at"].is_string()), (&Value::Null, true));
+    let plain = bob.does(&["inbox", "--peek"]).ok();
+    assert_eq!(plain.lines().filter(|line| line.contains('~')).count(), 1, "{plain}");
+    assert_eq!(bob.does(&["inbox", "--peek", "--confirmed"]).ok().lines().count(), 1);
+
+    let status = cluster.status();
+    for (field, value) in [
+        ("writable", Value::from(true)),
+        ("confirming", false.into()),
+        ("unconfirmed", 1.into()),
+        ("leader", Value::Null),
+        ("tolerates", 0.into()),
+    ] {
+        assert_eq!(status[field], value, "{field} of {status}");
+    }
+    cluster.run(&["status", "--check"]).end().code(1);
+    let table = cluster.run(&["status"]).end();
+    assert!(format!("{table:?}").contains(&format!("Server {left} is alone since")), "{table:?}");
+
+    thaw(&cluster, &frozen);
+    let messages = bob.messages();
+    assert_eq!(bob.texts(), ["before", "while alone"]);
+    assert_eq!((&messages[1]["confirmed"], &messages[1]["id"]), (&true.into(), &taken["id"]));
+    assert!(messages[1]["accepted_at"].is_string(), "{messages:?}");
+    assert_eq!(cluster.run(&["status", "--check"]).end().code, Some(0));
+}
+
+#[test]
+fn what_needs_a_majority_is_refused_with_the_reason_and_never_done() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let (_, frozen) = left_alone(&cluster);
+    let strict = ["send", &bob.name, "strict", "--confirm", "majority", "--timeout", "2s"];
+    let refused = alice.does(&strict).code(3);
+    assert!(refused.stderr.contains("holds its lock"), "{refused:?}");
+    bob.does(&["inbox", "--confirm", "majority", "--timeout", "1s"]).code(3);
+    let carol = cluster.stranger("carol");
+    let register = ["register", &carol.name, "--password-stdin", "--timeout", "1s"];
+    carol.run(&register).stdin(PASSWORD).end().code(3);
+    thaw(&cluster, &frozen);
+    assert_eq!(bob.texts(), Vec::<String>::new());
+    carol.run(&register[..3]).stdin(PASSWORD).end().ok();
+}
+
+#[test]
+fn whoever_follows_sees_each_message_once_through_it_all() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let follow = bob.run(&["inbox", "-f", "--json"]).start();
+    alice.send(&bob, "before");
+    assert_eq!(follow.json()["text"], "before");
+    let (_, frozen) = left_alone(&cluster);
+    let taken = sent(&alice, &bob, "while alone");
+    let shown = follow.json();
+    assert_eq!((&shown["id"], &shown["confirmed"]), (&taken["id"], &false.into()));
+    thaw(&cluster, &frozen);
+    alice.send(&bob, "after");
+    assert_eq!(follow.json()["text"], "after", "and the one before is not shown again");
+}
+
+#[test]
+fn marks_deletions_and_logouts_are_taken_as_well() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let unwanted = alice.send(&bob, "unwanted");
+    let (_, frozen) = left_alone(&cluster);
+    sent(&alice, &bob, "while alone");
+    bob.does(&["delete", &unwanted]).ok();
+    let read = bob.does(&["inbox"]).ok();
+    assert_eq!(read.lines().count(), 1, "{read}");
+    assert_eq!(bob.does(&["inbox"]).ok(), "", "what was printed is marked");
+    alice.does(&["logout"]).ok();
+    thaw(&cluster, &frozen);
+    assert_eq!(bob.texts(), ["while alone"]);
+    assert_eq!(bob.does(&["inbox"]).ok(), "");
+    alice.does(&["whoami"]).code(4);
+}
+
+#[test]
+fn lines_keep_their_order_from_the_majority_to_the_lonely_one_and_back() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let mut lines = alice.run(&["send", &bob.name, "--lines", "--timeout", "60s"]).start();
+    lines.write("1\n2\n");
+    wait_for("the first lines", || (bob.texts().len() == 2).then_some(()));
+    let (_, frozen) = left_alone(&cluster);
+    lines.write("3\n4\n");
+    let all = || bob.run(&["inbox", "--all", "--peek", "--json"]).end().ok().lines().count();
+    wait_for("the lines that were taken alone", || (all() == 4).then_some(()));
+    thaw(&cluster, &frozen);
+    lines.write("5\n6\n");
+    lines.close();
+    assert_eq!(lines.end().ok().lines().count(), 6);
+    assert_eq!(bob.texts(), ["1", "2", "3", "4", "5", "6"]);
+}

@@ -1,0 +1,215 @@
+//! Servers that have no majority go on, with people on all sides who are content with that.
+//!
+//! Links are cut, one way as well, machines lose their power, processes freeze, disks stall
+//! and clocks jump, mostly two at a time: so again and again each server is alone, sometimes
+//! all three at once. Meanwhile people send to one reader, message by message and line by
+//! line, and the reader follows. When all is well again, every message that anybody
+//! accepted is in the reader's inbox, once, the lines of a stream in their order; and
+//! following has shown each once.
+
+mod people;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ftchat::planted::{Bug, plant};
+use ftchat::types::Uuid;
+
+use self::people::{READER, SharedDiary, follow, read_all, write};
+use super::scale::Scale;
+use super::swift::{check, note};
+use super::{Cluster, PROGRESS_MAX_MS, Report};
+use crate::faults::{Fault, Nemesis, Plan};
+use crate::recipes::NETWORK;
+use crate::seeds::{in_parallel, number};
+use crate::trace::TraceOptions;
+use crate::world::{History, ProgramId, World, simulate};
+
+/// Worlds in an ordinary test run.
+const SEEDS: u64 = 24;
+
+/// Those who write.
+const WRITERS: &[&str] = &["ann", "ben", "cat"];
+
+/// For how long things go wrong.
+const LASTS_MS: u64 = 40_000;
+
+/// What goes wrong. Nobody loses what was on a disk: an unconfirmed message is on one.
+const FAULTS: &[(Fault, u64)] = &[
+    (Fault::Terminate, 1),
+    (Fault::Kill, 2),
+    (Fault::KillAtCall, 3),
+    (Fault::Crash, 3),
+    (Fault::Freeze, 4),
+    (Fault::Isolate, 8),
+    (Fault::OneWay, 4),
+    (Fault::StallDisk, 1),
+    (Fault::FullDisk, 1),
+    (Fault::ClockJump, 1),
+];
+
+/// Starts somebody on a machine of their own.
+fn install(
+    world: &mut World,
+    cluster: &Cluster,
+    diary: &SharedDiary,
+    name: &'static str,
+    main: Main,
+) -> ProgramId {
+    let machine = world.add_machine(name);
+    let (users, diary) = (cluster.users.clone(), diary.clone());
+    let program = world.install(machine, name, move |host| {
+        let (users, diary) = (users.clone(), diary.clone());
+        Box::pin(async move {
+            match main {
+                Main::Writes => write(&host, &users, &diary, name).await,
+                Main::Follows => follow(&host, &users, &diary).await,
+                Main::Reads => read_all(&host, &users, &diary).await,
+            }
+        })
+    });
+    world.start(program);
+    program
+}
+
+/// What somebody does.
+#[derive(Clone, Copy)]
+enum Main {
+    Writes,
+    Follows,
+    Reads,
+}
+
+fn play(seed: u64, bug: Option<Bug>) -> History<Report> {
+    let _planted = bug.map(plant);
+    simulate(seed, TraceOptions::default(), |world| {
+        let mut report = Report::default();
+        let scale = Scale { goes_alone: true, ..Scale::default() };
+        let mut cluster = Cluster::new(world, &NETWORK, &scale);
+        let diary = SharedDiary::default();
+        let reader = install(world, &cluster, &diary, READER, Main::Follows);
+        let registered = |count: usize| diary.look(|diary| diary.tokens.len() == count);
+        let ready = world.run_until(20_000, |_| registered(1) && cluster.is_at_newest_level());
+        report.expect(ready, "nobody could begin");
+        let writers: Vec<(&str, ProgramId)> = WRITERS
+            .iter()
+            .map(|name| (*name, install(world, &cluster, &diary, name, Main::Writes)))
+            .collect();
+        world.run_until(20_000, |_| registered(1 + WRITERS.len()));
+        let plan = Plan {
+            servers: cluster.servers.clone(),
+            faults: FAULTS.to_vec(),
+            at_once: 2,
+            pause_ms: 900,
+            lasts_ms: (500, 9_000),
+            fillers: Vec::new(),
+        };
+        let mut nemesis = Nemesis::new(world, plan);
+        nemesis.learn_begun();
+        let end_ms = world.now_ms() + LASTS_MS;
+        while world.now_ms() < end_ms {
+            nemesis.step(world);
+            world.tick();
+        }
+        nemesis.stop(world);
+        cluster.users.quiet.store(true, Ordering::Relaxed);
+        let rest = world.run_until(PROGRESS_MAX_MS, |world| {
+            nemesis.restart_exited(world, world.now_ms());
+            writers.iter().all(|(_, writer)| world.exit(*writer).is_some())
+                && cluster.observed(|observed| {
+                    let unsettled = &observed.unsettled;
+                    unsettled.len() == 3 && unsettled.values().all(|it| !it)
+                })
+        });
+        report.expect(rest, "not all came to rest");
+        for (name, program) in writers.iter().chain(&[(READER, reader)]) {
+            if let Some(Err(error)) = world.exit(*program) {
+                report.violations.push(format!("{name}: {error}"));
+            }
+        }
+        let reads = install(world, &cluster, &diary, "reads", Main::Reads);
+        let read = world.run_until(PROGRESS_MAX_MS, |world| world.exit(reads).is_some());
+        report.expect(read, "the inbox could not be read");
+        world.run_for_ms(5_000);
+        judge(&diary, &mut report);
+        let observed = cluster.observed(|observed| observed.replicas.violations().to_vec());
+        report.violations.extend(observed);
+        report.counts.extend(nemesis.counts().clone());
+        for (_, program) in writers.iter().chain(&[(READER, reader)]) {
+            if world.exit(*program).is_none() {
+                world.kill(*program);
+            }
+        }
+        cluster.removed.clear();
+        report
+    })
+}
+
+/// Compares what people were told with what came of it.
+fn judge(diary: &SharedDiary, report: &mut Report) {
+    diary.look(|diary| {
+        let mut places: BTreeMap<Uuid, Vec<u64>> = BTreeMap::new();
+        for (id, seq, _) in &diary.inbox {
+            places.entry(*id).or_default().push(*seq);
+        }
+        for (id, it) in &diary.acknowledged {
+            match places.get(id).map_or(&[][..], Vec::as_slice) {
+                [_] => {}
+                other => report.violations.push(format!("{id} stands at {other:?}: {it:?}")),
+            }
+        }
+        for (id, _, text) in &diary.inbox {
+            if diary.acknowledged.get(id).is_some_and(|it| it.text != *text) {
+                report.violations.push(format!("{id} has another text: {text}"));
+            }
+            let shown = diary.shown.get(id).copied().unwrap_or_default();
+            if shown != 1 {
+                report.violations.push(format!("following showed {id} {shown} times: {text}"));
+            }
+        }
+        for id in diary.shown.keys().filter(|id| !places.contains_key(id)) {
+            report.violations.push(format!("following showed {id}, which is nowhere"));
+        }
+        let mut streams: BTreeMap<Uuid, Vec<(u64, u64)>> = BTreeMap::new();
+        for (id, it) in &diary.acknowledged {
+            if let (Some((stream, line)), Some([seq])) =
+                (it.stream, places.get(id).map(|it| &it[..]))
+            {
+                streams.entry(stream).or_default().push((line, *seq));
+            }
+        }
+        for (stream, mut lines) in streams {
+            lines.sort_unstable();
+            if !lines.is_sorted_by_key(|(_, seq)| *seq) {
+                report.violations.push(format!("lines of {stream} are out of order: {lines:?}"));
+            }
+        }
+        let early = diary.acknowledged.values().filter(|it| !it.confirmed).count();
+        for (what, count) in [
+            ("acknowledged", diary.acknowledged.len()),
+            ("acknowledged alone", early),
+            ("shown before they were confirmed", diary.shown_early.len()),
+        ] {
+            report.counts.insert(what.to_string(), count as u64);
+        }
+    });
+}
+
+#[test]
+fn what_servers_take_alone_is_delivered_once_in_order_and_shown_once() {
+    let first = number("FTCHAT_SIM_FROM", 1);
+    let seeds: Vec<u64> = (first..first + number("FTCHAT_SIM_SEEDS", SEEDS)).collect();
+    let (wrong, alone, early) = (Mutex::new(Vec::new()), AtomicU64::new(0), AtomicU64::new(0));
+    in_parallel(&seeds, |seed| {
+        let history = play(*seed, None);
+        let count = |what: &str| history.value.counts.get(what).copied().unwrap_or_default();
+        alone.fetch_add(count("acknowledged alone"), Ordering::Relaxed);
+        early.fetch_add(count("shown before they were confirmed"), Ordering::Relaxed);
+        note(&wrong, &format!("world {seed}"), history);
+    });
+    check(wrong, seeds.len());
+    // What is to be proved did happen.
+    assert!(alone.into_inner() > 10 * seeds.len() as u64);
+    assert!(early.into_inner() > seeds.len() as u64);
+}

@@ -1,0 +1,208 @@
+//! Those who are content with a server that is alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ftchat::client::{Client, Follow, Pipeline};
+use ftchat::error::Error;
+use ftchat::host::Host;
+use ftchat::protocol::client::{Answer, Confirm, InboxQuery, Request, Sent, Which};
+use ftchat::types::Uuid;
+
+use crate::cluster::users::{Users, draw, register};
+use crate::world::Exit;
+
+/// How long a command keeps trying.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest pause between two commands.
+const PAUSE_MS: u64 = 400;
+
+/// Most lines of one pipeline.
+const LINES_MAX: u64 = 12;
+
+/// Whose inbox gets all messages.
+pub const READER: &str = "reader";
+
+/// A message that was acknowledged.
+#[derive(Clone, Debug)]
+pub struct Acknowledged {
+    pub text: String,
+    /// Whether a majority had it.
+    pub confirmed: bool,
+    /// Its stream, and where it is in that.
+    pub stream: Option<(Uuid, u64)>,
+}
+
+/// What people did and saw.
+#[derive(Debug, Default)]
+pub struct Diary {
+    pub acknowledged: BTreeMap<Uuid, Acknowledged>,
+    /// How often following showed a message.
+    pub shown: BTreeMap<Uuid, u64>,
+    /// Of those, the ones that were not confirmed when they were shown.
+    pub shown_early: BTreeSet<Uuid>,
+    /// The reader's inbox, when it was read last.
+    pub inbox: Vec<Confirmed>,
+    /// Who has registered, and the tokens of their sessions.
+    pub tokens: BTreeMap<String, String>,
+}
+
+/// A message as a majority has it: its id, its place and its text.
+pub type Confirmed = (Uuid, u64, String);
+
+/// See [`Diary`]. Clones are the same.
+#[derive(Clone, Default)]
+pub struct SharedDiary(Arc<Mutex<Diary>>);
+
+impl SharedDiary {
+    pub fn look<T>(&self, look: impl FnOnce(&mut Diary) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn known(
+    host: &Host,
+    users: &Users,
+    diary: &SharedDiary,
+    name: &str,
+) -> Result<Client, String> {
+    let mut client = users.client(host, TIMEOUT)?;
+    let token = register(&mut client, host, users, name).await?;
+    diary.look(|diary| diary.tokens.insert(name.to_string(), token));
+    Ok(client.confirming(Confirm::Any))
+}
+
+/// Writes to the reader until it is to be quiet: single messages, and streams of lines.
+pub async fn write(host: &Host, users: &Users, diary: &SharedDiary, name: &str) -> Exit {
+    let mut client = known(host, users, diary, name).await?;
+    for number in 1.. {
+        if users.quiet.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match draw(host, 4) {
+            0 => write_lines(host, &client, diary, &format!("{name} {number}")).await?,
+            _ => write_one(host, &mut client, diary, &format!("{name} {number}")).await?,
+        }
+        tokio::time::sleep(Duration::from_millis(draw(host, PAUSE_MS))).await;
+    }
+    Ok(())
+}
+
+/// Sends a message, with the same id until it is accepted.
+async fn write_one(host: &Host, client: &mut Client, diary: &SharedDiary, text: &str) -> Exit {
+    let (operation, mut first) = (host.uuid(), true);
+    loop {
+        let (to, text) = (vec![READER.to_string()], text.to_string());
+        let request = Request::Send { operation, to, text: text.clone(), first, after: None };
+        match client.request(request).await {
+            Ok(Answer::Sent(sent)) => {
+                let confirmed = sent.confirmed;
+                if confirmed != sent.seq.is_some() || confirmed == sent.place.is_some() {
+                    return Err(format!("neither confirmed nor unconfirmed: {sent:?}"));
+                }
+                let stream = None;
+                let it = Acknowledged { text, confirmed, stream };
+                diary.look(|diary| diary.acknowledged.insert(operation, it));
+                return Ok(());
+            }
+            Ok(answer) => return Err(format!("sent and got {answer:?}")),
+            Err(error) => may_pass(&error)?,
+        }
+        first = false;
+    }
+}
+
+/// Sends lines as one stream, with the same ids until all are accepted.
+async fn write_lines(host: &Host, client: &Client, diary: &SharedDiary, text: &str) -> Exit {
+    let base = host.uuid();
+    let lines: Vec<String> =
+        (1..=2 + draw(host, LINES_MAX)).map(|line| format!("{text} line {line}")).collect();
+    let input = lines.join("\n");
+    let numbers: BTreeMap<Uuid, u64> = (1..=lines.len() as u64)
+        .map(|it| (Pipeline::<&[u8], fn(&Sent) -> Result<(), Error>>::id_of_line(base, it), it))
+        .collect();
+    let mut repeated = false;
+    loop {
+        let report = |sent: &Sent| {
+            let number = numbers[&sent.id];
+            let text = lines[number as usize - 1].clone();
+            let stream = Some((base, number));
+            let it = Acknowledged { text, confirmed: sent.confirmed, stream };
+            diary.look(|diary| diary.acknowledged.insert(sent.id, it));
+            Ok(())
+        };
+        let to = vec![READER.to_string()];
+        let pipeline = Pipeline::new(client, to, base, input.as_bytes(), report);
+        let ended = match repeated {
+            true => pipeline.repeated().run().await,
+            false => pipeline.run().await,
+        };
+        match ended {
+            Ok(summary) if summary.out_of_order > 0 => {
+                return Err(format!("lines out of order: {summary:?}"));
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => may_pass(&error)?,
+        }
+        repeated = true;
+    }
+}
+
+/// # Errors
+/// One that no fault explains.
+fn may_pass(error: &Error) -> Exit {
+    match error.retryable() {
+        true => Ok(()),
+        false => Err(format!("an error that no fault explains, {}: {error}", error.code)),
+    }
+}
+
+/// Follows the reader's inbox.
+pub async fn follow(host: &Host, users: &Users, diary: &SharedDiary) -> Exit {
+    let client = known(host, users, diary, READER).await?;
+    let query = InboxQuery { which: Which::All, ..InboxQuery::default() };
+    let mut follow = Follow::new(&client, query);
+    loop {
+        let messages = follow.next(&mut |_| {}).await.map_err(|error| error.to_string())?;
+        diary.look(|diary| {
+            for message in messages {
+                *diary.shown.entry(message.id).or_default() += 1;
+                if !message.confirmed {
+                    diary.shown_early.insert(message.id);
+                }
+            }
+        });
+    }
+}
+
+/// Everything in the reader's inbox, as a majority confirms it.
+pub async fn read_all(host: &Host, users: &Users, diary: &SharedDiary) -> Exit {
+    let mut client = users.client(host, TIMEOUT)?;
+    let token = diary.look(|diary| diary.tokens[READER].clone());
+    let cluster = client.cluster().await.map_err(|error| error.to_string())?;
+    client.set_session(token.into(), cluster);
+    let mut query = InboxQuery { which: Which::All, ..InboxQuery::default() };
+    let mut all = Vec::new();
+    loop {
+        match client.request(Request::Inbox(query.clone())).await {
+            Ok(Answer::Messages { messages, more, .. }) => {
+                query.after = messages.last().and_then(|it| it.seq).or(query.after);
+                all.extend(
+                    messages
+                        .into_iter()
+                        .map(|it| (it.id, it.seq.expect("a majority has it"), it.text)),
+                );
+                if !more {
+                    break;
+                }
+            }
+            Ok(answer) => return Err(format!("read and got {answer:?}")),
+            Err(error) => may_pass(&error)?,
+        }
+    }
+    diary.look(|diary| diary.inbox = all);
+    Ok(())
+}
