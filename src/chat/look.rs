@@ -35,7 +35,7 @@ use crate::protocol::administration::{
     AccountRow, AdministrativeAction, Bounds, Invitation, Registration,
 };
 use crate::protocol::client::{InboxQuery, Which};
-use crate::types::{AccountName, Digest, Membership, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Membership, Place, Timestamp, Uuid};
 
 /// By how much one look may exceed its budget: its last piece, and a few look-ups
 /// that come with every question, such as for the session. The last piece may be an
@@ -316,6 +316,13 @@ impl Look<'_> {
         let question = Question { account, query, after: after_order, limit, max_text_bytes };
         let shown = Shown::new(self.state, self.overlay, now);
         shown.unconfirmed(&question, &mut self.budget)
+    }
+
+    /// The number in the overlay of the entry at a place: what is behind it comes later. 0 when
+    /// it is settled, as all before it are then.
+    pub fn order_of(&mut self, place: &Place) -> u64 {
+        self.glance();
+        self.overlay.order_of(place).unwrap_or(0)
     }
 
     /// Decides whether a server that is alone takes a message, a mark, a deletion or the end

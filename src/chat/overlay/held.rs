@@ -98,6 +98,16 @@ impl Overlay {
         self.places.has(place)
     }
 
+    /// The number in its list of the first entry of a list that is here.
+    pub fn first_of(&self, list: &Uuid) -> Option<u64> {
+        self.places.first_of(list)
+    }
+
+    /// The number of the entry at a place, if it is here.
+    pub fn order_of(&self, place: &Place) -> Option<u64> {
+        self.places.order_of(place)
+    }
+
     /// The first entry that is on its way to the disk.
     pub(super) fn first_hidden(&self) -> Option<u64> {
         self.hidden.first().copied()

@@ -53,11 +53,24 @@ impl Places {
 
     /// Whether an entry stands at a place.
     pub(super) fn has(&self, place: &Place) -> bool {
-        let before = self.lists.range(..=(place.list, place.number)).next_back();
-        before.is_some_and(|((list, number), first)| {
-            let count = self.runs.get(first).map_or(0, |run| run.count);
-            *list == place.list && place.number - number < count
-        })
+        self.order_of(place).is_some()
+    }
+
+    /// The number in its list of the first entry of a list.
+    pub(super) fn first_of(&self, list: &Uuid) -> Option<u64> {
+        let first = self.lists.range((*list, 0)..=(*list, u64::MAX)).next();
+        first.map(|((_, number), _)| *number)
+    }
+
+    /// Which entry stands at a place.
+    pub(super) fn order_of(&self, place: &Place) -> Option<u64> {
+        let ((list, number), first) =
+            self.lists.range(..=(place.list, place.number)).next_back()?;
+        if *list != place.list {
+            return None;
+        }
+        let (count, behind) = (self.runs.get(first)?.count, place.number - number);
+        (behind < count).then_some(first + behind)
     }
 
     /// Forgets what stands in a list up to a number. Returns which entries those are.
@@ -85,7 +98,7 @@ mod tests {
 
     #[test]
     fn entries_of_two_lists_are_found_and_leave_from_the_front() {
-        let [a, b] = [1, 2].map(Uuid::from_u128);
+        let [a, other, b] = [1, 2, 3].map(Uuid::from_u128);
         let at = |list, number| Place { list, number };
         let mut places = Places::default();
         for (order, place) in (1..).zip([at(a, 7), at(a, 8), at(b, 1), at(b, 2), at(a, 9)]) {
@@ -98,12 +111,14 @@ mod tests {
         );
         let there = [at(a, 6), at(a, 7), at(a, 9), at(a, 10), at(b, 2), at(b, 3)];
         assert_eq!(there.map(|it| places.has(&it)), [false, true, true, false, true, false]);
+        assert!(!places.has(&at(other, 1)) && places.first_of(&other).is_none());
+        assert_eq!(places.first_of(&a), Some(7));
         assert_eq!(places.settle(&a, 6), []);
-        assert_eq!(places.settle(&a, 7), [1..2]);
+        assert_eq!(places.settle(&a, 7), vec![Range { start: 1, end: 2 }]);
         assert_eq!(places.place_of(1), None);
         assert_eq!(places.place_of(2), Some(at(a, 8)));
         assert_eq!(places.settle(&a, u64::MAX), [2..3, 5..6]);
-        assert_eq!(places.settle(&b, 2), [3..5]);
+        assert_eq!(places.settle(&b, 2), vec![Range { start: 3, end: 5 }]);
         assert!(places.runs.is_empty() && places.lists.is_empty());
     }
 }

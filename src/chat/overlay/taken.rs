@@ -39,6 +39,15 @@ impl Taken {
         Operation { id, action: Action::Deliver(Box::new(delivery)) }
     }
 
+    /// The accounts whose lists it changes: its author's, and its recipients'.
+    pub fn accounts(&self) -> impl Iterator<Item = Uuid> {
+        let to = match &self.act {
+            Act::Send { to, .. } => to.as_slice(),
+            Act::Mark { .. } | Act::Delete { .. } | Act::Close {} => &[],
+        };
+        to.iter().chain([&self.author]).map(|party| party.account)
+    }
+
     /// About how many bytes it takes on the disk, or in a log entry.
     pub fn bytes(&self) -> usize {
         /// Of all but the act.

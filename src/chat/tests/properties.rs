@@ -25,10 +25,7 @@ fn all_pages(state: &State, account: Uuid, query: &InboxQuery) -> Vec<client::Me
     }
 }
 
-fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
-    assert_eq!(state.last_seq(), model.last_seq);
-    assert_eq!(state.counts().messages, model.messages.len());
-    assert_eq!(state.counts().accounts, model.accounts.len());
+fn check_sessions(state: &State, model: &Model, now: Timestamp) {
     for number in 0..20 {
         let theirs = model.sessions.get(&number).filter(|session| session.expires > now);
         let ours = state.session_by_number(number, now).ok();
@@ -37,6 +34,13 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
             assert_eq!(state.session(&session.token, now).ok(), ours);
         }
     }
+}
+
+fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
+    assert_eq!(state.last_seq(), model.last_seq);
+    assert_eq!(state.counts().messages, model.messages.len());
+    assert_eq!(state.counts().accounts, model.accounts.len());
+    check_sessions(state, model, now);
     let mut listed: Vec<&AccountName> = model.accounts.iter().map(|a| &a.name).collect();
     listed.sort_by_key(|name| name.folded());
     let (ours, more) = list_names(state, Some("*"), None, 100);
@@ -82,7 +86,8 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                     })
                     .collect();
                 let from = from.map(str::to_string);
-                let query = InboxQuery { which, after, from, since, limit: None };
+                let query =
+                    InboxQuery { which, after, from, since, after_place: None, limit: None };
                 assert_eq!(all_pages(state, uuid, &query), theirs);
             }
         }

@@ -7,6 +7,7 @@
 
 mod building;
 mod loading;
+mod overlay;
 #[cfg(feature = "planted-bugs")]
 mod planted_bugs;
 #[cfg(test)]
@@ -24,8 +25,9 @@ use tokio::sync::watch;
 
 use self::building::{Builder, SHORTAGE_RETRY};
 pub use self::loading::PROGRESS_INTERVAL;
+pub use self::overlay::Takes;
 use self::watchers::Watchers;
-use crate::chat::{Effects, Look, State, View};
+use crate::chat::{Effects, Look, Overlay, State, View};
 use crate::consensus::engine::disk_errors::Faults;
 use crate::consensus::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
@@ -63,7 +65,7 @@ struct Inner {
     snapshots: Mutex<Option<Snapshots>>,
     window: u64,
     faults: Faults,
-    state: RwLock<State>,
+    shown: RwLock<Shown>,
     position: Mutex<Position>,
     applied: watch::Sender<u64>,
     /// See [`Machine::watch_membership`].
@@ -75,6 +77,19 @@ struct Inner {
     /// See [`Machine::is_of_program`].
     #[cfg(feature = "planted-bugs")]
     level_known: std::sync::atomic::AtomicU32,
+}
+
+/// What readers see.
+struct Shown {
+    state: State,
+    /// What this server has taken by itself, and the state does not contain.
+    overlay: Overlay,
+}
+
+impl Shown {
+    fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
+        self.state.look_over(&self.overlay, question)
+    }
 }
 
 /// The snapshot that was built or installed last.
@@ -111,7 +126,7 @@ impl Machine {
             snapshots: Mutex::new(None),
             window,
             faults: Faults::default(),
-            state: RwLock::new(State::new(window)),
+            shown: RwLock::new(Shown { state: State::new(window), overlay: Overlay::default() }),
             position: Mutex::default(),
             applied: watch::Sender::new(0),
             membership: watch::Sender::default(),
@@ -155,11 +170,13 @@ impl Machine {
     /// Forgets everything: the directory that the state came from was set aside.
     pub fn reset(&self) {
         let replaced = {
-            let mut state = self.0.state.write();
+            let mut shown = self.0.shown.write();
             *self.0.position.lock() = Position::default();
             *self.0.newest.lock() = Newest::default();
             self.0.applied.send_replace(0);
-            std::mem::replace(&mut *state, State::new(self.0.window))
+            // It is read from the outbox again.
+            shown.overlay = Overlay::default();
+            std::mem::replace(&mut shown.state, State::new(self.0.window))
         };
         self.note_membership(&Arc::default());
         #[cfg(feature = "planted-bugs")]
@@ -198,7 +215,7 @@ impl Machine {
     /// Lets a question look at the state, with the lock held: the only way to
     /// read it. `applied` and the position change only under the same lock.
     pub fn look<T>(&self, question: impl FnOnce(&mut Look<'_>) -> T) -> T {
-        self.0.state.read().look(question)
+        self.0.shown.read().look(question)
     }
 
     /// The feature level of the state.
@@ -247,6 +264,11 @@ impl Machine {
     /// entry that it contains.
     pub fn view(&self) -> (u64, View) {
         self.look(|look| (self.applied_index(), look.view()))
+    }
+
+    /// The index of the last entry that the state contains, as it changes.
+    pub fn watch_applied(&self) -> watch::Receiver<u64> {
+        self.0.applied.subscribe()
     }
 
     /// Resolves once the state contains the entry at `index`.
@@ -330,7 +352,8 @@ impl Machine {
         }
         let mut effects = Effects::default();
         let outcomes = {
-            let mut state = self.0.state.write();
+            let mut shown = self.0.shown.write();
+            let state = &mut shown.state;
             let outcomes =
                 batch.map_or_else(Vec::new, |batch| state.apply(index, batch, &mut effects));
             let mut position = self.0.position.lock();
@@ -369,8 +392,8 @@ impl Machine {
         let state =
             loading.await.map_err(|_| Error::internal("loading a snapshot was cut off"))??;
         let replaced = {
-            let mut current = self.0.state.write();
-            let replaced = std::mem::replace(&mut *current, state);
+            let mut shown = self.0.shown.write();
+            let replaced = std::mem::replace(&mut shown.state, state);
             let mut position = self.0.position.lock();
             position.applied = meta.last_log_id;
             position.membership = meta.last_membership;

@@ -23,7 +23,7 @@ impl Machine {
     /// Passes the level that its program knows on to a new state.
     pub(super) fn pass_level_to_state(&self) {
         let level_known = self.0.level_known.load(Ordering::Relaxed);
-        let mut state = self.0.state.write();
+        let state = &mut self.0.shown.write().state;
         state.set_level_known(level_known);
     }
 
@@ -40,7 +40,7 @@ impl Machine {
                 for operation in &mut batch.operations {
                     operation.id = Uuid::from_u128(operation.id.as_u128() ^ 1);
                 }
-                let mut state = self.0.state.write();
+                let state = &mut self.0.shown.write().state;
                 state.apply(index, &batch, &mut Effects::default());
             }
         }
