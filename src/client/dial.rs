@@ -79,17 +79,11 @@ impl Dialer {
 
     /// Connects to one server and sends the token without waiting for the answer, so
     /// that the first request travels along. A server that does not know the session
-    /// must ask a majority about it, and gives up after `timeout`. `changes_nothing` is of a
-    /// request that every server answers in every state.
-    pub(super) async fn dial(
-        &self,
-        server: usize,
-        changes_nothing: bool,
-        timeout: Duration,
-    ) -> Result<Dialed, Failure> {
+    /// must ask a majority about it, and gives up after `timeout`.
+    pub(super) async fn dial(&self, server: usize, timeout: Duration) -> Result<Dialed, Failure> {
         let stream = Connection::reach(&self.host, &self.servers[server]).await?;
         let connection = self.greeted(stream, server).await?;
-        self.chosen(server, connection, changes_nothing, timeout).await
+        self.chosen(server, connection, timeout).await
     }
 
     /// Waits for a server's greeting on a connection that is made.
@@ -119,10 +113,8 @@ impl Dialer {
         &self,
         server: usize,
         connection: Connection,
-        changes_nothing: bool,
         timeout: Duration,
     ) -> Result<Dialed, Failure> {
-        self.admit(&connection, changes_nothing)?;
         let (server, connection) = self.prefer_majority(server, connection).await;
         let (connection, authenticated) = self.authenticate(connection, timeout)?;
         Ok(Dialed { server, connection, authenticated })
@@ -136,7 +128,7 @@ impl Dialer {
         let reaching = Connection::reach(&self.host, &self.servers[server]);
         let stream = timeout(limit, reaching).await.map_err(slow)??;
         let greeted = timeout(limit, self.greeted(stream, server)).await.map_err(slow)??;
-        self.chosen(server, greeted, false, AUTHENTICATE_LIMIT).await
+        self.chosen(server, greeted, AUTHENTICATE_LIMIT).await
     }
 
     /// Lets a connection that speaks for nobody yet speak for the session, if there is

@@ -388,10 +388,9 @@ impl Race {
 
     async fn run(self, server: usize, kept: Option<Kept>, stage: Arc<Stage>) -> Ended {
         // A connection that broke while nobody looked is no attempt at all.
-        let changes_nothing = matches!(*self.request, Request::Ping {} | Request::Status {});
         let dialed = match kept.filter(|kept| kept.connection.broken().is_none()) {
-            Some(kept) => self.go_on(kept, changes_nothing),
-            None => self.dialer.dial(server, changes_nothing, self.left()).await,
+            Some(kept) => self.go_on(kept),
+            None => self.dialer.dial(server, self.left()).await,
         };
         let Dialed { server: asked, connection, authenticated } = match dialed {
             Ok(dialed) => dialed,
@@ -438,9 +437,8 @@ impl Race {
     }
 
     /// The same connection again.
-    fn go_on(&self, kept: Kept, changes_nothing: bool) -> Result<Dialed, Failure> {
+    fn go_on(&self, kept: Kept) -> Result<Dialed, Failure> {
         let Kept { server, connection, authenticated } = kept;
-        self.dialer.admit(&connection, changes_nothing)?;
         let (connection, authenticated) = match authenticated {
             true => (connection, None),
             false => self.dialer.authenticate(connection, self.left())?,

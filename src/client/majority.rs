@@ -2,16 +2,15 @@
 //!
 //! A server without a majority says so in its greeting. What it takes is confirmed later, so
 //! whoever can do without a majority asks it only when no other server has one. Whoever
-//! cannot does not ask it at all: the greeting is its refusal.
+//! cannot asks it like any other: it refuses at once, and says what is missing.
 
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::timeout;
 
-use super::connection::{Connection, Failure};
+use super::connection::Connection;
 use super::dial::Dialer;
-use crate::error::{Error, ErrorCode};
 use crate::protocol::client::{Confirm, Mode};
 
 /// How long all other servers have to greet before one that is alone is asked. A little
@@ -24,26 +23,6 @@ pub(super) fn is_alone(connection: &Connection) -> bool {
 }
 
 impl Dialer {
-    /// Whether a server may be asked at all.
-    ///
-    /// # Errors
-    /// Its refusal, where it is alone and a majority has to confirm.
-    pub(super) fn admit(
-        &self,
-        connection: &Connection,
-        changes_nothing: bool,
-    ) -> Result<(), Failure> {
-        if !is_alone(connection) || !self.confirm.is_majority() || changes_nothing {
-            return Ok(());
-        }
-        let message = format!(
-            "server {} ({}) is alone, and this needs a majority of the servers",
-            connection.hello().replica,
-            connection.address(),
-        );
-        Err(Failure::Refused(Error::new(ErrorCode::NeedsMajority, message)))
-    }
-
     /// Another server that has a majority, if this one is alone and there is one; else this
     /// one.
     pub(super) async fn prefer_majority(

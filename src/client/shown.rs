@@ -22,6 +22,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::planted::{self, Bug};
 use crate::protocol::client::Message;
 use crate::types::Uuid;
 
@@ -108,6 +109,7 @@ impl Shown {
             self.floor = self.floor.max(seq);
         }
         match self.unconfirmed.remove(&id) {
+            true if planted::is(Bug::ShowAgainWhenConfirmed) => Verdict::Show,
             true => Verdict::Confirmed,
             false => Verdict::Show,
         }
