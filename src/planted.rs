@@ -60,6 +60,12 @@ pub enum Bug {
     CutOutboxUnsynced,
     /// A start relies on entries of the outbox that a dead process has not synced.
     TrustUnsyncedOutbox,
+    /// A server that finds itself alone leaves what waits for the log where it is.
+    LeaveBehindWhatWaits,
+    /// A server forgets what a stream's next change is to follow.
+    ForgetPlaces,
+    /// A follow shows a message again when it is confirmed.
+    ShowAgainWhenConfirmed,
 }
 
 /// Whether a bug is planted here.

@@ -113,6 +113,7 @@ pub async fn run(args: &InboxArgs, context: &mut Context) -> Result<Exit> {
         _ => Which::Unread,
     };
     let query = InboxQuery {
+        after_place: None,
         which,
         after: None,
         from: from.map(|name| name.to_string()),
@@ -209,16 +210,17 @@ impl Reader<'_> {
             if alone.is_some() && !std::mem::replace(&mut told, true) {
                 note_alone(alone, "messages", &self.client, self.printer);
             }
-            // Those without a place come last, and no page comes after them.
+            // Those that are not confirmed come last.
             let last = messages.iter().rev().find_map(|it| it.seq);
             query.after = last.or(query.after);
+            query.after_place = messages.last().and_then(|it| it.place).or(query.after_place);
             self.show(&messages).await?;
             self.mark().await.map_err(|error| {
                 let told = "the messages were printed, but could not be marked as read";
                 let message = format!("{told}: {}", error.message);
                 Error { message, ..error }
             })?;
-            if !more || last.is_none() {
+            if !more || messages.is_empty() {
                 break;
             }
         }

@@ -110,7 +110,12 @@ impl Preloaded {
             }
         };
         match is_of(&of, directory) {
-            true => (machine, Some(log)),
+            true => {
+                if let Some(applied) = machine.as_ref().map(Machine::applied_index) {
+                    tracing::info!(applied, "snapshot and log were loaded while another ran it");
+                }
+                (machine, Some(log))
+            }
             false => (None, None),
         }
     }

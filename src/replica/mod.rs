@@ -31,6 +31,7 @@
 
 mod administration;
 mod adoption;
+mod alone;
 mod backup;
 mod clocks;
 mod config;
@@ -63,17 +64,20 @@ pub use crate::consensus::{Applied, Obstacle, Sequence, Subject, VerifiedLog, Wa
 pub use crate::peer::{ClusterKey, Keys, LocalTransport};
 
 pub use self::adoption::ReleaseRequest;
+pub use self::alone::{Accepted, Change, ChangeStream};
 pub use self::config::{Opened, Preloaded, ProcessInfo, ReplicaConfig};
 
+use self::alone::Alone;
 use self::peer_calls::MemberService;
 use self::start_queue::StartQueue;
 use crate::chat::{Look, Operation};
 use crate::consensus::{self, Consensus, Links, Machine, Time};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Host, Stream};
+use crate::host::{BoxFuture, Host, Stream};
 use crate::limits::FIRST_LINE_MAX_BYTES;
 use crate::peer::{self, Credentials, Met};
 use crate::protocol::administration::Registration;
+use crate::protocol::client::{self, Confirm, Mode};
 use crate::protocol::codec::read_line;
 use crate::storage::{DataDirectory, Identity, Neighbours, Unlocked};
 use crate::types::{Address, NodeId, ReplicaId, Timestamp, Uuid};
@@ -88,6 +92,7 @@ struct Inner {
     time: Time,
     credentials: Credentials,
     machine: Machine,
+    alone: Alone,
     links: Links,
     connector: links::Connector,
     membership_changes: membership::Changes,
@@ -168,22 +173,20 @@ impl Replica {
         let connector = links::Connector::new(&host, &config, &credentials, &local_transport);
         let (machine, preverified_log) = preloaded.of(&directory);
         let machine = match (machine, &host_replica) {
-            (Some(machine), _) => {
-                let applied = machine.applied_index();
-                tracing::info!(applied, "snapshot and log were loaded while another ran it");
-                machine
-            }
+            (Some(machine), _) => machine,
             (None, None) => Machine::new(host.clone(), config.limits.deduplication_window_entries),
             (None, Some(_)) => Machine::adopted(host.clone()),
         };
         #[cfg(feature = "planted-bugs")]
         machine.is_of_program(config.feature_level_known);
         let (founded, found_requests) = mpsc::unbounded_channel();
+        let (alone, asked_alone) = Alone::new();
         let time = Time::new(host.clone(), credentials.clocks().clone(), machine.clone());
         let replica = Replica(Arc::new(Inner {
             time,
             credentials,
             machine,
+            alone,
             links: Links::default(),
             connector,
             membership_changes: membership::Changes::default(),
@@ -221,6 +224,7 @@ impl Replica {
             consensus::spawn(&host, level::watch(Arc::downgrade(&replica.0)));
             consensus::spawn(&host, administration::propose(Arc::downgrade(&replica.0)));
             consensus::spawn(&host, keeping::watch(Arc::downgrade(&replica.0)));
+            replica.0.go_on_alone(asked_alone);
             consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
         }
         Ok(replica)
@@ -295,6 +299,40 @@ impl Replica {
         sequence: &Sequence,
     ) -> impl Future<Output = Result<Applied>> + Send + use<> {
         self.0.start_queue.propose(operation, deadline, sequence)
+    }
+
+    /// The same for a change that a client asks for: where no majority is there and the client
+    /// is content with this server, it is accepted here alone; see [`alone`].
+    ///
+    /// # Errors
+    /// As [`Replica::propose`]; and [`ErrorCode::NeedsMajority`] and [`ErrorCode::Behind`]:
+    /// it has never been in a log by this and never will.
+    pub fn change(
+        &self,
+        change: Change,
+        deadline: Instant,
+        stream: &ChangeStream,
+        confirm: Confirm,
+    ) -> BoxFuture<'static, Result<Accepted>> {
+        self.0.alone.propose(&self.0, change, deadline, stream, confirm)
+    }
+
+    /// Returns once a read may be answered: the state contains every write acknowledged before
+    /// the call, or this server is alone, and that will do. Says whether it is.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ReadNotConfirmed`], naming who is missing; [`ErrorCode::NeedsMajority`].
+    pub async fn vouch(
+        &self,
+        deadline: Instant,
+        confirm: Confirm,
+    ) -> Result<Option<client::Alone>> {
+        self.0.alone.vouch(&self.0, self.confirm(deadline), confirm).await
+    }
+
+    /// Who takes what this server takes, and since when it is alone if it is.
+    pub fn mode(&self) -> (Mode, Option<Timestamp>) {
+        self.0.alone.mode()
     }
 
     /// Returns once the state contains every write acknowledged before the call.
@@ -400,6 +438,7 @@ impl Replica {
         // It holds a share of the directory's lock.
         drop(self.0.neighbours.lock().await.take());
         drop(self.0.membership_changes.forgotten_keys.lock().await.take());
+        self.0.alone.close().await;
         if let Phase::Running(consensus) = phase {
             consensus.stop().await;
         }

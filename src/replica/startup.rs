@@ -34,7 +34,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::feature_level;
 use crate::protocol::peer::{Admit, Call, Found, Introduction, Standing};
 use crate::storage::{
-    DataDirectory, ForgottenKeys, Identity, Log, LogOptions, PreverifiedLog, Snapshots,
+    DataDirectory, FatalHandler, ForgottenKeys, Identity, Log, LogOptions, PreverifiedLog,
+    Snapshots,
 };
 use crate::types::{ReplicaId, is_majority};
 
@@ -87,6 +88,7 @@ pub async fn run(
         }
     }
     guard.abandon(&inner).await;
+    inner.alone.close().await;
 }
 
 struct Startup {
@@ -110,6 +112,8 @@ impl Startup {
                 Err(error) if error.code == ErrorCode::Corrupted => {
                     self.counted = false;
                     tracing::error!(%error, "the data directory is damaged");
+                    // It has a share of the directory's lock.
+                    self.inner.alone.close().await;
                     let folder = self.directory.set_aside().await?;
                     tracing::error!(
                         folder = %folder.display(),
@@ -142,6 +146,9 @@ impl Startup {
             self.inner.credentials.openings().run_on(identity.clone());
         }
         self.inner.credentials.locate_at(self.directory.location());
+        if self.inner.host_replica.is_none() {
+            self.inner.open_outbox(&self.directory, self.fatal()).await?;
+        }
         self.inner.remember_neighbours(&self.directory).await?;
         let forgotten = ForgottenKeys::open(&self.directory).await?;
         *self.inner.membership_changes.forgotten_keys.lock().await = Some(forgotten);
@@ -206,10 +213,7 @@ impl Startup {
             segment_max_bytes: self.inner.config.limits.log_segment_max_bytes,
             ..LogOptions::default()
         };
-        let fatal = {
-            let inner = self.inner.clone();
-            Arc::new(move |error: Error| inner.fail(error))
-        };
+        let fatal = self.fatal();
         // Where a replica is adopted users wait for it: what need not be done
         // one after the other is done at once. Both end before either counts.
         let (log, snapshots) = join!(
@@ -247,6 +251,12 @@ impl Startup {
             );
         }
         Ok(consensus)
+    }
+
+    /// Called when the disk can no longer be relied on.
+    fn fatal(&self) -> FatalHandler {
+        let inner = self.inner.clone();
+        Arc::new(move |error: Error| inner.fail(error))
     }
 
     fn introduce(&self, identity: &Identity) {

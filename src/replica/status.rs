@@ -9,6 +9,7 @@ use super::{Inner, Phase, Replica, clocks};
 use crate::consensus::Obstacle;
 use crate::limits::SHORT_ROOM_PARTS;
 use crate::protocol::client::{ReplicaState, ReplicaStatus, ServerStatus};
+use crate::storage::Outbox;
 use crate::types::{ReplicaId, format_size};
 
 /// How often the size of the data directory is measured.
@@ -57,6 +58,10 @@ impl Replica {
             Phase::Starting(why) => Some(why),
             Phase::Stopped => Some("this server is stopping".into()),
         };
+        let (alone_since, outbox) = (inner.alone.since(), inner.alone.outbox());
+        own.alone_since = alone_since;
+        own.outbox = outbox.as_ref().map_or(0, |outbox| outbox.size().unsettled);
+        let notice = outbox.and_then(|outbox| outbox_notice(&outbox)).or(notice);
         if let Some(failure) = &*inner.failure.borrow() {
             own.error = Some(failure.message.clone());
         }
@@ -143,6 +148,13 @@ impl Replica {
             self.0.keys_notice()
         }
     }
+}
+
+/// What users are to know of lists that are in the way, or were cut short; `None` when all
+/// is well.
+fn outbox_notice(outbox: &Outbox) -> Option<String> {
+    let unusable = outbox.unusable().into_iter().map(|it| it.sentence);
+    unusable.reduce(|before, next| format!("{before}; {next}"))
 }
 
 /// A notice, after the obstacles that it does not explain itself.

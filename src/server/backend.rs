@@ -8,12 +8,12 @@ use tokio::io::BufReader;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::chat::{Look, Operation};
+use crate::chat::Look;
 use crate::error::Result;
 use crate::host::{BoxFuture, Stream};
 use crate::protocol::administration::Registration;
-use crate::protocol::client::ServerStatus;
-use crate::replica::{Applied, Sequence};
+use crate::protocol::client::{self, Confirm, Mode, ServerStatus};
+use crate::replica::{Accepted, Change, ChangeStream};
 use crate::survival::Hosting;
 use crate::types::{Address, ReplicaId, Timestamp, Uuid};
 
@@ -38,12 +38,20 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// proposals are ordered as they were polled first.
     fn propose(
         &self,
-        operation: Operation,
+        change: Change,
         deadline: Instant,
-        sequence: &Sequence,
-    ) -> BoxFuture<'static, Result<Applied>>;
-    /// Waits until the local state contains every write acknowledged so far.
-    fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>>;
+        stream: &ChangeStream,
+        confirm: Confirm,
+    ) -> BoxFuture<'static, Result<Accepted>>;
+    /// Waits until the local state contains every write acknowledged so far, or the server
+    /// is alone and that will do; says whether it is.
+    fn confirm(
+        &self,
+        deadline: Instant,
+        confirm: Confirm,
+    ) -> BoxFuture<'static, Result<Option<client::Alone>>>;
+    /// Who takes what this server takes, and since when it is alone if it is.
+    fn mode(&self) -> (Mode, Option<Timestamp>);
     /// Lets a question look at the local state, once.
     fn question(&self, question: &mut dyn FnMut(&mut Look<'_>));
     /// Changes whenever something happens to an account.
@@ -96,15 +104,23 @@ impl Backend for Hosting {
     }
     fn propose(
         &self,
-        operation: Operation,
+        change: Change,
         deadline: Instant,
-        sequence: &Sequence,
-    ) -> BoxFuture<'static, Result<Applied>> {
-        Box::pin(self.own_replica().propose(operation, deadline, sequence))
+        stream: &ChangeStream,
+        confirm: Confirm,
+    ) -> BoxFuture<'static, Result<Accepted>> {
+        self.own_replica().change(change, deadline, stream, confirm)
     }
-    fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>> {
+    fn confirm(
+        &self,
+        deadline: Instant,
+        confirm: Confirm,
+    ) -> BoxFuture<'static, Result<Option<client::Alone>>> {
         let replica = self.own_replica().clone();
-        Box::pin(async move { replica.confirm(deadline).await })
+        Box::pin(async move { replica.vouch(deadline, confirm).await })
+    }
+    fn mode(&self) -> (Mode, Option<Timestamp>) {
+        self.own_replica().mode()
     }
     fn question(&self, question: &mut dyn FnMut(&mut Look<'_>)) {
         self.own_replica().look(question);

@@ -31,8 +31,8 @@ use super::work::{Effect, Finished, Work};
 use crate::chat::SessionView;
 use crate::error::{Error, ErrorCode};
 use crate::host::{BoxFuture, Stream};
-use crate::protocol::client::InboxQuery;
-use crate::replica::Sequence;
+use crate::protocol::client::{Confirm, InboxQuery};
+use crate::replica::ChangeStream;
 
 /// Follows of one connection. A client needs one; a busy screen a few.
 const FOLLOWS_MAX: usize = 16;
@@ -68,7 +68,7 @@ pub(super) struct Connection {
     pub(super) session: Option<Arc<SessionView>>,
     pub(super) outgoing: Arc<Outgoing>,
     /// Keeps its changes in order.
-    pub(super) sequence: Sequence,
+    pub(super) stream: ChangeStream,
     /// Changes in progress.
     pub(super) proposals: usize,
     /// Whether a change has failed, after which none is taken that is to be in order.
@@ -80,6 +80,8 @@ pub(super) struct Connection {
     pub(super) line_bytes: usize,
     /// Whether that line asked for `in_order`.
     pub(super) line_in_order: bool,
+    /// Who has to confirm what it asks for.
+    pub(super) line_confirm: Confirm,
     share: Share,
     /// See [`super::reads`].
     pub(super) long_reads: Arc<tokio::sync::Mutex<()>>,
@@ -137,13 +139,14 @@ pub(super) async fn serve(
         slot,
         session: None,
         outgoing,
-        sequence: Sequence::default(),
+        stream: ChangeStream::default(),
         proposals: 0,
         order_broken: false,
         pending: FuturesUnordered::new(),
         pending_bytes: 0,
         line_bytes: 0,
         line_in_order: false,
+        line_confirm: Confirm::Majority,
         share: Share::new(memory),
         long_reads: Arc::default(),
         follows: FuturesUnordered::new(),
@@ -363,7 +366,7 @@ impl Connection {
             self.barrier = false;
         }
         let id = finished.id;
-        match finished.result {
+        match finished.result.map_err(|error| self.soften(error)) {
             Ok(answer) => self.outgoing.push(|buffer| push_result(buffer, id, &answer)),
             // Whatever refused it, and whether or not it broke the sequence.
             Err(error) if finished.was_proposal && error.retryable() => {
@@ -426,7 +429,7 @@ impl Connection {
         }
         let counted = self.shared.open_follows.begin(session.account)?;
         let (shared, outgoing) = (Arc::clone(&self.shared), Arc::clone(&self.outgoing));
-        let follow = Follow::new(shared, outgoing, session, id, query);
+        let follow = Follow::new(shared, outgoing, session, id, query, self.line_confirm);
         let (handle, registration) = AbortHandle::new_pair();
         self.following.insert(id, (handle, counted));
         self.follows.push(Box::pin(async move {

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::host::BoxFuture;
 use crate::limits::PAGE_MAX_TEXT_BYTES;
 use crate::planted::{self, Bug};
-use crate::protocol::client::{Event, InboxQuery, Which};
+use crate::protocol::client::{Alone, Confirm, Event, InboxQuery, Message, Which};
 
 /// How often a follow confirms that it is not cut off.
 pub(super) const CONFIRM_INTERVAL: Duration = Duration::from_secs(2);
@@ -55,6 +55,11 @@ pub(super) struct Follow {
     /// "unread" follow shows the unread ones, of later ones all. (One that is
     /// marked as read before a slow follower gets to it was still new.)
     backlog_end: u64,
+    /// Who has to vouch for what it shows.
+    confirm: Confirm,
+    /// Up to where entries that are not confirmed have been shown, in the order in which this
+    /// server has them.
+    unconfirmed: u64,
 }
 
 impl Follow {
@@ -65,9 +70,11 @@ impl Follow {
         session: Arc<SessionView>,
         id: u64,
         query: InboxQuery,
+        confirm: Confirm,
     ) -> Self {
         let cursor = query.after.unwrap_or(0);
-        Follow { shared, outgoing, session, id, query, cursor, backlog_end: 0 }
+        let (backlog_end, unconfirmed) = (0, 0);
+        Follow { shared, outgoing, session, id, query, cursor, backlog_end, confirm, unconfirmed }
     }
 
     /// Runs until something ends it, and returns what. The first confirmation
@@ -83,20 +90,23 @@ impl Follow {
         let backend = Arc::clone(&self.shared.backend);
         // Before the first look at the state, so that no change falls between.
         let mut changes = backend.watch(self.session.account);
-        backend.confirm(deadline).await?;
+        let mut vouched = Some(backend.confirm(deadline, self.confirm).await?);
         self.backlog_end = backend.look(|look| look.last_seq());
-        let (mut confirmed, mut next) = (true, next_confirmation(&backend));
+        let mut next = next_confirmation(&backend, self.confirm);
         loop {
             changes.mark_unchanged();
             let seq = self.push_new().await?;
-            if std::mem::take(&mut confirmed) {
-                self.push(&Event::CaughtUp { seq });
+            self.push_unconfirmed().await?;
+            match vouched.take() {
+                Some(Some(Alone { since })) => self.push(&Event::Alone { since, seq }),
+                Some(None) => self.push(&Event::CaughtUp { seq }),
+                None => {}
             }
             tokio::select! { biased;
                 changed = changes.changed() => changed.map_err(|_| stopping())?,
                 result = &mut next => {
-                    result?;
-                    (confirmed, next) = (true, next_confirmation(&backend));
+                    vouched = Some(result?);
+                    next = next_confirmation(&backend, self.confirm);
                 }
             }
         }
@@ -151,6 +161,39 @@ impl Follow {
         }
     }
 
+    /// Shows what this server has accepted and no majority has confirmed, each once.
+    async fn push_unconfirmed(&mut self) -> Result<()> {
+        if self.confirm.is_majority() {
+            return Ok(());
+        }
+        loop {
+            self.outgoing.room().await;
+            let now = self.shared.backend.now();
+            let page = self.shared.backend.look(|look| {
+                still_bound(look, &self.session, now)?;
+                let (account, after) = (self.session.account, self.unconfirmed);
+                let (limit, bytes) = (PAGE_MESSAGES, PAGE_MAX_TEXT_BYTES);
+                Ok::<_, Error>(look.unconfirmed(account, &self.query, now, after, limit, bytes))
+            })?;
+            let mut room = Room::default();
+            let fitting = page.messages.iter().take_while(|(_, it)| room.take(it)).count();
+            let cut = fitting < page.messages.len();
+            self.unconfirmed = match cut {
+                true => page.messages[fitting - 1].0,
+                false => page.scanned_to,
+            };
+            let messages = page.messages.into_iter().take(fitting).map(|(_, it)| it);
+            let messages: Vec<Message> = messages.collect();
+            if !messages.is_empty() {
+                self.push(&Event::Messages(messages));
+            }
+            if !cut && !page.more {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn push(&self, event: &Event) {
         self.outgoing.push(|buffer| push_event(buffer, self.id, event));
     }
@@ -158,13 +201,16 @@ impl Follow {
 
 /// Waits for an interval, then until a majority has confirmed that the state is
 /// complete.
-fn next_confirmation(backend: &Arc<dyn Backend>) -> BoxFuture<'static, Result<()>> {
+fn next_confirmation(
+    backend: &Arc<dyn Backend>,
+    confirm: Confirm,
+) -> BoxFuture<'static, Result<Option<Alone>>> {
     let backend = Arc::clone(backend);
     Box::pin(async move {
         tokio::time::sleep(CONFIRM_INTERVAL).await;
         let give_up = Instant::now() + CONFIRM_TIMEOUT;
         loop {
-            match backend.confirm(give_up).await {
+            match backend.confirm(give_up, confirm).await {
                 Err(_) if Instant::now() + RETRY < give_up => tokio::time::sleep(RETRY).await,
                 result => return result,
             }

@@ -17,7 +17,7 @@ use super::wire::{is_object, push_error, read_to_end};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Stream;
 use crate::limits::{FIRST_LINE_MAX_BYTES, PROTOCOL_VERSION};
-use crate::protocol::client::{Mode, Role, ServerHello};
+use crate::protocol::client::{Role, ServerHello};
 use crate::protocol::codec;
 use crate::tls::HANDSHAKE_BYTE;
 
@@ -75,6 +75,7 @@ pub(super) async fn serve(
     match role {
         Ok(Role::Client) => {
             let mut hello = Vec::new();
+            let (mode, alone_since) = shared.backend.mode();
             codec::push_line(
                 &mut hello,
                 &ServerHello {
@@ -84,8 +85,8 @@ pub(super) async fn serve(
                     replica: shared.backend.id(),
                     leader: shared.backend.leader(),
                     members: shared.backend.members(),
-                    mode: Mode::Majority,
-                    alone_since: None,
+                    mode,
+                    alone_since,
                 },
             );
             let began = Began { pauses, probation_end: until };

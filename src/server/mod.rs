@@ -31,7 +31,8 @@
 //!
 //! - `greeting`, `connection`: the life of a connection; `incoming`,
 //!   `outgoing`, `wire`: its lines; `work`: requests in progress.
-//! - `requests`, `sessions`, `reads`, `follow`: what is asked and answered.
+//! - `requests`, `sessions`, `reads`, `follow`: what is asked and answered; `softening`: what
+//!   refusals say while no majority is there.
 //! - `slots`, `memory`, `rate`, `open_follows`: what protects the server and its users;
 //!   `password`, `hashing`: who may compute a hash, and how.
 //! - `backend`: the replica as seen from here; `stop`: the signal;
@@ -54,6 +55,7 @@ mod requests;
 pub mod runtime_watchdog;
 mod sessions;
 mod slots;
+mod softening;
 mod stop;
 #[cfg(test)]
 pub(crate) mod tests;

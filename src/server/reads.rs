@@ -21,8 +21,8 @@ use crate::chat::{Glob, IdSearch, Look, NameSearch, SessionView, Step};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, PAGE_MAX_MESSAGES, PAGE_MAX_TEXT_BYTES, TEXT_MAX_BYTES};
 use crate::planted::{self, Bug};
-use crate::protocol::client::{Answer, InboxQuery, Message, Which};
-use crate::types::Uuid;
+use crate::protocol::client::{Alone, Answer, Confirm, InboxQuery, Message, SessionInfo, Which};
+use crate::types::{Timestamp, Uuid};
 
 /// Steps at the state that a read may make without letting others run: those of
 /// a session's look-up and the like.
@@ -36,15 +36,17 @@ pub(super) struct Reader {
     pub(super) outgoing: Arc<Outgoing>,
     /// Held by the one long read of the connection that runs.
     pub(super) long_reads: Arc<Mutex<()>>,
+    /// Who has to vouch for what it shows.
+    pub(super) confirm: Confirm,
 }
 
 impl Reader {
     /// The session as the state has it.
     pub(super) async fn whoami(self) -> Result<Answer> {
-        self.confirm().await?;
+        let alone = self.confirm().await?;
         let now = self.shared.backend.now();
         let view = self.shared.backend.look(|look| still_bound(look, &self.session, now))?;
-        Ok(Answer::Session(session_info(&view)))
+        Ok(Answer::Session(SessionInfo { alone, ..session_info(&view) }))
     }
 
     /// A page of account names.
@@ -55,12 +57,12 @@ impl Reader {
     ) -> Result<Answer> {
         let glob = glob.as_deref().map(Glob::new);
         let mut search = NameSearch::new(glob, after.as_deref(), PAGE_MAX_MESSAGES);
-        self.confirm().await?;
+        let alone = self.confirm().await?;
         let _permit = self.permit().await?;
         let ended = self.steps(|look| Ok(look.names(&mut search))).await?.is_some();
         let (names, more) = search.into_page(ended);
         match ended || !names.is_empty() {
-            true => Ok(Answer::Accounts { names, more, alone: None }),
+            true => Ok(Answer::Accounts { names, more, alone }),
             false => Err(late("no name that matches was found in time; allow more")),
         }
     }
@@ -69,10 +71,10 @@ impl Reader {
     pub(super) async fn find(self, prefixes: Vec<String>) -> Result<Answer> {
         at_most(prefixes.len(), IDS_PER_REQUEST_MAX, "ids")?;
         let mut search = IdSearch::new(self.session.account, &prefixes)?;
-        self.confirm().await?;
+        let alone = self.confirm().await?;
         let _permit = self.permit().await?;
         match self.steps(|look| Ok(look.ids(&mut search))).await? {
-            Some(()) => Ok(Answer::Found { matches: search.matches(), alone: None }),
+            Some(()) => Ok(Answer::Found { matches: search.matches(), alone }),
             None => Err(late(
                 "not all ids were looked up in time; ask for fewer at once, or allow more",
             )),
@@ -86,7 +88,7 @@ impl Reader {
         if limit == 0 {
             return Err(Error::new(ErrorCode::InvalidRequest, "a page's limit is at least 1"));
         }
-        self.confirm().await?;
+        let alone = self.confirm().await?;
         let _permit = self.permit().await?;
         let mut page = Page::new(query, limit);
         let account = self.session.account;
@@ -101,8 +103,17 @@ impl Reader {
             }
             let more = filled.is_none_or(|more| more || page.grown)
                 && !(page.cut && planted::is(Bug::CutPageWithoutMore));
+            let more = match more || self.confirm.is_majority() {
+                true => more,
+                false => match self.unconfirmed(&mut page).await? {
+                    // Something was confirmed meanwhile, and comes before what is not.
+                    Rest::Confirmed => continue,
+                    Rest::Whole => false,
+                    Rest::Cut => true,
+                },
+            };
             if !page.messages.is_empty() || !more {
-                return Ok(Answer::Messages { messages: page.messages, more, alone: None });
+                return Ok(Answer::Messages { messages: page.messages, more, alone });
             }
             if filled.is_none() {
                 return Err(late("no message that matches was found in time; allow more"));
@@ -112,8 +123,21 @@ impl Reader {
         }
     }
 
-    async fn confirm(&self) -> Result<()> {
-        self.shared.backend.confirm(self.deadline).await
+    /// Adds what is not confirmed to a page that has all that is.
+    async fn unconfirmed(&self, page: &mut Page) -> Result<Rest> {
+        let (account, now) = (self.session.account, self.shared.backend.now());
+        let added = self.steps(|look| Ok(page.add_unconfirmed(look, account, now))).await?;
+        match added {
+            None if page.messages.is_empty() => {
+                Err(late("no message that matches was found in time; allow more"))
+            }
+            added => Ok(added.unwrap_or(Rest::Cut)),
+        }
+    }
+
+    /// Waits until the read may be answered. Says whether this server alone vouches for it.
+    async fn confirm(&self) -> Result<Option<Alone>> {
+        self.shared.backend.confirm(self.deadline, self.confirm).await
     }
 
     /// Waits until no other long read of the connection runs, and until there is
@@ -169,13 +193,26 @@ struct Page {
     grown: bool,
     /// Whether it ends because one line has no room for more.
     cut: bool,
+    /// Up to which entry of this server it has what is not confirmed, and the last place of
+    /// the account's list then; none while it has none.
+    unconfirmed: Option<(u64, u64)>,
+}
+
+/// What has become of the end of a page.
+enum Rest {
+    /// More is confirmed than it has.
+    Confirmed,
+    /// It has everything.
+    Whole,
+    /// It has no room for all that is not confirmed.
+    Cut,
 }
 
 impl Page {
     fn new(query: InboxQuery, limit: usize) -> Page {
         let (messages, room) = (Vec::new(), Room::default());
-        let (spread, grown, cut) = (false, false, false);
-        Page { query, limit, messages, text_bytes: 0, room, spread, grown, cut }
+        let (spread, grown, cut, unconfirmed) = (false, false, false, None);
+        Page { query, limit, messages, text_bytes: 0, room, spread, grown, cut, unconfirmed }
     }
 
     /// Makes what several looks have found true at one moment, which is now: messages
@@ -195,6 +232,56 @@ impl Page {
             None => false,
         });
         self.grown = self.query.after.is_some_and(|after| last > after);
+    }
+
+    /// Adds messages that are not confirmed, when all that are confirmed are there. In one and
+    /// the same look it sees whether that is still so: one that is confirmed between two looks
+    /// would be in neither.
+    fn add_unconfirmed(
+        &mut self,
+        look: &mut Look<'_>,
+        account: Uuid,
+        now: Timestamp,
+    ) -> Step<Rest> {
+        let which = self.query.which;
+        let (_, last) = look.marks(account, which, &[]);
+        let behind = match self.unconfirmed {
+            Some((behind, then)) if then == last => behind,
+            // Some of it was confirmed since.
+            Some(_) => {
+                self.messages.retain(|message| message.confirmed);
+                self.unconfirmed = None;
+                return Step::Done(Rest::Confirmed);
+            }
+            None => {
+                match self.fill(look, account) {
+                    Step::More => return Step::More,
+                    Step::Done(true) => return Step::Done(Rest::Confirmed),
+                    Step::Done(false) => {}
+                }
+                self.refresh(look, account);
+                self.query.after_place.map_or(0, |place| look.order_of(&place))
+            }
+        };
+        let text_left = PAGE_MAX_TEXT_BYTES - self.text_bytes;
+        let wanted = match text_left < TEXT_MAX_BYTES {
+            true => 0,
+            false => self.limit - self.messages.len(),
+        };
+        let found = look.unconfirmed(account, &self.query, now, behind, wanted, text_left);
+        self.unconfirmed = Some((found.scanned_to, last));
+        for (_, message) in found.messages {
+            if !self.room.take(&message) {
+                return Step::Done(Rest::Cut);
+            }
+            self.text_bytes += message.text.len();
+            self.messages.push(message);
+        }
+        match (found.interrupted, found.more) {
+            (true, _) => Step::More,
+            (false, true) => Step::Done(Rest::Cut),
+            (false, false) => Step::Done(Rest::Whole),
+        }
     }
 
     /// Adds messages. Done when the page is; then with whether there may be more.

@@ -15,8 +15,8 @@ use super::work::{self, Effect, Finished, Proposal, Work};
 use crate::chat::{Action, Operation, SessionView};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES, TIMEOUT_MAX};
-use crate::protocol::client::{Answer, Request};
-use crate::replica::{Applied, Sequence};
+use crate::protocol::client::{Answer, Mode, Request};
+use crate::replica::Accepted;
 use crate::types::{AccountName, Uuid, code_hash};
 
 impl Connection {
@@ -44,6 +44,7 @@ impl Connection {
                 let timeout = parsed.timeout_ms.map_or(TIMEOUT_MAX, Duration::from_millis);
                 let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
                 self.line_in_order = parsed.in_order;
+                self.line_confirm = parsed.confirm;
                 if let Err(error) = self.take(parsed.id, parsed.request, deadline) {
                     self.fail(parsed.id, error);
                 }
@@ -56,6 +57,7 @@ impl Connection {
     }
 
     fn fail(&mut self, id: u64, error: Error) {
+        let error = self.soften(error);
         self.outgoing.push(|buffer| push_error(buffer, Some(id), error));
     }
 
@@ -108,15 +110,13 @@ impl Connection {
                 let action = Action::Send { session, to, text, again: !first, after };
                 self.propose(id, operation, action, deadline, work::sent);
             }
-            Request::MarkRead { operation, seqs, ids: _ } => {
-                let session = self.session()?.number;
-                at_most(seqs.len(), IDS_PER_REQUEST_MAX, "messages")?;
-                let action = Action::MarkRead { session, seqs };
-                self.propose(id, operation, action, deadline, work::marked);
+            Request::MarkRead { operation, seqs, ids } => {
+                self.mark(id, operation, (seqs, ids), deadline)?;
             }
             Request::Delete { operation, ids } => {
                 let session = self.session()?.number;
                 at_most(ids.len(), IDS_PER_REQUEST_MAX, "ids")?;
+                self.none_waits(&ids)?;
                 let action = Action::Delete { session, ids };
                 self.propose(id, operation, action, deadline, work::deleted);
             }
@@ -143,6 +143,30 @@ impl Connection {
         Ok(())
     }
 
+    /// Takes a mark of messages that are named by their places, or by their ids.
+    fn mark(
+        &mut self,
+        id: u64,
+        operation: Uuid,
+        (seqs, ids): (Vec<u64>, Vec<Uuid>),
+        deadline: Instant,
+    ) -> Result<()> {
+        let (session, account) = (self.session()?.number, self.session()?.account);
+        at_most(seqs.len() + ids.len(), IDS_PER_REQUEST_MAX, "messages")?;
+        let action = Action::MarkRead { session, seqs };
+        if ids.is_empty() {
+            self.propose(id, operation, action, deadline, work::marked);
+            return Ok(());
+        }
+        if self.order_broken && self.line_in_order {
+            return Err(out_of_order());
+        }
+        self.shared.changes.attempt(account)?;
+        let (caller, change) = (self.caller(deadline), Operation { id: operation, action });
+        self.read(id, async move { caller.mark(change, account, ids).await });
+        Ok(())
+    }
+
     /// Whether a request may be taken: on probation only one that logs in. Notes
     /// that the client does.
     fn may_ask(&mut self, request: &Request) -> bool {
@@ -162,6 +186,19 @@ impl Connection {
         Ok(session)
     }
 
+    /// Whether a majority may delete these messages: it does not know yet what a server that
+    /// was alone has not handed over.
+    fn none_waits(&self, ids: &[Uuid]) -> Result<()> {
+        let (backend, account) = (&self.shared.backend, self.session()?.account);
+        if backend.mode().0 != Mode::Settling || !backend.look(|look| look.waits(account, ids)) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::Behind,
+            "one of these messages is not confirmed yet; nothing was deleted: try again soon",
+        ))
+    }
+
     /// The bound session, for requests that end it and may be repetitions.
     fn any_session(&self) -> Result<Arc<SessionView>> {
         self.session.clone().ok_or_else(not_logged_in)
@@ -169,14 +206,16 @@ impl Connection {
 
     fn caller(&self, deadline: Instant) -> Caller {
         let address = self.slot.address().to_string();
-        Caller { shared: Arc::clone(&self.shared), address, deadline }
+        let (confirm, stream) = (self.line_confirm, self.stream.clone());
+        Caller { shared: Arc::clone(&self.shared), address, deadline, confirm, stream }
     }
 
     fn reader(&self, deadline: Instant) -> Result<Reader> {
         let session = Arc::clone(self.session()?);
         let (shared, outgoing) = (Arc::clone(&self.shared), Arc::clone(&self.outgoing));
         let long_reads = Arc::clone(&self.long_reads);
-        Ok(Reader { shared, session, deadline, outgoing, long_reads })
+        let confirm = self.line_confirm;
+        Ok(Reader { shared, session, deadline, outgoing, long_reads, confirm })
     }
 
     fn propose(
@@ -185,12 +224,12 @@ impl Connection {
         operation: Uuid,
         action: Action,
         deadline: Instant,
-        answer: fn(Uuid, Applied) -> Result<Answer>,
+        answer: fn(Uuid, Accepted) -> Result<Answer>,
     ) {
-        if self.proposals == 0 && self.sequence.is_broken() {
+        if self.proposals == 0 && self.stream.is_broken() {
             // Everything that failed has been answered. This request may have been sent
             // before the client knew; a client to whom that matters asks for `in_order`.
-            self.sequence = Sequence::default();
+            self.stream.mend();
         }
         if self.order_broken && self.line_in_order {
             return self.fail(id, out_of_order());
@@ -207,9 +246,10 @@ impl Connection {
                 was_proposal: true,
             });
         }
-        let proposed = Operation { id: operation, action };
-        let applied = self.shared.backend.propose(proposed, deadline, &self.sequence);
-        match Proposal::start(id, operation, answer, applied) {
+        let proposed = Operation { id: operation, action }.into();
+        let (stream, confirm) = (&self.stream, self.line_confirm);
+        let accepted = self.shared.backend.propose(proposed, deadline, stream, confirm);
+        match Proposal::start(id, operation, answer, accepted) {
             Ok(finished) => self.finish(finished),
             Err(work) => {
                 self.proposals += 1;

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::Shared;
-use super::work::{done, refusal};
+use super::work::{confirmed, done, marked, refusal};
 use crate::chat::{Action, Look, Operation, Outcome, SessionView};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{LEVEL_OF_ADMISSION, PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES};
 use crate::protocol::administration::Registration;
-use crate::protocol::client::{Answer, SessionInfo};
-use crate::replica::{Applied, Sequence};
+use crate::protocol::client::{Answer, Confirm, SessionInfo};
+use crate::replica::{Accepted, Change, ChangeStream};
 use crate::types::{AccountName, Digest, Timestamp, Uuid, code_hash};
 
 /// Where a request comes from, and how long it may take.
@@ -21,6 +21,9 @@ pub(super) struct Caller {
     pub(super) shared: Arc<Shared>,
     pub(super) address: String,
     pub(super) deadline: Instant,
+    /// Who has to confirm what can be confirmed by less than a majority.
+    pub(super) confirm: Confirm,
+    pub(super) stream: ChangeStream,
 }
 
 /// A name, a password and a token, as `register` and `login` bring them.
@@ -120,12 +123,17 @@ impl Caller {
         let view = match self.session_of(&hash) {
             Ok(view) => view,
             Err(_) => {
-                self.shared.backend.confirm(self.deadline).await?;
+                self.confirm_with_majority().await?;
                 self.session_of(&hash)?
             }
         };
         self.shared.failed_logins.remember(&view.name.folded(), &self.address);
         Ok(Arc::new(view))
+    }
+
+    /// What gives rights, or must be unique, needs a majority.
+    async fn confirm_with_majority(&self) -> Result<()> {
+        self.shared.backend.confirm(self.deadline, Confirm::Majority).await.map(drop)
     }
 
     fn session_of(&self, token: &Digest) -> Result<SessionView> {
@@ -155,7 +163,7 @@ impl Caller {
         let token_hash = token_hash(&asked.token)?;
         self.shared.registrations.attempt(&self.address)?;
         // Whoever has just heard of a majority knows what time it is: see `expiry`.
-        self.shared.backend.confirm(self.deadline).await?;
+        self.confirm_with_majority().await?;
         let invitation = self.may_register(asked.operation, invitation)?;
         let permit = self.shared.passwords.permit(self.deadline).await?;
         let password_hash = self.shared.passwords.hash(permit, asked.password).await?;
@@ -208,7 +216,7 @@ impl Caller {
         }
         let token_hash = token_hash(&asked.token)?;
         // The account may have been made a moment ago at another server.
-        self.shared.backend.confirm(self.deadline).await?;
+        self.confirm_with_majority().await?;
         let (account, remembered) = self.shared.backend.look(|look| {
             look.usable()?;
             Ok::<_, Error>((look.account_by_name(&name), look.remembers(asked.operation)))
@@ -243,7 +251,34 @@ impl Caller {
     /// Ends a session.
     pub(super) async fn logout(self, operation: Uuid, session: &SessionView) -> Result<Answer> {
         let action = Action::CloseSession { session: session.number };
-        done(operation, self.propose(operation, action).await?)
+        let (backend, stream) = (&self.shared.backend, &self.stream);
+        let asked = Operation { id: operation, action };
+        done(operation, backend.propose(asked.into(), self.deadline, stream, self.confirm).await?)
+    }
+
+    /// Marks messages of an account as read, of which some are named by their ids.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownMessage`], and [`ErrorCode::Behind`] for one that is not confirmed
+    /// yet.
+    pub(super) async fn mark(
+        self,
+        mut mark: Operation,
+        account: Uuid,
+        ids: Vec<Uuid>,
+    ) -> Result<Answer> {
+        let backend = &self.shared.backend;
+        let alone = backend.confirm(self.deadline, self.confirm).await?;
+        let mut mark_ids = Vec::new();
+        match &mut mark.action {
+            Action::MarkRead { seqs, .. } if alone.is_none() => {
+                seqs.extend(backend.look(|look| look.places_of(account, &ids))?);
+            }
+            _ => mark_ids = ids,
+        }
+        let (id, change) = (mark.id, Change { operation: mark, mark_ids });
+        let accepted = backend.propose(change, self.deadline, &self.stream, self.confirm);
+        marked(id, accepted.await?)
     }
 
     /// Removes the session's account.
@@ -256,7 +291,7 @@ impl Caller {
         password: SecretString,
         session: &SessionView,
     ) -> Result<Answer> {
-        self.shared.backend.confirm(self.deadline).await?;
+        self.confirm_with_majority().await?;
         let now = self.shared.backend.now();
         let account = self.shared.backend.look(|look| {
             let bound = look.session_by_number(session.number, now).ok()?;
@@ -271,8 +306,12 @@ impl Caller {
                 return Err(login_refused("wrong password; the account was not deleted"));
             }
         }
-        let action = Action::DeleteAccount { session: session.number };
-        done(operation, self.propose(operation, action).await?)
+        let asked =
+            Operation { id: operation, action: Action::DeleteAccount { session: session.number } };
+        // Behind everything that the connection has asked for.
+        let (backend, stream) = (&self.shared.backend, &self.stream);
+        let accepted = backend.propose(asked.into(), self.deadline, stream, Confirm::Majority);
+        done(operation, accepted.await?)
     }
 
     /// Checks a password within the rate limits. `known`: something else has shown already
@@ -312,7 +351,7 @@ impl Caller {
         action: Action,
         token: &Digest,
     ) -> Result<Arc<SessionView>> {
-        let number = match self.propose(operation, action).await?.outcome {
+        let number = match confirmed(self.propose(operation, action).await?)? {
             Outcome::SessionOpened { session, .. } => session,
             other => return Err(refusal(other)),
         };
@@ -327,7 +366,7 @@ impl Caller {
             return Ok(session);
         }
         // Applied at the leader and not here yet.
-        self.shared.backend.confirm(self.deadline).await.map_err(|error| {
+        self.confirm_with_majority().await.map_err(|error| {
             Error::outcome_unknown(format!(
                 "the new session could not be read back, repeat the request with the same \
                  operation id: {error}"
@@ -336,9 +375,10 @@ impl Caller {
         opened()
     }
 
-    async fn propose(&self, operation: Uuid, action: Action) -> Result<Applied> {
+    async fn propose(&self, operation: Uuid, action: Action) -> Result<Accepted> {
         let operation = Operation { id: operation, action };
-        self.shared.backend.propose(operation, self.deadline, &Sequence::default()).await
+        let (stream, confirm) = (ChangeStream::default(), Confirm::Majority);
+        self.shared.backend.propose(operation.into(), self.deadline, &stream, confirm).await
     }
 
     /// The end of a session that begins now, and not before anything that the log holds.

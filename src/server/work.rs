@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use crate::chat::{Outcome, SessionView};
+use crate::chat::{Given, Outcome, SessionView};
 use crate::error::{Error, Result};
 use crate::host::BoxFuture;
 use crate::protocol::client::{Answer, Sent};
-use crate::replica::Applied;
+use crate::replica::{Accepted, Applied};
 use crate::types::Uuid;
 
 /// A request in progress.
@@ -27,8 +27,8 @@ pub(super) enum Work {
 pub(super) struct Proposal {
     id: u64,
     operation: Uuid,
-    answer: fn(Uuid, Applied) -> Result<Answer>,
-    applied: BoxFuture<'static, Result<Applied>>,
+    answer: fn(Uuid, Accepted) -> Result<Answer>,
+    applied: BoxFuture<'static, Result<Accepted>>,
 }
 
 /// A request that is done.
@@ -63,8 +63,8 @@ impl Proposal {
     pub(super) fn start(
         id: u64,
         operation: Uuid,
-        answer: fn(Uuid, Applied) -> Result<Answer>,
-        mut applied: BoxFuture<'static, Result<Applied>>,
+        answer: fn(Uuid, Accepted) -> Result<Answer>,
+        mut applied: BoxFuture<'static, Result<Accepted>>,
     ) -> Result<Finished, Work> {
         let mut first_poll = tokio::task::unconstrained(applied.as_mut());
         // This context wakes nobody, and need not: the set polls a future that was
@@ -80,10 +80,10 @@ impl Proposal {
 fn finish(
     id: u64,
     operation: Uuid,
-    answer: fn(Uuid, Applied) -> Result<Answer>,
-    result: Result<Applied>,
+    answer: fn(Uuid, Accepted) -> Result<Answer>,
+    result: Result<Accepted>,
 ) -> Finished {
-    let result = result.and_then(|applied| answer(operation, applied));
+    let result = result.and_then(|accepted| answer(operation, accepted));
     Finished { id, result, effect: Effect::Nothing, was_barrier: false, was_proposal: true }
 }
 
@@ -102,9 +102,16 @@ impl Future for Work {
 }
 
 /// The answer to `send`.
-pub(super) fn sent(id: Uuid, applied: Applied) -> Result<Answer> {
-    let Applied { outcome, copies, replicas } = applied;
-    match outcome {
+pub(super) fn sent(id: Uuid, accepted: Accepted) -> Result<Answer> {
+    let (applied, copies, replicas) = match accepted {
+        Accepted::Confirmed(Applied { outcome, copies, replicas }) => (outcome, copies, replicas),
+        Accepted::Unconfirmed { place, answer: Given::Sent { at, to }, replicas } => {
+            let (seq, copies, confirmed, place) = (None, 1, false, Some(place));
+            return Ok(Answer::Sent(Sent { id, to, at, seq, copies, replicas, confirmed, place }));
+        }
+        Accepted::Unconfirmed { .. } => return Err(of_another_kind()),
+    };
+    match applied {
         Outcome::Sent { seq, at, to } => {
             let (seq, confirmed, place) = (Some(seq), true, None);
             Ok(Answer::Sent(Sent { id, to, at, seq, copies, replicas, confirmed, place }))
@@ -114,26 +121,50 @@ pub(super) fn sent(id: Uuid, applied: Applied) -> Result<Answer> {
 }
 
 /// The answer to `mark_read`.
-pub(super) fn marked(_: Uuid, applied: Applied) -> Result<Answer> {
-    match applied.outcome {
-        Outcome::Marked { count } => Ok(Answer::Marked { count, confirmed: true }),
-        other => Err(refusal(other)),
+pub(super) fn marked(_: Uuid, accepted: Accepted) -> Result<Answer> {
+    match accepted {
+        Accepted::Unconfirmed { answer: Given::Marked { count }, .. } => {
+            Ok(Answer::Marked { count, confirmed: false })
+        }
+        accepted => match confirmed(accepted)? {
+            Outcome::Marked { count } => Ok(Answer::Marked { count, confirmed: true }),
+            other => Err(refusal(other)),
+        },
     }
 }
 
 /// The answer to `delete`.
-pub(super) fn deleted(_: Uuid, applied: Applied) -> Result<Answer> {
-    match applied.outcome {
-        Outcome::Deleted { count } => Ok(Answer::Deleted { count, confirmed: true }),
-        other => Err(refusal(other)),
+pub(super) fn deleted(_: Uuid, accepted: Accepted) -> Result<Answer> {
+    match accepted {
+        Accepted::Unconfirmed { answer: Given::Deleted { count }, .. } => {
+            Ok(Answer::Deleted { count, confirmed: false })
+        }
+        accepted => match confirmed(accepted)? {
+            Outcome::Deleted { count } => Ok(Answer::Deleted { count, confirmed: true }),
+            other => Err(refusal(other)),
+        },
     }
 }
 
 /// The answer to `logout` and `delete_account`.
-pub(super) fn done(_: Uuid, applied: Applied) -> Result<Answer> {
-    match applied.outcome {
-        Outcome::Done => Ok(Answer::done()),
-        other => Err(refusal(other)),
+pub(super) fn done(_: Uuid, accepted: Accepted) -> Result<Answer> {
+    match accepted {
+        Accepted::Unconfirmed { answer: Given::Done, .. } => Ok(Answer::Done { confirmed: false }),
+        accepted => match confirmed(accepted)? {
+            Outcome::Done => Ok(Answer::done()),
+            other => Err(refusal(other)),
+        },
+    }
+}
+
+/// The outcome of a change that the log has.
+///
+/// # Errors
+/// When it was accepted as another kind of change.
+pub(super) fn confirmed(accepted: Accepted) -> Result<Outcome> {
+    match accepted {
+        Accepted::Confirmed(applied) => Ok(applied.outcome),
+        Accepted::Unconfirmed { .. } => Err(of_another_kind()),
     }
 }
 
@@ -141,8 +172,12 @@ pub(super) fn done(_: Uuid, applied: Applied) -> Result<Answer> {
 pub(super) fn refusal(outcome: Outcome) -> Error {
     match outcome {
         Outcome::Refused(body) => body.into(),
-        // An id that was used for another kind of operation is refused by the
-        // state machine, so this is a defect.
-        _ => Error::internal("an operation has the outcome of another kind of operation"),
+        _ => of_another_kind(),
     }
+}
+
+/// An id that was used for another kind of operation is refused by the state machine, so this
+/// is a defect.
+fn of_another_kind() -> Error {
+    Error::internal("an operation has the outcome of another kind of operation")
 }

@@ -43,10 +43,16 @@ const TABLE: &[(Bug, Recipe, u64, bool)] = &[
     (Bug::FollowsProgramVersion, recipes::UPDATES, 1, true),
 ];
 
-/// Bugs in a part that no server of the simulation uses yet. Tests of that part find them:
-/// `src/storage/outbox/tests/planted.rs`.
-const OF_PARTS: &[Bug] =
-    &[Bug::AcknowledgeUnsyncedOutbox, Bug::CutOutboxUnsynced, Bug::TrustUnsyncedOutbox];
+/// Bugs that no recipe finds. `cluster/alone` finds those of servers without a majority, and
+/// `src/storage/outbox/tests/planted.rs` those of their disks.
+const OF_PARTS: &[Bug] = &[
+    Bug::AcknowledgeUnsyncedOutbox,
+    Bug::CutOutboxUnsynced,
+    Bug::TrustUnsyncedOutbox,
+    Bug::LeaveBehindWhatWaits,
+    Bug::ForgetPlaces,
+    Bug::ShowAgainWhenConfirmed,
+];
 
 /// Seeds within which a bug that shows soon is found.
 const SEEDS_DEFAULT: u64 = 25;

@@ -2,7 +2,8 @@
 //!
 //! What has gathered while the disk was busy is tested one after the other, against the state
 //! and all that was taken before it, and appended as one. It is shown and answered when it is
-//! durable.
+//! durable. What is not taken breaks its stream: nothing that was asked for behind it is taken
+//! before its client knows.
 
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
@@ -10,15 +11,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use super::line::Asked;
-use super::{Accepted, Queue};
+use super::line::{Asked, Way};
+use super::{Accepted, ChangeStream, Queue};
 use crate::chat::{Action, Given, Operation};
 use crate::consensus::{Applied, Consensus, Takes};
 use crate::error::{Error, ErrorCode, Result};
+use crate::protocol::client::Confirm;
 use crate::replica::{Inner, Phase};
-use crate::types::{Place, majority};
+use crate::types::{Place, Uuid, majority};
 
 /// Changes that are appended as one.
 const TOGETHER_MAX: usize = 1_024;
@@ -37,8 +40,8 @@ struct Pending {
 /// See the head of this file.
 #[derive(Default)]
 struct Acceptor {
-    /// Whether what the own log holds beyond the state is in the list.
-    has_log_end: bool,
+    /// For which time alone what the own log holds beyond the state is in the list.
+    log_end_taken: u64,
     /// Up to where it is durable that the log is committed.
     synced: u64,
     /// Why nothing was taken last, as it was logged.
@@ -67,11 +70,12 @@ pub async fn run(replica: Weak<Inner>, queue: Queue) {
             batch.drain(..).for_each(|asked| asked.refuse(error.clone()));
         }
         let mut line = alone.line();
-        if queue.is_empty() && alone.0.signs.back.swap(false, Ordering::Relaxed) {
-            line.alone = None;
+        if line.way == Way::Back && queue.is_empty() {
+            line.way = Way::Log;
             alone.0.since.send_replace(None);
-            acceptor.has_log_end = false;
-            let unsettled = alone.outbox().map_or(0, |outbox| outbox.size().unsettled);
+            drop(line);
+            alone.0.signs.held.notify_one();
+            let unsettled = alone.unsettled_entries();
             tracing::info!(unsettled, "a majority is back: this server is alone no longer");
         }
     }
@@ -89,20 +93,31 @@ impl Acceptor {
 
     /// Takes changes, and before the first one what the own log holds.
     async fn take(&mut self, inner: &Inner, batch: &mut Vec<Asked>) -> Result<()> {
-        if inner.alone.since().is_none() && batch.is_empty() {
+        let (way, times) = {
+            let line = inner.alone.line();
+            (line.way, line.times_alone)
+        };
+        if way == Way::Log && batch.is_empty() {
             return Ok(());
         }
         let consensus = inner.consensus()?;
-        if self.synced < inner.machine.applied_index() || !self.has_log_end {
+        if self.synced < inner.machine.applied_index() || self.log_end_taken != times {
             let synced = timeout(NOTE_MAX, consensus.sync_applied()).await;
-            self.synced = synced.map_err(|_| {
-                Error::unavailable("its disk does not take how far its state goes")
-            })??;
+            let slow = |_| Error::unavailable("its disk does not note how far its state goes");
+            self.synced = synced.map_err(slow)??;
         }
-        if !self.has_log_end {
-            let left = consensus.unapplied().await?.into_iter().map(Asked::of_log);
-            self.accept(inner, &consensus, left.collect()).await?;
-            self.has_log_end = true;
+        if self.log_end_taken != times {
+            let mut left = consensus.unapplied().await?.into_iter().map(Asked::of_log).peekable();
+            while left.peek().is_some() {
+                let some = left.by_ref().take(TOGETHER_MAX).collect();
+                self.accept(inner, &consensus, some).await?;
+                yield_now().await;
+            }
+            self.log_end_taken = times;
+        }
+        if way == Way::Acceptor && inner.alone.since().is_none() {
+            let since = *inner.alone.0.missing_since.lock();
+            inner.alone.0.since.send_replace(Some(since));
         }
         self.accept(inner, &consensus, std::mem::take(batch)).await
     }
@@ -112,40 +127,13 @@ impl Acceptor {
     /// # Errors
     /// Why the outbox did not take them.
     async fn accept(&self, inner: &Inner, consensus: &Consensus, batch: Vec<Asked>) -> Result<()> {
-        let replicas = consensus.replicas();
-        let (mut lines, mut pending, mut concerned) = (Vec::new(), Vec::new(), Vec::new());
-        for mut asked in batch {
-            if !asked.is_wanted() {
-                continue;
-            }
-            if asked.confirm.is_majority() {
-                asked.refuse(inner.needs_majority());
-                continue;
-            }
-            asked.say_what_is_known();
-            let (now, accepted_at) = (inner.time.now(), inner.host.clock.now());
-            let (operation, ids) = (&asked.operation, &asked.mark_ids);
-            match inner.machine.take(operation, ids, now, accepted_at) {
-                Ok(Takes::Known(outcome)) => {
-                    let copies = majority(replicas as usize) as u32;
-                    asked.answer(Ok(Accepted::Confirmed(Applied { outcome, copies, replicas })));
-                }
-                Ok(Takes::Held { place: Some(place), answer, .. }) => {
-                    asked.accept(place, answer, replicas);
-                }
-                Ok(Takes::Held { place: None, order, answer }) => {
-                    pending.push(Pending { order, asked, answer });
-                }
-                Ok(Takes::New { order, taken, answer }) => {
-                    let line = serde_json::to_vec(&taken).expect("plain data serializes");
-                    lines.push((order, Bytes::from(line)));
-                    concerned.extend(taken.accounts());
-                    pending.push(Pending { order, asked, answer });
-                }
-                Err(error) => asked.refuse(error),
-            }
+        let mut taking = Taking { replicas: consensus.replicas(), ..Taking::default() };
+        for asked in batch {
+            taking.test(inner, asked);
         }
+        let Taking { replicas, lines, pending, concerned } = taking;
         let Some(first) = lines.first().map(|(order, _)| *order) else { return Ok(()) };
+        inner.alone.0.signs.holds.store(true, Ordering::Relaxed);
         let appended = match inner.alone.outbox() {
             Some(outbox) => outbox.append(lines.into_iter().map(|(_, line)| line).collect()).await,
             None => Err(Error::unavailable("its directory is not open")),
@@ -158,30 +146,93 @@ impl Acceptor {
                     let number = place.number + (order - first);
                     asked.accept(Place { number, ..place }, answer, replicas);
                 }
+                Ok(())
             }
             Err(error) => {
                 inner.machine.change_overlay(|overlay| overlay.retract(first));
+                // Only these two say that nothing was done.
+                let error = match error.code {
+                    ErrorCode::Unavailable | ErrorCode::DiskFull => error,
+                    _ => Error::outcome_unknown(error.message),
+                };
                 pending.into_iter().for_each(|pending| pending.asked.refuse(error.clone()));
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
+    }
+}
+
+/// Changes that are taken together.
+#[derive(Default)]
+struct Taking {
+    replicas: u32,
+    /// What is to come onto the disk, each with its number in the overlay.
+    lines: Vec<(u64, Bytes)>,
+    pending: Vec<Pending>,
+    /// The accounts whose lists change.
+    concerned: Vec<Uuid>,
+}
+
+impl Taking {
+    fn test(&mut self, inner: &Inner, mut asked: Asked) {
+        let replicas = self.replicas;
+        if asked.confirm.is_majority() {
+            return asked.refuse(inner.needs_majority());
+        }
+        if let Some(error) = asked.comes_too_late() {
+            return asked.refuse(error);
+        }
+        asked.say_what_is_known();
+        let (now, accepted_at) = (inner.time.now(), inner.host.clock.now());
+        let (operation, ids) = (&asked.operation, &asked.mark_ids);
+        match inner.machine.take(operation, ids, now, accepted_at) {
+            Ok(Takes::Known(outcome)) => {
+                let copies = majority(replicas as usize) as u32;
+                asked.answer(Ok(Accepted::Confirmed(Applied { outcome, copies, replicas })));
+            }
+            Ok(Takes::Held { place: Some(place), answer, .. }) => {
+                asked.accept(place, answer, replicas);
+            }
+            Ok(Takes::Held { place: None, order, answer }) => {
+                self.pending.push(Pending { order, asked, answer });
+            }
+            Ok(Takes::New { order, taken, answer }) => {
+                let line = serde_json::to_vec(&taken).expect("plain data serializes");
+                self.lines.push((order, Bytes::from(line)));
+                self.concerned.extend(taken.accounts());
+                self.pending.push(Pending { order, asked, answer });
+            }
+            Err(error) => asked.refuse(error),
+        }
     }
 }
 
 impl Asked {
     /// What was found in the own log, for which nobody waits here.
     fn of_log(operation: Operation) -> Asked {
-        let (reply, _) = oneshot::channel();
-        let deadline = Instant::now() + NOTE_MAX;
-        let (stream, confirm) = (Default::default(), crate::protocol::client::Confirm::Any);
-        let mark_ids = Vec::new();
-        Asked { operation, mark_ids, deadline, stream, confirm, waited: true, in_log: true, reply }
+        Asked {
+            operation,
+            mark_ids: Vec::new(),
+            deadline: Instant::now() + NOTE_MAX,
+            stream: ChangeStream::default(),
+            confirm: Confirm::Any,
+            waited: true,
+            in_log: true,
+            reply: oneshot::channel().0,
+        }
     }
 
-    /// Whether anybody waits for it, in time.
-    fn is_wanted(&self) -> bool {
-        self.in_log || !(self.reply.is_closed() || self.deadline <= Instant::now())
+    /// Why it is not taken any more, if nobody waits for it, or one before it was not taken.
+    fn comes_too_late(&self) -> Option<Error> {
+        if self.in_log {
+            return None;
+        }
+        if self.stream.is_broken() {
+            let why = "a change that was asked for before it has failed, and it must not pass";
+            return Some(Error::unavailable(why));
+        }
+        let late = self.reply.is_closed() || self.deadline <= Instant::now();
+        late.then(|| Error::unavailable("its time was up before this server could take it"))
     }
 
     /// A message whose id may be in a log says so; and it comes behind what was accepted
@@ -199,14 +250,13 @@ impl Asked {
     }
 
     fn accept(self, place: Place, answer: Given, replicas: u32) {
-        if matches!(self.operation.action, Action::Send { .. }) {
-            self.stream.is_at(place);
-        }
+        self.stream.is_at(place);
         self.answer(Ok(Accepted::Unconfirmed { place, answer, replicas }));
     }
 
     /// It is not taken. What has waited may be in a log all the same.
     fn refuse(self, error: Error) {
+        self.stream.break_off();
         let error = match self.waited && error.code != ErrorCode::OutcomeUnknown {
             true => Error::outcome_unknown(format!(
                 "whether operation {} was accepted is not known: {}; repeating it with the same \

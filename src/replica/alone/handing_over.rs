@@ -5,19 +5,22 @@
 //! is done when the *own* state says so, and leaves the disk when that state cannot go back
 //! any more.
 
+use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::line::Way;
 use super::opening::read_entry;
 use crate::chat::{Act, Outcome, Taken};
 use crate::consensus::{Consensus, Sequence};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::replica::{Inner, Phase};
-use crate::storage::{ListedEntry, Outbox};
+use crate::storage::{ListedEntry, Outbox, OutboxReader};
 use crate::types::{Place, Timestamp, Uuid};
 
 /// About how many bytes of entries are proposed at once: enough to use a sync of the disk well,
@@ -27,25 +30,32 @@ const PART_BYTES: usize = 64 * 1024;
 /// How long a part may take on its way through the log.
 const PART_MAX: Duration = Duration::from_secs(5);
 
+/// Between two looks at who may go on.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Between two attempts, when nothing else has changed.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Dropped from what is shown apart under one lock.
+const DROPPED_AT_ONCE: u64 = 4_096;
+
 /// Hands over until the replica stops.
 pub async fn run(replica: Weak<Inner>) {
+    let mut lists = BTreeMap::new();
     loop {
         let Some(inner) = replica.upgrade() else { return };
         let alone = inner.alone.clone();
         if matches!(*inner.phase.borrow(), Phase::Stopped) {
             return;
         }
-        match inner.hand_over_all().await {
-            Ok(()) => {
-                drop(inner);
-                alone.0.signs.hand_over.notified().await;
-            }
+        let handed_over = inner.hand_over_all(&mut lists).await;
+        drop(inner);
+        match handed_over {
+            // Whoever sees that there is something says so; and now and then a replica may
+            // have stopped.
+            Ok(()) => drop(timeout(PART_MAX, alone.0.signs.hand_over.notified()).await),
             Err(error) => {
                 tracing::debug!(%error, "what was accepted alone is not handed over yet");
-                drop(inner);
                 sleep(RETRY).await;
             }
         }
@@ -59,8 +69,8 @@ pub async fn release(replica: Weak<Inner>) {
         None => return,
     };
     loop {
-        alone.0.signs.held.notified().await;
-        while !alone.line().held.is_empty() {
+        drop(timeout(PART_MAX, alone.0.signs.held.notified()).await);
+        loop {
             let Some(inner) = replica.upgrade() else { return };
             if matches!(*inner.phase.borrow(), Phase::Stopped) {
                 return;
@@ -68,21 +78,28 @@ pub async fn release(replica: Weak<Inner>) {
             applied.mark_unchanged();
             alone.release(&inner);
             drop(inner);
+            if alone.line().held.is_empty() {
+                break;
+            }
             // Also who stopped waiting goes by and by.
-            let _ = timeout(RETRY, applied.changed()).await;
+            drop(timeout(RETRY, applied.changed()).await);
+            // Under load the state changes a thousand times a second.
+            sleep(PAUSE).await;
         }
     }
 }
 
-/// What was handed over of a list.
-#[derive(Default)]
-struct Account {
+/// How far a list is handed over.
+struct HandedOver {
+    /// What the log has said is settled, which the own state may not have yet.
+    through: u64,
+    entries: OutboxReader,
     messages: u64,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
 }
 
-impl Account {
+impl HandedOver {
     fn note(&mut self, taken: &Taken) {
         if matches!(taken.act, Act::Send { .. }) {
             self.messages += 1;
@@ -94,35 +111,67 @@ impl Account {
 
 impl Inner {
     /// Hands over what the outbox holds, as far as a majority is there.
-    async fn hand_over_all(&self) -> Result<()> {
+    async fn hand_over_all(&self, lists: &mut BTreeMap<Uuid, HandedOver>) -> Result<()> {
         let Some(outbox) = self.alone.outbox() else { return Ok(()) };
-        for list in outbox.lists() {
+        let held = outbox.lists();
+        lists.retain(|list, _| held.iter().any(|held| held.list == *list));
+        for list in held {
             if !self.alone.0.signs.majority_is_there.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            self.hand_over(&outbox, list.list).await?;
+            match self.hand_over(&outbox, list.list, lists).await {
+                // It stays so, and what stands in other lists can be handed over.
+                Err(error) if error.code == ErrorCode::Io => {
+                    tracing::error!(list = %list.list, %error, "a list cannot be handed over");
+                }
+                result => result?,
+            }
+        }
+        let line = self.alone.line();
+        if line.way == Way::Log && outbox.size().unsettled == 0 {
+            self.alone.0.signs.holds.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    async fn hand_over(&self, outbox: &Outbox, list: Uuid) -> Result<()> {
+    async fn hand_over(
+        &self,
+        outbox: &Outbox,
+        list: Uuid,
+        lists: &mut BTreeMap<Uuid, HandedOver>,
+    ) -> Result<()> {
         let consensus = self.consensus()?;
-        let settled = self.note_settled(list);
-        let mut entries = outbox.entries(list, settled + 1);
-        let (mut account, mut through) = (Account::default(), settled);
+        let settled = self.note_settled(list).await;
+        let mut handed = lists.remove(&list).unwrap_or_else(|| HandedOver {
+            through: settled,
+            entries: outbox.entries(list, settled + 1),
+            messages: 0,
+            first: None,
+            last: None,
+        });
         loop {
-            let part = entries.next(PART_BYTES).await?;
+            // After a failure a new reader begins anew.
+            let part = handed.entries.next(PART_BYTES).await?;
             let Some(last) = part.last().map(|entry| entry.n) else { break };
-            self.propose_part(&consensus, list, part, &mut account).await?;
-            through = last;
-            self.note_settled(list);
+            if let Err(error) = self.propose_part(&consensus, list, part, &mut handed).await {
+                handed.entries = outbox.entries(list, handed.through + 1);
+                lists.insert(list, handed);
+                return Err(error);
+            }
+            handed.through = last;
+            self.note_settled(list).await;
         }
+        let through = handed.through;
+        let (messages, times) = (handed.messages, handed.first.zip(handed.last));
+        lists.insert(list, handed);
         self.wait_settled(list, through).await?;
         consensus.sync_applied().await?;
         outbox.settle(list, through).await?;
-        if let (Some(from), Some(to)) = (account.first, account.last) {
-            let messages = account.messages;
+        if let Some((from, to)) = times {
             tracing::info!(messages, %from, %to, "what was accepted alone is confirmed");
+        }
+        if let Some(handed) = lists.get_mut(&list) {
+            (handed.messages, handed.first, handed.last) = (0, None, None);
         }
         Ok(())
     }
@@ -132,19 +181,20 @@ impl Inner {
         consensus: &Consensus,
         list: Uuid,
         part: Vec<ListedEntry>,
-        account: &mut Account,
+        handed: &mut HandedOver,
     ) -> Result<()> {
         let (sequence, deadline) = (Sequence::default(), Instant::now() + PART_MAX);
         let mut waiting = Vec::with_capacity(part.len());
         for ListedEntry { n, entry } in part {
             let taken = read_entry(list, n, &entry)?;
-            account.note(&taken);
+            handed.note(&taken);
             let operation = taken.delivery(Place { list, number: n });
             waiting.push(consensus.propose(operation, deadline, &sequence));
         }
         for applied in join_all(waiting).await {
             match applied?.outcome {
-                Outcome::Settled { .. } => {
+                Outcome::Settled { settled } => {
+                    handed.through = handed.through.max(settled);
                     self.alone.0.signs.settled.fetch_add(1, Ordering::Relaxed);
                 }
                 Outcome::Refused(body) => return Err(body.into()),
@@ -155,9 +205,17 @@ impl Inner {
     }
 
     /// Drops from what is shown apart what the state has by now. Returns up to where that is.
-    fn note_settled(&self, list: Uuid) -> u64 {
+    async fn note_settled(&self, list: Uuid) -> u64 {
         let settled = self.machine.look(|look| look.settled(&list));
-        self.machine.change_overlay(|overlay| overlay.settled(&list, settled));
+        let mut dropped = self.machine.change_overlay(|overlay| overlay.first_of(&list));
+        while let Some(first) = dropped.filter(|first| *first <= settled) {
+            let through = settled.min(first + DROPPED_AT_ONCE);
+            dropped = self.machine.change_overlay(|overlay| {
+                overlay.settled(&list, through);
+                overlay.first_of(&list)
+            });
+            yield_now().await;
+        }
         settled
     }
 
@@ -165,7 +223,7 @@ impl Inner {
     async fn wait_settled(&self, list: Uuid, through: u64) -> Result<()> {
         let mut applied = self.machine.watch_applied();
         let settled = async {
-            while self.note_settled(list) < through {
+            while self.note_settled(list).await < through {
                 // The machine lives as long as this.
                 if applied.changed().await.is_err() {
                     return;

@@ -15,6 +15,7 @@ use super::stream::ChangeStream;
 use super::{Accepted, Alone, Answer};
 use crate::chat::Operation;
 use crate::error::Result;
+use crate::planted::{self, Bug};
 use crate::protocol::client::Confirm;
 use crate::types::{Place, Uuid};
 
@@ -144,6 +145,9 @@ impl Line {
     /// from now on.
     pub(super) fn go_alone(&mut self) {
         (self.way, self.times_alone) = (Way::Acceptor, self.times_alone + 1);
+        if planted::is(Bug::LeaveBehindWhatWaits) {
+            return;
+        }
         self.first += self.waiting.len() as u64;
         for waiting in std::mem::take(&mut self.waiting).into_iter().flatten() {
             let Waiting { operation, deadline, stream, confirm, taken } = waiting;

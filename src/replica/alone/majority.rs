@@ -18,8 +18,12 @@ const ALONE_AFTER_START_TICKS: u32 = 150;
 /// second. A link that comes and goes would make a new list each time.
 const BACK_AFTER_TICKS: u32 = 10;
 
-/// A majority counts as there for so many ticks after it was heard: one answer may be late.
-const HEARD_FOR_TICKS: u32 = 3;
+/// How often it must have been heard of within these.
+const BACK_AFTER_ANSWERS: u32 = 2;
+
+/// A majority counts as there for so many ticks after it was heard of, if no question has
+/// failed since: a question and the pause behind it take no longer.
+const HEARD_FOR_TICKS: u32 = 12;
 
 /// What a tick has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +36,17 @@ pub(super) enum Finding {
     Back,
 }
 
-/// What is known at a tick.
+/// What has happened since the last tick.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heard {
-    /// Whether a majority has confirmed since the last tick who leads.
-    pub(super) majority: bool,
-    /// Whether changes wait, and not one was answered since the last tick. The disks of the
-    /// others may hang, though they say that they are there.
+    /// How often a majority has confirmed who leads.
+    pub(super) answers: u32,
+    /// Whether it did not in time.
+    pub(super) failed: bool,
+    /// Whether changes wait that this server has to make, and nothing was answered. The disks
+    /// of the others may hang, though they say that they are there.
     pub(super) stuck: bool,
-    /// Whether the log has taken something since the last tick that was accepted alone.
+    /// Whether the log has taken something that was accepted alone.
     pub(super) settled: bool,
     /// Whether anything is left that it has to take.
     pub(super) unsettled: bool,
@@ -54,8 +60,9 @@ pub(super) struct Majority {
     known: bool,
     /// Ticks since it was heard of last.
     silent: u32,
-    /// Ticks for which it has been there without a break.
+    /// Ticks for which it has been there without a break, and how often it was heard of.
     there: u32,
+    answers: u32,
     /// Ticks for which changes were stuck.
     stuck: u32,
     /// Whether that is why the server is alone: it has to see that the log takes something.
@@ -65,29 +72,34 @@ pub(super) struct Majority {
 impl Majority {
     /// Another tick was executed.
     pub(super) fn tick(&mut self, heard: Heard) -> Finding {
-        if heard.majority {
-            (self.known, self.silent) = (true, 0);
-        } else {
-            self.silent = self.silent.saturating_add(1);
+        match heard.answers {
+            0 => self.silent = self.silent.saturating_add(1),
+            _ => (self.known, self.silent) = (true, 0),
         }
-        let there = self.known && self.silent <= HEARD_FOR_TICKS;
-        self.there = if there { self.there.saturating_add(1) } else { 0 };
-        self.stuck = if heard.stuck && self.known { self.stuck.saturating_add(1) } else { 0 };
-        self.stalled &= heard.unsettled && !heard.settled;
+        if heard.failed || !self.known || self.silent > HEARD_FOR_TICKS {
+            (self.there, self.answers) = (0, 0);
+        } else {
+            self.there = self.there.saturating_add(1);
+            self.answers = self.answers.saturating_add(heard.answers);
+        }
+        // Where nobody answers, that is enough.
+        self.stuck = if heard.stuck && self.is_there() { self.stuck.saturating_add(1) } else { 0 };
+        self.stalled &= !heard.settled;
         let patience = if self.known { ALONE_AFTER_TICKS } else { ALONE_AFTER_START_TICKS };
         if !self.alone && (self.silent >= patience || self.stuck >= ALONE_AFTER_TICKS) {
             self.stalled = self.stuck >= ALONE_AFTER_TICKS;
-            (self.alone, self.stuck) = (true, 0);
+            (self.alone, self.stuck, self.there, self.answers) = (true, 0, 0, 0);
             return Finding::Lost;
         }
-        if self.alone && self.there >= BACK_AFTER_TICKS && !self.stalled {
-            self.alone = false;
+        let stays = self.there >= BACK_AFTER_TICKS && self.answers >= BACK_AFTER_ANSWERS;
+        if self.alone && stays && !(self.stalled && heard.unsettled) {
+            (self.alone, self.stalled) = (false, false);
             return Finding::Back;
         }
         Finding::Same
     }
 
-    /// It was said that the server is alone, and it may not be.
+    /// It was found that the server is alone, and it may not go on.
     pub(super) fn stays(&mut self) {
         (self.alone, self.stalled) = (false, false);
     }
@@ -107,8 +119,10 @@ impl Majority {
 mod tests {
     use super::*;
 
-    const HEARD: Heard = Heard { majority: true, stuck: false, settled: false, unsettled: false };
-    const SILENT: Heard = Heard { majority: false, ..HEARD };
+    const SILENT: Heard =
+        Heard { answers: 0, failed: false, stuck: false, settled: false, unsettled: false };
+    const HEARD: Heard = Heard { answers: 1, ..SILENT };
+    const FAILED: Heard = Heard { failed: true, ..SILENT };
 
     /// After how many such ticks something is found, at most a thousand.
     fn until(majority: &mut Majority, heard: Heard) -> (u32, Finding) {
@@ -139,22 +153,30 @@ mod tests {
         let mut majority = running();
         until(&mut majority, SILENT);
         for _ in 0..100 {
-            for heard in [HEARD, HEARD, SILENT, SILENT, SILENT, SILENT] {
+            for heard in [HEARD, HEARD, SILENT, SILENT, FAILED, SILENT] {
                 assert_eq!(majority.tick(heard), Finding::Same);
             }
+        }
+        for _ in 0..100 {
+            // One answer, and nothing more for as long as a question may take.
+            majority.tick(HEARD);
+            (0..12).for_each(|_| assert_eq!(majority.tick(SILENT), Finding::Same));
+            assert_eq!(majority.tick(FAILED), Finding::Same);
         }
         assert_eq!(until(&mut majority, HEARD), (10, Finding::Back));
         assert_eq!(until(&mut majority, SILENT), (20, Finding::Lost), "and all over again");
     }
 
     #[test]
-    fn one_answer_may_be_late() {
+    fn answers_may_take_as_long_as_a_question_may() {
         let mut majority = running();
-        for _ in 0..1_000 {
-            for heard in [SILENT, SILENT, HEARD] {
-                assert_eq!(majority.tick(heard), Finding::Same);
-            }
+        until(&mut majority, SILENT);
+        let mut found = Vec::new();
+        for _ in 0..4 {
+            let slow = std::iter::repeat_n(SILENT, 10).chain([HEARD]);
+            found.extend(slow.map(|heard| majority.tick(heard)).filter(|it| *it != Finding::Same));
         }
+        assert_eq!(found, [Finding::Back]);
     }
 
     #[test]
@@ -167,6 +189,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_has_a_second_to_come_onto_the_disk() {
+        let mut majority = running();
+        until(&mut majority, Heard { stuck: true, ..HEARD });
+        (0..9).for_each(|_| assert_eq!(majority.tick(HEARD), Finding::Same));
+        let held = Heard { unsettled: true, ..HEARD };
+        assert_eq!(until(&mut majority, held), (1_000, Finding::Same));
+    }
+
+    #[test]
     fn changes_that_wait_for_the_start_say_nothing_about_the_others() {
         let waits = Heard { stuck: true, ..SILENT };
         assert_eq!(until(&mut Majority::default(), waits), (150, Finding::Lost));
@@ -176,6 +207,6 @@ mod tests {
     fn who_holds_nothing_need_not_see_that_the_log_takes_something() {
         let mut majority = running();
         until(&mut majority, Heard { stuck: true, ..HEARD });
-        assert_eq!(until(&mut majority, HEARD).1, Finding::Back);
+        assert_eq!(until(&mut majority, HEARD), (10, Finding::Back));
     }
 }

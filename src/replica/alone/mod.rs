@@ -45,7 +45,7 @@ mod opening;
 mod stream;
 mod watching;
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use futures::future::ready;
@@ -55,7 +55,7 @@ use tokio::time::{Instant, timeout_at};
 pub use self::answer::{Accepted, Change};
 pub use self::stream::ChangeStream;
 
-use self::line::{Asked, HeldBack, InLine, Line, Released};
+use self::line::{Asked, HeldBack, InLine, Line, Released, Way};
 use super::Inner;
 use crate::chat::{Action, Operation};
 use crate::consensus;
@@ -75,7 +75,9 @@ pub(super) struct Alone(Arc<Shared>);
 
 struct Shared {
     line: Mutex<Line>,
-    /// Since when the server is alone, if it is. Changes with the line.
+    /// Since when no majority was there when the server went alone last.
+    missing_since: Mutex<Timestamp>,
+    /// The same, while the server is alone and ready: its list has what its log has.
     since: watch::Sender<Option<Timestamp>>,
     /// Of the open directory.
     outbox: Mutex<Option<Outbox>>,
@@ -89,14 +91,15 @@ struct Signs {
     hand_over: Notify,
     /// Something is held back.
     held: Notify,
-    /// A majority has been back for long enough: whoever accepts may stop.
-    back: AtomicBool,
-    /// Wakes the acceptor for that.
+    /// Wakes the acceptor, though nobody asks.
     look: Notify,
     /// How many entries the log has settled by now.
     settled: AtomicU64,
-    /// How often a majority has confirmed by now who leads.
-    majorities: AtomicU64,
+    /// How often a majority has confirmed by now who leads, and how often it did not in time.
+    answers: AtomicU64,
+    failures: AtomicU64,
+    /// Whether this server may hold anything that the log has not settled.
+    holds: AtomicBool,
     /// Whether one is there, as of the last tick.
     majority_is_there: AtomicBool,
 }
@@ -109,6 +112,7 @@ impl Alone {
         let (acceptor, queue) = mpsc::unbounded_channel();
         let shared = Shared {
             line: Mutex::new(Line::new(acceptor)),
+            missing_since: Mutex::new(Timestamp(0)),
             since: watch::Sender::new(None),
             outbox: Mutex::new(None),
             signs: Signs::default(),
@@ -150,43 +154,72 @@ impl Alone {
         confirm: Confirm,
     ) -> Answer {
         let Change { mut operation, mark_ids } = change;
+        let noted = is_noted(&operation, confirm).then(|| operation.clone());
         let mut line = self.line();
-        if line.alone.is_some() {
+        if line.way == Way::Acceptor {
             if confirm.is_majority() || !may_be_taken(&operation.action) {
-                return Box::pin(ready(Err(inner.needs_majority())));
+                return refused(inner.needs_majority());
             }
             let (reply, answer) = oneshot::channel();
-            let stream = stream.clone();
-            let (waited, in_log) = (false, false);
-            let asked =
-                Asked { operation, mark_ids, deadline, stream, confirm, waited, in_log, reply };
-            line.ask(asked);
+            let (stream, waited, in_log) = (stream.clone(), false, false);
+            line.ask(Asked {
+                operation,
+                mark_ids,
+                deadline,
+                stream,
+                confirm,
+                waited,
+                in_log,
+                reply,
+            });
             return Box::pin(taken(answer, deadline));
         }
+        if let Some(error) = self.is_closed(inner, &operation) {
+            return refused(error);
+        }
+        let after = match &mut operation.action {
+            Action::Send { after, .. } => inner.unsettled(after.take()),
+            _ => None,
+        };
+        let waits = after.is_some() || stream_place(inner, stream).is_some() || stream.is_held();
+        if waits || line.way == Way::Back {
+            let (released, release) = oneshot::channel();
+            let held = stream.clone();
+            let stream = stream.clone();
+            line.hold(HeldBack {
+                operation,
+                mark_ids,
+                deadline,
+                stream: held,
+                confirm,
+                after,
+                released,
+            });
+            self.0.signs.held.notify_one();
+            return Box::pin(held_back(release, deadline, stream));
+        }
         if !mark_ids.is_empty() {
-            return Box::pin(ready(Err(Error::new(
-                ErrorCode::Behind,
-                "a majority is back since a moment ago; nothing was done: try again",
-            ))));
+            return refused(no_more_ids());
         }
-        if let Action::Send { after, .. } = &mut operation.action {
-            let place = inner.unsettled(after.take()).or_else(|| stream_place(inner, stream));
-            *after = place;
-            if place.is_some() || line.holds_back(stream) {
-                let (released, release) = oneshot::channel();
-                let (held, stream) = (stream.clone(), stream.clone());
-                line.held.push_back(HeldBack {
-                    operation,
-                    deadline,
-                    stream: held,
-                    confirm,
-                    released,
-                });
-                self.0.signs.held.notify_one();
-                return Box::pin(held_back(release, deadline, stream));
-            }
+        self.put_in(inner, &mut line, (operation, noted), deadline, (stream, confirm))
+    }
+
+    /// Why a session may do nothing any more, if it was ended by a change that this server has
+    /// taken and the log has not.
+    fn is_closed(&self, inner: &Inner, operation: &Operation) -> Option<Error> {
+        let session = match &operation.action {
+            Action::Send { session, .. }
+            | Action::MarkRead { session, .. }
+            | Action::Delete { session, .. }
+            | Action::DeleteAccount { session } => *session,
+            _ => return None,
+        };
+        // Nothing is looked up where nothing was taken.
+        if !self.0.signs.holds.load(Ordering::Relaxed) {
+            return None;
         }
-        self.put_in(inner, &mut line, operation, deadline, stream, confirm)
+        let now = inner.time.now();
+        inner.machine.look(|look| look.session_by_number(session, now)).err()
     }
 
     /// Puts a change into the log, and takes note of it.
@@ -194,13 +227,11 @@ impl Alone {
         &self,
         inner: &Arc<Inner>,
         line: &mut Line,
-        operation: Operation,
+        (operation, noted): (Operation, Option<Operation>),
         deadline: Instant,
-        stream: &ChangeStream,
-        confirm: Confirm,
+        (stream, confirm): (&ChangeStream, Confirm),
     ) -> Answer {
-        let noted = (!confirm.is_majority() && may_be_taken(&operation.action))
-            .then(|| line.note(operation.clone(), deadline, stream, confirm));
+        let noted = noted.map(|operation| line.note(operation, deadline, stream, confirm));
         let proposal = inner.start_queue.propose(operation, deadline, &stream.sequence());
         let Some((number, taking)) = noted else {
             return Box::pin(async move { proposal.await.map(Accepted::Confirmed) });
@@ -230,21 +261,32 @@ impl Alone {
         // Dropped without the lock: they take themselves out of the line.
         let mut unwanted = Vec::new();
         let mut line = self.line();
-        if line.alone.is_some() {
+        if line.way != Way::Log {
             return;
         }
-        for mut held in std::mem::take(&mut line.held) {
-            let Action::Send { after, .. } = &mut held.operation.action else { continue };
-            *after = inner.unsettled(*after);
-            if after.is_some() || line.holds_back(&held.stream) {
-                line.held.push_back(held);
+        let all = std::mem::take(&mut line.held);
+        all.iter().for_each(|held| held.stream.let_go());
+        for mut held in all {
+            if held.released.is_closed() {
                 continue;
             }
-            let HeldBack { operation, deadline, stream, confirm, released } = held;
-            if !released.is_closed() {
-                let answer = self.put_in(inner, &mut line, operation, deadline, &stream, confirm);
-                unwanted.extend(released.send(Released::Proposed(answer)).err());
+            held.after = inner.unsettled(held.after);
+            let place = stream_place(inner, &held.stream);
+            // Behind one of the same stream that is held on.
+            if held.after.is_some() || place.is_some() || held.stream.is_held() {
+                line.hold(held);
+                continue;
             }
+            let HeldBack { operation, mark_ids, deadline, stream, confirm, released, .. } = held;
+            let answer = match mark_ids.is_empty() {
+                true => {
+                    let noted = is_noted(&operation, confirm).then(|| operation.clone());
+                    let operation = (operation, noted);
+                    self.put_in(inner, &mut line, operation, deadline, (&stream, confirm))
+                }
+                false => refused(no_more_ids()),
+            };
+            unwanted.extend(released.send(Released::Proposed(answer)).err());
         }
         drop(line);
         drop(unwanted);
@@ -289,7 +331,24 @@ fn may_be_taken(action: &Action) -> bool {
     )
 }
 
-/// What the next message of a stream is to follow.
+/// Whether a server that finds itself alone takes it over from the log.
+fn is_noted(operation: &Operation, confirm: Confirm) -> bool {
+    !confirm.is_majority() && may_be_taken(&operation.action)
+}
+
+fn refused(error: Error) -> Answer {
+    Box::pin(ready(Err(error)))
+}
+
+/// Only a server that is alone takes a mark by ids.
+fn no_more_ids() -> Error {
+    Error::new(
+        ErrorCode::Behind,
+        "a majority is back since a moment ago; nothing was done: try again",
+    )
+}
+
+/// What the next change of a stream is to follow.
 fn stream_place(inner: &Inner, stream: &ChangeStream) -> Option<Place> {
     let place = stream.place()?;
     let unsettled = inner.unsettled(Some(place));
@@ -315,34 +374,45 @@ async fn taken(answer: oneshot::Receiver<Result<Accepted>>, deadline: Instant) -
 
 /// Waits until what the message is to follow is settled.
 async fn held_back(
-    release: oneshot::Receiver<Released>,
+    mut release: oneshot::Receiver<Released>,
     deadline: Instant,
     stream: ChangeStream,
 ) -> Result<Accepted> {
-    match timeout_at(deadline, release).await {
-        Ok(Ok(Released::Proposed(answer))) => answer.await,
-        Ok(Ok(Released::Taken(answer))) => taken(answer, deadline).await,
-        Ok(Err(_)) => Err(Error::unavailable("this replica is stopping")),
+    let released = match timeout_at(deadline, &mut release).await {
+        Ok(released) => released.ok(),
         Err(_) => {
-            // Nothing may pass it.
+            // Nothing may pass it; and from here on it is not released, unless it was.
             stream.break_off();
-            Err(Error::new(
-                ErrorCode::Behind,
-                "this is to follow a message that a server took while it was alone, and that is \
-                 not confirmed yet; nothing was done: try again",
-            ))
+            release.close();
+            match release.try_recv() {
+                Ok(released) => Some(released),
+                Err(_) => return Err(not_settled()),
+            }
         }
+    };
+    match released {
+        Some(Released::Proposed(answer)) => answer.await,
+        Some(Released::Taken(answer)) => taken(answer, deadline).await,
+        None => Err(Error::unavailable("this replica is stopping")),
     }
+}
+
+fn not_settled() -> Error {
+    Error::new(
+        ErrorCode::Behind,
+        "this is to follow a change that a server took while it was alone, and that is not \
+         confirmed yet; nothing was done: try again",
+    )
 }
 
 impl Inner {
     /// Starts what goes on beside the replica.
-    pub(super) fn spawn_alone(&self, replica: &Arc<Inner>, asked: Queue) {
-        consensus::spawn(&self.host, acceptor::run(Arc::downgrade(replica), asked));
-        consensus::spawn(&self.host, handing_over::run(Arc::downgrade(replica)));
-        consensus::spawn(&self.host, handing_over::release(Arc::downgrade(replica)));
-        consensus::spawn(&self.host, watching::ask(Arc::downgrade(replica)));
-        consensus::spawn(&self.host, watching::count(Arc::downgrade(replica)));
+    pub(super) fn go_on_alone(self: &Arc<Inner>, asked: Queue) {
+        consensus::spawn(&self.host, acceptor::run(Arc::downgrade(self), asked));
+        consensus::spawn(&self.host, handing_over::run(Arc::downgrade(self)));
+        consensus::spawn(&self.host, handing_over::release(Arc::downgrade(self)));
+        consensus::spawn(&self.host, watching::ask(Arc::downgrade(self)));
+        consensus::spawn(&self.host, watching::count(Arc::downgrade(self)));
     }
 
     /// A place, unless the state says that it is settled.

@@ -1,6 +1,7 @@
 //! The outbox of the directory that the replica runs on: opened with it, closed with it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Alone;
 use crate::chat::Taken;
@@ -15,6 +16,9 @@ const PART_BYTES: usize = 1024 * 1024;
 impl Alone {
     /// Closes the outbox, so that the directory can be closed, or set aside.
     pub(in crate::replica) async fn close(&self) {
+        // Those that wait for work see that there is none.
+        self.0.signs.hand_over.notify_one();
+        self.0.signs.held.notify_one();
         let outbox = self.0.outbox.lock().take();
         if let Some(outbox) = outbox
             && let Err(error) = outbox.close().await
@@ -42,7 +46,11 @@ impl Inner {
                 // The state that says so may go back, until its end is durable.
                 continue;
             }
-            self.show(&outbox, held.list, settled).await?;
+            self.alone.0.signs.holds.store(true, Ordering::Relaxed);
+            if let Err(error) = self.show(&outbox, held.list, settled).await {
+                // The rest of the server can do its duty.
+                tracing::error!(list = %held.list, %error, "a list of the outbox is not shown");
+            }
         }
         for unusable in outbox.unusable() {
             tracing::error!("{}", unusable.sentence);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Alone;
+use super::line::Way;
 use super::majority::{Finding, Heard, Majority, TICK_MS};
 use crate::limits::LEVEL_OF_SETTLING;
 use crate::replica::{Inner, Phase};
@@ -32,10 +33,11 @@ pub async fn ask(replica: Weak<Inner>) {
                 Phase::Stopped => return,
             };
             drop(inner);
-            if let Some(consensus) = consensus
-                && consensus.ask_majority(Instant::now() + QUESTION_MAX).await.is_ok()
-            {
-                alone.0.signs.majorities.fetch_add(1, Ordering::Relaxed);
+            if let Some(consensus) = consensus {
+                let answered = consensus.ask_majority(Instant::now() + QUESTION_MAX).await.is_ok();
+                let signs = &alone.0.signs;
+                let count = if answered { &signs.answers } else { &signs.failures };
+                count.fetch_add(1, Ordering::Relaxed);
             }
         }
         sleep(QUESTION_PAUSE).await;
@@ -59,7 +61,8 @@ pub async fn count(replica: Weak<Inner>) {
 #[derive(Default)]
 struct Watch {
     majority: Majority,
-    majorities: u64,
+    answers: u64,
+    failures: u64,
     answered: u64,
     settled: u64,
 }
@@ -72,15 +75,18 @@ impl Watch {
             let line = alone.line();
             (line.any_waits(), line.answered)
         };
-        let majorities = signs.majorities.load(Ordering::Relaxed);
+        let answers = signs.answers.load(Ordering::Relaxed);
+        let failures = signs.failures.load(Ordering::Relaxed);
         let settled = signs.settled.load(Ordering::Relaxed);
         let heard = Heard {
-            majority: majorities != self.majorities,
-            stuck: waits && answered == self.answered,
+            answers: (answers - self.answers) as u32,
+            failed: failures != self.failures,
+            stuck: waits && answered == self.answered && settled == self.settled,
             settled: settled != self.settled,
             unsettled: alone.unsettled_entries() > 0,
         };
-        (self.majorities, self.answered, self.settled) = (majorities, answered, settled);
+        (self.answers, self.failures) = (answers, failures);
+        (self.answered, self.settled) = (answered, settled);
         match self.majority.tick(heard) {
             Finding::Same => {}
             Finding::Lost if may_go_alone(inner) => {
@@ -90,9 +96,13 @@ impl Watch {
             }
             Finding::Lost => self.majority.stays(),
             Finding::Back => {
-                signs.back.store(true, Ordering::Relaxed);
+                alone.line().way = Way::Back;
                 signs.look.notify_one();
             }
+        }
+        if alone.line().way != Way::Log {
+            // The state may have gone on, and must not go back.
+            signs.look.notify_one();
         }
         signs.majority_is_there.store(self.majority.is_there(), Ordering::Relaxed);
         if heard.unsettled && self.majority.is_there() {
@@ -116,12 +126,12 @@ impl Inner {
         let alone = &self.alone;
         {
             let mut line = alone.line();
-            alone.0.signs.back.store(false, Ordering::Relaxed);
-            if line.alone.is_some() {
+            let was_alone = line.way != Way::Log;
+            line.go_alone();
+            if was_alone {
                 return;
             }
-            line.go_alone(since);
-            alone.0.since.send_replace(Some(since));
+            *alone.0.missing_since.lock() = since;
         }
         let why = self.consensus().map(|consensus| consensus.absence().sentence);
         let why = why.unwrap_or_else(|error| error.message);

@@ -1,5 +1,6 @@
 //! Replicas over the real host: founding, failover, a wiped disk.
 
+mod alone;
 mod backup;
 mod clocks;
 mod hanging;
@@ -38,6 +39,7 @@ struct Cluster {
     registration: Registration,
     /// How much may be stored, as each proposes.
     bounds: [Option<Bounds>; 4],
+    survivor: Survivor,
     folder: TempDir,
     members: Vec<Member>,
     running: BTreeMap<u32, Running>,
@@ -86,6 +88,7 @@ impl Cluster {
             key_files: [(3, None); 4],
             registration: Registration::Open,
             bounds: [None; 4],
+            survivor: Survivor::Never,
             folder: TempDir::new().expect("a folder"),
             members,
             running: BTreeMap::new(),
@@ -138,7 +141,7 @@ impl Cluster {
                 election_timeout_max_ms: 400,
             },
             limits: self.limits.clone(),
-            survivor: Survivor::Never,
+            survivor: self.survivor,
             registration: self.registration,
             bounds: self.bounds[id as usize - 1],
             process: ProcessInfo {

@@ -14,8 +14,8 @@ use crate::chat::{Batch, Effects, Look, Operation, Outcome, State, meter};
 use crate::error::{Error, Result};
 use crate::host::*;
 use crate::protocol::administration::Registration;
-use crate::protocol::client::ServerStatus;
-use crate::replica::{Applied, Sequence};
+use crate::protocol::client::{Alone, Confirm, Mode, ServerStatus};
+use crate::replica::{Accepted, Applied, Change, ChangeStream};
 use crate::server::backend::Backend;
 use crate::sync::Mutex;
 use crate::types::{Address, ReplicaId, Timestamp, Uuid};
@@ -167,7 +167,7 @@ struct Inner {
 }
 
 /// A proposal that waits.
-type Queued = (Operation, Sequence, oneshot::Sender<Result<Outcome>>);
+type Queued = (Operation, ChangeStream, oneshot::Sender<Result<Outcome>>);
 
 /// What one look at the state cost, or applying one operation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -325,10 +325,12 @@ impl Backend for FakeReplica {
     }
     fn propose(
         &self,
-        operation: Operation,
+        change: Change,
         deadline: Instant,
-        sequence: &Sequence,
-    ) -> BoxFuture<'static, Result<Applied>> {
+        sequence: &ChangeStream,
+        _: Confirm,
+    ) -> BoxFuture<'static, Result<Accepted>> {
+        let operation = change.operation;
         if let Some(queue) = &mut self.inner().queue {
             let ((send, receive), sequence) = (oneshot::channel(), sequence.clone());
             queue.push((operation, sequence.clone(), send));
@@ -339,16 +341,17 @@ impl Backend for FakeReplica {
                         Ok(Err(Error::unavailable("nobody leads")))
                     });
                 let outcome = answer.map_err(|_| Error::internal("gone"))??;
-                Ok(Applied { outcome, copies: 2, replicas: 3 })
+                Ok(Accepted::Confirmed(Applied { outcome, copies: 2, replicas: 3 }))
             });
         }
         let (outcome, mut open) = (self.append(operation), self.answers.subscribe());
         Box::pin(async move {
             let _open = open.wait_for(|open| *open).await.map_err(|_| Error::internal("gone"))?;
-            outcome.map(|outcome| Applied { outcome, copies: 2, replicas: 3 })
+            let outcome = outcome?;
+            Ok(Accepted::Confirmed(Applied { outcome, copies: 2, replicas: 3 }))
         })
     }
-    fn confirm(&self, deadline: Instant) -> BoxFuture<'static, Result<()>> {
+    fn confirm(&self, deadline: Instant, _: Confirm) -> BoxFuture<'static, Result<Option<Alone>>> {
         let lacking = Error::new(
             crate::error::ErrorCode::ReadNotConfirmed,
             "no majority answered: servers 2 and 3 are missing",
@@ -360,10 +363,13 @@ impl Backend for FakeReplica {
         inner.lags = false;
         Box::pin(async move {
             match tokio::time::timeout_at(deadline, majority.wait_for(|there| *there)).await {
-                Ok(_) => Ok(()),
+                Ok(_) => Ok(None),
                 Err(_) => Err(lacking),
             }
         })
+    }
+    fn mode(&self) -> (Mode, Option<Timestamp>) {
+        (Mode::Majority, None)
     }
     fn question(&self, question: &mut dyn FnMut(&mut Look<'_>)) {
         let mut inner = self.inner();

@@ -157,7 +157,8 @@ fn await_sentence(cluster: &Cluster, id: u64, reasons: &[&str]) -> Value {
 #[track_caller]
 fn await_refused(from: &Person<'_>, to: &Person<'_>, words: &[&str]) -> Output {
     let refused = wait_for("a message that is refused", || {
-        let sent = from.does(&["send", &to.name, "refused", "--timeout", "1s"]);
+        let strict = ["send", &to.name, "refused", "--confirm", "majority", "--timeout", "1s"];
+        let sent = from.does(&strict);
         assert!(matches!(sent.code, Some(3 | 6)), "{sent:?}");
         (sent.code == Some(3) && words.iter().all(|word| sent.stderr.contains(word)))
             .then_some(sent)

@@ -121,7 +121,7 @@ fn with_both_neighbours_damaged_the_survivor_stays_and_says_why() {
     await_refused(&alice, &bob, &["majority"]);
     for id in spoiled {
         let status = await_reason(&cluster, id, &DAMAGED);
-        assert_eq!((&status["writable"], &status["tolerates"]), (&false.into(), &0.into()));
+        assert_eq!((&status["confirming"], &status["tolerates"]), (&false.into(), &0.into()));
     }
     assert_eq!(cluster.server(survivor), pid);
     assert_eq!(spoiled.map(|id| content(&cluster.data_dir(id))), left);

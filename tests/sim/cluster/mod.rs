@@ -6,6 +6,7 @@
 //! send again, all replicas reach the same state, and what they show is what the history
 //! allows.
 
+mod alone;
 mod apart;
 mod commit_hint;
 mod frozen;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ftchat::error::ErrorCode;
 use ftchat::host::Host;
+use ftchat::limits::FEATURE_LEVEL_KNOWN;
 use ftchat::planted::{Bug, plant};
 use ftchat::protocol::client::{Member, Survivor};
 use ftchat::types::{Address, ReplicaId, Uuid};
@@ -164,6 +166,14 @@ impl Cluster {
         install("watcher", Box::new(|host, users| Box::pin(Watcher::run(host, users))));
     }
 
+    /// Whether all servers say that they know and follow the newest feature level.
+    fn is_at_newest_level(&self) -> bool {
+        self.observed(|observed| {
+            let levels = &observed.levels;
+            levels.len() == 3 && levels.values().all(|level| *level == FEATURE_LEVEL_KNOWN)
+        })
+    }
+
     fn observed<T>(&self, look: impl FnOnce(&Observed) -> T) -> T {
         look(&self.server_reports.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -234,7 +244,8 @@ fn install(
         true => format!("/data-{id}").into(),
         false => PathBuf::from("/data"),
     };
-    let survivor = if one_host { Survivor::Auto } else { Survivor::Never };
+    let goes_on = one_host || scale.goes_alone;
+    let survivor = if goes_on { Survivor::Auto } else { Survivor::Never };
     let place = Place { id, folder: folder.clone(), survivor, scale: scale.clone() };
     let server_reports = server_reports.clone();
     let (stop, stopped) = watch::channel(false);

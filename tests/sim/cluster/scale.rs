@@ -29,6 +29,8 @@ pub struct Scale {
     pub restores: bool,
     /// Whether somebody bounds what may be stored, for a while.
     pub bounds: bool,
+    /// Whether servers on machines of their own go on without a majority.
+    pub goes_alone: bool,
     /// Whether somebody watches, and how many looks there are for a backup.
     pub surveys_per_backup: u64,
 }
@@ -49,6 +51,7 @@ impl Default for Scale {
             crowd: 0,
             restores: false,
             bounds: false,
+            goes_alone: false,
             surveys_per_backup: 4,
         }
     }

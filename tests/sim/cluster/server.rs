@@ -61,6 +61,8 @@ pub struct Observed {
     pub levels: BTreeMap<usize, u32>,
     /// By server, from 0: what it said last that is stored, in bytes.
     pub stored: BTreeMap<usize, u64>,
+    /// By server, from 0: whether it is alone, or has something that it took alone.
+    pub unsettled: BTreeMap<usize, bool>,
 }
 
 /// Servers that are updated one after the other.
@@ -145,6 +147,7 @@ pub async fn serve(
         observed.runs += 1;
         observed.applied[id.0 as usize - 1] = None;
         observed.hosting.remove(&(id.0 as usize - 1));
+        observed.unsettled.remove(&(id.0 as usize - 1));
         let random = host.random_u64();
         let known = observed.update.as_mut().map(|update| update.choose(id.0 as usize - 1, random));
         (observed.runs, known.unwrap_or(FEATURE_LEVEL_KNOWN), observed.key_files.read(id))
@@ -245,6 +248,10 @@ async fn observe(
             observed.two_adopters += u64::from(adopters > 1);
         }
         for own in status.hosted {
+            if own.hosted_by == Some(own.id) {
+                let unsettled = own.alone_since.is_some() || own.outbox > 0;
+                observed.unsettled.insert(place, unsettled);
+            }
             let contradiction = witness.contradiction(&process, own.id);
             observed.replicas.contradict(contradiction);
             if let Some(hash) = own.state_hash.filter(|_| own.applied > 0) {

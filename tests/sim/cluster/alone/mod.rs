@@ -196,6 +196,32 @@ fn judge(diary: &SharedDiary, report: &mut Report) {
     });
 }
 
+/// What would lose a message, bring lines out of order, or show one twice.
+const BUGS: &[Bug] = &[
+    Bug::AcknowledgeUnsyncedOutbox,
+    Bug::LeaveBehindWhatWaits,
+    Bug::ForgetPlaces,
+    Bug::ShowAgainWhenConfirmed,
+];
+
+/// Worlds in which a bug must have shown itself.
+const FOUND_WITHIN: u64 = 40;
+
+#[test]
+fn whatever_breaks_a_rule_of_going_alone_is_found() {
+    let missed = Mutex::new(Vec::new());
+    in_parallel(BUGS, |bug| {
+        let finds = |seed: u64| {
+            let history = play(seed, Some(*bug));
+            !history.value.violations.is_empty() || !history.failures.is_empty()
+        };
+        if !(1..=FOUND_WITHIN).any(finds) {
+            missed.lock().expect("no panic while held").push(*bug);
+        }
+    });
+    assert_eq!(missed.into_inner().expect("no panic while held"), Vec::<Bug>::new());
+}
+
 #[test]
 fn what_servers_take_alone_is_delivered_once_in_order_and_shown_once() {
     let first = number("FTCHAT_SIM_FROM", 1);

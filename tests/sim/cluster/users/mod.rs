@@ -121,14 +121,14 @@ impl Users {
     }
 
     /// A client that gives up after some time.
-    fn client(&self, host: &Host, timeout: Duration) -> Result<Client, String> {
+    pub(super) fn client(&self, host: &Host, timeout: Duration) -> Result<Client, String> {
         let servers = self.servers.to_vec();
         Client::new(host.clone(), servers, timeout).map_err(|error| error.to_string())
     }
 }
 
 /// A number below a bound.
-fn draw(host: &Host, below: u64) -> u64 {
+pub(super) fn draw(host: &Host, below: u64) -> u64 {
     host.random_u64() % below
 }
 
@@ -146,7 +146,7 @@ fn reply_of(error: Error) -> Result<Reply, String> {
     match error.code {
         OutcomeUnknown | ReadNotConfirmed => Ok(Reply::Unknown),
         Unavailable | DeadlineExceeded | UnknownAccount | UnknownMessage | Restoring
-        | InboxFull | StorageFull => Ok(Reply::Refused(error.code)),
+        | InboxFull | StorageFull | NeedsMajority | Behind => Ok(Reply::Refused(error.code)),
         code => Err(format!("an error that no fault explains, {code}: {error}")),
     }
 }
@@ -162,7 +162,7 @@ async fn ask(client: &mut Client, request: Request) -> Result<Result<Answer, Rep
 /// Makes an account and has the client speak for it, however long it takes. A
 /// registration that was told to have done nothing is not repeated: another one, of
 /// the same name, must find that name free.
-async fn register(
+pub(super) async fn register(
     client: &mut Client,
     host: &Host,
     users: &Users,

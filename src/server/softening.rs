@@ -1,0 +1,36 @@
+//! What becomes of refusals at a server that is alone.
+
+use super::connection::Connection;
+use crate::error::{Error, ErrorCode};
+use crate::protocol::client::Mode;
+
+impl Connection {
+    /// A refusal of a server that is alone decides nothing: what it does not know, a majority
+    /// may.
+    pub(super) fn soften(&self, error: Error) -> Error {
+        use ErrorCode::{
+            IdConflict, IdForgotten, InboxFull, LoginRefused, SessionExpired, StorageFull,
+            UnknownAccount, UnknownMessage,
+        };
+        let may_be_wrong = matches!(
+            error.code,
+            IdConflict
+                | IdForgotten
+                | InboxFull
+                | LoginRefused
+                | SessionExpired
+                | StorageFull
+                | UnknownAccount
+                | UnknownMessage
+        );
+        if !may_be_wrong || self.shared.backend.mode().0 != Mode::Alone {
+            return error;
+        }
+        let message = format!(
+            "server {} is alone, and only a majority can tell whether this holds: {}",
+            self.shared.backend.id(),
+            error.message
+        );
+        Error::new(ErrorCode::NeedsMajority, message)
+    }
+}
