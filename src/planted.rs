@@ -62,8 +62,8 @@ pub enum Bug {
     TrustUnsyncedOutbox,
     /// A server that finds itself alone leaves what waits for the log where it is.
     LeaveBehindWhatWaits,
-    /// A server forgets what a stream's next change is to follow.
-    ForgetPlaces,
+    /// A server lets a change go before what it is to follow is settled.
+    OvertakeWhatIsNotSettled,
     /// A follow shows a message again when it is confirmed.
     ShowAgainWhenConfirmed,
 }

@@ -8,6 +8,7 @@
 //! process or all servers die between the two.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -159,6 +160,7 @@ async fn read(
         left: args.limit.unwrap_or(u64::MAX),
         unmarked: Vec::new(),
         unmarked_ids: Vec::new(),
+        unknown_ids: BTreeSet::new(),
         failed: 0,
         shown: 0,
     };
@@ -192,6 +194,8 @@ struct Reader<'a> {
     unmarked: Vec<u64>,
     /// The same of those that have none yet.
     unmarked_ids: Vec<Uuid>,
+    /// Of these, those that a majority did not know when they were to be marked.
+    unknown_ids: BTreeSet<Uuid>,
     /// Messages whose command failed.
     failed: u64,
     shown: u64,
@@ -237,14 +241,22 @@ impl Reader<'_> {
         while self.left > 0 {
             let now = self.client.host().clock.now();
             let (printer, unmarked_ids) = (&mut *self.printer, &mut self.unmarked_ids);
+            let (unmarked, unknown_ids) = (&mut self.unmarked, &mut self.unknown_ids);
             let mut patience = Duration::MAX;
             // Giving up the wait for messages loses none.
-            if !self.unmarked.is_empty() || !unmarked_ids.is_empty() {
+            if !unmarked.is_empty() || !unmarked_ids.is_empty() {
                 patience = MARK_AGAIN;
             }
             let mut notice = |notice: FollowNotice| {
-                if let FollowNotice::Refused { id, .. } = &notice {
-                    unmarked_ids.retain(|it| it != id);
+                match &notice {
+                    FollowNotice::Refused { id, .. } => {
+                        unmarked_ids.retain(|it| it != id);
+                        unknown_ids.remove(id);
+                    }
+                    FollowNotice::Confirmed { id, seq } if unknown_ids.remove(id) => {
+                        unmarked.push(*seq);
+                    }
+                    _ => {}
                 }
                 if let Some(sentence) = sentence(&notice, now) {
                     printer.notice(&sentence);
@@ -363,9 +375,10 @@ impl Reader<'_> {
             match self.mark_these(Vec::new(), ids).await {
                 // One of them was withdrawn, or deleted elsewhere: the others go alone.
                 Err(error) if error.code == ErrorCode::UnknownMessage && count > 1 => at_once = 1,
-                // There is nothing left to mark.
+                // A majority does not know it: it is marked when it is confirmed, if it is.
                 Err(error) if error.code == ErrorCode::UnknownMessage => {
-                    self.unmarked_ids.remove(0);
+                    let id = self.unmarked_ids.remove(0);
+                    self.unknown_ids.insert(id);
                 }
                 outcome => {
                     outcome?;

@@ -81,7 +81,7 @@ pub async fn run(
         _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
         // Whatever it waits for, it waits in vain.
         removed = inner.credentials.removed(), if inner.host_replica.is_none() => {
-            inner.fail(removed);
+            inner.fail(inner.removed_with_outbox(removed));
         }
         result = startup.run() => if let Err(error) = result {
             inner.fail(error);

@@ -15,7 +15,7 @@ use super::work::{self, Effect, Finished, Proposal, Work};
 use crate::chat::{Action, Operation, SessionView};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES, TIMEOUT_MAX};
-use crate::protocol::client::{Answer, Mode, Request};
+use crate::protocol::client::{Answer, Request};
 use crate::replica::Accepted;
 use crate::types::{AccountName, Uuid, code_hash};
 
@@ -93,10 +93,12 @@ impl Connection {
                 self.bind(id, self.caller(deadline).login(asked, new_password));
             }
             Request::Logout { operation } => {
+                self.mend_stream();
                 let (session, caller) = (self.any_session()?, self.caller(deadline));
                 self.unbind(id, async move { caller.logout(operation, &session).await });
             }
             Request::DeleteAccount { operation, password } => {
+                self.mend_stream();
                 let (session, caller) = (self.any_session()?, self.caller(deadline));
                 let password = password.into();
                 self.unbind(id, async move {
@@ -116,7 +118,6 @@ impl Connection {
             Request::Delete { operation, ids } => {
                 let session = self.session()?.number;
                 at_most(ids.len(), IDS_PER_REQUEST_MAX, "ids")?;
-                self.none_waits(&ids)?;
                 let action = Action::Delete { session, ids };
                 self.propose(id, operation, action, deadline, work::deleted);
             }
@@ -143,6 +144,15 @@ impl Connection {
         Ok(())
     }
 
+    /// Begins the order of changes anew if one has failed and everything is answered. The next
+    /// request may have been sent before the client knew; a client to whom that matters asks
+    /// for `in_order`.
+    fn mend_stream(&self) {
+        if self.proposals == 0 && self.stream.is_broken() {
+            self.stream.mend();
+        }
+    }
+
     /// Takes a mark of messages that are named by their places, or by their ids.
     fn mark(
         &mut self,
@@ -162,6 +172,7 @@ impl Connection {
             return Err(out_of_order());
         }
         self.shared.changes.attempt(account)?;
+        self.mend_stream();
         let (caller, change) = (self.caller(deadline), Operation { id: operation, action });
         self.read(id, async move { caller.mark(change, account, ids).await });
         Ok(())
@@ -184,19 +195,6 @@ impl Connection {
             return Err(session_expired(session));
         }
         Ok(session)
-    }
-
-    /// Whether a majority may delete these messages: it does not know yet what a server that
-    /// was alone has not handed over.
-    fn none_waits(&self, ids: &[Uuid]) -> Result<()> {
-        let (backend, account) = (&self.shared.backend, self.session()?.account);
-        if backend.mode().0 != Mode::Settling || !backend.look(|look| look.waits(account, ids)) {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorCode::Behind,
-            "one of these messages is not confirmed yet; nothing was deleted: try again soon",
-        ))
     }
 
     /// The bound session, for requests that end it and may be repetitions.
@@ -226,11 +224,7 @@ impl Connection {
         deadline: Instant,
         answer: fn(Uuid, Accepted) -> Result<Answer>,
     ) {
-        if self.proposals == 0 && self.stream.is_broken() {
-            // Everything that failed has been answered. This request may have been sent
-            // before the client knew; a client to whom that matters asks for `in_order`.
-            self.stream.mend();
-        }
+        self.mend_stream();
         if self.order_broken && self.line_in_order {
             return self.fail(id, out_of_order());
         }

@@ -50,7 +50,7 @@ const OF_PARTS: &[Bug] = &[
     Bug::CutOutboxUnsynced,
     Bug::TrustUnsyncedOutbox,
     Bug::LeaveBehindWhatWaits,
-    Bug::ForgetPlaces,
+    Bug::OvertakeWhatIsNotSettled,
     Bug::ShowAgainWhenConfirmed,
 ];
 

@@ -120,9 +120,10 @@ impl Inner {
                 return Ok(());
             }
             match self.hand_over(&outbox, list.list, lists).await {
-                // It stays so, and what stands in other lists can be handed over.
-                Err(error) if error.code == ErrorCode::Io => {
-                    tracing::error!(list = %list.list, %error, "a list cannot be handed over");
+                // It was given up, and stays so: `status` says it. Any other failure may pass, and
+                // what comes later must not pass that list.
+                Err(error) if error.code == ErrorCode::Io && !outbox.unusable().is_empty() => {
+                    tracing::debug!(list = %list.list, %error, "a list cannot be handed over");
                 }
                 result => result?,
             }
@@ -184,12 +185,20 @@ impl Inner {
         handed: &mut HandedOver,
     ) -> Result<()> {
         let (sequence, deadline) = (Sequence::default(), Instant::now() + PART_MAX);
-        let mut waiting = Vec::with_capacity(part.len());
+        let (mut waiting, mut unreadable) = (Vec::with_capacity(part.len()), None);
         for ListedEntry { n, entry } in part {
-            let taken = read_entry(list, n, &entry)?;
-            handed.note(&taken);
-            let operation = taken.delivery(Place { list, number: n });
-            waiting.push(consensus.propose(operation, deadline, &sequence));
+            match read_entry(list, n, &entry) {
+                Ok(taken) => {
+                    handed.note(&taken);
+                    let operation = taken.delivery(Place { list, number: n });
+                    waiting.push(consensus.propose(operation, deadline, &sequence));
+                }
+                // What stands before it goes.
+                Err(error) => {
+                    unreadable = Some(error);
+                    break;
+                }
+            }
         }
         for applied in join_all(waiting).await {
             match applied?.outcome {
@@ -201,7 +210,7 @@ impl Inner {
                 other => return Err(Error::internal(format!("an entry was answered {other:?}"))),
             }
         }
-        Ok(())
+        unreadable.map_or(Ok(()), Err)
     }
 
     /// Drops from what is shown apart what the state has by now. Returns up to where that is.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::stream::ChangeStream;
 use super::{Accepted, Alone, Answer};
-use crate::chat::Operation;
+use crate::chat::{Action, Operation};
 use crate::error::Result;
 use crate::planted::{self, Bug};
 use crate::protocol::client::Confirm;
@@ -169,8 +169,12 @@ impl Line {
             }
         }
         for held in std::mem::take(&mut self.held) {
-            let HeldBack { operation, mark_ids, deadline, stream, confirm, released, .. } = held;
+            let HeldBack { mut operation, mark_ids, deadline, stream, confirm, after, released } =
+                held;
             stream.let_go();
+            if let Action::Send { after: asked, .. } = &mut operation.action {
+                *asked = after;
+            }
             let (reply, answer) = oneshot::channel();
             let (waited, in_log) = (false, false);
             if released.send(Released::Taken(answer)).is_ok() {

@@ -45,6 +45,7 @@ mod opening;
 mod stream;
 mod watching;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 
@@ -61,10 +62,11 @@ use crate::chat::{Action, Operation};
 use crate::consensus;
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::BoxFuture;
+use crate::planted::{self, Bug};
 use crate::protocol::client::{self, Confirm, Mode};
 use crate::storage::Outbox;
 use crate::sync::Mutex;
-use crate::types::{Place, Timestamp};
+use crate::types::{Place, Timestamp, Uuid};
 
 /// What will bring the answer to a change.
 type Answer = BoxFuture<'static, Result<Accepted>>;
@@ -174,9 +176,6 @@ impl Alone {
             });
             return Box::pin(taken(answer, deadline));
         }
-        if let Some(error) = self.is_closed(inner, &operation) {
-            return refused(error);
-        }
         let after = match &mut operation.action {
             Action::Send { after, .. } => inner.unsettled(after.take()),
             _ => None,
@@ -198,15 +197,18 @@ impl Alone {
             self.0.signs.held.notify_one();
             return Box::pin(held_back(release, deadline, stream));
         }
-        if !mark_ids.is_empty() {
-            return refused(no_more_ids());
+        if let Some(error) = self.objection(inner, &operation, &mark_ids) {
+            return refused(error);
         }
         self.put_in(inner, &mut line, (operation, noted), deadline, (stream, confirm))
     }
 
-    /// Why a session may do nothing any more, if it was ended by a change that this server has
-    /// taken and the log has not.
-    fn is_closed(&self, inner: &Inner, operation: &Operation) -> Option<Error> {
+    /// Why a change may not come into the log now: this server has taken alone what the log
+    /// does not know yet, and that ends the session, or brings what is to be deleted.
+    fn objection(&self, inner: &Inner, operation: &Operation, mark_ids: &[Uuid]) -> Option<Error> {
+        if !mark_ids.is_empty() {
+            return Some(not_settled());
+        }
         let session = match &operation.action {
             Action::Send { session, .. }
             | Action::MarkRead { session, .. }
@@ -219,7 +221,13 @@ impl Alone {
             return None;
         }
         let now = inner.time.now();
-        inner.machine.look(|look| look.session_by_number(session, now)).err()
+        inner.machine.look(|look| match look.session_by_number(session, now) {
+            Err(ended) => Some(ended),
+            Ok(bound) => match &operation.action {
+                Action::Delete { ids, .. } => look.waits(bound.account, ids).then(not_settled),
+                _ => None,
+            },
+        })
     }
 
     /// Puts a change into the log, and takes note of it.
@@ -233,7 +241,7 @@ impl Alone {
     ) -> Answer {
         let noted = noted.map(|operation| line.note(operation, deadline, stream, confirm));
         let proposal = inner.start_queue.propose(operation, deadline, &stream.sequence());
-        let Some((number, taking)) = noted else {
+        let Some((number, mut taking)) = noted else {
             return Box::pin(async move { proposal.await.map(Accepted::Confirmed) });
         };
         let in_line = InLine::new(self.clone(), number);
@@ -243,12 +251,18 @@ impl Alone {
                 tokio::select! {
                     biased;
                     result = &mut proposal => {
-                        if result.is_ok() {
-                            in_line.answered();
+                        // From here on the acceptor does not take it, unless it has.
+                        taking.close();
+                        match (result, taking.try_recv()) {
+                            (Ok(applied), _) => {
+                                in_line.answered();
+                                return Ok(Accepted::Confirmed(applied));
+                            }
+                            (Err(_), Ok(answer)) => answer,
+                            (Err(error), Err(_)) => return Err(error),
                         }
-                        return result.map(Accepted::Confirmed);
                     }
-                    Ok(answer) = taking => answer,
+                    Ok(answer) = &mut taking => answer,
                 }
                 // What has not come into a log by now never does.
             };
@@ -266,25 +280,40 @@ impl Alone {
         }
         let all = std::mem::take(&mut line.held);
         all.iter().for_each(|held| held.stream.let_go());
+        let mut settled = BTreeMap::new();
         for mut held in all {
             if held.released.is_closed() {
                 continue;
             }
-            held.after = inner.unsettled(held.after);
-            let place = stream_place(inner, &held.stream);
+            let mut unsettled = |place: Option<Place>| {
+                place.filter(|place| {
+                    let through = settled
+                        .entry(place.list)
+                        .or_insert_with(|| inner.machine.look(|look| look.settled(&place.list)));
+                    *through < place.number
+                })
+            };
+            held.after = unsettled(held.after);
+            let place = held.stream.place().filter(|place| {
+                let waits = unsettled(Some(*place)).is_some();
+                if !waits {
+                    held.stream.is_settled(*place);
+                }
+                waits
+            });
             // Behind one of the same stream that is held on.
             if held.after.is_some() || place.is_some() || held.stream.is_held() {
                 line.hold(held);
                 continue;
             }
             let HeldBack { operation, mark_ids, deadline, stream, confirm, released, .. } = held;
-            let answer = match mark_ids.is_empty() {
-                true => {
+            let answer = match self.objection(inner, &operation, &mark_ids) {
+                None => {
                     let noted = is_noted(&operation, confirm).then(|| operation.clone());
                     let operation = (operation, noted);
                     self.put_in(inner, &mut line, operation, deadline, (&stream, confirm))
                 }
-                false => refused(no_more_ids()),
+                Some(error) => refused(error),
             };
             unwanted.extend(released.send(Released::Proposed(answer)).err());
         }
@@ -340,14 +369,6 @@ fn refused(error: Error) -> Answer {
     Box::pin(ready(Err(error)))
 }
 
-/// Only a server that is alone takes a mark by ids.
-fn no_more_ids() -> Error {
-    Error::new(
-        ErrorCode::Behind,
-        "a majority is back since a moment ago; nothing was done: try again",
-    )
-}
-
 /// What the next change of a stream is to follow.
 fn stream_place(inner: &Inner, stream: &ChangeStream) -> Option<Place> {
     let place = stream.place()?;
@@ -372,17 +393,29 @@ async fn taken(answer: oneshot::Receiver<Result<Accepted>>, deadline: Instant) -
     }
 }
 
-/// Waits until what the message is to follow is settled.
+/// Breaks a stream when a change that was held back ends without an answer: nothing may pass
+/// it.
+struct BreakOff(Option<ChangeStream>);
+
+impl Drop for BreakOff {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            stream.break_off();
+        }
+    }
+}
+
+/// Waits until what the change is to follow is settled.
 async fn held_back(
     mut release: oneshot::Receiver<Released>,
     deadline: Instant,
     stream: ChangeStream,
 ) -> Result<Accepted> {
+    let mut unless_released = BreakOff(Some(stream));
     let released = match timeout_at(deadline, &mut release).await {
         Ok(released) => released.ok(),
         Err(_) => {
-            // Nothing may pass it; and from here on it is not released, unless it was.
-            stream.break_off();
+            // From here on it is not released, unless it was.
             release.close();
             match release.try_recv() {
                 Ok(released) => Some(released),
@@ -390,6 +423,7 @@ async fn held_back(
             }
         }
     };
+    unless_released.0 = None;
     match released {
         Some(Released::Proposed(answer)) => answer.await,
         Some(Released::Taken(answer)) => taken(answer, deadline).await,
@@ -400,7 +434,7 @@ async fn held_back(
 fn not_settled() -> Error {
     Error::new(
         ErrorCode::Behind,
-        "this is to follow a change that a server took while it was alone, and that is not \
+        "this comes behind something that a server took while it was alone, and that is not \
          confirmed yet; nothing was done: try again",
     )
 }
@@ -417,6 +451,9 @@ impl Inner {
 
     /// A place, unless the state says that it is settled.
     fn unsettled(&self, place: Option<Place>) -> Option<Place> {
+        if planted::is(Bug::OvertakeWhatIsNotSettled) {
+            return None;
+        }
         place.filter(|place| self.machine.look(|look| look.settled(&place.list)) < place.number)
     }
 

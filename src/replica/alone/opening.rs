@@ -58,6 +58,21 @@ impl Inner {
         Ok(())
     }
 
+    /// What is said of a replica that was removed, if it holds what it has taken alone.
+    pub(in crate::replica) fn removed_with_outbox(&self, removed: Error) -> Error {
+        let held = self.alone.unsettled_entries();
+        if held == 0 {
+            return removed;
+        }
+        let message = format!(
+            "{}; {held} changes that it took without a majority were not confirmed, and stay under \
+             outbox in {}: keep that directory",
+            removed.message,
+            self.config.data_dir.display()
+        );
+        Error { message, ..removed }
+    }
+
     async fn show(&self, outbox: &Outbox, list: Uuid, settled: u64) -> Result<()> {
         let mut entries = outbox.entries(list, settled + 1);
         loop {

@@ -83,7 +83,7 @@ impl Watch {
             failed: failures != self.failures,
             stuck: waits && answered == self.answered && settled == self.settled,
             settled: settled != self.settled,
-            unsettled: alone.unsettled_entries() > 0,
+            unsettled: alone.can_settle(),
         };
         (self.answers, self.failures) = (answers, failures);
         (self.answered, self.settled) = (answered, settled);
@@ -105,7 +105,7 @@ impl Watch {
             signs.look.notify_one();
         }
         signs.majority_is_there.store(self.majority.is_there(), Ordering::Relaxed);
-        if heard.unsettled && self.majority.is_there() {
+        if alone.unsettled_entries() > 0 && self.majority.is_there() {
             signs.hand_over.notify_one();
         }
     }
@@ -145,6 +145,12 @@ impl Inner {
 }
 
 impl Alone {
+    /// Whether there is anything that the log has to take, and can.
+    fn can_settle(&self) -> bool {
+        self.outbox()
+            .is_some_and(|outbox| outbox.size().unsettled > 0 && outbox.unusable().is_empty())
+    }
+
     pub(super) fn unsettled_entries(&self) -> u64 {
         self.outbox().map_or(0, |outbox| outbox.size().unsettled)
     }

@@ -32,7 +32,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ftchat::error::ErrorCode;
 use ftchat::host::Host;
-use ftchat::limits::FEATURE_LEVEL_KNOWN;
 use ftchat::planted::{Bug, plant};
 use ftchat::protocol::client::{Member, Survivor};
 use ftchat::types::{Address, ReplicaId, Uuid};
@@ -164,14 +163,6 @@ impl Cluster {
             install("operator", Box::new(|host, users| Box::pin(Operator::run(host, users))));
         }
         install("watcher", Box::new(|host, users| Box::pin(Watcher::run(host, users))));
-    }
-
-    /// Whether all servers say that they know and follow the newest feature level.
-    fn is_at_newest_level(&self) -> bool {
-        self.observed(|observed| {
-            let levels = &observed.levels;
-            levels.len() == 3 && levels.values().all(|level| *level == FEATURE_LEVEL_KNOWN)
-        })
     }
 
     fn observed<T>(&self, look: impl FnOnce(&Observed) -> T) -> T {

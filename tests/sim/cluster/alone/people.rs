@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ftchat::client::{Client, Follow, Pipeline};
-use ftchat::error::Error;
+use ftchat::error::{Error, ErrorCode};
 use ftchat::host::Host;
 use ftchat::protocol::client::{Answer, Confirm, InboxQuery, Request, Sent, Which};
 use ftchat::types::Uuid;
+use tokio::io::{AsyncWriteExt, BufReader, DuplexStream};
 
 use crate::cluster::users::{Users, draw, register};
 use crate::world::Exit;
@@ -22,6 +23,9 @@ const PAUSE_MS: u64 = 400;
 
 /// Most lines of one pipeline.
 const LINES_MAX: u64 = 12;
+
+/// Longest pause between two lines.
+const LINE_PAUSE_MS: u64 = 700;
 
 /// Whose inbox gets all messages.
 pub const READER: &str = "reader";
@@ -40,6 +44,8 @@ pub struct Acknowledged {
 #[derive(Debug, Default)]
 pub struct Diary {
     pub acknowledged: BTreeMap<Uuid, Acknowledged>,
+    /// What was given up, as nothing was done of it.
+    pub given_up: BTreeSet<Uuid>,
     /// How often following showed a message.
     pub shown: BTreeMap<Uuid, u64>,
     /// Of those, the ones that were not confirmed when they were shown.
@@ -91,9 +97,10 @@ pub async fn write(host: &Host, users: &Users, diary: &SharedDiary, name: &str) 
     Ok(())
 }
 
-/// Sends a message, with the same id until it is accepted.
+/// Sends a message, with the same id until it is accepted. Who is told that nothing was done
+/// gives up now and then.
 async fn write_one(host: &Host, client: &mut Client, diary: &SharedDiary, text: &str) -> Exit {
-    let (operation, mut first) = (host.uuid(), true);
+    let (operation, mut first, mut doubt) = (host.uuid(), true, false);
     loop {
         let (to, text) = (vec![READER.to_string()], text.to_string());
         let request = Request::Send { operation, to, text: text.clone(), first, after: None };
@@ -109,7 +116,14 @@ async fn write_one(host: &Host, client: &mut Client, diary: &SharedDiary, text: 
                 return Ok(());
             }
             Ok(answer) => return Err(format!("sent and got {answer:?}")),
-            Err(error) => may_pass(&error)?,
+            Err(error) => {
+                may_pass(&error)?;
+                doubt |= error.code == ErrorCode::OutcomeUnknown;
+            }
+        }
+        if !doubt && draw(host, 3) == 0 {
+            diary.look(|diary| diary.given_up.insert(operation));
+            return Ok(());
         }
         first = false;
     }
@@ -120,7 +134,6 @@ async fn write_lines(host: &Host, client: &Client, diary: &SharedDiary, text: &s
     let base = host.uuid();
     let lines: Vec<String> =
         (1..=2 + draw(host, LINES_MAX)).map(|line| format!("{text} line {line}")).collect();
-    let input = lines.join("\n");
     let numbers: BTreeMap<Uuid, u64> = (1..=lines.len() as u64)
         .map(|it| (Pipeline::<&[u8], fn(&Sent) -> Result<(), Error>>::id_of_line(base, it), it))
         .collect();
@@ -135,11 +148,15 @@ async fn write_lines(host: &Host, client: &Client, diary: &SharedDiary, text: &s
             Ok(())
         };
         let to = vec![READER.to_string()];
-        let pipeline = Pipeline::new(client, to, base, input.as_bytes(), report);
-        let ended = match repeated {
-            true => pipeline.repeated().run().await,
-            false => pipeline.run().await,
+        let (feed, input) = tokio::io::duplex(1_000);
+        let pipeline = Pipeline::new(client, to, base, BufReader::new(input), report);
+        let ended = async {
+            match repeated {
+                true => pipeline.repeated().run().await,
+                false => pipeline.run().await,
+            }
         };
+        let (ended, ()) = futures::join!(ended, type_in(host, feed, &lines));
         match ended {
             Ok(summary) if summary.out_of_order > 0 => {
                 return Err(format!("lines out of order: {summary:?}"));
@@ -148,6 +165,17 @@ async fn write_lines(host: &Host, client: &Client, diary: &SharedDiary, text: &s
             Err(error) => may_pass(&error)?,
         }
         repeated = true;
+    }
+}
+
+/// Types lines one after the other, so that a stream lasts through several faults.
+async fn type_in(host: &Host, mut feed: DuplexStream, lines: &[String]) {
+    for line in lines {
+        tokio::time::sleep(Duration::from_millis(draw(host, LINE_PAUSE_MS))).await;
+        // A pipeline that has given up reads no further.
+        if feed.write_all(format!("{line}\n").as_bytes()).await.is_err() {
+            return;
+        }
     }
 }
 
