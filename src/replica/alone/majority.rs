@@ -23,7 +23,7 @@ const BACK_AFTER_ANSWERS: u32 = 2;
 
 /// A majority counts as there for so many ticks after it was heard of, if no question has
 /// failed since: a question and the pause behind it take no longer.
-const HEARD_FOR_TICKS: u32 = 12;
+const HEARD_FOR_TICKS: u32 = 14;
 
 /// What a tick has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +160,7 @@ mod tests {
         for _ in 0..100 {
             // One answer, and nothing more for as long as a question may take.
             majority.tick(HEARD);
-            (0..12).for_each(|_| assert_eq!(majority.tick(SILENT), Finding::Same));
+            (0..14).for_each(|_| assert_eq!(majority.tick(SILENT), Finding::Same));
             assert_eq!(majority.tick(FAILED), Finding::Same);
         }
         assert_eq!(until(&mut majority, HEARD), (10, Finding::Back));

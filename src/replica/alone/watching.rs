@@ -19,8 +19,9 @@ use crate::types::Timestamp;
 /// How long one question to a majority may take.
 const QUESTION_MAX: Duration = Duration::from_secs(1);
 
-/// Between an answer and the next question.
-const QUESTION_PAUSE: Duration = Duration::from_millis(TICK_MS);
+/// Between an answer and the next question: often enough to notice within two seconds, and so
+/// rarely that servers which have nothing to do cost little.
+const QUESTION_PAUSE: Duration = Duration::from_millis(3 * TICK_MS);
 
 /// Asks again and again whether a majority is there, until the replica stops.
 pub async fn ask(replica: Weak<Inner>) {
