@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, BufReader, DuplexStream};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::host::{
     BoxFuture, Clock, Disk, DiskFile, FileId, FileLock, FileSystem, Host, Listener, Network,
     Random, Stream, Workers,
@@ -165,6 +165,15 @@ impl FakeNetwork {
             self.in_order.lock().push(in_order);
             self.asked.lock().push((server, request.clone()));
             let mut say = |body| push_line(&mut out, &ResponseLine { id: Some(id), body });
+            let of_anybody = matches!(
+                request,
+                Request::Ping {} | Request::Status {} | Request::Authenticate { .. }
+            );
+            if mode == client::Mode::Alone && confirm.is_majority() && !of_anybody {
+                let message = format!("server {} is alone, and this needs a majority", server + 1);
+                say(ResponseBody::Error(Error::new(ErrorCode::NeedsMajority, message).into()));
+                continue;
+            }
             match (self.script)(server, &request) {
                 Reaction::Late(after, answer) => {
                     tokio::time::sleep(after).await;

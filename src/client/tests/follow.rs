@@ -249,5 +249,4 @@ async fn a_follow_that_wants_a_majority_waits_for_one() {
         if reason.contains("is alone")),
         "{notices:?}"
     );
-    assert_eq!(network.requests().len(), 1, "nobody else was asked");
 }

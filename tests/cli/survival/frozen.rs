@@ -16,6 +16,9 @@ fn with_two_frozen(which: impl Fn(&Cluster) -> [u64; 2]) {
     let cluster = Cluster::surviving();
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     let id = alice.send(&bob, "before");
+    // Until then nobody could settle what a server takes alone.
+    let newest = ftchat::limits::FEATURE_LEVEL_KNOWN;
+    cluster.await_status("the newest level", |status| status["feature_level"] == newest);
     let pids = [1, 2, 3].map(|id| cluster.server(id));
     let locks = [1, 2, 3].map(|id| cluster.holder(id));
     let frozen = which(&cluster);
