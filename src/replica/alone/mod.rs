@@ -17,7 +17,7 @@
 //! ```
 //!
 //! # The order of changes
-//! Every change of a connection goes through the [`line`]. When the server finds itself alone,
+//! Every change of a connection goes through the [`Line`]. When the server finds itself alone,
 //! it first makes durable how far its state goes, so that this never goes back. Then it takes
 //! into its list, in this order: what its own log holds beyond the state, whoever asked for it;
 //! what waits for an answer; what comes. So no line of a connection overtakes an earlier one.
