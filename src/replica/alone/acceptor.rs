@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use super::line::{Asked, Way};
+use super::line::{Asked, Wanted, Way};
 use super::{Accepted, ChangeStream, Queue};
 use crate::chat::{Action, Given, Operation};
 use crate::consensus::{Applied, Consensus, Takes};
@@ -176,7 +176,7 @@ struct Taking {
 impl Taking {
     fn test(&mut self, inner: &Inner, mut asked: Asked) {
         let replicas = self.replicas;
-        if asked.confirm.is_majority() {
+        if asked.wanted.confirm.is_majority() {
             return asked.refuse(inner.needs_majority());
         }
         if let Some(error) = asked.comes_too_late() {
@@ -184,7 +184,7 @@ impl Taking {
         }
         asked.say_what_is_known();
         let (now, accepted_at) = (inner.time.now(), inner.host.clock.now());
-        let (operation, ids) = (&asked.operation, &asked.mark_ids);
+        let (operation, ids) = (&asked.wanted.operation, &asked.wanted.mark_ids);
         match inner.machine.take(operation, ids, now, accepted_at) {
             Ok(Takes::Known(outcome)) => {
                 let copies = majority(replicas as usize) as u32;
@@ -210,16 +210,14 @@ impl Taking {
 impl Asked {
     /// What was found in the own log, for which nobody waits here.
     fn of_log(operation: Operation) -> Asked {
-        Asked {
+        let wanted = Wanted {
             operation,
             mark_ids: Vec::new(),
             deadline: Instant::now() + NOTE_MAX,
             stream: ChangeStream::default(),
             confirm: Confirm::Any,
-            waited: true,
-            in_log: true,
-            reply: oneshot::channel().0,
-        }
+        };
+        Asked { wanted, waited: true, in_log: true, reply: oneshot::channel().0 }
     }
 
     /// Why it is not taken any more, if nobody waits for it, or one before it was not taken.
@@ -227,20 +225,20 @@ impl Asked {
         if self.in_log {
             return None;
         }
-        if self.stream.is_broken() {
+        if self.wanted.stream.is_broken() {
             let why = "a change that was asked for before it has failed, and it must not pass";
             return Some(Error::unavailable(why));
         }
-        let late = self.reply.is_closed() || self.deadline <= Instant::now();
+        let late = self.reply.is_closed() || self.wanted.deadline <= Instant::now();
         late.then(|| Error::unavailable("its time was up before this server could take it"))
     }
 
     /// A message whose id may be in a log says so; and it comes behind what was accepted
     /// before it on its connection.
     fn say_what_is_known(&mut self) {
-        if let Action::Send { again, after, .. } = &mut self.operation.action {
+        if let Action::Send { again, after, .. } = &mut self.wanted.operation.action {
             *again |= self.waited;
-            *after = after.or_else(|| self.stream.place());
+            *after = after.or_else(|| self.wanted.stream.place());
         }
     }
 
@@ -250,18 +248,18 @@ impl Asked {
     }
 
     fn accept(self, place: Place, answer: Given, replicas: u32) {
-        self.stream.is_at(place);
+        self.wanted.stream.is_at(place);
         self.answer(Ok(Accepted::Unconfirmed { place, answer, replicas }));
     }
 
     /// It is not taken. What has waited may be in a log all the same.
     fn refuse(self, error: Error) {
-        self.stream.break_off();
+        self.wanted.stream.break_off();
         let error = match self.waited && error.code != ErrorCode::OutcomeUnknown {
             true => Error::outcome_unknown(format!(
                 "whether operation {} was accepted is not known: {}; repeating it with the same \
                  id is safe",
-                self.operation.id, error.message
+                self.wanted.operation.id, error.message
             )),
             false => error,
         };

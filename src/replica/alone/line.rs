@@ -19,14 +19,19 @@ use crate::planted::{self, Bug};
 use crate::protocol::client::Confirm;
 use crate::types::{Place, Uuid};
 
-/// A change that the acceptor is to take.
-pub(super) struct Asked {
+/// A change as somebody wants it.
+pub(super) struct Wanted {
     pub(super) operation: Operation,
     /// Messages that a mark names by their ids.
     pub(super) mark_ids: Vec<Uuid>,
     pub(super) deadline: Instant,
     pub(super) stream: ChangeStream,
     pub(super) confirm: Confirm,
+}
+
+/// A change that the acceptor is to take.
+pub(super) struct Asked {
+    pub(super) wanted: Wanted,
     /// Whether it has waited for a majority, and may have come into a log.
     pub(super) waited: bool,
     /// Whether it was found there, and nobody waits for an answer.
@@ -36,21 +41,14 @@ pub(super) struct Asked {
 
 /// A change on its way into the log.
 struct Waiting {
-    operation: Operation,
-    deadline: Instant,
-    stream: ChangeStream,
-    confirm: Confirm,
+    wanted: Wanted,
     /// Gets what will bring the answer, if the server takes it alone.
     taken: oneshot::Sender<oneshot::Receiver<Result<Accepted>>>,
 }
 
 /// A change that is held back.
 pub(super) struct HeldBack {
-    pub(super) operation: Operation,
-    pub(super) mark_ids: Vec<Uuid>,
-    pub(super) deadline: Instant,
-    pub(super) stream: ChangeStream,
-    pub(super) confirm: Confirm,
+    pub(super) wanted: Wanted,
     /// What must be settled before, as its client says.
     pub(super) after: Option<Place>,
     /// Gets what will bring the answer.
@@ -108,26 +106,22 @@ impl Line {
     /// the server takes it alone.
     pub(super) fn note(
         &mut self,
-        operation: Operation,
-        deadline: Instant,
-        stream: &ChangeStream,
-        confirm: Confirm,
+        wanted: Wanted,
     ) -> (u64, oneshot::Receiver<oneshot::Receiver<Result<Accepted>>>) {
         let (taken, taking) = oneshot::channel();
-        let stream = stream.clone();
-        self.waiting.push_back(Some(Waiting { operation, deadline, stream, confirm, taken }));
+        self.waiting.push_back(Some(Waiting { wanted, taken }));
         (self.first + self.waiting.len() as u64 - 1, taking)
     }
 
     /// Holds a change back, behind all others that are.
     pub(super) fn hold(&mut self, held: HeldBack) {
-        held.stream.hold();
+        held.wanted.stream.hold();
         self.held.push_back(held);
     }
 
     /// Whether any change waits for the log: itself, or for an entry of this server's own.
     pub(super) fn any_waits(&self) -> bool {
-        !self.waiting.is_empty() || self.held.iter().any(|it| it.stream.place().is_some())
+        !self.waiting.is_empty() || self.held.iter().any(|it| it.wanted.stream.place().is_some())
     }
 
     fn strike_out(&mut self, number: u64) {
@@ -149,45 +143,22 @@ impl Line {
             return;
         }
         self.first += self.waiting.len() as u64;
-        for waiting in std::mem::take(&mut self.waiting).into_iter().flatten() {
-            let Waiting { operation, deadline, stream, confirm, taken } = waiting;
+        for Waiting { wanted, taken } in std::mem::take(&mut self.waiting).into_iter().flatten() {
             let (reply, answer) = oneshot::channel();
-            let (waited, in_log, mark_ids) = (true, false, Vec::new());
-            stream.turn();
+            wanted.stream.turn();
             // Who does not wait any more is not served.
             if taken.send(answer).is_ok() {
-                self.ask(Asked {
-                    operation,
-                    mark_ids,
-                    deadline,
-                    stream,
-                    confirm,
-                    waited,
-                    in_log,
-                    reply,
-                });
+                self.ask(Asked { wanted, waited: true, in_log: false, reply });
             }
         }
-        for held in std::mem::take(&mut self.held) {
-            let HeldBack { mut operation, mark_ids, deadline, stream, confirm, after, released } =
-                held;
-            stream.let_go();
-            if let Action::Send { after: asked, .. } = &mut operation.action {
+        for HeldBack { mut wanted, after, released } in std::mem::take(&mut self.held) {
+            wanted.stream.let_go();
+            if let Action::Send { after: asked, .. } = &mut wanted.operation.action {
                 *asked = after;
             }
             let (reply, answer) = oneshot::channel();
-            let (waited, in_log) = (false, false);
             if released.send(Released::Taken(answer)).is_ok() {
-                self.ask(Asked {
-                    operation,
-                    mark_ids,
-                    deadline,
-                    stream,
-                    confirm,
-                    waited,
-                    in_log,
-                    reply,
-                });
+                self.ask(Asked { wanted, waited: false, in_log: false, reply });
             }
         }
     }

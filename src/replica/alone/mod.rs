@@ -56,7 +56,7 @@ use tokio::time::{Instant, timeout_at};
 pub use self::answer::{Accepted, Change};
 pub use self::stream::ChangeStream;
 
-use self::line::{Asked, HeldBack, InLine, Line, Released, Way};
+use self::line::{Asked, HeldBack, InLine, Line, Released, Wanted, Way};
 use super::Inner;
 use crate::chat::{Action, Operation};
 use crate::consensus;
@@ -66,7 +66,7 @@ use crate::planted::{self, Bug};
 use crate::protocol::client::{self, Confirm, Mode};
 use crate::storage::Outbox;
 use crate::sync::Mutex;
-use crate::types::{Place, Timestamp, Uuid};
+use crate::types::{Place, Timestamp};
 
 /// What will bring the answer to a change.
 type Answer = BoxFuture<'static, Result<Accepted>>;
@@ -155,57 +155,42 @@ impl Alone {
         stream: &ChangeStream,
         confirm: Confirm,
     ) -> Answer {
-        let Change { mut operation, mark_ids } = change;
+        let Change { operation, mark_ids } = change;
         let noted = is_noted(&operation, confirm).then(|| operation.clone());
+        let stream = stream.clone();
+        let mut wanted = Wanted { operation, mark_ids, deadline, stream, confirm };
         let mut line = self.line();
         if line.way == Way::Acceptor {
-            if confirm.is_majority() || !may_be_taken(&operation.action) {
+            if confirm.is_majority() || !may_be_taken(&wanted.operation.action) {
                 return refused(inner.needs_majority());
             }
             let (reply, answer) = oneshot::channel();
-            let (stream, waited, in_log) = (stream.clone(), false, false);
-            line.ask(Asked {
-                operation,
-                mark_ids,
-                deadline,
-                stream,
-                confirm,
-                waited,
-                in_log,
-                reply,
-            });
+            line.ask(Asked { wanted, waited: false, in_log: false, reply });
             return Box::pin(taken(answer, deadline));
         }
-        let after = match &mut operation.action {
+        let after = match &mut wanted.operation.action {
             Action::Send { after, .. } => inner.unsettled(after.take()),
             _ => None,
         };
+        let stream = &wanted.stream;
         let waits = after.is_some() || stream_place(inner, stream).is_some() || stream.is_held();
         if waits || line.way == Way::Back {
             let (released, release) = oneshot::channel();
-            let held = stream.clone();
             let stream = stream.clone();
-            line.hold(HeldBack {
-                operation,
-                mark_ids,
-                deadline,
-                stream: held,
-                confirm,
-                after,
-                released,
-            });
+            line.hold(HeldBack { wanted, after, released });
             self.0.signs.held.notify_one();
             return Box::pin(held_back(release, deadline, stream));
         }
-        if let Some(error) = self.objection(inner, &operation, &mark_ids) {
-            return refused(error);
+        match self.objection(inner, &wanted) {
+            None => self.put_in(inner, &mut line, wanted, noted),
+            Some(error) => refused(error),
         }
-        self.put_in(inner, &mut line, (operation, noted), deadline, (stream, confirm))
     }
 
     /// Why a change may not come into the log now: this server has taken alone what the log
     /// does not know yet, and that ends the session, or brings what is to be deleted.
-    fn objection(&self, inner: &Inner, operation: &Operation, mark_ids: &[Uuid]) -> Option<Error> {
+    fn objection(&self, inner: &Inner, wanted: &Wanted) -> Option<Error> {
+        let Wanted { operation, mark_ids, .. } = wanted;
         if !mark_ids.is_empty() {
             return Some(not_settled());
         }
@@ -230,16 +215,19 @@ impl Alone {
         })
     }
 
-    /// Puts a change into the log, and takes note of it.
+    /// Puts a change into the log, and takes note of it if there is a copy for that.
     fn put_in(
         &self,
         inner: &Arc<Inner>,
         line: &mut Line,
-        (operation, noted): (Operation, Option<Operation>),
-        deadline: Instant,
-        (stream, confirm): (&ChangeStream, Confirm),
+        wanted: Wanted,
+        noted: Option<Operation>,
     ) -> Answer {
-        let noted = noted.map(|operation| line.note(operation, deadline, stream, confirm));
+        let Wanted { operation, mark_ids, deadline, stream, confirm } = wanted;
+        let noted = noted.map(|operation| {
+            let stream = stream.clone();
+            line.note(Wanted { operation, mark_ids, deadline, stream, confirm })
+        });
         let proposal = inner.start_queue.propose(operation, deadline, &stream.sequence());
         let Some((number, mut taking)) = noted else {
             return Box::pin(async move { proposal.await.map(Accepted::Confirmed) });
@@ -279,7 +267,7 @@ impl Alone {
             return;
         }
         let all = std::mem::take(&mut line.held);
-        all.iter().for_each(|held| held.stream.let_go());
+        all.iter().for_each(|held| held.wanted.stream.let_go());
         let mut settled = BTreeMap::new();
         for mut held in all {
             if held.released.is_closed() {
@@ -294,24 +282,25 @@ impl Alone {
                 })
             };
             held.after = unsettled(held.after);
-            let place = held.stream.place().filter(|place| {
+            let stream = &held.wanted.stream;
+            let place = stream.place().filter(|place| {
                 let waits = unsettled(Some(*place)).is_some();
                 if !waits {
-                    held.stream.is_settled(*place);
+                    stream.is_settled(*place);
                 }
                 waits
             });
             // Behind one of the same stream that is held on.
-            if held.after.is_some() || place.is_some() || held.stream.is_held() {
+            if held.after.is_some() || place.is_some() || stream.is_held() {
                 line.hold(held);
                 continue;
             }
-            let HeldBack { operation, mark_ids, deadline, stream, confirm, released, .. } = held;
-            let answer = match self.objection(inner, &operation, &mark_ids) {
+            let HeldBack { wanted, released, .. } = held;
+            let answer = match self.objection(inner, &wanted) {
                 None => {
-                    let noted = is_noted(&operation, confirm).then(|| operation.clone());
-                    let operation = (operation, noted);
-                    self.put_in(inner, &mut line, operation, deadline, (&stream, confirm))
+                    let Wanted { operation, confirm, .. } = &wanted;
+                    let noted = is_noted(operation, *confirm).then(|| operation.clone());
+                    self.put_in(inner, &mut line, wanted, noted)
                 }
                 Some(error) => refused(error),
             };
