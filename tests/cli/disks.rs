@@ -96,6 +96,37 @@ fn a_leader_whose_disk_hangs_gives_way_and_its_server_ends() {
     steady.all_arrived();
 }
 
+/// Who has neither a majority nor a disk has nothing to offer. When its disk is well again and
+/// the others still are not there, it goes on alone.
+#[test]
+fn a_server_with_a_full_disk_does_not_go_on_alone_before_there_is_room() {
+    let cluster = with_faults();
+    cluster.await_status("the newest level", |status| {
+        status["feature_level"] == ftchat::limits::FEATURE_LEVEL_KNOWN
+    });
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let full = cluster.leader();
+    let others: Vec<u64> = (1..=3).filter(|id| *id != full).collect();
+    let folder = cluster.data_dir(full);
+    faults::begin(&folder, Fault::Full);
+    others.iter().for_each(|id| cluster.signal(*id, Signal::STOP));
+    // Longer than a server waits for a majority.
+    let id = random_id();
+    let send = |limit: &str| {
+        alice.does(&["send", &bob.name, "later", "--id", &id, "--timeout", limit, "--json"])
+    };
+    let refused = send("4s");
+    assert!(matches!(refused.code, Some(3 | 6)), "{refused:?}");
+    assert!(refused.stderr.contains("full"), "{refused:?}");
+    let status = cluster.status();
+    assert_eq!(replica(&status, full)["alone_since"], Value::Null, "{status}");
+    faults::end(&folder, Fault::Full);
+    assert_eq!(send("20s").json()["confirmed"], false);
+    others.iter().for_each(|id| cluster.signal(*id, Signal::CONT));
+    cluster.await_whole();
+    assert_eq!(bob.ids(), [id]);
+}
+
 #[test]
 fn when_all_disks_are_full_nothing_is_acknowledged_that_could_be_lost() {
     let cluster = with_faults();

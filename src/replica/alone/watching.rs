@@ -112,13 +112,15 @@ impl Watch {
     }
 }
 
-/// Whether what this server knows is enough to take messages by itself.
+/// Whether what this server knows is enough to take messages by itself, and its disk can take
+/// them. Where its own disk is what stands in the way, the others do better without it.
 fn may_go_alone(inner: &Inner) -> bool {
     let Phase::Running(consensus) = &*inner.phase.borrow() else { return false };
     let allowed = inner.config.survivor.goes_alone() && inner.host_replica.is_none();
     let ready =
         inner.machine.look(|look| look.level() >= LEVEL_OF_SETTLING && look.usable().is_ok());
-    allowed && ready && consensus.has_confirmed_state() && inner.alone.outbox().is_some()
+    let able = consensus.is_well() && inner.alone.outbox().is_some();
+    allowed && ready && able && consensus.has_confirmed_state()
 }
 
 impl Inner {

@@ -123,8 +123,34 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Copies the logs of the servers to where the build keeps its own temporary files: whoever
+    /// reads that a test has failed asks for them next.
+    ///
+    /// # Errors
+    /// Those of copying, and that there is no cluster.
+    fn keep_logs(&self) -> std::io::Result<PathBuf> {
+        let name = self.path.file_name().unwrap_or_default();
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failed").join(name);
+        std::fs::create_dir_all(&kept)?;
+        for file in std::fs::read_dir(self.path.join("cluster"))? {
+            let file = file?;
+            if file.path().extension().is_some_and(|ending| ending == "log") {
+                std::fs::copy(file.path(), kept.join(file.file_name()))?;
+            }
+        }
+        Ok(kept)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            match self.keep_logs() {
+                Ok(kept) => eprintln!("the logs of the servers are kept in {}", kept.display()),
+                Err(error) => eprintln!("no logs of servers are kept: {error}"),
+            }
+        }
         if let Some(mut lifeline) = self.lifeline.take() {
             // A guard that has died already is found out below.
             let _ = lifeline.write_all(b"\n");
