@@ -28,14 +28,17 @@ fn await_reason(cluster: &Cluster, id: u64, reasons: &[&str]) -> Value {
     status
 }
 
+/// A server makes its directory ready for a new level before that is raised.
+fn await_newest_level(cluster: &Cluster) {
+    cluster.await_status("the newest level", |status| {
+        status["feature_level"] == ftchat::limits::FEATURE_LEVEL_KNOWN
+    });
+}
+
 /// Something is done to the directory of one server while that server is
 /// frozen, so that nobody can adopt it before; then it dies. Returns with the
 /// directory's content as it was left.
 fn spoil(cluster: &Cluster, id: u64, how: impl Fn(&Path)) -> Vec<(PathBuf, Vec<u8>)> {
-    // A server makes its directory ready for a new level before that is raised.
-    cluster.await_status("the newest level", |status| {
-        status["feature_level"] == ftchat::limits::FEATURE_LEVEL_KNOWN
-    });
     cluster.signal(id, Signal::STOP);
     how(&cluster.data_dir(id));
     let left = content(&cluster.data_dir(id));
@@ -44,14 +47,22 @@ fn spoil(cluster: &Cluster, id: u64, how: impl Fn(&Path)) -> Vec<(PathBuf, Vec<u
 }
 
 /// One directory is spoiled, and another server dies: the survivor goes on
-/// with the one that is whole, leaves the other alone and says why.
-fn goes_on_without(how: impl Fn(&Cluster, &Path), reasons: &[&str]) {
+/// with the one that is whole, leaves the other alone and says why. `how` is
+/// told how long the log was when the survivor looked at it last: what a
+/// survivor has read along is not read again when it adopts.
+fn goes_on_without(how: impl Fn(&Cluster, &Path, u64), reasons: &[&str]) {
     let cluster = Cluster::surviving();
+    await_newest_level(&cluster);
     let steady = Steady::start(&cluster);
     let survivor = cluster.followers()[0];
     let [spoiled, dead] = others(survivor);
     let pid = cluster.server(survivor);
-    let left = spoil(&cluster, spoiled, |path| how(&cluster, path));
+    cluster.signal(survivor, Signal::STOP);
+    let log = segment(&cluster.data_dir(spoiled));
+    let seen = std::fs::metadata(log).expect("a file").len();
+    steady.goes_on();
+    let left = spoil(&cluster, spoiled, |path| how(&cluster, path, seen));
+    cluster.signal(survivor, Signal::CONT);
     steady.goes_on();
     crash(&cluster, &[dead]);
     steady.goes_on();
@@ -80,12 +91,12 @@ fn spoil_log(path: &Path) {
 
 #[test]
 fn a_log_of_garbage_is_not_run_and_takes_nobody_down() {
-    goes_on_without(|_, path| spoil_log(path), &DAMAGED);
+    goes_on_without(|_, path, _| spoil_log(path), &DAMAGED);
 }
 
 #[test]
 fn an_identity_of_garbage_is_not_run_and_takes_nobody_down() {
-    let spoil = |_: &Cluster, path: &Path| {
+    let spoil = |_: &Cluster, path: &Path, _| {
         std::fs::write(path.join("identity.json"), GARBAGE).expect("a file");
     };
     goes_on_without(spoil, &DAMAGED);
@@ -94,10 +105,10 @@ fn an_identity_of_garbage_is_not_run_and_takes_nobody_down() {
 /// No record ends before its end, and none is cut short: only a checksum tells.
 #[test]
 fn a_flipped_bit_in_the_log_is_not_run_and_takes_nobody_down() {
-    let spoil = |_: &Cluster, path: &Path| {
+    let spoil = |_: &Cluster, path: &Path, seen: u64| {
         let file = segment(path);
         let mut bytes = std::fs::read(&file).expect("a file");
-        let middle = bytes.len() / 3;
+        let middle = usize::midpoint(seen as usize, bytes.len());
         bytes[middle] ^= 1;
         std::fs::write(&file, bytes).expect("a file");
     };
@@ -174,7 +185,7 @@ fn the_directory_of_another_cluster_is_not_adopted() {
     // The same replica of the other one: only the cluster is wrong.
     (1..=3).for_each(|id| other.signal(id, Signal::STOP));
     goes_on_without(
-        |_, path| {
+        |_, path, _| {
             let name = path.file_name().expect("a name").to_str().expect("text");
             let id: u64 = name.strip_prefix("replica-").expect("ours").parse().expect("a number");
             replace(path, &other.data_dir(id));
@@ -191,7 +202,7 @@ fn the_directory_of_another_cluster_is_not_adopted() {
 /// would be forgotten.
 #[test]
 fn a_copy_of_the_directory_is_not_adopted() {
-    let by_copy = |_: &Cluster, path: &Path| {
+    let by_copy = |_: &Cluster, path: &Path, _| {
         let copy = path.with_extension("copy");
         let copied = Command::new("cp").arg("-a").args([path, &copy]).status();
         assert!(copied.expect("cp").success());
@@ -230,6 +241,7 @@ fn a_directory_that_is_gone_is_not_made_again() {
 #[test]
 fn a_whole_cluster_never_looks_at_its_neighbours_damage() {
     let cluster = Cluster::surviving();
+    await_newest_level(&cluster);
     let dead = cluster.followers()[0];
     spoil(&cluster, dead, spoil_log);
     check_talk(&cluster);
