@@ -50,6 +50,9 @@ pub(super) struct Heard {
     pub(super) settled: bool,
     /// Whether anything is left that it has to take.
     pub(super) unsettled: bool,
+    /// Whether this server's own disk takes nothing, as far as is known. Then that may be why
+    /// nobody is heard of, and alone it would be of no use.
+    pub(super) unwell: bool,
 }
 
 /// Counts ticks.
@@ -60,6 +63,8 @@ pub(super) struct Majority {
     known: bool,
     /// Ticks since it was heard of last.
     silent: u32,
+    /// Of these, the last ones in which nothing was wrong with the own disk.
+    missed: u32,
     /// Ticks for which it has been there without a break, and how often it was heard of.
     there: u32,
     answers: u32,
@@ -76,6 +81,8 @@ impl Majority {
             0 => self.silent = self.silent.saturating_add(1),
             _ => (self.known, self.silent) = (true, 0),
         }
+        let missed = self.missed.saturating_add(1).min(self.silent);
+        self.missed = if heard.unwell { 0 } else { missed };
         if heard.failed || !self.known || self.silent > HEARD_FOR_TICKS {
             (self.there, self.answers) = (0, 0);
         } else {
@@ -83,10 +90,11 @@ impl Majority {
             self.answers = self.answers.saturating_add(heard.answers);
         }
         // Where nobody answers, that is enough.
-        self.stuck = if heard.stuck && self.is_there() { self.stuck.saturating_add(1) } else { 0 };
+        let stuck = heard.stuck && self.is_there() && !heard.unwell;
+        self.stuck = if stuck { self.stuck.saturating_add(1) } else { 0 };
         self.stalled &= !heard.settled;
         let patience = if self.known { ALONE_AFTER_TICKS } else { ALONE_AFTER_START_TICKS };
-        if !self.alone && (self.silent >= patience || self.stuck >= ALONE_AFTER_TICKS) {
+        if !self.alone && (self.missed >= patience || self.stuck >= ALONE_AFTER_TICKS) {
             self.stalled = self.stuck >= ALONE_AFTER_TICKS;
             (self.alone, self.stuck, self.there, self.answers) = (true, 0, 0, 0);
             return Finding::Lost;
@@ -104,9 +112,9 @@ impl Majority {
         (self.alone, self.stalled) = (false, false);
     }
 
-    /// Since how many ticks no majority was heard of.
-    pub(super) fn silent_for(&self) -> u32 {
-        self.silent
+    /// For how many ticks no majority was heard of, while this server could have stored things.
+    pub(super) fn missed_for(&self) -> u32 {
+        self.missed
     }
 
     /// Whether a majority is there, as far as the last tick could tell.
@@ -119,8 +127,14 @@ impl Majority {
 mod tests {
     use super::*;
 
-    const SILENT: Heard =
-        Heard { answers: 0, failed: false, stuck: false, settled: false, unsettled: false };
+    const SILENT: Heard = Heard {
+        answers: 0,
+        failed: false,
+        stuck: false,
+        settled: false,
+        unsettled: false,
+        unwell: false,
+    };
     const HEARD: Heard = Heard { answers: 1, ..SILENT };
     const FAILED: Heard = Heard { failed: true, ..SILENT };
 
@@ -201,6 +215,17 @@ mod tests {
     fn changes_that_wait_for_the_start_say_nothing_about_the_others() {
         let waits = Heard { stuck: true, ..SILENT };
         assert_eq!(until(&mut Majority::default(), waits), (150, Finding::Lost));
+    }
+
+    #[test]
+    fn whose_own_disk_takes_nothing_is_not_alone_and_counts_anew_when_it_does() {
+        let mut majority = running();
+        for heard in [SILENT, Heard { stuck: true, ..HEARD }] {
+            let unwell = Heard { unwell: true, ..heard };
+            assert_eq!(until(&mut majority, unwell), (1_000, Finding::Same));
+        }
+        assert_eq!(until(&mut majority, Heard { unwell: true, ..SILENT }), (1_000, Finding::Same));
+        assert_eq!(until(&mut majority, SILENT), (20, Finding::Lost));
     }
 
     #[test]

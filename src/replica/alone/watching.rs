@@ -85,6 +85,7 @@ impl Watch {
             stuck: waits && answered == self.answered && settled == self.settled,
             settled: settled != self.settled,
             unsettled: alone.can_settle(),
+            unwell: inner.consensus().is_ok_and(|consensus| !consensus.is_well()),
         };
         (self.answers, self.failures) = (answers, failures);
         (self.answered, self.settled) = (answered, settled);
@@ -92,8 +93,8 @@ impl Watch {
             Finding::Same => {}
             Finding::Lost if may_go_alone(inner) => {
                 let now = inner.host.clock.now();
-                let silent_ms = u64::from(self.majority.silent_for()) * TICK_MS;
-                inner.go_alone(Timestamp(now.0.saturating_sub(silent_ms)));
+                let missed_ms = u64::from(self.majority.missed_for()) * TICK_MS;
+                inner.go_alone(Timestamp(now.0.saturating_sub(missed_ms)));
             }
             Finding::Lost => self.majority.stays(),
             Finding::Back => {
@@ -112,15 +113,13 @@ impl Watch {
     }
 }
 
-/// Whether what this server knows is enough to take messages by itself, and its disk can take
-/// them. Where its own disk is what stands in the way, the others do better without it.
+/// Whether what this server knows is enough to take messages by itself.
 fn may_go_alone(inner: &Inner) -> bool {
     let Phase::Running(consensus) = &*inner.phase.borrow() else { return false };
     let allowed = inner.config.survivor.goes_alone() && inner.host_replica.is_none();
     let ready =
         inner.machine.look(|look| look.level() >= LEVEL_OF_SETTLING && look.usable().is_ok());
-    let able = consensus.is_well() && inner.alone.outbox().is_some();
-    allowed && ready && able && consensus.has_confirmed_state()
+    allowed && ready && consensus.has_confirmed_state() && inner.alone.outbox().is_some()
 }
 
 impl Inner {
