@@ -64,6 +64,8 @@ pub enum Bug {
     LeaveBehindWhatWaits,
     /// A server lets a change go before what it is to follow is settled.
     OvertakeWhatIsNotSettled,
+    /// A message does not wait for the one before it that is not confirmed.
+    ForgetTheMessageBefore,
     /// A follow shows a message again when it is confirmed.
     ShowAgainWhenConfirmed,
 }

@@ -28,6 +28,7 @@ mod inbox;
 mod init;
 mod kept;
 mod known_servers;
+mod last_sent;
 mod local;
 mod login;
 mod logout;

@@ -5,15 +5,15 @@ use std::io::IsTerminal;
 use tokio::io::BufReader;
 
 use super::confirming::SendConfirmArgs;
-use super::context::unexpected;
+use super::last_sent::LastSent;
 use super::text::{check_text, read_text};
 use super::{Context, Exit};
-use crate::client::Pipeline;
+use crate::client::{Pipeline, SentBehind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::RECIPIENTS_MAX;
 use crate::output::{SentLine, SentShown, accepted_alone};
-use crate::protocol::client::{Answer, Confirm, Request, Sent};
-use crate::types::{AccountName, Uuid};
+use crate::protocol::client::{Confirm, Request, Sent};
+use crate::types::{AccountName, Place, Uuid};
 
 /// Arguments of `send`.
 #[derive(Debug, clap::Args)]
@@ -81,12 +81,13 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
         }
     };
     check_text(&text)?;
-    let (mut client, _) = context.logged_in(confirm).await?;
+    let (mut client, session) = context.logged_in(confirm).await?;
+    let last = LastSent::of(session, &mut client, context).await?;
     let request = Request::Send { operation, to, text, first: args.id.is_none(), after: None };
-    let Answer::Sent(sent) = client.request(request).await? else {
-        return Err(unexpected("an accepted message"));
-    };
+    let before = last.as_ref().and_then(LastSent::place);
+    let SentBehind { sent, overtakes } = client.send_behind(before, request).await?;
     context.printer.show(&SentShown(&sent));
+    keep(last, sent.place, overtakes, context);
     if !sent.confirmed {
         let told = accepted_alone(&sent, client.server(), &context.members.get());
         context.printer.remark(&told);
@@ -106,10 +107,14 @@ struct Lines {
 
 async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
     let Lines { to, base, repeated, confirm } = lines;
-    let (client, _) = context.logged_in(confirm).await?;
+    let (mut client, session) = context.logged_in(confirm).await?;
+    let last = LastSent::of(session, &mut client, context).await?;
+    let before = last.as_ref().and_then(LastSent::place);
+    let mut place = before;
     let progress = context.printer.progress("sending", None);
     let printer = &mut context.printer;
     let report = |sent: &Sent| {
+        place = sent.place;
         progress.step();
         // At once: with input that goes on for ever, as of `tail -f`, the reader of the
         // ids would otherwise wait for a buffer to fill. Without a reader the lines are
@@ -118,12 +123,14 @@ async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
         Ok(())
     };
     let input = BufReader::new(tokio::io::stdin());
-    let pipeline = Pipeline::new(&client, to, base, input, report);
+    let pipeline = Pipeline::new(&client, to, base, input, report).behind(before);
     let summary = match repeated {
         true => pipeline.repeated().run().await,
         false => pipeline.run().await,
     };
     drop(progress);
+    let overtakes = summary.as_ref().is_ok_and(|summary| summary.overtakes);
+    keep(last, place, overtakes, context);
     let summary = summary?;
     if let Err(error) = context.printer.flush()
         && !context.printer.pipe_closed()
@@ -151,6 +158,23 @@ async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Keeps where the last message stands, for the next one; and says so if the first did not
+/// wait for the one before it.
+fn keep(last: Option<LastSent>, place: Option<Place>, overtakes: bool, context: &mut Context) {
+    if overtakes {
+        context.printer.notice(
+            "the message sent before this one was accepted by a server that is alone, and may be \
+             delivered after this one",
+        );
+    }
+    if let Some(Err(error)) = last.map(|last| last.replace(place)) {
+        context.printer.notice(&format!(
+            "the next message may be delivered before this one: {}",
+            error.message
+        ));
+    }
 }
 
 fn lines_are(count: u64) -> String {

@@ -127,17 +127,37 @@ impl Sessions {
     /// # Errors
     /// [`ErrorCode::Io`] that names the file.
     pub fn forget(&self, name: &AccountName) -> Result<()> {
-        let remove = |path: &Path| match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Error::own_file("remove", path, &error))
-            }
-            _ => Ok(()),
-        };
         let last = read(&self.last())?.unwrap_or_default();
         if name.as_str().as_bytes().eq_ignore_ascii_case(&last) {
             remove(&self.last())?;
         }
         remove(&self.file(name))
+    }
+
+    /// What is kept beside the session of `name`, in a file whose name ends like that.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`]; [`ErrorCode::InvalidConfig`] when others may change what is kept.
+    pub(super) fn read_beside(&self, name: &AccountName, ending: &str) -> Result<Option<Vec<u8>>> {
+        self.private_folder().check()?;
+        read(&self.beside(name, ending))
+    }
+
+    /// Replaces what is kept there, or removes it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`] or [`ErrorCode::DiskFull`] that names the file.
+    pub(super) fn replace_beside(
+        &self,
+        name: &AccountName,
+        ending: &str,
+        content: Option<&[u8]>,
+    ) -> Result<()> {
+        let path = self.beside(name, ending);
+        match content {
+            Some(content) => self.replace(&path, content),
+            None => remove(&path),
+        }
     }
 
     /// Why there is no default account, and which ones there are.
@@ -175,12 +195,27 @@ impl Sessions {
         self.folder.join(format!("{}.json", name.folded()))
     }
 
+    /// As [`Sessions::file`].
+    fn beside(&self, name: &AccountName, ending: &str) -> PathBuf {
+        self.folder.join(format!("{}.{ending}", name.folded()))
+    }
+
     fn last(&self) -> PathBuf {
         self.folder.join("last")
     }
 
     fn replace(&self, path: &Path, content: &[u8]) -> Result<()> {
         write_private(path, content).map_err(|error| Error::own_file("write", path, &error))
+    }
+}
+
+/// A file that is not there is removed.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::own_file("remove", path, &error))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) struct Dialer {
     pub(super) cluster: Option<Uuid>,
     /// Who has to confirm what is asked.
     pub(super) confirm: Confirm,
+    /// Whether what is asked comes behind something that was taken alone: the server that has
+    /// that may be the only one to take this, so being alone is no reason to leave it.
+    pub(super) follows: bool,
     /// What the servers say of each other.
     pub(super) members: Members,
 }
@@ -177,6 +180,11 @@ impl Redialer {
     pub(super) fn toward_leader(mut self) -> Redialer {
         self.toward_leader = true;
         self
+    }
+
+    /// Whether what is asked from now on comes behind something that was taken alone.
+    pub(super) fn follow(&mut self, follows: bool) {
+        self.dialer.follows = follows;
     }
 
     /// The server that is tried next.

@@ -106,7 +106,8 @@ impl Client {
         let next = (host.random_u64() % servers.len() as u64) as usize;
         let members = Members::default();
         let confirm = Confirm::Majority;
-        let dialer = Dialer { host, servers, token: None, cluster: None, confirm, members };
+        let (token, cluster, follows) = (None, None, false);
+        let dialer = Dialer { host, servers, token, cluster, confirm, follows, members };
         Ok(Client { dialer, timeout, current: None, next })
     }
 
@@ -199,7 +200,16 @@ impl Client {
     /// nothing was done; [`ErrorCode::OutcomeUnknown`] when a change may or may
     /// not have been made, naming the operation id with which to repeat it.
     pub async fn request(&mut self, request: Request) -> Result<Answer> {
-        let mut asking = Asking::new(&self.dialer, self.timeout, request);
+        self.request_within(self.timeout, request).await
+    }
+
+    /// The same, with another limit of time.
+    pub(super) async fn request_within(
+        &mut self,
+        limit: Duration,
+        request: Request,
+    ) -> Result<Answer> {
+        let mut asking = Asking::new(&self.dialer, limit, request);
         loop {
             let idle = self.idle(&asking.attempts);
             let ended = tokio::select! {
@@ -215,11 +225,11 @@ impl Client {
                     continue;
                 }
             };
-            if let Some(result) = self.judge(&mut asking, ended) {
+            if let Some(result) = self.judge(&mut asking, ended, limit) {
                 return result;
             }
         }
-        Err(asking.out_of_time(self.timeout))
+        Err(asking.out_of_time(limit))
     }
 
     /// The next server that is not being asked.
@@ -253,7 +263,12 @@ impl Client {
 
     /// What an attempt that has ended means for the request: its result, or
     /// `None` when another server is to be asked.
-    fn judge(&mut self, asking: &mut Asking, ended: Ended) -> Option<Result<Answer>> {
+    fn judge(
+        &mut self,
+        asking: &mut Asking,
+        ended: Ended,
+        limit: Duration,
+    ) -> Option<Result<Answer>> {
         let changes = asking.changes;
         let asked = asking.attempts.iter().any(|a| a.server == ended.server && a.asked());
         asking.attempts.retain(|attempt| attempt.server != ended.server);
@@ -286,7 +301,7 @@ impl Client {
         let servers = self.dialer.servers.len();
         let asked = asking.attempts.iter().any(Attempt::asked);
         if !asking.doubt && !asked && asking.reasons.are_final(servers) {
-            return Some(Err(asking.reasons.unavailable(self.timeout)));
+            return Some(Err(asking.reasons.unavailable(limit)));
         }
         asking.failed += 1;
         asking.hedging = false;
@@ -313,8 +328,8 @@ impl Asking {
         let changes = request.operation().is_some();
         let race = Race {
             deadline: Instant::now() + timeout,
+            dialer: Dialer { follows: request.is_behind_another(), ..dialer.clone() },
             request: Arc::new(request),
-            dialer: dialer.clone(),
             unresponsive: Arc::default(),
             taken: Arc::default(),
         };

@@ -30,7 +30,7 @@ impl Dialer {
         server: usize,
         connection: Connection,
     ) -> (usize, Connection) {
-        if !is_alone(&connection) || self.confirm != Confirm::Any {
+        if !is_alone(&connection) || self.confirm != Confirm::Any || self.follows {
             return (server, connection);
         }
         // Nobody else's cluster is better, also where ours is not known yet.

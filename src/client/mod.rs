@@ -7,7 +7,8 @@
 //!
 //! - [`Connection`]: one connection to one server; requests are pipelined.
 //! - [`Connections`]: one after the other, for requests of one's own.
-//! - [`Client`]: one request at a time, at whichever server answers first.
+//! - [`Client`]: one request at a time, at whichever server answers first;
+//!   [`Client::send_behind`]: a message behind another.
 //! - [`Follow`]: messages as they come, none missed, none twice.
 //! - [`Pipeline`]: many messages under way at once, acknowledged in order.
 //! - [`Members`], [`Strangers`], [`identify()`]: which servers there are, and who they are.
@@ -44,6 +45,7 @@ mod follow;
 #[cfg(test)]
 mod fuzz;
 mod identify;
+mod in_order;
 mod lines;
 mod majority;
 mod pacing;
@@ -61,5 +63,6 @@ pub use dial::Members;
 pub use failover::Client;
 pub use follow::{Follow, FollowNotice};
 pub use identify::identify;
+pub use in_order::SentBehind;
 pub use pipeline::{Pipeline, PipelineSummary};
 pub use strangers::Strangers;

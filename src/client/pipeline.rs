@@ -40,6 +40,7 @@ use super::alive::Alive;
 use super::connection::{Connection, Failure};
 use super::dial::Redialer;
 use super::failover::Client;
+use super::in_order::patience;
 use super::lines::Lines;
 use super::pacing::{Reason, Reasons, answer_limit, server_timeout};
 use super::verdict::is_final;
@@ -65,6 +66,8 @@ pub struct PipelineSummary {
     pub out_of_order: u64,
     /// Of those, messages that no majority has confirmed.
     pub unconfirmed: u64,
+    /// Whether the first did not wait any longer for the message before it.
+    pub overtakes: bool,
 }
 
 /// Sends each line as a message of its own; see the head of this file.
@@ -90,7 +93,8 @@ pub struct Pipeline<R, F> {
     /// Whether a line was acknowledged since the last pause.
     is_getting_on: bool,
     last_seq: Option<u64>,
-    /// Where the last line that was reported stands, if it is not confirmed.
+    /// Where the last line that was reported stands, if it is not confirmed; before there is
+    /// one, the message before the first line.
     place: Option<Place>,
     summary: PipelineSummary,
 }
@@ -134,6 +138,14 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         self
     }
 
+    /// The same, where the sender's message before the first line stands at `place`,
+    /// unconfirmed. The first line waits for it as a message does that is sent by
+    /// [`Client::send_behind`].
+    pub fn behind(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
+    }
+
     /// The message id of a line: the same base and number, the same id.
     pub fn id_of_line(base: Uuid, number: u64) -> Uuid {
         let sum = Digest::of(&[&base.as_bytes()[..], &number.to_be_bytes()].concat());
@@ -153,6 +165,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
     pub async fn run(mut self) -> Result<PipelineSummary> {
         while !self.finished() {
             let deadline = self.progress_at + self.timeout;
+            self.redialer.follow(self.place.is_some());
             let connection = match self.redialer.connect(deadline, &mut self.reasons).await {
                 Ok(connection) => connection.in_order(),
                 Err(Some(refused)) => return Err(self.stopped(refused)),
@@ -160,6 +173,10 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             };
             let Err(reason) = self.use_connection(&connection).await? else { break };
             self.reasons.note_reason(connection.address(), reason);
+            let waits = self.summary.sent == 0 && self.place.is_some();
+            if waits && self.progress_at.elapsed() >= patience(self.timeout) {
+                (self.place, self.summary.overtakes) = (None, true);
+            }
             let paused = self.pause_until.take();
             if let Some(until) = paused {
                 // The time of waiting does not count where the last one led to something: or

@@ -267,6 +267,19 @@ impl Request {
         self
     }
 
+    /// The same, of a message that comes behind another one, wherever it is taken.
+    pub fn behind(mut self, place: Place) -> Request {
+        if let Request::Send { after, .. } = &mut self {
+            *after = Some(place);
+        }
+        self
+    }
+
+    /// Whether it is a message that comes behind another one.
+    pub fn is_behind_another(&self) -> bool {
+        matches!(self, Request::Send { after: Some(_), .. })
+    }
+
     /// The operation id, of a request that changes something.
     pub fn operation(&self) -> Option<Uuid> {
         match self {

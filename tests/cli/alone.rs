@@ -85,6 +85,30 @@ fn the_one_that_is_left_takes_messages_shows_them_and_hands_them_over() {
     assert_eq!(cluster.run(&["status", "--check"]).end().code, Some(0));
 }
 
+/// A majority is there again before the server that was alone has handed anything over.
+#[test]
+fn separate_commands_keep_their_order_when_the_others_go_on() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let (_, frozen) = left_alone(&cluster);
+    let mut confirmed = Vec::new();
+    let mut send = |text: &str| {
+        let sent = sent(&alice, &bob, text);
+        confirmed.push(sent["confirmed"].as_bool().expect("it is or is not"));
+    };
+    send("1");
+    send("2");
+    frozen.iter().for_each(|id| cluster.signal(*id, Signal::CONT));
+    send("3");
+    let lines = alice.run(&["send", &bob.name, "--lines"]).stdin("4\n5\n").end().ok();
+    assert_eq!(lines.lines().count(), 2);
+    send("6");
+    thaw(&cluster, &frozen);
+    send("7");
+    assert_eq!(bob.texts(), ["1", "2", "3", "4", "5", "6", "7"]);
+    assert_eq!((confirmed[1], confirmed.last()), (false, Some(&true)), "{confirmed:?}");
+}
+
 #[test]
 fn what_needs_a_majority_is_refused_with_the_reason_and_never_done() {
     let cluster = Cluster::surviving();

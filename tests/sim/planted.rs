@@ -51,6 +51,7 @@ const OF_PARTS: &[Bug] = &[
     Bug::TrustUnsyncedOutbox,
     Bug::LeaveBehindWhatWaits,
     Bug::OvertakeWhatIsNotSettled,
+    Bug::ForgetTheMessageBefore,
     Bug::ShowAgainWhenConfirmed,
 ];
 

@@ -97,7 +97,7 @@ async fn every_line_is_a_message_in_order() {
     let (result, reported) = send(&network, &lines(2_000)).await;
     assert_eq!(
         result.expect("all sent"),
-        PipelineSummary { sent: 2_000, out_of_order: 0, unconfirmed: 0 }
+        PipelineSummary { sent: 2_000, out_of_order: 0, unconfirmed: 0, overtakes: false }
     );
     assert_in_order(&reported, 2_000);
     assert_eq!(log.lock().texts, expected(2_000));
@@ -207,7 +207,7 @@ async fn a_failover_in_the_middle_loses_and_doubles_nothing() {
     let (result, reported) = send(&network, &lines(2_000)).await;
     assert_eq!(
         result.expect("all sent"),
-        PipelineSummary { sent: 2_000, out_of_order: 0, unconfirmed: 0 }
+        PipelineSummary { sent: 2_000, out_of_order: 0, unconfirmed: 0, overtakes: false }
     );
     assert_in_order(&reported, 2_000);
     assert_eq!(log.lock().texts, expected(2_000));
@@ -260,7 +260,7 @@ async fn an_order_that_a_server_broke_is_counted() {
     let (result, reported) = send(&network, &lines(20)).await;
     assert_eq!(
         result.expect("all sent"),
-        PipelineSummary { sent: 20, out_of_order: 1, unconfirmed: 0 }
+        PipelineSummary { sent: 20, out_of_order: 1, unconfirmed: 0, overtakes: false }
     );
     assert_eq!(reported.iter().map(|sent| sent.id).collect::<Vec<_>>(), ids(20));
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::client::fake::{self, FakeNetwork, Mode, Reaction, addresses};
-use crate::client::{Client, Pipeline, PipelineSummary};
+use crate::client::{Client, Pipeline, PipelineSummary, SentBehind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::client::{self, Answer, Confirm, Request, Sent};
 use crate::sync::Mutex;
@@ -20,6 +20,8 @@ struct Taken {
     /// The texts in each list, by server; `None` is the log.
     lists: BTreeMap<Option<usize>, Vec<String>>,
     by_id: BTreeMap<Uuid, Sent>,
+    /// Whose lists the log has settled, besides those of `take`.
+    settled: Vec<usize>,
 }
 
 fn list(server: usize) -> Uuid {
@@ -33,7 +35,7 @@ impl Taken {
         let Request::Send { operation, text, after, .. } = request else { panic!("{request:?}") };
         let knows = |place: &Place| {
             by.is_some_and(|server| list(server) == place.list)
-                || settled.iter().any(|server| list(*server) == place.list)
+                || settled.iter().chain(&self.settled).any(|server| list(*server) == place.list)
         };
         if !after.as_ref().is_none_or(knows) {
             let why = "what this follows is at a server that is not back yet";
@@ -114,7 +116,7 @@ async fn lines_that_a_server_takes_alone_are_acknowledged_and_not_sent_again() {
     network.set_mode(1, Mode::Refuse);
     network.set_mode(2, Mode::Refuse);
     let (result, reported) = send(&network, 60).await;
-    let expected = PipelineSummary { sent: 60, out_of_order: 0, unconfirmed: 60 };
+    let expected = PipelineSummary { sent: 60, out_of_order: 0, unconfirmed: 60, overtakes: false };
     assert_eq!(result.expect("all taken"), expected);
     assert_eq!(taken.lock().texts(Some(0)), texts(1..=60));
     assert!(reported.iter().all(|sent| !sent.confirmed && sent.seq.is_none()));
@@ -151,7 +153,7 @@ async fn a_line_follows_the_last_one_that_no_majority_has_confirmed() {
         found.set_mode(1, Mode::Open);
     };
     let ((result, reported), ()) = tokio::join!(send(&network, 8), opens);
-    let expected = PipelineSummary { sent: 8, out_of_order: 0, unconfirmed: 3 };
+    let expected = PipelineSummary { sent: 8, out_of_order: 0, unconfirmed: 3, overtakes: false };
     assert_eq!(result.expect("all taken"), expected);
     assert_eq!(reported.len(), 8);
     let taken = taken.lock();
@@ -175,7 +177,7 @@ async fn a_confirmed_line_ends_what_the_next_ones_have_to_follow() {
     network.set_mode(1, Mode::Refuse);
     network.set_mode(2, Mode::Refuse);
     let (result, _) = send(&network, 20).await;
-    let expected = PipelineSummary { sent: 20, out_of_order: 0, unconfirmed: 3 };
+    let expected = PipelineSummary { sent: 20, out_of_order: 0, unconfirmed: 3, overtakes: false };
     assert_eq!(result.expect("all taken"), expected);
     let again = named(&network).split_off(20);
     assert!(!again.is_empty() && again.iter().all(|(.., after)| after.is_none()), "{again:?}");
@@ -198,4 +200,81 @@ async fn a_stream_whose_last_line_is_nowhere_to_be_found_ends_without_doubt() {
     assert_eq!((error.code, reported.len()), (ErrorCode::Unavailable, 3), "{error}");
     assert!(error.message.contains("is not back yet"), "{error}");
     assert!(error.message.starts_with("3 lines were accepted, and none from line 4"), "{error}");
+}
+
+/// A message of its own, behind one that server 0 took alone.
+async fn send_one(network: &Arc<FakeNetwork>, number: u64) -> Result<SentBehind> {
+    let client = Client::new(fake::host(network), addresses(), Duration::from_secs(10));
+    let mut client = client.expect("servers").confirming(Confirm::Any);
+    let request = Request::Send {
+        operation: Uuid::from_u128(7),
+        to: vec!["bob".to_string()],
+        text: "next".to_string(),
+        first: true,
+        after: None,
+    };
+    client.send_behind(Some(Place { list: list(0), number }), request).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_goes_to_the_server_that_took_the_one_before_it_alone() {
+    // The others have a majority, and greet sooner or later.
+    let (network, taken) = cluster(|_, server, request, taken| match server {
+        0 => taken.take(Some(0), &[], request),
+        _ => taken.take(None, &[], request),
+    });
+    network.greet_as(0, client::Mode::Alone);
+    let SentBehind { sent, overtakes } = send_one(&network, 1).await.expect("taken");
+    assert_eq!((sent.place.map(|place| place.list), overtakes), (Some(list(0)), false));
+    assert_eq!(
+        (taken.lock().texts(Some(0)), taken.lock().texts(None)),
+        (vec!["next".into()], vec![])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_waits_for_the_one_before_it_until_a_majority_has_that() {
+    let (network, taken) = cluster(|_, _, request, taken| taken.take(None, &[], request));
+    network.set_mode(0, Mode::Refuse);
+    let settles = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(taken.lock().texts(None), texts([]));
+        // The server hands over what it has, and the majority knows its list.
+        network.set_mode(0, Mode::Open);
+        taken.lock().settled = vec![0];
+    };
+    let (sent, ()) = tokio::join!(send_one(&network, 1), settles);
+    let SentBehind { sent, overtakes } = sent.expect("taken");
+    assert!(sent.confirmed && !overtakes, "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_predecessor_stays_away_overtakes_it_and_says_so() {
+    let (network, taken) = cluster(|_, _, request, taken| taken.take(None, &[], request));
+    network.set_mode(0, Mode::Frozen);
+    let begun = tokio::time::Instant::now();
+    let SentBehind { sent, overtakes } = send_one(&network, 1).await.expect("taken");
+    assert!(sent.confirmed && overtakes, "{sent:?}");
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(7), "{took:?}");
+    assert_eq!(taken.lock().texts(None), ["next"]);
+    let last = network.requests().pop().expect("asked");
+    let Request::Send { first, after, .. } = last.1 else { panic!("{last:?}") };
+    assert!(!first && after.is_none(), "it may have been taken before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_wait_for_the_message_before_them_and_overtake_it_if_it_stays_away() {
+    let (network, taken) = cluster(|_, _, request, taken| taken.take(None, &[], request));
+    network.set_mode(0, Mode::Frozen);
+    let client = Client::new(fake::host(&network), addresses(), Duration::from_secs(10));
+    let client = client.expect("servers").confirming(Confirm::Any);
+    let to = vec!["bob".to_string()];
+    let pipeline = Pipeline::new(&client, to, BASE, &b"line 1\nline 2\n"[..], |_| Ok(()));
+    let place = Place { list: list(0), number: 1 };
+    let summary = pipeline.behind(Some(place)).run().await.expect("taken");
+    assert!(summary.overtakes && summary.sent == 2, "{summary:?}");
+    assert_eq!(taken.lock().texts(None), texts(1..=2));
+    let asked = named(&network);
+    assert_eq!((asked[0].1.as_str(), asked[0].2), ("line 1", Some(1)));
 }

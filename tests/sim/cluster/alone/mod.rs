@@ -197,11 +197,20 @@ fn judge(diary: &SharedDiary, report: &mut Report) {
                 report.violations.push(format!("lines of {stream} are out of order: {lines:?}"));
             }
         }
+        for (name, sent) in &diary.order {
+            for two in sent.windows(2) {
+                let [(before, _), (id, overtakes)] = two else { unreachable!("two at a time") };
+                if !overtakes && places.get(before) > places.get(id) {
+                    report.violations.push(format!("{name}'s {id} overtook {before}"));
+                }
+            }
+        }
         let early = diary.acknowledged.values().filter(|it| !it.confirmed).count();
         for (what, count) in [
             ("acknowledged", diary.acknowledged.len()),
             ("acknowledged alone", early),
             ("given up", diary.given_up.len()),
+            ("overtaken", diary.order.values().flatten().filter(|(_, it)| *it).count()),
             ("shown before they were confirmed", diary.shown_early.len()),
         ] {
             report.counts.insert(what.to_string(), count as u64);
@@ -210,8 +219,12 @@ fn judge(diary: &SharedDiary, report: &mut Report) {
 }
 
 /// What would bring lines out of order, or show a message twice.
-const BUGS: &[Bug] =
-    &[Bug::LeaveBehindWhatWaits, Bug::OvertakeWhatIsNotSettled, Bug::ShowAgainWhenConfirmed];
+const BUGS: &[Bug] = &[
+    Bug::LeaveBehindWhatWaits,
+    Bug::OvertakeWhatIsNotSettled,
+    Bug::ForgetTheMessageBefore,
+    Bug::ShowAgainWhenConfirmed,
+];
 
 /// Worlds in which a bug must have shown itself.
 const FOUND_WITHIN: u64 = 40;

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ftchat::client::{Client, Follow, Pipeline};
+use ftchat::client::{Client, Follow, Pipeline, SentBehind};
 use ftchat::error::{Error, ErrorCode};
 use ftchat::host::Host;
 use ftchat::protocol::client::{Answer, Confirm, InboxQuery, Request, Sent, Which};
-use ftchat::types::Uuid;
+use ftchat::types::{Place, Uuid};
 use tokio::io::{AsyncWriteExt, BufReader, DuplexStream};
 
 use crate::cluster::users::{Users, draw, register};
@@ -44,6 +44,9 @@ pub struct Acknowledged {
 #[derive(Debug, Default)]
 pub struct Diary {
     pub acknowledged: BTreeMap<Uuid, Acknowledged>,
+    /// What each writer sent, in the order in which it was acknowledged, and whether it did
+    /// not wait for the one before.
+    pub order: BTreeMap<String, Vec<(Uuid, bool)>>,
     /// What was given up, as nothing was done of it.
     pub given_up: BTreeSet<Uuid>,
     /// How often following showed a message.
@@ -83,88 +86,126 @@ async fn known(
 
 /// Writes to the reader until it is to be quiet: single messages, and streams of lines.
 pub async fn write(host: &Host, users: &Users, diary: &SharedDiary, name: &str) -> Exit {
-    let mut client = known(host, users, diary, name).await?;
+    let client = known(host, users, diary, name).await?;
+    let mut writer = Writer { host, client, diary, name, place: None };
     for number in 1.. {
         if users.quiet.load(Ordering::Relaxed) {
             return Ok(());
         }
         match draw(host, 4) {
-            0 => write_lines(host, &client, diary, &format!("{name} {number}")).await?,
-            _ => write_one(host, &mut client, diary, &format!("{name} {number}")).await?,
+            0 => writer.lines(&format!("{name} {number}")).await?,
+            _ => writer.one(&format!("{name} {number}")).await?,
         }
         tokio::time::sleep(Duration::from_millis(draw(host, PAUSE_MS))).await;
     }
     Ok(())
 }
 
-/// Sends a message, with the same id until it is accepted. Who is told that nothing was done
-/// gives up now and then.
-async fn write_one(host: &Host, client: &mut Client, diary: &SharedDiary, text: &str) -> Exit {
-    let (operation, mut first, mut doubt) = (host.uuid(), true, false);
-    loop {
-        let (to, text) = (vec![READER.to_string()], text.to_string());
-        let request = Request::Send { operation, to, text: text.clone(), first, after: None };
-        match client.request(request).await {
-            Ok(Answer::Sent(sent)) => {
-                let confirmed = sent.confirmed;
-                if confirmed != sent.seq.is_some() || confirmed == sent.place.is_some() {
-                    return Err(format!("neither confirmed nor unconfirmed: {sent:?}"));
-                }
-                let stream = None;
-                let it = Acknowledged { text, confirmed, stream };
-                diary.look(|diary| diary.acknowledged.insert(operation, it));
-                return Ok(());
-            }
-            Ok(answer) => return Err(format!("sent and got {answer:?}")),
-            Err(error) => {
-                may_pass(&error)?;
-                doubt |= error.code == ErrorCode::OutcomeUnknown;
-            }
-        }
-        if !doubt && draw(host, 3) == 0 {
-            diary.look(|diary| diary.given_up.insert(operation));
-            return Ok(());
-        }
-        first = false;
-    }
+/// Somebody who writes one message after the other.
+struct Writer<'a> {
+    host: &'a Host,
+    client: Client,
+    diary: &'a SharedDiary,
+    name: &'a str,
+    /// Where the last message stands, if that is not confirmed.
+    place: Option<Place>,
 }
 
-/// Sends lines as one stream, with the same ids until all are accepted.
-async fn write_lines(host: &Host, client: &Client, diary: &SharedDiary, text: &str) -> Exit {
-    let base = host.uuid();
-    let lines: Vec<String> =
-        (1..=2 + draw(host, LINES_MAX)).map(|line| format!("{text} line {line}")).collect();
-    let numbers: BTreeMap<Uuid, u64> = (1..=lines.len() as u64)
-        .map(|it| (Pipeline::<&[u8], fn(&Sent) -> Result<(), Error>>::id_of_line(base, it), it))
-        .collect();
-    let mut repeated = false;
-    loop {
-        let report = |sent: &Sent| {
-            let number = numbers[&sent.id];
-            let text = lines[number as usize - 1].clone();
-            let stream = Some((base, number));
-            let it = Acknowledged { text, confirmed: sent.confirmed, stream };
-            diary.look(|diary| diary.acknowledged.insert(sent.id, it));
-            Ok(())
-        };
-        let to = vec![READER.to_string()];
-        let (feed, input) = tokio::io::duplex(1_000);
-        let pipeline = Pipeline::new(client, to, base, BufReader::new(input), report);
-        let ended = async {
-            match repeated {
-                true => pipeline.repeated().run().await,
-                false => pipeline.run().await,
+impl Writer<'_> {
+    /// Sends a message, with the same id until it is accepted. Who is told that nothing was
+    /// done gives up now and then.
+    async fn one(&mut self, text: &str) -> Exit {
+        let (operation, mut first, mut doubt) = (self.host.uuid(), true, false);
+        loop {
+            let (to, text) = (vec![READER.to_string()], text.to_string());
+            let request = Request::Send { operation, to, text: text.clone(), first, after: None };
+            match self.client.send_behind(self.place, request).await {
+                Ok(SentBehind { sent, overtakes }) => {
+                    let confirmed = sent.confirmed;
+                    if confirmed != sent.seq.is_some() || confirmed == sent.place.is_some() {
+                        return Err(format!("neither confirmed nor unconfirmed: {sent:?}"));
+                    }
+                    self.place = sent.place;
+                    self.note(&sent, Acknowledged { text, confirmed, stream: None }, overtakes);
+                    return Ok(());
+                }
+                Err(error) => {
+                    may_pass(&error)?;
+                    doubt |= error.code == ErrorCode::OutcomeUnknown;
+                }
             }
-        };
-        let (ended, ()) = futures::join!(ended, type_in(host, feed, &lines));
-        match ended {
-            Ok(summary) if summary.out_of_order > 0 => {
-                return Err(format!("lines out of order: {summary:?}"));
+            if !doubt && draw(self.host, 3) == 0 {
+                self.diary.look(|diary| diary.given_up.insert(operation));
+                return Ok(());
             }
-            Ok(_) => return Ok(()),
-            Err(error) => may_pass(&error)?,
+            first = false;
         }
-        repeated = true;
+    }
+
+    fn note(&self, sent: &Sent, it: Acknowledged, overtakes: bool) {
+        self.diary.look(|diary| {
+            // Whoever repeats lines is told of those again that were accepted before.
+            if diary.acknowledged.insert(sent.id, it).is_none() {
+                diary.order.entry(self.name.to_string()).or_default().push((sent.id, overtakes));
+            }
+        });
+    }
+
+    /// Sends lines as one stream, with the same ids until all are accepted.
+    async fn lines(&mut self, text: &str) -> Exit {
+        let base = self.host.uuid();
+        let lines: Vec<String> = (1..=2 + draw(self.host, LINES_MAX))
+            .map(|line| format!("{text} line {line}"))
+            .collect();
+        let numbers: BTreeMap<Uuid, u64> = (1..=lines.len() as u64)
+            .map(|it| (Pipeline::<&[u8], fn(&Sent) -> Result<(), Error>>::id_of_line(base, it), it))
+            .collect();
+        let before = self.place;
+        let (mut repeated, mut place) = (false, before);
+        loop {
+            let report = |sent: &Sent| {
+                let number = numbers[&sent.id];
+                let text = lines[number as usize - 1].clone();
+                let stream = Some((base, number));
+                place = sent.place;
+                self.note(sent, Acknowledged { text, confirmed: sent.confirmed, stream }, false);
+                Ok(())
+            };
+            let to = vec![READER.to_string()];
+            let (feed, input) = tokio::io::duplex(1_000);
+            let pipeline = Pipeline::new(&self.client, to, base, BufReader::new(input), report);
+            let pipeline = pipeline.behind(before);
+            let ended = async {
+                match repeated {
+                    true => pipeline.repeated().run().await,
+                    false => pipeline.run().await,
+                }
+            };
+            let (ended, ()) = futures::join!(ended, type_in(self.host, feed, &lines));
+            match ended {
+                Ok(summary) if summary.out_of_order > 0 => {
+                    return Err(format!("lines out of order: {summary:?}"));
+                }
+                Ok(summary) => {
+                    self.place = place;
+                    self.overtook(summary.overtakes, &numbers);
+                    return Ok(());
+                }
+                Err(error) => may_pass(&error)?,
+            }
+            repeated = true;
+        }
+    }
+
+    /// Whether the first of these lines did not wait for the message before is known when all
+    /// have ended.
+    fn overtook(&self, overtakes: bool, lines: &BTreeMap<Uuid, u64>) {
+        self.diary.look(|diary| {
+            let order = diary.order.get_mut(self.name).into_iter().flatten();
+            if let Some((_, overtaken)) = order.into_iter().find(|(id, _)| lines.contains_key(id)) {
+                *overtaken |= overtakes;
+            }
+        });
     }
 }
 

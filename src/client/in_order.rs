@@ -1,0 +1,77 @@
+//! One message after the other, each of them a request of its own.
+//!
+//! What a majority confirms is in order by itself. But a message that a server without a
+//! majority took comes into the log later than one that a majority takes meanwhile. So
+//! whoever sends the next one names the place of the one before, and no server takes it
+//! that does not know what stands there: the server that took that one takes this as well,
+//! or the majority has both.
+//!
+//! # How it fails
+//! The server with the one before may be gone for long, and with it the order. One message
+//! that waits for ever would be worse than two that change places. So after [`PATIENCE`]
+//! the message is sent without the place, and its sender is told.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Client;
+use crate::error::{Error, ErrorCode, Result};
+use crate::planted::{self, Bug};
+use crate::protocol::client::{Answer, Request, Sent};
+use crate::types::Place;
+
+/// How long a message waits for the one before it, at most; and no longer than half the time
+/// that its sender has. A server that is alone comes back a second after its majority did.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a message waits for the one before it, of a sender who has that much time.
+pub(super) fn patience(timeout: Duration) -> Duration {
+    PATIENCE.min(timeout / 2)
+}
+
+/// A message that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentBehind {
+    /// What the server said of it.
+    pub sent: Sent,
+    /// Whether it did not wait any longer for the one before it.
+    pub overtakes: bool,
+}
+
+impl Client {
+    /// Sends a message, a [`Request::Send`], behind the one at `place`, if that is where the
+    /// sender's last one stands unconfirmed.
+    ///
+    /// # Errors
+    /// Those of [`Client::request`].
+    pub async fn send_behind(
+        &mut self,
+        place: Option<Place>,
+        message: Request,
+    ) -> Result<SentBehind> {
+        let place = place.filter(|_| !planted::is(Bug::ForgetTheMessageBefore));
+        let Some(place) = place else {
+            return accepted(self.request(message).await?, false);
+        };
+        let (begun, behind) = (Instant::now(), message.clone().behind(place));
+        let ended = self.request_within(patience(self.timeout()), behind).await;
+        let undecided = |error: &Error| {
+            matches!(error.code, ErrorCode::Unavailable | ErrorCode::OutcomeUnknown)
+        };
+        match ended {
+            Err(error) if undecided(&error) => {}
+            decided => return accepted(decided?, false),
+        }
+        // A server may have taken it in its place without our knowing: it is taken once.
+        let left = self.timeout().saturating_sub(begun.elapsed());
+        accepted(self.request_within(left, message.repeated()).await?, true)
+    }
+}
+
+fn accepted(answer: Answer, overtakes: bool) -> Result<SentBehind> {
+    match answer {
+        Answer::Sent(sent) => Ok(SentBehind { sent, overtakes }),
+        other => Err(Error::internal(format!("a message was sent and {other:?} answered"))),
+    }
+}
