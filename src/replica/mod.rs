@@ -226,6 +226,8 @@ impl Replica {
             consensus::spawn(&host, keeping::watch(Arc::downgrade(&replica.0)));
             replica.0.go_on_alone(asked_alone);
             consensus::spawn(&host, watchdog::watch(Arc::downgrade(&replica.0)));
+        } else {
+            replica.0.hand_over_for_owner();
         }
         Ok(replica)
     }

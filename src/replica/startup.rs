@@ -136,6 +136,7 @@ impl Startup {
     }
 
     async fn attempt(&mut self) -> Result<()> {
+        let adopted = self.inner.host_replica.is_some();
         if self.directory.identity()?.is_none() {
             self.become_member().await?;
         }
@@ -146,8 +147,10 @@ impl Startup {
             self.inner.credentials.openings().run_on(identity.clone());
         }
         self.inner.credentials.locate_at(self.directory.location());
-        if self.inner.host_replica.is_none() {
-            self.inner.open_outbox(&self.directory, self.fatal()).await?;
+        match (self.inner.open_outbox(&self.directory, self.fatal()).await, adopted) {
+            // The owner sees to it. Its vote is needed all the same.
+            (Err(error), true) => tracing::error!(%error, "the outbox is not handed over"),
+            (opened, _) => opened?,
         }
         self.inner.remember_neighbours(&self.directory).await?;
         let forgotten = ForgottenKeys::open(&self.directory).await?;

@@ -60,7 +60,7 @@ impl Replica {
         };
         let (alone_since, outbox) = (inner.alone.since(), inner.alone.outbox());
         own.alone_since = alone_since;
-        own.outbox = outbox.as_ref().map_or(0, |outbox| outbox.size().unsettled);
+        own.outbox = inner.held_unsettled();
         let notice = outbox.and_then(|outbox| outbox_notice(&outbox)).or(notice);
         if let Some(failure) = &*inner.failure.borrow() {
             own.error = Some(failure.message.clone());

@@ -109,6 +109,36 @@ fn separate_commands_keep_their_order_when_the_others_go_on() {
     assert_eq!((confirmed[1], confirmed.last()), (false, Some(&true)), "{confirmed:?}");
 }
 
+/// Its server dies with what it took, and then another one: the last one has it all.
+#[test]
+fn an_adopted_directory_brings_along_what_its_server_took_alone() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let (left, frozen) = left_alone(&cluster);
+    sent(&alice, &bob, "while alone");
+    cluster.crash(left);
+    wait_for("the end of the one that was alone", || cluster.server(left).is_none().then_some(()));
+    frozen.iter().for_each(|id| cluster.signal(*id, Signal::CONT));
+    let [survivor, dead] = [frozen[0], frozen[1]];
+    cluster.await_status("a leader among those that go on", |it| it["writable"] == true);
+    cluster.crash(dead);
+    let adopted = cluster.await_status("all that was taken alone is confirmed", |status| {
+        let left = &status["replicas"][left as usize - 1];
+        left["hosted_by"] == survivor && status["unconfirmed"] == 0 && bob.texts().len() == 1
+    });
+    assert_eq!(bob.texts(), ["while alone"], "{adopted}");
+    // The owner finds that it is done.
+    cluster.start(left);
+    cluster.start(dead);
+    cluster.await_whole();
+    assert_eq!(bob.texts(), ["while alone"]);
+    let outbox = cluster.data_dir(left).join("outbox");
+    wait_for("an outbox without a list", || {
+        let mut lists = std::fs::read_dir(&outbox).expect("the folder").flatten();
+        lists.next().is_none().then_some(())
+    });
+}
+
 #[test]
 fn what_needs_a_majority_is_refused_with_the_reason_and_never_done() {
     let cluster = Cluster::surviving();

@@ -226,10 +226,8 @@ async fn a_message_goes_to_the_server_that_took_the_one_before_it_alone() {
     network.greet_as(0, client::Mode::Alone);
     let SentBehind { sent, overtakes } = send_one(&network, 1).await.expect("taken");
     assert_eq!((sent.place.map(|place| place.list), overtakes), (Some(list(0)), false));
-    assert_eq!(
-        (taken.lock().texts(Some(0)), taken.lock().texts(None)),
-        (vec!["next".into()], vec![])
-    );
+    let taken = taken.lock();
+    assert_eq!((taken.texts(Some(0)), taken.texts(None)), (vec!["next".into()], vec![]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,10 @@
 //! by a process that dies in between, is taken once: the log counts ([`crate::chat`]). An entry
 //! is done when the *own* state says so, and leaves the disk when that state cannot go back
 //! any more.
+//!
+//! An adopted directory brings its outbox along. The replica that has adopted it, its *host*,
+//! hands over what is in it. Nothing leaves that disk: the owner has a state of its own, and
+//! removes the file when that has all of it.
 
 use std::collections::BTreeMap;
 use std::sync::Weak;
@@ -110,14 +114,24 @@ impl HandedOver {
 }
 
 impl Inner {
+    /// The replica that speaks for what the outbox holds, and has the state that tells what is
+    /// settled of it.
+    pub(super) fn speaker(&self) -> &Inner {
+        self.host_replica.as_ref().map_or(self, |host| &host.0)
+    }
+
     /// Hands over what the outbox holds, as far as a majority is there.
     async fn hand_over_all(&self, lists: &mut BTreeMap<Uuid, HandedOver>) -> Result<()> {
         let Some(outbox) = self.alone.outbox() else { return Ok(()) };
         let held = outbox.lists();
         lists.retain(|list, _| held.iter().any(|held| held.list == *list));
         for list in held {
-            if !self.alone.0.signs.majority_is_there.load(Ordering::Relaxed) {
-                return Ok(());
+            if !self.speaker().alone.0.signs.majority_is_there.load(Ordering::Relaxed) {
+                return match self.host_replica {
+                    None => Ok(()),
+                    // Nobody says when there is one.
+                    Some(_) => Err(Error::unavailable("no majority is there")),
+                };
             }
             match self.hand_over(&outbox, list.list, lists).await {
                 // It was given up, and stays so: `status` says it. Any other failure may pass, and
@@ -141,8 +155,9 @@ impl Inner {
         list: Uuid,
         lists: &mut BTreeMap<Uuid, HandedOver>,
     ) -> Result<()> {
-        let consensus = self.consensus()?;
-        let settled = self.note_settled(list).await;
+        let speaker = self.speaker();
+        let consensus = speaker.consensus()?;
+        let settled = speaker.note_settled(list).await;
         let mut handed = lists.remove(&list).unwrap_or_else(|| HandedOver {
             through: settled,
             entries: outbox.entries(list, settled + 1),
@@ -160,14 +175,16 @@ impl Inner {
                 return Err(error);
             }
             handed.through = last;
-            self.note_settled(list).await;
+            speaker.note_settled(list).await;
         }
         let through = handed.through;
         let (messages, times) = (handed.messages, handed.first.zip(handed.last));
         lists.insert(list, handed);
-        self.wait_settled(list, through).await?;
-        consensus.sync_applied().await?;
-        outbox.settle(list, through).await?;
+        speaker.wait_settled(list, through).await?;
+        if self.host_replica.is_none() {
+            consensus.sync_applied().await?;
+            outbox.settle(list, through).await?;
+        }
         if let Some((from, to)) = times {
             tracing::info!(messages, %from, %to, "what was accepted alone is confirmed");
         }

@@ -438,6 +438,11 @@ impl Inner {
         consensus::spawn(&self.host, watching::count(Arc::downgrade(self)));
     }
 
+    /// Starts handing over what the directory's owner has taken.
+    pub(super) fn hand_over_for_owner(self: &Arc<Inner>) {
+        consensus::spawn(&self.host, handing_over::run(Arc::downgrade(self)));
+    }
+
     /// A place, unless the state says that it is settled.
     fn unsettled(&self, place: Option<Place>) -> Option<Place> {
         if planted::is(Bug::OvertakeWhatIsNotSettled) {

@@ -29,7 +29,8 @@ impl Alone {
 }
 
 impl Inner {
-    /// Opens the outbox, and shows what an earlier process has left in it.
+    /// Opens the outbox, and shows what an earlier process has left in it, unless the owner
+    /// of the directory is to show it.
     ///
     /// # Errors
     /// As [`Outbox::open`].
@@ -40,6 +41,10 @@ impl Inner {
     ) -> Result<()> {
         let outbox = Outbox::open(directory, OutboxBounds::default(), fatal).await?;
         *self.alone.0.outbox.lock() = Some(outbox.clone());
+        if self.host_replica.is_some() {
+            self.alone.0.signs.hand_over.notify_one();
+            return Ok(());
+        }
         for held in outbox.lists() {
             let settled = self.machine.look(|look| look.settled(&held.list));
             if settled >= held.entries {
@@ -56,6 +61,19 @@ impl Inner {
             tracing::error!("{}", unusable.sentence);
         }
         Ok(())
+    }
+
+    /// How many entries the outbox holds of which the state does not say that they are settled.
+    pub(in crate::replica) fn held_unsettled(&self) -> u64 {
+        let Some(outbox) = self.alone.outbox() else { return 0 };
+        if self.host_replica.is_none() {
+            return outbox.size().unsettled;
+        }
+        let lists = outbox.lists();
+        self.speaker().machine.look(|look| {
+            let left = lists.iter().map(|it| it.entries.saturating_sub(look.settled(&it.list)));
+            left.sum()
+        })
     }
 
     /// What is said of a replica that was removed, if it holds what it has taken alone.
