@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::RECIPIENTS_MAX;
 use crate::output::{SentLine, SentShown, accepted_alone};
 use crate::protocol::client::{Confirm, Request, Sent};
-use crate::types::{AccountName, Place, Uuid};
+use crate::types::{AccountName, Uuid};
 
 /// Arguments of `send`.
 #[derive(Debug, clap::Args)]
@@ -82,12 +82,20 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     };
     check_text(&text)?;
     let (mut client, session) = context.logged_in(confirm).await?;
-    let last = LastSent::of(session, &mut client, context).await?;
-    let request = Request::Send { operation, to, text, first: args.id.is_none(), after: None };
-    let before = last.as_ref().and_then(LastSent::place);
-    let SentBehind { sent, overtakes } = client.send_behind(before, request).await?;
+    let mut last = LastSent::of(session, &mut client, context).await?;
+    let again = args.id.is_some();
+    let request = Request::Send { operation, to, text, first: !again, after: None };
+    let before = last.as_ref().and_then(|last| last.place_before(operation));
+    let SentBehind { sent, overtakes } = client.send_behind(before, request).await;
+    if let Some(last) = last.as_mut().filter(|_| overtakes) {
+        last.is_overtaken();
+    }
+    let sent = sent?;
     context.printer.show(&SentShown(&sent));
-    keep(last, sent.place, overtakes, context);
+    if let Some(last) = &mut last {
+        last.note(&sent, client.server().map(|(_, address)| address), again);
+    }
+    keep(last, overtakes, context);
     if !sent.confirmed {
         let told = accepted_alone(&sent, client.server(), &context.members.get());
         context.printer.remark(&told);
@@ -108,13 +116,20 @@ struct Lines {
 async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
     let Lines { to, base, repeated, confirm } = lines;
     let (mut client, session) = context.logged_in(confirm).await?;
-    let last = LastSent::of(session, &mut client, context).await?;
-    let before = last.as_ref().and_then(LastSent::place);
-    let mut place = before;
+    let mut last = LastSent::of(session, &mut client, context).await?;
+    let before = last.as_ref().and_then(|last| last.place_before(base));
     let progress = context.printer.progress("sending", None);
     let printer = &mut context.printer;
     let report = |sent: &Sent| {
-        place = sent.place;
+        if let Some(last) = &mut last {
+            last.note(sent, None, repeated);
+            // Whoever is ended by a signal keeps nothing at the end.
+            if last.is_news()
+                && let Err(error) = last.keep()
+            {
+                tracing::debug!(%error, "where the last line stands is not kept");
+            }
+        }
         progress.step();
         // At once: with input that goes on for ever, as of `tail -f`, the reader of the
         // ids would otherwise wait for a buffer to fill. Without a reader the lines are
@@ -129,8 +144,7 @@ async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
         false => pipeline.run().await,
     };
     drop(progress);
-    let overtakes = summary.as_ref().is_ok_and(|summary| summary.overtakes);
-    keep(last, place, overtakes, context);
+    keep(last, summary.as_ref().is_ok_and(|summary| summary.overtakes), context);
     let summary = summary?;
     if let Err(error) = context.printer.flush()
         && !context.printer.pipe_closed()
@@ -162,16 +176,16 @@ async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
 
 /// Keeps where the last message stands, for the next one; and says so if the first did not
 /// wait for the one before it.
-fn keep(last: Option<LastSent>, place: Option<Place>, overtakes: bool, context: &mut Context) {
+fn keep(last: Option<LastSent>, overtakes: bool, context: &mut Context) {
     if overtakes {
         context.printer.notice(
             "the message sent before this one was accepted by a server that is alone, and may be \
              delivered after this one",
         );
     }
-    if let Some(Err(error)) = last.map(|last| last.replace(place)) {
+    if let Some(Err(error)) = last.map(|mut last| last.keep()) {
         context.printer.notice(&format!(
-            "the next message may be delivered before this one: {}",
+            "where this message stands is not kept, so the next one may be delivered before it: {}",
             error.message
         ));
     }

@@ -36,6 +36,9 @@ use crate::host::Host;
 use crate::protocol::client::{Answer, Confirm, Request};
 use crate::types::{Address, ReplicaId, Uuid};
 
+/// So long before the time is up no other attempt at a change is begun, or a tenth of the time.
+const LEAST_TIME: Duration = Duration::from_millis(100);
+
 /// See the head of this file.
 pub struct Client {
     dialer: Dialer,
@@ -60,6 +63,10 @@ struct Asking {
     attempts: Vec<Attempt>,
     running: FuturesUnordered<BoxFuture<'static, Ended>>,
     race: Race,
+    /// The whole time.
+    limit: Duration,
+    /// Whether any attempt was begun.
+    begun: bool,
     /// Whether the request changes anything.
     changes: bool,
     /// Whether an attempt that has ended may have made the change: its server did not say.
@@ -183,6 +190,15 @@ impl Client {
         self.dialer.cluster.ok_or_else(|| Error::internal("a server answered without a cluster"))
     }
 
+    /// Begins the next request with the server at this address, if it is one of the cluster's.
+    pub fn begin_at(&mut self, address: &Address) {
+        let Some(server) = self.dialer.servers.iter().position(|it| it == address) else { return };
+        if self.current.as_ref().is_none_or(|kept| kept.server != server) {
+            self.current = None;
+            self.next = server;
+        }
+    }
+
     /// What long-lived connections of the same session start from.
     pub(super) fn redialer(&self) -> Redialer {
         self.redialer_from(self.current.as_ref().map_or(self.next, |kept| kept.server))
@@ -200,16 +216,18 @@ impl Client {
     /// nothing was done; [`ErrorCode::OutcomeUnknown`] when a change may or may
     /// not have been made, naming the operation id with which to repeat it.
     pub async fn request(&mut self, request: Request) -> Result<Answer> {
-        self.request_within(self.timeout, request).await
+        self.request_within(self.timeout, request, false).await
     }
 
-    /// The same, with another limit of time.
+    /// The same, with another limit of time. `doubt`: whether it may have been done before, so
+    /// that only an answer can say that it was not.
     pub(super) async fn request_within(
         &mut self,
         limit: Duration,
         request: Request,
+        doubt: bool,
     ) -> Result<Answer> {
-        let mut asking = Asking::new(&self.dialer, limit, request);
+        let mut asking = Asking { doubt, ..Asking::new(&self.dialer, limit, request) };
         loop {
             let idle = self.idle(&asking.attempts);
             let ended = tokio::select! {
@@ -220,16 +238,16 @@ impl Client {
                     asking.launch_at = Instant::now();
                     continue;
                 }
-                () = at(asking.launch_at), if idle.is_some() => {
+                () = at(asking.launch_at), if idle.is_some() && !asking.is_late() => {
                     self.launch(&mut asking, idle.unwrap_or(self.next));
                     continue;
                 }
             };
-            if let Some(result) = self.judge(&mut asking, ended, limit) {
+            if let Some(result) = self.judge(&mut asking, ended) {
                 return result;
             }
         }
-        Err(asking.out_of_time(limit))
+        Err(asking.out_of_time())
     }
 
     /// The next server that is not being asked.
@@ -254,6 +272,7 @@ impl Client {
         let kept = self.current.take();
         let server = kept.as_ref().map_or(idle, |kept| kept.server);
         let stage = Arc::new(Stage::default());
+        asking.begun = true;
         asking.running.push(Box::pin(asking.race.clone().run(server, kept, stage.clone())));
         asking.attempts.push(Attempt { server, stage, started: Instant::now() });
         self.next = (server + 1) % self.dialer.servers.len();
@@ -263,12 +282,7 @@ impl Client {
 
     /// What an attempt that has ended means for the request: its result, or
     /// `None` when another server is to be asked.
-    fn judge(
-        &mut self,
-        asking: &mut Asking,
-        ended: Ended,
-        limit: Duration,
-    ) -> Option<Result<Answer>> {
+    fn judge(&mut self, asking: &mut Asking, ended: Ended) -> Option<Result<Answer>> {
         let changes = asking.changes;
         let asked = asking.attempts.iter().any(|a| a.server == ended.server && a.asked());
         asking.attempts.retain(|attempt| attempt.server != ended.server);
@@ -301,7 +315,7 @@ impl Client {
         let servers = self.dialer.servers.len();
         let asked = asking.attempts.iter().any(Attempt::asked);
         if !asking.doubt && !asked && asking.reasons.are_final(servers) {
-            return Some(Err(asking.reasons.unavailable(limit)));
+            return Some(Err(asking.reasons.unavailable(asking.limit)));
         }
         asking.failed += 1;
         asking.hedging = false;
@@ -324,6 +338,13 @@ impl Client {
 }
 
 impl Asking {
+    /// Whether what begins now would hardly be answered in time, and only leave a doubt. A
+    /// first attempt is worth it all the same.
+    fn is_late(&self) -> bool {
+        let least = LEAST_TIME.min(self.limit / 10);
+        self.changes && self.begun && self.launch_at + least > self.race.deadline
+    }
+
     fn new(dialer: &Dialer, timeout: Duration, request: Request) -> Asking {
         let changes = request.operation().is_some();
         let race = Race {
@@ -337,6 +358,8 @@ impl Asking {
             attempts: Vec::new(),
             running: FuturesUnordered::new(),
             race,
+            limit: timeout,
+            begun: false,
             changes,
             doubt: false,
             reasons: Reasons::default(),
@@ -348,18 +371,18 @@ impl Asking {
     }
 
     /// Why there is no answer when time is up; see the head of this file.
-    fn out_of_time(&mut self, timeout: Duration) -> Error {
+    fn out_of_time(&mut self) -> Error {
         for attempt in &self.attempts {
             self.doubt |= self.changes && attempt.asked();
             self.reasons.note_no_answer(&self.race.dialer.servers[attempt.server]);
         }
         match self.doubt {
             true => {
-                let within = duration::format(timeout);
+                let within = duration::format(self.limit);
                 let why = format!("no answer within {within}: {}", self.reasons.list());
                 unknown(&self.race.request, &why)
             }
-            false => self.reasons.unavailable(timeout),
+            false => self.reasons.unavailable(self.limit),
         }
     }
 }

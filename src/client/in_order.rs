@@ -9,7 +9,8 @@
 //! # How it fails
 //! The server with the one before may be gone for long, and with it the order. One message
 //! that waits for ever would be worse than two that change places. So after [`PATIENCE`]
-//! the message is sent without the place, and its sender is told.
+//! the message is sent without the place, and its sender is told. Whether a server has taken it
+//! by then may be unknown, and stays so until one says what became of it.
 
 use std::time::Duration;
 
@@ -30,48 +31,41 @@ pub(super) fn patience(timeout: Duration) -> Duration {
     PATIENCE.min(timeout / 2)
 }
 
-/// A message that was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What became of a message that is sent behind another.
+#[derive(Debug)]
 pub struct SentBehind {
-    /// What the server said of it.
-    pub sent: Sent,
+    /// What the server said of it, or why it was not taken.
+    pub sent: Result<Sent>,
     /// Whether it did not wait any longer for the one before it.
     pub overtakes: bool,
 }
 
 impl Client {
     /// Sends a message, a [`Request::Send`], behind the one at `place`, if that is where the
-    /// sender's last one stands unconfirmed.
-    ///
-    /// # Errors
-    /// Those of [`Client::request`].
-    pub async fn send_behind(
-        &mut self,
-        place: Option<Place>,
-        message: Request,
-    ) -> Result<SentBehind> {
+    /// sender's last one stands unconfirmed. The errors are those of [`Client::request`].
+    pub async fn send_behind(&mut self, place: Option<Place>, message: Request) -> SentBehind {
         let place = place.filter(|_| !planted::is(Bug::ForgetTheMessageBefore));
         let Some(place) = place else {
-            return accepted(self.request(message).await?, false);
+            let sent = self.request(message).await.and_then(accepted);
+            return SentBehind { sent, overtakes: false };
         };
         let (begun, behind) = (Instant::now(), message.clone().behind(place));
-        let ended = self.request_within(patience(self.timeout()), behind).await;
-        let undecided = |error: &Error| {
-            matches!(error.code, ErrorCode::Unavailable | ErrorCode::OutcomeUnknown)
+        let ended = self.request_within(patience(self.timeout()), behind, false).await;
+        let doubt = match &ended {
+            Err(error) if error.code == ErrorCode::OutcomeUnknown => true,
+            Err(error) if error.code == ErrorCode::Unavailable => false,
+            _ => return SentBehind { sent: ended.and_then(accepted), overtakes: false },
         };
-        match ended {
-            Err(error) if undecided(&error) => {}
-            decided => return accepted(decided?, false),
-        }
         // A server may have taken it in its place without our knowing: it is taken once.
         let left = self.timeout().saturating_sub(begun.elapsed());
-        accepted(self.request_within(left, message.repeated()).await?, true)
+        let ended = self.request_within(left, message.repeated(), doubt).await;
+        SentBehind { sent: ended.and_then(accepted), overtakes: true }
     }
 }
 
-fn accepted(answer: Answer, overtakes: bool) -> Result<SentBehind> {
+fn accepted(answer: Answer) -> Result<Sent> {
     match answer {
-        Answer::Sent(sent) => Ok(SentBehind { sent, overtakes }),
+        Answer::Sent(sent) => Ok(sent),
         other => Err(Error::internal(format!("a message was sent and {other:?} answered"))),
     }
 }

@@ -203,7 +203,7 @@ async fn a_stream_whose_last_line_is_nowhere_to_be_found_ends_without_doubt() {
 }
 
 /// A message of its own, behind one that server 0 took alone.
-async fn send_one(network: &Arc<FakeNetwork>, number: u64) -> Result<SentBehind> {
+async fn send_one(network: &Arc<FakeNetwork>, number: u64) -> SentBehind {
     let client = Client::new(fake::host(network), addresses(), Duration::from_secs(10));
     let mut client = client.expect("servers").confirming(Confirm::Any);
     let request = Request::Send {
@@ -224,8 +224,11 @@ async fn a_message_goes_to_the_server_that_took_the_one_before_it_alone() {
         _ => taken.take(None, &[], request),
     });
     network.greet_as(0, client::Mode::Alone);
-    let SentBehind { sent, overtakes } = send_one(&network, 1).await.expect("taken");
-    assert_eq!((sent.place.map(|place| place.list), overtakes), (Some(list(0)), false));
+    let SentBehind { sent, overtakes } = send_one(&network, 1).await;
+    assert_eq!(
+        (sent.expect("taken").place.map(|place| place.list), overtakes),
+        (Some(list(0)), false)
+    );
     let taken = taken.lock();
     assert_eq!((taken.texts(Some(0)), taken.texts(None)), (vec!["next".into()], vec![]));
 }
@@ -242,8 +245,8 @@ async fn a_message_waits_for_the_one_before_it_until_a_majority_has_that() {
         taken.lock().settled = vec![0];
     };
     let (sent, ()) = tokio::join!(send_one(&network, 1), settles);
-    let SentBehind { sent, overtakes } = sent.expect("taken");
-    assert!(sent.confirmed && !overtakes, "{sent:?}");
+    let SentBehind { sent, overtakes } = sent;
+    assert!(sent.expect("taken").confirmed && !overtakes);
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,14 +254,40 @@ async fn a_message_whose_predecessor_stays_away_overtakes_it_and_says_so() {
     let (network, taken) = cluster(|_, _, request, taken| taken.take(None, &[], request));
     network.set_mode(0, Mode::Frozen);
     let begun = tokio::time::Instant::now();
-    let SentBehind { sent, overtakes } = send_one(&network, 1).await.expect("taken");
-    assert!(sent.confirmed && overtakes, "{sent:?}");
+    let SentBehind { sent, overtakes } = send_one(&network, 1).await;
+    assert!(sent.expect("taken").confirmed && overtakes);
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(7), "{took:?}");
     assert_eq!(taken.lock().texts(None), ["next"]);
     let last = network.requests().pop().expect("asked");
     let Request::Send { first, after, .. } = last.1 else { panic!("{last:?}") };
     assert!(!first && after.is_none(), "it may have been taken before");
+}
+
+/// The server that has the one before takes it, and dies before it answers.
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_taken_in_its_place_is_in_doubt_until_an_answer_decides() {
+    for (refuses, decided) in [
+        (None, ErrorCode::OutcomeUnknown),
+        (Some(ErrorCode::SessionExpired), ErrorCode::OutcomeUnknown),
+        (Some(ErrorCode::UnknownAccount), ErrorCode::UnknownAccount),
+    ] {
+        let (network, _) = cluster(move |_, server, request, taken| {
+            let Request::Send { after, .. } = request else { panic!("{request:?}") };
+            match (server, after) {
+                (0, _) => Reaction::Close,
+                (_, Some(_)) => taken.take(None, &[], request),
+                (_, None) => {
+                    let code = refuses.unwrap_or(ErrorCode::Unavailable);
+                    Reaction::Error(Error::new(code, "refused"))
+                }
+            }
+        });
+        network.greet_as(0, client::Mode::Alone);
+        let SentBehind { sent, overtakes } = send_one(&network, 1).await;
+        let error = sent.expect_err("nobody has said that it is taken");
+        assert!(overtakes && error.code == decided, "{refuses:?}: {error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

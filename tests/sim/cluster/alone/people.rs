@@ -119,8 +119,9 @@ impl Writer<'_> {
         loop {
             let (to, text) = (vec![READER.to_string()], text.to_string());
             let request = Request::Send { operation, to, text: text.clone(), first, after: None };
-            match self.client.send_behind(self.place, request).await {
-                Ok(SentBehind { sent, overtakes }) => {
+            let SentBehind { sent, overtakes } = self.client.send_behind(self.place, request).await;
+            match sent {
+                Ok(sent) => {
                     let confirmed = sent.confirmed;
                     if confirmed != sent.seq.is_some() || confirmed == sent.place.is_some() {
                         return Err(format!("neither confirmed nor unconfirmed: {sent:?}"));
