@@ -44,8 +44,9 @@ pub async fn run(args: &DeleteArgs, context: &mut Context) -> Result<Exit> {
     let Answer::Found { matches, alone } = client.request(request).await? else {
         return Err(unexpected("ids of messages"));
     };
+    let is_alone = alone.is_some();
     note_alone(alone, "messages", &client, &mut context.printer);
-    let ids = choose(&args.ids, &matches)?;
+    let ids = choose(&args.ids, &matches).map_err(|error| decided(error, is_alone))?;
     let operation = context.host.uuid();
     context.printer.set_operation(operation);
     let request = Request::Delete { operation, ids: ids.clone() };
@@ -102,6 +103,17 @@ fn choose(prefixes: &[String], matches: &[Vec<Uuid>]) -> Result<Vec<Uuid>> {
     Ok(chosen)
 }
 
+/// A server without a majority does not know every message.
+fn decided(error: Error, is_alone: bool) -> Error {
+    match error.code {
+        ErrorCode::UnknownMessage if is_alone => {
+            let message = format!("{} of a server that is alone; nothing was done", error.message);
+            Error::new(ErrorCode::NeedsMajority, message)
+        }
+        _ => error,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +140,13 @@ mod tests {
         let error = choose(&prefixes(2), &[vec![a], vec![]]).expect_err("unknown");
         assert_eq!(error.code, ErrorCode::UnknownMessage);
         assert_eq!(choose(&prefixes(1), &[]).expect_err("broken").code, ErrorCode::Internal);
+    }
+
+    #[test]
+    fn what_a_server_does_not_know_that_is_alone_a_majority_may() {
+        let code = |code, is_alone| decided(Error::new(code, "why"), is_alone).code;
+        assert_eq!(code(ErrorCode::UnknownMessage, true), ErrorCode::NeedsMajority);
+        assert_eq!(code(ErrorCode::UnknownMessage, false), ErrorCode::UnknownMessage);
+        assert_eq!(code(ErrorCode::AmbiguousId, true), ErrorCode::AmbiguousId);
     }
 }
