@@ -180,7 +180,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l timeout -d 'How
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l unconfirmed -d 'Take what one server knows, also without a majority that confirms it: when most replicas are lost for good. The last acknowledged messages may be missing'
+complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l unconfirmed -d 'Take what one server knows, also without a majority that confirms it: when most replicas are lost for good. It has what that server took alone; the last messages that a majority acknowledged may be missing'
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -l json -d 'Print JSON: one object for a result, one object a line for a list'
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
 complete -c ftchat -n "__fish_ftchat_using_subcommand backup" -s v -l verbose -d 'Say more about what is going on; repeat for more still'

@@ -105,6 +105,9 @@ pub struct Taken {
     pub bytes: u64,
     /// SHA-256 of all bytes before the last line, which ends with it.
     pub sha256: String,
+    /// Changes in it that its server took without a majority.
+    #[serde(skip)]
+    pub taken_alone: u64,
 }
 
 /// A backup that was verified or restored.

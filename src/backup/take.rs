@@ -109,11 +109,11 @@ async fn fetch(
         let mut begun = false;
         let fetched = async {
             let mut server = administrator.connect(&mut attempts).await?;
-            let head = begin(&mut server, confirmed).await?;
+            let (head, taken_alone) = begin(&mut server, confirmed).await?;
             begun = true;
             let mut out = goal.open().await?;
             let taken = fetch_from(&mut server, head, &mut out, &mut attempts, progress).await?;
-            Ok((taken, out))
+            Ok((Taken { taken_alone, ..taken }, out))
         };
         match fetched.await {
             Ok(fetched) => return Ok(fetched),
@@ -129,10 +129,11 @@ async fn fetch(
     }
 }
 
-async fn begin(server: &mut Server, confirmed: bool) -> Result<Head, Failed> {
+/// Returns also how many changes are in it that the server took without a majority.
+async fn begin(server: &mut Server, confirmed: bool) -> Result<(Head, u64), Failed> {
     let head: BackupHead = parse(&server.call(Call::Backup, &Backup { confirmed }).await?)?;
-    let BackupHead { cluster, index, at, state_hash, accounts, messages } = head;
-    Ok(Head {
+    let BackupHead { cluster, index, at, state_hash, accounts, messages, taken_alone } = head;
+    let head = Head {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_string(),
         cluster,
@@ -142,7 +143,8 @@ async fn begin(server: &mut Server, confirmed: bool) -> Result<Head, Failed> {
         accounts,
         messages,
         confirmed,
-    })
+    };
+    Ok((head, taken_alone))
 }
 
 async fn fetch_from(
@@ -182,7 +184,8 @@ async fn fetch_from(
         let failed = |error| Error::own_file("write", Path::new("the backup"), &error);
         flushed.map_err(|error| Failed::Final(failed(error)))?;
     }
-    Ok(Taken { file: None, head, lines, bytes, sha256: totals.sha256.to_string() })
+    let sha256 = totals.sha256.to_string();
+    Ok(Taken { file: None, head, lines, bytes, sha256, taken_alone: 0 })
 }
 
 /// A file that is not under its name yet. Dropped, it is removed.

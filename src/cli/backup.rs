@@ -24,7 +24,8 @@ pub struct BackupArgs {
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
     /// Take what one server knows, also without a majority that confirms it: when most replicas are
-    /// lost for good. The last acknowledged messages may be missing
+    /// lost for good. It has what that server took alone; the last messages that a majority
+    /// acknowledged may be missing
     #[arg(long)]
     unconfirmed: bool,
     #[command(flatten)]
@@ -60,6 +61,12 @@ pub async fn run(args: &BackupArgs, context: &mut Context) -> Result<Exit, Error
             taken.head.accounts, taken.head.messages, taken.bytes
         )),
         false => context.printer.show(&taken),
+    }
+    if taken.taken_alone > 0 {
+        context.printer.notice(&format!(
+            "changes in it that its server took alone, which no majority has confirmed: {}",
+            taken.taken_alone
+        ));
     }
     Ok(Exit::Done)
 }

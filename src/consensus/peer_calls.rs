@@ -131,7 +131,8 @@ impl PeerService {
             | Call::BackupPart
             | Call::Restore
             | Call::Administer
-            | Call::Inspect => {
+            | Call::Inspect
+            | Call::HandOver => {
                 reply.error(Error::internal(format!("{call:?} is no call for consensus")));
             }
         }

@@ -195,7 +195,7 @@ impl Credentials {
         let _ = departed.wait_for(|departed| departed.contains(met.who.replica)).await;
     }
 
-    /// Resolves when a peer of the cluster has said that this replica was removed.
+    /// Resolves when it is known that this replica was removed.
     pub async fn removed(&self) -> Error {
         let mut removed = self.removed.subscribe();
         match removed.wait_for(Option::is_some).await.map(|removed| removed.clone()) {
@@ -204,8 +204,8 @@ impl Credentials {
         }
     }
 
-    /// Notes what a peer of the cluster has said.
-    pub(super) fn note_removed(&self, refusal: &Error) {
+    /// Notes that it was, as a peer of the cluster or the log has said.
+    pub fn note_removed(&self, refusal: &Error) {
         self.removed.send_replace(Some(refusal.clone()));
     }
 

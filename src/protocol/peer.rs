@@ -230,6 +230,9 @@ pub enum Call {
     /// [`Question`]: super::administration::Question
     /// [`Inspected`]: super::administration::Inspected
     Inspect,
+    /// "I was removed from the cluster; propose what I took without a majority." The body is
+    /// entries as the state machine knows them, and the answer how many of them are settled.
+    HandOver,
     /// Consensus: "how far is your log?", when the leader's process is gone, and when a
     /// node has to find out whether it has lost something.
     Contest,
@@ -410,6 +413,10 @@ pub struct BackupHead {
     pub accounts: u64,
     /// Messages in it.
     pub messages: u64,
+    /// Changes in it that the server took without a majority. Servers of an older version leave
+    /// them out.
+    #[serde(default)]
+    pub taken_alone: u64,
 }
 
 /// How far a restore has come.

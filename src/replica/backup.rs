@@ -2,7 +2,8 @@
 //!
 //! A backup is the state at one index of the log. It is taken as snapshots are: from
 //! an immutable view, by a worker, while writes go on. A majority has confirmed it
-//! before, so it has every message that was acknowledged before it was asked for.
+//! before, so it has every message that was acknowledged before it was asked for. One that
+//! no majority confirms has also what this server took alone.
 //! Parts are made as they are fetched. An administrator who fetches none for a while,
 //! or goes away, gets no more: otherwise the view would keep memory from being freed.
 //!
@@ -53,6 +54,10 @@ impl Inner {
         let cluster = cluster.ok_or_else(|| Error::unavailable("there is no cluster yet"))?;
         self.machine.look(|look| look.usable())?;
         let (index, view) = early.unwrap_or_else(|| self.machine.view());
+        let (view, taken_alone) = match asked.confirmed {
+            true => (view, 0),
+            false => self.with_what_waits(view).await?,
+        };
         let (tell, told) = oneshot::channel();
         let (send, receive) = mpsc::channel(PARTS_AHEAD);
         let job = async move {
@@ -84,7 +89,7 @@ impl Inner {
         let (state_hash, (accounts, messages)) = told.await.map_err(cut_off)?;
         *parts.lock().await = Some(receive);
         let at = self.time.now();
-        Ok(BackupHead { cluster, index, at, state_hash, accounts, messages })
+        Ok(BackupHead { cluster, index, at, state_hash, accounts, messages, taken_alone })
     }
 
     /// Has a step of a restore applied; how far it has come then.

@@ -213,7 +213,7 @@ impl Inner {
         let left = departed.contains(self.config.id);
         self.credentials.leave_out(departed);
         if left {
-            self.fail(self.removed());
+            self.credentials.note_removed(&self.removed());
         }
     }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::alone::HandOver;
 use super::backup::{self, Parts};
 use super::startup::FoundRequest;
 use super::{Inner, Phase};
@@ -98,6 +99,12 @@ impl Service for MemberService {
                 let inner = self.with_state();
                 self.answer(body, reply, move |it| async move { inner.inspect(it).await });
             }
+            Call::HandOver => {
+                let inner = self.with_state();
+                self.answer::<HandOver, _, _>(body, reply, move |it| async move {
+                    inner.take_over(it).await
+                });
+            }
             Call::Release => {
                 let inner = self.inner.clone();
                 self.answer(body, reply, move |it| async move { inner.release(it).await });
@@ -130,6 +137,7 @@ fn is_for_administrators(call: Call) -> bool {
             | Call::Restore
             | Call::Administer
             | Call::Inspect
+            | Call::HandOver
     )
 }
 

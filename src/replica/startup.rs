@@ -76,19 +76,39 @@ pub async fn run(
         counted,
         guard: guard.clone(),
     };
+    let until_stopped =
+        async { drop(stopped.wait_for(|phase| matches!(phase, Phase::Stopped)).await) };
     tokio::select! {
         biased;
-        _ = stopped.wait_for(|phase| matches!(phase, Phase::Stopped)) => {}
-        // Whatever it waits for, it waits in vain.
-        removed = inner.credentials.removed(), if inner.host_replica.is_none() => {
-            inner.fail(inner.removed_with_outbox(removed));
-        }
-        result = startup.run() => if let Err(error) = result {
+        () = until_stopped => {}
+        failure = until_failed(&inner, counted, startup) => if let Some(error) = failure {
             inner.fail(error);
         }
     }
     guard.abandon(&inner).await;
     inner.alone.close().await;
+}
+
+/// Why the replica cannot go on; `None` where it need not. `is_known`: its directory has an
+/// identity.
+async fn until_failed(inner: &Arc<Inner>, is_known: bool, startup: Startup) -> Option<Error> {
+    let startup = startup.run();
+    tokio::pin!(startup);
+    tokio::select! {
+        biased;
+        // Whatever it waits for, it waits in vain, but for its own directory.
+        removed = inner.credentials.removed(), if inner.host_replica.is_none() => {
+            // A directory that was empty has no outbox.
+            tokio::select! {
+                biased;
+                () = inner.alone.until_open(), if is_known => {}
+                _ = &mut startup, if is_known => {}
+                else => {}
+            }
+            Some(inner.leave(removed).await)
+        }
+        result = &mut startup => result.err(),
+    }
 }
 
 struct Startup {
@@ -147,10 +167,8 @@ impl Startup {
             self.inner.credentials.openings().run_on(identity.clone());
         }
         self.inner.credentials.locate_at(self.directory.location());
-        match (self.inner.open_outbox(&self.directory, self.fatal()).await, adopted) {
-            // The owner sees to it. Its vote is needed all the same.
-            (Err(error), true) => tracing::error!(%error, "the outbox is not handed over"),
-            (opened, _) => opened?,
+        if !adopted {
+            self.inner.open_outbox(&self.directory, self.fatal()).await?;
         }
         self.inner.remember_neighbours(&self.directory).await?;
         let forgotten = ForgottenKeys::open(&self.directory).await?;
@@ -184,11 +202,26 @@ impl Startup {
             Some(_) => tokio::select! {
                 biased;
                 failure = consensus.failed() => failure,
+                failure = self.open_outbox_of_owner() => failure,
                 () = self.inner.serve_host(&consensus) => return Ok(()),
             },
         };
         self.inner.fail(failure);
         Ok(())
+    }
+
+    /// Opens what the owner of an adopted directory took alone, beside its vote, for which
+    /// people wait. Ends only where the disk is in question.
+    async fn open_outbox_of_owner(&self) -> Error {
+        match self.inner.open_outbox(&self.directory, self.fatal()).await {
+            Err(error) if error.code == ErrorCode::Io => error,
+            opened => {
+                if let Err(error) = opened {
+                    tracing::error!(%error, "what its owner took alone is not handed over");
+                }
+                std::future::pending().await
+            }
+        }
     }
 
     /// Counts the open of the directory, and says from now on whose it is.

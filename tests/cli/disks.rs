@@ -304,6 +304,9 @@ fn what_the_third_of_three_knows_can_be_saved_when_two_are_wiped() {
     let (old, new) = (Cluster::surviving(), Cluster::surviving());
     let (alice, bob) = (old.person("alice"), old.person("bob"));
     let expected: Vec<String> = (0..5).map(|n| alice.send(&bob, &n.to_string())).collect();
+    old.await_status("the newest level", |status| {
+        status["feature_level"] == ftchat::limits::FEATURE_LEVEL_KNOWN
+    });
     let whole = old.await_whole();
     let wiped = old.followers();
     for id in &wiped {
@@ -312,6 +315,9 @@ fn what_the_third_of_three_knows_can_be_saved_when_two_are_wiped() {
         old.crash(*id);
     }
     wait_for("the end of two", || wiped.iter().all(|id| old.server(*id).is_none()).then_some(()));
+    // Nobody is left but the third, and it goes on.
+    let alone = alice.does(&["send", &bob.name, "5", "--json"]).json();
+    assert_eq!(alone["confirmed"], false, "{alone}");
     for id in &wiped {
         // It cannot catch up with anybody.
         let start = old.admin(&["start", &id.to_string(), "--timeout", "3s"]).end();
@@ -320,13 +326,16 @@ fn what_the_third_of_three_knows_can_be_saved_when_two_are_wiped() {
     let file = old.place.path().join("saved.jsonl").display().to_string();
     let backup = || old.run(&["backup", &file, "--json", "--dir", &old.dir()]);
     backup().and(&["--timeout", "2s"]).end().code(3);
-    let saved = backup().and(&["--unconfirmed"]).end().json();
-    assert_eq!((&saved["messages"], &saved["confirmed"]), (&5.into(), &false.into()));
+    let saved = backup().and(&["--unconfirmed"]).end();
+    assert!(saved.stderr.contains("no majority has confirmed: 1"), "{saved:?}");
+    let saved = saved.json();
+    assert_eq!((&saved["messages"], &saved["confirmed"]), (&6.into(), &false.into()));
     assert!(saved["index"].as_u64() >= whole["commit"].as_u64(), "{saved} {whole}");
     new.run(&["restore", &file, "--dir", &new.dir()]).end().ok();
     let bob = new.known(&bob.name);
     bob.run(&["login", &bob.name, "--password-stdin"]).stdin(PASSWORD).end().ok();
-    assert_eq!(bob.ids(), expected);
+    let id = alone["id"].as_str().expect("an id").to_string();
+    assert_eq!(bob.ids(), [expected, vec![id]].concat());
 }
 
 #[test]

@@ -144,6 +144,50 @@ fn what_cannot_be_is_refused_and_nothing_is_changed() {
     assert!(!std::path::Path::new(&out).exists());
 }
 
+/// Once it dies before it is removed, and once it learns of that while it goes on.
+#[test]
+fn what_a_removed_server_took_alone_is_handed_over_by_those_that_are_left() {
+    for dies in [true, false] {
+        let mut by_hand = ByHand::new();
+        let newest = ftchat::limits::FEATURE_LEVEL_KNOWN;
+        let at_newest = |status: &Value| status["feature_level"] == newest;
+        by_hand.cluster.await_status("the newest level", at_newest);
+        let (alice, bob) =
+            (by_hand.cluster.person("alice").name, by_hand.cluster.person("bob").name);
+        [1, 2].into_iter().for_each(|id| by_hand.server(id).signal(Signal::STOP));
+        let send = ["send", &bob, "while alone", "--json"];
+        assert_eq!(by_hand.cluster.known(&alice).does(&send).json()["confirmed"], false);
+        let last = if dies { Signal::KILL } else { Signal::STOP };
+        by_hand.server(3).signal(last);
+        if dies {
+            by_hand.take(3).end();
+        }
+        [1, 2].into_iter().for_each(|id| by_hand.server(id).signal(Signal::CONT));
+        let key = by_hand.cluster.place.path().join("common.key").display().to_string();
+        let remove = ["cluster", "remove", "3", "--force", "--cluster-key-file", &key, "--json"];
+        assert_eq!(by_hand.cluster.run(&remove).end().json()["id"], 3);
+        let told = "replica 3 was removed from the cluster";
+        let handed_over = "1 change that it took without a majority: handed over";
+        let ended = match dies {
+            true => by_hand.serve(3).end(),
+            false => {
+                by_hand.server(3).signal(Signal::CONT);
+                by_hand.take(3).end()
+            }
+        };
+        ended.fails(7, &[told, handed_over]);
+        let inbox = by_hand.cluster.known(&bob).messages();
+        assert_eq!(inbox.len(), 1, "{inbox:?}");
+        assert_eq!(
+            (&inbox[0]["text"], &inbox[0]["confirmed"]),
+            (&"while alone".into(), &true.into())
+        );
+        let ended = by_hand.serve(3).end();
+        assert!(!ended.stderr.contains("without a majority"), "{ended:?}");
+        ended.fails(7, &[told]);
+    }
+}
+
 #[test]
 fn a_server_whose_replica_was_removed_ends_with_7_whenever_it_is_started() {
     let mut by_hand = ByHand::with(&["--survivor", "never"]);

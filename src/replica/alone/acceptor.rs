@@ -142,6 +142,8 @@ impl Acceptor {
             Ok(appended) => {
                 let place = Place { list: appended.list, number: appended.first };
                 inner.machine.reveal(first, place, concerned.into_iter());
+                // A majority that is back may have settled it since it was durable.
+                inner.drop_settled(place.list);
                 for Pending { order, asked, answer } in pending {
                     let number = place.number + (order - first);
                     asked.accept(Place { number, ..place }, answer, replicas);

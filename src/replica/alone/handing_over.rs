@@ -230,6 +230,17 @@ impl Inner {
         unreadable.map_or(Ok(()), Err)
     }
 
+    /// Drops from what is shown apart a part of what the state has of a list.
+    pub(super) fn drop_settled(&self, list: Uuid) {
+        let settled = self.machine.look(|look| look.settled(&list));
+        if settled > 0 {
+            self.machine.change_overlay(|overlay| {
+                let first = overlay.first_of(&list).unwrap_or(settled);
+                overlay.settled(&list, settled.min(first + DROPPED_AT_ONCE));
+            });
+        }
+    }
+
     /// Drops from what is shown apart what the state has by now. Returns up to where that is.
     async fn note_settled(&self, list: Uuid) -> u64 {
         let settled = self.machine.look(|look| look.settled(&list));

@@ -31,6 +31,7 @@
 //! - A refusal decides nothing: what this server does not know, a majority may.
 //! - Requests that ask for a majority are refused at once.
 //! - Raft never sees any of this but as operations that are proposed.
+//! - What a replica holds that was removed from the cluster is proposed by a member.
 //!
 //! # How it fails
 //! A full disk, a list that is damaged or a bound that is reached refuse each change, with the
@@ -39,9 +40,11 @@
 mod acceptor;
 mod answer;
 mod handing_over;
+mod leaving;
 mod line;
 mod majority;
 mod opening;
+mod rescue;
 mod stream;
 mod watching;
 
@@ -54,6 +57,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::answer::{Accepted, Change};
+pub use self::leaving::HandOver;
 pub use self::stream::ChangeStream;
 
 use self::line::{Asked, HeldBack, InLine, Line, Released, Wanted, Way};
@@ -83,6 +87,8 @@ struct Shared {
     since: watch::Sender<Option<Timestamp>>,
     /// Of the open directory.
     outbox: Mutex<Option<Outbox>>,
+    /// Whether that was open once.
+    opened: watch::Sender<bool>,
     /// What the watch and those who hand over tell each other.
     signs: Signs,
 }
@@ -117,6 +123,7 @@ impl Alone {
             missing_since: Mutex::new(Timestamp(0)),
             since: watch::Sender::new(None),
             outbox: Mutex::new(None),
+            opened: watch::Sender::new(false),
             signs: Signs::default(),
         };
         (Alone(Arc::new(shared)), Queue(queue))

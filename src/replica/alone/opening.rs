@@ -41,6 +41,7 @@ impl Inner {
     ) -> Result<()> {
         let outbox = Outbox::open(directory, OutboxBounds::default(), fatal).await?;
         *self.alone.0.outbox.lock() = Some(outbox.clone());
+        self.alone.0.opened.send_replace(true);
         if self.host_replica.is_some() {
             self.alone.0.signs.hand_over.notify_one();
             return Ok(());
@@ -74,21 +75,6 @@ impl Inner {
             let left = lists.iter().map(|it| it.entries.saturating_sub(look.settled(&it.list)));
             left.sum()
         })
-    }
-
-    /// What is said of a replica that was removed, if it holds what it has taken alone.
-    pub(in crate::replica) fn removed_with_outbox(&self, removed: Error) -> Error {
-        let held = self.alone.unsettled_entries();
-        if held == 0 {
-            return removed;
-        }
-        let message = format!(
-            "{}; {held} changes that it took without a majority were not confirmed, and stay under \
-             outbox in {}: keep that directory",
-            removed.message,
-            self.config.data_dir.display()
-        );
-        Error { message, ..removed }
     }
 
     async fn show(&self, outbox: &Outbox, list: Uuid, settled: u64) -> Result<()> {
