@@ -16,19 +16,17 @@
 //! along leave no doubt.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use secrecy::SecretString;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::alive::Alive;
-use super::connection::{Connection, Failure, Pending};
-use super::dial::{Dialed, Dialer, Members, Redialer};
-use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit, server_timeout};
+use super::attempt::{Attempt, Ended, Kept, Race, Stage};
+use super::connection::{Connection, Failure};
+use super::dial::{Dialer, Members, Redialer};
+use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit};
 use super::verdict::{decides, is_final, unknown};
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
@@ -47,14 +45,6 @@ pub struct Client {
     current: Option<Kept>,
     /// The server to ask next, when there is no such connection.
     next: usize,
-}
-
-/// A connection that may serve the next request as well.
-struct Kept {
-    server: usize,
-    connection: Connection,
-    /// Whether it speaks for the session; else it speaks for nobody.
-    authenticated: bool,
 }
 
 /// One request while it has no result.
@@ -78,22 +68,6 @@ struct Asking {
     launch_at: Instant,
     /// Whether the next launch is because of a missing answer, not of a failure.
     hedging: bool,
-}
-
-/// One request at one server.
-struct Attempt {
-    server: usize,
-    stage: Arc<Stage>,
-    started: Instant,
-}
-
-/// What became of an [`Attempt`].
-struct Ended {
-    server: usize,
-    /// The server that was asked: another one if that was alone.
-    asked: usize,
-    connection: Option<Connection>,
-    result: Result<Answer, Failure>,
 }
 
 impl Client {
@@ -387,127 +361,10 @@ impl Asking {
     }
 }
 
-impl Attempt {
-    fn asked(&self) -> bool {
-        self.stage.asked.load(Ordering::Relaxed)
-    }
-
-    fn silent(&self) -> bool {
-        self.stage.silent.load(Ordering::Relaxed)
-    }
-}
-
-/// How far an attempt has come.
-#[derive(Default)]
-struct Stage {
-    /// The request was handed to the connection.
-    asked: AtomicBool,
-    /// And the server shows no sign of life any more.
-    silent: AtomicBool,
-}
-
-/// What all attempts of one request share.
-#[derive(Clone)]
-struct Race {
-    deadline: Instant,
-    request: Arc<Request>,
-    dialer: Dialer,
-    /// Notified when a server turns out to be unresponsive.
-    unresponsive: Arc<Notify>,
-    /// Attempts that a server may have taken: whoever is asked beside them is told so.
-    taken: Arc<AtomicUsize>,
-}
-
-impl Race {
-    /// What a server is told of the time that is left.
-    fn left(&self) -> Duration {
-        server_timeout(self.deadline.saturating_duration_since(Instant::now()))
-    }
-
-    async fn run(self, server: usize, kept: Option<Kept>, stage: Arc<Stage>) -> Ended {
-        // A connection that broke while nobody looked is no attempt at all.
-        let dialed = match kept.filter(|kept| kept.connection.broken().is_none()) {
-            Some(kept) => self.go_on(kept),
-            None => self.dialer.dial(server, self.left()).await,
-        };
-        let Dialed { server: asked, connection, authenticated } = match dialed {
-            Ok(dialed) => dialed,
-            Err(failure) => {
-                return Ended { server, asked: server, connection: None, result: Err(failure) };
-            }
-        };
-        let submitted = match self.taken.fetch_add(1, Ordering::Relaxed) {
-            0 => connection.submit(&self.request, Some(self.left())),
-            _ => {
-                let repeated = Request::clone(&self.request).repeated();
-                connection.submit(&repeated, Some(self.left()))
-            }
-        };
-        let result = match submitted {
-            Err(failure) => {
-                // Nothing was sent.
-                self.taken.fetch_sub(1, Ordering::Relaxed);
-                return Ended { server, asked, connection: Some(connection), result: Err(failure) };
-            }
-            Ok(pending) => {
-                stage.asked.store(true, Ordering::Relaxed);
-                let mut answer = std::pin::pin!(answer(authenticated, pending, &stage));
-                let mut alive = Alive::new(&connection);
-                tokio::select! {
-                    biased;
-                    result = &mut answer => result,
-                    () = alive.lost(&connection) => {
-                        stage.silent.store(true, Ordering::Relaxed);
-                        self.unresponsive.notify_one();
-                        // It may go on one day, and the first answer counts.
-                        answer.await
-                    }
-                }
-            }
-        };
-        if let Err(Failure::Refused(error)) = &result
-            && error.code != ErrorCode::OutcomeUnknown
-        {
-            // This server has done nothing.
-            self.taken.fetch_sub(1, Ordering::Relaxed);
-        }
-        Ended { server, asked, connection: Some(connection), result }
-    }
-
-    /// The same connection again.
-    fn go_on(&self, kept: Kept) -> Result<Dialed, Failure> {
-        let Kept { server, connection, authenticated } = kept;
-        let (connection, authenticated) = match authenticated {
-            true => (connection, None),
-            false => self.dialer.authenticate(connection, self.left())?,
-        };
-        Ok(Dialed { server, connection, authenticated })
-    }
-}
-
 /// Waits until `instant`, and not at all if that is now: the runtime's timers round up
 /// to the next millisecond, a sixth of what `ftchat send` takes.
 async fn at(instant: Instant) {
     if instant > Instant::now() {
         sleep_until(instant).await;
     }
-}
-
-/// The answer to a request, or to the authentication that was sent before it.
-async fn answer(
-    authenticated: Option<Pending>,
-    pending: Pending,
-    stage: &Stage,
-) -> Result<Answer, Failure> {
-    if let Some(authenticated) = authenticated
-        && let Err(failure) = authenticated.answer().await
-    {
-        // Without a session the request itself went nowhere: its own answer
-        // would only say "not logged in".
-        if let Failure::Refused(_) = failure {
-            stage.asked.store(false, Ordering::Relaxed);
-        }
-        return Err(failure);
-    }
-    pending.answer().await
 }

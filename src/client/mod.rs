@@ -35,6 +35,7 @@
 //! [`OutcomeUnknown`]: crate::error::ErrorCode::OutcomeUnknown
 
 mod alive;
+mod attempt;
 mod connection;
 mod connections;
 mod dial;

@@ -73,38 +73,12 @@ impl Service for MemberService {
             Call::ChangeMembers => self.begin_change(body, reply),
             Call::Keys => reply.ok(&self.inner.known_keys()),
             Call::Rekey => self.begin_rekey(body, reply),
-            Call::Backup => {
-                let (inner, parts) = (self.with_state(), self.parts.clone());
-                let begin = move |it| async move { inner.begin_backup(it, parts).await };
-                self.answer(body, reply, begin);
-            }
-            Call::BackupPart => {
-                let parts = self.parts.clone();
-                self.spawn(async move {
-                    match backup::next_part(parts).await {
-                        Ok(part) => reply.ok_raw(&part),
-                        Err(error) => reply.error(error),
-                    }
-                });
-            }
-            Call::Restore => {
-                let inner = self.with_state();
-                self.answer(body, reply, move |it| async move { inner.restore_step(it).await });
-            }
-            Call::Administer => {
-                let inner = self.with_state();
-                self.answer(body, reply, move |it| async move { inner.administer(it).await });
-            }
-            Call::Inspect => {
-                let inner = self.with_state();
-                self.answer(body, reply, move |it| async move { inner.inspect(it).await });
-            }
-            Call::HandOver => {
-                let inner = self.with_state();
-                self.answer::<HandOver, _, _>(body, reply, move |it| async move {
-                    inner.take_over(it).await
-                });
-            }
+            Call::Backup
+            | Call::BackupPart
+            | Call::Restore
+            | Call::Administer
+            | Call::Inspect
+            | Call::HandOver => self.begin_with_state(call, body, reply),
             Call::Release => {
                 let inner = self.inner.clone();
                 self.answer(body, reply, move |it| async move { inner.release(it).await });
@@ -146,6 +120,42 @@ impl MemberService {
     fn with_state(&self) -> Arc<Inner> {
         let host = self.inner.host_replica.as_ref().map(|host| host.0.clone());
         host.unwrap_or_else(|| self.inner.clone())
+    }
+
+    /// Begins what is about the state.
+    fn begin_with_state(&self, call: Call, body: &[u8], reply: Reply) {
+        let inner = self.with_state();
+        match call {
+            Call::Backup => {
+                let parts = self.parts.clone();
+                let begin = move |it| async move { inner.begin_backup(it, parts).await };
+                self.answer(body, reply, begin);
+            }
+            Call::BackupPart => {
+                let parts = self.parts.clone();
+                self.spawn(async move {
+                    match backup::next_part(parts).await {
+                        Ok(part) => reply.ok_raw(&part),
+                        Err(error) => reply.error(error),
+                    }
+                });
+            }
+            Call::Restore => {
+                self.answer(body, reply, move |it| async move { inner.restore_step(it).await });
+            }
+            Call::Administer => {
+                self.answer(body, reply, move |it| async move { inner.administer(it).await });
+            }
+            Call::Inspect => {
+                self.answer(body, reply, move |it| async move { inner.inspect(it).await });
+            }
+            Call::HandOver => {
+                self.answer::<HandOver, _, _>(body, reply, move |it| async move {
+                    inner.take_over(it).await
+                });
+            }
+            other => reply.error(Error::internal(format!("{other:?} is not about the state"))),
+        }
     }
 
     fn begin_change(&self, body: &[u8], reply: Reply) {
