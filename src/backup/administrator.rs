@@ -20,6 +20,9 @@ use crate::types::{Address, Uuid};
 /// How long a server may take for one call.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
+/// How long it may take where it has to make a second state of all that it holds.
+pub(crate) const LONG_ANSWER_MAX: Duration = Duration::from_secs(300);
+
 /// Pause before the next server is asked after one failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -76,6 +79,15 @@ impl Administrator {
     /// Connects to one of the servers that run their own replica: another one
     /// with every attempt, the leader last, which has enough to do.
     pub(crate) async fn connect(&self, attempts: &mut Attempts) -> Result<Server, Failed> {
+        self.connect_for(ANSWER_MAX, attempts).await
+    }
+
+    /// The same, to a server that may take that long for one call.
+    pub(crate) async fn connect_for(
+        &self,
+        answer_max: Duration,
+        attempts: &mut Attempts,
+    ) -> Result<Server, Failed> {
         let status = survey(&self.host, &self.servers, SERVER_LIMIT).await;
         let mut able: Vec<_> = status
             .replicas
@@ -98,7 +110,7 @@ impl Administrator {
         let member = Member { id: chosen.id, address: chosen.address.clone() };
         let spawn = |task| drop(crate::host::spawn(task));
         let conversation =
-            Conversation::open(&self.host, &self.keys, from, &member, ANSWER_MAX, spawn);
+            Conversation::open(&self.host, &self.keys, from, &member, answer_max, spawn);
         Ok(Server { cluster, conversation })
     }
 

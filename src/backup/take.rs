@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use serde_json::value::RawValue;
 
-use super::administrator::{Administrator, Attempts, Failed, Server, parse};
+use super::administrator::{Administrator, Attempts, Failed, LONG_ANSWER_MAX, Server, parse};
 use super::file::BackupWriter;
 use super::{FORMAT, Head, Taken};
 use crate::error::{Error, ErrorCode, Result};
@@ -108,7 +108,10 @@ async fn fetch(
     loop {
         let mut begun = false;
         let fetched = async {
-            let mut server = administrator.connect(&mut attempts).await?;
+            let mut server = match confirmed {
+                true => administrator.connect(&mut attempts).await?,
+                false => administrator.connect_for(LONG_ANSWER_MAX, &mut attempts).await?,
+            };
             let (head, taken_alone) = begin(&mut server, confirmed).await?;
             begun = true;
             let mut out = goal.open().await?;

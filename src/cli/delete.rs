@@ -107,7 +107,7 @@ fn choose(prefixes: &[String], matches: &[Vec<Uuid>]) -> Result<Vec<Uuid>> {
 fn decided(error: Error, is_alone: bool) -> Error {
     match error.code {
         ErrorCode::UnknownMessage if is_alone => {
-            let message = format!("{} of a server that is alone; nothing was done", error.message);
+            let message = format!("{}, as far as a server knows that is alone", error.message);
             Error::new(ErrorCode::NeedsMajority, message)
         }
         _ => error,

@@ -87,12 +87,12 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     let request = Request::Send { operation, to, text, first: !again, after: None };
     let before = last.as_ref().and_then(|last| last.place_before(operation));
     let SentBehind { sent, overtakes } = client.send_behind(before, request).await;
-    if let Some(last) = last.as_mut().filter(|_| overtakes) {
-        last.is_overtaken();
-    }
     let sent = sent?;
     context.printer.show(&SentShown(&sent));
     if let Some(last) = &mut last {
+        if overtakes {
+            last.is_overtaken();
+        }
         last.note(&sent, client.server().map(|(_, address)| address), again);
     }
     keep(last, overtakes, context);

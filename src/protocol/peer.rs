@@ -407,7 +407,8 @@ pub struct BackupHead {
     pub index: u64,
     /// When it was taken.
     pub at: Timestamp,
-    /// Fingerprint of the state, as `status` shows it for that entry.
+    /// Fingerprint of the state, as `status` shows it for that entry if nothing is in it that
+    /// was taken alone.
     pub state_hash: String,
     /// Accounts in it.
     pub accounts: u64,

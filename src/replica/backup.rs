@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::Inner;
+use super::alone::Rescued;
 use crate::chat::{Action, Operation, Outcome, RestoreStep};
 use crate::consensus::Sequence;
 use crate::error::{Error, ErrorCode, Result};
@@ -53,10 +54,12 @@ impl Inner {
         let cluster = self.credentials.introduction().cluster;
         let cluster = cluster.ok_or_else(|| Error::unavailable("there is no cluster yet"))?;
         self.machine.look(|look| look.usable())?;
-        let (index, view) = early.unwrap_or_else(|| self.machine.view());
-        let (view, taken_alone) = match asked.confirmed {
-            true => (view, 0),
-            false => self.with_what_waits(view).await?,
+        let Rescued { view, index, taken_alone } = match asked.confirmed {
+            true => {
+                let (index, view) = early.unwrap_or_else(|| self.machine.view());
+                Rescued { view, index, taken_alone: 0 }
+            }
+            false => self.with_what_waits().await?,
         };
         let (tell, told) = oneshot::channel();
         let (send, receive) = mpsc::channel(PARTS_AHEAD);

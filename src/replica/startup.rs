@@ -17,6 +17,7 @@
 
 mod founding;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,6 +39,9 @@ use crate::storage::{
     Snapshots,
 };
 use crate::types::{ReplicaId, is_majority};
+
+/// Between two attempts to open the outbox of an adopted directory.
+const OUTBOX_RETRY: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at the peers.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -98,14 +102,14 @@ async fn until_failed(inner: &Arc<Inner>, is_known: bool, startup: Startup) -> O
         biased;
         // Whatever it waits for, it waits in vain, but for its own directory.
         removed = inner.credentials.removed(), if inner.host_replica.is_none() => {
-            // A directory that was empty has no outbox.
-            tokio::select! {
+            // A directory without an identity has no outbox that could be opened.
+            let failed = tokio::select! {
                 biased;
-                () = inner.alone.until_open(), if is_known => {}
-                _ = &mut startup, if is_known => {}
-                else => {}
-            }
-            Some(inner.leave(removed).await)
+                () = inner.alone.until_open(), if is_known => None,
+                ended = &mut startup, if is_known => ended.err(),
+                else => None,
+            };
+            Some(inner.leave(removed, failed).await)
         }
         result = &mut startup => result.err(),
     }
@@ -161,6 +165,10 @@ impl Startup {
             self.become_member().await?;
         }
         let identity = self.take_identity().await?;
+        if !adopted {
+            // Before what may take long: a replica that was removed has it handed over first.
+            self.inner.open_outbox(&self.directory, self.fatal()).await?;
+        }
         self.wait_for("loading snapshot and log");
         let consensus = self.load(&identity).await?;
         if let Ok(Some(identity)) = self.directory.identity() {
@@ -168,7 +176,7 @@ impl Startup {
         }
         self.inner.credentials.locate_at(self.directory.location());
         if !adopted {
-            self.inner.open_outbox(&self.directory, self.fatal()).await?;
+            self.inner.show_outbox().await;
         }
         self.inner.remember_neighbours(&self.directory).await?;
         let forgotten = ForgottenKeys::open(&self.directory).await?;
@@ -202,7 +210,7 @@ impl Startup {
             Some(_) => tokio::select! {
                 biased;
                 failure = consensus.failed() => failure,
-                failure = self.open_outbox_of_owner() => failure,
+                never = self.open_outbox_of_owner() => match never {},
                 () = self.inner.serve_host(&consensus) => return Ok(()),
             },
         };
@@ -211,17 +219,16 @@ impl Startup {
     }
 
     /// Opens what the owner of an adopted directory took alone, beside its vote, for which
-    /// people wait. Ends only where the disk is in question.
-    async fn open_outbox_of_owner(&self) -> Error {
-        match self.inner.open_outbox(&self.directory, self.fatal()).await {
-            Err(error) if error.code == ErrorCode::Io => error,
-            opened => {
-                if let Err(error) = opened {
-                    tracing::error!(%error, "what its owner took alone is not handed over");
-                }
-                std::future::pending().await
+    /// people wait. Where that cannot be, the vote counts all the same.
+    async fn open_outbox_of_owner(&self) -> Infallible {
+        let mut told = false;
+        while let Err(error) = self.inner.open_outbox(&self.directory, self.fatal()).await {
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(%error, "what its owner took alone is not handed over yet");
             }
+            sleep(OUTBOX_RETRY).await;
         }
+        std::future::pending().await
     }
 
     /// Counts the open of the directory, and says from now on whose it is.

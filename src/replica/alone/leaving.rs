@@ -7,12 +7,14 @@
 //! until then the file stays.
 //!
 //! # How it fails
-//! Whoever was removed accepts nothing any more, and ends. If within [`LEAVE_MAX`] no member
-//! has taken what is left, the sentence with which it ends says how much that is, and where;
-//! when it is started again it tries again.
+//! Whoever was removed accepts nothing any more, and ends. If no member takes the next part
+//! within [`LEAVE_MAX`], the sentence with which it ends says how much is left, and where; when it
+//! is started again it tries again. An outbox that could not be opened is named as well.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
@@ -22,7 +24,8 @@ use super::opening::read_entry;
 use crate::chat::{Action, Operation, Outcome};
 use crate::consensus::{self, Sequence};
 use crate::error::{Error, ErrorCode, Result};
-use crate::peer;
+use crate::peer::{CallError, Conversation};
+use crate::protocol::client::Member;
 use crate::protocol::peer::{ADMINISTRATOR, Call, Introduction};
 use crate::replica::Inner;
 use crate::storage::{ListedEntry, Outbox};
@@ -31,11 +34,14 @@ use crate::types::{Place, Uuid};
 /// How long a replica that was removed waits until its outbox is open.
 const OPEN_MAX: Duration = Duration::from_secs(10);
 
-/// How long it tries to have that handed over.
+/// How long it tries to have a part of that handed over.
 const LEAVE_MAX: Duration = Duration::from_secs(20);
 
-/// How long one member may take for a part.
-const PART_MAX: Duration = Duration::from_secs(5);
+/// How long a part may take on its way through the log.
+const PART_MAX: Duration = Duration::from_secs(3);
+
+/// How long one member may take to answer: a little longer, so that its own word arrives.
+const ANSWER_MAX: Duration = Duration::from_secs(4);
 
 /// About how many bytes of entries are handed over at once.
 const PART_BYTES: usize = 64 * 1024;
@@ -70,98 +76,172 @@ impl Alone {
 
 impl Inner {
     /// Has members hand over what the outbox holds, as this replica was removed, and accepts
-    /// nothing any more. Returns what is to be said at the end.
-    pub(in crate::replica) async fn leave(&self, removed: Error) -> Error {
+    /// nothing any more. `failed`: why its start has ended. Returns what is to be said at the
+    /// end.
+    pub(in crate::replica) async fn leave(&self, removed: Error, failed: Option<Error>) -> Error {
         // Whoever takes changes finds none to put them in.
-        let Some(outbox) = self.alone.0.outbox.lock().take() else { return removed };
-        let left = match outbox.lists().is_empty() {
-            true => Ok(0),
-            false => match timeout(LEAVE_MAX, self.hand_over_to_members(&outbox)).await {
-                Ok(handed_over) => handed_over,
-                Err(_) => Err(Error::unavailable("no member has taken it in time")),
-            },
+        let outbox = self.alone.0.outbox.lock().take();
+        let what = match outbox {
+            Some(outbox) => self.empty(outbox).await,
+            None => self.unopened(failed).await,
         };
-        let closed = outbox.close().await;
+        match what {
+            Some(what) => Error { message: format!("{}; {what}", removed.message), ..removed },
+            None => removed,
+        }
+    }
+
+    fn outbox_folder(&self) -> PathBuf {
+        self.config.data_dir.join("outbox")
+    }
+
+    /// What is said of an outbox that nobody has opened.
+    async fn unopened(&self, failed: Option<Error>) -> Option<String> {
+        let (disk, folder) = (self.host.disk.clone(), self.outbox_folder());
+        let listing = async move { disk.list(&folder).await };
+        // Without the folder nothing was taken.
+        let files = self.host.on_worker("outbox", listing).await?.ok()?;
+        let why = because(failed.as_ref());
+        (!files.is_empty()).then(|| {
+            format!(
+                "what it took without a majority was not looked at{why}: it is in {}, so keep that",
+                self.outbox_folder().display()
+            )
+        })
+    }
+
+    /// Empties the outbox, as far as members take what is in it.
+    async fn empty(&self, outbox: Outbox) -> Option<String> {
+        let mut leaving = Leaving::of(self);
+        // What was on its way into it may come yet.
+        let mut failed: Option<Error> = None;
+        while let Some(held) =
+            outbox.lists().into_iter().find(|held| !leaving.given_up.contains(&held.list))
+        {
+            if let Err(error) = leaving.hand_over(&outbox, held.list).await {
+                leaving.given_up.push(held.list);
+                failed.get_or_insert(error);
+            }
+        }
+        if let Err(error) = outbox.close().await {
+            tracing::error!(%error, "the outbox was not closed cleanly");
+        }
         let held: u64 = outbox.lists().iter().map(|list| list.entries - list.settled).sum();
-        let what = match left.and_then(|handed_over| closed.map(|()| handed_over)) {
-            Ok(0) if held == 0 => return removed,
-            Ok(handed_over) if held == 0 => {
-                format!("{} that it took without a majority: handed over", changes(handed_over))
+        if held > 0 {
+            return Some(format!(
+                "{} that it took without a majority: not handed over{}, and still in {}; keep \
+                 that, and start this server once more",
+                changes(held),
+                because(failed.as_ref()),
+                self.outbox_folder().display()
+            ));
+        }
+        (leaving.handed_over > 0).then(|| {
+            format!("{} that it took without a majority: handed over", changes(leaving.handed_over))
+        })
+    }
+}
+
+fn because(failed: Option<&Error>) -> String {
+    failed.map_or_else(String::new, |error| format!(" ({})", error.message))
+}
+
+/// A replica that hands over by others.
+struct Leaving<'a> {
+    inner: &'a Inner,
+    members: Vec<Member>,
+    /// The member that is asked next, and the connection to it.
+    next: usize,
+    conversation: Option<Conversation>,
+    /// Entries that members have taken.
+    handed_over: u64,
+    /// Lists with which it does not go on.
+    given_up: Vec<Uuid>,
+}
+
+impl Leaving<'_> {
+    fn of(inner: &Inner) -> Leaving<'_> {
+        let mut members = inner.members();
+        for member in &inner.config.members {
+            if members.iter().all(|known| known.address != member.address) {
+                members.push(member.clone());
             }
-            left => {
-                let why = left.err().map_or_else(String::new, |error| format!(" ({error})"));
-                let folder = self.config.data_dir.join("outbox");
-                format!(
-                    "{} that it took without a majority: not handed over{why}, and still in {}; \
-                     keep that, and start this server once more",
-                    changes(held),
-                    folder.display()
-                )
+        }
+        members.retain(|member| member.id != inner.config.id);
+        let (next, conversation, handed_over, given_up) = (0, None, 0, Vec::new());
+        Leaving { inner, members, next, conversation, handed_over, given_up }
+    }
+
+    async fn hand_over(&mut self, outbox: &Outbox, list: Uuid) -> Result<()> {
+        let mut settled = self.ask(list, Vec::new()).await?;
+        let mut entries = outbox.entries(list, settled + 1);
+        loop {
+            outbox.settle(list, settled).await?;
+            let part = entries.next(PART_BYTES).await?;
+            let Some(last) = part.last().map(|entry| entry.n) else { return Ok(()) };
+            let count = part.len() as u64;
+            let operation = |ListedEntry { n, entry }| {
+                Ok(read_entry(list, n, &entry)?.delivery(Place { list, number: n }))
+            };
+            let operations: Result<Vec<Operation>> = part.into_iter().map(operation).collect();
+            settled = self.ask(list, operations?).await?;
+            if settled < last {
+                let why = format!("the log has taken {settled} of {last} entries of {list}");
+                return Err(Error::unavailable(why));
+            }
+            self.handed_over += count;
+        }
+    }
+
+    /// Asks one member after the other until one has answered how far the list is settled,
+    /// beginning with the one that did last.
+    async fn ask(&mut self, list: Uuid, entries: Vec<Operation>) -> Result<u64> {
+        let asked = HandOver { list, entries };
+        let body = Bytes::from(serde_json::to_vec(&asked).expect("plain data serializes"));
+        let asking = async {
+            let mut failed = 0;
+            loop {
+                match self.ask_next(body.clone()).await {
+                    Ok(settled) => return settled,
+                    Err(error) => {
+                        tracing::info!(%error, "a member does not hand over what is left here");
+                        self.conversation = None;
+                        self.next += 1;
+                        failed += 1;
+                    }
+                }
+                if failed % self.members.len().max(1) == 0 {
+                    sleep(RETRY).await;
+                }
             }
         };
-        Error { message: format!("{}; {what}", removed.message), ..removed }
+        let late = |_| Error::unavailable("no member has taken it in time");
+        timeout(LEAVE_MAX, asking).await.map_err(late)
     }
 
-    /// Returns how many entries members have taken.
-    async fn hand_over_to_members(&self, outbox: &Outbox) -> Result<u64> {
-        let mut handed_over = 0;
-        // What was on its way into the outbox may come yet.
-        while let Some(held) = outbox.lists().into_iter().next() {
-            let list = held.list;
-            let mut settled = self.ask_members(list, Vec::new()).await?;
-            let mut entries = outbox.entries(list, settled + 1);
-            loop {
-                let part = entries.next(PART_BYTES).await?;
-                let Some(last) = part.last().map(|entry| entry.n) else { break };
-                handed_over += part.len() as u64;
-                let operation = |ListedEntry { n, entry }| {
-                    Ok(read_entry(list, n, &entry)?.delivery(Place { list, number: n }))
-                };
-                let operations: Result<Vec<Operation>> = part.into_iter().map(operation).collect();
-                settled = self.ask_members(list, operations?).await?;
-                if settled < last {
-                    let why = format!("the log has taken {settled} of {last} entries of {list}");
-                    return Err(Error::unavailable(why));
-                }
-            }
-            outbox.settle(list, settled).await?;
-        }
-        Ok(handed_over)
+    async fn ask_next(&mut self, body: Bytes) -> Result<u64> {
+        let Inner { host, config, credentials, .. } = self.inner;
+        let Some(member) = self.members.get(self.next % self.members.len().max(1)) else {
+            return Err(Error::unavailable("no member is known"));
+        };
+        let conversation = self.conversation.get_or_insert_with(|| {
+            let cluster = credentials.introduction().cluster;
+            let from =
+                Introduction { replica: ADMINISTRATOR, cluster, lineage: None, incarnation: None };
+            let spawn = |task| consensus::spawn(host, task);
+            Conversation::open(host, &config.keys, from, member, ANSWER_MAX, spawn)
+        });
+        let answer =
+            conversation.call(Call::HandOver, body).await.map_err(|error| match error {
+                CallError::Refused(error) => error,
+                lost => Error::unavailable(format!("{}: {lost}", member.address)),
+            })?;
+        let taken: Result<TakenOver, _> = serde_json::from_slice(&answer);
+        taken.map(|taken| taken.settled).map_err(|error| Error::internal(error.to_string()))
     }
+}
 
-    /// Asks one member after the other until one has answered.
-    ///
-    /// # Errors
-    /// A refusal that no other member would take back.
-    async fn ask_members(&self, list: Uuid, entries: Vec<Operation>) -> Result<u64> {
-        let asked = HandOver { list, entries };
-        let body = serde_json::to_vec(&asked).expect("plain data serializes");
-        let cluster = self.credentials.introduction().cluster;
-        let from =
-            Introduction { replica: ADMINISTRATOR, cluster, lineage: None, incarnation: None };
-        let (host, keys) = (&self.host, &self.config.keys);
-        let known = self.members().into_iter().chain(self.config.members.clone());
-        let members: Vec<_> = known.filter(|member| member.id != self.config.id).collect();
-        loop {
-            for member in &members {
-                let (from, body) = (from.clone(), body.clone().into());
-                let spawn = |task| consensus::spawn(host, task);
-                let call = Call::HandOver;
-                match peer::ask(host, keys, from, member, call, body, PART_MAX, spawn).await {
-                    Ok(answer) => {
-                        let taken: TakenOver = serde_json::from_slice(&answer)
-                            .map_err(|error| Error::internal(format!("{member:?}: {error}")))?;
-                        return Ok(taken.settled);
-                    }
-                    Err(error) => {
-                        tracing::info!(member = %member.id, %error, "it does not hand over for us");
-                    }
-                }
-            }
-            sleep(RETRY).await;
-        }
-    }
-
+impl Inner {
     /// Proposes entries for a replica that was removed, and says how far its list is settled.
     ///
     /// # Errors

@@ -58,6 +58,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use self::answer::{Accepted, Change};
 pub use self::leaving::HandOver;
+pub use self::rescue::Rescued;
 pub use self::stream::ChangeStream;
 
 use self::line::{Asked, HeldBack, InLine, Line, Released, Wanted, Way};
@@ -89,6 +90,8 @@ struct Shared {
     outbox: Mutex<Option<Outbox>>,
     /// Whether that was open once.
     opened: watch::Sender<bool>,
+    /// Held while a copy of the state is made for a backup.
+    rescues: Arc<tokio::sync::Mutex<()>>,
     /// What the watch and those who hand over tell each other.
     signs: Signs,
 }
@@ -124,6 +127,7 @@ impl Alone {
             since: watch::Sender::new(None),
             outbox: Mutex::new(None),
             opened: watch::Sender::new(false),
+            rescues: Arc::default(),
             signs: Signs::default(),
         };
         (Alone(Arc::new(shared)), Queue(queue))

@@ -1,6 +1,5 @@
 //! The outbox of the directory that the replica runs on: opened with it, closed with it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Alone;
@@ -29,23 +28,28 @@ impl Alone {
 }
 
 impl Inner {
-    /// Opens the outbox, and shows what an earlier process has left in it, unless the owner
-    /// of the directory is to show it.
+    /// Opens the outbox.
     ///
     /// # Errors
     /// As [`Outbox::open`].
     pub(in crate::replica) async fn open_outbox(
-        self: &Arc<Self>,
+        &self,
         directory: &DataDirectory,
         fatal: FatalHandler,
     ) -> Result<()> {
         let outbox = Outbox::open(directory, OutboxBounds::default(), fatal).await?;
-        *self.alone.0.outbox.lock() = Some(outbox.clone());
-        self.alone.0.opened.send_replace(true);
-        if self.host_replica.is_some() {
-            self.alone.0.signs.hand_over.notify_one();
-            return Ok(());
+        for unusable in outbox.unusable() {
+            tracing::error!("{}", unusable.sentence);
         }
+        *self.alone.0.outbox.lock() = Some(outbox);
+        self.alone.0.opened.send_replace(true);
+        self.alone.0.signs.hand_over.notify_one();
+        Ok(())
+    }
+
+    /// Shows what an earlier process has left in the outbox, once there is a state.
+    pub(in crate::replica) async fn show_outbox(&self) {
+        let Some(outbox) = self.alone.outbox() else { return };
         for held in outbox.lists() {
             let settled = self.machine.look(|look| look.settled(&held.list));
             if settled >= held.entries {
@@ -58,10 +62,6 @@ impl Inner {
                 tracing::error!(list = %held.list, %error, "a list of the outbox is not shown");
             }
         }
-        for unusable in outbox.unusable() {
-            tracing::error!("{}", unusable.sentence);
-        }
-        Ok(())
     }
 
     /// How many entries the outbox holds of which the state does not say that they are settled.
