@@ -249,7 +249,10 @@ impl Inner {
     /// proposal and of a read that a majority has to confirm.
     pub(in crate::replica) async fn take_over(&self, asked: HandOver) -> Result<TakenOver> {
         let HandOver { list, entries } = asked;
-        let is_entry = |operation: &Operation| matches!(&operation.action, Action::Deliver(delivery) if delivery.place.list == list);
+        let is_entry = |operation: &Operation| match &operation.action {
+            Action::Deliver(delivery) => delivery.place.list == list,
+            _ => false,
+        };
         if !entries.iter().all(is_entry) {
             return Err(Error::new(
                 ErrorCode::PermissionDenied,
