@@ -3,21 +3,24 @@
 //! Links are cut, one way as well, machines lose their power, processes freeze, disks stall
 //! and clocks jump, mostly two at a time: so again and again each server is alone, sometimes
 //! all three at once. Meanwhile people send to one reader, message by message and line by
-//! line, and the reader follows. When all is well again, every message that anybody
+//! line, and the reader follows, marks and deletes. When all is well again, every message that anybody
 //! accepted is in the reader's inbox, once, the lines of a stream in their order; what was
-//! given up, as nothing was done of it, is not; and following has shown each once.
+//! given up, as nothing was done of it, is not; following has shown each once; what was marked
+//! is read, and what was deleted is gone.
 
 mod people;
+mod tidying;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use ftchat::limits::FEATURE_LEVEL_KNOWN;
 use ftchat::planted::{Bug, plant};
 use ftchat::types::Uuid;
 
-use self::people::{READER, SharedDiary, follow, read_all, write};
+use self::people::{Confirmed, READER, SharedDiary, follow, read_all, write};
+use self::tidying::tidy_up;
 use super::scale::Scale;
 use super::swift::{check, note};
 use super::{Cluster, PROGRESS_MAX_MS, Report};
@@ -66,6 +69,7 @@ fn install(
             match main {
                 Main::Writes => write(&host, &users, &diary, name).await,
                 Main::Follows => follow(&host, &users, &diary).await,
+                Main::TidiesUp => tidy_up(&host, &users, &diary).await,
                 Main::Reads => read_all(&host, &users, &diary).await,
             }
         })
@@ -87,6 +91,7 @@ fn are_at_newest_level(cluster: &Cluster) -> bool {
 enum Main {
     Writes,
     Follows,
+    TidiesUp,
     Reads,
 }
 
@@ -106,6 +111,7 @@ fn play(seed: u64, bug: Option<Bug>) -> History<Report> {
             .map(|name| (*name, install(world, &cluster, &diary, name, Main::Writes)))
             .collect();
         world.run_until(20_000, |_| registered(1 + WRITERS.len()));
+        let tidier = install(world, &cluster, &diary, "tidier", Main::TidiesUp);
         let plan = Plan {
             servers: cluster.servers.clone(),
             faults: FAULTS.to_vec(),
@@ -126,13 +132,14 @@ fn play(seed: u64, bug: Option<Bug>) -> History<Report> {
         let rest = world.run_until(PROGRESS_MAX_MS, |world| {
             nemesis.restart_exited(world, world.now_ms());
             writers.iter().all(|(_, writer)| world.exit(*writer).is_some())
+                && world.exit(tidier).is_some()
                 && cluster.observed(|observed| {
                     let unsettled = &observed.unsettled;
                     unsettled.len() == 3 && unsettled.values().all(|it| !it)
                 })
         });
         report.expect(rest, "not all came to rest");
-        for (name, program) in writers.iter().chain(&[(READER, reader)]) {
+        for (name, program) in writers.iter().chain(&[(READER, reader), ("tidier", tidier)]) {
             if let Some(Err(error)) = world.exit(*program) {
                 report.violations.push(format!("{name}: {error}"));
             }
@@ -145,7 +152,7 @@ fn play(seed: u64, bug: Option<Bug>) -> History<Report> {
         let observed = cluster.observed(|observed| observed.replicas.violations().to_vec());
         report.violations.extend(observed);
         report.counts.extend(nemesis.counts().clone());
-        for (_, program) in writers.iter().chain(&[(READER, reader)]) {
+        for (_, program) in writers.iter().chain(&[(READER, reader), ("tidier", tidier)]) {
             if world.exit(*program).is_none() {
                 world.kill(*program);
             }
@@ -159,28 +166,36 @@ fn play(seed: u64, bug: Option<Bug>) -> History<Report> {
 fn judge(diary: &SharedDiary, report: &mut Report) {
     diary.look(|diary| {
         let mut places: BTreeMap<Uuid, Vec<u64>> = BTreeMap::new();
-        for (id, seq, _) in &diary.inbox {
+        for Confirmed { id, seq, read, .. } in &diary.inbox {
+            if diary.deleted.contains(id) {
+                report.violations.push(format!("{id} was deleted, and is there"));
+            }
+            if diary.marked.contains(id) && !read {
+                report.violations.push(format!("{id} was marked, and is not read"));
+            }
             places.entry(*id).or_default().push(*seq);
         }
         for (id, it) in &diary.acknowledged {
             match places.get(id).map_or(&[][..], Vec::as_slice) {
                 [_] => {}
+                [] if diary.deleting.contains(id) => {}
                 other => report.violations.push(format!("{id} stands at {other:?}: {it:?}")),
             }
         }
-        for (id, _, text) in &diary.inbox {
+        for Confirmed { id, text, .. } in &diary.inbox {
             if diary.acknowledged.get(id).is_some_and(|it| it.text != *text) {
                 report.violations.push(format!("{id} has another text: {text}"));
             }
             let shown = diary.shown.get(id).copied().unwrap_or_default();
-            if shown != 1 {
+            if shown != 1 && !(shown == 0 && diary.deleting.contains(id)) {
                 report.violations.push(format!("following showed {id} {shown} times: {text}"));
             }
         }
         for id in diary.given_up.iter().filter(|id| places.contains_key(id)) {
             report.violations.push(format!("{id} is there, of which nothing was done"));
         }
-        for id in diary.shown.keys().filter(|id| !places.contains_key(id)) {
+        let gone = |id: &&Uuid| !places.contains_key(*id) && !diary.deleting.contains(*id);
+        for id in diary.shown.keys().filter(gone) {
             report.violations.push(format!("following showed {id}, which is nowhere"));
         }
         let mut streams: BTreeMap<Uuid, Vec<(u64, u64)>> = BTreeMap::new();
@@ -200,7 +215,11 @@ fn judge(diary: &SharedDiary, report: &mut Report) {
         for (name, sent) in &diary.order {
             for two in sent.windows(2) {
                 let [(before, _), (id, overtakes)] = two else { unreachable!("two at a time") };
-                if !overtakes && places.get(before) > places.get(id) {
+                // What was deleted stands nowhere.
+                if let (Some(before_at), Some(at)) = (places.get(before), places.get(id))
+                    && !overtakes
+                    && before_at > at
+                {
                     report.violations.push(format!("{name}'s {id} overtook {before}"));
                 }
             }
@@ -210,6 +229,8 @@ fn judge(diary: &SharedDiary, report: &mut Report) {
             ("acknowledged", diary.acknowledged.len()),
             ("acknowledged alone", early),
             ("given up", diary.given_up.len()),
+            ("marked", diary.marked.len()),
+            ("deleted", diary.deleted.len()),
             ("overtaken", diary.order.values().flatten().filter(|(_, it)| *it).count()),
             ("shown before they were confirmed", diary.shown_early.len()),
         ] {
@@ -248,16 +269,23 @@ fn whatever_breaks_a_rule_of_going_alone_is_found() {
 fn what_servers_take_alone_is_delivered_once_in_order_and_shown_once() {
     let first = number("FTCHAT_SIM_FROM", 1);
     let seeds: Vec<u64> = (first..first + number("FTCHAT_SIM_SEEDS", SEEDS)).collect();
-    let (wrong, alone, early) = (Mutex::new(Vec::new()), AtomicU64::new(0), AtomicU64::new(0));
+    let (wrong, counted) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::<String, u64>::new()));
     in_parallel(&seeds, |seed| {
         let history = play(*seed, None);
-        let count = |what: &str| history.value.counts.get(what).copied().unwrap_or_default();
-        alone.fetch_add(count("acknowledged alone"), Ordering::Relaxed);
-        early.fetch_add(count("shown before they were confirmed"), Ordering::Relaxed);
+        for (what, count) in &history.value.counts {
+            *counted.lock().expect("no panic while held").entry(what.clone()).or_default() += count;
+        }
         note(&wrong, &format!("world {seed}"), history);
     });
     check(wrong, seeds.len());
     // What is to be proved did happen.
-    assert!(alone.into_inner() > 10 * seeds.len() as u64);
-    assert!(early.into_inner() > seeds.len() as u64);
+    let counted = counted.into_inner().expect("no panic while held");
+    for (what, a_world) in [
+        ("acknowledged alone", 10),
+        ("shown before they were confirmed", 1),
+        ("marked", 10),
+        ("deleted", 1),
+    ] {
+        assert!(counted[what] > a_world * seeds.len() as u64, "{what}: {counted:?}");
+    }
 }

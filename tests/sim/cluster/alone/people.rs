@@ -16,7 +16,7 @@ use crate::cluster::users::{Users, draw, register};
 use crate::world::Exit;
 
 /// How long a command keeps trying.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest pause between two commands.
 const PAUSE_MS: u64 = 400;
@@ -49,6 +49,11 @@ pub struct Diary {
     pub order: BTreeMap<String, Vec<(Uuid, bool)>>,
     /// What was given up, as nothing was done of it.
     pub given_up: BTreeSet<Uuid>,
+    /// What was marked as read, as somebody said.
+    pub marked: BTreeSet<Uuid>,
+    /// What somebody was asked to delete, and of that what somebody said is deleted.
+    pub deleting: BTreeSet<Uuid>,
+    pub deleted: BTreeSet<Uuid>,
     /// How often following showed a message.
     pub shown: BTreeMap<Uuid, u64>,
     /// Of those, the ones that were not confirmed when they were shown.
@@ -59,8 +64,14 @@ pub struct Diary {
     pub tokens: BTreeMap<String, String>,
 }
 
-/// A message as a majority has it: its id, its place and its text.
-pub type Confirmed = (Uuid, u64, String);
+/// A message as a majority has it.
+#[derive(Clone, Debug)]
+pub struct Confirmed {
+    pub id: Uuid,
+    pub seq: u64,
+    pub text: String,
+    pub read: bool,
+}
 
 /// See [`Diary`]. Clones are the same.
 #[derive(Clone, Default)]
@@ -223,7 +234,7 @@ async fn type_in(host: &Host, mut feed: DuplexStream, lines: &[String]) {
 
 /// # Errors
 /// One that no fault explains.
-fn may_pass(error: &Error) -> Exit {
+pub fn may_pass(error: &Error) -> Exit {
     match error.retryable() {
         true => Ok(()),
         false => Err(format!("an error that no fault explains, {}: {error}", error.code)),
@@ -260,11 +271,12 @@ pub async fn read_all(host: &Host, users: &Users, diary: &SharedDiary) -> Exit {
         match client.request(Request::Inbox(query.clone())).await {
             Ok(Answer::Messages { messages, more, .. }) => {
                 query.after = messages.last().and_then(|it| it.seq).or(query.after);
-                all.extend(
-                    messages
-                        .into_iter()
-                        .map(|it| (it.id, it.seq.expect("a majority has it"), it.text)),
-                );
+                all.extend(messages.into_iter().map(|it| Confirmed {
+                    id: it.id,
+                    seq: it.seq.expect("a majority has it"),
+                    text: it.text,
+                    read: it.read,
+                }));
                 if !more {
                     break;
                 }
