@@ -127,10 +127,13 @@ impl Writer<'_> {
     /// done gives up now and then.
     async fn one(&mut self, text: &str) -> Exit {
         let (operation, mut first, mut doubt) = (self.host.uuid(), true, false);
+        // Also of a try that nobody answered: it may be the one that counts.
+        let mut overtook = false;
         loop {
             let (to, text) = (vec![READER.to_string()], text.to_string());
             let request = Request::Send { operation, to, text: text.clone(), first, after: None };
             let SentBehind { sent, overtakes } = self.client.send_behind(self.place, request).await;
+            overtook |= overtakes;
             match sent {
                 Ok(sent) => {
                     let confirmed = sent.confirmed;
@@ -138,7 +141,7 @@ impl Writer<'_> {
                         return Err(format!("neither confirmed nor unconfirmed: {sent:?}"));
                     }
                     self.place = sent.place;
-                    self.note(&sent, Acknowledged { text, confirmed, stream: None }, overtakes);
+                    self.note(&sent, Acknowledged { text, confirmed, stream: None }, overtook);
                     return Ok(());
                 }
                 Err(error) => {
@@ -173,6 +176,7 @@ impl Writer<'_> {
             .map(|it| (Pipeline::<&[u8], fn(&Sent) -> Result<(), Error>>::id_of_line(base, it), it))
             .collect();
         let before = self.place;
+        // What a run has done that ended in an error it does not say.
         let (mut repeated, mut place) = (false, before);
         loop {
             let report = |sent: &Sent| {
@@ -200,7 +204,7 @@ impl Writer<'_> {
                 }
                 Ok(summary) => {
                     self.place = place;
-                    self.overtook(summary.overtakes, &numbers);
+                    self.overtook(summary.overtakes || repeated, &numbers);
                     return Ok(());
                 }
                 Err(error) => may_pass(&error)?,
