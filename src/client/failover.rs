@@ -3,7 +3,7 @@
 //! A request goes to one server. If that one refuses the connection, breaks it
 //! or says "not now", the next is asked at once, and after a round in which all
 //! failed there is a short pause. A server that does not answer may be frozen, which
-//! a ping shows soon ([`Alive`]), or may be waiting for an election, for which it has
+//! a ping shows soon ([`Attempt::silent`]), or may be waiting for an election, for which it has
 //! a while. In either case it is left to work, and the next server is asked *beside*
 //! it, with the same operation id. The first answer that decides the matter counts.
 //!

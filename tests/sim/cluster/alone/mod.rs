@@ -19,7 +19,7 @@ use ftchat::limits::FEATURE_LEVEL_KNOWN;
 use ftchat::planted::{Bug, plant};
 use ftchat::types::Uuid;
 
-use self::people::{Confirmed, READER, SharedDiary, follow, read_all, write};
+use self::people::{Confirmed, Diary, READER, SharedDiary, follow, read_all, write};
 use self::tidying::tidy_up;
 use super::scale::Scale;
 use super::swift::{check, note};
@@ -198,32 +198,7 @@ fn judge(diary: &SharedDiary, report: &mut Report) {
         for id in diary.shown.keys().filter(gone) {
             report.violations.push(format!("following showed {id}, which is nowhere"));
         }
-        let mut streams: BTreeMap<Uuid, Vec<(u64, u64)>> = BTreeMap::new();
-        for (id, it) in &diary.acknowledged {
-            if let (Some((stream, line)), Some([seq])) =
-                (it.stream, places.get(id).map(|it| &it[..]))
-            {
-                streams.entry(stream).or_default().push((line, *seq));
-            }
-        }
-        for (stream, mut lines) in streams {
-            lines.sort_unstable();
-            if !lines.is_sorted_by_key(|(_, seq)| *seq) {
-                report.violations.push(format!("lines of {stream} are out of order: {lines:?}"));
-            }
-        }
-        for (name, sent) in &diary.order {
-            for two in sent.windows(2) {
-                let [(before, _), (id, overtakes)] = two else { unreachable!("two at a time") };
-                // What was deleted stands nowhere.
-                if let (Some(before_at), Some(at)) = (places.get(before), places.get(id))
-                    && !overtakes
-                    && before_at > at
-                {
-                    report.violations.push(format!("{name}'s {id} overtook {before}"));
-                }
-            }
-        }
+        judge_order(diary, &places, report);
         let early = diary.acknowledged.values().filter(|it| !it.confirmed).count();
         for (what, count) in [
             ("acknowledged", diary.acknowledged.len()),
@@ -237,6 +212,34 @@ fn judge(diary: &SharedDiary, report: &mut Report) {
             report.counts.insert(what.to_string(), count as u64);
         }
     });
+}
+
+/// Whether lines of a stream, and separate messages of a writer, stand in their order.
+fn judge_order(diary: &Diary, places: &BTreeMap<Uuid, Vec<u64>>, report: &mut Report) {
+    let mut streams: BTreeMap<Uuid, Vec<(u64, u64)>> = BTreeMap::new();
+    for (id, it) in &diary.acknowledged {
+        if let (Some((stream, line)), Some([seq])) = (it.stream, places.get(id).map(|it| &it[..])) {
+            streams.entry(stream).or_default().push((line, *seq));
+        }
+    }
+    for (stream, mut lines) in streams {
+        lines.sort_unstable();
+        if !lines.is_sorted_by_key(|(_, seq)| *seq) {
+            report.violations.push(format!("lines of {stream} are out of order: {lines:?}"));
+        }
+    }
+    for (name, sent) in &diary.order {
+        for two in sent.windows(2) {
+            let [(before, _), (id, overtakes)] = two else { unreachable!("two at a time") };
+            // What was deleted stands nowhere.
+            if let (Some(before_at), Some(at)) = (places.get(before), places.get(id))
+                && !overtakes
+                && before_at > at
+            {
+                report.violations.push(format!("{name}'s {id} overtook {before}"));
+            }
+        }
+    }
 }
 
 /// What would bring lines out of order, or show a message twice.
