@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Alone;
-use super::opening::read_entry;
+use super::opening::operations;
 use crate::chat::{Action, Operation, Outcome};
 use crate::consensus::{self, Sequence};
 use crate::error::{Error, ErrorCode, Result};
@@ -28,8 +28,8 @@ use crate::peer::{CallError, Conversation};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{ADMINISTRATOR, Call, Introduction};
 use crate::replica::Inner;
-use crate::storage::{ListedEntry, Outbox};
-use crate::types::{Place, Uuid};
+use crate::storage::Outbox;
+use crate::types::Uuid;
 
 /// How long a replica that was removed waits until its outbox is open.
 const OPEN_MAX: Duration = Duration::from_secs(10);
@@ -180,11 +180,7 @@ impl Leaving<'_> {
             let part = entries.next(PART_BYTES).await?;
             let Some(last) = part.last().map(|entry| entry.n) else { return Ok(()) };
             let count = part.len() as u64;
-            let operation = |ListedEntry { n, entry }| {
-                Ok(read_entry(list, n, &entry)?.delivery(Place { list, number: n }))
-            };
-            let operations: Result<Vec<Operation>> = part.into_iter().map(operation).collect();
-            settled = self.ask(list, operations?).await?;
+            settled = self.ask(list, operations(list, part)?).await?;
             if settled < last {
                 let why = format!("the log has taken {settled} of {last} entries of {list}");
                 return Err(Error::unavailable(why));

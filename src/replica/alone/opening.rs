@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Alone;
-use crate::chat::Taken;
+use crate::chat::{Operation, Taken};
 use crate::error::{Error, ErrorCode, Result};
 use crate::replica::Inner;
 use crate::storage::{DataDirectory, FatalHandler, ListedEntry, Outbox, OutboxBounds};
@@ -95,6 +95,17 @@ impl Inner {
             });
         }
     }
+}
+
+/// What the log is to be told of entries of a list.
+///
+/// # Errors
+/// Those of [`read_entry`].
+pub(super) fn operations(list: Uuid, entries: Vec<ListedEntry>) -> Result<Vec<Operation>> {
+    let operation = |ListedEntry { n, entry }| {
+        Ok(read_entry(list, n, &entry)?.delivery(Place { list, number: n }))
+    };
+    entries.into_iter().map(operation).collect()
 }
 
 /// An entry as it was written.

@@ -9,13 +9,13 @@
 //! The copy takes as much memory as the state. There is one at a time, whoever asks, and however
 //! soon whoever asked has gone away.
 
-use crate::chat::{Batch, Effects, Operation, Restore, State, View};
+use crate::chat::{Batch, Effects, Restore, State, View};
 use crate::error::{Error, Result};
 use crate::replica::Inner;
-use crate::storage::{ListedEntry, Outbox, OutboxList};
-use crate::types::{Place, Timestamp};
+use crate::storage::{Outbox, OutboxList};
+use crate::types::Timestamp;
 
-use super::opening::read_entry;
+use super::opening::operations;
 
 /// About how many bytes of entries are settled at once.
 const PART_BYTES: usize = 1024 * 1024;
@@ -81,13 +81,9 @@ impl Copy {
                 break;
             }
             self.taken_alone += part.len() as u64;
-            let operation = |ListedEntry { n, entry }| {
-                Ok(read_entry(list, n, &entry)?.delivery(Place { list, number: n }))
-            };
-            let operations = part.into_iter().map(operation).collect::<Result<Vec<Operation>>>()?;
             self.index += 1;
             // Whoever follows follows another state.
-            let batch = Batch { at: self.at, operations };
+            let batch = Batch { at: self.at, operations: operations(list, part)? };
             self.state.apply(self.index, &batch, &mut Effects::default());
         }
         // The list is gone when the log has all of it.
