@@ -20,6 +20,8 @@ pub(super) struct Kept {
     pub(super) connection: Connection,
     /// Whether it speaks for the session; else it speaks for nobody.
     pub(super) authenticated: bool,
+    /// Whether it was taken without looking for a better one, should it be alone.
+    pub(super) even_alone: bool,
 }
 
 /// One request at one server.
@@ -34,7 +36,8 @@ pub(super) struct Ended {
     pub(super) server: usize,
     /// The server that was asked: another one if that was alone.
     pub(super) asked: usize,
-    pub(super) connection: Option<Connection>,
+    /// What the next request may be asked on.
+    pub(super) kept: Option<Kept>,
     pub(super) result: Result<Answer, Failure>,
 }
 
@@ -80,13 +83,13 @@ impl Race {
     pub(super) async fn run(self, server: usize, kept: Option<Kept>, stage: Arc<Stage>) -> Ended {
         // A connection that broke while nobody looked is no attempt at all.
         let dialed = match kept.filter(|kept| kept.connection.broken().is_none()) {
-            Some(kept) => self.go_on(kept),
+            Some(kept) => self.go_on(kept).await,
             None => self.dialer.dial(server, self.left()).await,
         };
         let Dialed { server: asked, connection, authenticated } = match dialed {
             Ok(dialed) => dialed,
             Err(failure) => {
-                return Ended { server, asked: server, connection: None, result: Err(failure) };
+                return Ended { server, asked: server, kept: None, result: Err(failure) };
             }
         };
         let submitted = match self.taken.fetch_add(1, Ordering::Relaxed) {
@@ -100,7 +103,8 @@ impl Race {
             Err(failure) => {
                 // Nothing was sent.
                 self.taken.fetch_sub(1, Ordering::Relaxed);
-                return Ended { server, asked, connection: Some(connection), result: Err(failure) };
+                let kept = Some(self.keep(asked, connection));
+                return Ended { server, asked, kept, result: Err(failure) };
             }
             Ok(pending) => {
                 stage.asked.store(true, Ordering::Relaxed);
@@ -124,12 +128,22 @@ impl Race {
             // This server has done nothing.
             self.taken.fetch_sub(1, Ordering::Relaxed);
         }
-        Ended { server, asked, connection: Some(connection), result }
+        Ended { server, asked, kept: Some(self.keep(asked, connection)), result }
     }
 
-    /// The same connection again.
-    fn go_on(&self, kept: Kept) -> Result<Dialed, Failure> {
-        let Kept { server, connection, authenticated } = kept;
+    fn keep(&self, server: usize, connection: Connection) -> Kept {
+        let Dialer { token, even_alone, .. } = &self.dialer;
+        Kept { server, connection, authenticated: token.is_some(), even_alone: *even_alone }
+    }
+
+    /// The same connection again, or one to a better server if nobody has looked for that yet.
+    async fn go_on(&self, kept: Kept) -> Result<Dialed, Failure> {
+        let Kept { mut server, mut connection, mut authenticated, even_alone } = kept;
+        if even_alone {
+            let meant = server;
+            (server, connection) = self.dialer.prefer_majority(meant, connection).await;
+            authenticated &= server == meant;
+        }
         let (connection, authenticated) = match authenticated {
             true => (connection, None),
             false => self.dialer.authenticate(connection, self.left())?,

@@ -52,9 +52,10 @@ pub(super) struct Dialer {
     pub(super) cluster: Option<Uuid>,
     /// Who has to confirm what is asked.
     pub(super) confirm: Confirm,
-    /// Whether what is asked comes behind something that was taken alone: the server that has
-    /// that may be the only one to take this, so being alone is no reason to leave it.
-    pub(super) follows: bool,
+    /// Whether being alone is no reason to leave a server: where what is asked comes behind
+    /// something that was taken alone, the server that has that may be the only one to take
+    /// this; and of which cluster it is every server may say.
+    pub(super) even_alone: bool,
     /// What the servers say of each other.
     pub(super) members: Members,
 }
@@ -184,7 +185,7 @@ impl Redialer {
 
     /// Whether what is asked from now on comes behind something that was taken alone.
     pub(super) fn follow(&mut self, follows: bool) {
-        self.dialer.follows = follows;
+        self.dialer.even_alone = follows;
     }
 
     /// The server that is tried next.

@@ -24,9 +24,9 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::{Attempt, Ended, Kept, Race, Stage};
-use super::connection::{Connection, Failure};
+use super::connection::Failure;
 use super::dial::{Dialer, Members, Redialer};
-use super::pacing::{Backoff, GREETING_LIMIT, Reasons, answer_limit};
+use super::pacing::{Backoff, CLUSTER_LIMIT, GREETING_LIMIT, Reasons, answer_limit};
 use super::verdict::{decides, is_final, unknown};
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
@@ -55,6 +55,8 @@ struct Asking {
     race: Race,
     /// The whole time.
     limit: Duration,
+    /// How long a server may take to greet before another is asked beside it.
+    greeting_limit: Duration,
     /// Whether any attempt was begun.
     begun: bool,
     /// Whether the request changes anything.
@@ -87,8 +89,8 @@ impl Client {
         let next = (host.random_u64() % servers.len() as u64) as usize;
         let members = Members::default();
         let confirm = Confirm::Majority;
-        let (token, cluster, follows) = (None, None, false);
-        let dialer = Dialer { host, servers, token, cluster, confirm, follows, members };
+        let (token, cluster, even_alone) = (None, None, false);
+        let dialer = Dialer { host, servers, token, cluster, confirm, even_alone, members };
         Ok(Client { dialer, timeout, current: None, next })
     }
 
@@ -250,7 +252,7 @@ impl Client {
         asking.running.push(Box::pin(asking.race.clone().run(server, kept, stage.clone())));
         asking.attempts.push(Attempt { server, stage, started: Instant::now() });
         self.next = (server + 1) % self.dialer.servers.len();
-        asking.launch_at = Instant::now() + GREETING_LIMIT;
+        asking.launch_at = Instant::now() + asking.greeting_limit;
         asking.hedging = true;
     }
 
@@ -263,11 +265,11 @@ impl Client {
         let address = &self.dialer.servers[ended.asked];
         let error = match ended.result {
             Ok(answer) => {
-                self.keep(ended.asked, ended.connection);
+                self.keep(ended.kept);
                 return Some(Ok(answer));
             }
             Err(Failure::Refused(error)) if is_final(&error) => {
-                self.keep(ended.asked, ended.connection);
+                self.keep(ended.kept);
                 asking.doubt |= changes && asking.attempts.iter().any(Attempt::asked);
                 return Some(Err(match asking.doubt && !decides(error.code) {
                     true => unknown(&asking.race.request, &error.message),
@@ -301,12 +303,11 @@ impl Client {
         None
     }
 
-    fn keep(&mut self, server: usize, connection: Option<Connection>) {
-        if let Some(connection) = connection {
-            self.dialer.cluster = self.dialer.cluster.or(connection.hello().cluster);
-            self.next = server;
-            let authenticated = self.dialer.token.is_some();
-            self.current = Some(Kept { server, connection, authenticated });
+    fn keep(&mut self, kept: Option<Kept>) {
+        if let Some(kept) = kept {
+            self.dialer.cluster = self.dialer.cluster.or(kept.connection.hello().cluster);
+            self.next = kept.server;
+            self.current = Some(kept);
         }
     }
 }
@@ -321,9 +322,11 @@ impl Asking {
 
     fn new(dialer: &Dialer, timeout: Duration, request: Request) -> Asking {
         let changes = request.operation().is_some();
+        let any_server = matches!(request, Request::Ping {});
+        let even_alone = any_server || request.is_behind_another();
         let race = Race {
             deadline: Instant::now() + timeout,
-            dialer: Dialer { follows: request.is_behind_another(), ..dialer.clone() },
+            dialer: Dialer { even_alone, ..dialer.clone() },
             request: Arc::new(request),
             unresponsive: Arc::default(),
             taken: Arc::default(),
@@ -333,6 +336,7 @@ impl Asking {
             running: FuturesUnordered::new(),
             race,
             limit: timeout,
+            greeting_limit: if any_server { CLUSTER_LIMIT } else { GREETING_LIMIT },
             begun: false,
             changes,
             doubt: false,

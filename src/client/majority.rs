@@ -11,11 +11,12 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::dial::Dialer;
+use super::pacing::GREETING_LIMIT;
 use crate::protocol::client::{Confirm, Mode};
 
-/// How long all other servers have to greet before one that is alone is asked. A little
-/// more than a greeting may take before its server counts as frozen.
-const LOOK_LIMIT: Duration = Duration::from_millis(300);
+/// How long all other servers have to greet before one that is alone is asked: as long as a
+/// greeting may take before its server counts as frozen.
+const LOOK_LIMIT: Duration = GREETING_LIMIT;
 
 /// Whether the server had no majority when it greeted.
 pub(super) fn is_alone(connection: &Connection) -> bool {
@@ -30,7 +31,7 @@ impl Dialer {
         server: usize,
         connection: Connection,
     ) -> (usize, Connection) {
-        if !is_alone(&connection) || self.confirm != Confirm::Any || self.follows {
+        if !is_alone(&connection) || self.confirm != Confirm::Any || self.even_alone {
             return (server, connection);
         }
         // Nobody else's cluster is better, also where ours is not known yet.

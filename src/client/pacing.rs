@@ -13,6 +13,10 @@ use crate::types::Address;
 /// and asking a second one costs next to nothing.
 pub(super) const GREETING_LIMIT: Duration = Duration::from_millis(250);
 
+/// The same, where all that is asked is which cluster the server belongs to: it says so in
+/// its greeting, so nobody does anything twice. Every command begins with this.
+pub(super) const CLUSTER_LIMIT: Duration = Duration::from_millis(25);
+
 /// Longest wait for a greeting once servers have shown to be slow.
 const GREETING_LIMIT_MAX: Duration = Duration::from_secs(5);
 

@@ -75,7 +75,7 @@ async fn a_server_that_is_alone_is_left_for_one_that_is_not_before_it_is_shown_a
 async fn where_nobody_has_a_majority_the_one_that_is_alone_is_asked_soon() {
     // Decided at once where nobody else listens or all are alone, else after a while.
     for (others, waited_ms) in
-        [(Mode::Refuse, 0), (Mode::Open, 0), (Mode::Foreign, 0), (Mode::Frozen, 300)]
+        [(Mode::Refuse, 0), (Mode::Open, 0), (Mode::Foreign, 0), (Mode::Frozen, 250)]
     {
         let network = willing();
         for server in 0..3 {
@@ -91,6 +91,43 @@ async fn where_nobody_has_a_majority_the_one_that_is_alone_is_asked_soon() {
         assert_eq!(asked.len(), 1, "{others:?}");
         assert!(matches!(asked[0], (0, Request::Send { first: true, .. })), "{others:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_finds_the_one_that_is_alone_beside_frozen_ones_within_one_look() {
+    for alone in 0..3 {
+        let network = willing();
+        network.greet_as(alone, Alone);
+        (0..3).filter(|it| *it != alone).for_each(|it| network.set_mode(it, Mode::Frozen));
+        let mut client = client(&network, Confirm::Any);
+        let started = Instant::now();
+        // A command asks first of which cluster the servers are, to find its session.
+        assert_eq!(client.cluster().await.expect("told"), CLUSTER);
+        assert!(started.elapsed() <= Duration::from_millis(50), "{:?}", started.elapsed());
+        client.set_session(SecretString::from("t"), CLUSTER);
+        client.request(change()).await.expect("taken");
+        assert!(started.elapsed() <= Duration::from_millis(300), "{:?}", started.elapsed());
+        // It is known from now on.
+        let started = Instant::now();
+        client.request(change()).await.expect("taken");
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        assert_eq!(asked(&network), [alone; 4], "the cluster, the token, two messages");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_which_cluster_it_is_one_that_is_alone_may_say_before_a_better_one_is_asked() {
+    let network = willing();
+    (0..2).for_each(|server| network.greet_as(server, Alone));
+    network.set_mode(2, Mode::Frozen);
+    let mut client = client(&network, Confirm::Any);
+    let started = Instant::now();
+    assert_eq!(client.cluster().await.expect("told"), CLUSTER);
+    assert!(started.elapsed() <= Duration::from_millis(25), "{:?}", started.elapsed());
+    network.set_mode(2, Mode::Open);
+    client.set_session(SecretString::from("t"), CLUSTER);
+    client.request(change()).await.expect("taken");
+    assert_eq!(asked(&network)[1..], [2, 2], "the token, the message");
 }
 
 #[tokio::test(start_paused = true)]
