@@ -7,14 +7,14 @@
 //! part, where no simulated server uses that yet.
 //!
 //! # Why none can become active in the program
-//! Without the feature `planted-bugs` [`is`] is the constant `false`, and there is nothing
-//! to switch on. Only the tests' own build asks for the feature. With it, a bug is active
-//! on the one thread that called `plant`, until the returned guard is dropped. Nothing in
-//! the program calls `plant`; a test of the code base checks that.
+//! Without debug assertions, as in a release, [`is`] is the constant `false`, and there is
+//! nothing to switch on. With them, a bug is active on the one thread that called `plant`,
+//! until the returned guard is dropped. Nothing in the program calls `plant`; a test of the
+//! code base checks that.
 
 /// What can be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "planted-bugs", derive(clap::ValueEnum))]
+#[cfg_attr(debug_assertions, derive(clap::ValueEnum))]
 pub enum Bug {
     /// Entries are reported durable before they are written and synced.
     AcknowledgeBeforeSync,
@@ -71,15 +71,15 @@ pub enum Bug {
 }
 
 /// Whether a bug is planted here.
-#[cfg(not(feature = "planted-bugs"))]
+#[cfg(not(debug_assertions))]
 pub const fn is(_bug: Bug) -> bool {
     false
 }
 
-#[cfg(feature = "planted-bugs")]
+#[cfg(debug_assertions)]
 pub use enabled::{Planted, is, plant};
 
-#[cfg(feature = "planted-bugs")]
+#[cfg(debug_assertions)]
 mod enabled {
     use std::cell::Cell;
     use std::marker::PhantomData;

@@ -300,7 +300,7 @@ impl State {
         restored.data.membership = membership;
         // At least that of the backup: what it brings is known here.
         restored.data.level = level;
-        #[cfg(feature = "planted-bugs")]
+        #[cfg(debug_assertions)]
         restored.set_level_known(self.level_known);
         restored.data.restored = Some(backup);
         // The stricter of both: what was said of the old cluster holds, and one that

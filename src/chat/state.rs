@@ -55,7 +55,7 @@ pub struct State {
     /// See [`State::names_of`].
     pub(super) listed: Mutex<Option<(u64, Names)>>,
     /// See [`State::set_level_known`].
-    #[cfg(feature = "planted-bugs")]
+    #[cfg(debug_assertions)]
     pub(super) level_known: u32,
 }
 
@@ -138,7 +138,7 @@ impl State {
             sent_only: BTreeSet::new(),
             import: None,
             listed: Mutex::new(None),
-            #[cfg(feature = "planted-bugs")]
+            #[cfg(debug_assertions)]
             level_known: crate::limits::FEATURE_LEVEL_KNOWN,
         }
     }
@@ -147,7 +147,7 @@ impl State {
     /// changed asks for it, and never for the level that this program knows, so that all
     /// replicas apply an entry alike.
     pub fn level(&self) -> u32 {
-        #[cfg(feature = "planted-bugs")]
+        #[cfg(debug_assertions)]
         if planted::is(Bug::FollowsProgramVersion) {
             return self.level_known;
         }
@@ -155,7 +155,7 @@ impl State {
     }
 
     /// Sets the level that the applying program knows; only a planted bug reads it.
-    #[cfg(feature = "planted-bugs")]
+    #[cfg(debug_assertions)]
     pub fn set_level_known(&mut self, level_known: u32) {
         self.level_known = level_known;
     }

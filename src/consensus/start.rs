@@ -99,7 +99,7 @@ impl Consensus {
                 ))
             })
         })?;
-        #[cfg(feature = "planted-bugs")]
+        #[cfg(debug_assertions)]
         if planted::is(Bug::ApplyTwiceAfterRestart) {
             machine.apply_again(&store).await?;
         }

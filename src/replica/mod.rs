@@ -177,7 +177,7 @@ impl Replica {
             (None, None) => Machine::new(host.clone(), config.limits.deduplication_window_entries),
             (None, Some(_)) => Machine::adopted(host.clone()),
         };
-        #[cfg(feature = "planted-bugs")]
+        #[cfg(debug_assertions)]
         machine.is_of_program(config.feature_level_known);
         let (founded, found_requests) = mpsc::unbounded_channel();
         let (alone, asked_alone) = Alone::new();

@@ -8,7 +8,7 @@
 mod building;
 mod loading;
 mod overlay;
-#[cfg(feature = "planted-bugs")]
+#[cfg(debug_assertions)]
 mod planted_bugs;
 #[cfg(test)]
 mod tests;
@@ -75,7 +75,7 @@ struct Inner {
     watchers: Mutex<Watchers>,
     newest: Mutex<Newest>,
     /// See [`Machine::is_of_program`].
-    #[cfg(feature = "planted-bugs")]
+    #[cfg(debug_assertions)]
     level_known: std::sync::atomic::AtomicU32,
 }
 
@@ -133,7 +133,7 @@ impl Machine {
             latest_at_ms: AtomicU64::new(0),
             watchers: Mutex::default(),
             newest: Mutex::default(),
-            #[cfg(feature = "planted-bugs")]
+            #[cfg(debug_assertions)]
             level_known: crate::limits::FEATURE_LEVEL_KNOWN.into(),
         }))
     }
@@ -179,7 +179,7 @@ impl Machine {
             std::mem::replace(&mut shown.state, State::new(self.0.window))
         };
         self.note_membership(&Arc::default());
-        #[cfg(feature = "planted-bugs")]
+        #[cfg(debug_assertions)]
         self.pass_level_to_state();
         self.free(replaced);
     }
@@ -404,7 +404,7 @@ impl Machine {
         if let Some(at) = self.look(|look| look.newest_at()) {
             self.is_at_least(at);
         }
-        #[cfg(feature = "planted-bugs")]
+        #[cfg(debug_assertions)]
         self.pass_level_to_state();
         self.free(replaced);
         // Everybody may have got something.
