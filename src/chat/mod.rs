@@ -84,12 +84,13 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod undelivered;
 mod usage;
 
 pub use budget::Step;
 pub use change::Change;
 pub use delivery::{Act, Delivery, Party, SessionNumber, SessionUsed};
-pub use effects::Effects;
+pub use effects::{Effects, News, Withdrawn};
 pub use glob::Glob;
 pub use hash::StateHash;
 pub use look::Look;

@@ -33,8 +33,7 @@
 //! Marks, deletions and ended sessions do what they still can, and say nothing. Where the
 //! same was asked of a majority as well, that one's answer holds.
 //!
-//! What a notice says is a part of the state, in the words below. Changing them is a change
-//! of what an entry means, and takes a feature level.
+//! What they say stands in `undelivered.rs`.
 //!
 //! Bounds of what may be stored are not held against an entry: its server has held them
 //! against what it knew when it took it.
@@ -47,7 +46,6 @@ use super::chunks::Item;
 use super::delivery::{Act, Delivery, Party, SessionNumber, SessionUsed};
 use super::effects::Effects;
 use super::fingerprint::{fingerprint, send_fingerprint};
-use super::hash::{Encoder, Kind};
 use super::items::{AccountNumber, Label, Message, Recipients};
 use super::mail::{Post, check_text};
 use super::meter;
@@ -55,12 +53,12 @@ use super::operation::{Action, Outcome};
 use super::remembered::{DeduplicationEntry, Fate};
 use super::settled::{Origin, SettledList};
 use super::state::{Caller, State};
+use super::undelivered::{Reason, listed, notice_id};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, LEVEL_OF_SETTLING, RECIPIENTS_MAX};
 use crate::types::{Place, Timestamp, Uuid};
 
-/// Names that a notice lists.
-const NAMES_LISTED: usize = 3;
+const GONE: &str = "there is no such account any more";
 
 /// Characters of a text that a notice quotes.
 const QUOTED_CHARS: usize = 60;
@@ -153,7 +151,10 @@ impl State {
         delivery: &Delivery,
         effects: &mut Effects,
     ) {
-        let Some(author) = self.author(&delivery.author.account) else { return };
+        let Some(author) = self.author(&delivery.author.account) else {
+            effects.withdraw(delivery, id, Reason::AuthorGone);
+            return;
+        };
         let Caller { number, uuid } = author;
         let shut_out = self.is_shut_out(author, at, delivery.session.as_ref());
         let (action, outcome) = match &delivery.act {
@@ -204,7 +205,7 @@ impl State {
 
     /// Whether a mark, a deletion or the end of a session does nothing: another try of it was
     /// done, or was refused, and that is what its client knows; or its author is shut out.
-    pub(super) fn is_void(&self, id: &Uuid, shut_out: Option<&'static str>) -> bool {
+    pub(super) fn is_void(&self, id: &Uuid, shut_out: Option<Reason>) -> bool {
         shut_out.is_some() || self.window_ids.contains(id)
     }
 
@@ -222,13 +223,13 @@ impl State {
         author: Caller,
         at: Timestamp,
         session: Option<&SessionUsed>,
-    ) -> Option<&'static str> {
+    ) -> Option<Reason> {
         let disabled = self.data.accounts.get(author.number).is_none_or(|it| it.disabled);
         if disabled {
-            return Some(DISABLED);
+            return Some(Reason::Disabled);
         }
         let ended = at < session?.expires && self.still_open(session).is_none();
-        ended.then_some(ENDED)
+        ended.then_some(Reason::Ended)
     }
 
     /// Places of messages that are in an inbox.
@@ -247,7 +248,7 @@ impl State {
         ids.iter().take(IDS_PER_REQUEST_MAX).filter(there).copied().collect()
     }
 
-    fn deliver(&mut self, due: &Due<'_>, shut_out: Option<&'static str>, effects: &mut Effects) {
+    fn deliver(&mut self, due: &Due<'_>, shut_out: Option<Reason>, effects: &mut Effects) {
         let Letter { id, author, again, to, .. } = due.letter;
         match self.undelivered(&due.letter, shut_out) {
             None => {
@@ -272,9 +273,10 @@ impl State {
                 }
             }
             Some(Undelivered::Before) => {}
-            Some(Undelivered::Because(why, fate)) => {
-                self.notify(due, why, effects);
-                self.note_repeat(due.index, author, id, fate);
+            Some(Undelivered::Because(reason)) => {
+                self.notify(due, reason.to_author(), effects);
+                self.note_repeat(due.index, author, id, reason.fate());
+                effects.withdraw(due.delivery, id, reason);
             }
         }
     }
@@ -283,28 +285,19 @@ impl State {
     pub(super) fn undelivered<P: Borrow<Party>>(
         &self,
         letter: &Letter<'_, P>,
-        shut_out: Option<&'static str>,
+        shut_out: Option<Reason>,
     ) -> Option<Undelivered> {
-        let unclear = |why| Some(Undelivered::Because(why, Fate::Unclear));
-        let refused = |why| Some(Undelivered::Because(why, Fate::Refused));
-        match self.known(letter) {
+        let reason = match self.known(letter) {
             Some(Known::Delivered) => return Some(Undelivered::Before),
-            Some(Known::Refused) => return refused(REFUSED),
-            Some(Known::Otherwise) => return unclear(OTHERWISE),
-            Some(Known::Unclear) => return unclear(UNCLEAR),
-            None => {}
-        }
-        if self.is_forgotten(letter.author.number, letter.since, letter.again) {
-            return unclear(FORGOTTEN);
-        }
-        if let Some(why) = shut_out {
-            return refused(why);
-        }
-        let count = letter.to.len();
-        if check_text(letter.text).is_err() || count == 0 || count > RECIPIENTS_MAX {
-            return refused(IMPOSSIBLE);
-        }
-        None
+            Some(Known::Refused) => Some(Reason::Refused),
+            Some(Known::Otherwise) => Some(Reason::Otherwise),
+            Some(Known::Unclear) => Some(Reason::Unclear),
+            None if self.is_forgotten(letter.author.number, letter.since, letter.again) => {
+                Some(Reason::Forgotten)
+            }
+            None => shut_out.or_else(|| is_impossible(letter).then_some(Reason::Impossible)),
+        };
+        reason.map(Undelivered::Because)
     }
 
     /// Of accounts that a message is for those that are still there, each once. `None`: none
@@ -457,39 +450,15 @@ impl<P: Borrow<Party>> Letter<'_, P> {
     }
 }
 
-/// Why a message goes to nobody.
+fn is_impossible<P>(letter: &Letter<'_, P>) -> bool {
+    let count = letter.to.len();
+    check_text(letter.text).is_err() || count == 0 || count > RECIPIENTS_MAX
+}
+
+/// What becomes of a message that goes to nobody.
 pub(super) enum Undelivered {
     /// It was delivered already.
     Before,
-    /// The author must be told why, and this is remembered of it.
-    Because(&'static str, Fate),
-}
-
-const GONE: &str = "there is no such account any more";
-const REFUSED: &str = "was not delivered: another try of it was refused before";
-const OTHERWISE: &str =
-    "was not delivered: its id means another message, or it went to another owner of a name";
-const UNCLEAR: &str = "may not have reached everybody: an account that it was for is gone";
-const FORGOTTEN: &str = "may not be delivered: whether another try of it was, too long ago, cannot \
-                         be told any more. Ask, and send it again if need be";
-const DISABLED: &str = "was not delivered: the account was disabled meanwhile";
-pub(super) const ENDED: &str = "was not delivered: the session that sent it was ended meanwhile";
-const IMPOSSIBLE: &str = "was not delivered: no message can be like this";
-
-/// The id of the notice about a message. Nobody else can make it, as it takes the identity
-/// of the author's account.
-pub(super) fn notice_id(author: &Uuid, message: &Uuid) -> Uuid {
-    let encoder = Encoder::new(Kind::Notice).fixed(author.as_bytes());
-    let digest = encoder.fixed(message.as_bytes()).finish();
-    uuid::Builder::from_custom_bytes(digest.to_be_bytes()).into_uuid()
-}
-
-/// The first few names.
-fn listed(parties: &[&Party]) -> String {
-    let mut names: Vec<String> =
-        parties.iter().take(NAMES_LISTED).map(|party| party.name.to_string()).collect();
-    if parties.len() > NAMES_LISTED {
-        names.push(format!("{} more", parties.len() - NAMES_LISTED));
-    }
-    names.join(", ")
+    /// The author must be told why.
+    Because(Reason),
 }

@@ -70,7 +70,7 @@ pub use self::config::{Opened, Preloaded, ProcessInfo, ReplicaConfig};
 use self::alone::Alone;
 use self::peer_calls::MemberService;
 use self::start_queue::StartQueue;
-use crate::chat::{Look, Operation};
+use crate::chat::{Look, News, Operation};
 use crate::consensus::{self, Consensus, Links, Machine, Time};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{BoxFuture, Host, Stream};
@@ -358,9 +358,9 @@ impl Replica {
         self.0.machine.look(question)
     }
 
-    /// A number that changes whenever something is delivered to the account or
+    /// Changes whenever something is delivered to the account or withdrawn from it, or
     /// one of its sessions ends.
-    pub fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
+    pub fn watch(&self, account: Uuid) -> watch::Receiver<News> {
         self.0.machine.watch(account)
     }
 

@@ -8,7 +8,7 @@ use tokio::io::BufReader;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::chat::Look;
+use crate::chat::{Look, News};
 use crate::error::Result;
 use crate::host::{BoxFuture, Stream};
 use crate::protocol::administration::Registration;
@@ -55,7 +55,7 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// Lets a question look at the local state, once.
     fn question(&self, question: &mut dyn FnMut(&mut Look<'_>));
     /// Changes whenever something happens to an account.
-    fn watch(&self, account: Uuid) -> watch::Receiver<u64>;
+    fn watch(&self, account: Uuid) -> watch::Receiver<News>;
     /// What this server knows of itself and the cluster.
     fn status(&self) -> BoxFuture<'static, ServerStatus>;
     /// Takes over the connection of another replica, to the one that it called.
@@ -125,7 +125,7 @@ impl Backend for Hosting {
     fn question(&self, question: &mut dyn FnMut(&mut Look<'_>)) {
         self.own_replica().look(question);
     }
-    fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
+    fn watch(&self, account: Uuid) -> watch::Receiver<News> {
         self.own_replica().watch(account)
     }
     fn status(&self) -> BoxFuture<'static, ServerStatus> {

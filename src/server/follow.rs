@@ -22,7 +22,7 @@ use super::backend::Backend;
 use super::outgoing::Outgoing;
 use super::sessions::still_bound;
 use super::wire::{Room, push_event};
-use crate::chat::SessionView;
+use crate::chat::{News, SessionView, Withdrawn};
 use crate::error::{Error, Result};
 use crate::host::BoxFuture;
 use crate::limits::PAGE_MAX_TEXT_BYTES;
@@ -60,6 +60,8 @@ pub(super) struct Follow {
     /// Up to where entries that are not confirmed have been shown, in the order in which this
     /// server has them.
     unconfirmed: u64,
+    /// How many messages had been withdrawn from the account when it was last told of them.
+    withdrawn: u64,
 }
 
 impl Follow {
@@ -73,8 +75,18 @@ impl Follow {
         confirm: Confirm,
     ) -> Self {
         let cursor = query.after.unwrap_or(0);
-        let (backlog_end, unconfirmed) = (0, 0);
-        Follow { shared, outgoing, session, id, query, cursor, backlog_end, confirm, unconfirmed }
+        Follow {
+            shared,
+            outgoing,
+            session,
+            id,
+            query,
+            cursor,
+            backlog_end: 0,
+            confirm,
+            unconfirmed: 0,
+            withdrawn: 0,
+        }
     }
 
     /// Runs until something ends it, and returns what. The first confirmation
@@ -90,11 +102,12 @@ impl Follow {
         let backend = Arc::clone(&self.shared.backend);
         // Before the first look at the state, so that no change falls between.
         let mut changes = backend.watch(self.session.account);
+        self.withdrawn = changes.borrow().withdrawn();
         let mut vouched = Some(backend.confirm(deadline, self.confirm).await?);
         self.backlog_end = backend.look(|look| look.last_seq());
         let mut next = next_confirmation(&backend, self.confirm);
         loop {
-            changes.mark_unchanged();
+            self.push_withdrawn(&changes.borrow_and_update());
             let seq = self.push_new().await?;
             self.push_unconfirmed().await?;
             match vouched.take() {
@@ -192,6 +205,16 @@ impl Follow {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Tells of messages that go to nobody, if it shows messages that are not confirmed. The
+    /// client knows whether it was shown these.
+    fn push_withdrawn(&mut self, news: &News) {
+        let told = if self.confirm.is_majority() { news.withdrawn() } else { self.withdrawn };
+        for Withdrawn { id, reason } in news.withdrawn_after(told) {
+            self.push(&Event::Refused { id: *id, reason: (*reason).to_string() });
+        }
+        self.withdrawn = news.withdrawn();
     }
 
     fn push(&self, event: &Event) {

@@ -207,3 +207,25 @@ fn lines_keep_their_order_from_the_majority_to_the_lonely_one_and_back() {
     assert_eq!(lines.end().ok().lines().count(), 6);
     assert_eq!(bob.texts(), ["1", "2", "3", "4", "5", "6"]);
 }
+
+#[test]
+fn a_message_that_was_shown_and_goes_to_nobody_is_withdrawn() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    let follow = bob.run(&["inbox", "-f", "--json"]).start();
+    alice.send(&bob, "before");
+    follow.json();
+    let (left, frozen) = left_alone(&cluster);
+    let taken = sent(&alice, &bob, "while alone");
+    assert_eq!(follow.json()["id"], taken["id"]);
+    // The others do not know of it, and shut its author out.
+    cluster.signal(left, Signal::STOP);
+    frozen.iter().for_each(|id| cluster.signal(*id, Signal::CONT));
+    cluster.await_status("a majority without it", |status| status["confirming"] == true);
+    cluster.admin(&["account", "disable", &alice.name]).end().ok();
+    thaw(&cluster, &[left]);
+    let id = taken["id"].as_str().expect("an id");
+    let told = follow.said(&format!("message {id}, which was shown, is not delivered"));
+    assert!(told.ends_with("its author may not send it any more"), "{told}");
+    assert_eq!(bob.texts(), ["before"]);
+}

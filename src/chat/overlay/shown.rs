@@ -12,8 +12,9 @@ use super::holdings::Holdings;
 use crate::chat::budget::Budget;
 use crate::chat::delivery::{Party, SessionNumber};
 use crate::chat::items::Account;
-use crate::chat::settling::{ENDED, Letter};
+use crate::chat::settling::Letter;
 use crate::chat::state::{Caller, State};
+use crate::chat::undelivered::Reason;
 use crate::types::{Timestamp, Uuid};
 
 /// Steps that it takes to find out what becomes of an entry.
@@ -72,12 +73,12 @@ impl<'a> Shown<'a> {
         (pending && first).then_some((entry, author))
     }
 
-    fn shut_out(&self, entry: &Entry, author: Caller) -> Option<&'static str> {
+    fn shut_out(&self, entry: &Entry, author: Caller) -> Option<Reason> {
         let session = entry.context.session.as_ref();
         let by_state = self.state.is_shut_out(author, self.now, session);
         by_state.or_else(|| {
             let session = session.filter(|session| self.now < session.expires)?;
-            self.closing(session.number, entry.order).then_some(ENDED)
+            self.closing(session.number, entry.order).then_some(Reason::Ended)
         })
     }
 

@@ -3,7 +3,7 @@
 use super::model::{Done, Model, ModelMessage, folded_once, refuse};
 use super::*;
 use crate::chat::remembered::Fate;
-use crate::chat::settling::notice_id;
+use crate::chat::undelivered::notice_id;
 use crate::limits::LEVEL_OF_SETTLING;
 use crate::types::Place;
 

@@ -262,8 +262,34 @@ fn who_was_shut_out_meanwhile_is_told_that_nothing_went_out() {
     let change = Change::SetDisabled { name: name("alice"), disabled: true };
     alone.chat.apply(Action::Administer { by: "root@alpha".into(), change });
     alone.settle(id, &entry);
+    let withdrawn = alone.chat.effects.withdrawn.clone();
     assert_eq!(alone.all(bob), [""; 0]);
     assert!(alone.notices(alice)[0].contains("disabled meanwhile"));
+    // Whoever may have been shown it is told, and nothing of the author's rights.
+    let told = Withdrawn { id, reason: "its author may not send it any more" };
+    let mut both = [(alice.account, told), (bob.account, told)];
+    both.sort_by_key(|(account, _)| *account);
+    assert_eq!(withdrawn, both);
+}
+
+#[test]
+fn those_who_were_shown_a_message_are_told_when_its_author_is_gone() {
+    let mut alone = Alone::new();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|who| alone.chat.register(who));
+    let (id, entry) = alone.message(alice, &[bob, carol], "hello");
+    let mark = alone.entry(alice, Act::Mark { ids: vec![id] });
+    alone.chat.apply(Action::DeleteAccount { session: alice.session });
+    alone.settle(id, &entry);
+    let told = alone.chat.effects.withdrawn.iter();
+    let told: Vec<Uuid> = told.filter(|(_, it)| it.id == id).map(|(account, _)| *account).collect();
+    assert!([bob, carol].iter().all(|it| told.contains(&it.account)), "{told:?}");
+    let unseen = alone.chat.id();
+    alone.settle(unseen, &mark);
+    assert_eq!(alone.chat.effects.withdrawn, [], "nobody was shown a mark");
+    // What is delivered, or was before, is not withdrawn.
+    let (id, entry) = alone.message(bob, &[carol], "hello");
+    alone.settle(id, &entry);
+    assert_eq!(alone.chat.effects.withdrawn, []);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use self::building::{Builder, SHORTAGE_RETRY};
 pub use self::loading::PROGRESS_INTERVAL;
 pub use self::overlay::Takes;
 use self::watchers::Watchers;
-use crate::chat::{Effects, Look, Overlay, State, View};
+use crate::chat::{Effects, Look, News, Overlay, State, View};
 use crate::consensus::engine::disk_errors::Faults;
 use crate::consensus::types::{
     Entry, EntryPayload, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig,
@@ -278,9 +278,9 @@ impl Machine {
         let _ = applied.wait_for(|applied| *applied >= index).await;
     }
 
-    /// A number that changes whenever something is delivered to the account or
+    /// Changes whenever something is delivered to the account or withdrawn from it, or
     /// one of its sessions ends.
-    pub fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
+    pub fn watch(&self, account: Uuid) -> watch::Receiver<News> {
         self.0.watchers.lock().subscribe(account)
     }
 
@@ -322,7 +322,7 @@ impl Machine {
     }
 
     fn wake(&self, effects: &Effects) {
-        self.0.watchers.lock().wake(effects.accounts());
+        self.0.watchers.lock().note(effects);
     }
 
     /// Whether applying an entry takes so long that others should run after it.

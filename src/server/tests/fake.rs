@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::chat::{Batch, Effects, Look, Operation, Outcome, State, meter};
+use crate::chat::{Batch, Effects, Look, News, Operation, Outcome, State, Withdrawn, meter};
 use crate::error::{Error, Result};
 use crate::host::*;
 use crate::protocol::administration::Registration;
@@ -159,7 +159,7 @@ struct Inner {
     proposed: Vec<Uuid>,
     refuse: Option<Error>,
     confirmations: usize,
-    watches: BTreeMap<Uuid, watch::Sender<u64>>,
+    watches: BTreeMap<Uuid, watch::Sender<News>>,
     looks: Vec<Meter>,
     applied: Meter,
     /// What waits for a majority, while there is none.
@@ -189,7 +189,7 @@ impl Inner {
         let happened: Vec<_> = happened.chain(effects.ended_accounts.iter().copied()).collect();
         for (account, watch) in &self.watches {
             if ended || happened.contains(account) {
-                watch.send_modify(|count| *count += 1);
+                watch.send_modify(News::note);
             }
         }
     }
@@ -247,6 +247,13 @@ impl FakeReplica {
     }
 
     /// Lets every proposal fail.
+    /// A message that was accepted for the account goes to nobody.
+    pub(crate) fn withdraw(&self, account: Uuid, message: Withdrawn) {
+        if let Some(watch) = self.inner().watches.get(&account) {
+            watch.send_modify(|news| news.note_withdrawn(message));
+        }
+    }
+
     pub(crate) fn refuse(&self, error: Option<Error>) {
         self.inner().refuse = error;
     }
@@ -380,8 +387,8 @@ impl Backend for FakeReplica {
         });
         inner.looks.push(Meter { spent, worked: meter::taken() });
     }
-    fn watch(&self, account: Uuid) -> watch::Receiver<u64> {
-        self.inner().watches.entry(account).or_insert_with(|| watch::channel(0).0).subscribe()
+    fn watch(&self, account: Uuid) -> watch::Receiver<News> {
+        self.inner().watches.entry(account).or_default().subscribe()
     }
     fn status(&self) -> BoxFuture<'static, ServerStatus> {
         self.statuses.fetch_add(1, Ordering::Relaxed);

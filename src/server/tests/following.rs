@@ -1,4 +1,5 @@
 use super::*;
+use crate::chat::Withdrawn;
 
 /// Reads events of follow `id` until it is caught up with `seq`; returns the
 /// `seq`s of the messages.
@@ -248,4 +249,31 @@ async fn follows_that_ended_leave_room_for_others() {
     rig.replica.majority.send_replace(true);
     let follow = bob.request(json!({"follow": {}})).await;
     assert_eq!(until_caught_up(&mut bob, follow, 0).await, [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_who_is_shown_unconfirmed_messages_is_told_that_one_is_withdrawn() {
+    let rig = Rig::start();
+    let mut bob = rig.registered("bob").await;
+    let account = bob.ask(json!({"whoami": {}})).await["result"]["session"]["account"].clone();
+    let account: Uuid = account.as_str().and_then(|it| it.parse().ok()).expect("an id");
+    let withdrawn = |id| Withdrawn { id: Uuid::from_u128(id), reason: "so it is" };
+    async fn follow(bob: &mut Client, id: u64, confirm: &str) {
+        let request = json!({"follow": {}});
+        let line = json!({"id": id, "timeout_ms": 1_000, "confirm": confirm, "request": request});
+        bob.send_line(&line.to_string()).await;
+        until_caught_up(bob, id, 0).await;
+    }
+    follow(&mut bob, 70, "any").await;
+    rig.replica.withdraw(account, withdrawn(1));
+    let event = bob.receive().await;
+    let told = json!({"refused": {"id": Uuid::from_u128(1), "reason": "so it is"}});
+    assert_eq!((&event["id"], &event["event"]), (&json!(70), &told));
+    // One that begins later has shown nothing of it, and one that is strict shows no such.
+    follow(&mut bob, 71, "majority").await;
+    rig.replica.withdraw(account, withdrawn(2));
+    let told: Vec<Value> = [bob.receive().await, bob.receive().await].into();
+    let of = |line: &Value| (line["id"].as_u64(), line["event"]["refused"]["id"].is_string());
+    assert!(told.iter().all(|line| of(line).0 == Some(70) || !of(line).1), "{told:?}");
+    assert_eq!(told.iter().filter(|line| of(line) == (Some(70), true)).count(), 1, "{told:?}");
 }
