@@ -10,7 +10,7 @@
 //!   advances. `clippy.toml` bans the direct calls. (`config`, `backup`, `cluster` and
 //!   `cli` open users' own files themselves.)
 //! - Threads are spawned through [`Workers`] only, apart from those that do nothing
-//!   ([`outlive_descriptors`]).
+//!   ([`outlive_descriptors`]) and those that see another machine (`namespaces`).
 //!
 //! [`Host::real`] is the operating system. Dropping a [`Host`] ends nothing: a worker
 //! is stopped through its own channel, by the code that spawned it.
@@ -19,6 +19,8 @@ mod bounded;
 mod descriptors;
 mod file_systems;
 mod memory;
+#[cfg(target_os = "linux")]
+mod namespaces;
 mod outlive;
 mod private;
 mod real;
@@ -41,6 +43,8 @@ use tokio::task::JoinHandle;
 pub use self::bounded::read_bounded;
 pub use self::descriptors::{allow_descriptors, close_inherited};
 pub use self::memory::memory_bytes;
+#[cfg(target_os = "linux")]
+pub use self::namespaces::{Family, Namespaces};
 pub use self::outlive::outlive_descriptors;
 pub use self::private::{
     is_within, make_private_folders, open_private, replace_private, write_private,

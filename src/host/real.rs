@@ -41,12 +41,20 @@ const FILE_READ_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Connections that may wait until they are accepted.
 const BACKLOG: u32 = 1024;
 
+/// Makes a socket for a connection to an address.
+pub type OpenSocket = Arc<dyn Fn(SocketAddr) -> io::Result<TcpSocket> + Send + Sync>;
+
 /// See [`Host::real`].
 pub fn host() -> Host {
+    host_with(Arc::new(socket))
+}
+
+/// The same, where connections begin with sockets that `open` makes.
+pub fn host_with(open: OpenSocket) -> Host {
     Host {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-        network: Arc::new(Tcp),
+        network: Arc::new(Tcp { open }),
         disk: Arc::new(LocalDisk),
         workers: Arc::new(Threads),
     }
@@ -73,14 +81,16 @@ impl Random for SystemRandom {
     }
 }
 
-struct Tcp;
+struct Tcp {
+    open: OpenSocket,
+}
 
 impl Network for Tcp {
     fn connect(&self, address: &Address) -> BoxFuture<'static, io::Result<Stream>> {
-        let address = address.clone();
+        let (address, open) = (address.clone(), self.open.clone());
         Box::pin(async move {
             let found = tokio::net::lookup_host((address.host(), address.port())).await?;
-            let (stream, round_trip) = connect_to_one_of(found).await?;
+            let (stream, round_trip) = connect_to_one_of(&open, found).await?;
             // Lines are written whole, so waiting for more only adds latency.
             stream.set_nodelay(true)?;
             let (own, remote) = (stream.local_addr()?, stream.peer_addr()?);
@@ -127,8 +137,13 @@ fn listen_at_one_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<T
     Err(refused)
 }
 
+/// A socket of an address's family.
+pub fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+}
+
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = socket(address)?;
     // So that connections of a dead predecessor in TIME_WAIT do not keep its
     // successor from the address.
     socket.set_reuseaddr(true)?;

@@ -13,24 +13,29 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
+
 use tokio::time::{Instant, sleep};
+
+use super::OpenSocket;
 
 /// How long an attempt has no other beside it, as RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to one of some addresses, and says how long that attempt took: a packet there
-/// and one back. No time limit of its own beyond the operating system's.
+/// Connects to one of some addresses by a socket that `open` makes, and says how long that
+/// attempt took: a packet there and one back. No time limit of its own beyond the operating
+/// system's.
 ///
 /// # Errors
 /// What the attempt that failed last said; [`io::ErrorKind::NotFound`] without addresses.
 pub async fn connect_to_one_of(
+    open: &OpenSocket,
     addresses: impl Iterator<Item = SocketAddr>,
 ) -> io::Result<(TcpStream, Duration)> {
     let mut untried = families_in_turn(addresses).into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
-        attempts.extend(untried.next().map(attempt));
+        attempts.extend(untried.next().map(|address| attempt(open, address)));
         let others = untried.len() > 0;
         tokio::select! {
             biased;
@@ -44,9 +49,9 @@ pub async fn connect_to_one_of(
     }
 }
 
-async fn attempt(address: SocketAddr) -> io::Result<(TcpStream, Duration)> {
+async fn attempt(open: &OpenSocket, address: SocketAddr) -> io::Result<(TcpStream, Duration)> {
     let began = Instant::now();
-    let stream = TcpStream::connect(address).await?;
+    let stream = open(address)?.connect(address).await?;
     Ok((stream, began.elapsed()))
 }
 
@@ -64,6 +69,7 @@ fn families_in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAd
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::Arc;
 
     use tokio::net::TcpSocket;
     use tokio::time::timeout;
@@ -88,7 +94,8 @@ mod tests {
     }
 
     async fn connected_to(addresses: &[SocketAddr]) -> io::Result<SocketAddr> {
-        let connecting = connect_to_one_of(addresses.iter().copied());
+        let open: OpenSocket = Arc::new(super::super::socket);
+        let connecting = connect_to_one_of(&open, addresses.iter().copied());
         timeout(LIMIT, connecting).await.expect("an address answers")?.0.peer_addr()
     }
 
