@@ -3950,7 +3950,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__drill)
-            opts="-q -v -h -V --rounds --seed --faults --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --rounds --seed --faults --hosts --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

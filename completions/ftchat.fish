@@ -241,6 +241,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l timeout -d 'How 
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l hosts -d 'On three machines of its own, with power cuts and partitions; needs root'
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -l json -d 'Print JSON: one object for a result, one object a line for a list'
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
 complete -c ftchat -n "__fish_ftchat_using_subcommand drill" -s v -l verbose -d 'Say more about what is going on; repeat for more still'

@@ -1,4 +1,4 @@
-//! What a drill does to a cluster of three.
+//! What a drill does to a cluster of three, on one machine or on three.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,16 +29,33 @@ pub enum Fault {
     KillAllStartOne,
     /// SIGSTOP for one server, until the others work without it.
     FreezeOne,
-    /// SIGSTOP for two servers, for less than a command waits.
+    /// SIGSTOP for two servers: on one machine for less than a command waits, on three until
+    /// everybody can send to the third.
     FreezeTwo,
     /// A follower's server is killed and its data is removed.
     WipeFollower,
     /// All servers are restarted, one after the other.
     RollingRestart,
+    /// A machine is cut off, and then its server is killed.
+    PowerCutOne,
+    /// The same of two machines.
+    PowerCutTwo,
+    /// One machine is cut off from the others.
+    #[serde(rename = "partition_1_2")]
+    PartitionOneTwo,
+    /// All machines are cut off from each other.
+    #[serde(rename = "partition_1_1_1")]
+    PartitionAll,
+    /// What one machine sends to another one vanishes; what that one sends does not.
+    OneWay,
+    /// All that one machine sends vanishes.
+    MuteOne,
+    /// All that is sent to one machine vanishes.
+    DeafOne,
 }
 
 impl Fault {
-    /// All of them: one round.
+    /// On one machine: one round.
     pub const ALL: [Fault; 13] = [
         Fault::StopLeader,
         Fault::StopTwo,
@@ -53,6 +70,18 @@ impl Fault {
         Fault::FreezeTwo,
         Fault::WipeFollower,
         Fault::RollingRestart,
+    ];
+
+    /// On three machines: one round.
+    pub const HOSTS: [Fault; 8] = [
+        Fault::FreezeTwo,
+        Fault::PowerCutOne,
+        Fault::PowerCutTwo,
+        Fault::PartitionOneTwo,
+        Fault::PartitionAll,
+        Fault::OneWay,
+        Fault::MuteOne,
+        Fault::DeafOne,
     ];
 
     /// Its name for scripts.
@@ -77,12 +106,20 @@ impl Fault {
             Fault::FreezeTwo => "freeze two",
             Fault::WipeFollower => "wipe a follower's disk",
             Fault::RollingRestart => "rolling restart",
+            Fault::PowerCutOne => "power cut of one",
+            Fault::PowerCutTwo => "power cut of two",
+            Fault::PartitionOneTwo => "partition 1|2",
+            Fault::PartitionAll => "partition 1|1|1",
+            Fault::OneWay => "one way lost",
+            Fault::MuteOne => "one is mute",
+            Fault::DeafOne => "one is deaf",
         }
     }
 
-    /// Reads a list of names, separated by commas.
-    pub fn list(text: &str) -> Option<Vec<Fault>> {
-        text.split(',').map(|name| Fault::ALL.into_iter().find(|it| it.name() == name)).collect()
+    /// Reads a list of names, separated by commas, of faults `among` these.
+    pub fn list(text: &str, among: &[Fault]) -> Option<Vec<Fault>> {
+        let named = |name| among.iter().copied().find(|it| it.name() == name);
+        text.split(',').map(named).collect()
     }
 }
 
@@ -120,12 +157,15 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for fault in Fault::ALL {
-            assert_eq!(Fault::list(&fault.name()), Some(vec![fault]));
+        for among in [&Fault::ALL[..], &Fault::HOSTS] {
+            for fault in among {
+                assert_eq!(Fault::list(&fault.name(), among), Some(vec![*fault]));
+            }
         }
-        let two = Fault::list("kill_leader,kill_1_and_3");
+        let two = Fault::list("kill_leader,kill_1_and_3", &Fault::ALL);
         assert_eq!(two, Some(vec![Fault::KillLeader, Fault::Kill1And3]));
-        assert_eq!(Fault::list("kill_everybody"), None);
+        assert_eq!(Fault::list("kill_everybody", &Fault::ALL), None);
+        assert_eq!(Fault::list("kill_leader", &Fault::HOSTS), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::users::USERS;
-use super::{Drill, Fault, Step, wait_for};
+use super::{Dice, Drill, Fault, Faults, Step, wait_for};
 use crate::error::{Error, Result};
 use crate::protocol::client::ReplicaState;
 use crate::protocol::status::ClusterStatus;
@@ -15,8 +15,12 @@ use crate::types::ReplicaId;
 /// command waits.
 const FREEZE: Duration = Duration::from_millis(2_500);
 
-impl Drill<'_> {
-    pub(super) async fn step(&mut self, round: u32, fault: Fault) -> Result<Step> {
+impl Faults for Drill<'_> {
+    fn dice(&mut self) -> &mut Dice {
+        &mut self.dice
+    }
+
+    async fn step(&mut self, _: usize, round: u32, fault: Fault) -> Result<Step> {
         self.wait_whole().await?;
         let (before, began) = (self.shared.record.count(), Instant::now());
         let servers = self.inject(fault).await?;
@@ -27,9 +31,13 @@ impl Drill<'_> {
             servers,
             pause_ms: self.shared.record.longest_pause_ms(began),
             acknowledged: self.shared.record.count() - before,
+            alone: None,
+            settled_ms: None,
         })
     }
+}
 
+impl Drill<'_> {
     /// Does it, waits until everybody can send, and brings everything back.
     async fn inject(&mut self, fault: Fault) -> Result<Vec<ReplicaId>> {
         let supervisor = self.supervisor;
@@ -87,6 +95,7 @@ impl Drill<'_> {
                 supervisor.restart(&ids).await?;
                 victims = ids.clone();
             }
+            _ => return Err(Error::internal(format!("{} needs several machines", fault.text()))),
         }
         for id in &victims {
             supervisor.start(*id, false).await?;
@@ -170,6 +179,7 @@ impl Drill<'_> {
             let status = self.supervisor.look().await;
             let ids = self.supervisor.cluster.replicas.iter().map(|it| it.id);
             status.confirming
+                && status.unconfirmed == 0
                 && status.tolerates == 2
                 && ids.into_iter().all(|id| is_at_home(&status, id))
         })

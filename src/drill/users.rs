@@ -8,10 +8,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::record::{Record, Seen};
-use crate::client::{Client, Follow};
+use super::record::{Record, Seen, Told};
+use crate::client::{Client, Follow, FollowNotice};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::protocol::client::{Answer, InboxQuery, Message, Request, Which};
@@ -58,8 +58,19 @@ impl User {
         Ok(User { name, token, cluster })
     }
 
-    fn client(&self, host: &Host, servers: &[Address]) -> Result<Client> {
-        let mut client = Client::new(host.clone(), servers.to_vec(), TIMEOUT)?;
+    /// A client that speaks for them, to these servers and from this machine.
+    pub fn client(&self, host: &Host, servers: &[Address]) -> Result<Client> {
+        self.patient_client(host, servers, TIMEOUT)
+    }
+
+    /// The same, which waits for as long as `timeout`.
+    pub fn patient_client(
+        &self,
+        host: &Host,
+        servers: &[Address],
+        timeout: Duration,
+    ) -> Result<Client> {
+        let mut client = Client::new(host.clone(), servers.to_vec(), timeout)?;
         client.set_session(self.token.clone(), self.cluster);
         Ok(client)
     }
@@ -74,6 +85,7 @@ impl User {
         for count in 0_u64.. {
             let recipient = (number + 1 + (count % 2) as usize) % USERS;
             let (id, text) = (host.uuid(), format!("message {count} of {}", self.name));
+            let asked_at = Instant::now();
             let mut request = Request::Send {
                 operation: id,
                 to: vec![all.users[recipient].clone()],
@@ -83,8 +95,19 @@ impl User {
             };
             loop {
                 match client.request(request.clone()).await {
-                    Ok(_) => {
-                        all.record.acknowledge(id, (number, recipient), text, true);
+                    Ok(answer) => {
+                        let confirmed = matches!(answer, Answer::Sent(sent) if sent.confirmed);
+                        let (sender, recipients) = (number, vec![recipient]);
+                        let stream = Some(0);
+                        all.record.acknowledge(Told {
+                            id,
+                            sender,
+                            recipients,
+                            text,
+                            stream,
+                            asked_at,
+                            confirmed,
+                        });
                         break;
                     }
                     // Repeated with the same id it is the same message.
@@ -102,18 +125,25 @@ impl User {
         }
     }
 
-    /// Keeps what comes, as it comes, for ever.
-    pub async fn follow(self, host: Host, servers: Vec<Address>, number: usize, all: Arc<Shared>) {
-        let follow = |client: Client| Follow::new(&client, everything());
-        let mut follow = match self.client(&host, &servers).map(follow) {
-            Ok(follow) => follow,
-            Err(error) => return all.record.fail(format!("{} cannot follow: {error}", self.name)),
+    /// Keeps what comes to a client of theirs, as it comes, for ever, in a list of what
+    /// following has shown.
+    pub async fn follow(self, client: Client, list: usize, all: Arc<Shared>) {
+        let mut follow = Follow::new(&client, everything());
+        let mut notice = |notice| match notice {
+            FollowNotice::Confirmed { id, .. } => all.record.confirm(id),
+            FollowNotice::Refused { id, reason } => {
+                all.record.fail(format!("{} was shown {id}, and then: {reason}", self.name));
+            }
+            _ => {}
         };
         loop {
-            match follow.next(&mut |_| {}).await {
+            match follow.next(&mut notice).await {
                 Ok(messages) => {
+                    for message in messages.iter().filter(|it| it.confirmed) {
+                        all.record.confirm(message.id);
+                    }
                     let mut followed = all.followed.lock();
-                    followed[number].extend(messages.into_iter().map(seen));
+                    followed[list].extend(messages.into_iter().map(seen));
                 }
                 Err(error) => {
                     return all.record.fail(format!("following ended for {}: {error}", self.name));
@@ -153,7 +183,7 @@ impl User {
         let servers: Vec<String> = servers.iter().map(Address::to_string).collect();
         let recipient = (number + 1) % USERS;
         for count in 0_u64.. {
-            let text = format!("one-liner {count} of {}", self.name);
+            let (text, asked_at) = (format!("one-liner {count} of {}", self.name), Instant::now());
             let mut command = Command::new(&program);
             if sends {
                 command.args(["send", &all.users[recipient], &text]);
@@ -169,7 +199,19 @@ impl User {
                 .kill_on_drop(true);
             match output(command).await {
                 Ok((Some(0), out, _)) if sends => match out.trim().parse() {
-                    Ok(id) => all.record.acknowledge(id, (number, recipient), text, false),
+                    Ok(id) => {
+                        let (sender, recipients) = (number, vec![recipient]);
+                        let (stream, confirmed) = (None, true);
+                        all.record.acknowledge(Told {
+                            id,
+                            sender,
+                            recipients,
+                            text,
+                            stream,
+                            asked_at,
+                            confirmed,
+                        });
+                    }
                     Err(_) => all.record.fail(format!("`send` printed {out:?} and no id")),
                 },
                 Ok((Some(0), _, _)) => {}
@@ -191,8 +233,20 @@ pub struct Shared {
     pub users: Vec<String>,
     /// What was acknowledged.
     pub record: Record,
-    /// By user: what following has shown.
+    /// What following has shown, in lists. The recipient of a list is its number modulo that
+    /// of users.
     pub followed: Mutex<Vec<Vec<Seen>>>,
+}
+
+impl Shared {
+    /// Nothing was sent yet. `lists`: how many lists there are of what following shows.
+    pub fn of(users: &[User], lists: usize) -> Arc<Shared> {
+        Arc::new(Shared {
+            users: users.iter().map(|user| user.name.clone()).collect(),
+            record: Record::default(),
+            followed: Mutex::new(vec![Vec::new(); lists]),
+        })
+    }
 }
 
 async fn output(mut command: Command) -> std::io::Result<(Option<i32>, String, String)> {
