@@ -63,6 +63,7 @@ mod place;
 mod quarantine;
 pub mod record;
 mod records;
+mod remains;
 mod shortage;
 mod snapshot;
 #[cfg(test)]
@@ -82,9 +83,11 @@ pub use log::{
 };
 pub use neighbours::{Neighbour, Neighbours};
 pub use outbox::{
-    AppendedEntries, ListedEntry, Outbox, OutboxBounds, OutboxList, OutboxReader, OutboxSize,
-    RelistChange, Unusable, UnusableList,
+    AppendedEntries, ListRemains, ListedEntry, Outbox, OutboxBounds, OutboxList, OutboxReader,
+    OutboxSize, RelistChange, Unusable, UnusableList,
 };
+pub use quarantine::SET_ASIDE;
+pub use remains::Remains;
 pub use shortage::Shortage;
 pub use snapshot::{CompleteSnapshot, SnapshotReader, SnapshotWriter, Snapshots};
 pub use unlocked::UnlockedDirectory;

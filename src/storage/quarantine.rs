@@ -10,7 +10,8 @@ use crate::error::ErrorCode;
 use crate::error::{Error, Result};
 use crate::host::Disk;
 
-const FOLDER_PREFIX: &str = "damaged-";
+/// How the names of folders begin in which a replica's damaged files are; a number follows.
+pub const SET_ASIDE: &str = "damaged-";
 
 impl DataDirectory {
     /// Whether anything was ever set aside here.
@@ -21,7 +22,7 @@ impl DataDirectory {
         let (disk, root) = (self.host.disk.clone(), self.paths.root.clone());
         on_worker(&self.host, "list-directory", async move {
             let names = disk.list(&root).await.map_err(|e| Error::io("list", &root, &e))?;
-            Ok(names.iter().any(|name| name.starts_with(FOLDER_PREFIX)))
+            Ok(names.iter().any(|name| name.starts_with(SET_ASIDE)))
         })
         .await
     }
@@ -68,9 +69,9 @@ impl DataDirectory {
 async fn move_all(disk: &dyn Disk, paths: &Paths) -> Result<PathBuf> {
     let root = &paths.root;
     let names = disk.list(root).await.map_err(|e| Error::io("list", root, &e))?;
-    let number = |name: &String| name.strip_prefix(FOLDER_PREFIX)?.parse::<u64>().ok();
+    let number = |name: &String| name.strip_prefix(SET_ASIDE)?.parse::<u64>().ok();
     let next = names.iter().filter_map(number).max().map_or(1, |last| last.saturating_add(1));
-    let folder = root.join(format!("{FOLDER_PREFIX}{next}"));
+    let folder = root.join(format!("{SET_ASIDE}{next}"));
     let made = disk.create_dir_all(&folder).await;
     made.map_err(|e| Error::io("make the folder", &folder, &e))?;
     sync_folder(disk, root).await?;
@@ -79,7 +80,7 @@ async fn move_all(disk: &dyn Disk, paths: &Paths) -> Result<PathBuf> {
     let (first, rest): (Vec<_>, Vec<_>) = names
         .into_iter()
         .filter(|name| name != LOCK_FILE && name != OUTBOX_FOLDER)
-        .filter(|name| !name.starts_with(FOLDER_PREFIX))
+        .filter(|name| !name.starts_with(SET_ASIDE))
         .partition(|name| *name == identity);
     for group in [first, rest] {
         for name in group {

@@ -63,6 +63,7 @@ mod format;
 mod reader;
 mod recovery;
 mod relist;
+pub(super) mod remains;
 mod salvage;
 mod state;
 mod writer;
@@ -81,6 +82,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 pub use self::reader::{ListedEntry, OutboxReader};
+pub use self::remains::ListRemains;
 pub(super) use self::salvage::rewrite;
 use self::state::State;
 use self::writer::{Append, Command, Writer};

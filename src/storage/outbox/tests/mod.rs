@@ -4,6 +4,7 @@ mod damage;
 mod faults;
 mod planted;
 mod power;
+mod remains;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
