@@ -48,6 +48,7 @@ mod progress;
 mod proposer;
 mod reads;
 mod rejoin;
+pub mod remains;
 mod runs;
 mod runtime;
 mod snapshots;
