@@ -33,6 +33,7 @@ const MODULES: &[&str] = &[
     "client",
     "backup",
     "administration",
+    "recovery",
     "cluster",
     "drill",
     "bench",
@@ -50,8 +51,8 @@ const NARROW: &[(&str, &[&str])] = &[
     (
         "output",
         &[
-            "limits", "error", "types", "sync", "protocol", "client", "backup", "cluster",
-            "config", "drill", "bench",
+            "limits", "error", "types", "sync", "protocol", "client", "backup", "recovery",
+            "cluster", "config", "drill", "bench",
         ],
     ),
 ];

@@ -70,6 +70,24 @@ pub struct LocalReplica {
     pub data_dir: String,
 }
 
+impl LocalReplica {
+    /// Those of a new cluster.
+    ///
+    /// # Errors
+    /// None, as ports were checked before.
+    pub(super) fn all_of(settings: &ClusterSettings) -> Result<Vec<LocalReplica>> {
+        let replica = |id| {
+            let port = u32::from(settings.base_port) + id - 1;
+            Ok(LocalReplica {
+                id: ReplicaId(id),
+                address: format!("127.0.0.1:{port}").parse()?,
+                data_dir: data_dir_name(ReplicaId(id)),
+            })
+        };
+        (1..=settings.replicas).map(replica).collect()
+    }
+}
+
 fn data_dir_name(id: ReplicaId) -> String {
     format!("replica-{id}")
 }
@@ -218,22 +236,25 @@ impl Description {
         if let Some(foreign) = make_folder(dir)? {
             return Err(not_empty(dir, &foreign));
         }
+        Description::new(settings, dir, random)
+    }
+
+    /// Makes key and description of a new cluster in a folder that is there.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Io`].
+    pub(super) fn new(
+        settings: &ClusterSettings,
+        dir: &Path,
+        random: &dyn Random,
+    ) -> Result<Description> {
         let key = dir.join(KEY_FILE);
         if !key.exists() {
             let mut bytes = zeroize::Zeroizing::new([0; key_file::KEY_BYTES]);
             random.fill(&mut *bytes);
             key_file::write_new(&key, &bytes)?;
         }
-        let replicas = (1..=settings.replicas)
-            .map(|id| {
-                let port = u32::from(settings.base_port) + id - 1;
-                Ok(LocalReplica {
-                    id: ReplicaId(id),
-                    address: format!("127.0.0.1:{port}").parse()?,
-                    data_dir: data_dir_name(ReplicaId(id)),
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let replicas = LocalReplica::all_of(settings)?;
         let description = Description {
             ftchat_cluster: FORMAT,
             name: settings.name.clone(),
@@ -241,7 +262,7 @@ impl Description {
             replicas,
             removed: Vec::new(),
             adding: None,
-            dir: dir.clone(),
+            dir: dir.to_path_buf(),
             command_lines: settings.command_lines.clone(),
         };
         description.write()?;

@@ -39,7 +39,7 @@ const README: &str = "README.txt";
 /// The machines of a cluster, in the order of their replicas' numbers: at least one, none
 /// twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hosts(Vec<Address>);
+pub struct Hosts(pub(super) Vec<Address>);
 
 impl std::str::FromStr for Hosts {
     type Err = Error;
@@ -133,18 +133,42 @@ pub struct Prepared {
 /// # Errors
 /// [`ErrorCode::NotEmpty`], and [`ErrorCode::Io`] that names the file.
 pub fn prepare(host: &Host, name: &str, hosts: &Hosts, out: &Path) -> Result<Prepared> {
+    let key = new_key(host);
+    let data = Data::Founded;
+    let out = written_as_a_whole(host, out, |beside| write_all(name, hosts, &key, data, beside))?;
+    Ok(prepared(hosts, &key, &out))
+}
+
+/// A key that nobody has.
+pub(super) fn new_key(host: &Host) -> Zeroizing<[u8; KEY_BYTES]> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     host.random.fill(&mut *key);
-    let out = written_as_a_whole(host, out, |beside| write_all(name, hosts, &key, beside))?;
-    let fingerprint = Identity::of(&key).fingerprint();
+    key
+}
+
+/// What stands in a folder.
+pub(super) fn prepared(hosts: &Hosts, key: &[u8; KEY_BYTES], out: &Path) -> Prepared {
+    let fingerprint = Identity::of(key).fingerprint();
     let folder = |address: &Address| out.join(address.host());
     let machines = (1..).zip(&hosts.0);
-    Ok(Prepared {
+    Prepared {
         fingerprint,
         connect: word(hosts, fingerprint),
         hosts: machines.map(|(id, it)| (ReplicaId(id), it.clone(), folder(it))).collect(),
-    })
+    }
 }
+
+/// What servers begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    /// Nothing: they found the cluster when they meet.
+    Founded,
+    /// A folder [`DATA`] beside the configuration of each.
+    Brought,
+}
+
+/// The folder of a machine's data, where there is some.
+pub(super) const DATA: &str = "data";
 
 /// A machine that comes to a cluster later.
 pub struct Newcomer<'a> {
@@ -201,7 +225,13 @@ fn word(hosts: &Hosts, fingerprint: Fingerprint) -> String {
     Servers { addresses: hosts.0.clone(), fingerprint: Some(fingerprint) }.word()
 }
 
-fn write_all(name: &str, hosts: &Hosts, key: &[u8; KEY_BYTES], out: &Path) -> Result<()> {
+pub(super) fn write_all(
+    name: &str,
+    hosts: &Hosts,
+    key: &[u8; KEY_BYTES],
+    data: Data,
+    out: &Path,
+) -> Result<()> {
     let peers: Vec<String> =
         (1..).zip(&hosts.0).map(|(id, address)| format!("{id}={address}")).collect();
     for (id, address) in (1..).zip(&hosts.0) {
@@ -213,7 +243,7 @@ fn write_all(name: &str, hosts: &Hosts, key: &[u8; KEY_BYTES], out: &Path) -> Re
     }
     let connect = word(hosts, Identity::of(key).fingerprint());
     write(&out.join(CONNECT), &format!("{connect}\n"))?;
-    write(&out.join(README), &what_to_do(name, hosts, &connect))
+    write(&out.join(README), &what_to_do(name, hosts, data, &connect))
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
@@ -257,12 +287,28 @@ fn serve(config: &str) -> String {
     CommandLines::default().line("serve --config", &[config])
 }
 
-fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
-    let folders: Vec<String> = hosts
-        .0
-        .iter()
-        .map(|address| format!("   what is in {0}/ to /etc/ftchat/ on {0}\n", address.host()))
-        .collect();
+fn what_to_do(name: &str, hosts: &Hosts, data: Data, connect: &str) -> String {
+    let (mut folders, founded) = (
+        String::new(),
+        match data {
+            Data::Founded => "The cluster is founded when all of them have met once.",
+            Data::Brought => "Messages are taken as soon as most of them run.",
+        },
+    );
+    for host in hosts.0.iter().map(Address::host) {
+        folders += &match data {
+            Data::Founded => format!("   what is in {host}/ to /etc/ftchat/ on {host}\n"),
+            Data::Brought => format!(
+                "   config.toml and cluster.key of {host}/ to /etc/ftchat/ on {host},\n   \
+                 and what is in {host}/{DATA}/ to /var/lib/ftchat/ there\n"
+            ),
+        };
+    }
+    if data == Data::Brought {
+        folders += "\n   /var/lib/ftchat must be empty before, and belong with all that is in it to \
+                    whoever\n   runs the server: chown -R ftchat: /var/lib/ftchat where the package \
+                    is installed.\n";
+    }
     format!(
         "The cluster {name}, of ftchat servers\n\n\
          1. Copy, with the modes of the files (cluster.key is for its owner alone):\n\n\
@@ -271,7 +317,7 @@ fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
          systemctl enable --now ftchat\n\n   \
          and elsewhere:\n\n   \
          {serve}\n\n   \
-         The cluster is founded when all of them have met once.\n\n\
+         {founded}\n\n\
          3. People need one word, which stands in the file connect and is no secret:\n\n   \
          {connect}\n\n   \
          They keep it once, and commands speak to servers of this cluster only, in TLS:\n\n   \
@@ -281,7 +327,6 @@ fn what_to_do(name: &str, hosts: &Hosts, connect: &str) -> String {
          {invite}\n\n\
          Whoever has cluster.key is the cluster. Keep a copy where you keep such things, and\n\
          remove this folder.\n",
-        folders = folders.concat(),
         keep = CommandLines::default().line("connect", &[connect]),
         invite = CommandLines::default()
             .line("cluster invite --cluster-key-file /etc/ftchat/cluster.key", &[]),

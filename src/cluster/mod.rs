@@ -46,6 +46,7 @@
 //! - [`events`](mod@events): what changed between two looks at a cluster.
 //! - [`logs`]: reading logs, also while they grow.
 //! - [`hosts`]: folders for the machines of a cluster that is not local.
+//! - [`recovered`]: either of both, with what is left of another cluster in it.
 
 pub mod description;
 pub mod events;
@@ -57,6 +58,7 @@ pub mod logs;
 pub mod membership;
 mod open_files;
 pub mod process;
+pub mod recovered;
 pub mod rekey;
 mod rotating;
 pub mod stopping;

@@ -26,43 +26,93 @@ const MARK: &str = ".unfinished";
 /// Returns its whole path.
 ///
 /// # Errors
-/// [`ErrorCode::NotEmpty`]; [`ErrorCode::WrongUsage`]; those of `write_all`;
-/// [`ErrorCode::Io`].
+/// Those of [`Unfinished::begin`], of `write_all` and of [`Unfinished::finish`].
 pub(super) fn written_as_a_whole(
     host: &Host,
     out: &Path,
     write_all: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
-    let out = check_out(out)?;
-    remove_leftovers(&out);
-    let mut name = out.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{:016x}", host.random_u64()));
-    let beside = out.with_file_name(name);
-    let written = mark(&beside).and_then(|mark| {
-        write_all(&beside)?;
-        // An empty folder gives way, and nothing else does.
-        fs::rename(&beside, &out).map_err(|error| match error.kind() {
-            io::ErrorKind::DirectoryNotEmpty => not_empty(&out),
-            _ => Error::own_file("make", &out, &error),
-        })?;
-        Ok(mark)
-    });
-    match written {
-        Ok(mark) => {
-            if let Err(error) = fs::remove_file(out.join(MARK)) {
-                tracing::warn!("{} is of no use: {error}", out.join(MARK).display());
-            }
-            drop(mark);
-            Ok(out)
-        }
+    let unfinished = Unfinished::begin(host, out)?;
+    match write_all(&unfinished.beside) {
+        Ok(()) => unfinished.finish(),
         Err(error) => {
-            if let Err(left) = fs::remove_dir_all(&beside)
-                && left.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!("{} is left behind: {left}", beside.display());
-            }
+            unfinished.abandon();
             Err(error)
         }
+    }
+}
+
+/// A folder that is being written beside its place. Dropped, it stays there, as that of a
+/// command that was killed does.
+pub(super) struct Unfinished {
+    out: PathBuf,
+    beside: PathBuf,
+    _mark: fs::File,
+}
+
+impl Unfinished {
+    /// Begins a folder whose place must not exist or be empty.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotEmpty`]; [`ErrorCode::WrongUsage`]; [`ErrorCode::Io`].
+    pub(super) fn begin(host: &Host, out: &Path) -> Result<Unfinished> {
+        let out = check_out(out)?;
+        remove_leftovers(&out);
+        let mut name = out.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{:016x}", host.random_u64()));
+        let beside = out.with_file_name(name);
+        match mark(&beside) {
+            Ok(mark) => Ok(Unfinished { out, beside, _mark: mark }),
+            Err(error) => {
+                remove(&beside);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where to write.
+    pub(super) fn path(&self) -> &Path {
+        &self.beside
+    }
+
+    /// Gives the folder its name, durably; its whole path.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotEmpty`]; [`ErrorCode::Io`]. Then nothing is left of it.
+    pub(super) fn finish(self) -> Result<PathBuf> {
+        let Unfinished { out, beside, _mark } = self;
+        // An empty folder gives way, and nothing else does.
+        if let Err(error) = fs::rename(&beside, &out) {
+            remove(&beside);
+            return Err(match error.kind() {
+                io::ErrorKind::DirectoryNotEmpty => not_empty(&out),
+                _ => Error::own_file("make", &out, &error),
+            });
+        }
+        if let Err(error) = fs::remove_file(out.join(MARK)) {
+            tracing::warn!("{} is of no use: {error}", out.join(MARK).display());
+        }
+        let folders = [Some(out.as_path()), out.parent()];
+        for folder in folders.into_iter().flatten() {
+            if let Err(error) = fs::File::open(folder).and_then(|it| it.sync_all()) {
+                tracing::warn!("{} may not survive a power cut: {error}", out.display());
+            }
+        }
+        Ok(out)
+    }
+
+    /// Removes what was written.
+    pub(super) fn abandon(self) {
+        remove(&self.beside);
+    }
+}
+
+/// Removes a folder that did not become one.
+fn remove(beside: &Path) {
+    if let Err(left) = fs::remove_dir_all(beside)
+        && left.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!("{} is left behind: {left}", beside.display());
     }
 }
 

@@ -1,0 +1,484 @@
+//! A new cluster out of what is left of an old one, when its other machines are gone for good.
+//!
+//! ```text
+//!  directories of the old cluster          read only, with their locks held
+//!    │  the most advanced log: its snapshot, then all of it
+//!    │  what other logs have that it lacks, each change by its id
+//!    │  the outboxes, list by list
+//!    ▼
+//!  one state ── as a backup has it ──► the new cluster's first snapshot, in each directory
+//! ```
+//!
+//! # What it promises
+//! - Nothing that any of the directories has is left out in silence. What may be missing, as
+//!   it was on other machines, is said ([`Found`]).
+//! - The old directories stay as they were.
+//! - The new cluster has another id, another key and another lineage: no server of the old
+//!   one speaks with it.
+//! - What comes over is what comes back from a backup ([`View::for_backup`]): accounts with
+//!   their passwords, messages with ids and order, what was read and deleted, the ids that are
+//!   remembered. Sessions do not.
+//!
+//! # Why all of a log is taken
+//! Whether the end of a log was committed only a majority can tell, and there is none. A
+//! message there may have been acknowledged, so it is taken. If it was not, its sender was told
+//! that the outcome is unknown, and both are possible then.
+//!
+//! A log that ends in an earlier term may hold messages that the most advanced one lacks: they
+//! were never committed. They were not refused either. So they are tested against the state in
+//! which they were written, as a server that goes alone tests the end of its own log, and come
+//! in as its entries do: by accounts, not by names, and as tried before.
+//!
+//! # How it fails
+//! A directory that a server runs, or directories of two clusters: nothing is done. One that is
+//! damaged is used as far as it is sound. If none has a state: [`ErrorCode::Corrupted`] with the
+//! reason for each.
+
+mod found;
+mod report;
+mod tail;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+pub use self::found::Founding;
+pub use self::report::{DirectoryFound, Found};
+
+#[cfg(doc)]
+use crate::chat::View;
+use crate::chat::{Batch, Effects, Operation, State, Taken};
+use crate::consensus::remains::{LeftLog, LeftState, LogPlace, what_is_wrong};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::Host;
+use crate::storage::{ListRemains, Remains};
+use crate::types::{NodeId, Place, Timestamp, Uuid};
+
+/// About how many bytes of entries are settled in one log entry.
+const PART_BYTES: usize = 1024 * 1024;
+
+/// Directories of one cluster that no server runs, and that none can run meanwhile.
+pub struct Left {
+    /// In the order in which they were named.
+    directories: Vec<Directory>,
+    cluster: Uuid,
+}
+
+struct Directory {
+    path: PathBuf,
+    /// What it has; `Err`: why nothing.
+    source: Result<Source>,
+}
+
+struct Source {
+    remains: Remains,
+    log: LeftLog,
+    lists: Vec<ListRemains>,
+    problems: Vec<String>,
+    is_base: bool,
+}
+
+impl Left {
+    /// Takes the locks of directories and looks at what they have.
+    ///
+    /// # Errors
+    /// [`ErrorCode::DirectoryInUse`]; [`ErrorCode::WrongCluster`]: they are of two clusters;
+    /// [`ErrorCode::Corrupted`]: none can be used, with the reason for each.
+    pub async fn open(host: &Host, paths: &[PathBuf]) -> Result<Left> {
+        let mut seen = BTreeSet::new();
+        let mut directories: Vec<Directory> = Vec::new();
+        for path in paths {
+            // One that is named twice would be in its own way.
+            if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+                continue;
+            }
+            let source = match Remains::open(host, path).await {
+                Ok(remains) => Source::of(host, remains).await,
+                Err(error) if error.code == ErrorCode::DirectoryInUse => return Err(error),
+                Err(error) => Err(error),
+            };
+            directories.push(Directory { path: path.clone(), source });
+        }
+        let mut clusters = directories.iter().filter_map(|it| {
+            let identity = it.source.as_ref().ok()?.remains.identity();
+            Some((identity.cluster, &it.path))
+        });
+        let Some((cluster, first)) = clusters.next() else {
+            return Err(nothing_usable(directories.iter()));
+        };
+        if let Some((other, path)) = clusters.find(|(other, _)| *other != cluster) {
+            return Err(Error::new(
+                ErrorCode::WrongCluster,
+                format!(
+                    "{} belongs to the cluster {cluster}, and {} to {other}; one cluster is \
+                     recovered at a time. Nothing was done",
+                    first.display(),
+                    path.display()
+                ),
+            ));
+        }
+        Ok(Left { directories, cluster })
+    }
+
+    /// The old cluster.
+    pub fn cluster(&self) -> Uuid {
+        self.cluster
+    }
+
+    /// Makes one state of all that is there. `window` is the de-duplication window in log
+    /// entries; `now` the time of what the state takes from outboxes.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`]: no directory has a state, with the reason for each;
+    /// [`ErrorCode::Restoring`]: a backup was being brought back.
+    pub async fn recover(self, host: &Host, window: u64, now: Timestamp) -> Result<Recovered> {
+        let job_host = host.clone();
+        let job = async move { self.recover_here(&job_host, window, now).await };
+        let cut_off = || Error::internal("reading what is left was cut off");
+        host.on_worker("recover", job).await.ok_or_else(cut_off)?
+    }
+
+    async fn recover_here(mut self, host: &Host, window: u64, now: Timestamp) -> Result<Recovered> {
+        let (base, path) = self.most_advanced(window).await?;
+        let LeftState { state, at, voters, latest_at } = base;
+        state.usable().map_err(|error| Error {
+            message:
+                "the old cluster was in the middle of a restore: bring that backup into a new \
+                      cluster instead. Nothing was done"
+                    .to_string(),
+            ..error
+        })?;
+        let committed = self.sources().filter_map(|it| it.log.committed.max(it.log.snapshot)).max();
+        let (end, known) = (at.map_or(0, |at| at.index()), committed.map_or(0, |it| it.index()));
+        let mut merged = Merged {
+            newest_message_at: state.newest_at(),
+            not_known_committed: end.saturating_sub(known),
+            index: end,
+            at: now.max(latest_at),
+            state,
+            taken_alone: 0,
+            adopted: 0,
+            left_out: 0,
+        };
+        for number in 0..self.directories.len() {
+            self.adopt_tail(host, number, &path, window, &mut merged).await;
+        }
+        for directory in &mut self.directories {
+            let Ok(source) = &mut directory.source else { continue };
+            for list in std::mem::take(&mut source.lists) {
+                if let Err(error) = merged.settle_list(host, source, &list).await {
+                    source.problems.push(error.message);
+                }
+                source.lists.push(list);
+            }
+        }
+        let found = self.report(&merged, &voters);
+        Ok(Recovered { state: merged.state, at: merged.at, window, found, _left: self })
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.directories.iter().filter_map(|it| it.source.as_ref().ok())
+    }
+
+    fn source(&self, number: usize) -> Option<&Source> {
+        self.directories.get(number)?.source.as_ref().ok()
+    }
+
+    fn source_mut(&mut self, number: usize) -> Option<&mut Source> {
+        self.directories.get_mut(number)?.source.as_mut().ok()
+    }
+
+    /// The state of the most advanced log that leads to one, with the directories whose logs
+    /// are in it.
+    async fn most_advanced(&mut self, window: u64) -> Result<(LeftState, Vec<usize>)> {
+        let mut order: Vec<(Option<LogPlace>, usize)> = (0..self.directories.len())
+            .filter_map(|number| Some((self.source(number)?.log.last(), number)))
+            .collect();
+        order.sort_by_key(|(last, number)| (std::cmp::Reverse(*last), *number));
+        let mut best = None;
+        for (_, number) in &order {
+            let Some(source) = self.source_mut(*number) else { continue };
+            match source.state(window).await {
+                Ok(state) => {
+                    source.is_base = true;
+                    best = Some((state, vec![*number]));
+                    break;
+                }
+                Err(error) => source.note(what_is_wrong(&error)),
+            }
+        }
+        let Some((mut state, mut path)) = best else {
+            return Err(nothing_usable(self.directories.iter()));
+        };
+        // One that has no state of its own may still have what follows.
+        for (_, number) in order {
+            let (Some(source), Some(at)) = (self.source_mut(number), state.at) else { continue };
+            if source.log.has(at) && source.log.last() > Some(at) {
+                if let Err(error) = state.replay(&source.remains, u64::MAX).await {
+                    source.note(what_is_wrong(&error));
+                }
+                path.push(number);
+            }
+        }
+        Ok((state, path))
+    }
+
+    /// Takes what a log has that those on the path do not have.
+    async fn adopt_tail(
+        &mut self,
+        host: &Host,
+        number: usize,
+        path: &[usize],
+        window: u64,
+        merged: &mut Merged,
+    ) {
+        let Some(source) = self.source(number).filter(|_| !path.contains(&number)) else { return };
+        let on_path = || path.iter().filter_map(|number| self.source(*number));
+        let Some(last) = source.log.last() else { return };
+        if on_path().any(|it| it.log.has(last)) {
+            return;
+        }
+        // Where the logs cannot be compared any more, what it knew to be committed is common.
+        let common = on_path().filter_map(|it| source.log.common(&it.log)).max();
+        let common = common.or(source.log.committed.max(source.log.snapshot));
+        let behind = common.map_or(0, |place| place.index());
+        if behind >= last.index() {
+            return;
+        }
+        match tail::taken(&source.remains, behind, window).await {
+            Ok(tail) => {
+                merged.left_out += tail.left_out;
+                merged.adopted += tail.taken.len() as u64;
+                merged.settle(host.uuid(), tail.taken);
+            }
+            Err(error) => {
+                let why = what_is_wrong(&error);
+                let what =
+                    format!("the end of its log, from {} on, is left out: {why}", behind + 1);
+                if let Some(source) = self.source_mut(number) {
+                    source.note(what);
+                }
+            }
+        }
+    }
+
+    fn report(&self, merged: &Merged, voters: &BTreeSet<NodeId>) -> Found {
+        let (accounts, messages) = merged.state.view().counts();
+        let mut found = Found {
+            directories: self.directories.iter().map(Directory::report).collect(),
+            accounts,
+            messages,
+            newest_message_at: merged.newest_message_at,
+            not_known_committed: merged.not_known_committed,
+            taken_alone: merged.taken_alone,
+            adopted: merged.adopted,
+            left_out: merged.left_out,
+            ..Found::nothing(self.cluster)
+        };
+        let is_sound = |it: &Source| it.problems.is_empty() && it.log.last().is_some();
+        let here = self.sources().map(|it| (it.remains.identity().node(), is_sound(it)));
+        found.conclude(voters, &here.collect::<Vec<_>>());
+        found
+    }
+}
+
+fn nothing_usable<'a>(directories: impl Iterator<Item = &'a Directory>) -> Error {
+    let reasons: Vec<String> = directories
+        .map(|it| {
+            let DirectoryFound { dir, problems, .. } = it.report();
+            let nothing = vec!["it has no state".to_string()];
+            let why = if problems.is_empty() { nothing } else { problems };
+            format!("{}: {}", dir.display(), why.join("; "))
+        })
+        .collect();
+    let why = reasons.join("; ");
+    Error::new(ErrorCode::Corrupted, format!("nothing can be recovered; {why}"))
+}
+
+impl Directory {
+    fn report(&self) -> DirectoryFound {
+        let dir = self.path.clone();
+        match &self.source {
+            Err(error) => {
+                let problems = vec![what_is_wrong(error)];
+                DirectoryFound { dir, problems, ..DirectoryFound::default() }
+            }
+            Ok(source) => DirectoryFound {
+                dir,
+                replica: Some(source.remains.identity().replica),
+                snapshot: source.log.snapshot.map(|place| place.index()),
+                last_log: source.log.last().map(|place| place.index()),
+                term: source.log.last().map(|place| place.term()),
+                outbox: source.lists.iter().map(|list| list.entries).sum(),
+                is_base: source.is_base,
+                usable: source.log.last().is_some() || !source.lists.is_empty(),
+                problems: source.problems.clone(),
+            },
+        }
+    }
+}
+
+impl Source {
+    async fn of(host: &Host, remains: Remains) -> Result<Source> {
+        let job = async move {
+            let log = LeftLog::of(&remains).await?;
+            let (lists, of_outbox) = remains.outbox().await?;
+            let mut problems = log.problems.clone();
+            problems.extend(of_outbox);
+            if remains.has_lost_its_end().await {
+                problems.push("the end of its log was lost before, and not had again".to_string());
+            }
+            if remains.is_in_doubt() {
+                problems.push(
+                    "an fsync failed in it since this machine started: what is read may never \
+                     have reached the disk"
+                        .to_string(),
+                );
+            }
+            Ok(Source { remains, log, lists, problems, is_base: false })
+        };
+        let cut_off = || Error::internal("reading a directory was cut off");
+        host.on_worker("look-at-remains", job).await.ok_or_else(cut_off)?
+    }
+
+    /// Its own state, with all of its log.
+    async fn state(&self, window: u64) -> Result<LeftState> {
+        let loaded = LeftState::load(&self.remains, window).await;
+        let mut state = match loaded {
+            // What the snapshot was made from may be there yet.
+            Err(_) if self.log.is_from_the_beginning() => LeftState::empty(window),
+            loaded => loaded?,
+        };
+        state.replay(&self.remains, u64::MAX).await?;
+        match state.at {
+            Some(_) => Ok(state),
+            None => Err(Error::new(ErrorCode::Corrupted, "it has neither log nor snapshot")),
+        }
+    }
+
+    fn note(&mut self, problem: String) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// The state that all comes together in.
+struct Merged {
+    state: State,
+    /// The last log entry that the state was given.
+    index: u64,
+    at: Timestamp,
+    newest_message_at: Option<Timestamp>,
+    not_known_committed: u64,
+    taken_alone: u64,
+    adopted: u64,
+    left_out: u64,
+}
+
+impl Merged {
+    /// Settles a list of an outbox, as the log would have done.
+    ///
+    /// # Errors
+    /// A sentence about the list: something in it cannot be understood, or came too early.
+    async fn settle_list(
+        &mut self,
+        host: &Host,
+        source: &Source,
+        list: &ListRemains,
+    ) -> Result<()> {
+        // What was settled of it in another lineage says nothing here.
+        let (id, again) = match list.of_another_lineage {
+            true => (host.uuid(), true),
+            false => (list.list, false),
+        };
+        let before = self.state.settled(&id);
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        let read = {
+            let merged = &mut *self;
+            let mut each = |n: u64, entry: &[u8]| {
+                if n <= before {
+                    return Ok(());
+                }
+                let read: Result<Taken, _> = serde_json::from_slice(entry);
+                let mut taken = read.map_err(|error| {
+                    let what = format!("entry {n} of {} cannot be understood: {error}", list.list);
+                    Error::new(ErrorCode::Corrupted, what)
+                })?;
+                taken.again |= again;
+                bytes += entry.len();
+                part.push(taken.delivery(Place { list: id, number: n }));
+                if bytes >= PART_BYTES {
+                    bytes = 0;
+                    merged.apply(std::mem::take(&mut part));
+                }
+                Ok(())
+            };
+            source.remains.read_list(list, &mut each).await
+        };
+        self.apply(part);
+        let settled = self.state.settled(&id);
+        self.taken_alone += settled - before;
+        read?;
+        match settled >= list.entries {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorCode::Corrupted,
+                format!(
+                    "{} entries of the list {} could not be taken",
+                    list.entries - settled,
+                    list.list
+                ),
+            )),
+        }
+    }
+
+    /// Settles entries as a list of its own.
+    fn settle(&mut self, list: Uuid, entries: Vec<Taken>) {
+        for (part, entries) in entries.chunks(1_000).enumerate() {
+            let first = part as u64 * 1_000 + 1;
+            let operations = (first..).zip(entries);
+            let deliver = |(number, taken): (u64, &Taken)| taken.delivery(Place { list, number });
+            self.apply(operations.map(deliver).collect());
+        }
+    }
+
+    fn apply(&mut self, operations: Vec<Operation>) {
+        if operations.is_empty() {
+            return;
+        }
+        self.index += 1;
+        let batch = Batch { at: self.at, operations };
+        self.state.apply(self.index, &batch, &mut Effects::default());
+    }
+}
+
+/// All that is left, as one state.
+pub struct Recovered {
+    state: State,
+    at: Timestamp,
+    window: u64,
+    found: Found,
+    /// The locks.
+    _left: Left,
+}
+
+impl Recovered {
+    /// What was found, and what may be missing.
+    pub fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// The new cluster that has it, and what was found. The old directories stay locked until
+    /// the first of the two is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Corrupted`]: the state contradicts itself.
+    pub async fn found_anew(self, host: &Host) -> Result<(Founding, Found)> {
+        let (cluster, lineage, backup) = (host.uuid(), host.uuid(), host.uuid());
+        let Recovered { state, at, window, found, _left } = self;
+        let job = async move { found::carried_over(&state, backup, at, window) };
+        let cut_off = || Error::internal("making the new state was cut off");
+        let carried = host.on_worker("found-anew", job).await.ok_or_else(cut_off)??;
+        Ok((Founding { cluster, lineage, carried, _left }, found))
+    }
+}
