@@ -127,6 +127,9 @@ _ftchat() {
             ftchat__subcmd__cluster,move)
                 cmd="ftchat__subcmd__cluster__subcmd__move"
                 ;;
+            ftchat__subcmd__cluster,recover)
+                cmd="ftchat__subcmd__cluster__subcmd__recover"
+                ;;
             ftchat__subcmd__cluster,registration)
                 cmd="ftchat__subcmd__cluster__subcmd__registration"
                 ;;
@@ -234,6 +237,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster__subcmd__help,move)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__move"
+                ;;
+            ftchat__subcmd__cluster__subcmd__help,recover)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__recover"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,registration)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__registration"
@@ -426,6 +432,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help__subcmd__cluster,move)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__move"
+                ;;
+            ftchat__subcmd__help__subcmd__cluster,recover)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__recover"
                 ;;
             ftchat__subcmd__help__subcmd__cluster,registration)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__registration"
@@ -770,7 +779,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init recover add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1772,7 +1781,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help)
-            opts="init add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="init recover add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2080,6 +2089,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help__subcmd__move)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__recover)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2909,6 +2932,89 @@ _ftchat() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__recover)
+            opts="-q -v -h -V --from --out --others-are-gone --hosts --name --replicas --base-port --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --others-are-gone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hosts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replicas)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --base-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --config)
@@ -4067,7 +4173,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster)
-            opts="init add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs"
+            opts="init recover add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4361,6 +4467,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster__subcmd__move)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__recover)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

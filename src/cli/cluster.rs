@@ -10,6 +10,7 @@ use super::bounds::{self, LimitsArgs};
 use super::init::InitArgs;
 use super::local::{limit, locked, supervisor};
 use super::members::{AddArgs, MoveArgs, RemoveArgs, ReplaceArgs};
+use super::recover::RecoverArgs;
 use super::rekey::RekeyArgs;
 use super::service::Told;
 use super::signals::Signals;
@@ -48,10 +49,11 @@ impl ClusterArgs {
     /// Whether it asks servers, or tells how to, that are not found by the local cluster
     /// alone.
     pub fn uses_servers(&self) -> bool {
-        use Action::{Down, Env, Init, Kill, Logs, Restart, Start, Stop, Transfer};
+        use Action::{Down, Env, Init, Kill, Logs, Recover, Restart, Start, Stop, Transfer};
         let is_local = matches!(
             self.action,
             Init(_)
+                | Recover(_)
                 | Down(_)
                 | Start(_)
                 | Stop(_)
@@ -71,6 +73,10 @@ enum Action {
     ///
     /// Each gets a configuration for `ftchat serve --config` and the cluster's key.
     Init(InitArgs),
+    /// Make a new cluster out of what is left of an old one
+    ///
+    /// From data directories of stopped servers, when the others are gone for good.
+    Recover(RecoverArgs),
     /// Add a replica to a running cluster
     ///
     /// It votes when it has caught up. With two replicas the second one waits with that for
@@ -237,6 +243,7 @@ struct IdentityArgs {
 pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Error> {
     match &args.action {
         Action::Init(args) => super::init::run(args, context),
+        Action::Recover(args) => super::recover::run(args, context).await,
         Action::Add(args) => super::members::add(args, context).await,
         Action::Remove(args) => super::members::remove(args, context).await,
         Action::Replace(args) => super::members::replace(args, context).await,

@@ -36,6 +36,7 @@ pub mod man;
 mod members;
 mod password;
 mod profiles;
+mod recover;
 mod register;
 mod rekey;
 mod restore;

@@ -33,6 +33,7 @@ pub mod membership;
 mod printer;
 mod profiles;
 mod progress;
+pub mod recovery;
 pub mod rekey;
 mod sanitize;
 mod sent;

@@ -41,6 +41,8 @@ mod messages;
 mod occupied;
 mod outputs;
 mod profiles;
+#[cfg(target_os = "linux")]
+mod recover;
 mod rekey;
 #[cfg(target_os = "linux")]
 mod secrets;

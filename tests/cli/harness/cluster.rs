@@ -75,6 +75,28 @@ impl Cluster {
         cluster
     }
 
+    /// The cluster that `recover` makes of what these arguments name, and what that printed.
+    /// It runs.
+    pub fn recovered(arguments: &[&str]) -> (Cluster, Value) {
+        let place = Place::new();
+        loop {
+            let base_port = free_ports(3);
+            let folder = place.path().join("cluster");
+            let out = folder.display().to_string();
+            let flags = ["--out", &out, "--base-port", &base_port.to_string(), "--json"];
+            let made = place.run(&["cluster", "recover"]).and(&flags).and(arguments).end().json();
+            let up = place.run(&["cluster", "up", "-d", "--dir", &out]).end();
+            if up.code == Some(0) {
+                let data_dirs = [1, 2, 3].map(|id| folder.join(format!("replica-{id}")));
+                let mut cluster = Cluster { place, base_port, data_dirs };
+                cluster.use_servers();
+                return (cluster, made);
+            }
+            assert!(up.stderr.contains("is taken by another"), "{up:#?}");
+            place.run(&["cluster", "down", "--purge", "--dir", &out]).end().ok();
+        }
+    }
+
     fn up(variables: &[(&str, &str)], flags: &[&str]) -> Cluster {
         Cluster::up_under(variables, flags, &[])
     }
