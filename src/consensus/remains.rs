@@ -78,12 +78,12 @@ impl LeftLog {
             places.push(place);
             Ok(())
         };
-        let needed = left.snapshot.map_or(0, |place| place.index() + 1);
-        left.problems.extend(remains.read_log(needed, &mut each).await?);
+        // Another log may have what is broken here, and lead to what comes behind it.
+        left.problems.extend(remains.read_log(u64::MAX, &mut each).await?);
         let committed = remains.committed().await;
         left.committed = committed.and_then(|it| serde_json::from_slice(&it).ok()).map(LogPlace);
         let known = left.committed.filter(|known| left.last() < Some(*known));
-        if let Some(known) = known.filter(|_| left.problems.is_empty()) {
+        if let Some(known) = known {
             let entry = known.index();
             left.problems
                 .push(format!("its log ends before entry {entry}, which it had committed"));
@@ -160,12 +160,12 @@ impl LeftState {
     }
 
     /// Applies the entries of a log that follow, up to the index `through`, or to where it is
-    /// broken. Returns how many.
+    /// broken. Returns what is wrong there, in sentences.
     ///
     /// # Errors
     /// [`ErrorCode::Corrupted`]: the log begins behind the state. Those of reading.
-    pub async fn replay(&mut self, remains: &Remains, through: u64) -> Result<u64> {
-        let (mut replayed, mut gap) = (0, None);
+    pub async fn replay(&mut self, remains: &Remains, through: u64) -> Result<Vec<String>> {
+        let mut gap = None;
         let needed = self.at.map_or(0, |at| at.index() + 1);
         let mut each = |payload: &[u8]| {
             let next = self.at.map_or(0, |at| at.index() + 1);
@@ -175,18 +175,17 @@ impl LeftState {
             }
             if place.index() == next && place.index() <= through {
                 self.apply(&Bytes::copy_from_slice(payload))?;
-                replayed += 1;
             }
             Ok(())
         };
-        remains.read_log(needed, &mut each).await?;
+        let problems = remains.read_log(needed, &mut each).await?;
         if let Some((next, first)) = gap.filter(|(_, first)| *first <= through) {
             return Err(Error::new(
                 ErrorCode::Corrupted,
                 format!("the log begins at {first}, and what comes before ends before {next}"),
             ));
         }
-        Ok(replayed)
+        Ok(problems)
     }
 
     fn apply(&mut self, payload: &Bytes) -> Result<()> {
@@ -205,11 +204,12 @@ impl LeftState {
     }
 }
 
-/// What was asked for in the entries of a log behind an index.
+/// What was asked for in the entries of a log behind an index, and what is wrong there, in
+/// sentences.
 ///
 /// # Errors
 /// Those of reading.
-pub async fn batches_behind(remains: &Remains, index: u64) -> Result<Vec<Batch>> {
+pub async fn batches_behind(remains: &Remains, index: u64) -> Result<(Vec<Batch>, Vec<String>)> {
     let mut batches = Vec::new();
     let mut each = |payload: &[u8]| {
         if entry::decode_log_id(payload)?.index() > index
@@ -220,8 +220,8 @@ pub async fn batches_behind(remains: &Remains, index: u64) -> Result<Vec<Batch>>
         }
         Ok(())
     };
-    remains.read_log(index + 1, &mut each).await?;
-    Ok(batches)
+    let problems = remains.read_log(index + 1, &mut each).await?;
+    Ok((batches, problems))
 }
 
 fn voters(membership: &Membership) -> BTreeSet<NodeId> {

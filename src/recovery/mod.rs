@@ -36,18 +36,21 @@
 
 mod found;
 mod report;
+mod source;
 mod tail;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::found::Founding;
 pub use self::report::{DirectoryFound, Found};
 
+use self::source::{Directory, Source};
+
 #[cfg(doc)]
 use crate::chat::View;
 use crate::chat::{Batch, Effects, Operation, State, Taken};
-use crate::consensus::remains::{LeftLog, LeftState, LogPlace, what_is_wrong};
+use crate::consensus::remains::{LeftState, LogPlace, what_is_wrong};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
 use crate::storage::{ListRemains, Remains};
@@ -61,20 +64,6 @@ pub struct Left {
     /// In the order in which they were named.
     directories: Vec<Directory>,
     cluster: Uuid,
-}
-
-struct Directory {
-    path: PathBuf,
-    /// What it has; `Err`: why nothing.
-    source: Result<Source>,
-}
-
-struct Source {
-    remains: Remains,
-    log: LeftLog,
-    lists: Vec<ListRemains>,
-    problems: Vec<String>,
-    is_base: bool,
 }
 
 impl Left {
@@ -92,7 +81,7 @@ impl Left {
                 continue;
             }
             let source = match Remains::open(host, path).await {
-                Ok(remains) => Source::of(host, remains).await,
+                Ok(remains) => Source::of(host, remains, path).await,
                 Err(error) if error.code == ErrorCode::DirectoryInUse => return Err(error),
                 Err(error) => Err(error),
             };
@@ -122,6 +111,12 @@ impl Left {
     /// The old cluster.
     pub fn cluster(&self) -> Uuid {
         self.cluster
+    }
+
+    /// Those of the directories that say of themselves that they are the old cluster's.
+    pub fn usable(&self) -> impl Iterator<Item = &Path> {
+        let usable = self.directories.iter().filter(|it| it.source.is_ok());
+        usable.map(|it| it.path.as_path())
     }
 
     /// Makes one state of all that is there. `window` is the de-duplication window in log
@@ -194,29 +189,55 @@ impl Left {
             .filter_map(|number| Some((self.source(number)?.log.last(), number)))
             .collect();
         order.sort_by_key(|(last, number)| (std::cmp::Reverse(*last), *number));
-        let mut best = None;
+        let (mut best, mut stateless) = (None, Vec::new());
         for (_, number) in &order {
+            // Of one that is behind only what a more advanced log has as well, if there is one
+            // that leads on from there: its own end may never have been committed.
+            let parts_at = stateless.iter().find_map(|other: &usize| {
+                self.source(*number)?.log.common(&self.source(*other)?.log)
+            });
+            let through = parts_at.map_or(u64::MAX, |place| place.index());
             let Some(source) = self.source_mut(*number) else { continue };
-            match source.state(window).await {
-                Ok(state) => {
+            match source.state(window, through).await {
+                Ok((state, problems)) => {
                     source.is_base = true;
-                    best = Some((state, vec![*number]));
+                    problems.into_iter().for_each(|problem| source.note(problem));
+                    let path = if parts_at.is_some() { Vec::new() } else { vec![*number] };
+                    best = Some((state, path));
                     break;
                 }
-                Err(error) => source.note(what_is_wrong(&error)),
+                Err(error) => {
+                    source.note(what_is_wrong(&error));
+                    stateless.push(*number);
+                }
             }
         }
         let Some((mut state, mut path)) = best else {
             return Err(nothing_usable(self.directories.iter()));
         };
-        // One that has no state of its own may still have what follows.
-        for (_, number) in order {
-            let (Some(source), Some(at)) = (self.source_mut(number), state.at) else { continue };
-            if source.log.has(at) && source.log.last() > Some(at) {
-                if let Err(error) = state.replay(&source.remains, u64::MAX).await {
-                    source.note(what_is_wrong(&error));
+        // One that has no state of its own, or a gap, may still have what follows.
+        let mut grows = true;
+        while std::mem::take(&mut grows) {
+            for (_, number) in &order {
+                let (Some(source), Some(at)) = (self.source_mut(*number), state.at) else {
+                    continue;
+                };
+                if !source.log.has(at) || source.log.last() <= Some(at) {
+                    continue;
                 }
-                path.push(number);
+                match state.replay(&source.remains, u64::MAX).await {
+                    Ok(problems) => problems.into_iter().for_each(|it| source.note(it)),
+                    Err(error) => source.note(what_is_wrong(&error)),
+                }
+                grows |= state.at > Some(at);
+                if state.at > Some(at) && !path.contains(number) {
+                    path.push(*number);
+                }
+            }
+        }
+        for number in &path {
+            if let Some(source) = self.source_mut(*number) {
+                source.note_unreached(state.at);
             }
         }
         Ok((state, path))
@@ -244,8 +265,13 @@ impl Left {
         if behind >= last.index() {
             return;
         }
-        match tail::taken(&source.remains, behind, window).await {
-            Ok(tail) => {
+        let is_settled = |place: &Place| merged.state.settled(&place.list) >= place.number;
+        match tail::taken(&source.remains, behind, window, is_settled).await {
+            Ok(mut tail) => {
+                let problems = std::mem::take(&mut tail.problems);
+                if let Some(source) = self.source_mut(number) {
+                    problems.into_iter().for_each(|problem| source.note(problem));
+                }
                 merged.left_out += tail.left_out;
                 merged.adopted += tail.taken.len() as u64;
                 merged.settle(host.uuid(), tail.taken);
@@ -292,74 +318,6 @@ fn nothing_usable<'a>(directories: impl Iterator<Item = &'a Directory>) -> Error
         .collect();
     let why = reasons.join("; ");
     Error::new(ErrorCode::Corrupted, format!("nothing can be recovered; {why}"))
-}
-
-impl Directory {
-    fn report(&self) -> DirectoryFound {
-        let dir = self.path.clone();
-        match &self.source {
-            Err(error) => {
-                let problems = vec![what_is_wrong(error)];
-                DirectoryFound { dir, problems, ..DirectoryFound::default() }
-            }
-            Ok(source) => DirectoryFound {
-                dir,
-                replica: Some(source.remains.identity().replica),
-                snapshot: source.log.snapshot.map(|place| place.index()),
-                last_log: source.log.last().map(|place| place.index()),
-                term: source.log.last().map(|place| place.term()),
-                outbox: source.lists.iter().map(|list| list.entries).sum(),
-                is_base: source.is_base,
-                usable: source.log.last().is_some() || !source.lists.is_empty(),
-                problems: source.problems.clone(),
-            },
-        }
-    }
-}
-
-impl Source {
-    async fn of(host: &Host, remains: Remains) -> Result<Source> {
-        let job = async move {
-            let log = LeftLog::of(&remains).await?;
-            let (lists, of_outbox) = remains.outbox().await?;
-            let mut problems = log.problems.clone();
-            problems.extend(of_outbox);
-            if remains.has_lost_its_end().await {
-                problems.push("the end of its log was lost before, and not had again".to_string());
-            }
-            if remains.is_in_doubt() {
-                problems.push(
-                    "an fsync failed in it since this machine started: what is read may never \
-                     have reached the disk"
-                        .to_string(),
-                );
-            }
-            Ok(Source { remains, log, lists, problems, is_base: false })
-        };
-        let cut_off = || Error::internal("reading a directory was cut off");
-        host.on_worker("look-at-remains", job).await.ok_or_else(cut_off)?
-    }
-
-    /// Its own state, with all of its log.
-    async fn state(&self, window: u64) -> Result<LeftState> {
-        let loaded = LeftState::load(&self.remains, window).await;
-        let mut state = match loaded {
-            // What the snapshot was made from may be there yet.
-            Err(_) if self.log.is_from_the_beginning() => LeftState::empty(window),
-            loaded => loaded?,
-        };
-        state.replay(&self.remains, u64::MAX).await?;
-        match state.at {
-            Some(_) => Ok(state),
-            None => Err(Error::new(ErrorCode::Corrupted, "it has neither log nor snapshot")),
-        }
-    }
-
-    fn note(&mut self, problem: String) {
-        if !self.problems.contains(&problem) {
-            self.problems.push(problem);
-        }
-    }
 }
 
 /// The state that all comes together in.

@@ -2,9 +2,9 @@
 
 use crate::chat::{Acceptance, Action, MarkAsked, Operation, Overlay, Taken};
 use crate::consensus::remains::{LeftState, batches_behind};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::storage::Remains;
-use crate::types::Timestamp;
+use crate::types::{Place, Timestamp};
 
 /// What comes of the end of a log.
 #[derive(Default)]
@@ -14,20 +14,33 @@ pub(super) struct Tail {
     /// Changes that people made there and that cannot be taken by themselves: they give rights,
     /// or must be unique.
     pub(super) left_out: u64,
+    /// What is wrong with that log, in sentences.
+    pub(super) problems: Vec<String>,
 }
 
 /// Tests what stands in a log behind an index against the state before it, as a server that
 /// goes alone tests the end of its own log.
 ///
 /// # Errors
-/// There is no state before it; those of reading.
-pub(super) async fn taken(remains: &Remains, behind: u64, window: u64) -> Result<Tail> {
+/// There is no state before it; those of reading. `is_settled`: whether what a server took alone
+/// is in the state that all comes together in.
+pub(super) async fn taken(
+    remains: &Remains,
+    behind: u64,
+    window: u64,
+    is_settled: impl Fn(&Place) -> bool,
+) -> Result<Tail> {
     let mut before = LeftState::load(remains, window).await?;
-    before.replay(remains, behind).await?;
-    let (mut overlay, mut tail) = (Overlay::default(), Tail::default());
-    for batch in batches_behind(remains, behind).await? {
+    let problems = before.replay(remains, behind).await?;
+    if before.at.is_none_or(|at| at.index() < behind) {
+        let why = format!("what comes before cannot be read: {}", problems.join("; "));
+        return Err(Error::new(ErrorCode::Corrupted, why));
+    }
+    let (batches, problems) = batches_behind(remains, behind).await?;
+    let (mut overlay, mut tail) = (Overlay::default(), Tail { problems, ..Tail::default() });
+    for batch in batches {
         for operation in &batch.operations {
-            tail.test(&before, &mut overlay, operation, batch.at, behind);
+            tail.test(&before, &mut overlay, operation, batch.at, behind, &is_settled);
         }
     }
     Ok(tail)
@@ -41,13 +54,16 @@ impl Tail {
         operation: &Operation,
         at: Timestamp,
         since: u64,
+        is_settled: &impl Fn(&Place) -> bool,
     ) {
         let accepted = match &operation.action {
-            // Another server had taken it, and whose list it is may not be here.
+            Action::Deliver(delivery) if is_settled(&delivery.place) => return,
+            // Another server had taken it. Whose list it is may not be here; if it is, what is
+            // known of the entry by then is not taken once more.
             Action::Deliver(delivery) => {
                 let (author, session) = (delivery.author.clone(), delivery.session.clone());
                 let (accepted_at, act) = (delivery.accepted_at, delivery.act.clone());
-                let (id, since, again) = (operation.id, delivery.since, true);
+                let (id, since, again) = (operation.id, delivery.since, delivery.again);
                 let seen_to = 0;
                 self.taken.push(Taken {
                     id,

@@ -18,6 +18,13 @@ fn broken_copy(of: &Path, to: &Path) {
     std::fs::write(path, bytes).expect("a file");
 }
 
+/// The cluster of which a data directory is.
+fn id_in(folder: &Path) -> String {
+    let identity = std::fs::read_to_string(folder.join("identity.json")).expect("a file");
+    let identity = crate::harness::running::json(&identity);
+    identity["data"]["cluster"].as_str().expect("an id").to_string()
+}
+
 #[test]
 fn a_damaged_log_is_used_as_far_as_it_is_sound_and_that_is_said() {
     let old = old();
@@ -27,11 +34,7 @@ fn a_damaged_log_is_used_as_far_as_it_is_sound_and_that_is_said() {
     old.admin(&["down"]).end().ok();
     let folder = old.place.path().join("broken");
     broken_copy(&old.data_dir(1), &folder);
-    let id = crate::harness::running::json(
-        &String::from_utf8(std::fs::read(folder.join("identity.json")).expect("a file"))
-            .expect("text"),
-    );
-    let id = id["data"]["cluster"].as_str().expect("an id").to_string();
+    let id = id_in(&folder);
 
     let (new, made) = Cluster::recovered(&["--from", &text(&folder), "--others-are-gone", &id]);
     let problems = made["from"]["directories"][0]["problems"].to_string();
@@ -109,6 +112,46 @@ fn a_snapshot_and_the_log_behind_it_come_over_and_without_it_only_what_another_h
     assert_eq!(made["from"]["confirmed_may_be_missing"], true, "{made}");
 }
 
+/// One log is broken early, the other ends early, and together they have everything.
+#[test]
+fn what_comes_behind_damage_is_reached_through_another_log() {
+    let old = Cluster::surviving_with(&[("FTCHAT_LIMITS_LOG_SEGMENT_MAX_BYTES", "4096")]);
+    let (alice, bob) = (old.person("alice"), old.person("bob"));
+    let long = "x".repeat(900);
+    let sent: Vec<String> = (0..24).map(|_| alice.send(&bob, &long)).collect();
+    old.await_whole();
+    old.admin(&["down"]).end().ok();
+    let [short, broken] = ["short", "broken"].map(|name| old.place.path().join(name));
+    copy(&old.data_dir(1), &short);
+    copy(&old.data_dir(2), &broken);
+    let segments: Vec<_> = content(&short.join("log")).into_keys().collect();
+    assert!(segments.len() >= 6, "{segments:?}");
+    segments.iter().rev().take(2).for_each(|path| std::fs::remove_file(path).expect("a file"));
+    let (path, mut bytes) = content(&broken.join("log")).into_iter().nth(2).expect("a third one");
+    bytes[100] ^= 1;
+    std::fs::write(path, bytes).expect("a file");
+
+    let recover = |from: &[&Path]| {
+        let place = Place::new();
+        let out = text(&place.path().join("out"));
+        let id = id_in(&short);
+        let named = ["cluster", "recover", "--out", &out, "--others-are-gone", &id, "--json"];
+        let from: Vec<String> = from.iter().map(|path| text(path)).collect();
+        let from: Vec<&str> = from.iter().map(String::as_str).collect();
+        place.run(&named).and(&["--from"]).and(&from).end().json()
+    };
+    for from in [[&*short, &*broken], [&*broken, &*short]] {
+        let made = recover(&from);
+        assert_eq!(made["from"]["messages"], sent.len(), "{made}");
+        assert_eq!(made["from"]["confirmed_may_be_missing"], true, "{made}");
+    }
+    // By itself it says what it cannot reach.
+    let made = recover(&[&broken]);
+    assert!(made["from"]["messages"].as_u64() < Some(sent.len() as u64), "{made}");
+    let problems = made["from"]["directories"][0]["problems"].to_string();
+    assert!(problems.contains("what leads there is missing"), "{made}");
+}
+
 /// A server that finds its files damaged sets them aside and waits for the others, which are
 /// gone. What it had taken alone has stayed in its place.
 #[test]
@@ -136,6 +179,8 @@ fn what_a_server_has_set_aside_as_damaged_is_found_with_its_outbox() {
     let directories = made["from"]["directories"].as_array().expect("both");
     assert_eq!(directories.len(), 2, "{made}");
     assert_eq!(directories[0]["outbox"], 1, "{made}");
+    let problems = directories[1]["problems"].to_string();
+    assert!(problems.contains("has set it aside"), "{made}");
     assert_eq!(directories[1]["is_base"], true, "{made}");
     assert_eq!(made["from"]["confirmed_may_be_missing"], true, "{made}");
     sent.truncate(4);
