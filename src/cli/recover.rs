@@ -1,6 +1,7 @@
 //! `ftchat cluster recover`: a new cluster out of what is left of an old one.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -68,11 +69,13 @@ pub(super) struct RecoverArgs {
 pub(super) async fn run(args: &RecoverArgs, context: &mut Context) -> Result<Exit> {
     let settings = new_settings(args, context)?;
     recovered::check_out(&args.out)?;
-    let Named { paths, name } = named(&args.from)?;
+    let named = named(&args.from)?;
+    let paths: Vec<PathBuf> = named.0.iter().map(|(path, _)| path.clone()).collect();
+    check_outside(&args.out, &paths)?;
     let Context { host, printer, .. } = context;
     let left = Left::open(host, &paths).await?;
     let (id, can_ask) = (left.cluster(), std::io::stdin().is_terminal() && !printer.json());
-    let name = name.unwrap_or_else(|| short(id));
+    let name = named.of_usable(&left).unwrap_or_else(|| short(id));
     match &args.others_are_gone {
         Some(given) => check_name(given, &name, id)?,
         None if !can_ask => {
@@ -87,8 +90,7 @@ pub(super) async fn run(args: &RecoverArgs, context: &mut Context) -> Result<Exi
     let window = Limits::default().deduplication_window_entries;
     let found = left.recover(host, window, host.clock.now()).await?;
     if args.others_are_gone.is_none() {
-        found_lines(found.found()).iter().for_each(|line| printer.notice(line));
-        check_name(&ask_name(&name)?, &name, id)?;
+        check_name(&ask_name(&name, &found_lines(found.found()))?, &name, id)?;
     }
     let lines = RefCell::new(printer);
     let (founding, found) = found.found_anew(host).await?;
@@ -124,36 +126,68 @@ fn new_settings(args: &RecoverArgs, context: &Context) -> Result<ClusterSettings
     ClusterSettings::resolve(&context.settings, &flags)
 }
 
-/// The directories that are meant, and what their cluster is called.
-struct Named {
-    paths: Vec<PathBuf>,
-    name: Option<String>,
-}
+/// The directories that are meant, each with what its cluster is called, where that is known.
+struct Named(Vec<(PathBuf, Option<String>)>);
 
 /// Looks what was named: data directories, or folders of local clusters.
 fn named(from: &[PathBuf]) -> Result<Named> {
-    let mut named = Named { paths: Vec::new(), name: None };
+    let mut named = Vec::new();
     for path in from {
-        if let Some(cluster) = Description::load(path)? {
-            let replicas = cluster.replicas.iter().map(|replica| cluster.data_dir(replica));
-            named.paths.extend(replicas.filter(|folder| folder.is_dir()));
-            named.name = named.name.or(Some(cluster.name));
+        let Some(cluster) = Description::load(path)? else {
+            named.push((path.clone(), name_beside(path)));
             continue;
-        }
-        named.name = named.name.or_else(|| name_beside(path));
-        named.paths.push(path.clone());
+        };
+        // One that was removed may hold what it took alone and nobody has asked it for.
+        let replicas = cluster.replicas.iter().cloned().chain(cluster.removed_replicas());
+        let folders = replicas.map(|replica| cluster.data_dir(&replica));
+        let there = folders.filter(|folder| folder.is_dir());
+        named.extend(there.map(|folder| (folder, Some(cluster.name.clone()))));
     }
-    let paths = std::mem::take(&mut named.paths);
-    for path in paths {
-        let aside = set_aside_in(&path);
-        named.paths.push(path);
-        named.paths.extend(aside);
-    }
-    match named.paths.is_empty() {
-        false => Ok(named),
+    let with_aside = |(path, name): (PathBuf, Option<String>)| {
+        let aside: Vec<_> = set_aside_in(&path).into_iter().map(|it| (it, name.clone())).collect();
+        [(path, name)].into_iter().chain(aside)
+    };
+    let named: Vec<_> = named.into_iter().flat_map(with_aside).collect();
+    match named.is_empty() {
+        false => Ok(Named(named)),
         true => Err(Error::new(
             ErrorCode::Corrupted,
             "nothing can be recovered; of the local cluster that is named no data directory is left",
+        )),
+    }
+}
+
+impl Named {
+    /// What the cluster is called whose directories can be used; `None` where that is not
+    /// known, or they say different things.
+    fn of_usable(&self, left: &Left) -> Option<String> {
+        let usable: Vec<&Path> = left.usable().collect();
+        let of_usable = self.0.iter().filter(|(path, _)| usable.contains(&path.as_path()));
+        let names: BTreeSet<&String> = of_usable.filter_map(|(_, name)| name.as_ref()).collect();
+        (names.len() == 1).then(|| names.into_iter().next().cloned()).flatten()
+    }
+}
+
+/// The new cluster is made outside of what it is made from, where nothing is changed.
+fn check_outside(out: &Path, from: &[PathBuf]) -> Result<()> {
+    // What is not there yet is in the nearest folder that is.
+    let there = out.ancestors().find_map(|folder| match folder.as_os_str().is_empty() {
+        true => Path::new(".").canonicalize().ok(),
+        false => folder.canonicalize().ok(),
+    });
+    let within = |path: &&PathBuf| {
+        let path = path.canonicalize().ok();
+        there.as_ref().zip(path).is_some_and(|(there, path)| there.starts_with(path))
+    };
+    match from.iter().find(within) {
+        None => Ok(()),
+        Some(path) => Err(Error::new(
+            ErrorCode::WrongUsage,
+            format!(
+                "{} is in {}, in which nothing is changed; name another folder with --out",
+                out.display(),
+                path.display()
+            ),
         )),
     }
 }
@@ -196,9 +230,11 @@ fn check_name(given: &str, name: &str, cluster: Uuid) -> Result<()> {
     ))
 }
 
-fn ask_name(name: &str) -> Result<String> {
+/// Asks at the terminal, and says first what there is, also to somebody who wants little said.
+fn ask_name(name: &str, found: &[String]) -> Result<String> {
     let failed = |error| Error::failed("cannot ask for the name", &error);
-    let question = format!(
+    let mut question: String = found.iter().map(|line| format!("{}\n", sanitize(line))).collect();
+    question += &format!(
         "Are all other servers of the cluster {} gone for good? One that comes back later takes no \
          part in the new one.\nType the old cluster's name to go on: ",
         sanitize(name)

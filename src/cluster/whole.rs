@@ -92,8 +92,10 @@ impl Unfinished {
         if let Err(error) = fs::remove_file(out.join(MARK)) {
             tracing::warn!("{} is of no use: {error}", out.join(MARK).display());
         }
-        let folders = [Some(out.as_path()), out.parent()];
-        for folder in folders.into_iter().flatten() {
+        let entries = fs::read_dir(&out).into_iter().flatten().flatten();
+        let within = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+        let folders = within.chain([out.clone()]).chain(out.parent().map(Path::to_path_buf));
+        for folder in folders {
             if let Err(error) = fs::File::open(folder).and_then(|it| it.sync_all()) {
                 tracing::warn!("{} may not survive a power cut: {error}", out.display());
             }

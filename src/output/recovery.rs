@@ -102,6 +102,10 @@ fn missing_lines(found: &Found, time: impl Fn(crate::types::Timestamp) -> String
         )),
         (false, true) => {}
     }
+    let damaged = found.directories.iter().filter(|it| !it.problems.is_empty()).count();
+    if damaged > 0 {
+        lines.push(format!("Something is wrong with {damaged} of the directories"));
+    }
     if found.left_out > 0 {
         lines.push(format!(
             "{} changes at the end of a log are left out: of accounts, by administrators, or of \
@@ -178,6 +182,12 @@ impl Show for RecoveredCluster {
         }
         writeln!(out, "accounts\t{}", self.from.accounts)?;
         writeln!(out, "messages\t{}", self.from.messages)?;
+        for directory in &self.from.directories {
+            let dir = directory.dir.to_string_lossy();
+            for problem in &directory.problems {
+                writeln!(out, "problem\t{}\t{}", sanitize(&dir), sanitize(problem))?;
+            }
+        }
         for line in missing_lines(&self.from, |at| at.to_string()) {
             writeln!(out, "may_be_missing\t{}", sanitize(&line))?;
         }

@@ -190,6 +190,11 @@ fn nothing_is_made_while_it_is_not_confirmed_or_a_server_runs() {
     let id = old.status()["cluster"].as_str().expect("an id").to_string();
     old.admin(&["down"]).end().ok();
     recover(&old.dir(), &["--others-are-gone", "other"]).refused(1, "not_confirmed");
+    // Nothing is written into what it is made from.
+    let inside = text(&old.data_dir(1).join("new"));
+    let from = old.dir();
+    let into = ["cluster", "recover", "--from", &from, "--out", &inside, "--json"];
+    place.run(&into).and(&named).end().refused(2, "wrong_usage");
     let refused = recover(&old.dir(), &[]).refused(2, "wrong_usage");
     assert!(refused["message"].as_str().expect("said").contains("--others-are-gone"), "{refused}");
     // Nothing there is a data directory.
