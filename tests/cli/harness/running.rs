@@ -69,7 +69,11 @@ impl Run {
     }
 
     pub(super) fn words(&self) -> Vec<String> {
-        let mut words = self.wrapper.clone();
+        let mut words = Vec::new();
+        if hangup_is_ignored() {
+            words.extend(["/usr/bin/env", "--default-signal=HUP"].map(String::from));
+        }
+        words.extend(self.wrapper.iter().cloned());
         words.push(self.program.clone());
         words.extend(self.arguments.iter().cloned());
         words
@@ -122,6 +126,16 @@ impl Run {
         let stderr = lines(child.0.stderr.take().expect("piped"));
         Running { line, child, stdin, stdout, stderr }
     }
+}
+
+/// Whether a hangup is ignored here, as under nohup: programs inherit that, and ours does not
+/// end by a hangup then.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    // The first bit is the first signal, which is SIGHUP.
+    ignored.is_some_and(|set| set & 1 != 0)
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
