@@ -4,6 +4,8 @@
 //! Nothing here changes the log or takes part in an election. A node that takes messages
 //! alone keeps them elsewhere, and proposes them when a majority is back.
 
+use std::sync::atomic::Ordering;
+
 use tokio::time::Instant;
 
 use super::Consensus;
@@ -20,6 +22,14 @@ impl Consensus {
     /// [`ErrorCode::ReadNotConfirmed`], naming who is missing.
     pub async fn ask_majority(&self, deadline: Instant) -> Result<()> {
         self.0.reader.ask_majority(deadline).await
+    }
+
+    /// How often, since it was started, a leader was heard of; `None` while the state lacks
+    /// something that one said is committed.
+    pub fn led(&self) -> Option<u64> {
+        let led = self.0.led.load(Ordering::Acquire);
+        let committed = self.0.leader_committed.load(Ordering::Relaxed);
+        (self.0.machine.applied_index() >= committed).then_some(led)
     }
 
     /// How many replicas vote.

@@ -61,7 +61,7 @@ mod warm_state;
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,9 @@ struct Inner {
     timing: Timing,
     /// When a leader was last heard of, or the node started.
     leader_contact_at: Mutex<Instant>,
+    /// How often one was heard of, and how far it said that it had committed.
+    led: AtomicU64,
+    leader_committed: AtomicU64,
 }
 
 impl Consensus {
@@ -178,8 +181,11 @@ impl Consensus {
         self.0.reader.confirm(deadline).await
     }
 
-    fn note_leader_contact(&self) {
+    /// A leader was heard of, which has committed as far as `committed`.
+    fn note_leader_contact(&self, committed: u64) {
         *self.0.leader_contact_at.lock() = Instant::now();
+        self.0.leader_committed.fetch_max(committed, Ordering::Relaxed);
+        self.0.led.fetch_add(1, Ordering::Release);
     }
 
     /// How long no majority has been heard of: on the leader since one has

@@ -257,11 +257,12 @@ async fn append_in_order(
                     continue;
                 }
                 let (raft, obeying) = (consensus.0.raft.clone(), consensus.clone());
+                let committed = request.leader_commit.map_or(0, |log_id| log_id.index());
                 let mut append: BoxFuture<'static, ()> = Box::pin(async move {
                     let response: Result<AppendEntriesResponse<TypeConfig>> =
                         raft.append_entries(request).await.map_err(stopped);
                     if !matches!(response, Err(_) | Ok(AppendEntriesResponse::HigherVote(_))) {
-                        obeying.note_leader_contact();
+                        obeying.note_leader_contact(committed);
                     }
                     reply.result(response);
                 });

@@ -127,6 +127,8 @@ impl Consensus {
             elections_wanted: Mutex::default(),
             timing,
             leader_contact_at: Mutex::new(Instant::now()),
+            led: AtomicU64::new(0),
+            leader_committed: AtomicU64::new(0),
         }));
         consensus.start_watching(limits);
         Ok(consensus)

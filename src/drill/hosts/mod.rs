@@ -20,9 +20,9 @@
 //! - Frozen servers are stopped by SIGSTOP: their system still acknowledges what it receives.
 //!
 //! While it lasts, everybody must have a new line acknowledged who reaches a server that works,
-//! with a majority or without ([`Plan::can_send`]). A server that has not heard of a majority
-//! since it was started waits for that for fifteen seconds before it goes alone: where a fault
-//! comes just after a power cut, its pause shows so. Then it is healed, and the next one waits
+//! with a majority or without ([`Plan::can_send`]). A server that has heard neither of a majority
+//! nor of a leader since it was started waits for that for fifteen seconds before it goes alone:
+//! where a fault comes just after a power cut, its pause shows so. Then it is healed, and the next one waits
 //! until nothing is unconfirmed any more.
 //!
 //! # What is judged

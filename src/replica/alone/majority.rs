@@ -10,8 +10,9 @@ pub(super) const TICK_MS: u64 = 100;
 /// machines takes less.
 const ALONE_AFTER_TICKS: u32 = 20;
 
-/// The same for a process that has not heard of a majority since it started: fifteen seconds.
-/// The others may be starting as well.
+/// The same for a process to which no majority has answered since it started: fifteen seconds.
+/// The others may be starting as well. One that a leader has led knows that they were there,
+/// and counts from when it was led last.
 const ALONE_AFTER_START_TICKS: u32 = 150;
 
 /// For so many ticks a majority must have been there before a server is alone no longer: one
@@ -43,6 +44,9 @@ pub(super) struct Heard {
     pub(super) answers: u32,
     /// Whether it did not in time.
     pub(super) failed: bool,
+    /// Whether a leader was heard of whose commits the state had. The way back to it may be
+    /// cut, so this counts only as long as nothing was ever answered.
+    pub(super) led: bool,
     /// Whether changes wait that this server has to make, and nothing was answered. The disks
     /// of the others may hang, though they say that they are there.
     pub(super) stuck: bool,
@@ -59,8 +63,10 @@ pub(super) struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct Majority {
     alone: bool,
-    /// Whether one was ever heard of.
+    /// Whether one has ever answered.
     known: bool,
+    /// Before that, if a leader was heard of: ticks since it was, as those of `missed`.
+    unled: Option<u32>,
     /// Ticks since it was heard of last.
     silent: u32,
     /// Of these, the last ones in which nothing was wrong with the own disk.
@@ -83,6 +89,12 @@ impl Majority {
         }
         let missed = self.missed.saturating_add(1).min(self.silent);
         self.missed = if heard.unwell { 0 } else { missed };
+        self.unled = match heard {
+            _ if self.known => None,
+            Heard { led: true, .. } => Some(0),
+            Heard { unwell: true, .. } => self.unled.map(|_| 0),
+            _ => self.unled.map(|ticks| ticks.saturating_add(1)),
+        };
         if heard.failed || !self.known || self.silent > HEARD_FOR_TICKS {
             (self.there, self.answers) = (0, 0);
         } else {
@@ -94,7 +106,8 @@ impl Majority {
         self.stuck = if stuck { self.stuck.saturating_add(1) } else { 0 };
         self.stalled &= !heard.settled;
         let patience = if self.known { ALONE_AFTER_TICKS } else { ALONE_AFTER_START_TICKS };
-        if !self.alone && (self.missed >= patience || self.stuck >= ALONE_AFTER_TICKS) {
+        let missed = self.missed >= patience || self.is_left();
+        if !self.alone && (missed || self.stuck >= ALONE_AFTER_TICKS) {
             self.stalled = self.stuck >= ALONE_AFTER_TICKS;
             (self.alone, self.stuck, self.there, self.answers) = (true, 0, 0, 0);
             return Finding::Lost;
@@ -114,7 +127,12 @@ impl Majority {
 
     /// For how many ticks no majority was heard of, while this server could have stored things.
     pub(super) fn missed_for(&self) -> u32 {
-        self.missed
+        self.unled.filter(|_| self.is_left()).unwrap_or(self.missed)
+    }
+
+    /// Whether it was led since it started, and is no longer.
+    fn is_left(&self) -> bool {
+        self.unled.is_some_and(|ticks| ticks >= ALONE_AFTER_TICKS)
     }
 
     /// Whether a majority is there, as far as the last tick could tell.
@@ -130,6 +148,7 @@ mod tests {
     const SILENT: Heard = Heard {
         answers: 0,
         failed: false,
+        led: false,
         stuck: false,
         settled: false,
         unsettled: false,
@@ -137,6 +156,7 @@ mod tests {
     };
     const HEARD: Heard = Heard { answers: 1, ..SILENT };
     const FAILED: Heard = Heard { failed: true, ..SILENT };
+    const LED: Heard = Heard { led: true, ..SILENT };
 
     /// After how many such ticks something is found, at most a thousand.
     fn until(majority: &mut Majority, heard: Heard) -> (u32, Finding) {
@@ -160,6 +180,33 @@ mod tests {
         assert_eq!(until(&mut running(), SILENT), (20, Finding::Lost));
         assert_eq!(until(&mut Majority::default(), SILENT), (150, Finding::Lost));
         assert_eq!(until(&mut running(), HEARD), (1_000, Finding::Same));
+    }
+
+    #[test]
+    fn who_was_led_since_its_start_waits_two_seconds_from_when_that_ended() {
+        let mut majority = Majority::default();
+        // A start under load: questions fail, and a heartbeat comes every now and then.
+        for _ in 0..5 {
+            assert_eq!(majority.tick(LED), Finding::Same);
+            (0..19).for_each(|_| assert_eq!(majority.tick(FAILED), Finding::Same));
+        }
+        majority.tick(LED);
+        assert_eq!(
+            (until(&mut majority, SILENT), majority.missed_for()),
+            ((20, Finding::Lost), 20)
+        );
+        let mut unwell = Majority::default();
+        unwell.tick(LED);
+        until(&mut unwell, Heard { unwell: true, ..SILENT });
+        assert_eq!(until(&mut unwell, SILENT), (20, Finding::Lost), "its disk was full before");
+    }
+
+    #[test]
+    fn a_leader_that_is_heard_and_cannot_be_asked_is_no_majority() {
+        let mut majority = Majority::default();
+        assert_eq!((until(&mut majority, LED), majority.missed_for()), ((150, Finding::Lost), 150));
+        assert_eq!(until(&mut majority, LED), (1_000, Finding::Same), "nor does it bring one back");
+        assert_eq!(until(&mut running(), LED), (20, Finding::Lost));
     }
 
     #[test]

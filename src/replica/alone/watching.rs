@@ -1,7 +1,8 @@
 //! Finds out whether a majority is there, and says when the server is alone.
 //!
 //! A question to a majority is always under way or just answered: who leads, as a read asks it.
-//! A heartbeat that arrives proves less, since the way back may be cut.
+//! A heartbeat that arrives proves less, since the way back may be cut. It counts only for a
+//! server that has just been started: it need not wait for the others to start.
 
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::Alone;
 use super::line::Way;
 use super::majority::{Finding, Heard, Majority, TICK_MS};
+use crate::consensus::Consensus;
 use crate::limits::LEVEL_OF_SETTLING;
 use crate::replica::{Inner, Phase};
 use crate::types::Timestamp;
@@ -64,6 +66,7 @@ struct Watch {
     majority: Majority,
     answers: u64,
     failures: u64,
+    led: u64,
     answered: u64,
     settled: u64,
 }
@@ -79,15 +82,19 @@ impl Watch {
         let answers = signs.answers.load(Ordering::Relaxed);
         let failures = signs.failures.load(Ordering::Relaxed);
         let settled = signs.settled.load(Ordering::Relaxed);
+        let consensus = inner.consensus().ok();
+        // What was heard before the state had all of it counts when it has.
+        let led = consensus.as_ref().and_then(Consensus::led).unwrap_or(self.led);
         let heard = Heard {
             answers: (answers - self.answers) as u32,
             failed: failures != self.failures,
+            led: led != self.led,
             stuck: waits && answered == self.answered && settled == self.settled,
             settled: settled != self.settled,
             unsettled: alone.can_settle(),
-            unwell: inner.consensus().is_ok_and(|consensus| !consensus.is_well()),
+            unwell: consensus.is_some_and(|consensus| !consensus.is_well()),
         };
-        (self.answers, self.failures) = (answers, failures);
+        (self.answers, self.failures, self.led) = (answers, failures, led);
         (self.answered, self.settled) = (answered, settled);
         match self.majority.tick(heard) {
             Finding::Same => {}

@@ -1,5 +1,11 @@
 //! Two of three servers are frozen and nothing proves them dead: the third goes on alone.
 //! What it takes is seen at once, and confirmed when the others go on.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`order`] | what comes behind what: after a start, behind a server that is gone |
+
+mod order;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -8,10 +14,15 @@ use crate::harness::cluster::PASSWORD;
 use crate::harness::running::json;
 use crate::harness::{Cluster, Person, wait_for};
 
-/// A cluster at the newest feature level, of which one server is left alone, and that one.
-fn left_alone(cluster: &Cluster) -> (u64, Vec<u64>) {
+/// Until then nobody could settle what a server takes alone.
+fn await_newest_level(cluster: &Cluster) {
     let newest = ftchat::limits::FEATURE_LEVEL_KNOWN;
     cluster.await_status("the newest level", |status| status["feature_level"] == newest);
+}
+
+/// A cluster at the newest feature level, of which one server is left alone, and that one.
+fn left_alone(cluster: &Cluster) -> (u64, Vec<u64>) {
+    await_newest_level(cluster);
     let frozen = cluster.followers();
     frozen.iter().for_each(|id| cluster.signal(*id, Signal::STOP));
     let left = 6 - frozen.iter().sum::<u64>();
