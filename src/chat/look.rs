@@ -230,6 +230,13 @@ impl Look<'_> {
         self.glance().remembers(&operation)
     }
 
+    /// Whether it is decided what becomes of an operation with this id: it is a message that
+    /// is stored, or it is remembered in the window.
+    pub fn has_decided(&mut self, operation: Uuid) -> bool {
+        let state = self.glance();
+        state.message_ids.contains(&operation) || state.remembers(&operation)
+    }
+
     /// A page of invitations behind a number, oldest first.
     pub fn invitations(&mut self, after: u64, now: Timestamp) -> Vec<Invitation> {
         self.budget.spend(ADMINISTRATION_PAGE);

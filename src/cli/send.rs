@@ -8,12 +8,13 @@ use super::confirming::SendConfirmArgs;
 use super::last_sent::LastSent;
 use super::text::{check_text, read_text};
 use super::{Context, Exit};
-use crate::client::{Pipeline, SentBehind};
+use crate::client::{Pipeline, SentBehind, patience};
+use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::RECIPIENTS_MAX;
 use crate::output::{SentLine, SentShown, accepted_alone};
 use crate::protocol::client::{Confirm, Request, Sent};
-use crate::types::{AccountName, Uuid};
+use crate::types::{AccountName, Address, Uuid};
 
 /// Arguments of `send`.
 #[derive(Debug, clap::Args)]
@@ -82,10 +83,11 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     };
     check_text(&text)?;
     let (mut client, session) = context.logged_in(confirm).await?;
-    let mut last = LastSent::of(session, &mut client, context).await?;
+    let mut last = LastSent::of(session, &mut client, context, operation).await?;
     let again = args.id.is_some();
     let request = Request::Send { operation, to, text, first: !again, after: None };
-    let before = last.as_ref().and_then(|last| last.place_before(operation));
+    let before = last.as_ref().and_then(LastSent::before);
+    let server_before = last.as_ref().and_then(LastSent::server);
     let SentBehind { sent, overtakes } = client.send_behind(before, request).await;
     let sent = sent?;
     context.printer.show(&SentShown(&sent));
@@ -95,7 +97,7 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
         }
         last.note(&sent, client.server().map(|(_, address)| address), again);
     }
-    keep(last, overtakes, context);
+    keep(last, overtakes.then_some(server_before), context);
     if !sent.confirmed {
         let told = accepted_alone(&sent, client.server(), &context.members.get());
         context.printer.remark(&told);
@@ -116,8 +118,9 @@ struct Lines {
 async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
     let Lines { to, base, repeated, confirm } = lines;
     let (mut client, session) = context.logged_in(confirm).await?;
-    let mut last = LastSent::of(session, &mut client, context).await?;
-    let before = last.as_ref().and_then(|last| last.place_before(base));
+    let mut last = LastSent::of(session, &mut client, context, base).await?;
+    let before = last.as_ref().and_then(LastSent::before);
+    let server_before = last.as_ref().and_then(LastSent::server);
     let progress = context.printer.progress("sending", None);
     let printer = &mut context.printer;
     let report = |sent: &Sent| {
@@ -144,7 +147,8 @@ async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
         false => pipeline.run().await,
     };
     drop(progress);
-    keep(last, summary.as_ref().is_ok_and(|summary| summary.overtakes), context);
+    let overtakes = summary.as_ref().is_ok_and(|summary| summary.overtakes);
+    keep(last, overtakes.then_some(server_before), context);
     let summary = summary?;
     if let Err(error) = context.printer.flush()
         && !context.printer.pipe_closed()
@@ -174,14 +178,16 @@ async fn send_lines(lines: Lines, context: &mut Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Keeps where the last message stands, for the next one; and says so if the first did not
-/// wait for the one before it.
-fn keep(last: Option<LastSent>, overtakes: bool, context: &mut Context) {
-    if overtakes {
-        context.printer.notice(
-            "the message sent before this one was accepted by a server that is alone, and may be \
-             delivered after this one",
-        );
+/// Keeps where the last message stands, for the next one; and says so if the first waited in
+/// vain for the one before it, which a server has that may be known.
+fn keep(last: Option<LastSent>, overtaken: Option<Option<Address>>, context: &mut Context) {
+    if let Some(server) = overtaken {
+        let server = server.map_or("a server".to_string(), |server| format!("the server {server}"));
+        let waited = duration::format(patience(context.settings.timeout));
+        context.printer.notice(&format!(
+            "the message sent before this one was accepted by {server} when it was alone, and may be \
+             delivered after this one, which has waited {waited} for that server to come back"
+        ));
     }
     if let Some(Err(error)) = last.map(|mut last| last.keep()) {
         context.printer.notice(&format!(

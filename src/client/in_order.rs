@@ -4,10 +4,13 @@
 //! majority took comes into the log later than one that a majority takes meanwhile. So
 //! whoever sends the next one names the place of the one before, and no server takes it
 //! that does not know what stands there: the server that took that one takes this as well,
-//! or the majority has both.
+//! or the majority has both. It also names the message itself: a majority may have that without
+//! the list, from the log of a server that was not alone yet when it was asked for it. Then
+//! nothing is waited for.
 //!
 //! # How it fails
-//! The server with the one before may be gone for long, and with it the order. One message
+//! The server with the one before may be gone for long, and with it the order. A majority
+//! cannot tell whether it comes back: its list is on no other disk. One message
 //! that waits for ever would be worse than two that change places. So after [`PATIENCE`]
 //! the message is sent without the place, and its sender is told. Whether a server has taken it
 //! by then may be unknown, and stays so until one says what became of it.
@@ -19,15 +22,14 @@ use tokio::time::Instant;
 use super::Client;
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::{self, Bug};
-use crate::protocol::client::{Answer, Request, Sent};
-use crate::types::Place;
+use crate::protocol::client::{After, Answer, Request, Sent};
 
 /// How long a message waits for the one before it, at most; and no longer than half the time
 /// that its sender has. A server that is alone comes back a second after its majority did.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a message waits for the one before it, of a sender who has that much time.
-pub(super) fn patience(timeout: Duration) -> Duration {
+pub fn patience(timeout: Duration) -> Duration {
     PATIENCE.min(timeout / 2)
 }
 
@@ -41,15 +43,15 @@ pub struct SentBehind {
 }
 
 impl Client {
-    /// Sends a message, a [`Request::Send`], behind the one at `place`, if that is where the
-    /// sender's last one stands unconfirmed. The errors are those of [`Client::request`].
-    pub async fn send_behind(&mut self, place: Option<Place>, message: Request) -> SentBehind {
-        let place = place.filter(|_| !planted::is(Bug::ForgetTheMessageBefore));
-        let Some(place) = place else {
+    /// Sends a message, a [`Request::Send`], behind the sender's last one, `before`, if no
+    /// majority has confirmed that. The errors are those of [`Client::request`].
+    pub async fn send_behind(&mut self, before: Option<After>, message: Request) -> SentBehind {
+        let before = before.filter(|_| !planted::is(Bug::ForgetTheMessageBefore));
+        let Some(before) = before else {
             let sent = self.request(message).await.and_then(accepted);
             return SentBehind { sent, overtakes: false };
         };
-        let (begun, behind) = (Instant::now(), message.clone().behind(place));
+        let (begun, behind) = (Instant::now(), message.clone().behind(before));
         let ended = self.request_within(patience(self.timeout()), behind, false).await;
         let doubt = match &ended {
             Err(error) if error.code == ErrorCode::OutcomeUnknown => true,

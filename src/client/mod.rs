@@ -64,6 +64,6 @@ pub use dial::Members;
 pub use failover::Client;
 pub use follow::{Follow, FollowNotice};
 pub use identify::identify;
-pub use in_order::SentBehind;
+pub use in_order::{SentBehind, patience};
 pub use pipeline::{Pipeline, PipelineSummary};
 pub use strangers::Strangers;

@@ -47,8 +47,8 @@ use super::verdict::is_final;
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
 use crate::planted::{self, Bug};
-use crate::protocol::client::{Answer, Request, Sent};
-use crate::types::{Digest, Place, Uuid};
+use crate::protocol::client::{After, Answer, Request, Sent};
+use crate::types::{Digest, Uuid};
 
 /// Lines under way at once. Some 500 messages share an fdatasync and a log
 /// entry or two, so more would not be faster; a server takes 1,024.
@@ -93,9 +93,9 @@ pub struct Pipeline<R, F> {
     /// Whether a line was acknowledged since the last pause.
     is_getting_on: bool,
     last_seq: Option<u64>,
-    /// Where the last line that was reported stands, if it is not confirmed; before there is
-    /// one, the message before the first line.
-    place: Option<Place>,
+    /// The last line that was reported, if it is not confirmed; before there is one, the
+    /// message before the first line.
+    before: Option<After>,
     summary: PipelineSummary,
 }
 
@@ -127,7 +127,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             pause_until: None,
             is_getting_on: false,
             last_seq: None,
-            place: None,
+            before: None,
             summary: PipelineSummary::default(),
         }
     }
@@ -138,11 +138,10 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         self
     }
 
-    /// The same, where the sender's message before the first line stands at `place`,
-    /// unconfirmed. The first line waits for it as a message does that is sent by
-    /// [`Client::send_behind`].
-    pub fn behind(mut self, place: Option<Place>) -> Self {
-        self.place = place;
+    /// The same, where the sender's message before the first line, `before`, is unconfirmed.
+    /// The first line waits for it as a message does that is sent by [`Client::send_behind`].
+    pub fn behind(mut self, before: Option<After>) -> Self {
+        self.before = before;
         self
     }
 
@@ -165,7 +164,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
     pub async fn run(mut self) -> Result<PipelineSummary> {
         while !self.finished() {
             let deadline = self.progress_at + self.timeout;
-            self.redialer.follow(self.place.is_some());
+            self.redialer.follow(self.before.is_some());
             let connection = match self.redialer.connect(deadline, &mut self.reasons).await {
                 Ok(connection) => connection.in_order(),
                 Err(Some(refused)) => return Err(self.stopped(refused)),
@@ -173,9 +172,9 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             };
             let Err(reason) = self.use_connection(&connection).await? else { break };
             self.reasons.note_reason(connection.address(), reason);
-            let waits = self.summary.sent == 0 && self.place.is_some();
+            let waits = self.summary.sent == 0 && self.before.is_some();
             if waits && self.progress_at.elapsed() >= patience(self.timeout) {
-                (self.place, self.summary.overtakes) = (None, true);
+                (self.before, self.summary.overtakes) = (None, true);
             }
             let paused = self.pause_until.take();
             if let Some(until) = paused {
@@ -310,20 +309,20 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             to: self.to.clone(),
             text: slot.text.clone(),
             first: !(self.repeated || slot.doubt),
-            after: self.place_before(number),
+            after: self.line_before(number),
         };
         let left = (self.progress_at + self.timeout).saturating_duration_since(Instant::now());
         connection.submit(&request, Some(server_timeout(left)))
     }
 
-    /// The place behind which a line comes: that of the last acknowledged line before it,
-    /// unless that is confirmed, and with it all before.
-    fn place_before(&self, number: u64) -> Option<Place> {
+    /// Behind which line another one comes: the last acknowledged one before it, unless that
+    /// is confirmed, and with it all before.
+    fn line_before(&self, number: u64) -> Option<After> {
         let before = self.index(number)?;
         let sent = self.window.range(..before).rev().find_map(|slot| slot.sent.as_ref());
         match sent {
-            Some(sent) => place(sent),
-            None => self.place,
+            Some(sent) => After::of(sent),
+            None => self.before,
         }
     }
 
@@ -392,7 +391,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         }
         self.last_seq = sent.seq.or(self.last_seq);
         self.summary.unconfirmed += u64::from(!sent.confirmed);
-        self.place = place(sent);
+        self.before = After::of(sent);
         (self.report)(sent)
     }
 
@@ -440,11 +439,6 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
         }
         Error::unavailable(format!("{lines} accepted, and none from line {next}: {why}; {again}"))
     }
-}
-
-/// Where a message stands that is not confirmed.
-fn place(sent: &Sent) -> Option<Place> {
-    sent.place.filter(|_| !sent.confirmed)
 }
 
 fn lines_were(count: u64) -> String {

@@ -209,7 +209,7 @@ pub enum Request {
         /// The last unconfirmed message of the same stream: this one comes behind it, or not
         /// at all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<Place>,
+        after: Option<After>,
     },
     /// A page of my messages, oldest first, as of now. → [`Answer::Messages`]
     Inbox(InboxQuery),
@@ -268,9 +268,9 @@ impl Request {
     }
 
     /// The same, of a message that comes behind another one, wherever it is taken.
-    pub fn behind(mut self, place: Place) -> Request {
+    pub fn behind(mut self, before: After) -> Request {
         if let Request::Send { after, .. } = &mut self {
-            *after = Some(place);
+            *after = Some(before);
         }
         self
     }
@@ -300,6 +300,33 @@ impl Request {
             | Request::Status {}
             | Request::Ping {} => None,
         }
+    }
+}
+
+/// The unconfirmed message that another one comes behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    /// The list that it stands in.
+    pub list: Uuid,
+    /// Where in it.
+    #[serde(rename = "n")]
+    pub number: u64,
+    /// The message itself: the log may have it otherwise, as its server was not alone yet when
+    /// it was asked for. Older clients leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+}
+
+impl After {
+    /// Behind this message, if no majority has confirmed it.
+    pub fn of(sent: &Sent) -> Option<After> {
+        let Place { list, number } = sent.place.filter(|_| !sent.confirmed)?;
+        Some(After { list, number, id: Some(sent.id) })
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place { list: self.list, number: self.number }
     }
 }
 

@@ -15,8 +15,8 @@ use super::work::{self, Effect, Finished, Proposal, Work};
 use crate::chat::{Action, Operation, SessionView};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES, TIMEOUT_MAX};
-use crate::protocol::client::{Answer, Request};
-use crate::replica::Accepted;
+use crate::protocol::client::{After, Answer, Request};
+use crate::replica::{Accepted, Change};
 use crate::types::{AccountName, Uuid, code_hash};
 
 impl Connection {
@@ -106,11 +106,7 @@ impl Connection {
                 });
             }
             Request::Send { operation, to, text, first, after } => {
-                let session = self.session()?.number;
-                let to = recipients(&to)?;
-                check_text(&text)?;
-                let action = Action::Send { session, to, text, again: !first, after };
-                self.propose(id, operation, action, deadline, work::sent);
+                self.send(id, operation, (&to, text), (first, after), deadline)?;
             }
             Request::MarkRead { operation, seqs, ids } => {
                 self.mark(id, operation, (seqs, ids), deadline)?;
@@ -119,7 +115,8 @@ impl Connection {
                 let session = self.session()?.number;
                 at_most(ids.len(), IDS_PER_REQUEST_MAX, "ids")?;
                 let action = Action::Delete { session, ids };
-                self.propose(id, operation, action, deadline, work::deleted);
+                let change = Operation { id: operation, action }.into();
+                self.propose(id, change, deadline, work::deleted);
             }
             Request::Whoami {} => self.read(id, self.reader(deadline)?.whoami()),
             Request::Accounts { glob, after } => {
@@ -153,6 +150,26 @@ impl Connection {
         }
     }
 
+    /// Takes a message; whether nobody was asked for it before, and what it comes behind.
+    fn send(
+        &mut self,
+        id: u64,
+        operation: Uuid,
+        (to, text): (&[String], String),
+        (first, after): (bool, Option<After>),
+        deadline: Instant,
+    ) -> Result<()> {
+        let session = self.session()?.number;
+        let to = recipients(to)?;
+        check_text(&text)?;
+        let (after, after_id) = (after.map(|it| it.place()), after.and_then(|it| it.id));
+        let action = Action::Send { session, to, text, again: !first, after };
+        let message = Operation { id: operation, action };
+        let change = Change { after_id, ..message.into() };
+        self.propose(id, change, deadline, work::sent);
+        Ok(())
+    }
+
     /// Takes a mark of messages that are named by their places, or by their ids.
     fn mark(
         &mut self,
@@ -165,7 +182,8 @@ impl Connection {
         at_most(seqs.len() + ids.len(), IDS_PER_REQUEST_MAX, "messages")?;
         let action = Action::MarkRead { session, seqs };
         if ids.is_empty() {
-            self.propose(id, operation, action, deadline, work::marked);
+            let change = Operation { id: operation, action }.into();
+            self.propose(id, change, deadline, work::marked);
             return Ok(());
         }
         if self.order_broken && self.line_in_order {
@@ -219,8 +237,7 @@ impl Connection {
     fn propose(
         &mut self,
         id: u64,
-        operation: Uuid,
-        action: Action,
+        change: Change,
         deadline: Instant,
         answer: fn(Uuid, Accepted) -> Result<Answer>,
     ) {
@@ -240,9 +257,9 @@ impl Connection {
                 was_proposal: true,
             });
         }
-        let proposed = Operation { id: operation, action }.into();
+        let operation = change.operation.id;
         let (stream, confirm) = (&self.stream, self.line_confirm);
-        let accepted = self.shared.backend.propose(proposed, deadline, stream, confirm);
+        let accepted = self.shared.backend.propose(change, deadline, stream, confirm);
         match Proposal::start(id, operation, answer, accepted) {
             Ok(finished) => self.finish(finished),
             Err(work) => {

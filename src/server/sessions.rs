@@ -276,7 +276,7 @@ impl Caller {
             }
             _ => mark_ids = ids,
         }
-        let (id, change) = (mark.id, Change { operation: mark, mark_ids });
+        let (id, change) = (mark.id, Change { mark_ids, ..mark.into() });
         let accepted = backend.propose(change, self.deadline, &self.stream, self.confirm);
         marked(id, accepted.await?)
     }

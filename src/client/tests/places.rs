@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::client::fake::{self, FakeNetwork, Mode, Reaction, addresses};
 use crate::client::{Client, Pipeline, PipelineSummary, SentBehind};
 use crate::error::{Error, ErrorCode, Result};
-use crate::protocol::client::{self, Answer, Confirm, Request, Sent};
+use crate::protocol::client::{self, After, Answer, Confirm, Request, Sent};
 use crate::sync::Mutex;
 use crate::types::{Names, Place, Timestamp, Uuid};
 
@@ -33,9 +33,9 @@ impl Taken {
     /// lists of `settled`.
     fn take(&mut self, by: Option<usize>, settled: &[usize], request: &Request) -> Reaction {
         let Request::Send { operation, text, after, .. } = request else { panic!("{request:?}") };
-        let knows = |place: &Place| {
-            by.is_some_and(|server| list(server) == place.list)
-                || settled.iter().chain(&self.settled).any(|server| list(*server) == place.list)
+        let knows = |before: &After| {
+            by.is_some_and(|server| list(server) == before.list)
+                || settled.iter().chain(&self.settled).any(|server| list(*server) == before.list)
         };
         if !after.as_ref().is_none_or(knows) {
             let why = "what this follows is at a server that is not back yet";
@@ -99,7 +99,7 @@ fn texts(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
 /// What each line named as what it follows, in the order of asking.
 fn named(network: &FakeNetwork) -> Vec<(usize, String, Option<u64>)> {
     let sends = network.requests().into_iter().map(|(server, request)| match request {
-        Request::Send { text, after, .. } => (server, text, after.map(|place| place.number)),
+        Request::Send { text, after, .. } => (server, text, after.map(|before| before.number)),
         other => panic!("{other:?}"),
     });
     sends.collect()
@@ -213,7 +213,7 @@ async fn send_one(network: &Arc<FakeNetwork>, number: u64) -> SentBehind {
         first: true,
         after: None,
     };
-    client.send_behind(Some(Place { list: list(0), number }), request).await
+    client.send_behind(Some(After { list: list(0), number, id: None }), request).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,8 +298,8 @@ async fn lines_wait_for_the_message_before_them_and_overtake_it_if_it_stays_away
     let client = client.expect("servers").confirming(Confirm::Any);
     let to = vec!["bob".to_string()];
     let pipeline = Pipeline::new(&client, to, BASE, &b"line 1\nline 2\n"[..], |_| Ok(()));
-    let place = Place { list: list(0), number: 1 };
-    let summary = pipeline.behind(Some(place)).run().await.expect("taken");
+    let before = After { list: list(0), number: 1, id: None };
+    let summary = pipeline.behind(Some(before)).run().await.expect("taken");
     assert!(summary.overtakes && summary.sent == 2, "{summary:?}");
     assert_eq!(taken.lock().texts(None), texts(1..=2));
     let asked = named(&network);

@@ -184,7 +184,7 @@ impl Taking {
         if let Some(error) = asked.comes_too_late() {
             return asked.refuse(error);
         }
-        asked.say_what_is_known();
+        asked.say_what_is_known(inner);
         let (now, accepted_at) = (inner.time.now(), inner.host.clock.now());
         let (operation, ids) = (&asked.wanted.operation, &asked.wanted.mark_ids);
         match inner.machine.take(operation, ids, now, accepted_at) {
@@ -215,6 +215,7 @@ impl Asked {
         let wanted = Wanted {
             operation,
             mark_ids: Vec::new(),
+            after_id: None,
             deadline: Instant::now() + NOTE_MAX,
             stream: ChangeStream::default(),
             confirm: Confirm::Any,
@@ -237,10 +238,11 @@ impl Asked {
 
     /// A message whose id may be in a log says so; and it comes behind what was accepted
     /// before it on its connection.
-    fn say_what_is_known(&mut self) {
-        if let Action::Send { again, after, .. } = &mut self.wanted.operation.action {
+    fn say_what_is_known(&mut self, inner: &Inner) {
+        let Wanted { operation, stream, after_id, .. } = &mut self.wanted;
+        if let Action::Send { again, after, .. } = &mut operation.action {
             *again |= self.waited;
-            *after = after.or_else(|| self.wanted.stream.place());
+            *after = inner.not_before(*after, *after_id).or_else(|| stream.place());
         }
     }
 

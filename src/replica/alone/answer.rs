@@ -12,11 +12,13 @@ pub struct Change {
     /// Messages that a mark names by their ids, beside those that it names by their places. Only
     /// a server that is alone takes these; elsewhere their places are looked up before.
     pub mark_ids: Vec<Uuid>,
+    /// The message that stands at the place behind which a message comes, if its client says so.
+    pub after_id: Option<Uuid>,
 }
 
 impl From<Operation> for Change {
     fn from(operation: Operation) -> Change {
-        Change { operation, mark_ids: Vec::new() }
+        Change { operation, mark_ids: Vec::new(), after_id: None }
     }
 }
 

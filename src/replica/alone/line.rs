@@ -24,6 +24,8 @@ pub(super) struct Wanted {
     pub(super) operation: Operation,
     /// Messages that a mark names by their ids.
     pub(super) mark_ids: Vec<Uuid>,
+    /// The message that this one comes behind, if that is known.
+    pub(super) after_id: Option<Uuid>,
     pub(super) deadline: Instant,
     pub(super) stream: ChangeStream,
     pub(super) confirm: Confirm,

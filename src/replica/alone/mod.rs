@@ -71,7 +71,7 @@ use crate::planted::{self, Bug};
 use crate::protocol::client::{self, Confirm, Mode};
 use crate::storage::Outbox;
 use crate::sync::Mutex;
-use crate::types::{Place, Timestamp};
+use crate::types::{Place, Timestamp, Uuid};
 
 /// What will bring the answer to a change.
 type Answer = BoxFuture<'static, Result<Accepted>>;
@@ -166,10 +166,10 @@ impl Alone {
         stream: &ChangeStream,
         confirm: Confirm,
     ) -> Answer {
-        let Change { operation, mark_ids } = change;
+        let Change { operation, mark_ids, after_id } = change;
         let noted = is_noted(&operation, confirm).then(|| operation.clone());
         let stream = stream.clone();
-        let mut wanted = Wanted { operation, mark_ids, deadline, stream, confirm };
+        let mut wanted = Wanted { operation, mark_ids, after_id, deadline, stream, confirm };
         let mut line = self.line();
         if line.way == Way::Acceptor {
             if confirm.is_majority() || !may_be_taken(&wanted.operation.action) {
@@ -180,7 +180,7 @@ impl Alone {
             return Box::pin(taken(answer, deadline));
         }
         let after = match &mut wanted.operation.action {
-            Action::Send { after, .. } => inner.unsettled(after.take()),
+            Action::Send { after, .. } => inner.not_before(after.take(), after_id),
             _ => None,
         };
         let stream = &wanted.stream;
@@ -234,10 +234,10 @@ impl Alone {
         wanted: Wanted,
         noted: Option<Operation>,
     ) -> Answer {
-        let Wanted { operation, mark_ids, deadline, stream, confirm } = wanted;
+        let Wanted { operation, mark_ids, after_id, deadline, stream, confirm } = wanted;
         let noted = noted.map(|operation| {
             let stream = stream.clone();
-            line.note(Wanted { operation, mark_ids, deadline, stream, confirm })
+            line.note(Wanted { operation, mark_ids, after_id, deadline, stream, confirm })
         });
         let proposal = inner.start_queue.propose(operation, deadline, &stream.sequence());
         let Some((number, mut taking)) = noted else {
@@ -292,7 +292,7 @@ impl Alone {
                     *through < place.number
                 })
             };
-            held.after = unsettled(held.after);
+            held.after = unsettled(held.after).filter(|_| !inner.knows(held.wanted.after_id));
             let stream = &held.wanted.stream;
             let place = stream.place().filter(|place| {
                 let waits = unsettled(Some(*place)).is_some();
@@ -460,6 +460,18 @@ impl Inner {
             return None;
         }
         place.filter(|place| self.machine.look(|look| look.settled(&place.list)) < place.number)
+    }
+
+    /// The place behind which a message comes, unless what stands there is before it by now:
+    /// settled, or in the log otherwise under its id. That is so where a server has taken a
+    /// message into its list which it had put into its log before, and the others have that.
+    fn not_before(&self, place: Option<Place>, id: Option<Uuid>) -> Option<Place> {
+        self.unsettled(place).filter(|_| !self.knows(id))
+    }
+
+    /// Whether the state has decided about an operation.
+    fn knows(&self, id: Option<Uuid>) -> bool {
+        id.is_some_and(|id| self.machine.look(|look| look.has_decided(id)))
     }
 
     /// What is told to whoever asks a server that is alone for what it may not do.

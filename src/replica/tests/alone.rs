@@ -3,6 +3,7 @@
 use super::*;
 use crate::chat::Given;
 use crate::protocol::client::{Confirm, InboxQuery, Message, Mode, Which};
+use crate::types::Place;
 
 /// Three servers at the newest feature level, and an account of each of two people.
 async fn begun() -> (Cluster, [Uuid; 2]) {
@@ -167,4 +168,43 @@ async fn a_server_that_is_to_keep_to_a_majority_never_goes_alone() {
     let error = sent.await.expect_err("no majority");
     assert!(matches!(error.code, ErrorCode::Unavailable | ErrorCode::OutcomeUnknown), "{error}");
     assert_eq!(cluster.replica(2).mode().0, Mode::Majority);
+}
+
+/// A message that comes behind another one, which stands in a list that nobody brings.
+fn behind(number: u128, before: u128, text: &str) -> Change {
+    let mut operation = send(number, text);
+    if let Action::Send { after, .. } = &mut operation.action {
+        *after = Some(Place { list: Uuid::from_u128(0xdead), number: 1 });
+    }
+    Change { after_id: Some(Uuid::from_u128(before)), ..operation.into() }
+}
+
+/// Its server had it in its log before it was alone, and the others have that log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_list_whose_message_the_log_has_otherwise() {
+    let (mut cluster, [_, bob]) = begun().await;
+    let replica = cluster.replica(1).clone();
+    let ask = |message: Change, limit: Duration| {
+        replica.change(message, Instant::now() + limit, &ChangeStream::default(), Confirm::Any)
+    };
+    let waits = ask(behind(2, 1, "two"), LONG);
+    let (two, one) = tokio::join!(waits, ask(send(1, "one").into(), LONG));
+    for taken in [one, two] {
+        assert!(matches!(taken, Ok(Accepted::Confirmed(_))), "{taken:?}");
+    }
+    let three = ask(behind(3, 1, "three"), LONG).await;
+    assert!(matches!(three, Ok(Accepted::Confirmed(_))), "{three:?}");
+    let of_nobody = ask(behind(5, 4, "five"), Duration::from_millis(300)).await;
+    assert_eq!(of_nobody.expect_err("four may come back").code, ErrorCode::Behind);
+
+    for id in [2, 3] {
+        cluster.stop(id).await;
+    }
+    until_mode(&replica, Mode::Alone).await;
+    let six = ask(behind(6, 3, "six"), LONG).await;
+    assert_eq!(number_in_list(six.expect("the state has three")), 1);
+    let of_nobody = ask(behind(7, 4, "seven"), LONG).await;
+    assert_eq!(of_nobody.expect_err("four may come back").code, ErrorCode::Behind);
+    let confirmed = ["one", "two", "three"].map(String::from).to_vec();
+    assert_eq!(texts(&replica, bob), (confirmed, vec!["six".to_string()]));
 }

@@ -36,6 +36,14 @@ fn sent(from: &Person<'_>, to: &Person<'_>, text: &str) -> Value {
     json(&from.does(&["send", &to.name, text, "--json"]).ok())
 }
 
+/// The lonely server dies, and the others go on.
+fn left_behind(cluster: &Cluster, left: u64, frozen: &[u64]) {
+    cluster.crash(left);
+    wait_for("the end of the one that was alone", || cluster.server(left).is_none().then_some(()));
+    frozen.iter().for_each(|id| cluster.signal(*id, Signal::CONT));
+    cluster.await_status("a majority without it", |status| status["confirming"] == true);
+}
+
 fn thaw(cluster: &Cluster, frozen: &[u64]) {
     frozen.iter().for_each(|id| cluster.signal(*id, Signal::CONT));
     cluster.await_status("all that was taken alone is confirmed", |status| {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ftchat::client::{Client, Follow, Pipeline, SentBehind};
 use ftchat::error::{Error, ErrorCode};
 use ftchat::host::Host;
-use ftchat::protocol::client::{Answer, Confirm, InboxQuery, Request, Sent, Which};
-use ftchat::types::{Place, Uuid};
+use ftchat::protocol::client::{After, Answer, Confirm, InboxQuery, Request, Sent, Which};
+use ftchat::types::Uuid;
 use tokio::io::{AsyncWriteExt, BufReader, DuplexStream};
 
 use crate::cluster::users::{Users, draw, register};
@@ -98,7 +98,7 @@ async fn known(
 /// Writes to the reader until it is to be quiet: single messages, and streams of lines.
 pub async fn write(host: &Host, users: &Users, diary: &SharedDiary, name: &str) -> Exit {
     let client = known(host, users, diary, name).await?;
-    let mut writer = Writer { host, client, diary, name, place: None };
+    let mut writer = Writer { host, client, diary, name, before: None };
     for number in 1.. {
         if users.quiet.load(Ordering::Relaxed) {
             return Ok(());
@@ -118,8 +118,8 @@ struct Writer<'a> {
     client: Client,
     diary: &'a SharedDiary,
     name: &'a str,
-    /// Where the last message stands, if that is not confirmed.
-    place: Option<Place>,
+    /// The last message, if that is not confirmed.
+    before: Option<After>,
 }
 
 impl Writer<'_> {
@@ -132,7 +132,8 @@ impl Writer<'_> {
         loop {
             let (to, text) = (vec![READER.to_string()], text.to_string());
             let request = Request::Send { operation, to, text: text.clone(), first, after: None };
-            let SentBehind { sent, overtakes } = self.client.send_behind(self.place, request).await;
+            let SentBehind { sent, overtakes } =
+                self.client.send_behind(self.before, request).await;
             overtook |= overtakes;
             match sent {
                 Ok(sent) => {
@@ -140,7 +141,7 @@ impl Writer<'_> {
                     if confirmed != sent.seq.is_some() || confirmed == sent.place.is_some() {
                         return Err(format!("neither confirmed nor unconfirmed: {sent:?}"));
                     }
-                    self.place = sent.place;
+                    self.before = After::of(&sent);
                     self.note(&sent, Acknowledged { text, confirmed, stream: None }, overtook);
                     return Ok(());
                 }
@@ -175,15 +176,15 @@ impl Writer<'_> {
         let numbers: BTreeMap<Uuid, u64> = (1..=lines.len() as u64)
             .map(|it| (Pipeline::<&[u8], fn(&Sent) -> Result<(), Error>>::id_of_line(base, it), it))
             .collect();
-        let before = self.place;
+        let before = self.before;
         // What a run has done that ended in an error it does not say.
-        let (mut repeated, mut place) = (false, before);
+        let (mut repeated, mut last) = (false, before);
         loop {
             let report = |sent: &Sent| {
                 let number = numbers[&sent.id];
                 let text = lines[number as usize - 1].clone();
                 let stream = Some((base, number));
-                place = sent.place;
+                last = After::of(sent);
                 self.note(sent, Acknowledged { text, confirmed: sent.confirmed, stream }, false);
                 Ok(())
             };
@@ -203,7 +204,7 @@ impl Writer<'_> {
                     return Err(format!("lines out of order: {summary:?}"));
                 }
                 Ok(summary) => {
-                    self.place = place;
+                    self.before = last;
                     self.overtook(summary.overtakes || repeated, &numbers);
                     return Ok(());
                 }
