@@ -136,6 +136,7 @@ mod tests {
                 uptime_s: None,
                 alone_since: None,
                 outbox: 0,
+                outbox_unusable: false,
                 disk_bytes: None,
                 state_hash: None,
                 error: None,

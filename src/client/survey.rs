@@ -239,7 +239,7 @@ fn go_alone(statuses: &[&ServerStatus], feature_level: Option<u32>) -> bool {
 
 /// Whether a server without a majority takes messages into the outbox of its replica.
 fn takes_messages_alone(replica: &ReplicaStatus) -> bool {
-    replica.alone_since.is_some() && replica.error.is_none()
+    replica.alone_since.is_some() && replica.error.is_none() && !replica.outbox_unusable
 }
 
 /// The replica that leads a majority, and the process that runs it. Two may call themselves
@@ -309,6 +309,7 @@ fn absent(
         uptime_s: None,
         alone_since: None,
         outbox: 0,
+        outbox_unusable: false,
         disk_bytes: None,
         state_hash: None,
         error: Some(error),

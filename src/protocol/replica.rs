@@ -81,6 +81,10 @@ pub struct ReplicaStatus {
     /// Messages, marks and deletions that it holds and no majority has confirmed.
     #[serde(default)]
     pub outbox: u64,
+    /// Whether a list of these is broken, or not its own: a notice names it. Until it is moved
+    /// away the server takes nothing alone, and somebody may wait for a message that is in it.
+    #[serde(default)]
+    pub outbox_unusable: bool,
     /// Bytes in its data directory.
     pub disk_bytes: Option<u64>,
     /// Fingerprint of the state; equal on replicas with equal `applied`.

@@ -94,6 +94,7 @@ impl ClusterStatus {
                 && replica.votes
                 && !replica.stalled
                 && replica.alone_since.is_none()
+                && !replica.outbox_unusable
                 && replica.error.is_none()
         };
         match self.confirming && self.replicas.iter().all(in_place) {

@@ -61,7 +61,9 @@ impl Replica {
         let (alone_since, outbox) = (inner.alone.since(), inner.alone.outbox());
         own.alone_since = alone_since;
         own.outbox = inner.held_unsettled();
-        let notice = outbox.and_then(|outbox| outbox_notice(&outbox)).or(notice);
+        let unusable = outbox.and_then(|outbox| outbox_notice(&outbox));
+        own.outbox_unusable = unusable.is_some();
+        let notice = unusable.or(notice);
         if let Some(failure) = &*inner.failure.borrow() {
             own.error = Some(failure.message.clone());
         }
@@ -108,6 +110,7 @@ impl Replica {
             uptime_s: Some(inner.config.process.started.elapsed().as_secs()),
             alone_since: None,
             outbox: 0,
+            outbox_unusable: false,
             disk_bytes: Some(*inner.disk_bytes.borrow()),
             state_hash: None,
             error: None,

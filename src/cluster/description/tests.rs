@@ -261,6 +261,7 @@ fn a_status_is_about_the_cluster_whose_servers_answered() {
         uptime_s: None,
         alone_since: None,
         outbox: 0,
+        outbox_unusable: false,
         disk_bytes: None,
         state_hash: None,
         error: None,

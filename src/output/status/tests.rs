@@ -18,6 +18,7 @@ fn replica(id: u32, state: ReplicaState, host: Option<u32>) -> ReplicaStatus {
         uptime_s: Some(75),
         alone_since: None,
         outbox: 0,
+        outbox_unusable: false,
         disk_bytes: None,
         state_hash: None,
         error: None,

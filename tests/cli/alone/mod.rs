@@ -4,7 +4,10 @@
 //! | file | what |
 //! |---|---|
 //! | [`order`] | what comes behind what: after a start, behind a server that is gone |
+//! | [`damaged`] | lists that are torn, broken or of others; full disks |
 
+#[cfg(target_os = "linux")]
+mod damaged;
 mod order;
 
 use rustix::process::Signal;

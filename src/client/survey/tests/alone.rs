@@ -26,11 +26,28 @@ async fn a_server_that_is_alone_takes_messages_that_nobody_confirms() {
         assert_eq!(json["replicas"][2]["alone_since"], "1970-01-01T00:00:00.005Z");
         assert_eq!(json["replicas"][2]["outbox"], 14);
         assert_eq!(json["replicas"][0]["alone_since"], serde_json::Value::Null);
-        // One whose disk is broken takes none.
+        // One whose disk is broken takes none, nor does one with a list that it cannot use.
+        let mut unusable = alone.clone();
+        unusable.hosted[0].outbox_unusable = true;
         alone.hosted[0].error = Some("the disk is full".to_string());
-        let seen = look([(3, Server::Says(alone))]).await;
-        assert_eq!((seen.writable, seen.health()), (false, Health::Unavailable));
+        for alone in [alone, unusable] {
+            let seen = look([(3, Server::Says(alone))]).await;
+            assert_eq!((seen.writable, seen.health()), (false, Health::Unavailable));
+        }
     }
+}
+
+/// Somebody has to look at it; but its vote counts as ever.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_cannot_be_used_is_degraded_beside_a_majority() {
+    let of = |outbox_unusable| {
+        let own = replica(3, 3, ReplicaState::Follower, 20);
+        let own = ready_to_be_alone(3, ReplicaStatus { outbox_unusable, ..own });
+        [(1, leader()), (2, follower(2, 20)), (3, Server::Says(own))]
+    };
+    let (well, broken) = (look(of(false)).await, look(of(true)).await);
+    assert_eq!((well.health(), broken.health()), (Health::Healthy, Health::Degraded));
+    assert_eq!((broken.writable, broken.tolerates), (true, well.tolerates));
 }
 
 #[tokio::test(start_paused = true)]
