@@ -3,17 +3,20 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`people`] | what is shown of unconfirmed messages, and what needs a majority |
 //! | [`order`] | what comes behind what: after a start, behind a server that is gone |
+//! | [`sides`] | two sides that contradict each other |
 //! | [`damaged`] | lists that are torn, broken or of others; full disks |
 
 #[cfg(target_os = "linux")]
 mod damaged;
 mod order;
+mod people;
+mod sides;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::cluster::PASSWORD;
 use crate::harness::running::json;
 use crate::harness::{Cluster, Person, wait_for};
 
@@ -24,7 +27,7 @@ fn await_newest_level(cluster: &Cluster) {
 }
 
 /// A cluster at the newest feature level, of which one server is left alone, and that one.
-fn left_alone(cluster: &Cluster) -> (u64, Vec<u64>) {
+pub fn left_alone(cluster: &Cluster) -> (u64, Vec<u64>) {
     await_newest_level(cluster);
     let frozen = cluster.followers();
     frozen.iter().for_each(|id| cluster.signal(*id, Signal::STOP));
@@ -35,7 +38,8 @@ fn left_alone(cluster: &Cluster) -> (u64, Vec<u64>) {
     (left, frozen)
 }
 
-fn sent(from: &Person<'_>, to: &Person<'_>, text: &str) -> Value {
+/// Sends a message; what the program says of it.
+pub fn sent(from: &Person<'_>, to: &Person<'_>, text: &str) -> Value {
     json(&from.does(&["send", &to.name, text, "--json"]).ok())
 }
 
@@ -47,7 +51,8 @@ fn left_behind(cluster: &Cluster, left: u64, frozen: &[u64]) {
     cluster.await_status("a majority without it", |status| status["confirming"] == true);
 }
 
-fn thaw(cluster: &Cluster, frozen: &[u64]) {
+/// Lets servers go on, and waits until nothing is unconfirmed any more.
+pub fn thaw(cluster: &Cluster, frozen: &[u64]) {
     frozen.iter().for_each(|id| cluster.signal(*id, Signal::CONT));
     cluster.await_status("all that was taken alone is confirmed", |status| {
         let mut replicas = status["replicas"].as_array().expect("an array").iter();
@@ -159,23 +164,6 @@ fn an_adopted_directory_brings_along_what_its_server_took_alone() {
         let mut lists = std::fs::read_dir(&outbox).expect("the folder").flatten();
         lists.next().is_none().then_some(())
     });
-}
-
-#[test]
-fn what_needs_a_majority_is_refused_with_the_reason_and_never_done() {
-    let cluster = Cluster::surviving();
-    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
-    let (_, frozen) = left_alone(&cluster);
-    let strict = ["send", &bob.name, "strict", "--confirm", "majority", "--timeout", "2s"];
-    let refused = alice.does(&strict).code(3);
-    assert!(refused.stderr.contains("holds its lock"), "{refused:?}");
-    bob.does(&["inbox", "--confirm", "majority", "--timeout", "1s"]).code(3);
-    let carol = cluster.stranger("carol");
-    let register = ["register", &carol.name, "--password-stdin", "--timeout", "1s"];
-    carol.run(&register).stdin(PASSWORD).end().code(3);
-    thaw(&cluster, &frozen);
-    assert_eq!(bob.texts(), Vec::<String>::new());
-    carol.run(&register[..3]).stdin(PASSWORD).end().ok();
 }
 
 #[test]
