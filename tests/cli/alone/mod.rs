@@ -7,9 +7,12 @@
 //! | [`order`] | what comes behind what: after a start, behind a server that is gone |
 //! | [`sides`] | two sides that contradict each other |
 //! | [`damaged`] | lists that are torn, broken or of others; full disks |
+//! | [`hard`] | a long list and a restart, clocks that jump |
 
 #[cfg(target_os = "linux")]
 mod damaged;
+#[cfg(target_os = "linux")]
+mod hard;
 mod order;
 mod people;
 mod sides;

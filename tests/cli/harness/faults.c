@@ -3,15 +3,20 @@
  * While FOLDER.full exists, nothing more can be written to files below FOLDER:
  * ENOSPC, as on a full disk. While FOLDER.failing exists, nothing below FOLDER
  * can be synced: EIO, as on a dying one. While FOLDER.hanging exists, syncs
- * below FOLDER do not return. Needs no privileges, unlike a file system of its
+ * below FOLDER do not return. The wall clock of a process is as many seconds off as
+ * a file says that has its process id for a name, in the folder FAULTS_CLOCKS of the
+ * environment. Needs no privileges, unlike a file system of its
  * own, a device mapper or a tracer. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static int has_fault(int fd, const char *fault) {
@@ -66,3 +71,28 @@ FULL(ssize_t, pwrite64, fd, (int fd, const void *bytes, size_t count, off64_t of
 
 SYNCING(fdatasync)
 SYNCING(fsync)
+
+static long clock_is_off_by(void) {
+    char path[PATH_MAX], text[32] = "";
+    const char *folder = getenv("FAULTS_CLOCKS");
+    if (folder == NULL)
+        return 0;
+    snprintf(path, sizeof path, "%s/%d", folder, (int)getpid());
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    return length > 0 ? strtol(text, NULL, 10) : 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (real == NULL)
+        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, time), before = errno;
+    if (result == 0 && clock == CLOCK_REALTIME)
+        time->tv_sec += clock_is_off_by();
+    errno = before;
+    return result;
+}

@@ -1,4 +1,5 @@
-//! Disks that are full or failing, under the real program: see `faults.c`.
+//! Disks that are full or failing, and clocks that are wrong, under the real program: see
+//! `faults.c`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,4 +54,16 @@ pub fn begin(folder: &Path, fault: Fault) {
 /// And now it has not any more.
 pub fn end(folder: &Path, fault: Fault) {
     std::fs::remove_file(mark(folder, fault)).expect("it had");
+}
+
+/// The folder of clocks, in the environment of programs.
+pub const CLOCKS: &str = "FAULTS_CLOCKS";
+
+/// From now on the wall clock of a process is so many seconds off. `folder`: that of
+/// [`CLOCKS`].
+pub fn set_clock(folder: &Path, pid: u32, off_s: i64) {
+    // Replaced as a whole, as the process may be reading it.
+    let new = folder.join("new");
+    std::fs::write(&new, off_s.to_string()).expect("a small file");
+    std::fs::rename(new, folder.join(pid.to_string())).expect("one folder");
 }
