@@ -82,6 +82,8 @@ pub(super) struct Connection {
     pub(super) line_in_order: bool,
     /// Who has to confirm what it asks for.
     pub(super) line_confirm: Confirm,
+    /// Whether the client knows of servers that are alone: it has said that one will do.
+    pub(super) knows_alone: bool,
     share: Share,
     /// See [`super::reads`].
     pub(super) long_reads: Arc<tokio::sync::Mutex<()>>,
@@ -147,6 +149,7 @@ pub(super) async fn serve(
         line_bytes: 0,
         line_in_order: false,
         line_confirm: Confirm::Majority,
+        knows_alone: false,
         share: Share::new(memory),
         long_reads: Arc::default(),
         follows: FuturesUnordered::new(),

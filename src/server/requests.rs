@@ -45,6 +45,7 @@ impl Connection {
                 let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
                 self.line_in_order = parsed.in_order;
                 self.line_confirm = parsed.confirm;
+                self.knows_alone |= !parsed.confirm.is_majority();
                 if let Err(error) = self.take(parsed.id, parsed.request, deadline) {
                     self.fail(parsed.id, error);
                 }

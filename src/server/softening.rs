@@ -6,8 +6,19 @@ use crate::protocol::client::Mode;
 
 impl Connection {
     /// A refusal of a server that is alone decides nothing: what it does not know, a majority
-    /// may.
+    /// may. Who has never said that a server will do which is alone may be an older program: it
+    /// knows no code for that, and would take it for final.
     pub(super) fn soften(&self, error: Error) -> Error {
+        let error = self.decide_nothing(error);
+        match error.code {
+            ErrorCode::NeedsMajority | ErrorCode::Behind if !self.knows_alone => {
+                Error { code: ErrorCode::Unavailable, ..error }
+            }
+            _ => error,
+        }
+    }
+
+    fn decide_nothing(&self, error: Error) -> Error {
         use ErrorCode::{
             IdConflict, IdForgotten, InboxFull, LoginRefused, SessionExpired, StorageFull,
             UnknownAccount, UnknownMessage,

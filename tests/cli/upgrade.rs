@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::alone::{left_alone, sent, thaw};
 use crate::harness::place::PROGRAM;
 use crate::harness::running::json;
 use crate::harness::{Cluster, Steady};
@@ -135,4 +136,25 @@ fn two_of_three_are_updated_and_go_back() {
     }
     newer_status(&cluster, "the new level", |status| status["feature_level"] == NEWEST_LEVEL);
     assert_eq!(alice.texts(), texts);
+}
+
+/// It knows nothing of messages that are confirmed later, so it is not given any.
+#[test]
+fn a_client_of_the_version_before_gets_nothing_from_a_server_that_is_alone_and_loses_nothing() {
+    let cluster = Cluster::surviving();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    alice.send(&bob, "before");
+    let (_, frozen) = left_alone(&cluster);
+    sent(&alice, &bob, "of the new program");
+    let older = |arguments: &[&str]| bob.run(arguments).and(&["--timeout", "2s"]).by(previous());
+    older(&["send", &bob.name, "of the older program"]).end().fails(3, &["majority"]);
+    older(&["inbox"]).end().fails(3, &["majority"]);
+    let status = older(&["status", "--json"]).end().json();
+    assert_eq!(status["writable"], false, "{status}");
+    thaw(&cluster, &frozen);
+    older(&["send", &bob.name, "of the older program, again"]).end().ok();
+    let texts = ["before", "of the new program", "of the older program, again"];
+    assert_eq!(bob.texts(), texts);
+    let read = older(&["inbox", "--json"]).end().objects();
+    assert_eq!(read.iter().map(|message| &message["text"]).collect::<Vec<_>>(), texts);
 }
