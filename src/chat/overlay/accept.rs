@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::entry::{Deed, Entry, Other};
 use super::shown::Shown;
 use super::taken::{Acceptance, Given, MarkAsked, Taken};
-use crate::chat::delivery::{Act, Party, SessionNumber, SessionUsed};
+use crate::chat::delivery::{Act, Delivery, Party, SessionNumber, SessionUsed};
 use crate::chat::fingerprint::distinct_folded;
 use crate::chat::items::Label;
 use crate::chat::mail::{check_count, check_text};
@@ -50,6 +50,7 @@ impl Shown<'_> {
             Action::MarkRead { session, seqs } => (session, Wish::Mark { seqs, ids: &[] }),
             Action::Delete { session, ids } => (session, Wish::Delete { ids }),
             Action::CloseSession { session } => (session, Wish::Close),
+            Action::Deliver(delivery) => return self.take_delivery(&asked.id, delivery, asking),
             _ => return Err(undecided("this takes the word of a majority")),
         };
         let known = |actor: &Actor| self.state.recall(asked, actor);
@@ -72,6 +73,34 @@ impl Shown<'_> {
             _ => self.state.recall_mark(&operation, actor),
         };
         self.with_hidden().decide(&operation, (session, &wish), asking, known)
+    }
+
+    /// What another server took alone, and had proposed when this one lost its majority. It is
+    /// the next of its list, as far as this log knows.
+    fn take_delivery(
+        &self,
+        id: &Uuid,
+        delivery: &Delivery,
+        Asking { since, .. }: Asking,
+    ) -> Result<Acceptance> {
+        self.is_able()?;
+        if let Some(order) = self.overlay.ids.get(id)
+            && let Some(entry) = self.overlay.entries.get(order)
+        {
+            let place = self.overlay.places.place_of(order);
+            return Ok(Acceptance::Held { order, place, answer: given(entry) });
+        }
+        let Place { list, number } = delivery.place;
+        let settled = self.state.settled(&list);
+        if number <= settled {
+            return Ok(Acceptance::Known(Outcome::Settled { settled }));
+        }
+        let Delivery { accepted_at, author, session, act, .. } = delivery.clone();
+        let answer = answer(&act, accepted_at);
+        // Its own server hands it over as well.
+        let (again, seen_to) = (true, self.state.last_seq());
+        let taken = Taken { id: *id, again, since, seen_to, accepted_at, author, session, act };
+        Ok(Acceptance::New { taken: Box::new(taken), answer })
     }
 
     fn decide(

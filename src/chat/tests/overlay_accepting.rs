@@ -275,6 +275,33 @@ fn room_is_counted_with_what_is_not_settled() {
     assert!(why.contains("the servers hold as much as they may"), "{why}");
 }
 
+/// It was confirmed to its author, perhaps, and this server only did not hear of that.
+#[test]
+fn what_another_had_taken_alone_is_shown_here_and_delivered_once() {
+    let mut lonely = Lonely::new();
+    let [alice, bob] = ["alice", "bob"].map(|who| lonely.register(who));
+    let (id, _) = lonely.send(alice, &["bob"], "from another list");
+    let (place, taken) = lonely.outbox.remove(0);
+    let elsewhere = Place { list: Uuid::from_u128(0xe15e), number: 1 };
+    // Its server proposed it, and this one lost its majority before it knew what came of that.
+    let mut lonely = Lonely { overlay: Overlay::default(), ..lonely };
+    lonely.alone.last = place.number - 1;
+    let proposed = taken.delivery(elsewhere);
+    let adopted = lonely.add(lonely.ask(id, proposed.action.clone()));
+    assert!(adopted.1.again, "its own server hands it over as well");
+    lonely.write(adopted);
+    let (no_more, shown) = (Vec::<String>::new(), vec!["from another list".to_string()]);
+    assert_eq!(lonely.texts(bob, Which::All), (no_more.clone(), shown.clone()));
+    let held = lonely.ask(id, proposed.action.clone());
+    assert!(matches!(held, Ok(Acceptance::Held { .. })), "{held:?}");
+    lonely.settle(true);
+    let settled = lonely.alone.chat.apply_as(id, proposed.action.clone());
+    assert_eq!(settled, Outcome::Settled { settled: 1 });
+    assert_eq!(lonely.texts(bob, Which::All), (shown, no_more));
+    let known = lonely.ask(id, proposed.action);
+    assert_eq!(known, Ok(Acceptance::Known(Outcome::Settled { settled: 1 })));
+}
+
 #[test]
 fn a_disabled_account_has_no_session_to_ask_with() {
     let mut lonely = Lonely::new();

@@ -5,6 +5,7 @@
 //! durable. What is not taken breaks its stream: nothing that was asked for behind it is taken
 //! before its client knows.
 
+use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -107,7 +108,10 @@ impl Acceptor {
             self.synced = synced.map_err(slow)??;
         }
         if self.log_end_taken != times {
-            let mut left = consensus.unapplied().await?.into_iter().map(Asked::of_log).peekable();
+            let left = in_their_lists(consensus.unapplied().await?, |list| {
+                inner.machine.look(|look| look.settled(list))
+            });
+            let mut left = left.into_iter().map(Asked::of_log).peekable();
             while left.peek().is_some() {
                 let some = left.by_ref().take(TOGETHER_MAX).collect();
                 self.accept(inner, &consensus, some).await?;
@@ -209,6 +213,24 @@ impl Taking {
     }
 }
 
+/// Operations of the own log without those entries of other servers' lists that the log would
+/// pass over, as one before them is missing.
+fn in_their_lists(
+    mut operations: Vec<Operation>,
+    settled: impl Fn(&Uuid) -> u64,
+) -> Vec<Operation> {
+    let mut next = BTreeMap::new();
+    operations.retain(|operation| {
+        let Action::Deliver(delivery) = &operation.action else { return true };
+        let Place { list, number } = delivery.place;
+        let next = next.entry(list).or_insert_with(|| settled(&list) + 1);
+        let is_next = number == *next;
+        *next += u64::from(is_next);
+        is_next
+    });
+    operations
+}
+
 impl Asked {
     /// What was found in the own log, for which nobody waits here.
     fn of_log(operation: Operation) -> Asked {
@@ -268,5 +290,40 @@ impl Asked {
             false => error,
         };
         self.answer(Err(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Act, Delivery, Party};
+    use crate::types::{AccountName, Timestamp};
+
+    fn entry(list: Uuid, number: u64) -> Operation {
+        let name = AccountName::new("alice").expect("a name");
+        let delivery = Delivery {
+            place: Place { list, number },
+            again: false,
+            since: 0,
+            accepted_at: Timestamp(0),
+            author: Party { account: Uuid::from_u128(1), name },
+            session: None,
+            act: Act::Close {},
+        };
+        Operation { id: Uuid::nil(), action: Action::Deliver(Box::new(delivery)) }
+    }
+
+    #[test]
+    fn entries_that_the_log_would_pass_over_are_not_taken() {
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let close = Operation { id: Uuid::nil(), action: Action::CloseSession { session: 1 } };
+        let numbers = [(one, 3), (one, 4), (other, 2), (one, 4), (one, 6), (other, 1), (other, 2)];
+        let mut operations: Vec<Operation> = numbers.map(|(list, n)| entry(list, n)).into();
+        operations.insert(2, close.clone());
+        let settled = |list: &Uuid| if *list == one { 2 } else { 0 };
+        let mut expected: Vec<Operation> =
+            [(one, 3), (one, 4), (other, 1), (other, 2)].map(|(list, n)| entry(list, n)).into();
+        expected.insert(2, close);
+        assert_eq!(in_their_lists(operations, settled), expected);
     }
 }
