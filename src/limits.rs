@@ -67,10 +67,9 @@ pub const OUTBOX_FORMAT_VERSION: u32 = 1;
 /// go through the log at some thousands a second.
 pub const OUTBOX_ENTRIES_MAX: u64 = 1_000_000;
 
-/// Bytes of all their files. What is not settled is shown to readers, so it is in memory as
-/// well, where it takes a few times as much: the smallest machines that run servers bear
-/// that.
-pub const OUTBOX_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Bytes of all their files: a million messages of 100 bytes fit. What is not settled is shown
+/// to readers, so it is in memory as well, where it takes less than on the disk.
+pub const OUTBOX_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Lists that a server without a majority may hold. Each start that takes something makes
 /// one, and the replicated state remembers each for ever, in 24 bytes.
