@@ -103,6 +103,9 @@ _ftchat() {
             ftchat__subcmd__cluster,fingerprint)
                 cmd="ftchat__subcmd__cluster__subcmd__fingerprint"
                 ;;
+            ftchat__subcmd__cluster,hand-over)
+                cmd="ftchat__subcmd__cluster__subcmd__hand__subcmd__over"
+                ;;
             ftchat__subcmd__cluster,help)
                 cmd="ftchat__subcmd__cluster__subcmd__help"
                 ;;
@@ -213,6 +216,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__cluster__subcmd__help,fingerprint)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__fingerprint"
+                ;;
+            ftchat__subcmd__cluster__subcmd__help,hand-over)
+                cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__hand__subcmd__over"
                 ;;
             ftchat__subcmd__cluster__subcmd__help,help)
                 cmd="ftchat__subcmd__cluster__subcmd__help__subcmd__help"
@@ -411,6 +417,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help__subcmd__cluster,fingerprint)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__fingerprint"
+                ;;
+            ftchat__subcmd__help__subcmd__cluster,hand-over)
+                cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__hand__subcmd__over"
                 ;;
             ftchat__subcmd__help__subcmd__cluster,init)
                 cmd="ftchat__subcmd__help__subcmd__cluster__subcmd__init"
@@ -779,7 +788,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init recover add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version init recover hand-over add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1780,8 +1789,90 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__cluster__subcmd__hand__subcmd__over)
+            opts="-q -v -h -V --from --cluster-key-file --name --dir --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --cluster-key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__cluster__subcmd__help)
-            opts="init recover add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
+            opts="init recover hand-over add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1949,6 +2040,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__cluster__subcmd__help__subcmd__fingerprint)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__cluster__subcmd__help__subcmd__hand__subcmd__over)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -4173,7 +4278,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster)
-            opts="init recover add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs"
+            opts="init recover hand-over add rekey up down invite invites registration limits account actions env fingerprint address remove replace move start stop kill restart transfer logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4341,6 +4446,20 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help__subcmd__cluster__subcmd__fingerprint)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ftchat__subcmd__help__subcmd__cluster__subcmd__hand__subcmd__over)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

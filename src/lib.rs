@@ -46,7 +46,7 @@
 //! | [`client`] | finds a live server, repeats with the same id, follows across failovers |
 //! | [`backup`] | a consistent copy of everything in one file, and back |
 //! | [`administration`] | who may come in: asks the servers for whoever holds the cluster's key |
-//! | [`recovery`] | a new cluster out of what is left of an old one whose other machines are gone |
+//! | [`recovery`] | a new cluster out of what is left of an old one whose other machines are gone, and what one of these brings that turns up later |
 //! | [`cluster`] | supervises a local cluster of `serve` processes |
 //! | [`drill`] | everything that may go wrong with servers, done to a cluster of its own; then the proof |
 //! | [`mod@bench`] | load on the configured servers, from outside, and how long each answer took |

@@ -47,6 +47,7 @@ mod administrator;
 mod file;
 mod restore;
 mod source;
+mod state;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -56,10 +57,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use administrator::Administrator;
-pub(crate) use administrator::{Attempts, Failed, parse};
+pub(crate) use administrator::{Attempts, Failed, Server, parse};
 pub use file::{Verified, verify};
 pub use restore::{abandon, report, restore};
 pub use source::Source;
+pub use state::fetch_state;
 pub use take::{Target, take};
 
 use crate::types::{Timestamp, Uuid};

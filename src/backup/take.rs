@@ -133,7 +133,7 @@ async fn fetch(
 }
 
 /// Returns also how many changes are in it that the server took without a majority.
-async fn begin(server: &mut Server, confirmed: bool) -> Result<(Head, u64), Failed> {
+pub(super) async fn begin(server: &mut Server, confirmed: bool) -> Result<(Head, u64), Failed> {
     let head: BackupHead = parse(&server.call(Call::Backup, &Backup { confirmed }).await?)?;
     let BackupHead { cluster, index, at, state_hash, accounts, messages, taken_alone } = head;
     let head = Head {

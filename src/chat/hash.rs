@@ -104,6 +104,7 @@ pub(super) enum Kind {
     Floors,
     Notice,
     Mark,
+    OldOrder,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

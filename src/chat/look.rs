@@ -157,6 +157,11 @@ impl Look<'_> {
         self.glance().newest_at()
     }
 
+    /// See [`State::settles_since`].
+    pub fn settles_since(&mut self) -> u64 {
+        self.glance().settles_since()
+    }
+
     /// See [`State::level`].
     pub fn level(&mut self) -> u32 {
         self.glance().level()

@@ -126,7 +126,7 @@ impl State {
         Ok(Outcome::Settled { settled: self.settled(&list) })
     }
 
-    fn set_settled(&mut self, list: Uuid, settled: u64) {
+    pub(super) fn set_settled(&mut self, list: Uuid, settled: u64) {
         let sum = &mut self.data.sum;
         if let Some(number) = self.lists.get(&list) {
             self.data.lists.update(*number, |known| {

@@ -319,7 +319,7 @@ pub(super) async fn make(
 }
 
 /// How this machine calls whoever gives the command, as mail does: `root@alpha`.
-fn this_user() -> String {
+pub(super) fn this_user() -> String {
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     let user = variable("USER").or_else(|| variable("LOGNAME"));
     let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::administrator::{Found, KeyFlags};
 use super::admission::{self, AccountArgs, ActionsArgs, InviteArgs, InvitesArgs, RegistrationArgs};
 use super::bounds::{self, LimitsArgs};
+use super::hand_over::HandOverArgs;
 use super::init::InitArgs;
 use super::local::{limit, locked, supervisor};
 use super::members::{AddArgs, MoveArgs, RemoveArgs, ReplaceArgs};
@@ -15,7 +16,6 @@ use super::rekey::RekeyArgs;
 use super::service::Told;
 use super::signals::Signals;
 use super::{Context, Exit};
-
 use crate::cluster::{ClusterEvent, Description, Ending, Limit, LogReader};
 use crate::config::{ClusterFlags, ClusterSettings, Settings};
 use crate::error::Error;
@@ -77,6 +77,8 @@ enum Action {
     ///
     /// From data directories of stopped servers, when the others are gone for good.
     Recover(RecoverArgs),
+    /// Hand over what a machine of the old cluster knows that turns up later
+    HandOver(HandOverArgs),
     /// Add a replica to a running cluster
     ///
     /// It votes when it has caught up. With two replicas the second one waits with that for
@@ -244,6 +246,7 @@ pub async fn run(args: &ClusterArgs, context: &mut Context) -> Result<Exit, Erro
     match &args.action {
         Action::Init(args) => super::init::run(args, context),
         Action::Recover(args) => super::recover::run(args, context).await,
+        Action::HandOver(args) => super::hand_over::run(args, context).await,
         Action::Add(args) => super::members::add(args, context).await,
         Action::Remove(args) => super::members::remove(args, context).await,
         Action::Replace(args) => super::members::replace(args, context).await,

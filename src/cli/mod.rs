@@ -24,6 +24,7 @@ mod delete;
 mod delete_account;
 mod drill;
 mod exit;
+mod hand_over;
 mod inbox;
 mod init;
 mod kept;

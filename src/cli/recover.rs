@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::Limits;
 use crate::output::recovery::{RecoveredCluster, found_lines};
 use crate::output::sanitize;
-use crate::recovery::Left;
+use crate::recovery::{Aim, Left};
 use crate::storage::SET_ASIDE;
 use crate::types::Uuid;
 
@@ -70,7 +70,7 @@ pub(super) async fn run(args: &RecoverArgs, context: &mut Context) -> Result<Exi
     let settings = new_settings(args, context)?;
     recovered::check_out(&args.out)?;
     let named = named(&args.from)?;
-    let paths: Vec<PathBuf> = named.0.iter().map(|(path, _)| path.clone()).collect();
+    let paths = named.paths();
     check_outside(&args.out, &paths)?;
     let Context { host, printer, .. } = context;
     let left = Left::open(host, &paths).await?;
@@ -88,7 +88,7 @@ pub(super) async fn run(args: &RecoverArgs, context: &mut Context) -> Result<Exi
         None => {}
     }
     let window = Limits::default().deduplication_window_entries;
-    let found = left.recover(host, window, host.clock.now()).await?;
+    let found = left.recover(host, Aim { window, now: host.clock.now(), elsewhere: None }).await?;
     if args.others_are_gone.is_none() {
         check_name(&ask_name(&name, &found_lines(found.found()))?, &name, id)?;
     }
@@ -127,10 +127,10 @@ fn new_settings(args: &RecoverArgs, context: &Context) -> Result<ClusterSettings
 }
 
 /// The directories that are meant, each with what its cluster is called, where that is known.
-struct Named(Vec<(PathBuf, Option<String>)>);
+pub(super) struct Named(Vec<(PathBuf, Option<String>)>);
 
 /// Looks what was named: data directories, or folders of local clusters.
-fn named(from: &[PathBuf]) -> Result<Named> {
+pub(super) fn named(from: &[PathBuf]) -> Result<Named> {
     let mut named = Vec::new();
     for path in from {
         let Some(cluster) = Description::load(path)? else {
@@ -158,6 +158,11 @@ fn named(from: &[PathBuf]) -> Result<Named> {
 }
 
 impl Named {
+    /// The directories.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.0.iter().map(|(path, _)| path.clone()).collect()
+    }
+
     /// What the cluster is called whose directories can be used; `None` where that is not
     /// known, or they say different things.
     fn of_usable(&self, left: &Left) -> Option<String> {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::Machine;
 use super::types::{EntryPayload, LogId, Membership, SnapshotMeta, StoredMembership, Vote};
 use super::wire::entry;
-use crate::chat::{Batch, Effects, Restore, State, View};
+use crate::chat::{Batch, Effects, Reached, Restore, State, View};
 use crate::error::{Error, ErrorCode, Result};
 use crate::protocol::client::Member;
 use crate::storage::{DataDirectory, Log, LogOptions, Remains, Snapshots};
@@ -131,24 +131,34 @@ pub struct LeftState {
     pub voters: BTreeSet<NodeId>,
     /// The latest time of an entry that was replayed.
     pub latest_at: Timestamp,
+    /// The index up to which the log is known to be committed, by whoever knows that.
+    pub committed: u64,
+    /// What the state had there.
+    pub confirmed: Reached,
 }
 
 impl LeftState {
     /// That of a cluster which has only been founded. `window` is the de-duplication window in
-    /// log entries.
-    pub fn empty(window: u64) -> LeftState {
-        let (state, voters) = (State::new(window), BTreeSet::new());
-        LeftState { state, at: None, voters, latest_at: Timestamp(0) }
+    /// log entries; `committed` the index up to which the log is known to be committed.
+    pub fn empty(window: u64, committed: u64) -> LeftState {
+        LeftState {
+            state: State::new(window),
+            at: None,
+            voters: BTreeSet::new(),
+            latest_at: Timestamp(0),
+            committed,
+            confirmed: Reached::default(),
+        }
     }
 
-    /// Loads the snapshot of a directory; without one the state is empty.
+    /// Loads the snapshot of a directory; without one the state is empty. Otherwise as
+    /// [`LeftState::empty`].
     ///
     /// # Errors
     /// What reading it found.
-    pub async fn load(remains: &Remains, window: u64) -> Result<LeftState> {
-        let Some(mut reader) = remains.snapshot().await? else {
-            return Ok(LeftState::empty(window));
-        };
+    pub async fn load(remains: &Remains, window: u64, committed: u64) -> Result<LeftState> {
+        let empty = LeftState::empty(window, committed);
+        let Some(mut reader) = remains.snapshot().await? else { return Ok(empty) };
         let meta = Machine::parse_meta(reader.meta())?;
         let mut restore = Restore::new(window);
         while let Some(line) = reader.next().await? {
@@ -156,7 +166,9 @@ impl LeftState {
         }
         let voters = voters(meta.last_membership.membership());
         let (state, at) = (restore.finish()?, meta.last_log_id.map(LogPlace));
-        Ok(LeftState { state, at, voters, latest_at: Timestamp(0) })
+        // Only what is committed is in a snapshot.
+        let confirmed = state.reached();
+        Ok(LeftState { state, at, voters, confirmed, ..empty })
     }
 
     /// Applies the entries of a log that follow, up to the index `through`, or to where it is
@@ -198,6 +210,9 @@ impl LeftState {
                 self.latest_at = self.latest_at.max(batch.at);
                 self.state.apply(entry.log_id.index(), batch, &mut Effects::default());
             }
+        }
+        if entry.log_id.index() <= self.committed {
+            self.confirmed = self.state.reached();
         }
         self.at = Some(LogPlace(entry.log_id));
         Ok(())

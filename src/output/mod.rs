@@ -26,6 +26,7 @@ mod bench;
 mod bounds;
 pub mod cluster;
 pub mod drill;
+pub mod handed_over;
 mod inbox;
 mod joiners;
 pub mod log;

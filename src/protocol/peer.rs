@@ -232,6 +232,7 @@ pub enum Call {
     Inspect,
     /// "I was removed from the cluster; propose what I took without a majority." The body is
     /// entries as the state machine knows them, and the answer how many of them are settled.
+    /// An administrator asks it for a machine of the cluster that this one was made out of.
     HandOver,
     /// Consensus: "how far is your log?", when the leader's process is gone, and when a
     /// node has to find out whether it has lost something.

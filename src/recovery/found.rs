@@ -65,6 +65,14 @@ pub(super) fn carried_over(
     Ok(Carried { view: new.state.view(), index: new.index, level })
 }
 
+#[cfg(test)]
+impl Carried {
+    /// The lines of its snapshot, and the log entry that this is of.
+    pub(super) fn into_lines(self) -> (Vec<Vec<u8>>, u64) {
+        (self.view.lines().collect(), self.index)
+    }
+}
+
 /// The state of a new cluster, and how far its log would be.
 struct New {
     state: State,

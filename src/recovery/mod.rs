@@ -29,35 +29,59 @@
 //! which they were written, as a server that goes alone tests the end of its own log, and come
 //! in as its entries do: by accounts, not by names, and as tried before.
 //!
+//! # A machine that turns up later
+//! It is compared with the running cluster, and hands over what only it knew
+//! (`handing_over.rs`).
+//!
 //! # How it fails
 //! A directory that a server runs, or directories of two clusters: nothing is done. One that is
 //! damaged is used as far as it is sound. If none has a state: [`ErrorCode::Corrupted`] with the
 //! reason for each.
 
 mod found;
+mod handing_over;
+mod late;
+mod merged;
 mod report;
 mod source;
 mod tail;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub use self::found::Founding;
+pub use self::handing_over::{Brought, HandedOver, hand_over};
+pub use self::late::Clash;
 pub use self::report::{DirectoryFound, Found};
 
+use self::merged::Merged;
 use self::source::{Directory, Source};
 
 #[cfg(doc)]
 use crate::chat::View;
-use crate::chat::{Batch, Effects, Operation, State, Taken};
-use crate::consensus::remains::{LeftState, LogPlace, what_is_wrong};
+use crate::chat::{OldOrder, Reached, State};
+use crate::consensus::remains::{LeftLog, LeftState, LogPlace, what_is_wrong};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::Host;
-use crate::storage::{ListRemains, Remains};
+use crate::storage::Remains;
 use crate::types::{NodeId, Place, Timestamp, Uuid};
 
 /// About how many bytes of entries are settled in one log entry.
 const PART_BYTES: usize = 1024 * 1024;
+
+/// What a state is made for.
+pub struct Aim {
+    /// The de-duplication window in log entries.
+    pub window: u64,
+    /// The time of what the state takes from outboxes.
+    pub now: Timestamp,
+    /// For a new cluster, nothing: all of the most advanced log is taken. For one that runs: up
+    /// to where it has settled lists of outboxes, which are not taken so far. Then the log is
+    /// taken as far as it is known to be committed, and its end as a lonely server takes it.
+    pub elsewhere: Option<BTreeMap<Uuid, u64>>,
+}
 
 /// Directories of one cluster that no server runs, and that none can run meanwhile.
 pub struct Left {
@@ -119,22 +143,33 @@ impl Left {
         usable.map(|it| it.path.as_path())
     }
 
-    /// Makes one state of all that is there. `window` is the de-duplication window in log
-    /// entries; `now` the time of what the state takes from outboxes.
+    /// How its machines know the order of its messages.
+    fn order(&self) -> OldOrder {
+        // A lineage is made at the founding alone, so all have the same.
+        let lineage = self.sources().map(|it| it.remains.identity().lineage).next();
+        OldOrder::of(&self.cluster, &lineage.unwrap_or_default())
+    }
+
+    /// The lists of all outboxes.
+    fn lists(&self) -> impl Iterator<Item = Uuid> {
+        self.sources().flat_map(|it| it.lists.iter().map(|list| list.list))
+    }
+
+    /// Makes one state of all that is there.
     ///
     /// # Errors
     /// [`ErrorCode::Corrupted`]: no directory has a state, with the reason for each;
     /// [`ErrorCode::Restoring`]: a backup was being brought back.
-    pub async fn recover(self, host: &Host, window: u64, now: Timestamp) -> Result<Recovered> {
+    pub async fn recover(self, host: &Host, aim: Aim) -> Result<Recovered> {
         let job_host = host.clone();
-        let job = async move { self.recover_here(&job_host, window, now).await };
+        let job = async move { self.recover_here(&job_host, aim).await };
         let cut_off = || Error::internal("reading what is left was cut off");
         host.on_worker("recover", job).await.ok_or_else(cut_off)?
     }
 
-    async fn recover_here(mut self, host: &Host, window: u64, now: Timestamp) -> Result<Recovered> {
-        let (base, path) = self.most_advanced(window).await?;
-        let LeftState { state, at, voters, latest_at } = base;
+    async fn recover_here(mut self, host: &Host, aim: Aim) -> Result<Recovered> {
+        let (base, path) = self.most_advanced(&aim).await?;
+        let LeftState { mut state, at, voters, latest_at, confirmed, committed } = base;
         state.usable().map_err(|error| Error {
             message:
                 "the old cluster was in the middle of a restore: bring that backup into a new \
@@ -142,20 +177,22 @@ impl Left {
                     .to_string(),
             ..error
         })?;
-        let committed = self.sources().filter_map(|it| it.log.committed.max(it.log.snapshot)).max();
-        let (end, known) = (at.map_or(0, |at| at.index()), committed.map_or(0, |it| it.index()));
+        let (order, last, lists) = (self.order(), state.reached().seq, state.settled_lists());
+        let settled = aim.elsewhere.iter().flatten();
+        settled.for_each(|(list, through)| state.skip_settled(*list, *through));
+        let end = at.map_or(0, |at| at.index());
         let mut merged = Merged {
             newest_message_at: state.newest_at(),
-            not_known_committed: end.saturating_sub(known),
+            not_known_committed: end.saturating_sub(committed),
             index: end,
-            at: now.max(latest_at),
+            at: aim.now.max(latest_at),
             state,
             taken_alone: 0,
             adopted: 0,
             left_out: 0,
         };
         for number in 0..self.directories.len() {
-            self.adopt_tail(host, number, &path, window, &mut merged).await;
+            self.adopt_tail(host, number, &path, &aim, &mut merged).await;
         }
         for directory in &mut self.directories {
             let Ok(source) = &mut directory.source else { continue };
@@ -167,7 +204,16 @@ impl Left {
             }
         }
         let found = self.report(&merged, &voters);
-        Ok(Recovered { state: merged.state, at: merged.at, window, found, _left: self })
+        let (window, Merged { state, at, .. }) = (aim.window, merged);
+        Ok(Recovered { state, at, window, order, confirmed, last, lists, found, _left: self })
+    }
+
+    /// Up to where a log is known to be committed, by any of the directories.
+    fn committed_in(&self, log: &LeftLog) -> u64 {
+        let known = self.sources().flat_map(|it| [it.log.committed, it.log.snapshot]).flatten();
+        // One that is at the same index in another log says nothing.
+        let there = known.filter(|place| log.has(*place)).chain(log.snapshot);
+        there.map(|place| place.index()).max().unwrap_or(0)
     }
 
     fn sources(&self) -> impl Iterator<Item = &Source> {
@@ -184,7 +230,7 @@ impl Left {
 
     /// The state of the most advanced log that leads to one, with the directories whose logs
     /// are in it.
-    async fn most_advanced(&mut self, window: u64) -> Result<(LeftState, Vec<usize>)> {
+    async fn most_advanced(&mut self, aim: &Aim) -> Result<(LeftState, Vec<usize>)> {
         let mut order: Vec<(Option<LogPlace>, usize)> = (0..self.directories.len())
             .filter_map(|number| Some((self.source(number)?.log.last(), number)))
             .collect();
@@ -197,8 +243,10 @@ impl Left {
                 self.source(*number)?.log.common(&self.source(*other)?.log)
             });
             let through = parts_at.map_or(u64::MAX, |place| place.index());
+            let committed = self.source(*number).map_or(0, |it| self.committed_in(&it.log));
+            let through = if aim.elsewhere.is_some() { through.min(committed) } else { through };
             let Some(source) = self.source_mut(*number) else { continue };
-            match source.state(window, through).await {
+            match source.state(aim.window, committed, through).await {
                 Ok((state, problems)) => {
                     source.is_base = true;
                     problems.into_iter().for_each(|problem| source.note(problem));
@@ -219,13 +267,17 @@ impl Left {
         let mut grows = true;
         while std::mem::take(&mut grows) {
             for (_, number) in &order {
-                let (Some(source), Some(at)) = (self.source_mut(*number), state.at) else {
+                let (Some(source), Some(at)) = (self.source(*number), state.at) else {
                     continue;
                 };
                 if !source.log.has(at) || source.log.last() <= Some(at) {
                     continue;
                 }
-                match state.replay(&source.remains, u64::MAX).await {
+                let committed = self.source(*number).map_or(0, |it| self.committed_in(&it.log));
+                state.committed = state.committed.max(committed);
+                let through = if aim.elsewhere.is_some() { committed } else { u64::MAX };
+                let Some(source) = self.source_mut(*number) else { continue };
+                match state.replay(&source.remains, through).await {
                     Ok(problems) => problems.into_iter().for_each(|it| source.note(it)),
                     Err(error) => source.note(what_is_wrong(&error)),
                 }
@@ -235,7 +287,7 @@ impl Left {
                 }
             }
         }
-        for number in &path {
+        for number in path.iter().filter(|_| aim.elsewhere.is_none()) {
             if let Some(source) = self.source_mut(*number) {
                 source.note_unreached(state.at);
             }
@@ -249,24 +301,32 @@ impl Left {
         host: &Host,
         number: usize,
         path: &[usize],
-        window: u64,
+        aim: &Aim,
         merged: &mut Merged,
     ) {
-        let Some(source) = self.source(number).filter(|_| !path.contains(&number)) else { return };
+        // What is known to be committed is all that the state has then.
+        let is_base = path.contains(&number);
+        let confirmed_only = aim.elsewhere.is_some();
+        let Some(source) = self.source(number).filter(|_| !is_base || confirmed_only) else {
+            return;
+        };
         let on_path = || path.iter().filter_map(|number| self.source(*number));
         let Some(last) = source.log.last() else { return };
-        if on_path().any(|it| it.log.has(last)) {
+        if !is_base && on_path().any(|it| it.log.has(last)) {
             return;
         }
         // Where the logs cannot be compared any more, what it knew to be committed is common.
         let common = on_path().filter_map(|it| source.log.common(&it.log)).max();
         let common = common.or(source.log.committed.max(source.log.snapshot));
-        let behind = common.map_or(0, |place| place.index());
+        let behind = match is_base {
+            true => self.committed_in(&source.log),
+            false => common.map_or(0, |place| place.index()),
+        };
         if behind >= last.index() {
             return;
         }
         let is_settled = |place: &Place| merged.state.settled(&place.list) >= place.number;
-        match tail::taken(&source.remains, behind, window, is_settled).await {
+        match tail::taken(&source.remains, behind, aim.window, is_settled).await {
             Ok(mut tail) => {
                 let problems = std::mem::take(&mut tail.problems);
                 if let Some(source) = self.source_mut(number) {
@@ -320,101 +380,18 @@ fn nothing_usable<'a>(directories: impl Iterator<Item = &'a Directory>) -> Error
     Error::new(ErrorCode::Corrupted, format!("nothing can be recovered; {why}"))
 }
 
-/// The state that all comes together in.
-struct Merged {
-    state: State,
-    /// The last log entry that the state was given.
-    index: u64,
-    at: Timestamp,
-    newest_message_at: Option<Timestamp>,
-    not_known_committed: u64,
-    taken_alone: u64,
-    adopted: u64,
-    left_out: u64,
-}
-
-impl Merged {
-    /// Settles a list of an outbox, as the log would have done.
-    ///
-    /// # Errors
-    /// A sentence about the list: something in it cannot be understood, or came too early.
-    async fn settle_list(
-        &mut self,
-        host: &Host,
-        source: &Source,
-        list: &ListRemains,
-    ) -> Result<()> {
-        // What was settled of it in another lineage says nothing here.
-        let (id, again) = match list.of_another_lineage {
-            true => (host.uuid(), true),
-            false => (list.list, false),
-        };
-        let before = self.state.settled(&id);
-        let (mut part, mut bytes) = (Vec::new(), 0);
-        let read = {
-            let merged = &mut *self;
-            let mut each = |n: u64, entry: &[u8]| {
-                if n <= before {
-                    return Ok(());
-                }
-                let read: Result<Taken, _> = serde_json::from_slice(entry);
-                let mut taken = read.map_err(|error| {
-                    let what = format!("entry {n} of {} cannot be understood: {error}", list.list);
-                    Error::new(ErrorCode::Corrupted, what)
-                })?;
-                taken.again |= again;
-                bytes += entry.len();
-                part.push(taken.delivery(Place { list: id, number: n }));
-                if bytes >= PART_BYTES {
-                    bytes = 0;
-                    merged.apply(std::mem::take(&mut part));
-                }
-                Ok(())
-            };
-            source.remains.read_list(list, &mut each).await
-        };
-        self.apply(part);
-        let settled = self.state.settled(&id);
-        self.taken_alone += settled - before;
-        read?;
-        match settled >= list.entries {
-            true => Ok(()),
-            false => Err(Error::new(
-                ErrorCode::Corrupted,
-                format!(
-                    "{} entries of the list {} could not be taken",
-                    list.entries - settled,
-                    list.list
-                ),
-            )),
-        }
-    }
-
-    /// Settles entries as a list of its own.
-    fn settle(&mut self, list: Uuid, entries: Vec<Taken>) {
-        for (part, entries) in entries.chunks(1_000).enumerate() {
-            let first = part as u64 * 1_000 + 1;
-            let operations = (first..).zip(entries);
-            let deliver = |(number, taken): (u64, &Taken)| taken.delivery(Place { list, number });
-            self.apply(operations.map(deliver).collect());
-        }
-    }
-
-    fn apply(&mut self, operations: Vec<Operation>) {
-        if operations.is_empty() {
-            return;
-        }
-        self.index += 1;
-        let batch = Batch { at: self.at, operations };
-        self.state.apply(self.index, &batch, &mut Effects::default());
-    }
-}
-
 /// All that is left, as one state.
 pub struct Recovered {
     state: State,
     at: Timestamp,
     window: u64,
+    order: OldOrder,
+    /// How far it is known to be confirmed.
+    confirmed: Reached,
+    /// The last message of the most advanced log, as far as it was taken whole.
+    last: u64,
+    /// Up to where lists of lonely servers are settled in it.
+    lists: Vec<(Uuid, u64)>,
     found: Found,
     /// The locks.
     _left: Left,
@@ -433,8 +410,11 @@ impl Recovered {
     /// [`ErrorCode::Corrupted`]: the state contradicts itself.
     pub async fn found_anew(self, host: &Host) -> Result<(Founding, Found)> {
         let (cluster, lineage, backup) = (host.uuid(), host.uuid(), host.uuid());
-        let Recovered { state, at, window, found, _left } = self;
-        let job = async move { found::carried_over(&state, backup, at, window) };
+        let Recovered { mut state, at, window, order, confirmed, last, found, _left, .. } = self;
+        let job = async move {
+            state.note_old_order(&order, confirmed, last);
+            found::carried_over(&state, backup, at, window)
+        };
         let cut_off = || Error::internal("making the new state was cut off");
         let carried = host.on_worker("found-anew", job).await.ok_or_else(cut_off)??;
         Ok((Founding { cluster, lineage, carried, _left }, found))

@@ -75,16 +75,17 @@ impl Source {
     }
 
     /// Its own state, with its log up to the index `through`, and what is wrong there, in
-    /// sentences.
+    /// sentences. `committed`: up to where any log is known to be committed.
     pub(super) async fn state(
         &self,
         window: u64,
+        committed: u64,
         through: u64,
     ) -> Result<(LeftState, Vec<String>)> {
-        let loaded = LeftState::load(&self.remains, window).await;
+        let loaded = LeftState::load(&self.remains, window, committed).await;
         let mut state = match loaded {
             // What the snapshot was made from may be there yet.
-            Err(_) if self.log.is_from_the_beginning() => LeftState::empty(window),
+            Err(_) if self.log.is_from_the_beginning() => LeftState::empty(window, committed),
             loaded => loaded?,
         };
         let problems = state.replay(&self.remains, through).await?;

@@ -30,7 +30,7 @@ pub(super) async fn taken(
     window: u64,
     is_settled: impl Fn(&Place) -> bool,
 ) -> Result<Tail> {
-    let mut before = LeftState::load(remains, window).await?;
+    let mut before = LeftState::load(remains, window, 0).await?;
     let problems = before.replay(remains, behind).await?;
     if before.at.is_none_or(|at| at.index() < behind) {
         let why = format!("what comes before cannot be read: {}", problems.join("; "));

@@ -64,7 +64,7 @@ pub use crate::consensus::{Applied, Obstacle, Sequence, Subject, VerifiedLog, Wa
 pub use crate::peer::{ClusterKey, Keys, LocalTransport};
 
 pub use self::adoption::ReleaseRequest;
-pub use self::alone::{Accepted, Change, ChangeStream};
+pub use self::alone::{Accepted, Change, ChangeStream, HandOver, TakenOver};
 pub use self::config::{Opened, Preloaded, ProcessInfo, ReplicaConfig};
 
 use self::alone::Alone;

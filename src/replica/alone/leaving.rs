@@ -23,7 +23,7 @@ use super::Alone;
 use super::opening::operations;
 use crate::chat::{Action, Operation, Outcome};
 use crate::consensus::{self, Sequence};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::peer::{CallError, Conversation};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{ADMINISTRATOR, Call, Introduction};
@@ -49,20 +49,28 @@ const PART_BYTES: usize = 64 * 1024;
 /// Between two rounds of asking all members.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// What a replica that was removed asks a member for.
+/// What a replica that was removed asks a member for, or an administrator for a machine of the
+/// cluster that this one was made out of.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandOver {
     /// A list of its outbox.
-    list: Uuid,
-    /// Entries of it that are to be proposed, in their order. Without any it only asks.
-    entries: Vec<Operation>,
+    pub list: Uuid,
+    /// Entries of it that are to be proposed, in their order; before them perhaps accounts that
+    /// are to be registered. Without any it only asks.
+    pub entries: Vec<Operation>,
 }
 
 /// The answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TakenOver {
     /// Up to where the list is settled.
-    settled: u64,
+    pub settled: u64,
+    /// The log index behind which the cluster knows what it has forgotten.
+    #[serde(default)]
+    pub since: u64,
+    /// Operations that register somebody and were refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<(Uuid, ErrorBody)>,
 }
 
 impl Alone {
@@ -241,37 +249,41 @@ impl Inner {
     /// Proposes entries for a replica that was removed, and says how far its list is settled.
     ///
     /// # Errors
-    /// [`ErrorCode::PermissionDenied`] for anything that is no entry of that list; those of a
-    /// proposal and of a read that a majority has to confirm.
+    /// [`ErrorCode::PermissionDenied`] for anything that is no entry of that list and registers
+    /// nobody; those of a proposal and of a read that a majority has to confirm.
     pub(in crate::replica) async fn take_over(&self, asked: HandOver) -> Result<TakenOver> {
         let HandOver { list, entries } = asked;
-        let is_entry = |operation: &Operation| match &operation.action {
+        let may_come = |operation: &Operation| match &operation.action {
             Action::Deliver(delivery) => delivery.place.list == list,
+            Action::Register { .. } => true,
             _ => false,
         };
-        if !entries.iter().all(is_entry) {
+        if !entries.iter().all(may_come) {
             return Err(Error::new(
                 ErrorCode::PermissionDenied,
-                "only what a replica took without a majority is handed over for it",
+                "only accounts, and what a replica took without a majority, are handed over",
             ));
         }
         let (consensus, deadline) = (self.consensus()?, Instant::now() + PART_MAX);
         let sequence = Sequence::default();
+        let ids: Vec<Uuid> = entries.iter().map(|operation| operation.id).collect();
         let proposed = entries.into_iter().map(|it| consensus.propose(it, deadline, &sequence));
         let proposed: Vec<_> = proposed.collect();
-        let mut settled = None;
-        for applied in join_all(proposed).await {
+        let (mut settled, mut refused) = (None, Vec::new());
+        for (id, applied) in ids.into_iter().zip(join_all(proposed).await) {
             match applied?.outcome {
                 Outcome::Settled { settled: through } => settled = settled.max(Some(through)),
-                Outcome::Refused(body) => return Err(body.into()),
+                Outcome::SessionOpened { .. } => {}
+                Outcome::Refused(body) if body.retryable => return Err(body.into()),
+                Outcome::Refused(body) => refused.push((id, body)),
                 other => return Err(Error::internal(format!("an entry was answered {other:?}"))),
             }
         }
-        if let Some(settled) = settled {
-            return Ok(TakenOver { settled });
+        if settled.is_none() {
+            consensus.confirm(deadline).await?;
         }
-        consensus.confirm(deadline).await?;
-        Ok(TakenOver { settled: self.machine.look(|look| look.settled(&list)) })
+        let (known, since) = self.machine.look(|look| (look.settled(&list), look.settles_since()));
+        Ok(TakenOver { settled: settled.unwrap_or(known), since, refused })
     }
 }
 

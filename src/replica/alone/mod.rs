@@ -57,7 +57,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::answer::{Accepted, Change};
-pub use self::leaving::HandOver;
+pub use self::leaving::{HandOver, TakenOver};
 pub use self::rescue::Rescued;
 pub use self::stream::ChangeStream;
 

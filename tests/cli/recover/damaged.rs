@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::{Cluster, Place, wait_for};
 
-use super::{NAME, back, content, copy, old, text, wipe};
+use super::{NAME, back, content, copy, id_in, old, text, wipe};
 
 /// The middle of the log is broken in a copy.
 fn broken_copy(of: &Path, to: &Path) {
@@ -16,13 +16,6 @@ fn broken_copy(of: &Path, to: &Path) {
     let at = bytes.windows(8).position(|it| it == b"broken-4").expect("in the log");
     bytes[at] ^= 1;
     std::fs::write(path, bytes).expect("a file");
-}
-
-/// The cluster of which a data directory is.
-fn id_in(folder: &Path) -> String {
-    let identity = std::fs::read_to_string(folder.join("identity.json")).expect("a file");
-    let identity = crate::harness::running::json(&identity);
-    identity["data"]["cluster"].as_str().expect("an id").to_string()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A new cluster out of what is left of an old one: the real program, its real files.
 
 mod damaged;
+mod late;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,13 @@ fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("made");
         std::fs::write(to, bytes).expect("a file");
     }
+}
+
+/// The cluster of which a data directory is.
+fn id_in(folder: &Path) -> String {
+    let identity = std::fs::read_to_string(folder.join("identity.json")).expect("a file");
+    let identity = crate::harness::running::json(&identity);
+    identity["data"]["cluster"].as_str().expect("an id").to_string()
 }
 
 fn text(path: &Path) -> String {
