@@ -92,12 +92,15 @@ pub(super) fn failed_call(action: &str, path: &Path, error: &io::Error) -> Error
 pub(super) enum Durability {
     /// It does from the moment the call returns.
     Durable,
-    /// It may be lost or torn: the file is only a hint.
+    /// It may be lost. Then the content before it is there.
     Lazy,
 }
 
 /// Replaces a file's content by one record line. A reader finds the old or the
-/// new content; after a crash too, if it is to be durable.
+/// new content, after a crash too.
+///
+/// So also a content that may be lost is synced before it takes the place of one that may
+/// not: a file that is renamed first may be empty or torn when the power comes back.
 ///
 /// Its errors say which step failed, because a full disk may be waited for and a
 /// failed fsync may not.
@@ -107,21 +110,18 @@ pub(super) async fn replace(
     line: Bytes,
     durability: Durability,
 ) -> Result<(), Failure> {
-    let durable = durability == Durability::Durable;
     let temporary = temporary_of(path);
     let failed = |error: &io::Error| Failure::of_call("write", &temporary, error);
     let mut file = disk.create(&temporary).await.map_err(|error| failed(&error))?;
     file.append(line).await.map_err(|error| failed(&error))?;
-    if durable {
-        file.sync_data().await.map_err(|error| Failure::of_sync(&temporary, &error))?;
-    }
+    file.sync_data().await.map_err(|error| Failure::of_sync(&temporary, &error))?;
     drop(file);
     let renamed = disk.rename(&temporary, path).await;
     renamed.map_err(|error| Failure::of_call("replace", path, &error))?;
-    if durable {
-        sync_folder_of(disk, path).await?;
+    match durability {
+        Durability::Durable => sync_folder_of(disk, path).await,
+        Durability::Lazy => Ok(()),
     }
-    Ok(())
 }
 
 /// The name under which a file is written before it takes its place.
@@ -236,8 +236,10 @@ mod tests {
         assert!(matches!(failure, Err(Failure::Passing(_, e)) if e.code == ErrorCode::DiskFull));
         disk.set_room(None);
         disk.fail_syncs(true);
-        let failure = replace(&disk, &path, line(), Durability::Durable).await;
-        assert!(matches!(failure, Err(Failure::Broken(e)) if e.code == ErrorCode::Io));
-        replace(&disk, &path, line(), Durability::Lazy).await.expect("a hint is not synced");
+        for durability in [Durability::Durable, Durability::Lazy] {
+            let failure = replace(&disk, &path, line(), durability).await;
+            assert!(matches!(failure, Err(Failure::Broken(e)) if e.code == ErrorCode::Io));
+        }
+        assert_eq!(read(&disk, &path).await, Ok(None), "nothing unsynced takes its place");
     }
 }

@@ -9,7 +9,7 @@
 //! | `LOCK` | who holds the directory ([`Holder`]), perhaps the mark of a failed fsync | in place, never removed |
 //! | `identity.json` | [`Identity`] | atomically |
 //! | `vote.json` | whom this replica voted for | atomically |
-//! | `committed.json` | the commit hint: how far the log is known to be committed | without sync |
+//! | `committed.json` | the commit hint: how far the log is known to be committed | whole, but the last one may be lost |
 //! | `neighbours.json` | where the other replicas live ([`Neighbours`]) | atomically |
 //! | `forgotten-keys.json` | which keys the cluster has forgotten ([`ForgottenKeys`]) | atomically |
 //! | `dropped-tail.json` | a torn tail that was cut off, until settled | atomically |

@@ -270,7 +270,8 @@ impl Log {
 
     /// Notes a commit hint (one JSON value), which says how far the log is committed.
     /// It reaches the disk later: at most once a second, but see
-    /// [`Log::write_commit_hints_often`], and when the log is closed. It may be lost.
+    /// [`Log::write_commit_hints_often`], and when the log is closed. It may be lost, and then
+    /// the one before it is there: what was made durable is never forgotten.
     /// It is not written before the entry at `index` is durable, since a log that ends
     /// below its commit hint has lost something.
     pub fn note_committed(&self, index: u64, payload: Bytes) {

@@ -141,8 +141,8 @@ async fn has_snapshot(disk: &dyn Disk, paths: &Paths) -> Result<bool> {
     }
 }
 
-/// `committed.json` is written without sync, so it may be torn, and is believed
-/// only when it is whole. Without it the leader reports soon what is committed.
+/// `committed.json` may be one of an older program, which left it torn after a power cut. It is
+/// believed only when it is whole. Without it the leader reports soon what is committed.
 async fn read_commit_hint(disk: &dyn Disk, paths: &Paths) -> Option<Bytes> {
     match files::read(disk, &paths.committed()).await {
         Ok(hint) => hint,

@@ -461,8 +461,8 @@ impl Writer {
         }
     }
 
-    /// Writes the commit hint, if that can be done. It may get lost; if the disk is
-    /// broken, the next write that matters reports it.
+    /// Writes the commit hint, if that can be done. It may get lost, and the one before it does
+    /// not; if the disk is broken, the next write that matters reports it.
     async fn write_committed(&mut self) {
         self.committed_due = None;
         self.committed_written = Some(Instant::now());

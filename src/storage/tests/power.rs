@@ -281,6 +281,32 @@ async fn no_step_of_writing_a_log_loses_what_was_durable_before_it() {
 }
 
 #[tokio::test]
+async fn how_far_a_log_is_committed_is_not_forgotten_when_the_next_hint_is_cut_off() {
+    for left in [Left::All, Left::Synced, Left::Hole, Left::Unsynced] {
+        for steps in 0.. {
+            let disk = with_entries(3).await;
+            let directory = open_directory(&disk.host()).await.expect("opens");
+            let (log, _) = open_log(&directory).await.expect("opens");
+            log.write_committed(1, "1".into()).await.expect("durable");
+            disk.cut_after(steps);
+            log.note_committed(2, "2".into());
+            // That writes it. It may fail with the power.
+            drop((log.close().await, directory));
+            let done = disk.is_on();
+            disk.restart(left);
+            let directory = open_directory(&disk.host()).await.expect("opens");
+            let (log, _) = open_log(&directory).await.expect("opens");
+            let hint = log.read_committed().expect("a server that was alone relies on it");
+            assert!(["1", "2"].contains(&&*String::from_utf8_lossy(&hint)), "{hint:?}");
+            drop((log.close().await.expect("closes"), directory));
+            if done {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_identity_that_was_written_is_there_in_folders_that_were_not() {
     for (left, then) in WAYS {
         for steps in 0.. {
