@@ -1,17 +1,18 @@
 //! Those who are content with a server that is alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ftchat::client::{Client, Follow, Pipeline, SentBehind};
+use ftchat::client::{Client, Follow, FollowNotice, Pipeline, SentBehind};
 use ftchat::error::{Error, ErrorCode};
 use ftchat::host::Host;
 use ftchat::protocol::client::{After, Answer, Confirm, InboxQuery, Request, Sent, Which};
 use ftchat::types::Uuid;
 use tokio::io::{AsyncWriteExt, BufReader, DuplexStream};
 
+use super::diary::{Acknowledged, Confirmed, READER, READERS, SharedDiary};
+use super::guest::GUEST;
 use crate::cluster::users::{Users, draw, register};
 use crate::world::Exit;
 
@@ -27,63 +28,8 @@ const LINES_MAX: u64 = 12;
 /// Longest pause between two lines.
 const LINE_PAUSE_MS: u64 = 700;
 
-/// Whose inbox gets all messages.
-pub const READER: &str = "reader";
-
-/// A message that was acknowledged.
-#[derive(Clone, Debug)]
-pub struct Acknowledged {
-    pub text: String,
-    /// Whether a majority had it.
-    pub confirmed: bool,
-    /// Its stream, and where it is in that.
-    pub stream: Option<(Uuid, u64)>,
-}
-
-/// What people did and saw.
-#[derive(Debug, Default)]
-pub struct Diary {
-    pub acknowledged: BTreeMap<Uuid, Acknowledged>,
-    /// What each writer sent, in the order in which it was acknowledged, and whether it did
-    /// not wait for the one before.
-    pub order: BTreeMap<String, Vec<(Uuid, bool)>>,
-    /// What was given up, as nothing was done of it.
-    pub given_up: BTreeSet<Uuid>,
-    /// What was marked as read, as somebody said.
-    pub marked: BTreeSet<Uuid>,
-    /// What somebody was asked to delete, and of that what somebody said is deleted.
-    pub deleting: BTreeSet<Uuid>,
-    pub deleted: BTreeSet<Uuid>,
-    /// How often following showed a message.
-    pub shown: BTreeMap<Uuid, u64>,
-    /// Of those, the ones that were not confirmed when they were shown.
-    pub shown_early: BTreeSet<Uuid>,
-    /// The reader's inbox, when it was read last.
-    pub inbox: Vec<Confirmed>,
-    /// Who has registered, and the tokens of their sessions.
-    pub tokens: BTreeMap<String, String>,
-}
-
-/// A message as a majority has it.
-#[derive(Clone, Debug)]
-pub struct Confirmed {
-    pub id: Uuid,
-    pub seq: u64,
-    pub text: String,
-    pub read: bool,
-}
-
-/// See [`Diary`]. Clones are the same.
-#[derive(Clone, Default)]
-pub struct SharedDiary(Arc<Mutex<Diary>>);
-
-impl SharedDiary {
-    pub fn look<T>(&self, look: impl FnOnce(&mut Diary) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-async fn known(
+/// Registers somebody. Their client is content with a server that is alone.
+pub async fn known(
     host: &Host,
     users: &Users,
     diary: &SharedDiary,
@@ -95,9 +41,56 @@ async fn known(
     Ok(client.confirming(Confirm::Any))
 }
 
-/// Writes to the reader until it is to be quiet: single messages, and streams of lines.
-pub async fn write(host: &Host, users: &Users, diary: &SharedDiary, name: &str) -> Exit {
-    let client = known(host, users, diary, name).await?;
+/// Speaks for a session of somebody, at all servers or at one of them.
+pub async fn client_for(
+    host: &Host,
+    users: &Users,
+    token: &str,
+    (timeout, only): (Duration, Option<usize>),
+) -> Result<Client, String> {
+    let all = users.servers.to_vec();
+    let mut anywhere = users.client(host, TIMEOUT)?;
+    let cluster = loop {
+        match anywhere.cluster().await {
+            Ok(cluster) => break cluster,
+            Err(error) => may_pass(&error)?,
+        }
+    };
+    let servers = only.map_or(all.clone(), |server| vec![all[server].clone()]);
+    let client = Client::new(host.clone(), servers, timeout).map_err(|it| it.to_string())?;
+    let mut client = client.confirming(Confirm::Any);
+    client.set_session(token.to_string().into(), cluster);
+    Ok(client)
+}
+
+/// To whom a message goes: mostly to the reader, now and then to several, or to whoever has a
+/// name that comes and goes.
+fn recipients(host: &Host) -> Vec<String> {
+    let some: &[&str] = match draw(host, 12) {
+        0 => &[READERS[1], READERS[2]],
+        1 | 2 => READERS,
+        3 => &[READERS[1]],
+        4 | 5 => &[GUEST],
+        6 => &[READER, GUEST],
+        _ => &[READER],
+    };
+    some.iter().map(ToString::to_string).collect()
+}
+
+/// Writes until it is to be quiet: single messages, and streams of lines. `stays`: at one
+/// server, whether that is alone or not.
+pub async fn write(
+    host: &Host,
+    users: &Users,
+    diary: &SharedDiary,
+    (name, stays): (&str, bool),
+) -> Exit {
+    let mut client = known(host, users, diary, name).await?;
+    if stays {
+        let token = diary.look(|diary| diary.tokens[name].clone());
+        let server = draw(host, users.servers.len() as u64) as usize;
+        client = client_for(host, users, &token, (TIMEOUT, Some(server))).await?;
+    }
     let mut writer = Writer { host, client, diary, name, before: None };
     for number in 1.. {
         if users.quiet.load(Ordering::Relaxed) {
@@ -127,11 +120,13 @@ impl Writer<'_> {
     /// done gives up now and then.
     async fn one(&mut self, text: &str) -> Exit {
         let (operation, mut first, mut doubt) = (self.host.uuid(), true, false);
+        let (to, asked) = (recipients(self.host), self.diary.now());
         // Also of a try that nobody answered: it may be the one that counts.
         let mut overtook = false;
         loop {
-            let (to, text) = (vec![READER.to_string()], text.to_string());
-            let request = Request::Send { operation, to, text: text.clone(), first, after: None };
+            let text = text.to_string();
+            let request =
+                Request::Send { operation, to: to.clone(), text: text.clone(), first, after: None };
             let SentBehind { sent, overtakes } =
                 self.client.send_behind(self.before, request).await;
             overtook |= overtakes;
@@ -142,7 +137,11 @@ impl Writer<'_> {
                         return Err(format!("neither confirmed nor unconfirmed: {sent:?}"));
                     }
                     self.before = After::of(&sent);
-                    self.note(&sent, Acknowledged { text, confirmed, stream: None }, overtook);
+                    self.note(&sent, (text, asked, None), overtook);
+                    return Ok(());
+                }
+                Err(error) if is_of_the_guest(&error, &to) => {
+                    self.diary.look(|diary| diary.refused.insert(operation));
                     return Ok(());
                 }
                 Err(error) => {
@@ -158,8 +157,16 @@ impl Writer<'_> {
         }
     }
 
-    fn note(&self, sent: &Sent, it: Acknowledged, overtakes: bool) {
+    fn note(
+        &self,
+        sent: &Sent,
+        (text, asked, stream): (String, u64, Option<(Uuid, u64)>),
+        overtakes: bool,
+    ) {
+        let (by, to) = (self.name.to_string(), sent.to.iter().map(ToString::to_string).collect());
         self.diary.look(|diary| {
+            let asked = (asked, diary.moment());
+            let it = Acknowledged { text, to, by, seq: sent.seq, asked, stream };
             // Whoever repeats lines is told of those again that were accepted before.
             if diary.acknowledged.insert(sent.id, it).is_none() {
                 diary.order.entry(self.name.to_string()).or_default().push((sent.id, overtakes));
@@ -176,7 +183,7 @@ impl Writer<'_> {
         let numbers: BTreeMap<Uuid, u64> = (1..=lines.len() as u64)
             .map(|it| (Pipeline::<&[u8], fn(&Sent) -> Result<(), Error>>::id_of_line(base, it), it))
             .collect();
-        let before = self.before;
+        let (before, asked) = (self.before, self.diary.now());
         // What a run has done that ended in an error it does not say.
         let (mut repeated, mut last) = (false, before);
         loop {
@@ -185,7 +192,7 @@ impl Writer<'_> {
                 let text = lines[number as usize - 1].clone();
                 let stream = Some((base, number));
                 last = After::of(sent);
-                self.note(sent, Acknowledged { text, confirmed: sent.confirmed, stream }, false);
+                self.note(sent, (text, asked, stream), false);
                 Ok(())
             };
             let to = vec![READER.to_string()];
@@ -246,13 +253,23 @@ pub fn may_pass(error: &Error) -> Exit {
     }
 }
 
+/// Whether nobody has the name that comes and goes, and the message was for its owner.
+fn is_of_the_guest(error: &Error, to: &[String]) -> bool {
+    error.code == ErrorCode::UnknownAccount && to.iter().any(|to| to == GUEST)
+}
+
 /// Follows the reader's inbox.
 pub async fn follow(host: &Host, users: &Users, diary: &SharedDiary) -> Exit {
     let client = known(host, users, diary, READER).await?;
     let query = InboxQuery { which: Which::All, ..InboxQuery::default() };
     let mut follow = Follow::new(&client, query);
     loop {
-        let messages = follow.next(&mut |_| {}).await.map_err(|error| error.to_string())?;
+        let notice = &mut |notice: FollowNotice| {
+            if let FollowNotice::Refused { id, .. } = notice {
+                diary.look(|diary| diary.withdrawn.insert(id));
+            }
+        };
+        let messages = follow.next(notice).await.map_err(|error| error.to_string())?;
         diary.look(|diary| {
             for message in messages {
                 *diary.shown.entry(message.id).or_default() += 1;
@@ -264,32 +281,55 @@ pub async fn follow(host: &Host, users: &Users, diary: &SharedDiary) -> Exit {
     }
 }
 
-/// Everything in the reader's inbox, as a majority confirms it.
+/// Everything in all inboxes, as a majority confirms it; and that no session lives that was
+/// ended.
 pub async fn read_all(host: &Host, users: &Users, diary: &SharedDiary) -> Exit {
-    let mut client = users.client(host, TIMEOUT)?;
-    let token = diary.look(|diary| diary.tokens[READER].clone());
-    let cluster = client.cluster().await.map_err(|error| error.to_string())?;
-    client.set_session(token.into(), cluster);
-    let mut query = InboxQuery { which: Which::All, ..InboxQuery::default() };
+    let tokens = diary.look(|diary| diary.tokens.clone());
+    for (name, token) in tokens {
+        let inbox = read(host, users, &token, Which::All).await?;
+        if name == GUEST {
+            let sent = read(host, users, &token, Which::Sent).await?;
+            diary.look(|diary| diary.sent_by_last = sent);
+        }
+        diary.look(|diary| diary.inboxes.insert(name, inbox));
+    }
+    let sessions = diary.look(|diary| diary.sessions.clone());
+    for session in sessions.into_iter().filter(|session| session.ended.is_some()) {
+        let client = client_for(host, users, &session.token, (TIMEOUT, None)).await?;
+        let mut client = client.confirming(Confirm::Majority);
+        loop {
+            match client.request(Request::Whoami {}).await {
+                Err(error) if error.code == ErrorCode::SessionExpired => break,
+                Err(error) => may_pass(&error)?,
+                Ok(answer) => return Err(format!("a session that was ended lives: {answer:?}")),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Everything in one list of somebody, as a majority confirms it.
+pub async fn read(
+    host: &Host,
+    users: &Users,
+    token: &str,
+    which: Which,
+) -> Result<Vec<Confirmed>, String> {
+    let client = client_for(host, users, token, (TIMEOUT, None)).await?;
+    let mut client = client.confirming(Confirm::Majority);
+    let mut query = InboxQuery { which, ..InboxQuery::default() };
     let mut all = Vec::new();
     loop {
         match client.request(Request::Inbox(query.clone())).await {
             Ok(Answer::Messages { messages, more, .. }) => {
                 query.after = messages.last().and_then(|it| it.seq).or(query.after);
-                all.extend(messages.into_iter().map(|it| Confirmed {
-                    id: it.id,
-                    seq: it.seq.expect("a majority has it"),
-                    text: it.text,
-                    read: it.read,
-                }));
+                all.extend(messages.into_iter().map(Confirmed::of));
                 if !more {
-                    break;
+                    return Ok(all);
                 }
             }
             Ok(answer) => return Err(format!("read and got {answer:?}")),
             Err(error) => may_pass(&error)?,
         }
     }
-    diary.look(|diary| diary.inbox = all);
-    Ok(())
 }

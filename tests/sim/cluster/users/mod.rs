@@ -49,7 +49,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const OPENING_PAUSE: Duration = Duration::from_millis(5);
 
 /// Everybody's password.
-const PASSWORD: &str = "a good password";
+pub(super) const PASSWORD: &str = "a good password";
 
 /// By name, what following showed: `seq` and id, in order.
 pub type Followed = BTreeMap<String, Vec<(u64, Uuid)>>;
@@ -133,7 +133,7 @@ pub(super) fn draw(host: &Host, below: u64) -> u64 {
 }
 
 /// A session's token.
-fn token(host: &Host) -> String {
+pub(super) fn token(host: &Host) -> String {
     let mut token = [0; 32];
     host.random.fill(&mut token);
     token.iter().map(|byte| format!("{byte:02x}")).collect()
