@@ -63,6 +63,8 @@ pub struct Observed {
     pub stored: BTreeMap<usize, u64>,
     /// By server, from 0: whether it is alone, or has something that it took alone.
     pub unsettled: BTreeMap<usize, bool>,
+    /// By server, from 0: whether it is alone.
+    pub alone: BTreeMap<usize, bool>,
 }
 
 /// Servers that are updated one after the other.
@@ -148,6 +150,7 @@ pub async fn serve(
         observed.applied[id.0 as usize - 1] = None;
         observed.hosting.remove(&(id.0 as usize - 1));
         observed.unsettled.remove(&(id.0 as usize - 1));
+        observed.alone.remove(&(id.0 as usize - 1));
         let random = host.random_u64();
         let known = observed.update.as_mut().map(|update| update.choose(id.0 as usize - 1, random));
         (observed.runs, known.unwrap_or(FEATURE_LEVEL_KNOWN), observed.key_files.read(id))
@@ -251,6 +254,7 @@ async fn observe(
             if own.hosted_by == Some(own.id) {
                 let unsettled = own.alone_since.is_some() || own.outbox > 0;
                 observed.unsettled.insert(place, unsettled);
+                observed.alone.insert(place, own.alone_since.is_some());
             }
             let contradiction = witness.contradiction(&process, own.id);
             observed.replicas.contradict(contradiction);

@@ -15,15 +15,18 @@
 //! ([`diary`]) with what came of it: every message that anybody accepted is in all inboxes that
 //! it is for, once, in its order, or its author was told why not, once.
 //!
-//! [`planted`] breaks rules, to prove that it would be seen.
+//! What such worlds do not come to by chance is [`directed`] on a [`stage`]. [`planted`] breaks each
+//! rule, to prove that it would be seen.
 
 mod diary;
+mod directed;
 mod guest;
 mod judge;
 mod judge_sessions;
 mod people;
 mod planted;
 mod sessions;
+mod stage;
 mod strict;
 mod tidying;
 mod watching;
