@@ -68,6 +68,58 @@ pub enum Bug {
     ForgetTheMessageBefore,
     /// A follow shows a message again when it is confirmed.
     ShowAgainWhenConfirmed,
+    /// A follow shows what it has shown, when a server that is behind shows it as unconfirmed.
+    ShowAgainWhoeverIsBehind,
+    /// What was taken alone is delivered to whoever has its recipient's name by then.
+    DeliverByName,
+    /// What was taken alone is delivered as if whoever has its author's name by then had sent it.
+    WriteByName,
+    /// The log takes an entry of a list each time that it comes.
+    SettleEachTime,
+    /// An entry is gone from its server when the leader has it, and not when its own state has.
+    ForgetWhatTheLeaderHas,
+    /// A server that is alone does not look what its list is to follow.
+    TakeAloneOutOfOrder,
+    /// What was tried elsewhere counts as if it had not been, when it was taken alone.
+    TakeRepeatForFirst,
+    /// What was taken alone counts as if it had been tried elsewhere.
+    TakeFirstForRepeat,
+    /// Ids of what was tried more than once are not remembered beyond the window.
+    ForgetRepeats,
+    /// A server that is alone takes what its state knows as done.
+    TakeWhatIsKnown,
+    /// An author gets a notice each time that a message turns out to be undelivered.
+    NotifyEachTime,
+    /// An author gets no notice.
+    NotifyNever,
+    /// What a server that is alone refuses is refused for good.
+    DecideAlone,
+    /// What was taken alone is shown no longer when a majority is back, settled or not.
+    HideWhenBack,
+    /// A server shows what it has deleted alone.
+    ShowDeleted,
+    /// A server shows as unconfirmed what its state has.
+    ShowUnconfirmedWhatIsKnown,
+    /// A session that was ended alone lives on where it was ended.
+    LiveOnWhereEnded,
+    /// What was taken alone is delivered although a majority has ended its session.
+    DeliverForEndedSession,
+    /// A mark passes over messages that are not known.
+    MarkWhatIsKnown,
+    /// A server that is alone does not make durable how far its state goes.
+    ForgetHowFarTheStateGoes,
+    /// A server that is alone leaves in its log what that has beyond its state.
+    LeaveTheEndOfTheLog,
+    /// A server that has stood still takes what lies in its sockets.
+    TakeWhatLayInSockets,
+    /// A replica that was removed hands over nothing.
+    KeepWhenRemoved,
+    /// A replica that was removed deletes what it holds before a member has it.
+    DropWhenRemoved,
+    /// A server that is alone takes what a majority has to confirm.
+    TakeStrictAlone,
+    /// A server whose outbox is damaged takes more into it.
+    TakeBesideDamage,
 }
 
 /// Whether a bug is planted here.

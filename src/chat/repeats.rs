@@ -20,6 +20,7 @@ use super::remembered::{Fate, Floors, Repeat};
 use super::state::{Actor, Caller, State};
 use crate::error::{Error, ErrorCode};
 use crate::limits::{LEVEL_OF_SETTLING, REPEAT_BYTES, REPEATS_PARTS, REPEATS_REMEMBERED_MAX};
+use crate::planted::{self, Bug};
 use crate::types::Uuid;
 
 impl State {
@@ -30,6 +31,8 @@ impl State {
         let repeats = self.data.accounts.get(author).map_or(0, |author| author.repeats_floor);
         // What came later than `since` has a higher index.
         let first = since.saturating_add(1);
+        let again = (again && !planted::is(Bug::TakeRepeatForFirst))
+            || planted::is(Bug::TakeFirstForRepeat);
         first < level || first < repeats || (again && first < window)
     }
 
@@ -100,7 +103,7 @@ impl State {
     }
 
     fn keep_repeat(&mut self, repeat: Repeat) {
-        if self.repeat_ids.contains(&repeat.key) {
+        if self.repeat_ids.contains(&repeat.key) || planted::is(Bug::ForgetRepeats) {
             return;
         }
         let most = match self.bounds().total_bytes {

@@ -56,6 +56,7 @@ use super::state::{Caller, State};
 use super::undelivered::{Reason, listed, notice_id};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, LEVEL_OF_SETTLING, RECIPIENTS_MAX};
+use crate::planted::{self, Bug};
 use crate::types::{Place, Timestamp, Uuid};
 
 const GONE: &str = "there is no such account any more";
@@ -119,7 +120,7 @@ impl State {
             return Err(Error::unavailable("nobody has ever registered in this cluster"));
         }
         let Place { list, number } = delivery.place;
-        if number == self.settled(&list) + 1 {
+        if number == self.settled(&list) + 1 || planted::is(Bug::SettleEachTime) {
             self.set_settled(list, number);
             self.take_entry(index, at, id, delivery, effects);
         }
@@ -151,7 +152,8 @@ impl State {
         delivery: &Delivery,
         effects: &mut Effects,
     ) {
-        let Some(author) = self.author(&delivery.author.account) else {
+        let by_name = || self.owner_of(&delivery.author, Bug::WriteByName);
+        let Some(author) = self.author(&delivery.author.account).or_else(by_name) else {
             effects.withdraw(delivery, id, Reason::AuthorGone);
             return;
         };
@@ -203,6 +205,12 @@ impl State {
         Some(Caller { number, uuid: *uuid })
     }
 
+    /// With a planted bug: whoever has somebody's name.
+    fn owner_of(&self, party: &Party, bug: Bug) -> Option<Caller> {
+        let label = self.names.get(party.name.folded().as_str()).filter(|_| planted::is(bug))?;
+        Some(Caller { number: label.number, uuid: label.account })
+    }
+
     /// Whether a mark, a deletion or the end of a session does nothing: another try of it was
     /// done, or was refused, and that is what its client knows; or its author is shut out.
     pub(super) fn is_void(&self, id: &Uuid, shut_out: Option<Reason>) -> bool {
@@ -229,6 +237,7 @@ impl State {
             return Some(Reason::Disabled);
         }
         let ended = at < session?.expires && self.still_open(session).is_none();
+        let ended = ended && !planted::is(Bug::DeliverForEndedSession);
         ended.then_some(Reason::Ended)
     }
 
@@ -307,8 +316,9 @@ impl State {
         let mut seen = BTreeSet::new();
         for party in to.iter().map(Borrow::borrow).filter(|party| seen.insert(party.account)) {
             meter::work(1);
-            let number = self.numbers.get(&party.account);
-            let account = number.and_then(|number| self.data.accounts.get(*number));
+            let number = self.numbers.get(&party.account).copied();
+            let by_name = || self.owner_of(party, Bug::DeliverByName).map(|it| it.number);
+            let account = number.or_else(by_name).and_then(|it| self.data.accounts.get(it));
             labels.extend(account.map(|account| account.label.clone()));
         }
         match labels.as_slice() {
@@ -344,6 +354,10 @@ impl State {
     /// What is known of the id of a message.
     fn known<P: Borrow<Party>>(&self, letter: &Letter<'_, P>) -> Option<Known> {
         let Letter { id, author: Caller { uuid: author, .. }, to, text, .. } = letter;
+        // Whatever comes twice has a known id, too.
+        if planted::is(Bug::SettleEachTime) {
+            return None;
+        }
         if let Some(message) = self.message_ids.get(id).and_then(|it| self.data.messages.get(it)) {
             let same = message.from.account == *author
                 && *message.text == **text
@@ -393,7 +407,8 @@ impl State {
         else {
             return;
         };
-        if known {
+        let untold = planted::is(Bug::NotifyNever);
+        if untold || (known && !planted::is(Bug::NotifyEachTime)) {
             return;
         }
         let text = format!(

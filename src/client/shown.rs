@@ -118,7 +118,8 @@ impl Shown {
     fn take_unconfirmed(&mut self, message: &Message) -> Verdict {
         let id = message.id;
         let is_certain = self.floor <= message.seen_to.unwrap_or(0);
-        let is_known = self.unconfirmed.contains(&id) || self.ids.contains(&id);
+        let was_confirmed = self.ids.contains(&id) && !planted::is(Bug::ShowAgainWhoeverIsBehind);
+        let is_known = self.unconfirmed.contains(&id) || was_confirmed;
         if is_known || !is_certain || self.unconfirmed.len() >= UNCONFIRMED_MAX {
             return Verdict::PassOver;
         }

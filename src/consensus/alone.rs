@@ -13,6 +13,7 @@ use crate::chat::Operation;
 #[cfg(doc)]
 use crate::error::ErrorCode;
 use crate::error::Result;
+use crate::planted::{self, Bug};
 
 impl Consensus {
     /// Returns once a majority has confirmed who leads, after this was asked. Unlike
@@ -53,6 +54,9 @@ impl Consensus {
     pub async fn sync_applied(&self) -> Result<u64> {
         let (applied, _) = self.0.machine.position();
         let Some(applied) = applied else { return Ok(0) };
+        if planted::is(Bug::ForgetHowFarTheStateGoes) {
+            return Ok(applied.index());
+        }
         self.0.store.sync_committed(applied).await?;
         Ok(applied.index())
     }
@@ -63,6 +67,9 @@ impl Consensus {
     /// # Errors
     /// Those of reading the log.
     pub async fn unapplied(&self) -> Result<Vec<Operation>> {
+        if planted::is(Bug::LeaveTheEndOfTheLog) {
+            return Ok(Vec::new());
+        }
         self.0.store.operations_behind(self.0.machine.applied_index()).await
     }
 }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::host::Host;
+use crate::planted::{self, Bug};
 use crate::sync::Mutex;
 use crate::types::Timestamp;
 
@@ -66,7 +67,7 @@ impl Wakefulness {
         let by_clock = Duration::from_millis(clock.0.saturating_sub(last.clock.0));
         let passed = at.saturating_duration_since(last.at);
         *last = Beat { at, clock };
-        if passed.max(by_clock) >= STILL_MIN {
+        if passed.max(by_clock) >= STILL_MIN && !planted::is(Bug::TakeWhatLayInSockets) {
             // With the lock held: whoever finds this beat must find the pause, too.
             self.pauses.send_modify(|pauses| *pauses += 1);
             drop(last);

@@ -14,6 +14,7 @@ use crate::chat::operation::{Action, Operation, Outcome};
 use crate::chat::state::{Actor, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::LEVEL_OF_SETTLING;
+use crate::planted::{self, Bug};
 use crate::types::{AccountName, Names, Place, Timestamp, Uuid};
 
 /// When something is asked for.
@@ -117,7 +118,8 @@ impl Shown<'_> {
             Ok(caller) if alive.is_some() => Actor::Account(caller),
             _ => Actor::SessionEnded,
         };
-        match known(&actor).or_else(|| self.state.recall_repeat(asked, &actor)) {
+        let known = known(&actor).or_else(|| self.state.recall_repeat(asked, &actor));
+        match known.filter(|_| !planted::is(Bug::TakeWhatIsKnown)) {
             Some(Outcome::Refused(body)) if body.code == ErrorCode::IdConflict => {
                 return Err(used_otherwise(&asked.id));
             }
@@ -198,7 +200,8 @@ impl Shown<'_> {
         text: &str,
         after: Option<&Place>,
     ) -> Result<Act> {
-        if !after.is_some_and(|place| self.overlay.has(place)) {
+        let is_here = after.is_some_and(|place| self.overlay.has(place));
+        if !is_here && !planted::is(Bug::TakeAloneOutOfOrder) {
             self.state.check_settled(after)?;
         }
         check_text(text).map_err(found)?;
@@ -241,8 +244,11 @@ impl Shown<'_> {
             }
         }
         for id in ids {
-            let read = self.in_inbox(account, id).ok_or_else(|| unknown(id))?;
-            if self.is_unread(asker, Some(read), id) {
+            let read = self.in_inbox(account, id);
+            if read.is_none() && !planted::is(Bug::MarkWhatIsKnown) {
+                return Err(unknown(id));
+            }
+            if self.is_unread(asker, read, id) {
                 to_mark.push(*id);
             }
         }
@@ -377,6 +383,9 @@ fn undecided(found: &str) -> Error {
 
 /// What an ordinary refusal found, without what it says was not done.
 fn found(error: Error) -> Error {
+    if planted::is(Bug::DecideAlone) {
+        return error;
+    }
     undecided(error.message.split(';').next().unwrap_or_default())
 }
 

@@ -2,6 +2,7 @@
 
 use super::shown::Shown;
 use crate::error::{Error, ErrorCode, Result};
+use crate::planted::{self, Bug};
 use crate::types::Uuid;
 
 impl Shown<'_> {
@@ -19,6 +20,9 @@ impl Shown<'_> {
                 false => not_settled(),
             })
         };
+        if planted::is(Bug::MarkWhatIsKnown) {
+            return Ok(ids.iter().filter_map(|id| place(id).ok()).collect());
+        }
         ids.iter().map(place).collect()
     }
 

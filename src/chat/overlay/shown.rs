@@ -15,6 +15,7 @@ use crate::chat::items::Account;
 use crate::chat::settling::Letter;
 use crate::chat::state::{Caller, State};
 use crate::chat::undelivered::Reason;
+use crate::planted::{self, Bug};
 use crate::types::{Timestamp, Uuid};
 
 /// Steps that it takes to find out what becomes of an entry.
@@ -98,7 +99,7 @@ impl<'a> Shown<'a> {
 
     /// Whether an entry ends a session.
     pub(in crate::chat) fn is_closed(&self, session: SessionNumber) -> bool {
-        self.closing(session, u64::MAX)
+        self.closing(session, u64::MAX) && !planted::is(Bug::LiveOnWhereEnded)
     }
 
     /// A message that is delivered.
@@ -109,7 +110,8 @@ impl<'a> Shown<'a> {
         let Context { since, .. } = *entry.context;
         let letter = Letter { id, author, again, since, to: &to.parties, text };
         let undelivered = self.state.undelivered(&letter, self.shut_out(entry, author));
-        undelivered.is_none().then_some(Delivered { entry, author, to, text })
+        let shown = undelivered.is_none() || planted::is(Bug::ShowUnconfirmedWhatIsKnown);
+        shown.then_some(Delivered { entry, author, to, text })
     }
 
     /// Whether one of these entries does what it is for; none of them is a message.
@@ -124,7 +126,7 @@ impl<'a> Shown<'a> {
 
     /// Whether an entry behind another takes a message out of an inbox.
     pub(super) fn is_deleted(&self, holdings: &Holdings, id: Uuid, after: u64) -> bool {
-        self.any_done(&holdings.deleted, id, after)
+        self.any_done(&holdings.deleted, id, after) && !planted::is(Bug::ShowDeleted)
     }
 
     /// Whether an entry behind another marks a message as read.

@@ -17,9 +17,10 @@ use tokio::time::{Instant, timeout};
 
 use super::line::{Asked, Wanted, Way};
 use super::{Accepted, ChangeStream, Queue};
-use crate::chat::{Action, Given, Operation};
+use crate::chat::{Action, Given, Operation, Overlay};
 use crate::consensus::{Applied, Consensus, Takes};
 use crate::error::{Error, ErrorCode, Result};
+use crate::planted::{self, Bug};
 use crate::protocol::client::Confirm;
 use crate::replica::{Inner, Phase};
 use crate::types::{Place, Uuid, majority};
@@ -76,6 +77,9 @@ pub async fn run(replica: Weak<Inner>, queue: Queue) {
             alone.0.since.send_replace(None);
             drop(line);
             alone.0.signs.held.notify_one();
+            if planted::is(Bug::HideWhenBack) {
+                inner.machine.change_overlay(|overlay| *overlay = Overlay::default());
+            }
             let unsettled = alone.unsettled_entries();
             tracing::info!(unsettled, "a majority is back: this server is alone no longer");
         }

@@ -23,6 +23,7 @@ use super::opening::read_entry;
 use crate::chat::{Act, Outcome, Taken};
 use crate::consensus::{Consensus, Sequence};
 use crate::error::{Error, ErrorCode, Result};
+use crate::planted::{self, Bug};
 use crate::replica::{Inner, Phase};
 use crate::storage::{ListedEntry, Outbox, OutboxReader};
 use crate::types::{Place, Timestamp, Uuid};
@@ -175,6 +176,9 @@ impl Inner {
                 return Err(error);
             }
             handed.through = last;
+            if planted::is(Bug::ForgetWhatTheLeaderHas) {
+                speaker.machine.change_overlay(|overlay| overlay.settled(&list, last));
+            }
             speaker.note_settled(list).await;
         }
         let through = handed.through;

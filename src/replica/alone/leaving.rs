@@ -25,6 +25,7 @@ use crate::chat::{Action, Operation, Outcome};
 use crate::consensus::{self, Sequence};
 use crate::error::{Error, ErrorBody, ErrorCode, Result};
 use crate::peer::{CallError, Conversation};
+use crate::planted::{self, Bug};
 use crate::protocol::client::Member;
 use crate::protocol::peer::{ADMINISTRATOR, Call, Introduction};
 use crate::replica::Inner;
@@ -89,6 +90,9 @@ impl Inner {
     pub(in crate::replica) async fn leave(&self, removed: Error, failed: Option<Error>) -> Error {
         // Whoever takes changes finds none to put them in.
         let outbox = self.alone.0.outbox.lock().take();
+        if planted::is(Bug::KeepWhenRemoved) {
+            return removed;
+        }
         let what = match outbox {
             Some(outbox) => self.empty(outbox).await,
             None => self.unopened(failed).await,
@@ -184,7 +188,8 @@ impl Leaving<'_> {
         let mut settled = self.ask(list, Vec::new()).await?;
         let mut entries = outbox.entries(list, settled + 1);
         loop {
-            outbox.settle(list, settled).await?;
+            let done = if planted::is(Bug::DropWhenRemoved) { u64::MAX } else { settled };
+            outbox.settle(list, done).await?;
             let part = entries.next(PART_BYTES).await?;
             let Some(last) = part.last().map(|entry| entry.n) else { return Ok(()) };
             let count = part.len() as u64;

@@ -166,6 +166,7 @@ impl Alone {
         stream: &ChangeStream,
         confirm: Confirm,
     ) -> Answer {
+        let confirm = if planted::is(Bug::TakeStrictAlone) { Confirm::Any } else { confirm };
         let Change { operation, mark_ids, after_id } = change;
         let noted = is_noted(&operation, confirm).then(|| operation.clone());
         let stream = stream.clone();

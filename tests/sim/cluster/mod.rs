@@ -6,7 +6,7 @@
 //! send again, all replicas reach the same state, and what they show is what the history
 //! allows.
 
-mod alone;
+pub mod alone;
 mod apart;
 mod commit_hint;
 mod frozen;

@@ -42,6 +42,7 @@ use ftchat::planted::{Bug, plant};
 use self::diary::{READER, READERS, SharedDiary};
 use self::guest::{GUEST, come_and_go};
 use self::people::{follow, known, read_all, write};
+pub use self::planted::bugs;
 use self::sessions::{LEAVER, come_and_log_out};
 use self::strict::{STRICT, insist};
 use self::tidying::tidy_up;

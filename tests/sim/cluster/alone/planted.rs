@@ -12,21 +12,75 @@ use std::sync::Mutex;
 
 use ftchat::planted::Bug;
 
-use super::Where::Apart;
-use super::{Where, play};
+use super::Where::Apart as Chance;
+use super::directed::{self, Scenario};
+use super::play;
+use crate::cluster::Report;
 use crate::seeds::{in_parallel, number};
+use crate::world::History;
 
-/// Where a bug shows itself, the first world, and whether it shows soon: then an ordinary run
+/// What a bug shows itself in.
+#[derive(Clone, Copy, Debug)]
+enum Hunt {
+    /// Worlds of chance, between machines.
+    Apart,
+    /// A scenario that is directed, as worlds of chance do not come there.
+    Directed(Scenario),
+}
+
+use Hunt::{Apart, Directed};
+
+impl Hunt {
+    fn play(self, seed: u64, bug: Bug) -> History<Report> {
+        match self {
+            Apart => play(Chance, seed, Some(bug)),
+            Directed(scenario) => directed::play(scenario, seed, Some(bug)),
+        }
+    }
+}
+
+/// What a bug shows itself in, the first world, and whether it shows soon: then an ordinary run
 /// hunts it, within [`SEEDS_DEFAULT`] worlds.
-const TABLE: &[(Bug, Where, u64, bool)] = &[
+const TABLE: &[(Bug, Hunt, u64, bool)] = &[
     (Bug::LeaveBehindWhatWaits, Apart, 15, true),
     (Bug::OvertakeWhatIsNotSettled, Apart, 1, true),
     (Bug::ForgetTheMessageBefore, Apart, 1, true),
     (Bug::ShowAgainWhenConfirmed, Apart, 1, true),
+    (Bug::WriteByName, Apart, 3, false),
+    (Bug::SettleEachTime, Apart, 1, false),
+    (Bug::ForgetWhatTheLeaderHas, Apart, 44, false),
+    (Bug::TakeAloneOutOfOrder, Apart, 1, false),
+    (Bug::NotifyNever, Apart, 1, true),
+    (Bug::HideWhenBack, Apart, 3, false),
+    (Bug::ShowDeleted, Apart, 1, true),
+    (Bug::ShowUnconfirmedWhatIsKnown, Apart, 3, false),
+    (Bug::LiveOnWhereEnded, Apart, 1, true),
+    (Bug::DeliverForEndedSession, Apart, 4, false),
+    (Bug::MarkWhatIsKnown, Apart, 3, false),
+    (Bug::TakeStrictAlone, Apart, 1, true),
+    (Bug::TakeWhatIsKnown, Directed(Scenario::Forgetting), 1, true),
+    (Bug::DecideAlone, Directed(Scenario::Forgetting), 1, true),
+    (Bug::TakeRepeatForFirst, Directed(Scenario::Forgetting), 1, true),
+    (Bug::TakeFirstForRepeat, Directed(Scenario::Forgetting), 1, true),
+    (Bug::ForgetRepeats, Directed(Scenario::Forgetting), 1, true),
+    (Bug::TakeWhatLayInSockets, Directed(Scenario::Forgetting), 1, true),
+    (Bug::DeliverByName, Directed(Scenario::TwoLists), 1, true),
+    (Bug::NotifyEachTime, Directed(Scenario::TwoLists), 1, true),
+    (Bug::ShowAgainWhoeverIsBehind, Directed(Scenario::LogEnd), 1, true),
+    (Bug::LeaveTheEndOfTheLog, Directed(Scenario::LogEnd), 1, true),
+    (Bug::ForgetHowFarTheStateGoes, Directed(Scenario::LogEnd), 1, true),
+    (Bug::KeepWhenRemoved, Directed(Scenario::Removing), 1, true),
+    (Bug::DropWhenRemoved, Directed(Scenario::Removing), 1, true),
+    (Bug::TakeBesideDamage, Directed(Scenario::Damage), 1, true),
 ];
 
 /// Worlds within which a bug that shows soon is found.
 const SEEDS_DEFAULT: u64 = 25;
+
+/// All that are hunted here.
+pub fn bugs() -> impl Iterator<Item = Bug> {
+    TABLE.iter().map(|(bug, ..)| *bug)
+}
 
 #[test]
 fn whatever_breaks_a_rule_of_going_alone_is_found() {
@@ -46,16 +100,16 @@ fn whatever_breaks_a_rule_of_going_alone_is_found() {
     );
     let worlds = if seeds_max > 0 { seeds_max } else { SEEDS_DEFAULT };
     let unseen = Mutex::new(Vec::new());
-    in_parallel(&hunted, |(bug, place, first, _)| {
+    in_parallel(&hunted, |(bug, hunt, first, _)| {
         let found = (*first..first + worlds).find_map(|seed| {
-            let history = play(*place, seed, Some(*bug));
+            let history = hunt.play(seed, *bug);
             let told = [history.value.violations, history.failures].concat();
             told.into_iter().next().map(|told| (seed, told))
         });
         match found {
             Some((seed, told)) => {
                 let told: String = told.chars().take(160).collect();
-                println!("{:<28} {place:?} {seed:>5}  {told:?}", format!("{bug:?}"));
+                println!("{:<28} {hunt:?} {seed:>5}  {told:?}", format!("{bug:?}"));
             }
             None => unseen.lock().expect("no panic while held").push(*bug),
         }
