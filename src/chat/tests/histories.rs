@@ -2,6 +2,8 @@
 //! small pools, so that collisions, repetitions, strangers and expiry are
 //! common; time jumps back now and then.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -76,12 +78,12 @@ fn any_delivery() -> impl Strategy<Value = Delivery> {
     let ids = || prop::collection::vec((0u8..14).prop_map(pool_id), 1..3);
     let to = prop::collection::btree_map(1u128..6, any_name(), 0..3);
     let act = prop_oneof![
-        8 => (to, "[ab]{0,2}").prop_map(|(to, text)| Act::Send {
-            to: to
-                .into_iter()
-                .map(|(account, name)| Party { account: Uuid::from_u128(account), name })
-                .collect(),
-            text,
+        8 => (to, "[ab]{0,2}").prop_map(|(to, text)| {
+            // A request that names two accounts has two names.
+            let mut names = BTreeSet::new();
+            let to = to.into_iter().filter(|(_, name)| names.insert(name.folded().to_string()));
+            let party = |(account, name)| Party { account: Uuid::from_u128(account), name };
+            Act::Send { to: to.map(party).collect(), text }
         }),
         1 => ids().prop_map(|ids| Act::Mark { ids }),
         1 => ids().prop_map(|ids| Act::Delete { ids }),
