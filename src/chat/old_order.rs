@@ -138,13 +138,16 @@ impl State {
         Reached { seq: self.data.counters.last_seq, account: self.data.counters.last_account }
     }
 
+    /// Comes to the feature level that settles what a server took alone, if it is below that:
+    /// whoever makes a cluster of this state, or compares it with one, knows that level.
+    pub fn begin_to_settle(&mut self) {
+        self.raise_level(0, LEVEL_OF_SETTLING);
+    }
+
     /// Notes that this state is what another cluster had: `confirmed` as far as that is known
-    /// to be so, with messages up to the place `last`. Below the feature level that knows lists
-    /// it cannot, and nothing can be brought later.
+    /// to be so, with messages up to the place `last`.
     pub fn note_old_order(&mut self, order: &OldOrder, confirmed: Reached, last: u64) {
-        if self.level() < LEVEL_OF_SETTLING {
-            return;
-        }
+        self.begin_to_settle();
         for (list, place) in [
             (order.confirmed, confirmed.seq),
             (order.first, confirmed.seq),

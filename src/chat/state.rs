@@ -282,7 +282,7 @@ impl State {
     }
 
     /// Ids of entries before this one were forgotten without a note of it.
-    fn raise_level(&mut self, index: u64, level: u32) {
+    pub(super) fn raise_level(&mut self, index: u64, level: u32) {
         if self.data.level < LEVEL_OF_SETTLING && level >= LEVEL_OF_SETTLING {
             self.data.floors.window = index;
             self.data.floors.level = index;

@@ -177,6 +177,7 @@ impl Left {
                     .to_string(),
             ..error
         })?;
+        state.begin_to_settle();
         let (order, last, lists) = (self.order(), state.reached().seq, state.settled_lists());
         let settled = aim.elsewhere.iter().flatten();
         settled.for_each(|(list, through)| state.skip_settled(*list, *through));

@@ -36,6 +36,7 @@ pub(super) async fn taken(
         let why = format!("what comes before cannot be read: {}", problems.join("; "));
         return Err(Error::new(ErrorCode::Corrupted, why));
     }
+    before.state.begin_to_settle();
     let (batches, problems) = batches_behind(remains, behind).await?;
     let (mut overlay, mut tail) = (Overlay::default(), Tail { problems, ..Tail::default() });
     for batch in batches {

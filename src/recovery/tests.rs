@@ -63,9 +63,9 @@ fn account(who: usize) -> Uuid {
 }
 
 impl Line {
-    fn new() -> Line {
+    fn new(level: u32) -> Line {
         let mut line = Line { state: State::new(WINDOW), index: 0, sessions: [0; 3] };
-        for level in 1..=FEATURE_LEVEL_KNOWN {
+        for level in 1..=level {
             line.apply(Uuid::from_u128(u128::from(level)), Action::RaiseLevel { level });
         }
         for (who, name) in PEOPLE.iter().enumerate() {
@@ -253,7 +253,7 @@ fn story() -> impl Strategy<Value = Story> {
 
 fn play(story: &Story) {
     let mut diary = Diary::default();
-    let mut base = Line::new();
+    let mut base = Line::new(FEATURE_LEVEL_KNOWN);
     story.base.iter().for_each(|deed| base.does(deed, &mut diary));
     let confirmed = base.state.reached();
     let (common, _) = go_on(&base, &story.shared, 0, &mut diary);
@@ -304,6 +304,20 @@ fn play(story: &Story) {
         let place = |id: &Uuid| there.iter().position(|other| other == id);
         let places: Vec<usize> = inbox.iter().filter_map(|(id, ..)| place(id)).collect();
         assert!(places.is_sorted(), "{places:?}");
+    }
+}
+
+#[test]
+fn a_cluster_that_was_made_out_of_one_at_an_older_level_takes_what_comes_later() {
+    for level in 0..FEATURE_LEVEL_KNOWN {
+        let (mut diary, mut base) = (Diary::default(), Line::new(level));
+        let send = Deed::Send { from: 0, to: vec![1] };
+        base.does(&send, &mut diary);
+        let confirmed = base.state.reached();
+        let (late, of_late) = go_on(&base, &[send], 1, &mut diary);
+        let mut new = found(base, confirmed);
+        let brought = hand_over(&mut new, &late, of_late, usize::MAX).expect("all that it has");
+        assert_eq!((brought.messages_handed_over, new.inbox(1).len()), (1, 2), "level {level}");
     }
 }
 
