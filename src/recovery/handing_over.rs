@@ -97,7 +97,8 @@ pub async fn hand_over(
     let now = host.clock.now();
     let attempts = Attempts::new();
     let running = Running { administrator, window, by, server: None, attempts };
-    let mut to = Receiver { cluster: running, host, now, progress };
+    let part_entries = PART_ENTRIES;
+    let mut to = Receiver { cluster: running, host, now, part_entries, progress };
     let Some(began) = to.began(&order).await? else {
         return Err(Error::new(
             ErrorCode::WrongCluster,
@@ -136,6 +137,8 @@ pub(super) struct Receiver<'a, T> {
     pub(super) cluster: T,
     pub(super) host: &'a Host,
     pub(super) now: Timestamp,
+    /// Entries that are handed over at once, however short.
+    pub(super) part_entries: usize,
     pub(super) progress: &'a dyn Fn(u64),
 }
 
@@ -177,7 +180,9 @@ impl<T: Takes> Receiver<'_, T> {
         let (confirmed, rest) = messages(late, began);
         let rest: Vec<Taken> = rest.into_iter().map(|it| it.taken).collect();
         let list = order.unconfirmed(rest.iter());
-        let rest = if self.settled(list).await? == 0 { rest } else { Vec::new() };
+        // After an attempt that ended within it, the log counts from there.
+        let is_done = self.settled(list).await? >= rest.len() as u64;
+        let rest = if is_done { Vec::new() } else { rest };
         let taken = || confirmed.iter().map(|it| &it.taken).chain(&rest);
         let new: Vec<(Uuid, Uuid)> = taken().map(|it| (it.author.account, it.id)).collect();
         let new: BTreeSet<(Uuid, Uuid)> =
@@ -304,7 +309,7 @@ impl<T: Takes> Receiver<'_, T> {
         while let Some((number, entry)) = entries.next() {
             bytes += entry.act.bytes();
             part.push(entry.delivery(Place { list, number }));
-            if bytes >= PART_BYTES || part.len() >= PART_ENTRIES || entries.peek().is_none() {
+            if bytes >= PART_BYTES || part.len() >= self.part_entries || entries.peek().is_none() {
                 let taken = self.cluster.take(list, std::mem::take(&mut part)).await?;
                 if taken.settled < number {
                     return Err(Error::internal(format!(
