@@ -1,5 +1,5 @@
 //! What the chat state costs when it grows: memory a message, time to apply,
-//! to write a snapshot and to load it.
+//! to search, to write a snapshot and to load it.
 //!
 //! ```text
 //! cargo bench --bench growth                      # 10 thousand to 1 million messages
@@ -18,9 +18,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use ftchat::chat::{Action, Batch, Effects, Operation, Outcome, Restore, State};
+use ftchat::chat::{Action, Batch, Effects, Operation, Outcome, Past, Restore, State, Words};
 use ftchat::host::Host;
 use ftchat::limits::DATA_FORMAT_VERSION;
+use ftchat::protocol::client::{InboxQuery, Which};
 use ftchat::storage::{DataDirectory, Holder, Identity, Snapshots};
 use ftchat::types::{AccountName, Digest, ReplicaId, Timestamp, Uuid};
 
@@ -51,8 +52,8 @@ fn main() {
         });
     }
     println!(
-        "  messages | bytes of  us to | us to apply  worst |   bytes of  s to |  s to  bytes of  peak of\n  \
-                    |   memory  apply | during snapshot  ms |  snapshot write |  load    memory   memory"
+        "  messages | bytes of  us to |  us to    ms of | us to apply  worst |   bytes of  s to |  s to  bytes of  peak of\n  \
+                    |   memory  apply | search  history | during snapshot  ms |  snapshot write |  load    memory   memory"
     );
     for size in if sizes.is_empty() { DEFAULT_SIZES.to_vec() } else { sizes } {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -135,6 +136,7 @@ impl Script {
                 text: format!("{:<TEXT_BYTES$}", self.sent),
                 again: false,
                 after: None,
+                reply_to: None,
             },
         }
     }
@@ -150,6 +152,7 @@ async fn grow(size: u64, folder: &Path) {
     let before = memory_bytes("VmRSS");
     let applying: f64 = (0..size / PER_ENTRY).map(|_| script.step()).sum();
     let memory = memory_bytes("VmRSS").saturating_sub(before);
+    let (search, history) = (search(&script.state), history(&script.state));
     let snapshots = open(folder).await;
     let view = script.state.view();
     let writing = ftchat::host::spawn(async move {
@@ -172,7 +175,7 @@ async fn grow(size: u64, folder: &Path) {
     let (written, bytes) = writing.await.expect("no panic");
     let each = |total: f64| total / size as f64;
     print!(
-        "{size:>10} | {:>8.1} {:>6.2} | {:>11.2} {:>6.2} | {:>9.1} {written:>6.2} | ",
+        "{size:>10} | {:>8.1} {:>6.2} | {search:>6.2} {history:>8.2} | {:>11.2} {:>6.2} | {:>9.1} {written:>6.2} | ",
         each(memory as f64),
         each(1e6 * applying),
         1e6 * meanwhile / (entries * PER_ENTRY) as f64,
@@ -180,6 +183,55 @@ async fn grow(size: u64, folder: &Path) {
         each(bytes as f64),
     );
     std::io::stdout().flush().expect("somebody reads");
+}
+
+/// Looks back as the first account until that ends, at most at so many messages that match.
+/// Returns how many looks it took.
+fn look_back(state: &State, with: Option<u64>, words: &mut Words, limit: usize) -> usize {
+    let id = |number: u64| Uuid::from_u128(u128::from(number + 1));
+    let (mut before, mut left, mut looks) = (u64::MAX, limit, 0);
+    loop {
+        let (account, with) = (id(0), with.map(id));
+        let (from, since, max_text_bytes) = (None, None, usize::MAX);
+        let mut past = Past { account, with, words, from, since, limit: left, max_text_bytes };
+        let page = state.look(|look| look.past(&mut past, before));
+        looks += 1;
+        left -= page.messages.len();
+        if !page.more || left == 0 {
+            return looks;
+        }
+        before = page.scanned_to;
+    }
+}
+
+/// Microseconds to look at a message of an account for a word that none of them has.
+fn search(state: &State) -> f64 {
+    let mut words = Words::new(&["nothing".to_string()]).expect("a word");
+    let start = Instant::now();
+    let looks = look_back(state, None, &mut words, usize::MAX);
+    let took = start.elapsed().as_secs_f64();
+    assert!(looks > 0);
+    let id = Uuid::from_u128(1);
+    let mut count = 0;
+    for which in [Which::All, Which::Sent] {
+        let mut query = InboxQuery { which, ..InboxQuery::default() };
+        loop {
+            let page = state.look(|look| look.messages(id, &query, 1_000, usize::MAX));
+            count += page.messages.len();
+            query.after = Some(page.scanned_to);
+            if !page.more {
+                break;
+            }
+        }
+    }
+    1e6 * took / count as f64
+}
+
+/// Milliseconds for the last fifty messages of a conversation.
+fn history(state: &State) -> f64 {
+    let start = Instant::now();
+    look_back(state, Some(1), &mut Words::default(), 50);
+    1e3 * start.elapsed().as_secs_f64()
 }
 
 /// Loads the snapshot.

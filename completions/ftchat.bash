@@ -49,6 +49,9 @@ _ftchat() {
             ftchat,help)
                 cmd="ftchat__subcmd__help"
                 ;;
+            ftchat,history)
+                cmd="ftchat__subcmd__history"
+                ;;
             ftchat,inbox)
                 cmd="ftchat__subcmd__inbox"
                 ;;
@@ -70,6 +73,9 @@ _ftchat() {
             ftchat,restore)
                 cmd="ftchat__subcmd__restore"
                 ;;
+            ftchat,search)
+                cmd="ftchat__subcmd__search"
+                ;;
             ftchat,send)
                 cmd="ftchat__subcmd__send"
                 ;;
@@ -78,6 +84,9 @@ _ftchat() {
                 ;;
             ftchat,status)
                 cmd="ftchat__subcmd__status"
+                ;;
+            ftchat,unread)
+                cmd="ftchat__subcmd__unread"
                 ;;
             ftchat,whoami)
                 cmd="ftchat__subcmd__whoami"
@@ -364,6 +373,9 @@ _ftchat() {
             ftchat__subcmd__help,help)
                 cmd="ftchat__subcmd__help__subcmd__help"
                 ;;
+            ftchat__subcmd__help,history)
+                cmd="ftchat__subcmd__help__subcmd__history"
+                ;;
             ftchat__subcmd__help,inbox)
                 cmd="ftchat__subcmd__help__subcmd__inbox"
                 ;;
@@ -385,6 +397,9 @@ _ftchat() {
             ftchat__subcmd__help,restore)
                 cmd="ftchat__subcmd__help__subcmd__restore"
                 ;;
+            ftchat__subcmd__help,search)
+                cmd="ftchat__subcmd__help__subcmd__search"
+                ;;
             ftchat__subcmd__help,send)
                 cmd="ftchat__subcmd__help__subcmd__send"
                 ;;
@@ -393,6 +408,9 @@ _ftchat() {
                 ;;
             ftchat__subcmd__help,status)
                 cmd="ftchat__subcmd__help__subcmd__status"
+                ;;
+            ftchat__subcmd__help,unread)
+                cmd="ftchat__subcmd__help__subcmd__unread"
                 ;;
             ftchat__subcmd__help,whoami)
                 cmd="ftchat__subcmd__help__subcmd__whoami"
@@ -518,7 +536,7 @@ _ftchat() {
 
     case "${cmd}" in
         ftchat)
-            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help"
+            opts="-q -v -h -V --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4222,7 +4240,7 @@ _ftchat() {
             return 0
             ;;
         ftchat__subcmd__help)
-            opts="register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help"
+            opts="register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4851,6 +4869,20 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__help__subcmd__history)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__help__subcmd__inbox)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -4963,6 +4995,20 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__help__subcmd__search)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__help__subcmd__send)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -5005,6 +5051,20 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__help__subcmd__unread)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__help__subcmd__whoami)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -5019,8 +5079,73 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__history)
+            opts="-q -v -h -V --limit --before --since --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__inbox)
-            opts="-f -q -v -h -V --peek --all --sent --from --since --limit --follow --exec --confirmed --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-f -q -v -h -V --peek --all --sent --from --since --mentions --limit --follow --exec --confirmed --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5574,14 +5699,87 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__search)
+            opts="-q -v -h -V --in --from --since --limit --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --in)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__send)
-            opts="-q -v -h -V --lines --id --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --lines --id --reply-to --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reply-to)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -5790,6 +5988,59 @@ _ftchat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ftchat__subcmd__unread)
+            opts="-q -v -h -V --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --confirm)
+                    COMPREPLY=($(compgen -W "any majority" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ftchat__subcmd__whoami)
             opts="-q -v -h -V --confirm --config --servers --profile --user --timeout --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -5864,7 +6115,7 @@ _ftchat_dynamic() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word="${COMP_WORDS[i]}"
         case "$word" in
-            --config|--servers|--profile|--user|--timeout|--color|--name|--dir|--lines|-n|--id) ((i++)) ;;
+            --config|--servers|--profile|--user|--timeout|--color|--name|--dir|--lines|-n|--id|--before) ((i++)) ;;
             -*) ;;
             *) words+=("$word") ;;
         esac
@@ -5877,7 +6128,8 @@ _ftchat_dynamic() {
                 return 0
             fi
             ;;
-        "send send"|"send -"*|"accounts "*|"inbox --from")
+        "send send"|"send -"*|"accounts "*|"history history"|"history -"*|\
+        "inbox --from"|"search"*" --in"|"search"*" --from")
             if [[ "$cur" != -* ]]; then
                 last="${cur##*,}"
                 before="${cur%"$last"}"

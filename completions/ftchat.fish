@@ -42,6 +42,7 @@ complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "register" -d 'Create 
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "login" -d 'Log in'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "logout" -d 'End the session'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "whoami" -d 'Print the name of the account that commands act as'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "unread" -d 'Show how much is unread, by who sent it'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "delete" -d 'Remove messages from the inbox'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "status" -d 'Show the state of the cluster and of each replica'
@@ -56,6 +57,8 @@ complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "man" -d 'Write the ma
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "send" -d 'Send a message'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "inbox" -d 'Read messages'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "accounts" -d 'List the names of accounts'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "history" -d 'Show the conversation with an account'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "search" -d 'Find messages by words'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "connect" -d 'Keep a cluster by name and make it the one that commands speak to'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "profiles" -d 'List the clusters that are kept'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "cluster" -d 'Run and control a local cluster'
@@ -123,6 +126,21 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s q -l quiet -d '
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand whoami" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
+majority\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unread" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
 majority\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
@@ -332,6 +350,7 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s v -l verbose -d 'S
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand man" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l id -d 'The message\'s id: the same id again is the same message, delivered once. With --lines the ids of all lines follow from it' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l reply-to -d 'The message that this one answers: its id, or the beginning of it if it is in the inbox' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l confirm -d 'Who has to have a message before `send` is done: a majority of the servers, or, where none is there, any server that answers, which delivers it later [default: any]' -r -f -a "any\t''
 majority\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand send" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
@@ -365,6 +384,7 @@ never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l peek -d 'Mark nothing as read'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l all -d 'Also messages that were read before'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l sent -d 'Messages that I sent'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l mentions -d 'Only those that mention me: that have my name behind an @'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s f -l follow -d 'Stay and print new messages as they arrive'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l confirmed -d 'Only messages that a majority of the servers has confirmed'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l json -d 'Print JSON: one object for a result, one object a line for a list'
@@ -387,6 +407,43 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s q -l quiet -d
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand accounts" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l limit -d 'At most so many, the last ones [default: 50, with --since all]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l before -d 'Only before this message: its id, or the beginning of it if it is in the inbox' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l since -d 'Only since: 2026-11-23, 2026-11-23T18:46:00Z, 2026-11-23T18:46[Europe/Paris], or how long ago, as 2h or 3d' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
+majority\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand history" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l in -d 'Only in the conversation with this account' -r -f -a "(__fish_complete_users)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l from -d 'Only from this account' -r -f -a "(__fish_complete_users)"
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l since -d 'Only since: 2026-11-23, 2026-11-23T18:46:00Z, 2026-11-23T18:46[Europe/Paris], or how long ago, as 2h or 3d' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l limit -d 'At most so many, the newest' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l confirm -d 'Who has to vouch for the answer: a majority of the servers, or, where none is there, any server that answers' -r -f -a "any\t''
+majority\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand search" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l name -d 'What to call the profile' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
@@ -916,28 +973,31 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "transfer" -d 'Give leadership to a replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print what servers wrote to their logs'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "register" -d 'Create an account and log in'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "login" -d 'Log in'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "logout" -d 'End the session'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "delete" -d 'Remove messages from the inbox'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "backup" -d 'Copy everything of a running cluster into one file'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "restore" -d 'Bring a backup into a new cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "serve" -d 'Run one replica in the foreground'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "bench" -d 'Put load on the servers and measure how fast they answer'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "man" -d 'Write the manual pages'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "send" -d 'Send a message'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "inbox" -d 'Read messages'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "accounts" -d 'List the names of accounts'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "connect" -d 'Keep a cluster by name and make it the one that commands speak to'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "profiles" -d 'List the clusters that are kept'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "cluster" -d 'Run and control a local cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami delete delete-account status backup restore serve drill bench config completions man send inbox accounts connect profiles cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "register" -d 'Create an account and log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "login" -d 'Log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "logout" -d 'End the session'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "unread" -d 'Show how much is unread, by who sent it'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "delete" -d 'Remove messages from the inbox'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "backup" -d 'Copy everything of a running cluster into one file'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "restore" -d 'Bring a backup into a new cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "serve" -d 'Run one replica in the foreground'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "bench" -d 'Put load on the servers and measure how fast they answer'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "man" -d 'Write the manual pages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "send" -d 'Send a message'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "inbox" -d 'Read messages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "accounts" -d 'List the names of accounts'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "history" -d 'Show the conversation with an account'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "search" -d 'Find messages by words'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "connect" -d 'Keep a cluster by name and make it the one that commands speak to'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "profiles" -d 'List the clusters that are kept'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "cluster" -d 'Run and control a local cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every value in force and where it comes from'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "remove" -d 'Forget a cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
@@ -988,6 +1048,7 @@ end
 complete -c ftchat -l profile -x -a "default (__ftchat_profiles)"
 complete -c ftchat -n "__fish_seen_subcommand_from connect" -f -a "default (__ftchat_profiles)"
 complete -c ftchat -n "__fish_seen_subcommand_from profiles; and __fish_seen_subcommand_from remove" -f -a "(__ftchat_profiles)"
-complete -c ftchat -n "__fish_seen_subcommand_from send accounts" -f -a "(__ftchat_accounts)"
-complete -c ftchat -n "__fish_seen_subcommand_from inbox" -l from -x -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from send accounts history" -f -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from inbox search" -l from -x -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from search" -l in -x -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from remove replace move start stop kill restart transfer logs" -f -a "(__ftchat_replicas)"

@@ -18,7 +18,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// | 2 | replicas come, go and move; registration, invitations, what administrators do |
 /// | 3 | bounds on what an account and all of them may store; a new key for the cluster |
 /// | 4 | how long messages are kept; what servers took without a majority is settled in the log |
-pub const FEATURE_LEVEL_KNOWN: u32 = 4;
+pub const FEATURE_LEVEL_KNOWN: u32 = 5;
 
 /// The feature level that brought changes of membership.
 pub const LEVEL_OF_MEMBERSHIP: u32 = 2;
@@ -37,6 +37,10 @@ pub const LEVEL_OF_KEEPING: u32 = 4;
 
 /// The feature level at which the log settles what a server took without a majority.
 pub const LEVEL_OF_SETTLING: u32 = 4;
+
+/// The feature level that brought answers to messages, and what people do about their own
+/// accounts.
+pub const LEVEL_OF_CONVERSATIONS: u32 = 5;
 
 /// Format of a data directory of a cluster at feature level 0, written into
 /// `identity.json`.
@@ -181,6 +185,19 @@ pub const TOTAL_BYTES_MIN: u64 = 1024 * 1024;
 /// Highest bound that can be set: more than any machine has, and far from what counting
 /// could exceed.
 pub const STORED_BYTES_MAX: u64 = 1 << 50;
+
+/// So many characters of a message are shown with one that answers it.
+pub const QUOTED_CHARS_MAX: usize = 80;
+
+/// How many `@` of a text are looked at for mentions, and so how many accounts one message
+/// mentions at most.
+pub const MENTIONS_MAX: usize = 64;
+
+/// Most words that a search looks for at once: each of them is compared with every message.
+pub const SEARCH_WORDS_MAX: usize = 8;
+
+/// Most bytes of all words of a search together.
+pub const SEARCH_MAX_BYTES: usize = 1_024;
 
 /// Most recipients of one message. One message to all of them is one log entry.
 /// Sixty-four kibibytes of request line hold about 1,900 names of full length.

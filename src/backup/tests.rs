@@ -43,6 +43,7 @@ fn state(people: u64, messages: u64) -> State {
             text,
             again: false,
             after: None,
+            reply_to: None,
         });
     }
     state

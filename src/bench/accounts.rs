@@ -95,6 +95,7 @@ impl Accounts {
                     text: text(TEXT_BYTES),
                     first: true,
                     after: None,
+                    reply_to: None,
                 };
                 client.request(request).await?;
                 sent += 1;

@@ -197,6 +197,7 @@ impl Load {
                 text: self.text.clone(),
                 first: !asked.repeated,
                 after: None,
+                reply_to: None,
             },
             Work::Inbox { messages } => Request::Inbox(InboxQuery {
                 which: Which::All,

@@ -122,16 +122,32 @@ impl<T: Item> Chunks<T> {
 
     /// Changes the item with a key, all but its key. `None`: there is none.
     pub(super) fn update<R>(&mut self, key: u64, change: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let (chunk, place) = self.find(key)?;
+        self.find(key).map(|place| self.change(place, change))
+    }
+
+    /// Changes the item at a place.
+    fn change<R>(&mut self, (chunk, place): (usize, usize), change: impl FnOnce(&mut T) -> R) -> R {
         let chunk = &mut self.chunks[chunk];
         let item = &mut Arc::make_mut(&mut chunk.items)[place];
-        let before = usize::from(item.flagged());
+        let (key, before) = (item.key(), usize::from(item.flagged()));
         let result = change(item);
         debug_assert_eq!(item.key(), key, "a key stays");
         let after = usize::from(item.flagged());
         chunk.flagged = chunk.flagged + after - before;
         self.flagged = self.flagged + after - before;
-        Some(result)
+        result
+    }
+
+    /// The same of the item with a key if it is wanted; a chunk that a copy shares is copied
+    /// only then. `None`: there is no such item, or it is not wanted.
+    pub(super) fn update_if<R>(
+        &mut self,
+        key: u64,
+        wanted: impl FnOnce(&T) -> bool,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        let place = self.find(key)?;
+        wanted(&self.chunks[place.0].items[place.1]).then(|| self.change(place, change))
     }
 
     /// Changes all items, in their order; neither keys nor flags.
@@ -205,6 +221,16 @@ impl<T: Item> Chunks<T> {
             let run = &chunk.items[skip..];
             meter::work(1);
             (!run.is_empty()).then_some((run, chunk.flagged > 0))
+        })
+    }
+
+    /// Items with keys below `before`, the last one first.
+    pub(super) fn before(&self, before: u64) -> impl Iterator<Item = &T> {
+        let end = self.chunks.partition_point(|chunk| chunk.first < before);
+        self.chunks[..end].iter().rev().flat_map(move |chunk| {
+            meter::work(1);
+            let count = chunk.items.partition_point(|item| item.key() < before);
+            chunk.items[..count].iter().rev()
         })
     }
 }

@@ -36,6 +36,7 @@ use super::settled::Origin;
 use super::state::{Actor, State};
 use crate::error::{Error, ErrorCode};
 use crate::limits::{IDS_FORGOTTEN_PER_ENTRY, LEVEL_OF_SETTLING};
+use crate::types::Uuid;
 
 impl State {
     /// What became of an operation with this id before, if that is known.
@@ -58,7 +59,10 @@ impl State {
             let asked = self.data.origins.get(message.seq).and_then(|origin| origin.asked);
             let same = match asked {
                 Some(asked) => asked == fingerprint(&operation.action),
-                None => is_content_of(&operation.action, message),
+                None => {
+                    let reply_to = self.reply_to(message.seq);
+                    is_content_of(&operation.action, message, reply_to)
+                }
             };
             (same, Some(message.from.account), message.outcome())
         };
@@ -113,6 +117,7 @@ impl State {
         &mut self,
         index: u64,
         message: &Message,
+        reply_to: Option<Uuid>,
         origin: Option<Origin>,
     ) {
         let folded: Vec<_> = message.to.labels.iter().map(|label| label.name.folded()).collect();
@@ -122,7 +127,8 @@ impl State {
             index,
             actor: Some(message.from.account),
             fingerprint: origin.and_then(|origin| origin.asked).unwrap_or_else(|| {
-                send_fingerprint(folded.iter().map(|name| name.as_str()), &message.text)
+                let folded = folded.iter().map(|name| name.as_str());
+                send_fingerprint(folded, &message.text, reply_to.as_ref())
             }),
             outcome: message.outcome(),
         });
@@ -165,11 +171,11 @@ impl State {
     }
 }
 
-fn is_content_of(action: &Action, message: &Message) -> bool {
-    let Action::Send { to, text, .. } = action else {
+fn is_content_of(action: &Action, message: &Message, answers: Option<Uuid>) -> bool {
+    let Action::Send { to, text, reply_to, .. } = action else {
         return false;
     };
-    **text == *message.text && {
+    **text == *message.text && *reply_to == answers && {
         let folded = distinct_folded(to);
         folded.len() == message.to.labels.len()
             && folded

@@ -65,6 +65,10 @@ pub enum Act {
         to: Vec<Party>,
         /// 1 to 8192 bytes.
         text: String,
+        /// The message that this one answers. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<Uuid>,
     },
     /// Mark messages as read.
     Mark {
@@ -88,7 +92,7 @@ impl Act {
         /// A message to the author that says what could not be done.
         const NOTICE: usize = 64;
         match self {
-            Act::Send { to, text } => NOTICE + 12 * to.len() + text.len() / 32,
+            Act::Send { to, text, .. } => NOTICE + 12 * to.len() + text.len() / 32,
             Act::Mark { ids } => 8 * ids.len(),
             Act::Delete { ids } => 24 * ids.len(),
             Act::Close {} => 8,
@@ -98,7 +102,7 @@ impl Act {
     /// About how many bytes it takes in a log entry.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Act::Send { to, text } => text.len() + 100 * to.len(),
+            Act::Send { to, text, .. } => 64 + text.len() + 100 * to.len(),
             Act::Mark { ids } | Act::Delete { ids } => 39 * ids.len(),
             Act::Close {} => 0,
         }

@@ -8,7 +8,7 @@ use super::operation::{Action, RestoreStep};
 #[cfg(doc)]
 use super::state::State;
 use crate::types::{
-    AccountName, FoldedName, KeyChange, KeyStep, MemberChange, MemberEntry, Succession,
+    AccountName, FoldedName, KeyChange, KeyStep, MemberChange, MemberEntry, Succession, Uuid,
 };
 
 /// Folded names in the order of their first mention, each once.
@@ -45,8 +45,10 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         }
         // Here the session is what it is about.
         Action::CloseSession { session } => encoder.number(3).number(*session),
-        Action::Send { to, text, session: _, again: _, after: _ } => {
-            return send_fingerprint(distinct_folded(to).iter().map(|name| name.as_str()), text);
+        Action::Send { to, text, reply_to, session: _, again: _, after: _ } => {
+            let folded = distinct_folded(to);
+            let folded = folded.iter().map(|name| name.as_str());
+            return send_fingerprint(folded, text, reply_to.as_ref());
         }
         Action::MarkRead { seqs, session: _ } => {
             seqs.iter().fold(encoder.number(5), |encoder, seq| encoder.number(*seq))
@@ -77,8 +79,16 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
 }
 
 /// Of a `Send`, from its request or from the message it became.
-pub(super) fn send_fingerprint<'a>(folded: impl Iterator<Item = &'a str>, text: &str) -> u128 {
+pub(super) fn send_fingerprint<'a>(
+    folded: impl Iterator<Item = &'a str>,
+    text: &str,
+    reply_to: Option<&Uuid>,
+) -> u128 {
     let encoder = Encoder::new(Kind::Content).number(4).text(text);
+    // Nothing of what a lower feature level does not have.
+    let encoder = reply_to
+        .into_iter()
+        .fold(encoder, |encoder, id| encoder.text("reply to").fixed(id.as_bytes()));
     folded.fold(encoder, |encoder, name| encoder.text(name)).finish()
 }
 

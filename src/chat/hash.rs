@@ -105,6 +105,7 @@ pub(super) enum Kind {
     Notice,
     Mark,
     OldOrder,
+    Reply,
 }
 
 /// Writes fields one after the other in a form that has one reading only:

@@ -14,6 +14,7 @@ use super::mark::Mark;
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::Outcome;
 use super::remembered::{DeduplicationEntry, Floors, Repeat};
+use super::replies::Reply;
 use super::settled::{Origin, SettledList};
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, RECIPIENT_OVERHEAD_BYTES};
 use crate::types::{AccountName, Digest, Membership, Names, ReplicaId, Timestamp, Uuid};
@@ -275,22 +276,35 @@ impl Item for Message {
     }
 }
 
-/// A message in an inbox: `seq << 1 | read`.
+/// A message in an inbox: `seq << 2 | mention << 1 | read`. That it mentions the owner
+/// follows from its text, so that is neither in the digest nor in a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InboxEntry(u64);
 
 impl InboxEntry {
     pub(super) fn new(seq: u64, read: bool) -> InboxEntry {
-        InboxEntry(seq << 1 | u64::from(read))
+        InboxEntry(seq << 2 | u64::from(read))
+    }
+    /// The same of a message that mentions the owner of the inbox, or does not.
+    pub(super) fn mentioning(self, mention: bool) -> InboxEntry {
+        InboxEntry(self.0 & !2 | u64::from(mention) << 1)
+    }
+    /// The same, read.
+    pub(super) fn marked(self) -> InboxEntry {
+        InboxEntry(self.0 | 1)
     }
     pub(super) fn seq(self) -> u64 {
-        self.0 >> 1
+        self.0 >> 2
     }
     pub(super) fn read(self) -> bool {
         self.0 & 1 == 1
     }
+    pub(super) fn mention(self) -> bool {
+        self.0 & 2 == 2
+    }
     pub(super) fn digest(self, owner: AccountNumber) -> u128 {
-        Encoder::new(Kind::InboxEntry).number(owner).number(self.0).finish()
+        let place = self.seq() << 1 | u64::from(self.read());
+        Encoder::new(Kind::InboxEntry).number(owner).number(place).finish()
     }
 }
 
@@ -417,6 +431,8 @@ pub(super) struct Data {
     pub(super) lists: Chunks<SettledList>,
     /// Of messages that no majority took at first, and of notices.
     pub(super) origins: Chunks<Origin>,
+    /// Of messages that answer others.
+    pub(super) replies: Chunks<Reply>,
     /// Ids that were tried more than once, oldest first.
     pub(super) repeats: Chunks<Repeat>,
     /// Up to where ids may be forgotten.

@@ -25,10 +25,12 @@ use super::operation::Operation;
 use super::overlay::{
     Acceptance, Asking, MarkAsked, Overlay, Question, Shown, Unconfirmed, nothing,
 };
+use super::past::{Past, PastPage};
 use super::query::{AccountView, Page, SessionView};
 use super::search::{IdSearch, NameSearch};
 use super::snapshot::View;
 use super::state::{State, session_expired};
+use super::unread::UnreadCount;
 use crate::error::Result;
 use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX};
 use crate::protocol::administration::{
@@ -297,6 +299,48 @@ impl Look<'_> {
     ) -> Page {
         let shown = Shown::new(self.state, self.overlay, self.now);
         self.state.messages(account, query, limit, max_text_bytes, shown, &mut self.budget)
+    }
+
+    /// Messages of an account before a place, the newest first; see [`Past`]. An account that
+    /// is gone has none. The page says where to go on.
+    pub fn past(&mut self, past: &mut Past<'_>, before: u64) -> PastPage {
+        let shown = Shown::new(self.state, self.overlay, self.now);
+        self.state.past(past, before, shown, &mut self.budget)
+    }
+
+    /// The same of those that no majority has confirmed, before the entry with the number
+    /// `before`. What is confirmed between two looks is found once more by
+    /// [`Look::past`], if that comes later.
+    pub fn past_unconfirmed(
+        &mut self,
+        past: &mut Past<'_>,
+        now: Timestamp,
+        before: u64,
+    ) -> PastPage {
+        self.now = now;
+        let shown = Shown::new(self.state, self.overlay, self.now);
+        shown.past(past, before, &mut self.budget)
+    }
+
+    /// The place of a message that an account may see, of all or of the conversation with
+    /// another; `None`: there is no such message, or no majority has confirmed it.
+    pub fn seen_at(&mut self, account: Uuid, with: Option<Uuid>, id: &Uuid) -> Option<u64> {
+        let shown = Shown::new(self.state, self.overlay, self.now);
+        self.state.seen_at(account, with, id, shown, &mut self.budget)
+    }
+
+    /// Of messages that an account may see, at most a page of them: whether each is read,
+    /// `None` of one that it may not see any more.
+    pub fn standings(&mut self, account: Uuid, seqs: &[u64]) -> Vec<Option<bool>> {
+        self.budget.spend(seqs.len());
+        let shown = Shown::new(self.state, self.overlay, self.now);
+        self.state.standings(account, seqs, shown, &mut self.budget)
+    }
+
+    /// Goes on with counting what is unread.
+    pub fn unread(&mut self, count: &mut UnreadCount) -> Step<()> {
+        let shown = Shown::new(self.state, self.overlay, self.now);
+        self.state.count_unread(count, shown, &mut self.budget)
     }
 
     /// Of messages in one of an account's lists, at most a page of them: whether each is

@@ -6,11 +6,12 @@ use super::chunks::Item;
 use super::effects::Effects;
 use super::fingerprint::distinct_folded;
 use super::items::{
-    AccountNumber, InboxEntry, Label, Message, Recipients, SentEntry, stored_bytes,
+    AccountNumber, Data, InboxEntry, Label, Message, Recipients, SentEntry, stored_bytes,
 };
+use super::mentions::Mentions;
 use super::meter;
 use super::operation::Outcome;
-use super::state::State;
+use super::state::{Content, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{
     IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES,
@@ -28,6 +29,8 @@ pub(super) struct Post<'a> {
     pub(super) from: Arc<Label>,
     pub(super) to: Arc<Recipients>,
     pub(super) text: &'a str,
+    /// The message that it answers.
+    pub(super) reply_to: Option<Uuid>,
     /// Whether it comes into the list of what its sender has sent.
     pub(super) sent: bool,
 }
@@ -38,8 +41,7 @@ impl State {
         at: Timestamp,
         id: Uuid,
         sender: AccountNumber,
-        to: &[AccountName],
-        text: &str,
+        Content { to, text, reply_to }: Content<'_>,
         effects: &mut Effects,
     ) -> Result<Outcome> {
         check_text(text)?;
@@ -48,7 +50,7 @@ impl State {
             return Err(super::state::session_expired());
         };
         self.check_room(&from, &to, text, &())?;
-        self.put(Post { at, id, from, to, text, sent: true }, effects);
+        self.put(Post { at, id, from, to, text, reply_to, sent: true }, effects);
         let message = self.data.messages.last().map(Message::outcome);
         message.ok_or_else(|| Error::internal("a message that was stored is not there"))
     }
@@ -56,18 +58,20 @@ impl State {
     /// Puts a message into the inboxes of its recipients, whose number and text have been
     /// checked. Returns its place in the total order.
     pub(super) fn put(&mut self, post: Post<'_>, effects: &mut Effects) -> u64 {
-        let Post { at, id, from, to, text, sent } = post;
+        let Post { at, id, from, to, text, reply_to, sent } = post;
         let (sender, bytes) = (from.number, stored_bytes(text));
         self.data.counters.last_seq += 1;
         let seq = self.data.counters.last_seq;
+        let mentions = Mentions::of(text);
         for recipient in &to.labels {
-            let entry = InboxEntry::new(seq, false);
+            let mention = mentions.include(&recipient.name);
+            let entry = InboxEntry::new(seq, false).mentioning(mention);
             self.data.sum.add(entry.digest(recipient.number));
             self.data.update_account(recipient.number, |account| {
                 account.inbox.push(entry);
                 account.inbox_bytes += bytes;
             });
-            self.usage.receive(recipient.number, sender, bytes);
+            self.usage.receive((recipient.number, sender), entry, bytes);
             effects.delivered.push((recipient.account, seq));
         }
         if sent {
@@ -88,8 +92,10 @@ impl State {
         }
         self.data.sum.add(message.digest());
         self.usage.add_message(&message);
+        self.conversations.add(&message);
         self.data.messages.push(message);
         self.message_ids.insert(id, seq);
+        self.note_reply(seq, reply_to);
         seq
     }
 
@@ -136,21 +142,24 @@ impl State {
 
     pub(super) fn mark_read(&mut self, owner: AccountNumber, seqs: &[u64]) -> Result<Outcome> {
         check_count(seqs.len())?;
-        let sum = &mut self.data.sum;
-        let count = self.data.accounts.update(owner, |account| {
+        let Data { sum, accounts, messages, .. } = &mut self.data;
+        let count = accounts.update(owner, |account| {
             let inbox = &mut Arc::make_mut(account).inbox;
             let mut count = 0;
             for seq in seqs {
-                // Looked up before it is changed: a change copies the chunk
-                // when a view shares it.
-                if inbox.get(*seq).is_some_and(|entry| !entry.read()) {
-                    inbox.update(*seq, |entry| {
-                        sum.subtract(entry.digest(owner));
-                        *entry = InboxEntry::new(*seq, true);
-                        sum.add(entry.digest(owner));
-                    });
-                    count += 1;
+                let unread = |entry: &InboxEntry| !entry.read();
+                let marked = inbox.update_if(*seq, unread, |entry| {
+                    let unread = *entry;
+                    sum.subtract(unread.digest(owner));
+                    *entry = unread.marked();
+                    sum.add(entry.digest(owner));
+                    unread
+                });
+                let Some(unread) = marked else { continue };
+                if let Some(message) = messages.get(*seq) {
+                    self.usage.mark((owner, message.from.number), unread);
                 }
+                count += 1;
             }
             count
         });
@@ -273,7 +282,7 @@ impl State {
         });
         if let Some(entry) = removed.flatten() {
             self.data.sum.subtract(entry.digest(owner));
-            self.usage.let_go(owner, sender, bytes);
+            self.usage.let_go((owner, sender), entry, bytes);
             self.release(remember_at, seq);
             if owner != sender && !self.is_with_others(seq) {
                 self.usage.withdraw(sender, kept);
@@ -314,11 +323,13 @@ impl State {
         {
             self.data.sum.subtract(message.digest());
             self.usage.remove_message(&message);
+            self.conversations.remove(&message);
             self.sent_only.remove(&seq);
             self.message_ids.remove(&message.id);
             let origin = self.forget_origin(&message);
+            let reply_to = self.forget_reply(&message);
             if let Some(index) = remember_at {
-                self.remember_message(index, &message, origin);
+                self.remember_message(index, &message, reply_to, origin);
             }
         } else if holders == Some(1)
             && self.data.messages.get(seq).is_some_and(|message| self.is_sent_only(message))

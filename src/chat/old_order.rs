@@ -200,6 +200,7 @@ impl State {
                 act: Act::Send {
                     to: message.to.labels.iter().map(party).collect(),
                     text: message.text.to_string(),
+                    reply_to: self.reply_to(message.seq),
                 },
             };
             Placed { seq: message.seq, taken, was_taken_alone: origin.is_some() }

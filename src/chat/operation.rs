@@ -80,6 +80,10 @@ pub enum Action {
         /// took without a majority. From that level on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Place>,
+        /// The message that this one answers. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<Uuid>,
     },
     /// Take an entry of a list that a server kept while it had no majority. The operation's
     /// id is that of the entry. From feature level

@@ -8,6 +8,7 @@ use super::budget::Budget;
 use super::chunks::Item;
 use super::delivery::SessionNumber;
 use super::items::{Account, InboxEntry, Message, SentEntry};
+use super::mentions::Mentions;
 use super::meter::NAMES_PER_STEP;
 use super::overlay::{Shown, Touches};
 use super::settled::Origin;
@@ -170,6 +171,8 @@ impl State {
         };
         let mut scan = Scan {
             state: self,
+            account,
+            shown,
             query,
             limit,
             text_bytes_left: max_text_bytes,
@@ -240,6 +243,40 @@ impl State {
         }
     }
 
+    /// A message as an account that may see it is told of it.
+    pub(super) fn told(
+        &self,
+        message: &Message,
+        reader: &Account,
+        read: bool,
+        (shown, budget): (Shown<'_>, &mut Budget),
+    ) -> client::Message {
+        let reply_to = self.reply_to(message.seq);
+        let origin = self.data.origins.get(message.seq);
+        client::Message {
+            id: message.id,
+            from: message.from.name.clone(),
+            to: self.names_of(message, budget),
+            text: message.text.to_string(),
+            at: message.at.into(),
+            seq: Some(message.seq),
+            read,
+            confirmed: true,
+            place: None,
+            seen_to: None,
+            accepted_at: origin.filter(|it| !it.is_notice()).map(|it| it.accepted_at),
+            notice: origin.is_some_and(Origin::is_notice),
+            mention: Mentions::of(&message.text).include(&reader.label.name),
+            reply_to,
+            answers: reply_to.and_then(|id| shown.quote(reader, &id, budget)),
+        }
+    }
+
+    /// Whether the cluster says it, and not the account whose name it bears.
+    pub(super) fn is_notice(&self, seq: u64) -> bool {
+        self.data.origins.get(seq).is_some_and(Origin::is_notice)
+    }
+
     /// The last message's place in the total order, 0 before the first.
     pub fn last_seq(&self) -> u64 {
         self.data.counters.last_seq
@@ -275,6 +312,8 @@ fn view_of(account: &Account) -> AccountView {
 /// One pass over a list.
 struct Scan<'a> {
     state: &'a State,
+    account: &'a Account,
+    shown: Shown<'a>,
     query: &'a InboxQuery,
     limit: usize,
     text_bytes_left: usize,
@@ -346,34 +385,27 @@ impl<'a> Scan<'a> {
             return false;
         }
         self.text_bytes_left = self.text_bytes_left.saturating_sub(message.text.len());
-        let to = self.state.names_of(message, self.budget);
-        let origin = self.state.data.origins.get(seq);
-        self.page.messages.push(client::Message {
-            id: message.id,
-            from: message.from.name.clone(),
-            to,
-            text: message.text.to_string(),
-            at: message.at.into(),
-            seq: Some(seq),
-            read,
-            confirmed: true,
-            place: None,
-            seen_to: None,
-            accepted_at: origin.filter(|it| !it.is_notice()).map(|it| it.accepted_at),
-            notice: origin.is_some_and(Origin::is_notice),
-        });
+        let aside = (self.shown, &mut *self.budget);
+        self.page.messages.push(self.state.told(message, self.account, read, aside));
         true
     }
 
-    /// Whether the cluster says it, and not the account whose name it bears.
-    fn is_notice(&self, seq: u64) -> bool {
-        self.state.data.origins.get(seq).is_some_and(Origin::is_notice)
+    fn mentions_reader(&self, message: &Message) -> bool {
+        match self.query.which {
+            // Their texts were looked at when they came.
+            Which::All | Which::Unread => {
+                self.account.inbox.get(message.seq).is_some_and(|entry| entry.mention())
+            }
+            Which::Sent => Mentions::of(&message.text).include(&self.account.label.name),
+        }
     }
 
     fn matches(&self, message: &Message) -> bool {
         let from = self.query.from.as_deref();
         from.is_none_or(|from| {
-            message.from.name.as_str().eq_ignore_ascii_case(from) && !self.is_notice(message.seq)
+            message.from.name.as_str().eq_ignore_ascii_case(from)
+                && !self.state.is_notice(message.seq)
         }) && self.query.since.is_none_or(|since| Timestamp::from(message.at) >= since)
+            && (!self.query.mentions || self.mentions_reader(message))
     }
 }

@@ -160,9 +160,10 @@ impl State {
         let Caller { number, uuid } = author;
         let shut_out = self.is_shut_out(author, at, delivery.session.as_ref());
         let (action, outcome) = match &delivery.act {
-            Act::Send { to, text } => {
+            Act::Send { to, text, reply_to } => {
                 let Delivery { again, since, .. } = *delivery;
-                let letter = Letter { id, author, again, since, to, text };
+                let reply_to = *reply_to;
+                let letter = Letter { id, author, again, since, to, text, reply_to };
                 return self.deliver(&Due { index, at, delivery, letter }, shut_out, effects);
             }
             // Another try of it was done, or was refused, and that is what its client knows.
@@ -329,11 +330,11 @@ impl State {
     }
 
     fn put_delivery(&mut self, due: &Due<'_>, to: Arc<Recipients>, effects: &mut Effects) {
-        let Letter { id, author, text, .. } = due.letter;
+        let Letter { id, author, text, reply_to, .. } = due.letter;
         let Some(from) = self.data.accounts.get(author.number).map(|it| it.label.clone()) else {
             return;
         };
-        let post = Post { at: due.at, id, from, to, text, sent: true };
+        let post = Post { at: due.at, id, from, to, text, reply_to, sent: true };
         let seq = self.put(post, effects);
         // No later than any time that can be written.
         let accepted_at = due.delivery.accepted_at.min(Timestamp::MAX);
@@ -361,6 +362,7 @@ impl State {
         if let Some(message) = self.message_ids.get(id).and_then(|it| self.data.messages.get(it)) {
             let same = message.from.account == *author
                 && *message.text == **text
+                && self.reply_to(message.seq) == letter.reply_to
                 && self.went_to(message, to);
             return Some(if same { Known::Delivered } else { Known::Otherwise });
         }
@@ -417,7 +419,8 @@ impl State {
             listed(&parties.iter().collect::<Vec<_>>()),
             text.chars().take(QUOTED_CHARS).collect::<String>()
         );
-        let post = Post { at: due.at, id, from, to, text: &text, sent: false };
+        let reply_to = None;
+        let post = Post { at: due.at, id, from, to, text: &text, reply_to, sent: false };
         let seq = self.put(post, effects);
         self.note_origin(Origin { seq, accepted_at: due.at, asked: None });
         self.note_notice(due.index, &author, &id);
@@ -455,13 +458,16 @@ pub(super) struct Letter<'a, P> {
     pub(super) since: u64,
     pub(super) to: &'a [P],
     pub(super) text: &'a str,
+    /// The message that it answers, which may be gone by now.
+    pub(super) reply_to: Option<Uuid>,
 }
 
 impl<P: Borrow<Party>> Letter<'_, P> {
     /// That of the request which asks for it.
     pub(super) fn fingerprint(&self) -> u128 {
         let folded: Vec<_> = self.to.iter().map(|party| party.borrow().name.folded()).collect();
-        send_fingerprint(folded.iter().map(|name| name.as_str()), self.text)
+        let folded = folded.iter().map(|name| name.as_str());
+        send_fingerprint(folded, self.text, self.reply_to.as_ref())
     }
 }
 

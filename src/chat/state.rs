@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::conversations::Conversations;
 use super::delivery::SessionNumber;
 use super::effects::Effects;
 use super::fingerprint::fingerprint;
@@ -48,6 +49,8 @@ pub struct State {
     pub(super) last_repeat: u64,
     /// What is stored, added up.
     pub(super) usage: Usage,
+    /// Who has written to whom.
+    pub(super) conversations: Conversations,
     /// Messages that only their senders' lists hold.
     pub(super) sent_only: BTreeSet<u64>,
     /// Made from the staged lines.
@@ -94,6 +97,13 @@ pub(super) struct Newcomer<'a> {
     pub(super) password_hash: &'a str,
 }
 
+/// What a message is to say to whom.
+pub(super) struct Content<'a> {
+    pub(super) to: &'a [AccountName],
+    pub(super) text: &'a str,
+    pub(super) reply_to: Option<Uuid>,
+}
+
 /// An account that asks.
 #[derive(Clone, Copy)]
 pub(super) struct Caller {
@@ -135,6 +145,7 @@ impl State {
             repeat_ids: Ids::default(),
             last_repeat: 0,
             usage: Usage::default(),
+            conversations: Conversations::default(),
             sent_only: BTreeSet::new(),
             import: None,
             listed: Mutex::new(None),
@@ -251,10 +262,13 @@ impl State {
                 self.end_session(*session, effects);
                 Outcome::Done
             }),
-            Action::Send { session, to, text, after, again: _ } => self
-                .caller(*session)
-                .and_then(|caller| self.check_settled(after.as_ref()).map(|()| caller))
-                .and_then(|caller| self.send(at, operation.id, caller.number, to, text, effects)),
+            Action::Send { session, to, text, after, again: _, reply_to } => {
+                let caller = self.caller(*session)?;
+                self.check_settled(after.as_ref())?;
+                let reply_to = self.reply_of(caller.number, reply_to.as_ref())?;
+                let content = Content { to, text, reply_to };
+                self.send(at, operation.id, caller.number, content, effects)
+            }
             Action::Deliver(entry) => self.settle(index, at, operation.id, entry, effects),
             Action::MarkRead { session, seqs } => {
                 self.caller(*session).and_then(|caller| self.mark_read(caller.number, seqs))

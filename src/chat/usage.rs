@@ -1,8 +1,9 @@
 //! What is stored, added up as items come and go. `bounds.rs` says what it is held against.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use super::items::{AccountNumber, Message};
+use super::items::{AccountNumber, InboxEntry, Message};
 use super::meter;
 use super::operation::Outcome;
 use super::remembered::DeduplicationEntry;
@@ -11,14 +12,37 @@ use crate::limits::{REMEMBERED_BYTES, REMEMBERED_NAME_BYTES};
 /// What is stored, added up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// What the inbox of the first has from the second; no zeros.
-    from: BTreeMap<(AccountNumber, AccountNumber), u64>,
+    /// What the inbox of the first has from the second, if it has anything.
+    from: BTreeMap<(AccountNumber, AccountNumber), Received>,
     /// What inboxes of others hold of an account, each message once; no zeros.
     spread: BTreeMap<AccountNumber, u64>,
     /// Of all messages.
     messages: u64,
     /// Of the window.
     remembered: u64,
+}
+
+/// What an inbox has from one account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Received {
+    bytes: u64,
+    /// How many messages of it are unread.
+    pub(super) unread: u32,
+    /// Of these, those that mention the owner.
+    pub(super) mentions: u32,
+}
+
+impl Received {
+    fn add_unread(&mut self, entry: InboxEntry) {
+        self.unread += u32::from(!entry.read());
+        self.mentions += u32::from(!entry.read() && entry.mention());
+    }
+
+    fn remove_unread(&mut self, entry: InboxEntry) {
+        self.unread = self.unread.saturating_sub(u32::from(!entry.read()));
+        let mention = u32::from(!entry.read() && entry.mention());
+        self.mentions = self.mentions.saturating_sub(mention);
+    }
 }
 
 impl Usage {
@@ -49,20 +73,56 @@ impl Usage {
     }
 
     /// An inbox has a message more.
-    pub(super) fn receive(&mut self, owner: AccountNumber, sender: AccountNumber, bytes: u64) {
+    pub(super) fn receive(
+        &mut self,
+        (owner, sender): (AccountNumber, AccountNumber),
+        entry: InboxEntry,
+        bytes: u64,
+    ) {
         meter::work(1);
-        *self.from.entry((owner, sender)).or_default() += bytes;
+        let received = self.from.entry((owner, sender)).or_default();
+        received.bytes += bytes;
+        received.add_unread(entry);
     }
 
     /// An inbox has a message less.
-    pub(super) fn let_go(&mut self, owner: AccountNumber, sender: AccountNumber, bytes: u64) {
+    pub(super) fn let_go(
+        &mut self,
+        (owner, sender): (AccountNumber, AccountNumber),
+        entry: InboxEntry,
+        bytes: u64,
+    ) {
         meter::work(1);
-        if let Some(stored) = self.from.get_mut(&(owner, sender)) {
-            *stored = stored.saturating_sub(bytes);
-            if *stored == 0 {
+        if let Some(received) = self.from.get_mut(&(owner, sender)) {
+            received.bytes = received.bytes.saturating_sub(bytes);
+            received.remove_unread(entry);
+            if received.bytes == 0 {
                 self.from.remove(&(owner, sender));
             }
         }
+    }
+
+    /// A message of an inbox, which was `entry` before, is read now.
+    pub(super) fn mark(
+        &mut self,
+        (owner, sender): (AccountNumber, AccountNumber),
+        entry: InboxEntry,
+    ) {
+        meter::work(1);
+        if let Some(received) = self.from.get_mut(&(owner, sender)) {
+            received.remove_unread(entry);
+        }
+    }
+
+    /// What an inbox has from each account whose number is higher than `after`.
+    pub(super) fn received(
+        &self,
+        owner: AccountNumber,
+        after: Option<AccountNumber>,
+    ) -> impl Iterator<Item = (AccountNumber, Received)> {
+        let first = after.map_or(Bound::Included((owner, 0)), |it| Bound::Excluded((owner, it)));
+        let all = self.from.range((first, Bound::Included((owner, AccountNumber::MAX))));
+        all.map(|((_, sender), received)| (*sender, *received))
     }
 
     /// An inbox that is not its sender's is the first one to hold a message.
@@ -91,7 +151,7 @@ impl Usage {
     /// What an inbox has from a sender.
     pub(super) fn from(&self, owner: AccountNumber, sender: AccountNumber) -> u64 {
         meter::work(1);
-        self.from.get(&(owner, sender)).copied().unwrap_or_default()
+        self.from.get(&(owner, sender)).map_or(0, |received| received.bytes)
     }
 }
 

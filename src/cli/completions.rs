@@ -111,12 +111,17 @@ fn with_hints(command: clap::Command) -> clap::Command {
             false => arg,
         })
     };
-    let command = [("send", "to"), ("inbox", "from"), ("accounts", "glob")].into_iter().fold(
-        command,
-        |command, (verb, id)| {
-            command.mut_subcommand(verb, |verb| mark(verb, id, ValueHint::Username))
-        },
-    );
+    let names = [
+        ("send", "to"),
+        ("inbox", "from"),
+        ("accounts", "glob"),
+        ("history", "name"),
+        ("search", "within"),
+        ("search", "from"),
+    ];
+    let command = names.into_iter().fold(command, |command, (verb, id)| {
+        command.mut_subcommand(verb, |verb| mark(verb, id, ValueHint::Username))
+    });
     let command = mark(command, "profile", ValueHint::EmailAddress)
         .mut_subcommand("connect", |connect| mark(connect, "cluster", ValueHint::EmailAddress))
         .mut_subcommand("profiles", |profiles| {
@@ -153,7 +158,11 @@ mod tests {
         let script = script(Shell::Zsh);
         assert!(script.starts_with("#compdef ftchat\n"));
         assert!(script.contains("\n_ftchat_accounts() {"));
-        assert_eq!(script.matches(":_ftchat_accounts'").count(), 3, "send, inbox, accounts");
+        assert_eq!(
+            script.matches(":_ftchat_accounts'").count(),
+            6,
+            "send, inbox, accounts, history, search"
+        );
         assert_eq!(script.matches(":_ftchat_replicas'").count(), 9);
         assert!(script.contains("\n_ftchat_profiles() {"));
         let lines: Vec<&str> =
@@ -215,6 +224,9 @@ mod tests {
         assert_eq!(bash_offers(&["ftchat", "send", "bob,al"]), ["bob,alice", "bob,albert"]);
         assert_eq!(bash_offers(&["ftchat", "--servers", "h:1", "send", "b"]), ["bob"]);
         assert_eq!(bash_offers(&["ftchat", "inbox", "--from", "ali"]), ["alice"]);
+        assert_eq!(bash_offers(&["ftchat", "history", "ali"]), ["alice"]);
+        assert_eq!(bash_offers(&["ftchat", "search", "word", "--in", "ali"]), ["alice"]);
+        assert_eq!(bash_offers(&["ftchat", "search", "--from", "ali"]), ["alice"]);
         assert_eq!(bash_offers(&["ftchat", "cluster", "start", ""]), ["1", "2"]);
         assert_eq!(bash_offers(&["ftchat", "cluster", "kill", "2"]), ["2"]);
         assert_eq!(bash_offers(&["ftchat", "cluster", "transfer", ""]), ["1", "2"]);

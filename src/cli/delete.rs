@@ -58,7 +58,11 @@ pub async fn run(args: &DeleteArgs, context: &mut Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn check_prefix(id: &str) -> Result<()> {
+/// Whether it is the beginning of an id.
+///
+/// # Errors
+/// [`ErrorCode::WrongUsage`] says why not.
+pub(super) fn check_prefix(id: &str) -> Result<()> {
     let digits = id.chars().filter(|c| *c != '-').count();
     let wrong = |why: &str| Error::new(ErrorCode::WrongUsage, format!("{id:?} is no id: {why}"));
     if !id.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
@@ -73,7 +77,10 @@ fn check_prefix(id: &str) -> Result<()> {
 }
 
 /// The one message that each prefix names; each message once.
-fn choose(prefixes: &[String], matches: &[Vec<Uuid>]) -> Result<Vec<Uuid>> {
+///
+/// # Errors
+/// [`ErrorCode::UnknownMessage`], [`ErrorCode::AmbiguousId`].
+pub(super) fn choose(prefixes: &[String], matches: &[Vec<Uuid>]) -> Result<Vec<Uuid>> {
     if prefixes.len() != matches.len() {
         return Err(unexpected("as many matches as prefixes"));
     }

@@ -22,7 +22,7 @@ use super::{Context, Exit};
 use crate::client::{Client, Follow, FollowNotice};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{IDS_PER_REQUEST_MAX, PAGE_MAX_MESSAGES};
-use crate::output::{Listed, Printer, is_alone_since, sender};
+use crate::output::{Days, Listed, Printer, is_alone_since, sender};
 use crate::protocol::client::{Answer, Confirm, InboxQuery, Message, Request, Which};
 use crate::types::{AccountName, Timestamp, Uuid};
 
@@ -66,6 +66,9 @@ pub struct InboxArgs {
     /// ago, as 2h or 3d
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
+    /// Only those that mention me: that have my name behind an @
+    #[arg(long)]
+    mentions: bool,
     /// At most so many, the oldest first; with --follow, end after so many
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -120,6 +123,7 @@ pub async fn run(args: &InboxArgs, context: &mut Context) -> Result<Exit> {
         from: from.map(|name| name.to_string()),
         since,
         limit: None,
+        mentions: args.mentions,
     };
     let ending = Ending::default();
     if args.exec.is_none() {
@@ -163,6 +167,7 @@ async fn read(
         unknown_ids: BTreeSet::new(),
         failed: 0,
         shown: 0,
+        days: Days::default(),
     };
     let outcome = match args.follow {
         true => reader.follow(query).await,
@@ -199,6 +204,7 @@ struct Reader<'a> {
     /// Messages whose command failed.
     failed: u64,
     shown: u64,
+    days: Days,
 }
 
 impl Reader<'_> {
@@ -305,7 +311,8 @@ impl Reader<'_> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let final_only = self.args.confirmed;
         for message in messages.iter().filter(|it| it.confirmed || !final_only).take(left) {
-            self.printer.list(&Listed::new(message, self.args.sent))?;
+            let listed = Listed::new(message, self.args.sent);
+            self.printer.list(&listed.under(&mut self.days))?;
             self.left -= 1;
             self.shown += 1;
             if let Some(command) = &self.args.exec {
@@ -410,6 +417,7 @@ async fn execute(command: &str, message: &Message, printer: &mut Printer) -> Res
         .env("FTCHAT_TEXT", message.text.replace('\0', "\u{fffd}"))
         .env("FTCHAT_AT", message.at.to_string())
         .env("FTCHAT_CONFIRMED", if message.confirmed { "1" } else { "0" })
+        .env("FTCHAT_MENTION", if message.mention { "1" } else { "0" })
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .status()

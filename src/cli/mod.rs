@@ -25,6 +25,7 @@ mod delete_account;
 mod drill;
 mod exit;
 mod hand_over;
+mod history;
 mod inbox;
 mod init;
 mod kept;
@@ -33,6 +34,7 @@ mod last_sent;
 mod local;
 mod login;
 mod logout;
+mod looking_back;
 pub mod man;
 mod members;
 mod password;
@@ -41,6 +43,7 @@ mod recover;
 mod register;
 mod rekey;
 mod restore;
+mod search;
 mod send;
 mod serve;
 mod service;
@@ -48,6 +51,7 @@ mod signals;
 mod status;
 mod text;
 mod token_store;
+mod unread;
 mod when;
 mod whoami;
 
@@ -84,6 +88,7 @@ use crate::output::{Printer, sanitize};
         ftchat send bob 'hello'       send a message\n  \
         ftchat inbox                  read what came, and mark it as read\n  \
         ftchat inbox --follow         stay and read what comes\n  \
+        ftchat history bob            look back at the conversation with bob\n  \
         ftchat connect WORD           speak to the cluster that the word ftchat://... names\n\n\
         Exit codes: 0 done, 1 refused, 2 wrong usage, 3 unavailable (nothing was done), 4 not\n\
         logged in, 5 no such thing, 6 outcome unknown (repeat with the same --id), 130 interrupted.",
@@ -118,6 +123,12 @@ pub enum Command {
     Send(send::SendArgs),
     /// Read messages
     Inbox(inbox::InboxArgs),
+    /// Show how much is unread, by who sent it
+    Unread(unread::UnreadArgs),
+    /// Show the conversation with an account
+    History(history::HistoryArgs),
+    /// Find messages by words
+    Search(search::SearchArgs),
     /// Remove messages from the inbox
     Delete(delete::DeleteArgs),
     /// Delete the account with its inbox and sessions
@@ -173,11 +184,15 @@ impl Command {
 
     /// Whether times are among what it shows to users.
     fn shows_times(&self) -> bool {
-        use Command::{Accounts, Cluster, Delete, Inbox, Login, Register, Restore, Status, Whoami};
+        use Command::{
+            Accounts, Cluster, Delete, History, Inbox, Login, Register, Restore, Search, Status,
+            Unread, Whoami,
+        };
         let of_the_cluster = matches!(self, Restore(_) | Cluster(_) | Status(_));
         // Of a server that is alone they say since when.
-        let alone = matches!(self, Accounts(_) | Delete(_) | Whoami(_));
-        matches!(self, Inbox(_) | Login(_) | Register(_)) || of_the_cluster || alone
+        let alone = matches!(self, Accounts(_) | Delete(_) | Unread(_) | Whoami(_));
+        let of_messages = matches!(self, History(_) | Inbox(_) | Search(_));
+        of_messages || matches!(self, Login(_) | Register(_)) || of_the_cluster || alone
     }
 
     /// Threads for its tasks; `None`: one a processor.
@@ -213,6 +228,9 @@ impl Command {
             Command::Accounts(args) => accounts::run(args, context).await,
             Command::Send(args) => send::run(args, context).await,
             Command::Inbox(args) => inbox::run(args, context).await,
+            Command::Unread(args) => unread::run(args, context).await,
+            Command::History(args) => history::run(args, context).await,
+            Command::Search(args) => search::run(args, context).await,
             Command::Delete(args) => delete::run(args, context).await,
             Command::DeleteAccount(args) => delete_account::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,

@@ -6,6 +6,7 @@ use tokio::io::BufReader;
 
 use super::confirming::SendConfirmArgs;
 use super::last_sent::LastSent;
+use super::looking_back::{check_id, whole_id};
 use super::text::{check_text, read_text};
 use super::{Context, Exit};
 use crate::client::{Pipeline, SentBehind, patience};
@@ -22,6 +23,7 @@ use crate::types::{AccountName, Address, Uuid};
     ftchat send bob 'see you at six'\n  \
     ftchat send bob,carol < minutes.txt       all of it is one message\n  \
     tail -f app.log | ftchat send ops --lines   every line is a message\n  \
+    ftchat send bob 'at six' --reply-to 3f2a91bc   an answer, shown with what it answers\n  \
     ftchat send bob -- '--not a flag'\n\n\
     A message has 1 to 8192 bytes. From standard input, one newline at the end is not part of\n\
     it. With --lines, '\\n' or '\\r\\n' ends a line, an empty line is refused, and the error names\n\
@@ -47,6 +49,9 @@ pub struct SendArgs {
     /// the ids of all lines follow from it
     #[arg(long, value_name = "UUID")]
     id: Option<Uuid>,
+    /// The message that this one answers: its id, or the beginning of it if it is in the inbox
+    #[arg(long, value_name = "ID", conflicts_with = "lines")]
+    reply_to: Option<String>,
     #[command(flatten)]
     confirm: SendConfirmArgs,
 }
@@ -82,10 +87,15 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
         }
     };
     check_text(&text)?;
+    args.reply_to.as_deref().map(check_id).transpose()?;
     let (mut client, session) = context.logged_in(confirm).await?;
+    let reply_to = match &args.reply_to {
+        Some(id) => Some(whole_id(&mut client, id).await?),
+        None => None,
+    };
     let mut last = LastSent::of(session, &mut client, context, operation).await?;
     let again = args.id.is_some();
-    let request = Request::Send { operation, to, text, first: !again, after: None };
+    let request = Request::Send { operation, to, text, first: !again, after: None, reply_to };
     let before = last.as_ref().and_then(LastSent::before);
     let server_before = last.as_ref().and_then(LastSent::server);
     let SentBehind { sent, overtakes } = client.send_behind(before, request).await;

@@ -310,6 +310,7 @@ impl<R: AsyncBufRead + Unpin, F: FnMut(&Sent) -> Result<()>> Pipeline<R, F> {
             text: slot.text.clone(),
             first: !(self.repeated || slot.doubt),
             after: self.line_before(number),
+            reply_to: None,
         };
         let left = (self.progress_at + self.timeout).saturating_duration_since(Instant::now());
         connection.submit(&request, Some(server_timeout(left)))

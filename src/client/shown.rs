@@ -148,6 +148,9 @@ mod tests {
             read: false,
             accepted_at: None,
             notice: false,
+            mention: false,
+            reply_to: None,
+            answers: None,
         }
     }
 

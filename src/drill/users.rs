@@ -92,6 +92,7 @@ impl User {
                 text: text.clone(),
                 first: true,
                 after: None,
+                reply_to: None,
             };
             loop {
                 match client.request(request.clone()).await {

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::wrap::wrap;
 use super::{Show, Style, Tone, sanitize};
-use crate::protocol::client::Message;
+use crate::protocol::client::{Message, Quote, Unread};
 use crate::types::{AccountName, Names, ReplicaId, Timestamp, Uuid};
 
 /// Digits of an id on a terminal: enough to be unique in any inbox of a user,
@@ -20,12 +20,30 @@ const INDENT: &str = "    ";
 /// itself.
 const COLUMNS_MIN: usize = 8;
 
-/// One message of `inbox`.
+/// One message of `inbox`, `history` or `search`.
 #[derive(Debug)]
 pub struct Listed<'a> {
     message: &'a Message,
-    /// Whether I sent it, so that the recipients matter and not the sender.
-    sent: bool,
+    among: Among,
+    /// The day that it is the first one of.
+    day: Option<String>,
+}
+
+/// Among what it stands, from which follows who has to be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Among {
+    /// What I received: the sender, and others who got it.
+    Received,
+    /// What I sent: the recipients.
+    Sent,
+    /// All that I may see: both.
+    All,
+}
+
+/// The day of the last message that was listed.
+#[derive(Debug, Default)]
+pub struct Days {
+    last: Option<String>,
 }
 
 /// The fields are a contract with scripts: each of them is always there, but for the last.
@@ -42,21 +60,58 @@ impl Serialize for Listed<'_> {
             read: bool,
             confirmed: bool,
             accepted_at: Option<Timestamp>,
+            room: Option<&'a AccountName>,
+            mention: bool,
+            reply_to: Option<Uuid>,
             #[serde(skip_serializing_if = "std::ops::Not::not")]
             notice: bool,
         }
-        let Message { id, from, to, text, at, seq, read, confirmed, .. } = self.message;
-        let Message { accepted_at, notice, .. } = *self.message;
-        let (id, at, seq, read, confirmed) = (*id, *at, *seq, *read, *confirmed);
-        Fields { id, from, to, text, at, seq, read, confirmed, accepted_at, notice }
-            .serialize(serializer)
+        let Message { from, to, text, .. } = self.message;
+        let Message {
+            id, at, seq, read, confirmed, accepted_at, mention, reply_to, notice, ..
+        } = *self.message;
+        Fields {
+            id,
+            from,
+            to,
+            text,
+            at,
+            seq,
+            read,
+            confirmed,
+            accepted_at,
+            room: None,
+            mention,
+            reply_to,
+            notice,
+        }
+        .serialize(serializer)
     }
 }
 
 impl<'a> Listed<'a> {
     /// A message of the inbox, or with `sent` one that I sent.
     pub fn new(message: &'a Message, sent: bool) -> Self {
-        Listed { message, sent }
+        let among = if sent { Among::Sent } else { Among::Received };
+        Listed { message, among, day: None }
+    }
+
+    /// A message of a conversation, of which one side knows the other.
+    pub fn of_conversation(message: &'a Message) -> Self {
+        Listed::new(message, false)
+    }
+
+    /// A message that was found.
+    pub fn found(message: &'a Message) -> Self {
+        Listed { message, among: Among::All, day: None }
+    }
+
+    /// Below its day, which stands once on a terminal.
+    pub fn under(self, days: &mut Days) -> Self {
+        let day = local(self.message.at, "%a %Y-%m-%d %:z");
+        let is_new = days.last.as_ref() != Some(&day);
+        days.last = Some(day.clone());
+        Listed { day: is_new.then_some(day), ..self }
     }
 
     /// Who says it to whoever reads it. No account has such a name.
@@ -76,20 +131,33 @@ impl Show for Listed<'_> {
     /// terminal goes on in the next line, behind the same indent.
     fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let message = self.message;
-        let who = match (self.sent, message.to.len()) {
-            (true, _) => format!("to {}", self.recipients()),
-            (false, 1) => self.sender().to_string(),
-            (false, _) => format!("{} to {}", message.from, self.recipients()),
+        if let Some(day) = &self.day {
+            writeln!(out, "{}", style.paint(Tone::Faint, &format!("-- {day} --")))?;
+        }
+        let who = match (self.among, message.to.len()) {
+            _ if message.notice => self.sender().to_string(),
+            (Among::Sent, _) => format!("to {}", self.recipients()),
+            (Among::Received, 1) => self.sender().to_string(),
+            (Among::Received | Among::All, _) => {
+                format!("{} to {}", message.from, self.recipients())
+            }
         };
         let id = message.id.to_string();
         let mark = unconfirmed(message);
-        let about = format!("{mark}{}  {}", local_time(message.at), &id[..SHORT_ID_DIGITS]);
-        writeln!(
-            out,
-            "{}  {}",
-            style.paint(Tone::Strong, &sanitize(&who)),
-            style.paint(Tone::Faint, &about)
-        )?;
+        let about = format!("{mark}{}  {}", local(message.at, "%H:%M:%S"), &id[..SHORT_ID_DIGITS]);
+        let who = style.paint(Tone::Strong, &sanitize(&who));
+        write!(out, "{who}  {}", style.paint(Tone::Faint, &about))?;
+        match message.mention {
+            true => writeln!(out, "  {}", style.paint(Tone::Warning, "@"))?,
+            false => writeln!(out)?,
+        }
+        if let Some(Quote { from, text }) = &message.answers {
+            let line = text.replace(['\n', '\t'], " ");
+            let quote = sanitize(&format!("> {from}: {line}")).into_owned();
+            let columns = style.columns.map_or(usize::MAX, |it| it.saturating_sub(INDENT.len()));
+            let first = wrap(&quote, columns.max(COLUMNS_MIN))[0].to_string();
+            writeln!(out, "{INDENT}{}", style.paint(Tone::Faint, &first))?;
+        }
         for line in message.text.split('\n') {
             // Tabs are for layout, which indenting keeps.
             let line = line.replace('\t', "    ");
@@ -107,7 +175,10 @@ impl Show for Listed<'_> {
     /// Id, time in UTC, sender (of sent messages the recipients), text. Before the time of
     /// an unconfirmed one stands `~`: it will be another one.
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
-        let who = if self.sent { self.recipients() } else { self.sender().to_string() };
+        let who = match self.among {
+            Among::Sent => self.recipients(),
+            Among::Received | Among::All => self.sender().to_string(),
+        };
         let Message { id, at, text, .. } = self.message;
         let mark = unconfirmed(self.message);
         writeln!(out, "{id}\t{mark}{at}\t{}\t{}", sanitize(&who), sanitize(text))
@@ -149,13 +220,42 @@ pub fn is_alone_since(server: ReplicaId, since: Timestamp, now: Option<Timestamp
 
 /// An instant for users: local time with its offset from UTC.
 pub fn local_time(at: Timestamp) -> String {
+    local(at, "%Y-%m-%d %H:%M:%S %:z")
+}
+
+/// Local time, as a format says.
+fn local(at: Timestamp, format: &str) -> String {
     let zone = jiff::tz::TimeZone::system();
     match i64::try_from(at.0).map(jiff::Timestamp::from_millisecond) {
-        Ok(Ok(instant)) => {
-            instant.to_zoned_datetime(zone).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-        }
+        Ok(Ok(instant)) => instant.to_zoned_datetime(zone).strftime(format).to_string(),
         // Beyond the calendar: the number that it is.
         _ => at.to_string(),
+    }
+}
+
+/// One line of `unread`.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct UnreadListed(pub Unread);
+
+// Names of accounts and rooms need no sanitizing; see [`AccountName`].
+impl Show for UnreadListed {
+    fn terminal(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+        let Unread { name, unread, mentions, gone, .. } = &self.0;
+        let name = style.paint(Tone::Strong, name.as_str());
+        let gone = if *gone { " (gone)" } else { "" };
+        write!(out, "{name}{gone}  {unread} unread")?;
+        match mentions {
+            0 => writeln!(out),
+            1 => writeln!(out, ", {}", style.paint(Tone::Warning, "1 mention")),
+            _ => writeln!(out, ", {}", style.paint(Tone::Warning, &format!("{mentions} mentions"))),
+        }
+    }
+
+    /// Name, how many, how many mentions.
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Unread { name, unread, mentions, .. } = &self.0;
+        writeln!(out, "{name}\t{unread}\t{mentions}")
     }
 }
 
@@ -179,6 +279,9 @@ mod tests {
             read: false,
             accepted_at: None,
             notice: false,
+            mention: false,
+            reply_to: None,
+            answers: None,
         }
     }
 
@@ -201,7 +304,7 @@ mod tests {
              a\\nalice\\tb\\u{1b}[2J\\u{202e}\\u{2028}\n"
         );
         let lines: Vec<&str> = terminal.lines().collect();
-        assert!(lines[0].starts_with("alice  20") && lines[0].ends_with("  abcdef01"));
+        assert_eq!(lines[0], "alice  22:13:20  abcdef01");
         assert_eq!(lines[1..], ["    a", "    alice    b\\u{1b}[2J\\u{202e}\\u{2028}"]);
     }
 
@@ -220,6 +323,38 @@ mod tests {
         let expected =
             ["alice  12:00  word", "word word word word", "word word word", &twenty, &ten];
         assert_eq!(text, expected.map(|line| format!("    {line}")));
+    }
+
+    #[test]
+    fn an_answer_begins_with_one_line_of_what_it_answers() {
+        let from = AccountName::new("bob").expect("valid");
+        let answers = Some(Quote { from, text: "shall we?\n\u{1b}[2J it is a long text".into() });
+        let reply_to = Some(Uuid::from_u128(5));
+        let answer = Message { reply_to, answers, ..message("yes", &["bob"]) };
+        let (terminal, plain) = shown(&answer, false);
+        let lines: Vec<&str> = terminal.lines().skip(1).collect();
+        let quote = "    > bob: shall we? \\u{1b}[2J it is a long text";
+        assert_eq!(lines, [quote, "    yes"]);
+        assert!(plain.ends_with("\talice\tyes\n"), "{plain}");
+        let mut narrow = Vec::new();
+        let style = Style { columns: Some(24), ..Style::default() };
+        Listed::new(&answer, false).terminal(&mut narrow, style).expect("room");
+        let narrow = String::from_utf8(narrow).expect("UTF-8");
+        assert_eq!(narrow.lines().nth(1), Some("    > bob: shall we?"));
+    }
+
+    #[test]
+    fn a_day_stands_once_above_its_messages() {
+        let (first, mut days) = (message("a", &["bob"]), Days::default());
+        let next = Message { at: first.at.plus_ms(24 * 3_600_000), ..message("b", &["bob"]) };
+        let mut out = Vec::new();
+        for message in [&first, &first, &next] {
+            let listed = Listed::new(message, false).under(&mut days);
+            listed.terminal(&mut out, Style::default()).expect("room");
+        }
+        let out = String::from_utf8(out).expect("UTF-8");
+        let days: Vec<&str> = out.lines().filter(|line| line.starts_with("--")).collect();
+        assert_eq!(days, ["-- Tue 2023-11-14 +00:00 --", "-- Wed 2023-11-15 +00:00 --"]);
     }
 
     #[test]
@@ -249,13 +384,13 @@ mod tests {
         let expected = format!(
             "{{\"id\":\"{}\",\"from\":\"alice\",\"to\":[\"bob\"],\"text\":\"x\u{202e}\\n\",\
              \"at\":\"2023-11-14T22:13:20.123Z\",\"seq\":5,\"read\":false,\"confirmed\":true,\
-             \"accepted_at\":null}}",
+             \"accepted_at\":null,\"room\":null,\"mention\":false,\"reply_to\":null}}",
             confirmed.id
         );
         assert_eq!(json(&confirmed), expected);
         let line = json(&unconfirmed_message());
         assert!(line.contains("\"seq\":null,\"read\":false,\"confirmed\":false,"), "{line}");
-        assert!(line.ends_with("\"accepted_at\":\"2023-11-14T22:13:20.123Z\"}"), "{line}");
+        assert!(line.contains("\"accepted_at\":\"2023-11-14T22:13:20.123Z\","), "{line}");
         assert!(!line.contains("seen_to") && !line.contains("place"), "{line}");
     }
 
@@ -270,7 +405,7 @@ mod tests {
     #[test]
     fn an_unconfirmed_message_is_marked_where_its_time_stands() {
         let (terminal, plain) = shown(&unconfirmed_message(), false);
-        assert!(terminal.starts_with("alice  ~2023-11-14 22:13:20 +00:00  "), "{terminal}");
+        assert!(terminal.starts_with("alice  ~22:13:20  "), "{terminal}");
         assert!(plain.contains("\t~2023-11-14T22:13:20.123Z\talice\thi\n"), "{plain}");
     }
 

@@ -46,7 +46,7 @@ pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, Whoami};
 pub use admission::{AccountChanged, AccountReset, Invited, RegistrationShown, Revoked};
 pub use bench::Measured;
 pub use bounds::BoundsShown;
-pub use inbox::{Listed, is_alone_since, local_minute, local_time, sender};
+pub use inbox::{Days, Listed, UnreadListed, is_alone_since, local_minute, local_time, sender};
 #[cfg(test)]
 pub(crate) use printer::tests::{Buffer, Closed, Full};
 pub use printer::{Printer, Reader, Show, Streams};

@@ -21,7 +21,7 @@ mod answer;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::answer::{Alone, Answer, Event, Message, Sent, SessionInfo};
+pub use self::answer::{Alone, Answer, Event, Message, Quote, Sent, SessionInfo, Unread};
 
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
 pub use super::survivor::Survivor;
@@ -210,9 +210,20 @@ pub enum Request {
         /// at all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<After>,
+        /// The message that this one answers, which the sender may see.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<Uuid>,
     },
     /// A page of my messages, oldest first, as of now. → [`Answer::Messages`]
     Inbox(InboxQuery),
+    /// A page of messages that I may see, the newest first. → [`Answer::Past`]
+    Past(PastQuery),
+    /// How much is unread, by who sent it. → [`Answer::Unread`]
+    Unread {
+        /// Names after this one only: the last of the previous page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
     /// Messages as they come: events of the kind [`Event`], until the
     /// connection ends or [`Request::Unfollow`]. First those that match now.
     Follow(InboxQuery),
@@ -294,6 +305,8 @@ impl Request {
             | Request::Whoami {}
             | Request::Accounts { .. }
             | Request::Inbox(_)
+            | Request::Past(_)
+            | Request::Unread { .. }
             | Request::Follow(_)
             | Request::Unfollow { .. }
             | Request::Find { .. }
@@ -332,7 +345,7 @@ impl After {
 
 /// Every operation that a client may ask for, to tell an unknown one from a
 /// malformed one.
-pub const OPERATIONS: [&str; 16] = [
+pub const OPERATIONS: [&str; 18] = [
     "authenticate",
     "register",
     "login",
@@ -341,6 +354,8 @@ pub const OPERATIONS: [&str; 16] = [
     "accounts",
     "send",
     "inbox",
+    "past",
+    "unread",
     "follow",
     "unfollow",
     "mark_read",
@@ -371,6 +386,40 @@ pub struct InboxQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// At most so many in this page. Ignored by follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Only those that mention me.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mentions: bool,
+}
+
+/// Which of the messages that I may see: those of my inbox and those that I have sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PastQuery {
+    /// Only the conversation with this account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with: Option<String>,
+    /// Only those that have all of these words, whatever their case and accents; `*` at the
+    /// end of one stands for the rest of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
+    /// Only from this account name, as it was when the message was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Only those sent at or after this instant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Only those before this message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_id: Option<Uuid>,
+    /// Only those with a lower `seq`: where the last page ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Where the last page ended, if it ended with an unconfirmed one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_place: Option<Place>,
+    /// At most so many in this page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }

@@ -117,7 +117,14 @@ impl Line {
                 let names = to.iter().map(|who| AccountName::new(PEOPLE[*who]).expect("a name"));
                 let (session, to_names) = (self.sessions[*from], names.collect());
                 let text = id.to_string();
-                let send = Action::Send { session, to: to_names, text, again: false, after: None };
+                let send = Action::Send {
+                    session,
+                    to: to_names,
+                    text,
+                    again: false,
+                    after: None,
+                    reply_to: None,
+                };
                 assert!(matches!(self.apply(id, send), Outcome::Sent { .. }));
                 diary.sent.insert(id, to);
             }

@@ -49,6 +49,7 @@ mod memory;
 mod open_follows;
 mod outgoing;
 mod password;
+mod past;
 mod rate;
 mod reads;
 mod requests;

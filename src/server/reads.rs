@@ -83,11 +83,7 @@ impl Reader {
 
     /// A page of messages.
     pub(super) async fn inbox(self, query: InboxQuery) -> Result<Answer> {
-        let limit = usize::try_from(query.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        let limit = limit.min(PAGE_MAX_MESSAGES);
-        if limit == 0 {
-            return Err(Error::new(ErrorCode::InvalidRequest, "a page's limit is at least 1"));
-        }
+        let limit = page_limit(query.limit)?;
         let alone = self.confirm().await?;
         let _permit = self.permit().await?;
         let mut page = Page::new(query, limit);
@@ -136,13 +132,13 @@ impl Reader {
     }
 
     /// Waits until the read may be answered. Says whether this server alone vouches for it.
-    async fn confirm(&self) -> Result<Option<Alone>> {
+    pub(super) async fn confirm(&self) -> Result<Option<Alone>> {
         self.shared.backend.confirm(self.deadline, self.confirm).await
     }
 
     /// Waits until no other long read of the connection runs, and until there is
     /// room for a long answer.
-    async fn permit(&self) -> Result<MutexGuard<'_, ()>> {
+    pub(super) async fn permit(&self) -> Result<MutexGuard<'_, ()>> {
         let permit = async {
             let permit = self.long_reads.lock().await;
             self.outgoing.room().await;
@@ -158,7 +154,7 @@ impl Reader {
 
     /// Looks at the state until the work is done, as long as the session exists.
     /// `None`: the time is up.
-    async fn steps<T>(
+    pub(super) async fn steps<T>(
         &self,
         mut step: impl FnMut(&mut Look<'_>) -> Result<Step<T>>,
     ) -> Result<Option<T>> {
@@ -312,7 +308,22 @@ impl Page {
     }
 }
 
-fn late(what: &str) -> Error {
+/// How many messages a page has at most, if a client wants so many.
+///
+/// # Errors
+/// [`ErrorCode::InvalidRequest`]: it wants none.
+pub(super) fn page_limit(asked: Option<u64>) -> Result<usize> {
+    match asked {
+        Some(0) => Err(Error::new(ErrorCode::InvalidRequest, "a page's limit is at least 1")),
+        asked => {
+            let asked = usize::try_from(asked.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+            Ok(asked.min(PAGE_MAX_MESSAGES))
+        }
+    }
+}
+
+/// The time is up; `what` says for what, and ends as in "allow more".
+pub(super) fn late(what: &str) -> Error {
     Error::new(ErrorCode::DeadlineExceeded, format!("{what} time with --timeout"))
 }
 
@@ -366,6 +377,7 @@ mod tests {
                 text: "x".into(),
                 again: false,
                 after: None,
+                reply_to: None,
             },
         };
         replica.apply((0..12 * 400).map(send).collect());
@@ -417,8 +429,14 @@ mod tests {
         backend.look(|look| page.refresh(look, id(1)));
         assert!(!page.grown);
         let to = vec![AccountName::new("alice").expect("valid")];
-        let action =
-            Action::Send { session: 1, to, text: "later".into(), again: false, after: None };
+        let action = Action::Send {
+            session: 1,
+            to,
+            text: "later".into(),
+            again: false,
+            after: None,
+            reply_to: None,
+        };
         replica.apply(vec![Operation { id: id(9), action }]);
         backend.look(|look| page.refresh(look, id(1)));
         assert!(page.grown);

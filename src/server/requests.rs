@@ -14,7 +14,9 @@ use super::wire::{parse_request, push_error};
 use super::work::{self, Effect, Finished, Proposal, Work};
 use crate::chat::{Action, Operation, SessionView};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{IDS_PER_REQUEST_MAX, RECIPIENTS_MAX, TEXT_MAX_BYTES, TIMEOUT_MAX};
+use crate::limits::{
+    IDS_PER_REQUEST_MAX, LEVEL_OF_CONVERSATIONS, RECIPIENTS_MAX, TEXT_MAX_BYTES, TIMEOUT_MAX,
+};
 use crate::protocol::client::{After, Answer, Request};
 use crate::replica::{Accepted, Change};
 use crate::types::{AccountName, Uuid, code_hash};
@@ -106,8 +108,9 @@ impl Connection {
                     caller.delete_account(operation, password, &session).await
                 });
             }
-            Request::Send { operation, to, text, first, after } => {
-                self.send(id, operation, (&to, text), (first, after), deadline)?;
+            Request::Send { operation, to, text, first, after, reply_to } => {
+                let content = (&*to, text, reply_to);
+                self.send(id, operation, content, (first, after), deadline)?;
             }
             Request::MarkRead { operation, seqs, ids } => {
                 self.mark(id, operation, (seqs, ids), deadline)?;
@@ -124,6 +127,8 @@ impl Connection {
                 self.read(id, self.reader(deadline)?.accounts(glob, after))
             }
             Request::Inbox(query) => self.read(id, self.reader(deadline)?.inbox(query)),
+            Request::Past(query) => self.read(id, self.reader(deadline)?.past(query)),
+            Request::Unread { after } => self.read(id, self.reader(deadline)?.unread(after)),
             Request::Find { prefixes } => self.read(id, self.reader(deadline)?.find(prefixes)),
             Request::Follow(query) => {
                 let session = Arc::clone(self.session()?);
@@ -156,19 +161,33 @@ impl Connection {
         &mut self,
         id: u64,
         operation: Uuid,
-        (to, text): (&[String], String),
+        (to, text, reply_to): (&[String], String, Option<Uuid>),
         (first, after): (bool, Option<After>),
         deadline: Instant,
     ) -> Result<()> {
         let session = self.session()?.number;
         let to = recipients(to)?;
         check_text(&text)?;
+        if reply_to.is_some() {
+            self.require_level(LEVEL_OF_CONVERSATIONS)?;
+        }
         let (after, after_id) = (after.map(|it| it.place()), after.and_then(|it| it.id));
-        let action = Action::Send { session, to, text, again: !first, after };
+        let action = Action::Send { session, to, text, again: !first, after, reply_to };
         let message = Operation { id: operation, action };
         let change = Change { after_id, ..message.into() };
         self.propose(id, change, deadline, work::sent);
         Ok(())
+    }
+
+    /// Nothing that a feature level has brought may come into the log before it is reached.
+    fn require_level(&self, level: u32) -> Result<()> {
+        match self.shared.backend.look(|look| look.level()) {
+            reached if reached >= level => Ok(()),
+            reached => Err(Error::unavailable(format!(
+                "this needs feature level {level}, and the cluster is at {reached}: a server of it \
+                 runs an older program; update all of them"
+            ))),
+        }
     }
 
     /// Takes a mark of messages that are named by their places, or by their ids.

@@ -33,6 +33,7 @@ mod input;
 #[cfg(target_os = "linux")]
 mod limits;
 mod local_cluster;
+mod looking_back;
 mod lost_end;
 mod majority;
 mod membership;

@@ -219,7 +219,8 @@ fn a_long_text_keeps_its_indent_in_every_line() {
     alice.send(&bob, &"word ".repeat(60));
     let (code, shown) = bob.types(&["inbox", "--peek"]).end();
     assert_eq!(code, Some(0), "{shown}");
-    let text: Vec<&str> = shown.lines().skip(1).collect();
+    // The day, and who wrote it when.
+    let text: Vec<&str> = shown.lines().skip(2).collect();
     assert!(text.len() >= 3, "{shown}");
     for line in text {
         assert!(line.starts_with("    word") && line.trim_end().len() <= 120, "{line:?}");

@@ -11,9 +11,9 @@ use crate::chat::fingerprint::distinct_folded;
 use crate::chat::items::Label;
 use crate::chat::mail::{check_count, check_text};
 use crate::chat::operation::{Action, Operation, Outcome};
-use crate::chat::state::{Actor, State};
+use crate::chat::state::{Actor, Content, State};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::LEVEL_OF_SETTLING;
+use crate::limits::{LEVEL_OF_CONVERSATIONS, LEVEL_OF_SETTLING};
 use crate::planted::{self, Bug};
 use crate::types::{AccountName, Names, Place, Timestamp, Uuid};
 
@@ -28,7 +28,7 @@ pub(in crate::chat) struct Asking {
 
 /// What is asked for.
 enum Wish<'a> {
-    Send { to: &'a [AccountName], text: &'a str, again: bool, after: Option<&'a Place> },
+    Send { content: Content<'a>, again: bool, after: Option<&'a Place> },
     Mark { seqs: &'a [u64], ids: &'a [Uuid] },
     Delete { ids: &'a [Uuid] },
     Close,
@@ -44,9 +44,10 @@ impl Shown<'_> {
     /// See [`Look::take`](crate::chat::Look::take).
     pub(in crate::chat) fn take(&self, asked: &Operation, asking: Asking) -> Result<Acceptance> {
         let (session, wish) = match &asked.action {
-            Action::Send { session, to, text, again, after } => {
-                let (again, after) = (*again, after.as_ref());
-                (session, Wish::Send { to, text, again, after })
+            Action::Send { session, to, text, again, after, reply_to } => {
+                let (again, after, reply_to) = (*again, after.as_ref(), *reply_to);
+                let content = Content { to, text, reply_to };
+                (session, Wish::Send { content, again, after })
             }
             Action::MarkRead { session, seqs } => (session, Wish::Mark { seqs, ids: &[] }),
             Action::Delete { session, ids } => (session, Wish::Delete { ids }),
@@ -174,7 +175,7 @@ impl Shown<'_> {
     fn act(&self, asker: &Asker, wish: &Wish<'_>) -> Result<Act> {
         let account = &asker.author.account;
         match wish {
-            Wish::Send { to, text, after, again: _ } => self.send(account, to, text, *after),
+            Wish::Send { content, after, again: _ } => self.send(account, content, *after),
             Wish::Mark { seqs, ids } => {
                 let ids = self.unread_of(asker, seqs, ids)?;
                 Ok(Act::Mark { ids })
@@ -196,8 +197,7 @@ impl Shown<'_> {
     fn send(
         &self,
         sender: &Uuid,
-        to: &[AccountName],
-        text: &str,
+        &Content { to, text, reply_to }: &Content<'_>,
         after: Option<&Place>,
     ) -> Result<Act> {
         let is_here = after.is_some_and(|place| self.overlay.has(place));
@@ -209,8 +209,13 @@ impl Shown<'_> {
         let author = self.state.find_account(*sender);
         let from = author.ok_or_else(|| undecided("the session has ended"))?;
         self.state.check_room(&from.label, &to, text, &self.overlay.accounts).map_err(found)?;
+        // As the log would take it.
+        let reply_to = reply_to.filter(|_| self.state.level() >= LEVEL_OF_CONVERSATIONS);
+        if let Some(id) = reply_to.filter(|id| !self.sees(sender, id)) {
+            return Err(undecided(&format!("no message {id} is here that could be answered")));
+        }
         let to = to.labels.iter().map(|label| party_of(label)).collect();
-        Ok(Act::Send { to, text: text.to_string() })
+        Ok(Act::Send { to, text: text.to_string(), reply_to })
     }
 
     /// Whether a message is in an inbox; then whether it is confirmed, and was read before.
@@ -288,8 +293,10 @@ impl Shown<'_> {
         };
         same_actor
             && match (&entry.deed, wish) {
-                (Deed::Send { to, text }, Wish::Send { to: names, text: asked, .. }) => {
-                    **text == **asked && is_for(names, &to.parties)
+                (Deed::Send { to, text }, Wish::Send { content, .. }) => {
+                    **text == *content.text
+                        && to.reply_to == content.reply_to
+                        && is_for(content.to, &to.parties)
                 }
                 (Deed::Other(other), wish) => match (&**other, wish) {
                     (Other::Delete(ids), Wish::Delete { ids: asked }) => {

@@ -41,6 +41,8 @@ pub(super) struct Context {
 /// The accounts that a message is for, each once.
 pub(super) struct Addressees {
     pub(super) parties: Box<[Arc<Party>]>,
+    /// The message that is answered. Here, as hardly any message has one.
+    pub(super) reply_to: Option<Uuid>,
 }
 
 /// What an entry does.

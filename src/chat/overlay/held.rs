@@ -126,8 +126,8 @@ impl Overlay {
         let number = session.as_ref().map(|it| it.number);
         let context = self.accounts.context(Context { author, session, since, seen_to });
         let deed = match act {
-            Act::Send { to, text } => {
-                Deed::Send { to: self.accounts.addressees(&to), text: text.into() }
+            Act::Send { to, text, reply_to } => {
+                Deed::Send { to: self.accounts.addressees(&to, reply_to), text: text.into() }
             }
             Act::Mark { ids } => Deed::Other(Box::new(Other::Mark(ids.into()))),
             Act::Delete { ids } => Deed::Other(Box::new(Other::Delete(ids.into()))),
@@ -208,7 +208,7 @@ mod tests {
                 token_hash: Digest::of(b"token"),
                 expires: Timestamp::MAX,
             }),
-            act: Act::Send { to: vec![party(2, "bob")], text },
+            act: Act::Send { to: vec![party(2, "bob")], text, reply_to: None },
         }
     }
 

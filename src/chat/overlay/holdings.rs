@@ -36,7 +36,7 @@ impl Holdings {
     fn new(party: &Party) -> Holdings {
         let party = Arc::new(party.clone());
         Holdings {
-            sole: Arc::new(Addressees { parties: Box::new([Arc::clone(&party)]) }),
+            sole: Arc::new(Addressees { parties: Box::new([Arc::clone(&party)]), reply_to: None }),
             party,
             context: None,
             inbox: Chunks::default(),
@@ -101,8 +101,8 @@ impl Accounts {
     }
 
     /// Accounts that a message is for, each once.
-    pub(super) fn addressees(&mut self, to: &[Party]) -> Arc<Addressees> {
-        if let [party] = to {
+    pub(super) fn addressees(&mut self, to: &[Party], reply_to: Option<Uuid>) -> Arc<Addressees> {
+        if let ([party], None) = (to, reply_to) {
             let sole = &self.of(party).sole;
             if sole.parties[0].name.as_str() == party.name.as_str() {
                 return Arc::clone(sole);
@@ -111,7 +111,7 @@ impl Accounts {
         let mut seen = BTreeSet::new();
         let once = to.iter().filter(|party| seen.insert(party.account));
         let parties = once.map(|party| self.party(party)).collect();
-        Arc::new(Addressees { parties })
+        Arc::new(Addressees { parties, reply_to })
     }
 
     /// An entry came.

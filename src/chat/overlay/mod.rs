@@ -46,10 +46,13 @@ mod entry;
 mod held;
 mod holdings;
 mod page;
+mod past;
 mod places;
 mod places_of;
+mod replies;
 mod shown;
 mod taken;
+mod unread;
 
 pub(super) use self::accept::Asking;
 pub use self::held::Overlay;

@@ -5,6 +5,8 @@ use super::holdings::Holdings;
 use super::shown::{Delivered, Shown};
 use crate::chat::budget::Budget;
 use crate::chat::chunks::Chunks;
+use crate::chat::items::Account;
+use crate::chat::mentions::Mentions;
 use crate::chat::meter::NAMES_PER_STEP;
 use crate::protocol::client::{self, InboxQuery, Which};
 use crate::types::{Timestamp, Uuid};
@@ -47,24 +49,67 @@ impl Shown<'_> {
         let page = Unconfirmed { scanned_to: after, ..Unconfirmed::default() };
         let text_bytes_left = question.max_text_bytes;
         let hidden_from = self.overlay.first_hidden().unwrap_or(u64::MAX);
-        let mut scan = Scan { shown: *self, question, text_bytes_left, hidden_from, budget, page };
-        let cut = match self.holdings(&question.account) {
-            Some((_, it)) if question.query.which == Which::Sent => scan.list(&it.sent, it),
-            Some((_, it)) => scan.list(&it.inbox, it),
-            None => false,
+        let Some((reader, holdings)) = self.holdings(&question.account) else {
+            return Unconfirmed { scanned_to: self.end_of(after), ..page };
+        };
+        let mut scan =
+            Scan { shown: *self, reader, question, text_bytes_left, hidden_from, budget, page };
+        let cut = match question.query.which {
+            Which::Sent => scan.list(&holdings.sent, holdings),
+            Which::Unread | Which::All => scan.list(&holdings.inbox, holdings),
         };
         let mut page = scan.page;
         page.more = cut;
         if !cut {
-            page.scanned_to = after.max(self.overlay.last().min(hidden_from - 1));
+            page.scanned_to = self.end_of(after);
         }
         page
+    }
+
+    /// The last entry that may be shown, if it is behind another one.
+    fn end_of(&self, after: u64) -> u64 {
+        let hidden_from = self.overlay.first_hidden().unwrap_or(u64::MAX);
+        after.max(self.overlay.last().min(hidden_from - 1))
+    }
+
+    /// A message as an account that may see it is told of it.
+    pub(super) fn told(
+        &self,
+        (order, message): (u64, &Delivered<'_>),
+        reader: &Account,
+        read: bool,
+        budget: &mut Budget,
+    ) -> Option<client::Message> {
+        let from = self.state.account_label(message.author.number)?;
+        // Each of them is looked up, and named.
+        let count = message.parties().len();
+        budget.spend(2 * count + count / NAMES_PER_STEP);
+        let to = self.state.those_left(message.parties())?;
+        let accepted_at = Timestamp::from(message.entry.accepted_at);
+        Some(client::Message {
+            id: message.entry.id,
+            from: from.name.clone(),
+            to: to.names(),
+            text: message.text.to_string(),
+            at: accepted_at,
+            seq: None,
+            read,
+            confirmed: false,
+            place: self.overlay.places.place_of(order),
+            seen_to: Some(message.entry.context.seen_to),
+            accepted_at: Some(accepted_at),
+            notice: false,
+            mention: Mentions::of(message.text).include(&reader.label.name),
+            reply_to: message.to.reply_to,
+            answers: message.to.reply_to.and_then(|id| self.quote(reader, &id, budget)),
+        })
     }
 }
 
 /// One pass over a list.
 struct Scan<'a> {
     shown: Shown<'a>,
+    reader: &'a Account,
     question: &'a Question<'a>,
     text_bytes_left: usize,
     hidden_from: u64,
@@ -113,48 +158,22 @@ impl Scan<'_> {
         if self.page.messages.len() >= self.question.limit || !fits {
             return false;
         }
-        if let Some(shown) = self.message(order, &message, read) {
+        let shown = self.shown.told((order, &message), self.reader, read, self.budget);
+        if let Some(shown) = shown {
             self.text_bytes_left = self.text_bytes_left.saturating_sub(message.text.len());
             self.page.messages.push((order, shown));
         }
         true
     }
 
-    fn message(
-        &mut self,
-        order: u64,
-        message: &Delivered<'_>,
-        read: bool,
-    ) -> Option<client::Message> {
-        let from = self.shown.state.account_label(message.author.number)?;
-        // Each of them is looked up, and named.
-        let count = message.parties().len();
-        self.budget.spend(2 * count + count / NAMES_PER_STEP);
-        let to = self.shown.state.those_left(message.parties())?;
-        let accepted_at = Timestamp::from(message.entry.accepted_at);
-        Some(client::Message {
-            id: message.entry.id,
-            from: from.name.clone(),
-            to: to.names(),
-            text: message.text.to_string(),
-            at: accepted_at,
-            seq: None,
-            read,
-            confirmed: false,
-            place: self.shown.overlay.places.place_of(order),
-            seen_to: Some(message.entry.context.seen_to),
-            accepted_at: Some(accepted_at),
-            notice: false,
-        })
-    }
-
     fn matches(&self, message: &Delivered<'_>) -> bool {
-        let InboxQuery { from, since, .. } = self.question.query;
+        let InboxQuery { from, since, mentions, .. } = self.question.query;
         let author = || self.shown.state.account_label(message.author.number);
         let is_from = |from: &String| {
             author().is_some_and(|author| author.name.as_str().eq_ignore_ascii_case(from))
         };
         from.as_ref().is_none_or(is_from)
             && since.is_none_or(|since| Timestamp::from(message.entry.accepted_at) >= since)
+            && (!*mentions || Mentions::of(message.text).include(&self.reader.label.name))
     }
 }

@@ -4,7 +4,7 @@
 //! kind: `{"messages":[{…},{…}]}`. In this order: `header`, `incarnations`,
 //! `membership` (if it was ever changed), `settings`, `invitations`, `actions`, `marks`,
 //! `accounts`, `sessions`, `labels` and `messages` (interleaved: a label comes
-//! before the first message that names it), `origins`, `inboxes`, `sent`, `remembered`,
+//! before the first message that names it), `origins`, `replies`, `inboxes`, `sent`, `remembered`,
 //! `lists`, `repeats`, `floors`, `restoring`, `staged`, `end`. Equal states have equal lines.
 
 use std::borrow::Cow;
@@ -41,6 +41,7 @@ pub(super) enum Line {
     Labels(Vec<LabelLine>),
     Messages(Vec<MessageLine<'static>>),
     Origins(Vec<OriginLine>),
+    Replies(Vec<ReplyLine>),
     Inboxes(Vec<InboxLine>),
     Sent(Vec<SentLine>),
     Remembered(Vec<RememberedLine>),
@@ -181,6 +182,13 @@ pub(super) struct OriginLine {
     /// 128 bits as a state hash has them; nothing of a notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) asked: Option<StateHash>,
+}
+
+/// A message that answers another.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ReplyLine {
+    pub(super) seq: u64,
+    pub(super) to: Uuid,
 }
 
 /// A list that a server kept while it had no majority.

@@ -6,6 +6,7 @@
 //! written. No bytes make it panic.
 
 mod admission;
+mod replies;
 mod settling;
 
 use std::collections::BTreeMap;
@@ -22,10 +23,13 @@ use crate::chat::items::{
     Account, AccountNumber, COUNTER_MAX, Data, InboxEntry, Label, Message, Recipients, Reset,
     SentEntry, Session,
 };
+use crate::chat::mentions::Mentions;
 use crate::chat::remembered::DeduplicationEntry;
 use crate::chat::state::State;
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION, LEVEL_OF_SETTLING};
+use crate::limits::{
+    FEATURE_LEVEL_KNOWN, LEVEL_OF_ADMISSION, LEVEL_OF_CONVERSATIONS, LEVEL_OF_SETTLING,
+};
 use crate::planted::{self, Bug};
 use crate::types::{Membership, ReplicaId, Uuid};
 
@@ -54,6 +58,8 @@ pub struct Restore {
     labels: BTreeMap<AccountNumber, Arc<Label>>,
     sole_recipients: BTreeMap<AccountNumber, Arc<Recipients>>,
     holders: Holders,
+    /// Messages that may mention somebody, in their order.
+    with_mentions: Vec<u64>,
     /// Of a backup: nothing that belongs to one cluster alone.
     backup: bool,
 }
@@ -70,6 +76,7 @@ impl Restore {
             labels: BTreeMap::new(),
             sole_recipients: BTreeMap::new(),
             holders: Holders::default(),
+            with_mentions: Vec::new(),
             backup: false,
         }
     }
@@ -190,6 +197,10 @@ impl Restore {
         if of_settling && self.state.data.level < LEVEL_OF_SETTLING {
             return corrupted("it says what its feature level does not know");
         }
+        let of_conversations = matches!(line, Line::Replies(_));
+        if of_conversations && self.state.data.level < LEVEL_OF_CONVERSATIONS {
+            return corrupted("it says what its feature level does not know");
+        }
         self.each_of(line)
     }
 
@@ -207,6 +218,7 @@ impl Restore {
             Line::Labels(items) => self.each(items, Self::label),
             Line::Messages(items) => self.each(items, Self::message),
             Line::Origins(items) => self.each(items, Self::origin),
+            Line::Replies(items) => self.each(items, Self::reply),
             Line::Inboxes(items) => self.each(items, Self::inbox),
             Line::Sent(items) => self.each(items, Self::sent),
             Line::Remembered(items) => self.each(items, Self::remembered),
@@ -350,7 +362,11 @@ impl Restore {
         let bytes = u32::try_from(message.stored_bytes()).unwrap_or(u32::MAX);
         let kept = u32::try_from(message.kept_bytes()).unwrap_or(u32::MAX);
         self.holders.add(seq, Held { bytes, kept, from: message.from.number });
+        if message.text.contains('@') {
+            self.with_mentions.push(seq);
+        }
         self.state.usage.add_message(&message);
+        self.state.conversations.add(&message);
         self.state.data.sum.add(message.digest());
         self.state.data.messages.push(message);
         if self.backup {
@@ -376,17 +392,29 @@ impl Restore {
         let mut entries: Vec<InboxEntry> = read.chain(unread).collect();
         entries.sort_unstable_by_key(Item::key);
         let owner = line.account;
-        let held =
-            self.list((owner, Some(owner)), entries, |it| &mut it.inbox, InboxEntry::digest)?;
+        for entry in &mut entries {
+            *entry = entry.mentioning(self.mentions(owner, entry.seq()));
+        }
+        let whose = (owner, Some(owner));
+        let held = self.list(whose, entries.clone(), |it| &mut it.inbox, InboxEntry::digest)?;
         let bytes = total(&held);
         self.state.data.update_account(owner, |account| account.inbox_bytes += bytes);
-        for Held { bytes, kept, from } in held {
-            self.state.usage.receive(owner, from, u64::from(bytes));
+        for (Held { bytes, kept, from }, entry) in held.into_iter().zip(entries) {
+            self.state.usage.receive((owner, from), entry, u64::from(bytes));
             if owner != from && kept > 0 {
                 self.state.usage.spread(from, u64::from(kept));
             }
         }
         Ok(())
+    }
+
+    /// Whether a message mentions an account.
+    fn mentions(&self, account: AccountNumber, seq: u64) -> bool {
+        let data = &self.state.data;
+        self.with_mentions.binary_search(&seq).is_ok()
+            && data.messages.get(seq).zip(data.accounts.get(account)).is_some_and(
+                |(message, account)| Mentions::of(&message.text).include(&account.label.name),
+            )
     }
 
     fn sent(&mut self, line: SentLine) -> Result<()> {

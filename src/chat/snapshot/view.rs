@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::format::{
     AccountLine, ENTRIES_PER_ITEM, End, FORMAT_FIRST, FloorsLine, Header, InboxLine,
     InvitationLine, LabelLine, ListLine, MarkLine, MessageLine, OriginLine, RememberedLine,
-    RepeatLine, ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
+    RepeatLine, ReplyLine, ResetLine, SentLine, SessionLine, SettingsLine, StagedLine,
 };
 use crate::chat::change::{Record, Settings, StoredInvitation};
 use crate::chat::hash::StateHash;
@@ -19,6 +19,7 @@ use crate::chat::items::{
 };
 use crate::chat::mark::Mark;
 use crate::chat::remembered::{DeduplicationEntry, Floors, Repeat};
+use crate::chat::replies::Reply;
 use crate::chat::settled::{Origin, SettledList};
 use crate::chat::state::State;
 use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
@@ -88,6 +89,7 @@ impl View {
             .chain(data.sessions.iter().map(session_piece))
             .chain(self.messages())
             .chain(data.origins.iter().map(origin_piece))
+            .chain(data.replies.iter().map(reply_piece))
             .chain(data.accounts.iter().flat_map(inbox_pieces))
             .chain(data.accounts.iter().flat_map(sent_pieces))
             .chain(data.window.iter().map(|remembered| remembered_piece(remembered)))
@@ -234,6 +236,11 @@ fn remembered_piece(remembered: &DeduplicationEntry) -> Piece {
 fn origin_piece(origin: &Origin) -> Piece {
     let Origin { seq, accepted_at, asked } = *origin;
     Piece::new("origins", &OriginLine { seq, accepted_at, asked: asked.map(StateHash) })
+}
+
+fn reply_piece(reply: &Reply) -> Piece {
+    let Reply { seq, to } = *reply;
+    Piece::new("replies", &ReplyLine { seq, to })
 }
 
 fn list_piece(list: &SettledList) -> Piece {

@@ -110,6 +110,7 @@ fn a_session_that_was_over_when_it_began_is_of_no_use_even_within_its_entry() {
         text: "x".to_string(),
         again: false,
         after: None,
+        reply_to: None,
     };
     let operations = std::iter::zip(ids, [action, send.clone()]);
     let operations = operations.map(|(id, action)| Operation { id, action }).collect();

@@ -47,6 +47,31 @@ fn prologue(raised: bool) -> Batch {
     Batch { at: Timestamp(0), operations: operations.chain(raised.then_some(raise)).collect() }
 }
 
+/// One or two letters, now and then with a mention.
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![6 => "[ab]{1,2}", 1 => "a @(ann|Bob|cy|dee)", 1 => "@ANN b"]
+}
+
+fn any_reply() -> impl Strategy<Value = Option<Uuid>> {
+    prop::option::weighted(0.15, (0u8..14).prop_map(pool_id))
+}
+
+/// Below the level that brought them, nobody proposes answers.
+fn without_answers(action: Action) -> Action {
+    match action {
+        Action::Send { session, to, text, again, after, reply_to: _ } => {
+            Action::Send { session, to, text, again, after, reply_to: None }
+        }
+        Action::Deliver(mut delivery) => {
+            if let Act::Send { reply_to, .. } = &mut delivery.act {
+                *reply_to = None;
+            }
+            Action::Deliver(delivery)
+        }
+        action => action,
+    }
+}
+
 fn any_place() -> impl Strategy<Value = Place> {
     (0u128..2, 1u64..9)
         .prop_map(|(list, number)| Place { list: Uuid::from_u128(900 + list), number })
@@ -78,12 +103,12 @@ fn any_delivery() -> impl Strategy<Value = Delivery> {
     let ids = || prop::collection::vec((0u8..14).prop_map(pool_id), 1..3);
     let to = prop::collection::btree_map(1u128..6, any_name(), 0..3);
     let act = prop_oneof![
-        8 => (to, "[ab]{0,2}").prop_map(|(to, text)| {
+        8 => (to, prop_oneof![9 => any_text(), 1 => Just(String::new())], any_reply()).prop_map(|(to, text, reply_to)| {
             // A request that names two accounts has two names.
             let mut names = BTreeSet::new();
             let to = to.into_iter().filter(|(_, name)| names.insert(name.folded().to_string()));
             let party = |(account, name)| Party { account: Uuid::from_u128(account), name };
-            Act::Send { to: to.map(party).collect(), text }
+            Act::Send { to: to.map(party).collect(), text, reply_to }
         }),
         1 => ids().prop_map(|ids| Act::Mark { ids }),
         1 => ids().prop_map(|ids| Act::Delete { ids }),
@@ -103,7 +128,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     let account = || (0u8..8).prop_map(|n| Uuid::from_u128(u128::from(n) + 1));
     let expires = || prop_oneof![0u64..300, Just(10_000u64)].prop_map(Timestamp);
     let session = || prop_oneof![8 => 1u64..4, 3 => 4u64..8, 1 => 8u64..20];
-    let text = prop_oneof![18 => "[ab]{1,2}", 1 => Just(String::new()), 1 => Just("x".repeat(TEXT_MAX_BYTES + 1))];
+    let text = prop_oneof![18 => any_text(), 1 => Just(String::new()), 1 => Just("x".repeat(TEXT_MAX_BYTES + 1))];
     prop_oneof![
         3 => (account(), any_name(), token(), expires()).prop_map(
             |(account, name, token_hash, expires)| Action::Register {
@@ -119,13 +144,14 @@ fn any_action() -> impl Strategy<Value = Action> {
             Action::OpenSession { account, token_hash, expires }
         }),
         1 => session().prop_map(|session| Action::CloseSession { session }),
-        14 => (session(), any_recipients(), text, prop::bool::weighted(0.3), any_after())
-            .prop_map(|(session, to, text, again, after)| Action::Send {
+        14 => (session(), any_recipients(), text, prop::bool::weighted(0.3), any_after(), any_reply())
+            .prop_map(|(session, to, text, again, after, reply_to)| Action::Send {
                 session,
                 to,
                 text,
                 again,
                 after,
+                reply_to,
             }),
         16 => any_delivery().prop_map(|delivery| Action::Deliver(Box::new(delivery))),
         3 => (session(), prop::collection::vec(0u64..16, 0..6))
@@ -162,6 +188,7 @@ fn history(raised: bool, steps: Vec<Step>) -> Vec<(u64, Batch)> {
         let operations = operations
             .into_iter()
             .map(|(id, action, repeat)| {
+                let action = if raised { action } else { without_answers(action) };
                 let operation = match repeat {
                     Some(which) if !before.is_empty() => which.get(&before).clone(),
                     // Messages mostly have ids of their own, else conflicts

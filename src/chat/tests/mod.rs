@@ -8,6 +8,7 @@ mod fuzz;
 mod histories;
 mod keeping;
 mod level;
+mod looking_back;
 mod membership;
 mod messages;
 mod model;
@@ -20,6 +21,7 @@ mod properties;
 mod proposals;
 mod queries;
 mod repeats;
+mod replies;
 mod restoring;
 mod settling;
 mod snapshots;
@@ -27,8 +29,10 @@ mod steps;
 
 use std::collections::BTreeMap;
 
+use super::conversations::Conversations;
 use super::hash::StateHash;
 use super::items::{Data, InboxEntry, SentEntry};
+use super::mentions::Mentions;
 use super::usage::Usage;
 use super::*;
 use crate::error::ErrorCode;
@@ -77,6 +81,7 @@ fn recompute(data: &Data) -> StateHash {
     data.lists.iter().for_each(|list| fresh.sum.add(list.digest()));
     data.origins.iter().for_each(|origin| fresh.sum.add(origin.digest()));
     data.repeats.iter().for_each(|repeat| fresh.sum.add(repeat.digest()));
+    data.replies.iter().for_each(|reply| fresh.sum.add(reply.digest()));
     data.staged.iter().for_each(|staged| fresh.staged_sum.add(staged.digest()));
     fresh.hash()
 }
@@ -89,6 +94,7 @@ fn audit_lists(state: &State) {
     let repeats: BTreeMap<_, _> = data.repeats.iter().map(|it| (it.key, it.serial)).collect();
     assert!(state.repeat_ids.iter().eq(repeats));
     assert!(data.repeats.last().is_none_or(|it| it.serial == state.last_repeat));
+    assert!(data.replies.iter().all(|reply| data.messages.get(reply.seq).is_some()));
     for origin in data.origins.iter() {
         let message = data.messages.get(origin.seq).expect("only of messages");
         if origin.is_notice() {
@@ -120,7 +126,9 @@ fn audit(state: &State) {
         let number = account.label.number;
         for entry in account.inbox.iter() {
             let message = message(entry);
-            usage.receive(number, message.from.number, message.stored_bytes());
+            let mention = Mentions::of(&message.text).include(&account.label.name);
+            assert_eq!(entry.mention(), mention, "{}", message.text);
+            usage.receive((number, message.from.number), *entry, message.stored_bytes());
             if number != message.from.number && spread.insert(message.seq) {
                 usage.spread(message.from.number, message.kept_bytes());
             }
@@ -139,6 +147,9 @@ fn audit(state: &State) {
         }
     }
     assert_eq!(usage, state.usage, "what is stored is added up");
+    let mut conversations = Conversations::default();
+    data.messages.iter().for_each(|message| conversations.add(message));
+    assert!(conversations.all().eq(state.conversations.all()), "who has written to whom");
     let sent_only = data.messages.iter().filter(|message| state.is_sent_only(message));
     assert!(sent_only.map(|message| &message.seq).eq(&state.sent_only));
     assert_eq!(numbers, state.numbers);
@@ -323,6 +334,7 @@ fn send(from: User, to: &[&str], text: &str) -> Action {
         text: text.to_string(),
         again: false,
         after: None,
+        reply_to: None,
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) struct ModelMessage {
     pub(super) parties: (Uuid, Vec<Uuid>),
     pub(super) accepted_at: Option<Timestamp>,
     pub(super) notice: bool,
+    pub(super) reply_to: Option<Uuid>,
 }
 
 /// What became of an operation id.
@@ -82,13 +83,17 @@ pub(super) fn folded_once(to: &[AccountName]) -> Vec<String> {
     list
 }
 
+pub(super) fn sent_content(to: &[AccountName], text: &str, reply_to: Option<Uuid>) -> String {
+    format!("send {:?} {text} {reply_to:?}", folded_once(to))
+}
+
 /// What counts when two requests are compared.
 fn content(action: &Action) -> String {
     match action {
         Action::Register { name, token_hash, .. } => format!("register {name} {token_hash}"),
         Action::OpenSession { account, token_hash, .. } => format!("open {account} {token_hash}"),
         Action::CloseSession { session } => format!("close {session}"),
-        Action::Send { to, text, .. } => format!("send {:?} {text}", folded_once(to)),
+        Action::Send { to, text, reply_to, .. } => sent_content(to, text, *reply_to),
         Action::MarkRead { seqs, .. } => format!("mark {seqs:?}"),
         Action::Delete { ids, .. } => format!("delete {ids:?}"),
         Action::DeleteAccount { .. } => "delete account".to_string(),
@@ -224,7 +229,16 @@ impl Model {
                 self.sessions.remove(session);
                 Outcome::Done
             }
-            Action::Send { to, text, .. } => self.send(at, operation.id, me, to, text),
+            Action::Send { to, text, reply_to, .. } => {
+                if reply_to.is_some_and(|id| self.seen(me, id).is_none()) {
+                    return refuse(ErrorCode::UnknownMessage);
+                }
+                let outcome = self.send(at, operation.id, me, to, text);
+                if let Outcome::Sent { seq, .. } = &outcome {
+                    self.messages.get_mut(seq).expect("just put").reply_to = *reply_to;
+                }
+                outcome
+            }
             Action::MarkRead { seqs, .. } => {
                 let account = self.account(me).expect("the session's");
                 let mut count = 0;
@@ -269,6 +283,14 @@ impl Model {
                 unreachable!("done before, or not in histories")
             }
         }
+    }
+
+    /// A message with an id that is in one of an account's lists.
+    pub(super) fn seen(&self, account: Uuid, id: Uuid) -> Option<&ModelMessage> {
+        let account = self.accounts.iter().find(|it| it.uuid == account)?;
+        let received = account.inbox.iter().map(|(seq, _)| seq);
+        let mut seen = received.chain(&account.sent).map(|seq| &self.messages[seq]);
+        seen.find(|message| message.id == id)
     }
 
     fn open(&mut self, account: Uuid, token: Digest, expires: Timestamp) -> Outcome {
@@ -330,8 +352,9 @@ impl Model {
         }
         let (from, text) = (sender.name.clone(), text.to_string());
         let parties = (me, recipients);
-        let (accepted_at, notice) = (None, !sent);
-        let message = ModelMessage { id, at, from, to, text, parties, accepted_at, notice };
+        let (accepted_at, notice, reply_to) = (None, !sent, None);
+        let message =
+            ModelMessage { id, at, from, to, text, parties, accepted_at, notice, reply_to };
         self.messages.insert(seq, message);
         seq
     }

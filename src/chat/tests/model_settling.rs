@@ -1,6 +1,6 @@
 //! Settling as the plain model does it.
 
-use super::model::{Done, Model, ModelMessage, folded_once, refuse};
+use super::model::{Done, Model, ModelMessage, refuse, sent_content};
 use super::*;
 use crate::chat::remembered::Fate;
 use crate::chat::undelivered::notice_id;
@@ -51,8 +51,8 @@ impl Model {
 
     fn take(&mut self, index: u64, at: Timestamp, id: Uuid, delivery: &Delivery) {
         let me = delivery.author.account;
-        if let Act::Send { to, text } = &delivery.act {
-            return self.deliver(index, at, id, delivery, to, text);
+        if let Act::Send { to, text, reply_to } = &delivery.act {
+            return self.deliver(index, at, (id, *reply_to), delivery, to, text);
         }
         let asked_before = self.done.get(&id).is_some_and(|done| done.since.is_some());
         if self.is_shut_out(at, delivery) || asked_before {
@@ -97,7 +97,7 @@ impl Model {
     /// What is to become of a message.
     fn verdict(
         &self,
-        id: Uuid,
+        (id, reply_to): (Uuid, Option<Uuid>),
         delivery: &Delivery,
         (content, text): (&str, &str),
         to: &[Uuid],
@@ -117,6 +117,7 @@ impl Model {
             let (from, went) = &message.parties;
             let as_asked = went.iter().all(|uuid| to.contains(uuid))
                 && to.iter().all(|uuid| went.contains(uuid) || !here(uuid));
+            let as_asked = as_asked && message.reply_to == reply_to;
             let same = *from == me && message.text == text && as_asked;
             return if same { Verdict::Before } else { unclear(OTHER) };
         }
@@ -148,19 +149,19 @@ impl Model {
         &mut self,
         index: u64,
         at: Timestamp,
-        id: Uuid,
+        (id, reply_to): (Uuid, Option<Uuid>),
         delivery: &Delivery,
         to: &[Party],
         text: &str,
     ) {
         let me = delivery.author.account;
         let names: Vec<AccountName> = to.iter().map(|party| party.name.clone()).collect();
-        let content = format!("send {:?} {text}", folded_once(&names));
+        let content = sent_content(&names, text, reply_to);
         let uuids: Vec<Uuid> = to.iter().map(|party| party.account).collect();
         let here: Vec<Uuid> =
             uuids.iter().copied().filter(|uuid| self.account(*uuid).is_some()).collect();
         let shut_out = self.is_shut_out(at, delivery);
-        match self.verdict(id, delivery, (&content, text), &uuids, shut_out) {
+        match self.verdict((id, reply_to), delivery, (&content, text), &uuids, shut_out) {
             Verdict::Before => return,
             Verdict::Untold(why, fate) => {
                 self.notify(at, id, delivery, to, text, why);
@@ -185,6 +186,7 @@ impl Model {
             let seq = self.put(at, id, me, here, text, true);
             let message = self.messages.get_mut(&seq).expect("just put");
             message.accepted_at = Some(delivery.accepted_at);
+            message.reply_to = reply_to;
             let outcome = Outcome::Sent { seq, at, to: message.to.iter().cloned().collect() };
             self.done.insert(id, done(None, outcome));
         }

@@ -22,7 +22,14 @@ fn undecided(asked: crate::error::Result<Acceptance>) -> String {
 
 fn after(from: User, text: &str, after: Place) -> Action {
     let to = names(&["bob"]);
-    Action::Send { session: from.session, to, text: text.into(), again: false, after: Some(after) }
+    Action::Send {
+        session: from.session,
+        to,
+        text: text.into(),
+        again: false,
+        after: Some(after),
+        reply_to: None,
+    }
 }
 
 fn bounds(account_bytes: u64, total_bytes: u64) -> Action {

@@ -30,6 +30,8 @@ impl World {
     fn new(window: u64) -> World {
         let mut lonely = Lonely::new();
         lonely.alone = Alone::with_window(window);
+        let level = crate::limits::FEATURE_LEVEL_KNOWN;
+        lonely.alone.chat.apply(Action::RaiseLevel { level });
         let users = NAMES.map(|who| lonely.register(who)).to_vec();
         let (ids, written, counts) = (Vec::new(), Vec::new(), BTreeMap::new());
         World { lonely, window, users, ids, written, counts }
@@ -52,9 +54,11 @@ impl World {
         if choice.is_multiple_of(2) {
             to.push(name(NAMES[second.index(4)]));
         }
-        let text = if choice.is_multiple_of(5) { "other" } else { "text" };
+        let seen = shown(&self.lonely, from.account, Which::All);
+        let reply_to = (choice % 4 == 1).then(|| seen.last().map(|it| it.0)).flatten();
+        let text = ["other @bob", "text", "@ann", "text", "text"][usize::from(choice % 5)];
         let again = choice.is_multiple_of(3);
-        Action::Send { session: from.session, to, text: text.into(), again, after: None }
+        Action::Send { session: from.session, to, text: text.into(), again, after: None, reply_to }
     }
 
     /// Ids of some messages that somebody is shown.
@@ -140,9 +144,16 @@ impl World {
                     self.apply(
                         taken.id,
                         match taken.act {
-                            Act::Send { to, text } => {
+                            Act::Send { to, text, reply_to } => {
                                 let to = to.into_iter().map(|party| party.name).collect();
-                                Action::Send { session, to, text, again: true, after: None }
+                                Action::Send {
+                                    session,
+                                    to,
+                                    text,
+                                    again: true,
+                                    after: None,
+                                    reply_to,
+                                }
                             }
                             Act::Delete { ids } => Action::Delete { session, ids },
                             Act::Mark { .. } => Action::MarkRead { session, seqs: vec![1] },
@@ -223,6 +234,11 @@ impl World {
                 let ours = shown(&self.lonely, account, which);
                 assert_eq!(ours, shown(&theirs, account, which), "{which:?} of {account}");
             }
+            assert_eq!(unread(&self.lonely, account), unread(&theirs, account), "of {account}");
+            for with in [None, Some(self.users[0].account), Some(self.users[1].account)] {
+                let ours = past(&self.lonely, account, with);
+                assert_eq!(ours, past(&theirs, account, with), "{account} with {with:?}");
+            }
             let ours = prefixes(&self.lonely, account, &self.ids);
             assert_eq!(ours, prefixes(&theirs, account, &self.ids), "ids of {account}");
         }
@@ -234,7 +250,10 @@ impl World {
 }
 
 /// What somebody is shown of a message.
-type Shown = (Uuid, String, Vec<String>, String, bool, Option<Timestamp>);
+type Shown = (Uuid, String, Vec<String>, String, bool, Option<Timestamp>, Answers);
+
+/// What it answers.
+type Answers = (Option<Uuid>, Option<client::Quote>);
 
 /// Confirmed messages and then the others, without notices.
 fn shown(lonely: &Lonely, account: Uuid, which: Which) -> Vec<Shown> {
@@ -246,12 +265,50 @@ fn shown(lonely: &Lonely, account: Uuid, which: Which) -> Vec<Shown> {
         assert!(!unconfirmed.more && !confirmed.more, "a look suffices for few messages");
         let unconfirmed = unconfirmed.messages.into_iter().map(|(_, message)| message);
         let all = confirmed.messages.into_iter().chain(unconfirmed);
-        let message = |it: client::Message| {
-            let to = it.to.iter().map(ToString::to_string).collect();
-            (it.id, it.from.to_string(), to, it.text, it.read, it.accepted_at)
-        };
-        all.filter(|message| !message.notice).map(message).collect()
+        all.filter(|message| !message.notice).map(what_is_shown).collect()
     })
+}
+
+fn what_is_shown(message: client::Message) -> Shown {
+    let to = message.to.iter().map(ToString::to_string).collect();
+    let client::Message { id, from, text, read, accepted_at, reply_to, answers, .. } = message;
+    (id, from.to_string(), to, text, read, accepted_at, (reply_to, answers))
+}
+
+/// What looking back finds, the oldest first and without notices.
+fn past(lonely: &Lonely, account: Uuid, with: Option<Uuid>) -> Vec<Shown> {
+    let now = lonely.alone.chat.at;
+    let mut words = Words::default();
+    lonely.look(|look| {
+        let (limit, max_text_bytes) = (1_000, usize::MAX);
+        let (from, since) = (None, None);
+        let mut past =
+            Past { account, with, words: &mut words, from, since, limit, max_text_bytes };
+        let unconfirmed = look.past_unconfirmed(&mut past, now, u64::MAX);
+        let confirmed = look.past(&mut past, u64::MAX);
+        assert!(!unconfirmed.more && !confirmed.more, "a look suffices for few messages");
+        let all =
+            confirmed.messages.into_iter().rev().chain(unconfirmed.messages.into_iter().rev());
+        all.map(|(_, message)| message).filter(|it| !it.notice).map(what_is_shown).collect()
+    })
+}
+
+/// How much is unread; notices count for the account itself, and are left out.
+fn unread(lonely: &Lonely, account: Uuid) -> Vec<(String, u64, u64)> {
+    let now = lonely.alone.chat.at;
+    let mut count = UnreadCount::new(account, true);
+    let step = |count: &mut UnreadCount| {
+        lonely.look(|look| {
+            let _ = look.session_by_number(0, now);
+            look.unread(count)
+        })
+    };
+    while step(&mut count) == Step::More {}
+    let own = lonely.look(|look| look.account(account)).map(|it| it.name);
+    let (rows, more) = count.into_page(None, 100);
+    assert!(!more);
+    let others = rows.into_iter().filter(|row| Some(&row.name) != own.as_ref());
+    others.map(|row| (row.name.to_string(), row.unread, row.mentions)).collect()
 }
 
 /// Which of these ids are found.

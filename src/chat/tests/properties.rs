@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 
 use super::histories::any_history;
-use super::model::{Model, plain};
+use super::model::{Model, ModelAccount, plain};
 use super::*;
+use crate::limits::QUOTED_CHARS_MAX;
 use crate::protocol::client;
 
-fn run(state: &mut State, history: &[(u64, Batch)]) -> Vec<Vec<Outcome>> {
+pub(super) fn run(state: &mut State, history: &[(u64, Batch)]) -> Vec<Vec<Outcome>> {
     let apply = |(index, batch): &(u64, Batch)| state.apply(*index, batch, &mut Effects::default());
     history.iter().map(apply).collect()
 }
@@ -22,6 +23,32 @@ fn all_pages(state: &State, account: Uuid, query: &InboxQuery) -> Vec<client::Me
             return messages;
         }
         query.after = Some(page.scanned_to);
+    }
+}
+
+/// A message as whoever may see it is told of it.
+pub(super) fn told(model: &Model, seq: u64, read: bool, reader: &ModelAccount) -> client::Message {
+    let message = &model.messages[&seq];
+    let mention = format!("@{}", reader.name.folded());
+    client::Message {
+        id: message.id,
+        from: message.from.clone(),
+        to: message.to.iter().cloned().collect(),
+        text: message.text.clone(),
+        at: message.at,
+        seq: Some(seq),
+        confirmed: true,
+        place: None,
+        seen_to: None,
+        read,
+        accepted_at: message.accepted_at,
+        notice: message.notice,
+        mention: message.text.to_lowercase().contains(&mention),
+        reply_to: message.reply_to,
+        answers: message.reply_to.and_then(|id| model.seen(reader.uuid, id)).map(|answered| {
+            let from = answered.from.clone();
+            client::Quote { from, text: answered.text.chars().take(QUOTED_CHARS_MAX).collect() }
+        }),
     }
 }
 
@@ -67,27 +94,10 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                             && since.is_none_or(|since| message.at >= since)
                             && after.is_none_or(|after| *seq > after)
                     })
-                    .map(|(seq, read)| {
-                        let message = &model.messages[&seq];
-                        client::Message {
-                            id: message.id,
-                            from: message.from.clone(),
-                            to: message.to.iter().cloned().collect(),
-                            text: message.text.clone(),
-                            at: message.at,
-                            seq: Some(seq),
-                            confirmed: true,
-                            place: None,
-                            seen_to: None,
-                            read,
-                            accepted_at: message.accepted_at,
-                            notice: message.notice,
-                        }
-                    })
+                    .filter_map(|(seq, read)| Some(told(model, seq, read, account.as_ref()?)))
                     .collect();
                 let from = from.map(str::to_string);
-                let query =
-                    InboxQuery { which, after, from, since, after_place: None, limit: None };
+                let query = InboxQuery { which, after, from, since, ..InboxQuery::default() };
                 assert_eq!(all_pages(state, uuid, &query), theirs);
             }
         }
@@ -105,10 +115,11 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
     }
 }
 
-const REACHED: [&str; 27] = [
+const REACHED: [&str; 28] = [
     "expired by itself",
     "forgotten",
     "tombstone",
+    "answer",
     "resent",
     "sent",
     "marked",
@@ -168,6 +179,7 @@ fn the_histories_reach_every_outcome() {
             for (operation, outcome) in batch.operations.iter().zip(&outcomes) {
                 match outcome {
                     Outcome::Refused(body) => note(body.code.as_str()),
+                    Outcome::Sent { seq, .. } if state.reply_to(*seq).is_some() => note("answer"),
                     Outcome::Sent { .. } if stored.contains(&operation.id) => note("resent"),
                     Outcome::Sent { .. } => note("sent"),
                     Outcome::Marked { count } => note(if *count > 0 { "marked" } else { "none" }),

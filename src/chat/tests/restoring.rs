@@ -98,6 +98,7 @@ fn everything_comes_back_but_sessions() {
         text: sent.text.clone(),
         again: false,
         after: None,
+        reply_to: None,
     };
     assert!(
         matches!(again.apply_as(sent.id, repeated), Outcome::Sent { seq, .. } if Some(seq) == sent.seq)

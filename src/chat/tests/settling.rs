@@ -60,7 +60,7 @@ impl Alone {
 
     pub(super) fn message(&mut self, author: User, to: &[User], text: &str) -> (Uuid, Delivery) {
         let to = to.iter().map(|user| self.party(*user)).collect();
-        let entry = self.entry(author, Act::Send { to, text: text.into() });
+        let entry = self.entry(author, Act::Send { to, text: text.into(), reply_to: None });
         (self.chat.id(), entry)
     }
 
@@ -91,7 +91,14 @@ fn name_of_the_gone() -> AccountName {
 
 pub(super) fn again(from: User, to: &[&str], text: &str) -> Action {
     let to = names(to);
-    Action::Send { session: from.session, to, text: text.into(), again: true, after: None }
+    Action::Send {
+        session: from.session,
+        to,
+        text: text.into(),
+        again: true,
+        after: None,
+        reply_to: None,
+    }
 }
 
 #[test]
@@ -215,6 +222,7 @@ fn what_follows_an_unconfirmed_message_waits_for_it() {
         text: "line 2".into(),
         again: false,
         after,
+        reply_to: None,
     };
     let (code, _) = refusal(alone.chat.apply_as(id, second(alice.session)));
     assert_eq!(code, ErrorCode::Behind);
@@ -307,6 +315,7 @@ fn nothing_of_it_holds_below_its_level() {
         text: "y".into(),
         again,
         after,
+        reply_to: None,
     };
     assert!(matches!(alone.chat.apply_as(id, action(true)), Outcome::Sent { .. }));
     assert_eq!(alone.chat.state.data.repeats.len(), 0);

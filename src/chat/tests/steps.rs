@@ -166,7 +166,7 @@ fn worst_change() -> Action {
 }
 
 /// What an entry may take beside its operations, in steps.
-const BESIDE_MAX: usize = 16 * ORPHANS_REMOVED_PER_ENTRY_MAX;
+const BESIDE_MAX: usize = 18 * ORPHANS_REMOVED_PER_ENTRY_MAX;
 
 /// What users may ask for that takes most.
 fn worst_of_users(
@@ -190,6 +190,7 @@ fn worst_of_users(
             text: "x".repeat(TEXT_MAX_BYTES),
             again: false,
             after: None,
+            reply_to: None,
         },
         Action::MarkRead { session, seqs: (1..=IDS_PER_REQUEST_MAX as u64).collect() },
         Action::Delete { session, ids },
@@ -246,7 +247,7 @@ fn worst_entries(chat: &mut Chat, alice: User, everybody: &[String]) -> Vec<Acti
     });
     let to = std::iter::once(gone).chain(to).collect();
     let acts = [
-        Act::Send { to, text: "x".repeat(TEXT_MAX_BYTES) },
+        Act::Send { to, text: "x".repeat(TEXT_MAX_BYTES), reply_to: None },
         Act::Mark { ids: ids.clone() },
         Act::Delete { ids },
         Act::Close {},

@@ -11,7 +11,7 @@ _ftchat_dynamic() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word="${COMP_WORDS[i]}"
         case "$word" in
-            --config|--servers|--profile|--user|--timeout|--color|--name|--dir|--lines|-n|--id) ((i++)) ;;
+            --config|--servers|--profile|--user|--timeout|--color|--name|--dir|--lines|-n|--id|--before) ((i++)) ;;
             -*) ;;
             *) words+=("$word") ;;
         esac
@@ -24,7 +24,8 @@ _ftchat_dynamic() {
                 return 0
             fi
             ;;
-        "send send"|"send -"*|"accounts "*|"inbox --from")
+        "send send"|"send -"*|"accounts "*|"history history"|"history -"*|\
+        "inbox --from"|"search"*" --in"|"search"*" --from")
             if [[ "$cur" != -* ]]; then
                 last="${cur##*,}"
                 before="${cur%"$last"}"

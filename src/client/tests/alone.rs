@@ -20,7 +20,7 @@ fn client(network: &Arc<FakeNetwork>, confirm: Confirm) -> Client {
 
 fn change() -> Request {
     let (operation, to) = (Uuid::from_u128(7), vec!["bob".to_string()]);
-    Request::Send { operation, to, text: "hi".into(), first: true, after: None }
+    Request::Send { operation, to, text: "hi".into(), first: true, after: None, reply_to: None }
 }
 
 fn done() -> Reaction {

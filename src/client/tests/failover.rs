@@ -28,6 +28,7 @@ fn change() -> Request {
         text: "hi".into(),
         first: true,
         after: None,
+        reply_to: None,
     }
 }
 
@@ -383,6 +384,7 @@ async fn a_request_over_the_bound_is_not_sent() {
         text: "x".repeat(CLIENT_LINE_MAX_BYTES),
         first: true,
         after: None,
+        reply_to: None,
     };
     let error = client(&network).request(huge).await.expect_err("too long");
     assert_eq!(error.code, ErrorCode::LineTooLong);

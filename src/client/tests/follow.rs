@@ -27,6 +27,9 @@ fn message(seq: u64) -> Message {
         read: false,
         accepted_at: None,
         notice: false,
+        mention: false,
+        reply_to: None,
+        answers: None,
     }
 }
 

@@ -212,6 +212,7 @@ async fn send_one(network: &Arc<FakeNetwork>, number: u64) -> SentBehind {
         text: "next".to_string(),
         first: true,
         after: None,
+        reply_to: None,
     };
     client.send_behind(Some(After { list: list(0), number, id: None }), request).await
 }

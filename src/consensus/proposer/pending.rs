@@ -257,6 +257,7 @@ mod tests {
             text: "x".repeat(text),
             again: false,
             after: None,
+            reply_to: None,
         };
         assert_eq!(taken(send(1, 100)).0, BATCH_MAX_OPERATIONS, "what is usual is not held up");
         assert!(taken(send(1, 8_000)).0 > 100);

@@ -41,6 +41,30 @@ pub enum Answer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         alone: Option<Alone>,
     },
+    /// A page of messages.
+    Past {
+        /// The newest first; what is not confirmed comes before what is.
+        messages: Vec<Message>,
+        /// Whether there is more before the last.
+        more: bool,
+        /// Where to go on: everything from this `seq` on was looked at. None while what is not
+        /// confirmed has not come to its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scanned_to: Option<u64>,
+        /// Of a server that is alone: there may be more that it does not know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alone: Option<Alone>,
+    },
+    /// How much is unread.
+    Unread {
+        /// In the order of names; none without anything unread.
+        unread: Vec<Unread>,
+        /// Whether names follow after the last.
+        more: bool,
+        /// Of a server that is alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alone: Option<Alone>,
+    },
     /// The number of messages newly marked.
     Marked {
         /// How many were unread before.
@@ -166,6 +190,40 @@ pub struct Message {
     /// delivered. Nobody who sends a message can make it so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub notice: bool,
+    /// Whether it mentions me: it has my name behind an `@`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mention: bool,
+    /// The message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Uuid>,
+    /// What that one says, if I may see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Quote>,
+}
+
+/// The beginning of a message that another one answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// Who sent it, as named then.
+    pub from: AccountName,
+    /// At most [`QUOTED_CHARS_MAX`](crate::limits::QUOTED_CHARS_MAX) characters.
+    pub text: String,
+}
+
+/// How much of what one account has sent me is unread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Who has sent it.
+    pub name: AccountName,
+    /// Whether that is a room.
+    pub room: bool,
+    /// How many messages.
+    pub unread: u64,
+    /// How many of them mention me.
+    pub mentions: u64,
+    /// Whether the account is gone: its name may be somebody else's by now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// Something for a running follow.

@@ -35,6 +35,7 @@ fn send(number: u128, text: &str) -> Operation {
         text: text.into(),
         again: false,
         after: None,
+        reply_to: None,
     };
     Operation { id: Uuid::from_u128(number), action }
 }

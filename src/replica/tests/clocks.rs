@@ -74,7 +74,14 @@ async fn session(cluster: &Cluster, by: u32, name: &str) -> crate::chat::Session
 /// Sends to oneself, which needs the session; when the message was stamped.
 async fn send(cluster: &Cluster, by: u32, session: crate::chat::SessionNumber, to: &str) -> u64 {
     let to = vec![AccountName::new(to).expect("a name")];
-    let action = Action::Send { session, to, text: "still here".into(), again: false, after: None };
+    let action = Action::Send {
+        session,
+        to,
+        text: "still here".into(),
+        again: false,
+        after: None,
+        reply_to: None,
+    };
     let operation = Operation { id: Host::real().uuid(), action };
     let deadline = Instant::now() + LONG;
     let replica = cluster.replica(by);

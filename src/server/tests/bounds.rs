@@ -10,7 +10,7 @@ use crate::limits::{
     IDS_PER_REQUEST_MAX, ORPHANS_REMOVED_PER_ENTRY_MAX, QUERY_STEPS_MAX, RECIPIENTS_MAX,
 };
 use crate::protocol::client::OPERATIONS;
-use crate::protocol::client::{InboxQuery, Request, Which};
+use crate::protocol::client::{InboxQuery, PastQuery, Request, Which};
 use crate::types::{AccountName, Digest, Timestamp};
 
 /// Messages in alice's inbox; she has sent a few more to bob, whose ids begin alike.
@@ -43,6 +43,7 @@ async fn worst() -> Rig {
             text: "x".into(),
             again: false,
             after: None,
+            reply_to: None,
         },
     };
     let accounts = (0..3 * RECIPIENTS_MAX).map(|number| Operation {
@@ -91,6 +92,8 @@ fn kind(request: &Request) -> usize {
         Request::DeleteAccount { .. } => 13,
         Request::Status {} => 14,
         Request::Ping {} => 15,
+        Request::Past(_) => 16,
+        Request::Unread { .. } => 17,
     }
 }
 
@@ -133,6 +136,7 @@ fn worst_requests() -> Vec<Request> {
             text: "x".repeat(8_000),
             first: true,
             after: None,
+            reply_to: None,
         },
         Request::Unfollow { follow: 999 },
         Request::Find { prefixes: vec!["aaaa".into(); IDS_PER_REQUEST_MAX] },
@@ -153,8 +157,23 @@ fn worst_requests() -> Vec<Request> {
     ] {
         requests.extend([Request::Inbox(query.clone()), Request::Follow(query)]);
     }
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    for query in [
+        PastQuery::default(),
+        PastQuery { with: Some("alice".into()), ..PastQuery::default() },
+        PastQuery { with: Some("bob".into()), ..PastQuery::default() },
+        PastQuery { with: Some(long_name(2_100)), ..PastQuery::default() },
+        PastQuery { words: words(&["y"]), ..PastQuery::default() },
+        PastQuery { words: words(&["y*", "*y", "*y*"]), limit: Some(1), ..PastQuery::default() },
+        PastQuery { from: Some("nobody".into()), ..PastQuery::default() },
+        PastQuery { since: Some(Timestamp::MAX), ..PastQuery::default() },
+        PastQuery { before_id: Some(id(3 << 64)), ..PastQuery::default() },
+    ] {
+        requests.push(Request::Past(query));
+    }
     let ids = (0..1_000).map(|number| id(3 << 64 | number)).collect();
     requests.extend([
+        Request::Unread { after: None },
         Request::Delete { operation: id(14), ids },
         Request::Status {},
         Request::Ping {},
@@ -209,7 +228,7 @@ async fn whatever_is_asked_holds_the_state_for_a_bounded_number_of_steps() {
         longest = longest.max(looks.len());
         let Meter { spent, worked } = rig.replica.applied();
         // An account's lists begin to be emptied in the same entry.
-        let beside = if kind(request) == 13 { 16 * ORPHANS_REMOVED_PER_ENTRY_MAX } else { 0 };
+        let beside = if kind(request) == 13 { 18 * ORPHANS_REMOVED_PER_ENTRY_MAX } else { 0 };
         assert!(
             worked <= spent + beside,
             "applied in {worked} steps instead of {spent}: {request:?}"
@@ -243,6 +262,7 @@ async fn what_takes_too_long_ends_with_its_deadline() {
         json!({"find": {"prefixes": beginnings()}}),
         json!({"accounts": {"glob": "*b?"}}),
         json!({"inbox": {"which": "all", "from": "nobody"}}),
+        json!({"past": {"words": ["nothing"]}}),
     ] {
         rig.replica.looks();
         alice.send_line(&json!({"id": 7, "timeout_ms": 0, "request": request}).to_string()).await;
@@ -338,6 +358,7 @@ async fn a_page_that_takes_several_looks_is_as_long_as_one_that_takes_one() {
             text: text.into(),
             again: false,
             after: None,
+            reply_to: None,
         },
     };
     let long = "x".repeat(8_000);

@@ -18,6 +18,9 @@ fn message(to: usize, text: String) -> Message {
         read: false,
         accepted_at: Some(Timestamp::MAX),
         notice: true,
+        mention: true,
+        reply_to: None,
+        answers: None,
     }
 }
 

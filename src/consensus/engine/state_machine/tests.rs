@@ -91,7 +91,14 @@ async fn with_message_at(at: Timestamp) -> (TempDir, Machine) {
     let (folder, machine) = machine().await;
     machine.replay(entry_at(1)).expect("applies");
     let to = vec![AccountName::new("somebody-1").expect("a name")];
-    let action = Action::Send { session: 1, to, text: "hello".into(), again: false, after: None };
+    let action = Action::Send {
+        session: 1,
+        to,
+        text: "hello".into(),
+        again: false,
+        after: None,
+        reply_to: None,
+    };
     let operations = vec![Operation { id: Uuid::from_u128(99), action }];
     let payload = EntryPayload::Normal(Proposal::propose(Batch { at, operations }, 0).0);
     machine.replay(Entry { payload, ..entry_at(2) }).expect("applies");

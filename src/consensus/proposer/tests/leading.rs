@@ -54,6 +54,7 @@ async fn a_batch_has_a_bound_in_operations_and_in_bytes() {
             text: "x".repeat(crate::limits::BATCH_MAX_BYTES * 2 / 3),
             again: false,
             after: None,
+            reply_to: None,
         },
         ..operation(number)
     };

@@ -69,7 +69,14 @@ async fn write(
         let to = READERS[..1 + draw(host, 2) as usize].iter().map(ToString::to_string);
         let to: Vec<String> = to.collect();
         let (first, after) = (true, None);
-        let request = Request::Send { operation, to: to.clone(), text: text.clone(), first, after };
+        let request = Request::Send {
+            operation,
+            to: to.clone(),
+            text: text.clone(),
+            first,
+            after,
+            reply_to: None,
+        };
         match client.request(request).await {
             Ok(Answer::Sent(sent)) => {
                 diary.look(|diary| {

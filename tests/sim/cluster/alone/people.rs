@@ -125,8 +125,14 @@ impl Writer<'_> {
         let mut overtook = false;
         loop {
             let text = text.to_string();
-            let request =
-                Request::Send { operation, to: to.clone(), text: text.clone(), first, after: None };
+            let request = Request::Send {
+                operation,
+                to: to.clone(),
+                text: text.clone(),
+                first,
+                after: None,
+                reply_to: None,
+            };
             let SentBehind { sent, overtakes } =
                 self.client.send_behind(self.before, request).await;
             overtook |= overtakes;

@@ -102,8 +102,14 @@ impl Person<'_> {
             let (operation, asked) = (self.host.uuid(), self.diary.now());
             let (text, to) = (format!("{LEAVER} {operation}"), vec![READER.to_string()]);
             let (first, after) = (true, None);
-            let request =
-                Request::Send { operation, to: to.clone(), text: text.clone(), first, after };
+            let request = Request::Send {
+                operation,
+                to: to.clone(),
+                text: text.clone(),
+                first,
+                after,
+                reply_to: None,
+            };
             let sent = match self.client.request(request).await {
                 Ok(Answer::Sent(sent)) => Some(sent),
                 Ok(answer) => return Err(format!("sent and got {answer:?}")),

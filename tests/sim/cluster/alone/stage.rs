@@ -162,7 +162,7 @@ impl<'a> Stage<'a> {
         (operation, first): (Uuid, bool),
     ) -> Result<Sent, Error> {
         let (to, text, after) = (vec![to.to_string()], format!("{from} {operation}"), None);
-        let request = Request::Send { operation, to, text, first, after };
+        let request = Request::Send { operation, to, text, first, after, reply_to: None };
         match self.ask(from, (servers, Confirm::Any), request)? {
             Answer::Sent(sent) => Ok(sent),
             answer => Err(Error::internal(format!("sent and got {answer:?}"))),
@@ -208,7 +208,7 @@ impl<'a> Stage<'a> {
         for _ in 0..count.div_ceil(2) {
             let (operation, to) = (self.id(), vec!["sink".to_string()]);
             let (text, first, after) = ("x".repeat(TEXT_MAX_BYTES), true, None);
-            let request = Request::Send { operation, to, text, first, after };
+            let request = Request::Send { operation, to, text, first, after, reply_to: None };
             let sent = self.ask("ann", (servers, Confirm::Majority), request);
             self.report.expect(sent.is_ok(), &format!("filled and got {sent:?}"));
             self.delete("sink", servers, operation);

@@ -40,7 +40,7 @@ pub async fn insist(host: &Host, users: &Users, diary: &SharedDiary) -> Exit {
         let (mut doubt, asked) = (false, diary.now());
         let sent = loop {
             let (to, text, first) = (to.clone(), text.clone(), !doubt);
-            let request = Request::Send { operation, to, text, first, after: None };
+            let request = Request::Send { operation, to, text, first, after: None, reply_to: None };
             match client.request(request).await {
                 Ok(Answer::Sent(sent)) => break Some(sent),
                 Ok(answer) => return Err(format!("sent and got {answer:?}")),

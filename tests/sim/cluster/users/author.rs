@@ -26,7 +26,14 @@ impl Author {
             let to = vec![name.to_string()];
             match ask(
                 &mut client,
-                Request::Send { operation: host.uuid(), to, text, first: true, after: None },
+                Request::Send {
+                    operation: host.uuid(),
+                    to,
+                    text,
+                    first: true,
+                    after: None,
+                    reply_to: None,
+                },
             )
             .await?
             {

@@ -85,8 +85,11 @@ async fn flood(host: &Host, users: &Users) -> Result<(), String> {
     for _ in 0..FLOOD {
         let (operation, to) = (host.uuid(), vec![name.to_string()]);
         let text = "x".repeat(TEXT_MAX_BYTES);
-        match ask(&mut client, Request::Send { operation, to, text, first: true, after: None })
-            .await?
+        match ask(
+            &mut client,
+            Request::Send { operation, to, text, first: true, after: None, reply_to: None },
+        )
+        .await?
         {
             Ok(Answer::Sent(_)) => {}
             Err(Reply::Refused(ErrorCode::StorageFull)) => break,

@@ -124,21 +124,23 @@ impl Shell {
         let (from, line) = (self.owner.clone(), None);
         let call = Call::Send { id, from, to: to.clone(), text: text.clone(), line };
         let operation = self.users.recorder.begin(&self.owner, call);
-        let reply =
-            match self.ask(Request::Send { operation: id, to, text, first, after: None }).await? {
-                Ok(Answer::Sent(sent)) if sent.id == id => {
-                    if sent.copies <= sent.replicas / 2 || sent.copies > sent.replicas {
-                        return Err(format!("accepted without a majority: {sent:?}"));
-                    }
-                    let off_ms = sent.at.0.abs_diff(self.host.clock.now().0);
-                    if off_ms > DAY_MS {
-                        return Err(format!("stamped {off_ms} ms from when it was sent: {sent:?}"));
-                    }
-                    Reply::Sent { seq: sent.seq.expect("a majority has it"), at: sent.at }
+        let reply = match self
+            .ask(Request::Send { operation: id, to, text, first, after: None, reply_to: None })
+            .await?
+        {
+            Ok(Answer::Sent(sent)) if sent.id == id => {
+                if sent.copies <= sent.replicas / 2 || sent.copies > sent.replicas {
+                    return Err(format!("accepted without a majority: {sent:?}"));
                 }
-                Ok(answer) => return Err(format!("sent and got {answer:?}")),
-                Err(reply) => reply,
-            };
+                let off_ms = sent.at.0.abs_diff(self.host.clock.now().0);
+                if off_ms > DAY_MS {
+                    return Err(format!("stamped {off_ms} ms from when it was sent: {sent:?}"));
+                }
+                Reply::Sent { seq: sent.seq.expect("a majority has it"), at: sent.at }
+            }
+            Ok(answer) => return Err(format!("sent and got {answer:?}")),
+            Err(reply) => reply,
+        };
         self.users.recorder.end(operation, reply);
         Ok(())
     }

@@ -151,6 +151,7 @@ impl Shell {
                 text: text.clone(),
                 first: true,
                 after: None,
+                reply_to: None,
             };
             let operation = self.begin_line(id, &to, &text, line);
             let limit = if self.one_in(2) { self.hasty_limit() } else { TIMEOUT / 2 };

@@ -124,7 +124,7 @@ fn second_try(stage: &mut Stage<'_>, server: usize, id: Uuid, go: &Arc<AtomicU32
             }
             let (to, text) = (vec!["reader".to_string()], format!("ann {id}"));
             let (first, after) = (false, None);
-            let sent = Request::Send { operation: id, to, text, first, after };
+            let sent = Request::Send { operation: id, to, text, first, after, reply_to: None };
             match client.request(sent).await {
                 Err(_) => Ok(()),
                 Ok(answer) => Err(format!("a frozen server has answered {answer:?}")),

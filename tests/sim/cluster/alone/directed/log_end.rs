@@ -59,7 +59,7 @@ fn acknowledged_by_who_dies(stage: &mut Stage<'_>) -> Vec<Uuid> {
     let id = stage.id();
     let (to_whom, text) = (vec!["reader".to_string()], format!("ann {id}"));
     let (first, after) = (true, None);
-    let request = Request::Send { operation: id, to: to_whom, text, first, after };
+    let request = Request::Send { operation: id, to: to_whom, text, first, after, reply_to: None };
     let asked = stage.begin_to_ask("ann", (&[leads], Confirm::Majority), request);
     stage.world.run_for_ms(HEARD_MS);
     stage.world.with(|state| state.network.set_cut(from, to, true));
