@@ -105,8 +105,8 @@ pub enum ErrorCode {
     ReadNotConfirmed,
     /// A write may or may not have been accepted; repeat it with the same id.
     OutcomeUnknown,
-    /// What this request is to follow was taken by a server that is not back yet. Nothing was
-    /// done.
+    /// What this request is to follow was taken by a server that is not back yet, or the state
+    /// was another when its server looked at it. Nothing was done.
     Behind,
     /// A majority of the servers is needed for this and is not there. Nothing was done.
     NeedsMajority,

@@ -18,7 +18,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// | 2 | replicas come, go and move; registration, invitations, what administrators do |
 /// | 3 | bounds on what an account and all of them may store; a new key for the cluster |
 /// | 4 | how long messages are kept; what servers took without a majority is settled in the log |
-pub const FEATURE_LEVEL_KNOWN: u32 = 4;
+/// | 5 | what people decide about their own accounts |
+pub const FEATURE_LEVEL_KNOWN: u32 = 5;
 
 /// The feature level that brought changes of membership.
 pub const LEVEL_OF_MEMBERSHIP: u32 = 2;
@@ -37,6 +38,9 @@ pub const LEVEL_OF_KEEPING: u32 = 4;
 
 /// The feature level at which the log settles what a server took without a majority.
 pub const LEVEL_OF_SETTLING: u32 = 4;
+
+/// The feature level that brought what people decide about their own accounts.
+pub const LEVEL_OF_CONVERSATIONS: u32 = 5;
 
 /// Format of a data directory of a cluster at feature level 0, written into
 /// `identity.json`.

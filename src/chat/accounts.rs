@@ -24,6 +24,7 @@ impl State {
     pub(super) fn log_in(
         &mut self,
         account: Uuid,
+        verified: Option<&Digest>,
         session: NewSession,
         effects: &mut Effects,
     ) -> Result<Outcome> {
@@ -38,6 +39,7 @@ impl State {
         if found.reset.is_some() {
             return refused("the password was reset; log in with the code that comes with that");
         }
+        self.check_verified(number, verified)?;
         self.check_token(&session.token_hash)?;
         Ok(self.open_session(number, account, session, effects))
     }

@@ -30,6 +30,8 @@
 //!   log would settle it now. (`overlay/`)
 //! - **What is stored is bounded.** Whoever sends more than an inbox or all servers may
 //!   hold is refused, by every replica alike. (`bounds.rs`)
+//! - **What is somebody's own is decided by its owner.** A password that was changed opens
+//!   nothing from that entry on, whatever a server checked before. (`affairs.rs`)
 //! - **How long messages are kept is decided here.** By times that the clocks of a majority
 //!   have reached, never by one server's clock. (`keeping.rs`)
 //! - **No entry takes long.** Work that could be large (emptying a deleted account's
@@ -52,6 +54,7 @@
 
 mod accounts;
 mod admission;
+mod affairs;
 mod bounds;
 mod budget;
 mod change;
@@ -75,6 +78,7 @@ pub(crate) mod meter;
 mod old_order;
 mod operation;
 mod overlay;
+mod own;
 mod query;
 mod remembered;
 mod repeats;
@@ -98,6 +102,7 @@ pub use look::Look;
 pub use old_order::{OldOrder, Placed, Reached, StoredAccount};
 pub use operation::{Action, Batch, Operation, Outcome, RestoreStep};
 pub use overlay::{Acceptance, Given, MarkAsked, Overlay, Taken, Unconfirmed};
+pub use own::{OwnChange, verified_against};
 pub use query::{AccountView, Counts, Page, SessionView};
 pub use search::{IdSearch, NameSearch};
 pub use snapshot::{ParsedLine, Restore, View};

@@ -238,9 +238,9 @@ impl State {
                 let newcomer = Newcomer { account: *account, name, password_hash };
                 self.register(newcomer, invitation.as_ref(), session, effects)
             }
-            Action::OpenSession { account, token_hash, expires } => {
+            Action::OpenSession { account, token_hash, expires, verified } => {
                 let session = NewSession { at, token_hash: *token_hash, expires: *expires };
-                self.log_in(*account, session, effects)
+                self.log_in(*account, verified.as_ref(), session, effects)
             }
             Action::ResetPassword { account, code_hash, password_hash, token_hash, expires } => {
                 let session = NewSession { at, token_hash: *token_hash, expires: *expires };
@@ -262,9 +262,14 @@ impl State {
             Action::Delete { session, ids } => {
                 self.caller(*session).and_then(|caller| self.delete(index, caller.number, ids))
             }
-            Action::DeleteAccount { session } => {
-                self.caller(*session).map(|caller| self.delete_account(caller.number, effects))
+            Action::DeleteAccount { session, verified } => {
+                let caller = self.caller(*session)?;
+                self.check_verified(caller.number, verified.as_ref())?;
+                Ok(self.delete_account(caller.number, effects))
             }
+            Action::Own { session, change } => self
+                .caller(*session)
+                .and_then(|caller| self.change_own(caller, *session, change, effects)),
             Action::AllocateIncarnation { replica } => self.allocate_incarnation(*replica),
             Action::Restore(step) => self.restore_step(step),
             Action::ChangeMembers { expects, change, founders } => {
@@ -299,7 +304,8 @@ impl State {
             | Action::Send { session, .. }
             | Action::MarkRead { session, .. }
             | Action::Delete { session, .. }
-            | Action::DeleteAccount { session } => *session,
+            | Action::DeleteAccount { session, .. }
+            | Action::Own { session, .. } => *session,
             Action::Register { .. }
             | Action::OpenSession { .. }
             | Action::ResetPassword { .. }

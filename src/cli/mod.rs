@@ -35,6 +35,7 @@ mod login;
 mod logout;
 pub mod man;
 mod members;
+mod passwd;
 mod password;
 mod profiles;
 mod recover;
@@ -120,6 +121,8 @@ pub enum Command {
     Inbox(inbox::InboxArgs),
     /// Remove messages from the inbox
     Delete(delete::DeleteArgs),
+    /// Change the password
+    Passwd(passwd::PasswdArgs),
     /// Delete the account with its inbox and sessions
     DeleteAccount(delete_account::DeleteAccountArgs),
     /// Show the state of the cluster and of each replica
@@ -214,6 +217,7 @@ impl Command {
             Command::Send(args) => send::run(args, context).await,
             Command::Inbox(args) => inbox::run(args, context).await,
             Command::Delete(args) => delete::run(args, context).await,
+            Command::Passwd(args) => passwd::run(args, context).await,
             Command::DeleteAccount(args) => delete_account::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
             Command::Connect(args) => connect::run(args, context).await,

@@ -38,6 +38,9 @@ pub(super) fn unknown(request: &Request, why: &str) -> Error {
         Request::Send { operation, .. } => {
             format!("repeat it with --id {operation}, and it is delivered once")
         }
+        Request::ChangePassword { operation, .. } => {
+            format!("repeat the command with --id {operation}, which does no harm if it was")
+        }
         Request::Register { name, .. } => format!("try to log in as {name}"),
         _ => "repeat the command, which does no harm if it was".to_string(),
     };

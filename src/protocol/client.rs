@@ -251,6 +251,16 @@ pub enum Request {
         /// The account's password.
         password: String,
     },
+    /// Sets another password of the bound session's account, and ends all its other sessions.
+    /// → [`Answer::Done`]
+    ChangePassword {
+        /// Operation id.
+        operation: Uuid,
+        /// The password until now.
+        password: String,
+        /// The password from now on, 8 to 1024 bytes.
+        new_password: String,
+    },
     /// This server's view of its replicas and of the cluster. Needs no session
     /// and no quorum. → [`Answer::Status`]
     Status {},
@@ -289,7 +299,8 @@ impl Request {
             | Request::Send { operation, .. }
             | Request::MarkRead { operation, .. }
             | Request::Delete { operation, .. }
-            | Request::DeleteAccount { operation, .. } => Some(*operation),
+            | Request::DeleteAccount { operation, .. }
+            | Request::ChangePassword { operation, .. } => Some(*operation),
             Request::Authenticate { .. }
             | Request::Whoami {}
             | Request::Accounts { .. }
@@ -332,7 +343,7 @@ impl After {
 
 /// Every operation that a client may ask for, to tell an unknown one from a
 /// malformed one.
-pub const OPERATIONS: [&str; 16] = [
+pub const OPERATIONS: [&str; 17] = [
     "authenticate",
     "register",
     "login",
@@ -347,6 +358,7 @@ pub const OPERATIONS: [&str; 16] = [
     "find",
     "delete",
     "delete_account",
+    "change_password",
     "status",
     "ping",
 ];

@@ -189,7 +189,12 @@ fn found(mut machine: Line, confirmed: Reached) -> Line {
     let mut line = Line { state, index, sessions: [0; 3] };
     for (who, name) in PEOPLE.iter().enumerate() {
         let token_hash = Digest::of(name.as_bytes());
-        let open = Action::OpenSession { account: account(who), token_hash, expires: NEVER };
+        let open = Action::OpenSession {
+            account: account(who),
+            token_hash,
+            expires: NEVER,
+            verified: None,
+        };
         line.sessions[who] = opened(line.apply(Uuid::from_u128(0x0e5 + who as u128), open));
     }
     line

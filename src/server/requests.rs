@@ -33,6 +33,7 @@ impl Connection {
                 Request::Authenticate { .. }
                     | Request::Register { .. }
                     | Request::Login { .. }
+                    | Request::ChangePassword { .. }
                     | Request::DeleteAccount { .. }
             )
         };
@@ -105,6 +106,12 @@ impl Connection {
                 self.unbind(id, async move {
                     caller.delete_account(operation, password, &session).await
                 });
+            }
+            Request::ChangePassword { operation, password, new_password } => {
+                let (password, new_password) = (password.into(), new_password.into());
+                self.own(id, deadline, |caller, session| async move {
+                    caller.change_password(operation, password, new_password, &session).await
+                })?;
             }
             Request::Send { operation, to, text, first, after } => {
                 self.send(id, operation, (&to, text), (first, after), deadline)?;
@@ -298,6 +305,27 @@ impl Connection {
             };
             Finished { id, result, effect, was_barrier: true, was_proposal: false }
         }));
+    }
+
+    /// Changes what is the account's own, behind everything that the connection has asked for.
+    fn own<F>(
+        &mut self,
+        id: u64,
+        deadline: Instant,
+        change: impl FnOnce(Caller, Arc<SessionView>) -> F,
+    ) -> Result<()>
+    where
+        F: Future<Output = Result<Answer>> + Send + 'static,
+    {
+        let session = Arc::clone(self.session()?);
+        self.shared.changes.attempt(session.account)?;
+        self.mend_stream();
+        let answer = change(self.caller(deadline), session);
+        self.start_barrier(Box::pin(async move {
+            let (result, effect) = (answer.await, Effect::Nothing);
+            Finished { id, result, effect, was_barrier: true, was_proposal: false }
+        }));
+        Ok(())
     }
 
     fn unbind(&mut self, id: u64, answer: impl Future<Output = Result<Answer>> + Send + 'static) {

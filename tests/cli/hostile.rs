@@ -199,6 +199,7 @@ fn nothing_that_a_server_says_acts_on_a_terminal() {
             &["status"],
             &["connect", &word],
             &["logout"],
+            &["passwd", "--password-stdin"],
             &["login", "bob", "--password-stdin"],
             &["register", "bob", "--password-stdin"],
             &["delete-account", "--confirm", "bob", "--password-stdin"],

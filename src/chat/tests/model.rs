@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::chat::remembered::Fate;
-use crate::limits::{LEVEL_OF_SETTLING, TEXT_MAX_BYTES};
+use crate::limits::{LEVEL_OF_CONVERSATIONS, LEVEL_OF_SETTLING, TEXT_MAX_BYTES};
 
 #[derive(Clone)]
 pub(super) struct ModelAccount {
     pub(super) uuid: Uuid,
     pub(super) name: AccountName,
+    /// The hash of its password.
+    password: String,
     /// `seq` and whether it is read.
     pub(super) inbox: Vec<(u64, bool)>,
     pub(super) sent: Vec<u64>,
@@ -92,6 +94,7 @@ fn content(action: &Action) -> String {
         Action::MarkRead { seqs, .. } => format!("mark {seqs:?}"),
         Action::Delete { ids, .. } => format!("delete {ids:?}"),
         Action::DeleteAccount { .. } => "delete account".to_string(),
+        Action::Own { change: OwnChange::ChangePassword { .. }, .. } => "new password".to_string(),
         Action::AllocateIncarnation { replica } => format!("allocate {replica}"),
         Action::Restore(step) => format!("{step:?}"),
         Action::Administer { change, .. } => format!("{change:?}"),
@@ -142,7 +145,8 @@ impl Model {
             | Action::Send { session, .. }
             | Action::MarkRead { session, .. }
             | Action::Delete { session, .. }
-            | Action::DeleteAccount { session } => Some(*session),
+            | Action::DeleteAccount { session, .. }
+            | Action::Own { session, .. } => Some(*session),
             _ => None,
         };
         if let Some(number) = number
@@ -185,7 +189,11 @@ impl Model {
         if after.is_some_and(|after| self.settled(&after.list) < after.number) {
             return refuse(ErrorCode::Behind);
         }
-        let outcome = self.fresh(index, at, operation, actor.unwrap_or_default());
+        let asker = (actor.unwrap_or_default(), number.unwrap_or_default());
+        let outcome = self.fresh(index, at, operation, asker);
+        if plain(&outcome) == Err(ErrorCode::Behind) {
+            return outcome;
+        }
         let since = (!matches!(outcome, Outcome::Sent { .. })).then_some(index);
         let done = Done { since, content: content(action), actor, outcome: outcome.clone() };
         self.done.insert(operation.id, done);
@@ -199,9 +207,15 @@ impl Model {
         outcome
     }
 
-    fn fresh(&mut self, index: u64, at: Timestamp, operation: &Operation, me: Uuid) -> Outcome {
+    fn fresh(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        operation: &Operation,
+        (me, session): (Uuid, SessionNumber),
+    ) -> Outcome {
         match &operation.action {
-            Action::Register { account, name, token_hash, expires, .. } => {
+            Action::Register { account, name, password_hash, token_hash, expires, .. } => {
                 if self.accounts.iter().any(|other| other.name == *name) {
                     return refuse(ErrorCode::NameTaken);
                 }
@@ -209,17 +223,24 @@ impl Model {
                     return refuse(ErrorCode::IdConflict);
                 }
                 let (uuid, name) = (*account, name.clone());
-                let newcomer = ModelAccount { uuid, name, inbox: Vec::new(), sent: Vec::new() };
+                let password = password_hash.clone();
+                let (inbox, sent) = (Vec::new(), Vec::new());
+                let newcomer = ModelAccount { uuid, name, password, inbox, sent };
                 let opened = self.open(uuid, *token_hash, *expires);
                 if !matches!(opened, Outcome::Refused(_)) {
                     self.accounts.push(newcomer);
                 }
                 opened
             }
-            Action::OpenSession { account, token_hash, expires } => match self.account(*account) {
-                None => refuse(ErrorCode::LoginRefused),
-                Some(_) => self.open(*account, *token_hash, *expires),
-            },
+            Action::OpenSession { account, token_hash, expires, verified } => {
+                if self.account(*account).is_none() {
+                    return refuse(ErrorCode::LoginRefused);
+                }
+                match self.objection(*account, verified.as_ref()) {
+                    Some(code) => refuse(code),
+                    None => self.open(*account, *token_hash, *expires),
+                }
+            }
             Action::CloseSession { session } => {
                 self.sessions.remove(session);
                 Outcome::Done
@@ -248,12 +269,26 @@ impl Model {
                 self.drop_bodies(index);
                 Outcome::Deleted { count: doomed.len() as u64 }
             }
-            Action::DeleteAccount { .. } => {
+            Action::DeleteAccount { verified, .. } => {
+                if let Some(code) = self.objection(me, verified.as_ref()) {
+                    return refuse(code);
+                }
                 self.accounts.retain(|account| account.uuid != me);
                 self.sessions.retain(|_, session| session.account != me);
                 self.drop_bodies(index);
                 Outcome::Done
             }
+            Action::Own { .. } if self.level < LEVEL_OF_CONVERSATIONS => refuse(ErrorCode::Behind),
+            Action::Own { change, .. } => match change {
+                OwnChange::ChangePassword { verified, password_hash } => {
+                    if let Some(code) = self.objection(me, Some(verified)) {
+                        return refuse(code);
+                    }
+                    self.account(me).expect("the session's").password = password_hash.clone();
+                    self.sessions.retain(|number, it| it.account != me || *number == session);
+                    Outcome::Done
+                }
+            },
             Action::AllocateIncarnation { replica } => {
                 let highest = self.incarnations.entry(replica.0).or_insert(1);
                 *highest += 1;
@@ -268,6 +303,19 @@ impl Model {
             | Action::Restore(_) => {
                 unreachable!("done before, or not in histories")
             }
+        }
+    }
+
+    /// Why a password that was verified does not count.
+    fn objection(&mut self, account: Uuid, verified: Option<&Digest>) -> Option<ErrorCode> {
+        let level = self.level;
+        let account = self.account(account).expect("there is one");
+        match verified {
+            Some(verified) => {
+                let changed = *verified != Digest::of(account.password.as_bytes());
+                changed.then_some(ErrorCode::LoginRefused)
+            }
+            None => (level >= LEVEL_OF_CONVERSATIONS).then_some(ErrorCode::Behind),
         }
     }
 

@@ -201,7 +201,7 @@ fn a_later_owner_of_a_name_sees_nothing() {
     lonely.send(alice, &["bob", "carol"], "for two");
     lonely.send(alice, &["bob"], "for bob");
     lonely.send(bob, &["carol"], "of bob");
-    lonely.alone.chat.apply(Action::DeleteAccount { session: bob.session });
+    lonely.alone.chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     let other = lonely.register("bob");
     assert_eq!(lonely.texts(other, Which::All).1, NONE);
     assert_eq!(lonely.texts(other, Which::Sent).1, NONE);

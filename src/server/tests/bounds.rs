@@ -31,7 +31,7 @@ fn long_name(number: usize) -> String {
 
 /// A server whose state is the worst for every question, and alice, who asks.
 async fn worst() -> Rig {
-    let rig = Rig::start();
+    let rig = Rig::start().at_newest_level();
     rig.registered("alice").await;
     rig.registered("bob").await;
     // The first session is alice's.
@@ -91,6 +91,7 @@ fn kind(request: &Request) -> usize {
         Request::DeleteAccount { .. } => 13,
         Request::Status {} => 14,
         Request::Ping {} => 15,
+        Request::ChangePassword { .. } => 16,
     }
 }
 
@@ -159,6 +160,11 @@ fn worst_requests() -> Vec<Request> {
         Request::Status {},
         Request::Ping {},
         Request::Logout { operation: id(15) },
+        Request::ChangePassword {
+            operation: id(17),
+            password: password.clone(),
+            new_password: password.clone(),
+        },
         Request::DeleteAccount { operation: id(16), password },
     ]);
     requests

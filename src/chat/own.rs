@@ -1,0 +1,50 @@
+//! What people change about their own accounts, as it stands in the log. Plain data;
+//! `affairs.rs` decides what becomes of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::hash::Encoder;
+use crate::types::Digest;
+
+/// What somebody changes about their own account, as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnChange {
+    /// Set another password, and end all other sessions. The server has verified the old one.
+    ChangePassword {
+        /// What the old password was verified against, as of [`verified_against`].
+        verified: Digest,
+        /// Of the new one: Argon2id in PHC form.
+        password_hash: String,
+    },
+}
+
+/// By what the log knows which password a server has verified: the SHA-256 of its hash.
+pub fn verified_against(password_hash: &str) -> Digest {
+    Digest::of(password_hash.as_bytes())
+}
+
+impl OwnChange {
+    /// About how many steps it takes, as of [`Action::steps`](super::Action::steps).
+    pub(super) fn steps(&self) -> usize {
+        match self {
+            // Up to sixty-four sessions.
+            OwnChange::ChangePassword { .. } => 512,
+        }
+    }
+
+    /// About how many bytes it takes in a log entry.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            OwnChange::ChangePassword { .. } => 512,
+        }
+    }
+
+    /// Adds what is asked for to its fingerprint. Without a salted hash and what it follows,
+    /// which a server makes anew when a request is repeated.
+    pub(super) fn encode(&self, encoder: Encoder) -> Encoder {
+        match self {
+            OwnChange::ChangePassword { verified: _, password_hash: _ } => encoder.number(1),
+        }
+    }
+}

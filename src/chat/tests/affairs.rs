@@ -1,0 +1,137 @@
+//! What people change about their own accounts.
+
+use super::*;
+use crate::limits::FEATURE_LEVEL_KNOWN;
+
+/// A state in which people's own affairs are known.
+fn chat() -> Chat {
+    let mut chat = Chat::new();
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_CONVERSATIONS });
+    chat
+}
+
+fn own(user: User, change: OwnChange) -> Action {
+    Action::Own { session: user.session, change }
+}
+
+/// What a server asks for that verifies the old password now.
+fn new_password(chat: &Chat, user: User, hash: &str) -> Action {
+    let verified = chat.verified(user.account).expect("the level is reached");
+    own(user, OwnChange::ChangePassword { verified, password_hash: hash.to_string() })
+}
+
+fn password_hash(chat: &Chat, user: User) -> String {
+    chat.state.account(user.account).expect("registered").password_hash.to_string()
+}
+
+#[test]
+fn a_new_password_ends_every_session_but_the_one_that_set_it() {
+    let mut chat = chat();
+    let (first, bob) = (chat.register("alice"), chat.register("bob"));
+    let second = opened(chat.log_in(first.account));
+    let third = opened(chat.log_in(first.account));
+    let change = new_password(&chat, second, "another hash");
+    assert_eq!(chat.apply(change), Outcome::Done);
+    assert_eq!(password_hash(&chat, first), "another hash");
+    let ended = [first, third].map(|it| (it.account, it.session));
+    assert_eq!(chat.effects.ended_sessions, ended, "whoever follows is told");
+    for (user, alive) in [(first, false), (second, true), (third, false), (bob, true)] {
+        assert_eq!(chat.state.session_by_number(user.session, chat.at).is_ok(), alive);
+    }
+    let late = chat.apply(send(first, &["bob"], "asked before, applied behind it"));
+    assert_eq!(refusal(late).0, ErrorCode::SessionExpired);
+    assert!(matches!(chat.apply(send(second, &["bob"], "x")), Outcome::Sent { .. }));
+}
+
+#[test]
+fn what_was_verified_before_the_password_changed_is_not_done_behind_it() {
+    let mut chat = chat();
+    let alice = chat.register("alice");
+    // Three servers have verified the old password a moment before.
+    let verified = chat.verified(alice.account);
+    let token_hash = Digest::of(b"of a thief");
+    let expires = chat.at.plus_ms(HOUR);
+    let login = Action::OpenSession { account: alice.account, token_hash, expires, verified };
+    let end = Action::DeleteAccount { session: alice.session, verified };
+    let other = new_password(&chat, alice, "that of a thief");
+    let change = new_password(&chat, alice, "another hash");
+    assert_eq!(chat.apply(change), Outcome::Done);
+    for late in [login.clone(), end, other] {
+        let (code, sentence) = refusal(chat.apply(late));
+        assert_eq!(code, ErrorCode::LoginRefused);
+        assert!(sentence.contains("changed a moment ago"), "{sentence}");
+    }
+    assert_eq!(password_hash(&chat, alice), "another hash");
+    assert_eq!(chat.state.counts().sessions, 1);
+    let (id, late) = (chat.id(), login);
+    assert_eq!(refusal(chat.apply_as(id, late.clone())).0, ErrorCode::LoginRefused);
+    assert_eq!(refusal(chat.apply_as(id, late)).0, ErrorCode::LoginRefused, "each time");
+    opened(chat.log_in(alice.account));
+}
+
+#[test]
+fn a_login_with_a_password_that_was_reset_meanwhile_is_refused_also_when_a_new_one_is_set() {
+    let mut chat = chat();
+    let alice = chat.register("alice");
+    let verified = chat.verified(alice.account);
+    let code_hash = Digest::of(b"code");
+    let change = Change::ResetAccount { name: name("alice"), code_hash, expires: Timestamp::MAX };
+    chat.apply(Action::Administer { by: "root@alpha".into(), change });
+    let expires = chat.at.plus_ms(HOUR);
+    opened(chat.apply(Action::ResetPassword {
+        account: alice.account,
+        code_hash,
+        password_hash: "another hash".into(),
+        token_hash: Digest::of(b"owner"),
+        expires,
+    }));
+    let token_hash = Digest::of(b"of a thief");
+    let late = Action::OpenSession { account: alice.account, token_hash, expires, verified };
+    assert_eq!(refusal(chat.apply(late)).0, ErrorCode::LoginRefused);
+}
+
+#[test]
+fn a_change_whose_answer_was_lost_is_answered_again_and_nothing_happens_twice() {
+    let mut chat = chat();
+    let alice = chat.register("alice");
+    let id = chat.id();
+    let change = new_password(&chat, alice, "another hash");
+    assert_eq!(chat.apply_as(id, change), Outcome::Done);
+    let second = opened(chat.log_in(alice.account));
+    // Hashed anew, and nothing was verified: see the server.
+    let verified = verified_against("");
+    let again = own(alice, OwnChange::ChangePassword { verified, password_hash: "salted".into() });
+    assert_eq!(chat.apply_as(id, again.clone()), Outcome::Done);
+    assert_eq!(password_hash(&chat, alice), "another hash");
+    assert!(chat.state.session_by_number(second.session, chat.at).is_ok());
+    assert_eq!(refusal(chat.apply(again)).0, ErrorCode::LoginRefused, "by itself it does nothing");
+    audit(&chat.state);
+}
+
+#[test]
+fn what_servers_of_two_levels_ask_for_while_the_level_rises_is_asked_for_again_and_done() {
+    let mut chat = Chat::new();
+    chat.apply(Action::RaiseLevel { level: LEVEL_OF_CONVERSATIONS - 1 });
+    let (alice, bob) = (chat.register("alice"), chat.register("bob"));
+    let change = OwnChange::ChangePassword {
+        verified: verified_against(&password_hash(&chat, alice)),
+        password_hash: "another hash".into(),
+    };
+    let ids = [chat.id(), chat.id(), chat.id()];
+    // Asked for too early, which no server does.
+    let change = own(alice, change);
+    assert_eq!(refusal(chat.apply_as(ids[0], change.clone())).0, ErrorCode::Behind);
+    let expires = chat.at.plus_ms(HOUR);
+    let (account, token_hash) = (bob.account, Digest::of(b"bob's"));
+    let login = |verified| Action::OpenSession { account, token_hash, expires, verified };
+    let end = |verified| Action::DeleteAccount { session: bob.session, verified };
+    chat.apply(Action::RaiseLevel { level: FEATURE_LEVEL_KNOWN });
+    // Asked for before the level was known there.
+    assert_eq!(refusal(chat.apply_as(ids[1], login(None))).0, ErrorCode::Behind);
+    assert_eq!(refusal(chat.apply_as(ids[2], end(None))).0, ErrorCode::Behind);
+    assert_eq!(chat.apply_as(ids[0], change), Outcome::Done);
+    let verified = chat.verified(bob.account);
+    opened(chat.apply_as(ids[1], login(verified)));
+    assert_eq!(chat.apply_as(ids[2], end(verified)), Outcome::Done);
+    audit(&chat.state);
+}

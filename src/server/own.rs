@@ -1,0 +1,72 @@
+//! What people change about their own accounts.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::sessions::{Caller, check_password, login_refused};
+use super::work::done;
+use crate::chat::{Action, Operation, OwnChange, SessionView, verified_against};
+use crate::error::{Error, Result};
+use crate::limits::LEVEL_OF_CONVERSATIONS;
+use crate::protocol::client::{Answer, Confirm};
+use crate::types::Uuid;
+
+impl Caller {
+    /// Sets another password of the session's account.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidPassword`](crate::error::ErrorCode::InvalidPassword) of the new
+    /// one; [`ErrorCode::LoginRefused`](crate::error::ErrorCode::LoginRefused) for a wrong old
+    /// one.
+    pub(super) async fn change_password(
+        self,
+        operation: Uuid,
+        password: SecretString,
+        new_password: SecretString,
+        session: &SessionView,
+    ) -> Result<Answer> {
+        check_password(&new_password)?;
+        self.confirm_for_own().await?;
+        let now = self.shared.backend.now();
+        let (account, remembered) = self.shared.backend.look(|look| {
+            let bound = look.session_by_number(session.number, now)?;
+            Ok::<_, Error>((look.account(bound.account), look.remembers(operation)))
+        })?;
+        let account = account.ok_or_else(|| Error::internal("a session has no account"))?;
+        // An operation that was done before, whose answer was lost, is answered again by the
+        // log: the password that it brings is the old one for everybody by now. Whatever else
+        // has this id is refused there, so it says that nothing was verified.
+        let mut verified = verified_against("");
+        if !remembered {
+            let stored = Some(Arc::clone(&account.password_hash));
+            if !self.password_is_right(&account.name, password, stored, false).await? {
+                return Err(login_refused("wrong password; it was not changed"));
+            }
+            verified = verified_against(&account.password_hash);
+        }
+        let permit = self.shared.passwords.permit(self.deadline).await?;
+        let password_hash = self.shared.passwords.hash(permit, new_password).await?;
+        let change = OwnChange::ChangePassword { verified, password_hash };
+        self.change_own(operation, change, session).await
+    }
+
+    /// Looks at what a majority knows, in a cluster whose servers know such things.
+    async fn confirm_for_own(&self) -> Result<()> {
+        self.confirm_with_majority().await?;
+        self.shared.backend.require_level(LEVEL_OF_CONVERSATIONS).await
+    }
+
+    async fn change_own(
+        self,
+        operation: Uuid,
+        change: OwnChange,
+        session: &SessionView,
+    ) -> Result<Answer> {
+        let action = Action::Own { session: session.number, change };
+        let asked = Operation { id: operation, action };
+        let (backend, stream) = (&self.shared.backend, &self.stream);
+        let accepted = backend.propose(asked.into(), self.deadline, stream, Confirm::Majority);
+        done(operation, accepted.await?)
+    }
+}

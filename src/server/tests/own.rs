@@ -1,0 +1,125 @@
+use super::*;
+
+const NEW_PASSWORD: &str = "a better horse";
+
+fn change_password(number: u128, old: &str, new: &str) -> Value {
+    json!({"change_password": {"operation": id(number), "password": old, "new_password": new}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_is_changed_with_the_old_one_and_only_that_session_stays() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    let mut other = rig.client().await;
+    other.ask(login(1, "alice", PASSWORD)).await["result"]["session"].as_object().expect("in");
+    assert_eq!(
+        alice.refused(change_password(2, "wrong horse", NEW_PASSWORD)).await,
+        "login_refused"
+    );
+    assert_eq!(alice.refused(change_password(3, PASSWORD, "short")).await, "invalid_password");
+    let long = "x".repeat(1_025);
+    assert_eq!(alice.refused(change_password(4, PASSWORD, &long)).await, "invalid_password");
+    other.ask(json!({"whoami": {}})).await["result"]["session"].as_object().expect("nothing was");
+    let done = alice.ask(change_password(5, PASSWORD, NEW_PASSWORD)).await;
+    assert_eq!(done["result"], json!({"done": {}}));
+    alice.ask(json!({"whoami": {}})).await["result"]["session"].as_object().expect("it stays");
+    for request in [json!({"whoami": {}}), json!({"inbox": {}}), send(6, "alice", "x")] {
+        assert_eq!(other.refused(request).await, "session_expired");
+    }
+    let again = change_password(7, NEW_PASSWORD, "a third horse");
+    assert_eq!(other.refused(again).await, "session_expired", "whoever knows it");
+    let mut late = rig.client().await;
+    assert_eq!(late.refused(login(8, "alice", PASSWORD)).await, "login_refused");
+    late.ask(login(9, "alice", NEW_PASSWORD)).await["result"]["session"].as_object().expect("in");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lags_answers_no_session_that_a_new_password_has_ended() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    let mut other = rig.client().await;
+    other.ask(login(1, "alice", PASSWORD)).await["result"]["session"].as_object().expect("in");
+    // From here on it knows nothing of what the others have, until it asks.
+    for number in 2..7 {
+        let request = match number {
+            2 => json!({"whoami": {}}),
+            3 => json!({"inbox": {}}),
+            4 => json!({"accounts": {}}),
+            5 => json!({"find": {"prefixes": ["abcd"]}}),
+            _ => send(100, "alice", "x"),
+        };
+        let (old, new) = (format!("password {number}"), format!("password {}", number + 1));
+        let old = if number == 2 { PASSWORD } else { &old };
+        let mut fresh = rig.client().await;
+        let bound = fresh.ask(login(10 * number, "alice", old)).await;
+        bound["result"]["session"].as_object().expect("logged in");
+        rig.replica.lag();
+        let done = alice.ask(change_password(number, old, &new)).await;
+        assert_eq!(done["result"], json!({"done": {}}));
+        assert_eq!(fresh.refused(request).await, "session_expired");
+    }
+    assert_eq!(other.refused(json!({"whoami": {}})).await, "session_expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_was_verified_before_a_new_password_was_set_opens_nothing_behind_it() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    // What it asks for waits on its way to the log, as a majority is missing.
+    rig.replica.lose_majority();
+    let mut thief = rig.client().await;
+    thief.request(login(1, "alice", PASSWORD)).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let action = rig.replica.look_for_password("alice", "of another password");
+    rig.replica.apply(vec![action]);
+    rig.replica.find_majority();
+    assert_eq!(code(&thief.receive().await), "login_refused");
+    alice.ask(json!({"whoami": {}})).await["result"]["session"].as_object().expect("it stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_password_that_is_repeated_is_answered_alike_though_the_old_one_is_wrong_by_now()
+ {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    let change = change_password(1, PASSWORD, NEW_PASSWORD);
+    for _ in 0..3 {
+        assert_eq!(alice.ask(change.clone()).await["result"], json!({"done": {}}));
+    }
+    let once = change_password(2, PASSWORD, NEW_PASSWORD);
+    assert_eq!(alice.refused(once).await, "login_refused", "another is not that one");
+    // Its id opens no way around the old password either.
+    alice.ask(send(3, "alice", "x")).await["result"]["sent"].as_object().expect("sent");
+    alice.ask(json!({"mark_read": {"operation": id(4), "seqs": [1]}})).await;
+    let other = change_password(4, "a guess", "a third horse");
+    assert_eq!(alice.refused(other).await, "id_conflict");
+    let mut late = rig.client().await;
+    late.ask(login(5, "alice", NEW_PASSWORD)).await["result"]["session"].as_object().expect("in");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stolen_session_does_not_help_with_guessing_the_password() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    for number in 0..10 {
+        let guess = change_password(number, "a guess", NEW_PASSWORD);
+        assert_eq!(alice.refused(guess).await, "login_refused");
+    }
+    let limited = change_password(10, PASSWORD, NEW_PASSWORD);
+    assert_eq!(alice.refused(limited).await, "rate_limited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_with_an_older_server_says_that_it_must_be_updated_first() {
+    let rig = Rig::start();
+    let mut alice = rig.registered("alice").await;
+    let answer = alice.ask(change_password(1, PASSWORD, NEW_PASSWORD)).await;
+    assert_eq!(code(&answer), "unsupported_version");
+    assert!(answer["error"]["message"].to_string().contains("update it"), "{answer}");
+    assert_eq!(rig.replica.proposed(), [id_of("alice")], "and nothing was asked of the log");
+    // What there was before is asked for as before.
+    let mut again = rig.client().await;
+    again.ask(login(2, "alice", PASSWORD)).await["result"]["session"].as_object().expect("in");
+    let end = json!({"delete_account": {"operation": id(3), "password": PASSWORD}});
+    assert_eq!(alice.ask(end).await["result"], json!({"done": {}}));
+}
