@@ -98,6 +98,8 @@ pub enum ErrorCode {
     UnknownProfile,
     /// No invitation of that number.
     UnknownInvitation,
+    /// The account has no session of that number.
+    UnknownSession,
     // -- availability -----------------------------------------------------
     /// No server answered, or none can take the request now. Nothing was done.
     Unavailable,
@@ -179,6 +181,7 @@ impl ErrorCode {
             UnknownCluster => "unknown_cluster",
             UnknownProfile => "unknown_profile",
             UnknownInvitation => "unknown_invitation",
+            UnknownSession => "unknown_session",
             Unavailable => "unavailable",
             ReadNotConfirmed => "read_not_confirmed",
             OutcomeUnknown => "outcome_unknown",

@@ -258,6 +258,10 @@ pub const ID_PREFIX_MIN_DIGITS: usize = 4;
 /// replicated behaviour: changing it changes what a log means.
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 64;
 
+/// How far apart the times are that are noted of a session's use, in milliseconds: an hour,
+/// so that hardly any change has to note one. Part of the replicated behaviour.
+pub const SESSION_USE_INTERVAL_MS: u64 = 3600 * 1000;
+
 /// Expired sessions that one log entry ends by itself, so that no entry takes
 /// long. Part of the replicated behaviour.
 pub const SESSIONS_EXPIRED_PER_ENTRY_MAX: usize = 1_024;

@@ -9,6 +9,9 @@
 //! - **Changing it ends all other sessions**, in the same entry. A server that has a majority
 //!   looks at a state with that entry before it answers a read that begins later, and changes
 //!   are refused where they are applied.
+//! - **What is known of a session** is when and from where it was opened, and when something
+//!   was changed with it last: noted by the entry itself, at most once in
+//!   [`SESSION_USE_INTERVAL_MS`]. Reading alone is not noted, as it enters no log.
 //! - **Servers that are older do not open a gap.** From feature level
 //!   [`LEVEL_OF_CONVERSATIONS`] on, what says nothing of what it was verified against is not
 //!   done. It was asked for when the level was being raised, and its server asks again.
@@ -23,8 +26,9 @@ use super::operation::Outcome;
 use super::own::{OwnChange, verified_against};
 use super::state::{Caller, State, session_expired};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::LEVEL_OF_CONVERSATIONS;
-use crate::types::Digest;
+use crate::limits::{LEVEL_OF_CONVERSATIONS, SESSION_USE_INTERVAL_MS, SESSIONS_PER_ACCOUNT_MAX};
+use crate::protocol::client::OwnSession;
+use crate::types::{Digest, Timestamp, Uuid};
 
 impl State {
     /// Applies what an account's owner has asked for with a session of it.
@@ -46,8 +50,74 @@ impl State {
                 });
                 self.end_other_sessions(caller.number, session, effects);
             }
+            OwnChange::EndSessions { sessions } => {
+                self.end_sessions(caller.number, sessions, effects)?;
+            }
+            OwnChange::EndOtherSessions {} => {
+                self.end_other_sessions(caller.number, session, effects);
+            }
         }
         Ok(Outcome::Done)
+    }
+
+    /// Ends sessions of an account, all or none. It may be those that ask.
+    fn end_sessions(
+        &mut self,
+        number: AccountNumber,
+        sessions: &[SessionNumber],
+        effects: &mut Effects,
+    ) -> Result<()> {
+        let own = self.data.accounts.get(number).map(|account| &account.sessions);
+        let is_own = |session: &SessionNumber| own.is_some_and(|own| own.contains(session));
+        if sessions.len() > SESSIONS_PER_ACCOUNT_MAX {
+            let sentence = format!("an account has at most {SESSIONS_PER_ACCOUNT_MAX} sessions");
+            return Err(Error::new(ErrorCode::TooMany, sentence));
+        }
+        if let Some(unknown) = sessions.iter().find(|session| !is_own(session)) {
+            return Err(Error::new(
+                ErrorCode::UnknownSession,
+                format!("this account has no session {unknown}; none was ended"),
+            ));
+        }
+        for session in sessions {
+            self.end_session(*session, effects);
+        }
+        Ok(())
+    }
+
+    /// Notes that something is asked for with a session that is there, now and then.
+    pub(super) fn note_use(&mut self, session: SessionNumber, at: Timestamp) {
+        if self.level() < LEVEL_OF_CONVERSATIONS {
+            return;
+        }
+        let Some(noted) = self.data.sessions.get(session) else { return };
+        let last = noted.used.or(noted.started);
+        if last.is_some_and(|last| at < last.plus_ms(SESSION_USE_INTERVAL_MS)) {
+            return;
+        }
+        let sum = &mut self.data.sum;
+        self.data.sessions.update(session, |session| {
+            sum.subtract(session.digest());
+            session.used = Some(at);
+            sum.add(session.digest());
+        });
+    }
+
+    /// The sessions of an account that have not ended, oldest first.
+    pub(super) fn sessions_of(&self, account: Uuid, now: Timestamp) -> Vec<OwnSession> {
+        let Some(account) = self.find_account(account) else { return Vec::new() };
+        let sessions = account.sessions.iter().filter_map(|it| self.data.sessions.get(*it));
+        let alive = sessions.filter(|session| session.expires > now);
+        alive
+            .map(|session| OwnSession {
+                id: session.number,
+                current: false,
+                started: session.started,
+                last_used: session.used.or(session.started),
+                from: session.from,
+                expires: session.expires,
+            })
+            .collect()
     }
 
     /// Ends all sessions of an account but one.

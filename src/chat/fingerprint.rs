@@ -24,7 +24,7 @@ pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<FoldedName> {
 ///
 /// It leaves out what a server makes anew when a client repeats a request: the
 /// salted password hash, what a password was verified against, the account's identity, the
-/// time of expiry. The
+/// time of expiry, and from where it saw the request come. The
 /// session's number is left out as well: after logging in again it is another
 /// one, while the account, which [`State::recall`] compares, is the same.
 pub(super) fn fingerprint(action: &Action) -> u128 {
@@ -37,11 +37,12 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
             account: _,
             password_hash: _,
             expires: _,
+            from: _,
         } => {
             let encoder = encoder.number(1).fixed(&token_hash.0).text(name.as_str());
             invitation.iter().fold(encoder, |encoder, code| encoder.fixed(&code.0))
         }
-        Action::OpenSession { account, token_hash, expires: _, verified: _ } => {
+        Action::OpenSession { account, token_hash, expires: _, verified: _, from: _ } => {
             encoder.number(2).fixed(account.as_bytes()).fixed(&token_hash.0)
         }
         // Here the session is what it is about.
@@ -68,7 +69,14 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
             founders.iter().fold(encoder, encode_member)
         }
         Action::Administer { change, by: _ } => change.encode(encoder.number(11)),
-        Action::ResetPassword { account, code_hash, token_hash, password_hash: _, expires: _ } => {
+        Action::ResetPassword {
+            account,
+            code_hash,
+            token_hash,
+            password_hash: _,
+            expires: _,
+            from: _,
+        } => {
             let encoder = encoder.number(12).fixed(account.as_bytes());
             encoder.fixed(&code_hash.0).fixed(&token_hash.0)
         }

@@ -3,6 +3,7 @@
 //! for debugging, so that none of them gets into a log.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::change::{Record, Settings, StoredInvitation};
@@ -175,16 +176,33 @@ pub(super) struct Session {
     pub(super) account: AccountNumber,
     pub(super) token_hash: Digest,
     pub(super) expires: Timestamp,
+    /// When it began; not known of those before feature level
+    /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS).
+    pub(super) started: Option<Timestamp>,
+    /// When it was noted last that something was changed with it.
+    pub(super) used: Option<Timestamp>,
+    /// From where it was opened.
+    pub(super) from: Option<IpAddr>,
 }
 
 impl Session {
     pub(super) fn digest(&self) -> u128 {
-        Encoder::new(Kind::Session)
+        let mut encoder = Encoder::new(Kind::Session)
             .number(self.number)
             .number(self.account)
             .fixed(&self.token_hash.0)
-            .number(self.expires.0)
-            .finish()
+            .number(self.expires.0);
+        // Nothing of what a lower feature level does not have.
+        if let Some(started) = self.started {
+            encoder = encoder.text("started").number(started.0);
+        }
+        if let Some(used) = self.used {
+            encoder = encoder.text("used").number(used.0);
+        }
+        if let Some(from) = self.from {
+            encoder = encoder.text("from").text(&from.to_string());
+        }
+        encoder.finish()
     }
 }
 

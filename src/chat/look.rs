@@ -30,11 +30,11 @@ use super::search::{IdSearch, NameSearch};
 use super::snapshot::View;
 use super::state::{State, session_expired};
 use crate::error::Result;
-use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX};
+use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX, SESSIONS_PER_ACCOUNT_MAX};
 use crate::protocol::administration::{
     AccountRow, AdministrativeAction, Bounds, Invitation, Registration,
 };
-use crate::protocol::client::{InboxQuery, Which};
+use crate::protocol::client::{InboxQuery, OwnSession, Which};
 use crate::types::{AccountName, Digest, Membership, Place, Timestamp, Uuid};
 
 /// By how much one look may exceed its budget: its last piece, and a few look-ups
@@ -132,6 +132,12 @@ impl Look<'_> {
     /// The account of an identity.
     pub fn account(&mut self, account: Uuid) -> Option<AccountView> {
         self.glance().account(account)
+    }
+
+    /// The sessions of an account that have not ended, oldest first.
+    pub fn sessions_of(&mut self, account: Uuid, now: Timestamp) -> Vec<OwnSession> {
+        self.budget.spend(SESSIONS_PER_ACCOUNT_MAX);
+        self.state.sessions_of(account, now)
     }
 
     /// Whether users may use the state.

@@ -1,5 +1,7 @@
 //! What the replicated log contains: operations. And their outcomes.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
@@ -50,6 +52,10 @@ pub enum Action {
         /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION) on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         invitation: Option<Digest>,
+        /// From where, as the server saw it. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<IpAddr>,
     },
     /// Make a session. The server has verified the password.
     OpenSession {
@@ -65,6 +71,10 @@ pub enum Action {
         /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         verified: Option<Digest>,
+        /// From where, as the server saw it. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<IpAddr>,
     },
     /// End a session.
     CloseSession {
@@ -156,6 +166,10 @@ pub enum Action {
         token_hash: Digest,
         /// When the session ends.
         expires: Timestamp,
+        /// From where, as the server saw it. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<IpAddr>,
     },
     /// Change who may come in, for an administrator. From feature level
     /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION) on.

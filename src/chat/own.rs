@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery::SessionNumber;
 use super::hash::Encoder;
 use crate::types::Digest;
 
@@ -17,6 +18,13 @@ pub enum OwnChange {
         /// Of the new one: Argon2id in PHC form.
         password_hash: String,
     },
+    /// End sessions of the account, all or none.
+    EndSessions {
+        /// Which.
+        sessions: Vec<SessionNumber>,
+    },
+    /// End all sessions of the account but the one that asks.
+    EndOtherSessions {},
 }
 
 /// By what the log knows which password a server has verified: the SHA-256 of its hash.
@@ -29,7 +37,8 @@ impl OwnChange {
     pub(super) fn steps(&self) -> usize {
         match self {
             // Up to sixty-four sessions.
-            OwnChange::ChangePassword { .. } => 512,
+            OwnChange::ChangePassword { .. } | OwnChange::EndOtherSessions {} => 512,
+            OwnChange::EndSessions { sessions } => 8 * sessions.len(),
         }
     }
 
@@ -37,6 +46,8 @@ impl OwnChange {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             OwnChange::ChangePassword { .. } => 512,
+            OwnChange::EndSessions { sessions } => 64 + 21 * sessions.len(),
+            OwnChange::EndOtherSessions {} => 64,
         }
     }
 
@@ -45,6 +56,11 @@ impl OwnChange {
     pub(super) fn encode(&self, encoder: Encoder) -> Encoder {
         match self {
             OwnChange::ChangePassword { verified: _, password_hash: _ } => encoder.number(1),
+            OwnChange::EndSessions { sessions } => {
+                let encoder = encoder.number(2);
+                sessions.iter().fold(encoder, |encoder, session| encoder.number(*session))
+            }
+            OwnChange::EndOtherSessions {} => encoder.number(3),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::delivery::SessionNumber;
@@ -85,6 +86,8 @@ pub(super) struct NewSession {
     pub(super) at: Timestamp,
     pub(super) token_hash: Digest,
     pub(super) expires: Timestamp,
+    /// From where.
+    pub(super) from: Option<IpAddr>,
 }
 
 /// Who registers.
@@ -233,17 +236,32 @@ impl State {
         effects: &mut Effects,
     ) -> Result<Outcome> {
         match &operation.action {
-            Action::Register { account, name, password_hash, token_hash, expires, invitation } => {
-                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
+            Action::Register {
+                account,
+                name,
+                password_hash,
+                token_hash,
+                expires,
+                invitation,
+                from,
+            } => {
+                let session = new_session(at, token_hash, expires, from);
                 let newcomer = Newcomer { account: *account, name, password_hash };
                 self.register(newcomer, invitation.as_ref(), session, effects)
             }
-            Action::OpenSession { account, token_hash, expires, verified } => {
-                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
+            Action::OpenSession { account, token_hash, expires, verified, from } => {
+                let session = new_session(at, token_hash, expires, from);
                 self.log_in(*account, verified.as_ref(), session, effects)
             }
-            Action::ResetPassword { account, code_hash, password_hash, token_hash, expires } => {
-                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
+            Action::ResetPassword {
+                account,
+                code_hash,
+                password_hash,
+                token_hash,
+                expires,
+                from,
+            } => {
+                let session = new_session(at, token_hash, expires, from);
                 self.reset_password(*account, code_hash, password_hash, session, effects)
             }
             Action::Administer { by, change } => self.administer(at, by, change, effects),
@@ -320,7 +338,13 @@ impl State {
         if self.data.sessions.get(number).is_some_and(|session| session.expires <= at) {
             self.end_session(number, effects);
         }
-        self.caller(number).map_or(Actor::SessionEnded, Actor::Account)
+        match self.caller(number) {
+            Ok(caller) => {
+                self.note_use(number, at);
+                Actor::Account(caller)
+            }
+            Err(_) => Actor::SessionEnded,
+        }
     }
 
     /// The account of a session that has not ended.
@@ -349,6 +373,15 @@ impl State {
             )),
         }
     }
+}
+
+fn new_session(
+    at: Timestamp,
+    token_hash: &Digest,
+    expires: &Timestamp,
+    from: &Option<IpAddr>,
+) -> NewSession {
+    NewSession { at, token_hash: *token_hash, expires: *expires, from: *from }
 }
 
 /// For a session that is not there, for any reason.

@@ -45,6 +45,7 @@ mod restore;
 mod send;
 mod serve;
 mod service;
+mod sessions;
 mod signals;
 mod status;
 mod text;
@@ -123,6 +124,8 @@ pub enum Command {
     Delete(delete::DeleteArgs),
     /// Change the password
     Passwd(passwd::PasswdArgs),
+    /// List the account's sessions, or end some
+    Sessions(sessions::SessionsArgs),
     /// Delete the account with its inbox and sessions
     DeleteAccount(delete_account::DeleteAccountArgs),
     /// Show the state of the cluster and of each replica
@@ -176,11 +179,12 @@ impl Command {
 
     /// Whether times are among what it shows to users.
     fn shows_times(&self) -> bool {
+        use Command::Sessions;
         use Command::{Accounts, Cluster, Delete, Inbox, Login, Register, Restore, Status, Whoami};
         let of_the_cluster = matches!(self, Restore(_) | Cluster(_) | Status(_));
         // Of a server that is alone they say since when.
         let alone = matches!(self, Accounts(_) | Delete(_) | Whoami(_));
-        matches!(self, Inbox(_) | Login(_) | Register(_)) || of_the_cluster || alone
+        matches!(self, Inbox(_) | Login(_) | Register(_) | Sessions(_)) || of_the_cluster || alone
     }
 
     /// Threads for its tasks; `None`: one a processor.
@@ -218,6 +222,7 @@ impl Command {
             Command::Inbox(args) => inbox::run(args, context).await,
             Command::Delete(args) => delete::run(args, context).await,
             Command::Passwd(args) => passwd::run(args, context).await,
+            Command::Sessions(args) => sessions::run(args, context).await,
             Command::DeleteAccount(args) => delete_account::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
             Command::Connect(args) => connect::run(args, context).await,

@@ -22,6 +22,7 @@ pub(super) fn decides(code: ErrorCode) -> bool {
             | IdConflict
             | UnknownAccount
             | UnknownMessage
+            | UnknownSession
             | InvalidName
             | InvalidPassword
             | InvalidText

@@ -18,11 +18,13 @@
 //! [`ErrorCode::OutcomeUnknown`]: crate::error::ErrorCode::OutcomeUnknown
 
 mod answer;
+mod own;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::answer::{Alone, Answer, Event, Message, Sent, SessionInfo};
 
+pub use self::own::OwnSession;
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
 pub use super::survivor::Survivor;
 #[cfg(test)]
@@ -261,6 +263,19 @@ pub enum Request {
         /// The password from now on, 8 to 1024 bytes.
         new_password: String,
     },
+    /// The sessions of the bound session's account. → [`Answer::Sessions`]
+    Sessions {},
+    /// Ends sessions of the bound session's account, all or none. → [`Answer::Done`]
+    EndSessions {
+        /// Operation id.
+        operation: Uuid,
+        /// Which, as [`OwnSession::id`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ids: Vec<u64>,
+        /// All but the bound one, in their place.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        others: bool,
+    },
     /// This server's view of its replicas and of the cluster. Needs no session
     /// and no quorum. → [`Answer::Status`]
     Status {},
@@ -300,9 +315,11 @@ impl Request {
             | Request::MarkRead { operation, .. }
             | Request::Delete { operation, .. }
             | Request::DeleteAccount { operation, .. }
-            | Request::ChangePassword { operation, .. } => Some(*operation),
+            | Request::ChangePassword { operation, .. }
+            | Request::EndSessions { operation, .. } => Some(*operation),
             Request::Authenticate { .. }
             | Request::Whoami {}
+            | Request::Sessions {}
             | Request::Accounts { .. }
             | Request::Inbox(_)
             | Request::Follow(_)
@@ -343,7 +360,7 @@ impl After {
 
 /// Every operation that a client may ask for, to tell an unknown one from a
 /// malformed one.
-pub const OPERATIONS: [&str; 17] = [
+pub const OPERATIONS: [&str; 19] = [
     "authenticate",
     "register",
     "login",
@@ -359,6 +376,8 @@ pub const OPERATIONS: [&str; 17] = [
     "delete",
     "delete_account",
     "change_password",
+    "sessions",
+    "end_sessions",
     "status",
     "ping",
 ];

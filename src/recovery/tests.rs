@@ -76,6 +76,7 @@ impl Line {
                 token_hash: Digest::of(name.as_bytes()),
                 expires: NEVER,
                 invitation: None,
+                from: None,
             };
             line.sessions[who] = opened(line.apply(account(who), register));
         }
@@ -194,6 +195,7 @@ fn found(mut machine: Line, confirmed: Reached) -> Line {
             token_hash,
             expires: NEVER,
             verified: None,
+            from: None,
         };
         line.sessions[who] = opened(line.apply(Uuid::from_u128(0x0e5 + who as u128), open));
     }

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::sessions::{Caller, check_password, login_refused};
+use super::reads::{Reader, at_most};
+use super::sessions::{Caller, check_password, login_refused, still_bound};
 use super::work::done;
-use crate::chat::{Action, Operation, OwnChange, SessionView, verified_against};
-use crate::error::{Error, Result};
-use crate::limits::LEVEL_OF_CONVERSATIONS;
+use crate::chat::{Action, Look, Operation, OwnChange, SessionView, verified_against};
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{LEVEL_OF_CONVERSATIONS, SESSIONS_PER_ACCOUNT_MAX};
 use crate::protocol::client::{Answer, Confirm};
-use crate::types::Uuid;
+use crate::types::{Timestamp, Uuid};
 
 impl Caller {
     /// Sets another password of the session's account.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidPassword`](crate::error::ErrorCode::InvalidPassword) of the new
-    /// one; [`ErrorCode::LoginRefused`](crate::error::ErrorCode::LoginRefused) for a wrong old
-    /// one.
+    /// [`ErrorCode::InvalidPassword`] of the new one; [`ErrorCode::LoginRefused`] for a wrong
+    /// old one.
     pub(super) async fn change_password(
         self,
         operation: Uuid,
@@ -51,6 +51,31 @@ impl Caller {
         self.change_own(operation, change, session).await
     }
 
+    /// Ends sessions of the session's account: those that are named, or all others.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownSession`]: one is none of the account; none is ended then.
+    pub(super) async fn end_sessions(
+        self,
+        operation: Uuid,
+        (ids, others): (Vec<u64>, bool),
+        session: &SessionView,
+    ) -> Result<Answer> {
+        at_most(ids.len(), SESSIONS_PER_ACCOUNT_MAX, "sessions")?;
+        if others != ids.is_empty() {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                "name the sessions that are to end, or say that it is all others",
+            ));
+        }
+        self.confirm_for_own().await?;
+        let change = match others {
+            true => OwnChange::EndOtherSessions {},
+            false => OwnChange::EndSessions { sessions: ids },
+        };
+        self.change_own(operation, change, session).await
+    }
+
     /// Looks at what a majority knows, in a cluster whose servers know such things.
     async fn confirm_for_own(&self) -> Result<()> {
         self.confirm_with_majority().await?;
@@ -68,5 +93,33 @@ impl Caller {
         let (backend, stream) = (&self.shared.backend, &self.stream);
         let accepted = backend.propose(asked.into(), self.deadline, stream, Confirm::Majority);
         done(operation, accepted.await?)
+    }
+}
+
+/// What concerns rights is what a majority says, also where a server that is alone would do
+/// for messages.
+impl Reader {
+    /// The sessions of the session's account.
+    pub(super) async fn sessions(self) -> Result<Answer> {
+        let mut sessions =
+            self.own(|look, reader, now| look.sessions_of(reader.account, now)).await?;
+        for session in &mut sessions {
+            session.current = session.id == self.session.number;
+        }
+        Ok(Answer::Sessions { sessions })
+    }
+
+    /// Looks once at what is the account's own.
+    async fn own<T>(
+        &self,
+        question: impl FnOnce(&mut Look<'_>, &SessionView, Timestamp) -> T,
+    ) -> Result<T> {
+        let backend = &self.shared.backend;
+        backend.confirm(self.deadline, Confirm::Majority).await?;
+        let now = backend.now();
+        backend.look(|look| {
+            let bound = still_bound(look, &self.session, now)?;
+            Ok(question(look, &bound, now))
+        })
     }
 }

@@ -113,6 +113,11 @@ impl Connection {
                     caller.change_password(operation, password, new_password, &session).await
                 })?;
             }
+            Request::EndSessions { operation, ids, others } => {
+                self.own(id, deadline, |caller, session| async move {
+                    caller.end_sessions(operation, (ids, others), &session).await
+                })?;
+            }
             Request::Send { operation, to, text, first, after } => {
                 self.send(id, operation, (&to, text), (first, after), deadline)?;
             }
@@ -127,6 +132,7 @@ impl Connection {
                 self.propose(id, change, deadline, work::deleted);
             }
             Request::Whoami {} => self.read(id, self.reader(deadline)?.whoami()),
+            Request::Sessions {} => self.read(id, self.reader(deadline)?.sessions()),
             Request::Accounts { glob, after } => {
                 self.read(id, self.reader(deadline)?.accounts(glob, after))
             }

@@ -1,5 +1,6 @@
 //! Who is asking: register, login, authenticate, logout, delete-account.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -183,6 +184,7 @@ impl Caller {
             token_hash,
             expires: self.expiry(),
             invitation,
+            from: self.from(),
         };
         self.open(asked.operation, action, &token_hash).await
     }
@@ -241,9 +243,9 @@ impl Caller {
         // A code is good once. Whether a request with a known id is that request the log says.
         let by_code = by_code || (remembered && !by_password && new_password.is_some());
         let account = account.filter(|_| by_password || by_code).ok_or_else(refused)?;
-        let (account, expires) = (account.account, self.expiry());
+        let (account, expires, from) = (account.account, self.expiry(), self.from());
         let action = match (by_code, new_password) {
-            (false, _) => Action::OpenSession { account, token_hash, expires, verified },
+            (false, _) => Action::OpenSession { account, token_hash, expires, verified, from },
             (true, None) => {
                 return Err(Error::new(
                     ErrorCode::NewPasswordRequired,
@@ -253,7 +255,14 @@ impl Caller {
             (true, Some(new_password)) => {
                 let permit = self.shared.passwords.permit(self.deadline).await?;
                 let password_hash = self.shared.passwords.hash(permit, new_password).await?;
-                Action::ResetPassword { account, code_hash, password_hash, token_hash, expires }
+                Action::ResetPassword {
+                    account,
+                    code_hash,
+                    password_hash,
+                    token_hash,
+                    expires,
+                    from,
+                }
             }
         };
         self.open(asked.operation, action, &token_hash).await
@@ -393,6 +402,12 @@ impl Caller {
         let operation = Operation { id: operation, action };
         let (stream, confirm) = (ChangeStream::default(), Confirm::Majority);
         self.shared.backend.propose(operation.into(), self.deadline, &stream, confirm).await
+    }
+
+    /// From where the request comes, where the log may say so.
+    fn from(&self) -> Option<IpAddr> {
+        let level = self.shared.backend.look(|look| look.level());
+        self.address.parse().ok().filter(|_| level >= LEVEL_OF_CONVERSATIONS)
     }
 
     /// The end of a session that begins now, and not before anything that the log holds.

@@ -125,3 +125,48 @@ fn on_a_terminal_the_old_password_is_asked_for_once_and_the_new_one_twice() {
     }
     login(&alice, &alice.name, NEW_PASSWORD).ok();
 }
+
+#[test]
+fn sessions_are_listed_and_revoked_and_an_open_follow_ends() {
+    let cluster = cluster();
+    let (alice, elsewhere) = (cluster.person("alice"), cluster.stranger("elsewhere"));
+    login(&elsewhere, &alice.name, PASSWORD).ok();
+    let listed = alice.does(&["sessions", "--json"]).objects();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    let (own, other) = (&listed[0], &listed[1]);
+    for session in &listed {
+        let mut keys: Vec<&str> =
+            session.as_object().expect("an object").keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["current", "expires", "from", "id", "last_used", "started"]);
+        assert_eq!(session["from"], "127.0.0.1");
+        for time in ["expires", "last_used", "started"] {
+            assert!(session[time].as_str().is_some_and(|at| at.ends_with('Z')), "{session}");
+        }
+    }
+    assert_eq!((&own["current"], &other["current"]), (&true.into(), &false.into()));
+    let plain = alice.does(&["sessions"]).ok();
+    let lines: Vec<Vec<&str>> = plain.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((lines[0][0], lines[0][5]), (own["id"].to_string().as_str(), "current"));
+    assert_eq!(lines[1][3], "127.0.0.1");
+
+    let (own, other) = (own["id"].to_string(), other["id"].to_string());
+    alice.does(&["sessions", "revoke", &other, "999999999"]).fails(5, &["no session 999999999"]);
+    alice.does(&["sessions", "revoke", "999999999", "--json"]).refused(5, "unknown_session");
+    for wrong in [&["x"][..], &[], &["1", "--others"], &["-1"]] {
+        alice.run(&["sessions", "revoke"]).and(wrong).end().code(2);
+    }
+    let mut follow = elsewhere.run(&["inbox", "--follow"]).start();
+    alice.send(&alice, "for whoever follows");
+    assert!(follow.line().ends_with("for whoever follows"));
+    let revoked = alice.does(&["sessions", "revoke", &other, &other, "--json"]).json();
+    assert_eq!(revoked["revoked"].to_string(), format!("[{other}]"));
+    follow.end().fails(4, &["session"]);
+    elsewhere.does(&["whoami"]).fails(4, &["session"]);
+    login(&elsewhere, &alice.name, PASSWORD).ok();
+    alice.does(&["sessions", "revoke", "--others"]).ok();
+    elsewhere.does(&["sessions"]).fails(4, &["session"]);
+    assert_eq!(alice.does(&["sessions", "revoke", &own]).ok(), format!("{own}\n"));
+    alice.does(&["whoami"]).fails(4, &["session"]);
+}

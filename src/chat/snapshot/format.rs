@@ -8,6 +8,7 @@
 //! `lists`, `repeats`, `floors`, `restoring`, `staged`, `end`. Equal states have equal lines.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +128,12 @@ pub(super) struct SessionLine {
     pub(super) account: AccountNumber,
     pub(super) token_hash: Digest,
     pub(super) expires: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) started: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) used: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<IpAddr>,
 }
 
 /// An account that is no more, but is named by a message.

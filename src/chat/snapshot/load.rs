@@ -295,7 +295,7 @@ impl Restore {
     }
 
     fn session(&mut self, line: SessionLine) -> Result<()> {
-        let SessionLine { number, account, token_hash, expires } = line;
+        let SessionLine { number, account, token_hash, expires, started, used, from } = line;
         let state = &mut self.state;
         let last = state.data.sessions.last().map_or(0, |last| last.number);
         check_order(number, last, state.data.counters.last_session, "session")?;
@@ -310,7 +310,7 @@ impl Restore {
             return corrupted(format!("session {number} has the token of another"));
         }
         state.expiries.insert((expires, number));
-        let session = Session { number, account, token_hash, expires };
+        let session = Session { number, account, token_hash, expires, started, used, from };
         state.data.sum.add(session.digest());
         state.data.sessions.push(session);
         Ok(())

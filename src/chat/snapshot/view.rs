@@ -168,8 +168,9 @@ fn mark_piece(mark: &Mark) -> Piece {
 }
 
 fn session_piece(session: &Session) -> Piece {
-    let Session { number, account, token_hash, expires } = *session;
-    Piece::new("sessions", &SessionLine { number, account, token_hash, expires })
+    let Session { number, account, token_hash, expires, started, used, from } = *session;
+    let line = SessionLine { number, account, token_hash, expires, started, used, from };
+    Piece::new("sessions", &line)
 }
 
 fn label_piece(label: &Label) -> Piece {

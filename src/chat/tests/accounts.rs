@@ -45,7 +45,13 @@ fn identities_and_tokens_are_not_shared() {
     assert_eq!(refusal(chat.apply(action)).0, ErrorCode::IdConflict);
     let token_hash = Digest::of(b"token");
     let expires = chat.at.plus_ms(HOUR);
-    let open = Action::OpenSession { account: alice.account, token_hash, expires, verified: None };
+    let open = Action::OpenSession {
+        account: alice.account,
+        token_hash,
+        expires,
+        verified: None,
+        from: None,
+    };
     opened(chat.apply(open.clone()));
     assert_eq!(refusal(chat.apply(open)).0, ErrorCode::IdConflict);
 }
@@ -81,6 +87,7 @@ fn a_session_ends_at_its_hour_even_when_the_next_leaders_clock_is_behind() {
         token_hash: Digest::of(b"short"),
         expires: soon,
         verified: None,
+        from: None,
     }));
     let short = Digest::of(b"short");
     assert!(chat.state.session(&short, Timestamp(soon.0 - 1)).is_ok());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::FEATURE_LEVEL_KNOWN;
+use crate::protocol::client;
 
 /// A state in which people's own affairs are known.
 fn chat() -> Chat {
@@ -51,7 +52,8 @@ fn what_was_verified_before_the_password_changed_is_not_done_behind_it() {
     let verified = chat.verified(alice.account);
     let token_hash = Digest::of(b"of a thief");
     let expires = chat.at.plus_ms(HOUR);
-    let login = Action::OpenSession { account: alice.account, token_hash, expires, verified };
+    let login =
+        Action::OpenSession { account: alice.account, token_hash, expires, verified, from: None };
     let end = Action::DeleteAccount { session: alice.session, verified };
     let other = new_password(&chat, alice, "that of a thief");
     let change = new_password(&chat, alice, "another hash");
@@ -84,9 +86,11 @@ fn a_login_with_a_password_that_was_reset_meanwhile_is_refused_also_when_a_new_o
         password_hash: "another hash".into(),
         token_hash: Digest::of(b"owner"),
         expires,
+        from: None,
     }));
     let token_hash = Digest::of(b"of a thief");
-    let late = Action::OpenSession { account: alice.account, token_hash, expires, verified };
+    let late =
+        Action::OpenSession { account: alice.account, token_hash, expires, verified, from: None };
     assert_eq!(refusal(chat.apply(late)).0, ErrorCode::LoginRefused);
 }
 
@@ -123,7 +127,8 @@ fn what_servers_of_two_levels_ask_for_while_the_level_rises_is_asked_for_again_a
     assert_eq!(refusal(chat.apply_as(ids[0], change.clone())).0, ErrorCode::Behind);
     let expires = chat.at.plus_ms(HOUR);
     let (account, token_hash) = (bob.account, Digest::of(b"bob's"));
-    let login = |verified| Action::OpenSession { account, token_hash, expires, verified };
+    let login =
+        |verified| Action::OpenSession { account, token_hash, expires, verified, from: None };
     let end = |verified| Action::DeleteAccount { session: bob.session, verified };
     chat.apply(Action::RaiseLevel { level: FEATURE_LEVEL_KNOWN });
     // Asked for before the level was known there.
@@ -133,5 +138,96 @@ fn what_servers_of_two_levels_ask_for_while_the_level_rises_is_asked_for_again_a
     let verified = chat.verified(bob.account);
     opened(chat.apply_as(ids[1], login(verified)));
     assert_eq!(chat.apply_as(ids[2], end(verified)), Outcome::Done);
+    audit(&chat.state);
+}
+
+/// What is shown of the sessions of an account.
+fn sessions(chat: &Chat, user: User) -> Vec<client::OwnSession> {
+    chat.state.look(|look| look.sessions_of(user.account, chat.at))
+}
+
+#[test]
+fn a_session_says_since_when_it_is_from_where_and_when_it_changed_something_within_the_hour() {
+    let mut chat = chat();
+    let begun = chat.at;
+    let mut action = chat.register_action("alice");
+    let address = "192.0.2.1".parse().expect("an address");
+    if let Action::Register { from, .. } = &mut action {
+        *from = Some(address);
+    }
+    let alice = opened(chat.apply(action));
+    let shown = |chat: &Chat| sessions(chat, alice).remove(0);
+    let expires = begun.plus_ms(100 * HOUR);
+    let (id, current, from) = (alice.session, false, Some(address));
+    let (started, last_used) = (Some(begun), Some(begun));
+    let expected = client::OwnSession { id, current, started, last_used, from, expires };
+    assert_eq!(shown(&chat), expected);
+    // Not for every change, and never back.
+    for (later_ms, noted) in [(HOUR - 1, 0), (HOUR, HOUR), (2 * HOUR - 1, HOUR), (0, HOUR)] {
+        chat.at = begun.plus_ms(later_ms);
+        chat.send(alice, &["alice"], "x");
+        audit(&chat.state);
+        assert_eq!(shown(&chat).last_used, Some(begun.plus_ms(noted)), "after {later_ms}");
+    }
+    // Also of what is refused or was done before: it was used.
+    chat.at = begun.plus_ms(3 * HOUR);
+    refusal(chat.apply(send(alice, &["nobody"], "x")));
+    assert_eq!(shown(&chat).last_used, Some(chat.at));
+    let loaded = chat.loaded(1_000);
+    assert_eq!(sessions(&loaded, alice), sessions(&chat, alice), "a snapshot has it");
+    chat.at = expires;
+    assert_eq!(sessions(&chat, alice), [], "what has run out is not shown");
+}
+
+#[test]
+fn of_a_session_from_before_only_its_use_is_known() {
+    let mut chat = Chat::new();
+    let mut action = chat.register_action("alice");
+    if let Action::Register { from, .. } = &mut action {
+        *from = Some("192.0.2.1".parse().expect("an address"));
+    }
+    let alice = opened(chat.apply(action));
+    chat.send(alice, &["alice"], "x");
+    let shown = sessions(&chat, alice).remove(0);
+    assert_eq!((shown.started, shown.last_used, shown.from), (None, None, None));
+    chat.apply(Action::RaiseLevel { level: FEATURE_LEVEL_KNOWN });
+    chat.send(alice, &["alice"], "x");
+    audit(&chat.state);
+    let shown = sessions(&chat, alice).remove(0);
+    assert_eq!((shown.started, shown.last_used, shown.from), (None, Some(chat.at), None));
+}
+
+#[test]
+fn sessions_are_ended_all_or_none_and_only_ones_own() {
+    let mut chat = chat();
+    let (first, bob) = (chat.register("alice"), chat.register("bob"));
+    let others: Vec<User> = (0..4).map(|_| opened(chat.log_in(first.account))).collect();
+    let end = |user: User, sessions: &[u64]| {
+        own(user, OwnChange::EndSessions { sessions: sessions.to_vec() })
+    };
+    let numbers = |chat: &Chat| -> Vec<u64> {
+        sessions(chat, first).iter().map(|session| session.id).collect()
+    };
+    let before = numbers(&chat);
+    assert_eq!(before.len(), 5);
+    for wrong in [bob.session, 0, 999] {
+        let (code, sentence) = refusal(chat.apply(end(first, &[others[0].session, wrong])));
+        assert_eq!(code, ErrorCode::UnknownSession);
+        assert!(sentence.contains(&format!("no session {wrong}")), "{sentence}");
+    }
+    assert_eq!(numbers(&chat), before);
+    let (id, both) = (chat.id(), end(first, &[others[0].session, others[1].session]));
+    assert_eq!(chat.apply_as(id, both.clone()), Outcome::Done);
+    let ended = [others[0], others[1]].map(|it| (it.account, it.session));
+    assert_eq!(chat.effects.ended_sessions, ended);
+    assert_eq!(chat.apply_as(id, both), Outcome::Done, "whose answer was lost");
+    assert_eq!(numbers(&chat), [first, others[2], others[3]].map(|it| it.session));
+    assert_eq!(chat.apply(own(first, OwnChange::EndOtherSessions {})), Outcome::Done);
+    assert_eq!(numbers(&chat), [first.session]);
+    let id = chat.id();
+    for _ in 0..2 {
+        assert_eq!(chat.apply_as(id, end(first, &[first.session])), Outcome::Done, "its own");
+    }
+    assert_eq!(sessions(&chat, bob).len(), 1);
     audit(&chat.state);
 }

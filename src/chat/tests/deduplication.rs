@@ -72,6 +72,7 @@ fn a_retry_may_come_through_another_session_and_another_server() {
         token_hash,
         expires: Timestamp(7),
         invitation: None,
+        from: None,
     };
     assert_eq!(opened(chat.apply_as(id, retry)).account, alice.account);
     let other = Action::Register {
@@ -81,6 +82,7 @@ fn a_retry_may_come_through_another_session_and_another_server() {
         token_hash: Digest::of(b"other token"),
         expires: Timestamp(7),
         invitation: None,
+        from: None,
     };
     assert_eq!(refusal(chat.apply_as(id, other)).0, ErrorCode::IdConflict);
 

@@ -39,6 +39,7 @@ fn prologue(raised: bool) -> Batch {
         token_hash: Digest::of(&[n]),
         expires: Timestamp(5_000),
         invitation: None,
+        from: None,
     };
     let operation = |n: u8| Operation { id: pool_id(100 + n), action: register(n) };
     let raise = Action::RaiseLevel { level: FEATURE_LEVEL_KNOWN };
@@ -112,10 +113,15 @@ fn any_verified() -> impl Strategy<Value = Option<Digest>> {
 
 fn any_own_change() -> impl Strategy<Value = OwnChange> {
     let verified = any_verified().prop_map(|verified| verified.unwrap_or(Digest([0; 32])));
-    (verified, 0..HASHES.len()).prop_map(|(verified, n)| OwnChange::ChangePassword {
-        verified,
-        password_hash: HASHES[n].to_string(),
-    })
+    let password = (verified, 0..HASHES.len()).prop_map(|(verified, n)| {
+        OwnChange::ChangePassword { verified, password_hash: HASHES[n].to_string() }
+    });
+    prop_oneof![
+        2 => password,
+        1 => prop::collection::vec(1u64..9, 0..3)
+            .prop_map(|sessions| OwnChange::EndSessions { sessions }),
+        1 => Just(OwnChange::EndOtherSessions {}),
+    ]
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -133,11 +139,12 @@ fn any_action() -> impl Strategy<Value = Action> {
                 token_hash,
                 expires,
                 invitation: None,
+                from: None,
             }
         ),
         3 => (account(), token(), expires(), any_verified()).prop_map(
             |(account, token_hash, expires, verified)| {
-                Action::OpenSession { account, token_hash, expires, verified }
+                Action::OpenSession { account, token_hash, expires, verified, from: None }
             }
         ),
         1 => session().prop_map(|session| Action::CloseSession { session }),
@@ -156,7 +163,7 @@ fn any_action() -> impl Strategy<Value = Action> {
             .prop_map(|(session, ids)| Action::Delete { session, ids }),
         1 => (session(), any_verified())
             .prop_map(|(session, verified)| Action::DeleteAccount { session, verified }),
-        2 => (session(), any_own_change())
+        3 => (session(), any_own_change())
             .prop_map(|(session, change)| Action::Own { session, change }),
         1 => (1u32..4).prop_map(|n| Action::AllocateIncarnation { replica: ReplicaId(n) }),
         1 => (0..=FEATURE_LEVEL_KNOWN).prop_map(|level| Action::RaiseLevel { level }),

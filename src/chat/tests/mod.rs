@@ -284,6 +284,7 @@ impl Chat {
             token_hash: Digest::of(secret.as_bytes()),
             expires: self.at.plus_ms(100 * HOUR),
             invitation: None,
+            from: None,
         }
     }
 
@@ -296,7 +297,7 @@ impl Chat {
         let token_hash = Digest::of(self.id().as_bytes());
         let expires = self.at.plus_ms(100 * HOUR);
         let verified = self.verified(account);
-        self.apply(Action::OpenSession { account, token_hash, expires, verified })
+        self.apply(Action::OpenSession { account, token_hash, expires, verified, from: None })
     }
 
     /// What a server says that has verified the password now.

@@ -43,6 +43,8 @@ pub(super) struct ModelSession {
     pub(super) account: Uuid,
     pub(super) token: Digest,
     pub(super) expires: Timestamp,
+    pub(super) started: Option<Timestamp>,
+    pub(super) used: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -95,6 +97,7 @@ fn content(action: &Action) -> String {
         Action::Delete { ids, .. } => format!("delete {ids:?}"),
         Action::DeleteAccount { .. } => "delete account".to_string(),
         Action::Own { change: OwnChange::ChangePassword { .. }, .. } => "new password".to_string(),
+        Action::Own { change, .. } => format!("{change:?}"),
         Action::AllocateIncarnation { replica } => format!("allocate {replica}"),
         Action::Restore(step) => format!("{step:?}"),
         Action::Administer { change, .. } => format!("{change:?}"),
@@ -153,6 +156,13 @@ impl Model {
             && self.sessions.get(&number).is_some_and(|session| session.expires <= at)
         {
             self.sessions.remove(&number);
+        }
+        let notes = self.level >= LEVEL_OF_CONVERSATIONS;
+        if let Some(session) = number.and_then(|n| self.sessions.get_mut(&n)).filter(|_| notes) {
+            let last = session.used.or(session.started);
+            if last.is_none_or(|last| at.0 >= last.0 + 3_600_000) {
+                session.used = Some(at);
+            }
         }
         let actor = number.and_then(|n| self.sessions.get(&n)).map(|session| session.account);
         if let Some(done) = self.done.get(&operation.id) {
@@ -226,19 +236,19 @@ impl Model {
                 let password = password_hash.clone();
                 let (inbox, sent) = (Vec::new(), Vec::new());
                 let newcomer = ModelAccount { uuid, name, password, inbox, sent };
-                let opened = self.open(uuid, *token_hash, *expires);
+                let opened = self.open(at, uuid, *token_hash, *expires);
                 if !matches!(opened, Outcome::Refused(_)) {
                     self.accounts.push(newcomer);
                 }
                 opened
             }
-            Action::OpenSession { account, token_hash, expires, verified } => {
+            Action::OpenSession { account, token_hash, expires, verified, .. } => {
                 if self.account(*account).is_none() {
                     return refuse(ErrorCode::LoginRefused);
                 }
                 match self.objection(*account, verified.as_ref()) {
                     Some(code) => refuse(code),
-                    None => self.open(*account, *token_hash, *expires),
+                    None => self.open(at, *account, *token_hash, *expires),
                 }
             }
             Action::CloseSession { session } => {
@@ -288,6 +298,19 @@ impl Model {
                     self.sessions.retain(|number, it| it.account != me || *number == session);
                     Outcome::Done
                 }
+                OwnChange::EndOtherSessions {} => {
+                    self.sessions.retain(|number, it| it.account != me || *number == session);
+                    Outcome::Done
+                }
+                OwnChange::EndSessions { sessions } => {
+                    let is_own =
+                        |number| self.sessions.get(number).is_some_and(|it| it.account == me);
+                    if !sessions.iter().all(is_own) {
+                        return refuse(ErrorCode::UnknownSession);
+                    }
+                    self.sessions.retain(|number, _| !sessions.contains(number));
+                    Outcome::Done
+                }
             },
             Action::AllocateIncarnation { replica } => {
                 let highest = self.incarnations.entry(replica.0).or_insert(1);
@@ -319,12 +342,14 @@ impl Model {
         }
     }
 
-    fn open(&mut self, account: Uuid, token: Digest, expires: Timestamp) -> Outcome {
+    fn open(&mut self, at: Timestamp, account: Uuid, token: Digest, expires: Timestamp) -> Outcome {
         if self.sessions.values().any(|session| session.token == token) {
             return refuse(ErrorCode::IdConflict);
         }
         self.last_session += 1;
-        self.sessions.insert(self.last_session, ModelSession { account, token, expires });
+        let started = (self.level >= LEVEL_OF_CONVERSATIONS).then_some(at);
+        let session = ModelSession { account, token, expires, started, used: None };
+        self.sessions.insert(self.last_session, session);
         Outcome::SessionOpened { session: self.last_session, account }
     }
 

@@ -32,6 +32,8 @@ fn check_sessions(state: &State, model: &Model, now: Timestamp) {
         assert_eq!(ours.as_ref().map(|s| s.account), theirs.map(|s| s.account));
         if let Some(session) = theirs {
             assert_eq!(state.session(&session.token, now).ok(), ours);
+            let noted = state.data.sessions.get(number).map(|it| (it.started, it.used));
+            assert_eq!(noted, Some((session.started, session.used)));
         }
     }
 }
@@ -105,7 +107,7 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
     }
 }
 
-const REACHED: [&str; 27] = [
+const REACHED: [&str; 28] = [
     "expired by itself",
     "forgotten",
     "tombstone",
@@ -122,6 +124,7 @@ const REACHED: [&str; 27] = [
     "login_refused",
     "unknown_account",
     "unknown_message",
+    "unknown_session",
     "invalid_text",
     "invalid_request",
     "settled",

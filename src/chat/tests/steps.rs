@@ -186,6 +186,7 @@ fn worst_of_users(
             token_hash: Digest::of(b"another"),
             expires: Timestamp::MAX,
             verified: None,
+            from: None,
         },
         Action::CloseSession { session: session + 1 },
         Action::Send {
@@ -230,6 +231,7 @@ fn worst_of_administrators(chat: &mut Chat) -> Vec<Action> {
             password_hash: "x".repeat(100),
             token_hash: Digest::of(b"one more"),
             expires: Timestamp::MAX,
+            from: None,
         },
         // One more than there may be: the last of them is of no use any more.
         invite(INVITATIONS_MAX, 1),
@@ -243,8 +245,16 @@ fn worst_of_owners(chat: &mut Chat) -> Vec<Action> {
     (1..SESSIONS_PER_ACCOUNT_MAX).for_each(|_| drop(chat.log_in(dora.account)));
     let hash = chat.state.account(dora.account).expect("registered").password_hash;
     let (verified, password_hash) = (verified_against(&hash), "x".repeat(100));
+    let eve = chat.register("eve");
+    (1..SESSIONS_PER_ACCOUNT_MAX).for_each(|_| drop(chat.log_in(eve.account)));
+    let account = *chat.state.numbers.get(&eve.account).expect("registered");
+    let sessions = chat.state.data.accounts.get(account).expect("there").sessions.clone();
+    let eves = |change| Action::Own { session: eve.session, change };
     let own = |change| Action::Own { session: dora.session, change };
-    vec![own(OwnChange::ChangePassword { verified, password_hash })]
+    vec![
+        own(OwnChange::ChangePassword { verified, password_hash }),
+        eves(OwnChange::EndSessions { sessions }),
+    ]
 }
 
 /// Entries of a list that take most, and what they find.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::InboxQuery;
-use super::ServerStatus;
+use super::{OwnSession, ServerStatus};
 use crate::types::{AccountName, Names, Place, Timestamp, Uuid};
 
 /// What a request is answered with.
@@ -64,6 +64,11 @@ pub enum Answer {
         /// False: a majority does not know it yet.
         #[serde(default = "yes", skip_serializing_if = "is_true")]
         confirmed: bool,
+    },
+    /// The account's sessions.
+    Sessions {
+        /// Those that have not ended, oldest first.
+        sessions: Vec<OwnSession>,
     },
     /// One server's view.
     Status(Box<ServerStatus>),

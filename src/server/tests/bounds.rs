@@ -54,6 +54,7 @@ async fn worst() -> Rig {
             token_hash: Digest::of(&number.to_le_bytes()),
             expires: Timestamp::MAX,
             invitation: None,
+            from: None,
         },
     });
     rig.replica.apply(accounts.collect());
@@ -92,6 +93,8 @@ fn kind(request: &Request) -> usize {
         Request::Status {} => 14,
         Request::Ping {} => 15,
         Request::ChangePassword { .. } => 16,
+        Request::Sessions {} => 17,
+        Request::EndSessions { .. } => 18,
     }
 }
 
@@ -160,6 +163,9 @@ fn worst_requests() -> Vec<Request> {
         Request::Status {},
         Request::Ping {},
         Request::Logout { operation: id(15) },
+        Request::Sessions {},
+        Request::EndSessions { operation: id(18), ids: (1..=64).collect(), others: false },
+        Request::EndSessions { operation: id(19), ids: vec![], others: true },
         Request::ChangePassword {
             operation: id(17),
             password: password.clone(),

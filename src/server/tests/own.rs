@@ -123,3 +123,39 @@ async fn a_cluster_with_an_older_server_says_that_it_must_be_updated_first() {
     let end = json!({"delete_account": {"operation": id(3), "password": PASSWORD}});
     assert_eq!(alice.ask(end).await["result"], json!({"done": {}}));
 }
+
+#[tokio::test(start_paused = true)]
+async fn sessions_are_listed_with_the_address_that_the_server_saw_and_end_by_their_numbers() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    let mut elsewhere = rig.client_from("192.0.2.7").await;
+    let bound = elsewhere.ask(login(1, "alice", PASSWORD)).await;
+    bound["result"]["session"].as_object().expect("logged in");
+    let listed = alice.ask(json!({"sessions": {}})).await["result"]["sessions"].take();
+    let [own, other] = &listed["sessions"].as_array().expect("a list")[..] else {
+        panic!("two sessions: {listed}")
+    };
+    let said = |session: &Value| (session["current"].clone(), session["from"].clone());
+    assert_eq!(said(own), (json!(true), json!("127.0.0.1")));
+    assert_eq!(said(other), (json!(false), json!("192.0.2.7")));
+    assert!(own["started"].is_string() && own["last_used"].is_string(), "{own}");
+    let end = |number: u128, ids: Value, others: bool| json!({"end_sessions": {"operation": id(number), "ids": ids, "others": others}});
+    assert_eq!(alice.refused(end(2, json!([other["id"], 999]), false)).await, "unknown_session");
+    assert_eq!(alice.refused(end(3, json!([]), false)).await, "invalid_request");
+    assert_eq!(alice.refused(end(4, json!([1]), true)).await, "invalid_request");
+    let many: Vec<u64> = (0..65).collect();
+    assert_eq!(alice.refused(end(5, json!(many), false)).await, "too_many");
+    // Whoever follows with it is cut off.
+    let follow = elsewhere.request(json!({"follow": {}})).await;
+    assert!(elsewhere.receive().await["event"]["caught_up"].is_object());
+    let done = alice.ask(end(6, json!([other["id"]]), false)).await;
+    assert_eq!(done["result"], json!({"done": {}}));
+    let last = elsewhere.receive().await;
+    assert_eq!((&last["id"], code(&last).as_str()), (&json!(follow), "session_expired"));
+    assert_eq!(elsewhere.refused(json!({"sessions": {}})).await, "session_expired");
+    let mut third = rig.client().await;
+    third.ask(login(7, "alice", PASSWORD)).await;
+    assert_eq!(alice.ask(end(8, json!([]), true)).await["result"], json!({"done": {}}));
+    assert_eq!(third.refused(json!({"whoami": {}})).await, "session_expired");
+    alice.ask(json!({"whoami": {}})).await["result"]["session"].as_object().expect("it stays");
+}

@@ -117,6 +117,8 @@ async fn every_request_but_a_few_needs_a_session() {
         json!({"delete": {"operation": id(1), "ids": []}}),
         json!({"mark_read": {"operation": id(1), "seqs": []}}),
         json!({"delete_account": {"operation": id(1), "password": "x"}}),
+        json!({"sessions": {}}),
+        json!({"end_sessions": {"operation": id(1), "others": true}}),
         json!({"change_password": {"operation": id(1), "password": "x", "new_password": "y"}}),
         send(1, "bob", "hi"),
     ] {
