@@ -12,6 +12,8 @@
 //! - **What is known of a session** is when and from where it was opened, and when something
 //!   was changed with it last: noted by the entry itself, at most once in
 //!   [`SESSION_USE_INTERVAL_MS`]. Reading alone is not noted, as it enters no log.
+//! - **Whoever wants nobody to know what they have read** is named to nobody, from the entry on
+//!   that says so.
 //! - **Servers that are older do not open a gap.** From feature level
 //!   [`LEVEL_OF_CONVERSATIONS`] on, what says nothing of what it was verified against is not
 //!   done. It was asked for when the level was being raised, and its server asks again.
@@ -19,16 +21,21 @@
 //! A server that is alone knows nothing of a change that a majority has made. When they meet,
 //! what it took for a session that was ended is not delivered (`settling.rs`).
 
+use std::sync::Arc;
+
 use super::delivery::SessionNumber;
 use super::effects::Effects;
-use super::items::AccountNumber;
+use super::items::{AccountNumber, Label, Message};
 use super::operation::Outcome;
 use super::own::{OwnChange, verified_against};
 use super::state::{Caller, State, session_expired};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{LEVEL_OF_CONVERSATIONS, SESSION_USE_INTERVAL_MS, SESSIONS_PER_ACCOUNT_MAX};
-use crate::protocol::client::OwnSession;
-use crate::types::{Digest, Timestamp, Uuid};
+use crate::protocol::client::{OwnSession, OwnSettings};
+use crate::types::{Digest, Names, Timestamp, Uuid};
+
+/// Steps to find out whether a recipient has read a message.
+pub(super) const STEPS_PER_READER: usize = 2;
 
 impl State {
     /// Applies what an account's owner has asked for with a session of it.
@@ -52,6 +59,9 @@ impl State {
             }
             OwnChange::EndSessions { sessions } => {
                 self.end_sessions(caller.number, sessions, effects)?;
+            }
+            OwnChange::SetReceipts { on } => {
+                self.change_account(caller.number, |account| account.receipts_off = !on);
             }
             OwnChange::EndOtherSessions {} => {
                 self.end_other_sessions(caller.number, session, effects);
@@ -101,6 +111,24 @@ impl State {
             session.used = Some(at);
             sum.add(session.digest());
         });
+    }
+
+    /// What an account has set.
+    pub(super) fn settings_of(&self, account: Uuid) -> OwnSettings {
+        let receipts_off = self.find_account(account).is_some_and(|it| it.receipts_off);
+        OwnSettings { receipts: !receipts_off }
+    }
+
+    /// Names of the recipients who have a message marked as read in their inboxes now, but for
+    /// those who tell nobody. Takes [`STEPS_PER_READER`] for each recipient.
+    pub(super) fn readers_of(&self, message: &Message) -> Names {
+        let has_read = |label: &&Arc<Label>| {
+            self.data.accounts.get(label.number).is_some_and(|account| {
+                let entry = account.inbox.get(message.seq);
+                !account.receipts_off && !account.deleted && entry.is_some_and(|it| it.read())
+            })
+        };
+        message.to.labels.iter().filter(has_read).map(|label| label.name.clone()).collect()
     }
 
     /// The sessions of an account that have not ended, oldest first.

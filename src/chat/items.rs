@@ -96,6 +96,8 @@ pub(super) struct Account {
     /// When a session was opened last; not known of those before feature level
     /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION).
     pub(super) last_login: Option<Timestamp>,
+    /// Nobody is told what it has read.
+    pub(super) receipts_off: bool,
     /// Ids of its messages that were tried more than once may be forgotten if a log entry
     /// below this has met them.
     pub(super) repeats_floor: u64,
@@ -130,6 +132,7 @@ impl Account {
             disabled: false,
             reset: None,
             last_login: None,
+            receipts_off: false,
             repeats_floor: 0,
             sessions: Vec::new(),
             inbox: Chunks::default(),
@@ -155,6 +158,9 @@ impl Account {
         }
         if let Some(last_login) = self.last_login {
             encoder = encoder.text("last login").number(last_login.0);
+        }
+        if self.receipts_off {
+            encoder = encoder.text("receipts off");
         }
         if self.repeats_floor > 0 {
             encoder = encoder.text("repeats").number(self.repeats_floor);

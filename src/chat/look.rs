@@ -34,7 +34,7 @@ use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX, SESSIONS_PER_ACCOUNT_M
 use crate::protocol::administration::{
     AccountRow, AdministrativeAction, Bounds, Invitation, Registration,
 };
-use crate::protocol::client::{InboxQuery, OwnSession, Which};
+use crate::protocol::client::{InboxQuery, OwnSession, OwnSettings, Which};
 use crate::types::{AccountName, Digest, Membership, Place, Timestamp, Uuid};
 
 /// By how much one look may exceed its budget: its last piece, and a few look-ups
@@ -138,6 +138,11 @@ impl Look<'_> {
     pub fn sessions_of(&mut self, account: Uuid, now: Timestamp) -> Vec<OwnSession> {
         self.budget.spend(SESSIONS_PER_ACCOUNT_MAX);
         self.state.sessions_of(account, now)
+    }
+
+    /// What an account has set.
+    pub fn settings_of(&mut self, account: Uuid) -> OwnSettings {
+        self.glance().settings_of(account)
     }
 
     /// Whether users may use the state.

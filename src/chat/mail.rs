@@ -204,6 +204,7 @@ impl State {
             account.disabled = false;
             account.reset = None;
             account.last_login = None;
+            account.receipts_off = false;
             // Of no use any more, and not to be kept longer than of use.
             account.password_hash = "".into();
             sum.add(account.digest());

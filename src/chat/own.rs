@@ -25,6 +25,11 @@ pub enum OwnChange {
     },
     /// End all sessions of the account but the one that asks.
     EndOtherSessions {},
+    /// Say whether senders are told what was read.
+    SetReceipts {
+        /// Whether they are.
+        on: bool,
+    },
 }
 
 /// By what the log knows which password a server has verified: the SHA-256 of its hash.
@@ -39,6 +44,7 @@ impl OwnChange {
             // Up to sixty-four sessions.
             OwnChange::ChangePassword { .. } | OwnChange::EndOtherSessions {} => 512,
             OwnChange::EndSessions { sessions } => 8 * sessions.len(),
+            OwnChange::SetReceipts { .. } => 8,
         }
     }
 
@@ -47,7 +53,7 @@ impl OwnChange {
         match self {
             OwnChange::ChangePassword { .. } => 512,
             OwnChange::EndSessions { sessions } => 64 + 21 * sessions.len(),
-            OwnChange::EndOtherSessions {} => 64,
+            OwnChange::EndOtherSessions {} | OwnChange::SetReceipts { .. } => 64,
         }
     }
 
@@ -61,6 +67,7 @@ impl OwnChange {
                 sessions.iter().fold(encoder, |encoder, session| encoder.number(*session))
             }
             OwnChange::EndOtherSessions {} => encoder.number(3),
+            OwnChange::SetReceipts { on } => encoder.number(4).number(u64::from(*on)),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::affairs::STEPS_PER_READER;
 use super::budget::Budget;
 use super::chunks::Item;
 use super::delivery::SessionNumber;
@@ -347,6 +348,7 @@ impl<'a> Scan<'a> {
         }
         self.text_bytes_left = self.text_bytes_left.saturating_sub(message.text.len());
         let to = self.state.names_of(message, self.budget);
+        let read_by = self.readers(message);
         let origin = self.state.data.origins.get(seq);
         self.page.messages.push(client::Message {
             id: message.id,
@@ -361,8 +363,18 @@ impl<'a> Scan<'a> {
             seen_to: None,
             accepted_at: origin.filter(|it| !it.is_notice()).map(|it| it.accepted_at),
             notice: origin.is_some_and(Origin::is_notice),
+            read_by,
         });
         true
+    }
+
+    /// Who has read a message that the account has sent, if that is asked for.
+    fn readers(&mut self, message: &Message) -> Option<Names> {
+        if !self.query.read_by || self.query.which != Which::Sent {
+            return None;
+        }
+        self.budget.spend(STEPS_PER_READER * message.to.labels.len());
+        Some(self.state.readers_of(message))
     }
 
     /// Whether the cluster says it, and not the account whose name it bears.

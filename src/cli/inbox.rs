@@ -120,6 +120,7 @@ pub async fn run(args: &InboxArgs, context: &mut Context) -> Result<Exit> {
         from: from.map(|name| name.to_string()),
         since,
         limit: None,
+        read_by: args.sent,
     };
     let ending = Ending::default();
     if args.exec.is_none() {

@@ -46,6 +46,7 @@ mod send;
 mod serve;
 mod service;
 mod sessions;
+mod settings;
 mod signals;
 mod status;
 mod text;
@@ -126,6 +127,8 @@ pub enum Command {
     Passwd(passwd::PasswdArgs),
     /// List the account's sessions, or end some
     Sessions(sessions::SessionsArgs),
+    /// Show or change what the account has set
+    Settings(settings::SettingsArgs),
     /// Delete the account with its inbox and sessions
     DeleteAccount(delete_account::DeleteAccountArgs),
     /// Show the state of the cluster and of each replica
@@ -223,6 +226,7 @@ impl Command {
             Command::Delete(args) => delete::run(args, context).await,
             Command::Passwd(args) => passwd::run(args, context).await,
             Command::Sessions(args) => sessions::run(args, context).await,
+            Command::Settings(args) => settings::run(args, context).await,
             Command::DeleteAccount(args) => delete_account::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
             Command::Connect(args) => connect::run(args, context).await,

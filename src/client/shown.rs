@@ -148,6 +148,7 @@ mod tests {
             read: false,
             accepted_at: None,
             notice: false,
+            read_by: None,
         }
     }
 

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::{Show, Style, Tone, local_time};
-use crate::protocol::client::OwnSession;
+use super::{Show, Style, Tone, local_time, sanitize};
+use crate::protocol::client::{OwnSession, Setting};
 use crate::types::{AccountName, Timestamp};
 
 /// Of `passwd`.
@@ -109,6 +109,25 @@ impl Show for SessionsEnded {
     }
     fn outcome(&self) -> Option<String> {
         Some("the sessions have ended".to_string())
+    }
+}
+
+/// One line of `settings`.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct SettingShown(pub Setting);
+
+impl Show for SettingShown {
+    fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
+        let Setting { key, value } = &self.0;
+        writeln!(out, "{} {}", sanitize(key), sanitize(value))
+    }
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Setting { key, value } = &self.0;
+        writeln!(out, "{}\t{}", sanitize(key), sanitize(value))
+    }
+    fn outcome(&self) -> Option<String> {
+        Some(format!("{} is {}", self.0.key, self.0.value))
     }
 }
 

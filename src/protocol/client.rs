@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::answer::{Alone, Answer, Event, Message, Sent, SessionInfo};
 
-pub use self::own::OwnSession;
+pub use self::own::{OwnSession, OwnSettings, Setting, setting};
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
 pub use super::survivor::Survivor;
 #[cfg(test)]
@@ -276,6 +276,17 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         others: bool,
     },
+    /// What the bound session's account has set. → [`Answer::Settings`]
+    Settings {},
+    /// Sets something of the bound session's account. → [`Answer::Done`]
+    ChangeSetting {
+        /// Operation id.
+        operation: Uuid,
+        /// What, as [`Setting::key`].
+        key: String,
+        /// To what.
+        value: String,
+    },
     /// This server's view of its replicas and of the cluster. Needs no session
     /// and no quorum. → [`Answer::Status`]
     Status {},
@@ -316,10 +327,12 @@ impl Request {
             | Request::Delete { operation, .. }
             | Request::DeleteAccount { operation, .. }
             | Request::ChangePassword { operation, .. }
-            | Request::EndSessions { operation, .. } => Some(*operation),
+            | Request::EndSessions { operation, .. }
+            | Request::ChangeSetting { operation, .. } => Some(*operation),
             Request::Authenticate { .. }
             | Request::Whoami {}
             | Request::Sessions {}
+            | Request::Settings {}
             | Request::Accounts { .. }
             | Request::Inbox(_)
             | Request::Follow(_)
@@ -360,7 +373,7 @@ impl After {
 
 /// Every operation that a client may ask for, to tell an unknown one from a
 /// malformed one.
-pub const OPERATIONS: [&str; 19] = [
+pub const OPERATIONS: [&str; 21] = [
     "authenticate",
     "register",
     "login",
@@ -378,6 +391,8 @@ pub const OPERATIONS: [&str; 19] = [
     "change_password",
     "sessions",
     "end_sessions",
+    "settings",
+    "change_setting",
     "status",
     "ping",
 ];
@@ -401,6 +416,9 @@ pub struct InboxQuery {
     /// Only those sent at or after this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// Of those that I sent: also who has read them. Older servers pass over it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_by: bool,
     /// At most so many in this page. Ignored by follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,

@@ -10,7 +10,7 @@ use super::work::done;
 use crate::chat::{Action, Look, Operation, OwnChange, SessionView, verified_against};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{LEVEL_OF_CONVERSATIONS, SESSIONS_PER_ACCOUNT_MAX};
-use crate::protocol::client::{Answer, Confirm};
+use crate::protocol::client::{Answer, Confirm, setting};
 use crate::types::{Timestamp, Uuid};
 
 impl Caller {
@@ -76,6 +76,23 @@ impl Caller {
         self.change_own(operation, change, session).await
     }
 
+    /// Sets something of the session's account.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidRequest`] lists what can be set.
+    pub(super) async fn change_setting(
+        self,
+        operation: Uuid,
+        (key, value): (String, String),
+        session: &SessionView,
+    ) -> Result<Answer> {
+        let set = setting(&key, &value)
+            .map_err(|error| Error::new(ErrorCode::InvalidRequest, error.message))?;
+        self.confirm_for_own().await?;
+        let change = OwnChange::SetReceipts { on: set.receipts };
+        self.change_own(operation, change, session).await
+    }
+
     /// Looks at what a majority knows, in a cluster whose servers know such things.
     async fn confirm_for_own(&self) -> Result<()> {
         self.confirm_with_majority().await?;
@@ -107,6 +124,12 @@ impl Reader {
             session.current = session.id == self.session.number;
         }
         Ok(Answer::Sessions { sessions })
+    }
+
+    /// What the session's account has set.
+    pub(super) async fn settings(self) -> Result<Answer> {
+        let settings = self.own(|look, reader, _| look.settings_of(reader.account)).await?;
+        Ok(Answer::Settings { settings: settings.listed() })
     }
 
     /// Looks once at what is the account's own.

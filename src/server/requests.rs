@@ -118,6 +118,11 @@ impl Connection {
                     caller.end_sessions(operation, (ids, others), &session).await
                 })?;
             }
+            Request::ChangeSetting { operation, key, value } => {
+                self.own(id, deadline, |caller, session| async move {
+                    caller.change_setting(operation, (key, value), &session).await
+                })?;
+            }
             Request::Send { operation, to, text, first, after } => {
                 self.send(id, operation, (&to, text), (first, after), deadline)?;
             }
@@ -132,6 +137,7 @@ impl Connection {
                 self.propose(id, change, deadline, work::deleted);
             }
             Request::Whoami {} => self.read(id, self.reader(deadline)?.whoami()),
+            Request::Settings {} => self.read(id, self.reader(deadline)?.settings()),
             Request::Sessions {} => self.read(id, self.reader(deadline)?.sessions()),
             Request::Accounts { glob, after } => {
                 self.read(id, self.reader(deadline)?.accounts(glob, after))

@@ -157,7 +157,7 @@ fn sessions_are_listed_and_revoked_and_an_open_follow_ends() {
     for wrong in [&["x"][..], &[], &["1", "--others"], &["-1"]] {
         alice.run(&["sessions", "revoke"]).and(wrong).end().code(2);
     }
-    let mut follow = elsewhere.run(&["inbox", "--follow"]).start();
+    let follow = elsewhere.run(&["inbox", "--follow"]).start();
     alice.send(&alice, "for whoever follows");
     assert!(follow.line().ends_with("for whoever follows"));
     let revoked = alice.does(&["sessions", "revoke", &other, &other, "--json"]).json();
@@ -169,4 +169,34 @@ fn sessions_are_listed_and_revoked_and_an_open_follow_ends() {
     elsewhere.does(&["sessions"]).fails(4, &["session"]);
     assert_eq!(alice.does(&["sessions", "revoke", &own]).ok(), format!("{own}\n"));
     alice.does(&["whoami"]).fails(4, &["session"]);
+}
+
+#[test]
+fn whoever_has_read_a_message_is_named_to_its_sender_unless_receipts_are_off() {
+    let cluster = cluster();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    alice.send(&bob, "one");
+    let sent = |flags: &[&str]| alice.run(&["inbox", "--sent"]).and(flags).end();
+    let read_by = || sent(&["--json"]).objects()[0]["read_by"].clone();
+    assert_eq!(read_by(), serde_json::json!([]));
+    bob.does(&["inbox"]).ok();
+    assert_eq!(read_by(), serde_json::json!([bob.name]));
+    assert_eq!(sent(&[]).ok().matches('\t').count(), 3, "a line in a pipe is as it was");
+    let (code, shown) = alice.types(&["inbox", "--sent"]).end();
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains(&format!("read by {}", bob.name)), "{shown}");
+    assert!(bob.does(&["inbox", "--all", "--json"]).objects()[0].get("read_by").is_none());
+
+    assert_eq!(bob.does(&["settings"]).ok(), "receipts\ton\n");
+    assert_eq!(bob.does(&["settings", "receipts", "off"]).ok(), "receipts\toff\n");
+    assert_eq!(read_by(), serde_json::json!([]));
+    let listed = bob.does(&["settings", "receipts", "--json"]).json();
+    assert_eq!(listed, serde_json::json!({"key": "receipts", "value": "off"}));
+    let on = bob.does(&["settings", "receipts", "on", "--json"]).json();
+    assert_eq!(on, serde_json::json!({"key": "receipts", "value": "on"}));
+    assert_eq!(read_by(), serde_json::json!([bob.name]));
+    bob.does(&["settings", "receipt"]).fails(2, &["\"receipt\"", "there is: receipts"]);
+    bob.does(&["settings", "receipt", "off"]).fails(2, &["\"receipt\"", "there is: receipts"]);
+    bob.does(&["settings", "receipts", "no"]).fails(2, &["on or off"]);
+    bob.does(&["settings", "receipts", "no", "--json"]).refused(2, "wrong_usage");
 }

@@ -7,7 +7,7 @@ use crate::chat::budget::Budget;
 use crate::chat::chunks::Chunks;
 use crate::chat::meter::NAMES_PER_STEP;
 use crate::protocol::client::{self, InboxQuery, Which};
-use crate::types::{Timestamp, Uuid};
+use crate::types::{Names, Timestamp, Uuid};
 
 /// Steps to find out whether a message is delivered, and what was done to it.
 const STEPS_PER_MESSAGE: usize = 16;
@@ -132,6 +132,7 @@ impl Scan<'_> {
         self.budget.spend(2 * count + count / NAMES_PER_STEP);
         let to = self.shown.state.those_left(message.parties())?;
         let accepted_at = Timestamp::from(message.entry.accepted_at);
+        let query = self.question.query;
         Some(client::Message {
             id: message.entry.id,
             from: from.name.clone(),
@@ -145,6 +146,8 @@ impl Scan<'_> {
             seen_to: Some(message.entry.context.seen_to),
             accepted_at: Some(accepted_at),
             notice: false,
+            // Nobody has it confirmed, so nobody has told.
+            read_by: (query.read_by && query.which == Which::Sent).then(|| Names::from_iter([])),
         })
     }
 

@@ -278,6 +278,7 @@ impl Restore {
         let reset = line.reset.map(|ResetLine { code_hash, expires }| Reset { code_hash, expires });
         account.reset = reset.map(Box::new);
         account.last_login = line.last_login;
+        account.receipts_off = line.receipts_off;
         account.repeats_floor = line.repeats_floor;
         if gone {
             state.emptying.insert(number);

@@ -231,3 +231,44 @@ fn sessions_are_ended_all_or_none_and_only_ones_own() {
     assert_eq!(sessions(&chat, bob).len(), 1);
     audit(&chat.state);
 }
+
+/// Who has read a user's messages, as that user is told.
+fn readers(chat: &Chat, user: User) -> Vec<Vec<String>> {
+    let query = InboxQuery { which: Which::Sent, read_by: true, ..InboxQuery::default() };
+    let messages = chat.page(user, &query).messages.into_iter();
+    let names = |names: crate::types::Names| names.iter().map(ToString::to_string).collect();
+    messages.map(|message| message.read_by.map(names).expect("asked for")).collect()
+}
+
+#[test]
+fn a_sender_is_told_who_has_read_a_message_unless_they_keep_that_to_themselves() {
+    let mut chat = chat();
+    let alice = chat.register("alice");
+    let [bob, carol] = ["Bob", "carol"].map(|it| chat.register(it));
+    let (id, seq) = chat.send(alice, &["bob", "carol", "alice"], "x");
+    assert_eq!(readers(&chat, alice), [[""; 0]]);
+    for user in [carol, bob] {
+        chat.apply(Action::MarkRead { session: user.session, seqs: vec![seq] });
+    }
+    assert_eq!(readers(&chat, alice), [["Bob", "carol"]], "in the order of the recipients");
+    let page = chat.page(alice, &InboxQuery { which: Which::Sent, ..InboxQuery::default() });
+    assert_eq!(page.messages[0].read_by, None, "only if it is asked for");
+    let receipts = |on| own(bob, OwnChange::SetReceipts { on });
+    for (on, expected) in [
+        (false, &["carol"][..]),
+        (false, &["carol"]),
+        (true, &["Bob", "carol"]),
+        (false, &["carol"]),
+    ] {
+        assert_eq!(chat.apply(receipts(on)), Outcome::Done);
+        assert_eq!(chat.state.look(|look| look.settings_of(bob.account)).receipts, on);
+        assert_eq!(readers(&chat, alice), [expected]);
+        assert_eq!(readers(&chat.loaded(1_000), alice), [expected], "a snapshot has it");
+    }
+    chat.apply(Action::Delete { session: carol.session, ids: vec![id] });
+    assert_eq!(readers(&chat, alice), [[""; 0]], "what is deleted is not there to be read");
+    chat.apply(receipts(true));
+    let verified = chat.verified(bob.account);
+    chat.apply(Action::DeleteAccount { session: bob.session, verified });
+    assert_eq!(readers(&chat, alice), [[""; 0]]);
+}

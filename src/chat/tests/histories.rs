@@ -121,6 +121,7 @@ fn any_own_change() -> impl Strategy<Value = OwnChange> {
         1 => prop::collection::vec(1u64..9, 0..3)
             .prop_map(|sessions| OwnChange::EndSessions { sessions }),
         1 => Just(OwnChange::EndOtherSessions {}),
+        1 => any::<bool>().prop_map(|on| OwnChange::SetReceipts { on }),
     ]
 }
 

@@ -13,6 +13,7 @@ pub(super) struct ModelAccount {
     pub(super) name: AccountName,
     /// The hash of its password.
     password: String,
+    pub(super) receipts_off: bool,
     /// `seq` and whether it is read.
     pub(super) inbox: Vec<(u64, bool)>,
     pub(super) sent: Vec<u64>,
@@ -235,7 +236,8 @@ impl Model {
                 let (uuid, name) = (*account, name.clone());
                 let password = password_hash.clone();
                 let (inbox, sent) = (Vec::new(), Vec::new());
-                let newcomer = ModelAccount { uuid, name, password, inbox, sent };
+                let newcomer =
+                    ModelAccount { uuid, name, password, receipts_off: false, inbox, sent };
                 let opened = self.open(at, uuid, *token_hash, *expires);
                 if !matches!(opened, Outcome::Refused(_)) {
                     self.accounts.push(newcomer);
@@ -296,6 +298,10 @@ impl Model {
                     }
                     self.account(me).expect("the session's").password = password_hash.clone();
                     self.sessions.retain(|number, it| it.account != me || *number == session);
+                    Outcome::Done
+                }
+                OwnChange::SetReceipts { on } => {
+                    self.account(me).expect("the session's").receipts_off = !on;
                     Outcome::Done
                 }
                 OwnChange::EndOtherSessions {} => {

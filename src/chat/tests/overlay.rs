@@ -139,6 +139,7 @@ fn an_unconfirmed_message_is_shown_at_once_and_does_not_vanish_when_it_is_confir
         seen_to: Some(1),
         accepted_at: Some(lonely.alone.chat.at),
         notice: false,
+        read_by: None,
     };
     assert_eq!(lonely.unconfirmed(bob, Which::Unread), std::slice::from_ref(&shown));
     assert_eq!(lonely.unconfirmed(alice, Which::All), std::slice::from_ref(&shown));

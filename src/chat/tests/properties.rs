@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::histories::any_history;
-use super::model::{Model, plain};
+use super::model::{Model, ModelMessage, plain};
 use super::*;
 use crate::protocol::client;
+use crate::types::Names;
 
 fn run(state: &mut State, history: &[(u64, Batch)]) -> Vec<Vec<Outcome>> {
     let apply = |(index, batch): &(u64, Batch)| state.apply(*index, batch, &mut Effects::default());
@@ -36,6 +37,17 @@ fn check_sessions(state: &State, model: &Model, now: Timestamp) {
             assert_eq!(noted, Some((session.started, session.used)));
         }
     }
+}
+
+/// Who has read a message, and wants it to be known.
+fn readers(model: &Model, seq: u64, message: &ModelMessage) -> Names {
+    let (_, recipients) = &message.parties;
+    let recipients = recipients.iter().zip(&message.to);
+    let has_read = |uuid: &Uuid| {
+        let account = model.accounts.iter().find(|account| account.uuid == *uuid);
+        account.is_some_and(|it| !it.receipts_off && it.inbox.contains(&(seq, true)))
+    };
+    recipients.filter(|(uuid, _)| has_read(uuid)).map(|(_, name)| name.clone()).collect()
 }
 
 fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
@@ -71,6 +83,7 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                     })
                     .map(|(seq, read)| {
                         let message = &model.messages[&seq];
+                        let readers = || readers(model, seq, message);
                         client::Message {
                             id: message.id,
                             from: message.from.clone(),
@@ -84,12 +97,19 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                             read,
                             accepted_at: message.accepted_at,
                             notice: message.notice,
+                            read_by: (which == Which::Sent).then(readers),
                         }
                     })
                     .collect();
                 let from = from.map(str::to_string);
-                let query =
-                    InboxQuery { which, after, from, since, after_place: None, limit: None };
+                let query = InboxQuery {
+                    which,
+                    after,
+                    from,
+                    since,
+                    read_by: true,
+                    ..InboxQuery::default()
+                };
                 assert_eq!(all_pages(state, uuid, &query), theirs);
             }
         }

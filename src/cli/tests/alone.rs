@@ -31,6 +31,7 @@ fn message(number: u128, seq: Option<u64>) -> Message {
         read: false,
         accepted_at: seq.is_none().then_some(Timestamp(0)),
         notice: false,
+        read_by: None,
     }
 }
 

@@ -49,6 +49,7 @@ impl Service {
             read: self.read.contains(&seq),
             accepted_at: None,
             notice: false,
+            read_by: None,
         };
         let all = (1..=7).filter(|seq| query.after.is_none_or(|after| *seq > after));
         let all = all.map(message).filter(|m| query.which == Which::All || !m.read);

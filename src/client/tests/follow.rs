@@ -27,6 +27,7 @@ fn message(seq: u64) -> Message {
         read: false,
         accepted_at: None,
         notice: false,
+        read_by: None,
     }
 }
 

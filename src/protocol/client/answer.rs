@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::InboxQuery;
-use super::{OwnSession, ServerStatus};
+use super::{OwnSession, ServerStatus, Setting};
 use crate::types::{AccountName, Names, Place, Timestamp, Uuid};
 
 /// What a request is answered with.
@@ -69,6 +69,11 @@ pub enum Answer {
     Sessions {
         /// Those that have not ended, oldest first.
         sessions: Vec<OwnSession>,
+    },
+    /// What the account has set.
+    Settings {
+        /// Everything that can be set.
+        settings: Vec<Setting>,
     },
     /// One server's view.
     Status(Box<ServerStatus>),
@@ -171,6 +176,10 @@ pub struct Message {
     /// delivered. Nobody who sends a message can make it so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub notice: bool,
+    /// Of one that I sent, if it was asked for: the recipients who have it marked as read, when
+    /// it was looked at, but for those who tell nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_by: Option<Names>,
 }
 
 /// Something for a running follow.

@@ -159,3 +159,26 @@ async fn sessions_are_listed_with_the_address_that_the_server_saw_and_end_by_the
     assert_eq!(third.refused(json!({"whoami": {}})).await, "session_expired");
     alice.ask(json!({"whoami": {}})).await["result"]["session"].as_object().expect("it stays");
 }
+
+#[tokio::test(start_paused = true)]
+async fn settings_are_listed_and_changed_and_an_unknown_one_is_refused() {
+    let rig = Rig::start().at_newest_level();
+    let (mut alice, mut bob) = (rig.registered("alice").await, rig.registered("bob").await);
+    let set = |number: u128, key: &str, value: &str| json!({"change_setting": {"operation": id(number), "key": key, "value": value}});
+    for (number, key, value) in [(1, "receipt", "off"), (2, "receipts", "no"), (3, "", "")] {
+        assert_eq!(bob.refused(set(number, key, value)).await, "invalid_request");
+    }
+    alice.ask(send(4, "bob", "x")).await["result"]["sent"].as_object().expect("sent");
+    bob.ask(json!({"mark_read": {"operation": id(5), "seqs": [1]}})).await;
+    let sent = json!({"inbox": {"which": "sent", "read_by": true}});
+    for (number, value, readers) in [(6, "off", json!([])), (7, "on", json!(["bob"]))] {
+        assert_eq!(bob.ask(set(number, "receipts", value)).await["result"], json!({"done": {}}));
+        let settings = bob.ask(json!({"settings": {}})).await["result"]["settings"].take();
+        assert_eq!(settings, json!({"settings": [{"key": "receipts", "value": value}]}));
+        let page = alice.ask(sent.clone()).await["result"]["messages"].take();
+        assert_eq!(page["messages"][0]["read_by"], readers);
+    }
+    let page = alice.ask(json!({"inbox": {"which": "sent"}})).await;
+    let message = &page["result"]["messages"]["messages"][0];
+    assert!(message["read_by"].is_null(), "older clients are told what they were told: {message}");
+}
