@@ -258,6 +258,10 @@ pub const ID_PREFIX_MIN_DIGITS: usize = 4;
 /// replicated behaviour: changing it changes what a log means.
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 64;
 
+/// Accounts that one account may block: more than anybody is molested by, in 8 KiB. Part of
+/// the replicated behaviour.
+pub const BLOCKED_MAX: usize = 1_000;
+
 /// How far apart the times are that are noted of a session's use, in milliseconds: an hour,
 /// so that hardly any change has to note one. Part of the replicated behaviour.
 pub const SESSION_USE_INTERVAL_MS: u64 = 3600 * 1000;

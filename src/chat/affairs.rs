@@ -12,6 +12,11 @@
 //! - **What is known of a session** is when and from where it was opened, and when something
 //!   was changed with it last: noted by the entry itself, at most once in
 //!   [`SESSION_USE_INTERVAL_MS`]. Reading alone is not noted, as it enters no log.
+//! - **What a blocked account sends is as good as sent.** It is in the order of all messages and
+//!   among what its sender has sent, with the same answer and the same recipients; only the inbox
+//!   of whoever has blocked the account never has it. What is there already stays. Accounts are
+//!   blocked, not names: a later owner of the name is not. A full inbox refuses all alike; but a
+//!   sender whose messages never count against it could tell by sending until it should be full.
 //! - **Whoever wants nobody to know what they have read** is named to nobody, from the entry on
 //!   that says so.
 //! - **Servers that are older do not open a gap.** From feature level
@@ -30,9 +35,11 @@ use super::operation::Outcome;
 use super::own::{OwnChange, verified_against};
 use super::state::{Caller, State, session_expired};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{LEVEL_OF_CONVERSATIONS, SESSION_USE_INTERVAL_MS, SESSIONS_PER_ACCOUNT_MAX};
+use crate::limits::{
+    BLOCKED_MAX, LEVEL_OF_CONVERSATIONS, SESSION_USE_INTERVAL_MS, SESSIONS_PER_ACCOUNT_MAX,
+};
 use crate::protocol::client::{OwnSession, OwnSettings};
-use crate::types::{Digest, Names, Timestamp, Uuid};
+use crate::types::{AccountName, Digest, Names, Timestamp, Uuid};
 
 /// Steps to find out whether a recipient has read a message.
 pub(super) const STEPS_PER_READER: usize = 2;
@@ -59,6 +66,13 @@ impl State {
             }
             OwnChange::EndSessions { sessions } => {
                 self.end_sessions(caller.number, sessions, effects)?;
+            }
+            OwnChange::Block { name } => self.block(caller.number, name)?,
+            OwnChange::Unblock { name } => {
+                let other = self.named(name)?.0;
+                self.change_account(caller.number, |account| {
+                    Arc::make_mut(&mut account.blocked).remove(other);
+                });
             }
             OwnChange::SetReceipts { on } => {
                 self.change_account(caller.number, |account| account.receipts_off = !on);
@@ -93,6 +107,52 @@ impl State {
             self.end_session(*session, effects);
         }
         Ok(())
+    }
+
+    /// Lets nothing come any more from an account.
+    fn block(&mut self, number: AccountNumber, name: &AccountName) -> Result<()> {
+        let other = self.named(name)?.0;
+        if other == number {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                "you cannot block yourself; nothing was changed",
+            ));
+        }
+        let Some(account) = self.data.accounts.get(number) else { return Ok(()) };
+        let mut gone = Vec::new();
+        if !account.blocked.contains(other) && account.blocked.len() >= BLOCKED_MAX {
+            gone.extend(account.blocked.iter().filter(|it| self.blocked_name(*it).is_none()));
+            if gone.is_empty() {
+                return Err(Error::new(
+                    ErrorCode::TooMany,
+                    format!(
+                        "an account blocks at most {BLOCKED_MAX} others; unblock one first. \
+                         Nothing was changed"
+                    ),
+                ));
+            }
+        }
+        self.change_account(number, |account| {
+            let blocked = Arc::make_mut(&mut account.blocked);
+            gone.into_iter().for_each(|number| blocked.remove(number));
+            blocked.insert(other);
+        });
+        Ok(())
+    }
+
+    /// The name of an account that is blocked, while it is there.
+    fn blocked_name(&self, number: AccountNumber) -> Option<&AccountName> {
+        let account = self.data.accounts.get(number)?;
+        (!account.deleted).then_some(&account.label.name)
+    }
+
+    /// Names of those whom an account has blocked, in order.
+    pub(super) fn blocked_by(&self, account: Uuid) -> Vec<AccountName> {
+        let Some(account) = self.find_account(account) else { return Vec::new() };
+        let names = account.blocked.iter().filter_map(|number| self.blocked_name(number));
+        let mut names: Vec<AccountName> = names.cloned().collect();
+        names.sort_by_key(AccountName::folded);
+        names
     }
 
     /// Notes that something is asked for with a session that is there, now and then.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::blocked::Blocked;
 use super::change::{Record, Settings, StoredInvitation};
 use super::chunks::{Chunks, Item};
 use super::delivery::SessionNumber;
@@ -96,6 +97,8 @@ pub(super) struct Account {
     /// When a session was opened last; not known of those before feature level
     /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION).
     pub(super) last_login: Option<Timestamp>,
+    /// From whom nothing comes into its inbox.
+    pub(super) blocked: Arc<Blocked>,
     /// Nobody is told what it has read.
     pub(super) receipts_off: bool,
     /// Ids of its messages that were tried more than once may be forgotten if a log entry
@@ -132,6 +135,7 @@ impl Account {
             disabled: false,
             reset: None,
             last_login: None,
+            blocked: Arc::default(),
             receipts_off: false,
             repeats_floor: 0,
             sessions: Vec::new(),
@@ -159,6 +163,7 @@ impl Account {
         if let Some(last_login) = self.last_login {
             encoder = encoder.text("last login").number(last_login.0);
         }
+        encoder = self.blocked.encode(encoder);
         if self.receipts_off {
             encoder = encoder.text("receipts off");
         }

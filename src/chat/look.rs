@@ -30,7 +30,7 @@ use super::search::{IdSearch, NameSearch};
 use super::snapshot::View;
 use super::state::{State, session_expired};
 use crate::error::Result;
-use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX, SESSIONS_PER_ACCOUNT_MAX};
+use crate::limits::{ADMINISTRATION_PAGE, BLOCKED_MAX, QUERY_STEPS_MAX, SESSIONS_PER_ACCOUNT_MAX};
 use crate::protocol::administration::{
     AccountRow, AdministrativeAction, Bounds, Invitation, Registration,
 };
@@ -138,6 +138,12 @@ impl Look<'_> {
     pub fn sessions_of(&mut self, account: Uuid, now: Timestamp) -> Vec<OwnSession> {
         self.budget.spend(SESSIONS_PER_ACCOUNT_MAX);
         self.state.sessions_of(account, now)
+    }
+
+    /// Names of those whom an account has blocked, in order.
+    pub fn blocked_by(&mut self, account: Uuid) -> Vec<AccountName> {
+        self.budget.spend(2 * BLOCKED_MAX);
+        self.state.blocked_by(account)
     }
 
     /// What an account has set.

@@ -31,7 +31,8 @@
 //! - **What is stored is bounded.** Whoever sends more than an inbox or all servers may
 //!   hold is refused, by every replica alike. (`bounds.rs`)
 //! - **What is somebody's own is decided by its owner.** A password that was changed opens
-//!   nothing from that entry on, whatever a server checked before. (`affairs.rs`)
+//!   nothing from that entry on, whatever a server checked before; and what a blocked account
+//!   sends comes into no inbox of whoever has blocked it. (`affairs.rs`)
 //! - **How long messages are kept is decided here.** By times that the clocks of a majority
 //!   have reached, never by one server's clock. (`keeping.rs`)
 //! - **No entry takes long.** Work that could be large (emptying a deleted account's
@@ -55,6 +56,7 @@
 mod accounts;
 mod admission;
 mod affairs;
+mod blocked;
 mod bounds;
 mod budget;
 mod change;

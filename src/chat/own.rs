@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::delivery::SessionNumber;
 use super::hash::Encoder;
-use crate::types::Digest;
+use crate::limits::BLOCKED_MAX;
+use crate::types::{AccountName, Digest};
 
 /// What somebody changes about their own account, as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,16 @@ pub enum OwnChange {
     },
     /// End all sessions of the account but the one that asks.
     EndOtherSessions {},
+    /// Let nothing come into the inbox any more that an account sends.
+    Block {
+        /// Its name.
+        name: AccountName,
+    },
+    /// Let it come again.
+    Unblock {
+        /// Its name.
+        name: AccountName,
+    },
     /// Say whether senders are told what was read.
     SetReceipts {
         /// Whether they are.
@@ -44,7 +55,9 @@ impl OwnChange {
             // Up to sixty-four sessions.
             OwnChange::ChangePassword { .. } | OwnChange::EndOtherSessions {} => 512,
             OwnChange::EndSessions { sessions } => 8 * sessions.len(),
-            OwnChange::SetReceipts { .. } => 8,
+            OwnChange::SetReceipts { .. } | OwnChange::Unblock { .. } => 8,
+            // Looks for those that are gone.
+            OwnChange::Block { .. } => BLOCKED_MAX + 8,
         }
     }
 
@@ -53,6 +66,7 @@ impl OwnChange {
         match self {
             OwnChange::ChangePassword { .. } => 512,
             OwnChange::EndSessions { sessions } => 64 + 21 * sessions.len(),
+            OwnChange::Block { .. } | OwnChange::Unblock { .. } => 96,
             OwnChange::EndOtherSessions {} | OwnChange::SetReceipts { .. } => 64,
         }
     }
@@ -67,6 +81,8 @@ impl OwnChange {
                 sessions.iter().fold(encoder, |encoder, session| encoder.number(*session))
             }
             OwnChange::EndOtherSessions {} => encoder.number(3),
+            OwnChange::Block { name } => encoder.number(5).text(&name.folded()),
+            OwnChange::Unblock { name } => encoder.number(6).text(&name.folded()),
             OwnChange::SetReceipts { on } => encoder.number(4).number(u64::from(*on)),
         }
     }

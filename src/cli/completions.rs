@@ -101,6 +101,15 @@ pub fn script(shell: Shell) -> String {
     }
 }
 
+/// Verbs that name accounts, and the argument in which they do.
+const NAMES_AN_ACCOUNT: &[(&str, &str)] = &[
+    ("send", "to"),
+    ("inbox", "from"),
+    ("accounts", "glob"),
+    ("block", "name"),
+    ("unblock", "name"),
+];
+
 /// Marks the arguments that are account names, replica ids or profiles with the three
 /// hints that no other argument has, so that they can be found in zsh's script.
 fn with_hints(command: clap::Command) -> clap::Command {
@@ -111,12 +120,9 @@ fn with_hints(command: clap::Command) -> clap::Command {
             false => arg,
         })
     };
-    let command = [("send", "to"), ("inbox", "from"), ("accounts", "glob")].into_iter().fold(
-        command,
-        |command, (verb, id)| {
-            command.mut_subcommand(verb, |verb| mark(verb, id, ValueHint::Username))
-        },
-    );
+    let command = NAMES_AN_ACCOUNT.iter().fold(command, |command, (verb, id)| {
+        command.mut_subcommand(verb, |verb| mark(verb, id, ValueHint::Username))
+    });
     let command = mark(command, "profile", ValueHint::EmailAddress)
         .mut_subcommand("connect", |connect| mark(connect, "cluster", ValueHint::EmailAddress))
         .mut_subcommand("profiles", |profiles| {
@@ -153,7 +159,7 @@ mod tests {
         let script = script(Shell::Zsh);
         assert!(script.starts_with("#compdef ftchat\n"));
         assert!(script.contains("\n_ftchat_accounts() {"));
-        assert_eq!(script.matches(":_ftchat_accounts'").count(), 3, "send, inbox, accounts");
+        assert_eq!(script.matches(":_ftchat_accounts'").count(), NAMES_AN_ACCOUNT.len());
         assert_eq!(script.matches(":_ftchat_replicas'").count(), 9);
         assert!(script.contains("\n_ftchat_profiles() {"));
         let lines: Vec<&str> =

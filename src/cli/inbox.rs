@@ -56,7 +56,8 @@ pub struct InboxArgs {
     /// Also messages that were read before
     #[arg(long)]
     all: bool,
-    /// Messages that I sent
+    /// Messages that I sent, and who has read them: their names below each message, and in JSON
+    /// read_by
     #[arg(long, conflicts_with_all = ["all", "from", "peek", "exec"])]
     sent: bool,
     /// Only from this account

@@ -12,6 +12,7 @@ mod administrator;
 mod admission;
 mod backup;
 mod bench;
+mod block;
 mod bounds;
 mod cluster;
 pub mod completions;
@@ -127,6 +128,12 @@ pub enum Command {
     Passwd(passwd::PasswdArgs),
     /// List the account's sessions, or end some
     Sessions(sessions::SessionsArgs),
+    /// Let nothing come any more that an account sends
+    Block(block::BlockArgs),
+    /// Let it come again
+    Unblock(block::UnblockArgs),
+    /// List the names of accounts that are blocked
+    Blocked(block::BlockedArgs),
     /// Show or change what the account has set
     Settings(settings::SettingsArgs),
     /// Delete the account with its inbox and sessions
@@ -226,6 +233,9 @@ impl Command {
             Command::Delete(args) => delete::run(args, context).await,
             Command::Passwd(args) => passwd::run(args, context).await,
             Command::Sessions(args) => sessions::run(args, context).await,
+            Command::Block(args) => block::block(args, context).await,
+            Command::Unblock(args) => block::unblock(args, context).await,
+            Command::Blocked(args) => block::list(args, context).await,
             Command::Settings(args) => settings::run(args, context).await,
             Command::DeleteAccount(args) => delete_account::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,

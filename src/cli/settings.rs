@@ -37,9 +37,9 @@ pub async fn run(args: &SettingsArgs, context: &mut Context) -> Result<Exit> {
     let Answer::Settings { settings } = client.request(Request::Settings {}).await? else {
         return Err(unexpected("settings"));
     };
+    let listed = |setting| SettingShown { setting, changed: false };
     let named = |setting: &&Setting| args.key.as_ref().is_none_or(|key| setting.key == *key);
-    let shown: Vec<SettingShown> =
-        settings.iter().filter(named).cloned().map(SettingShown).collect();
+    let shown: Vec<SettingShown> = settings.iter().filter(named).cloned().map(listed).collect();
     if let (Some(key), true) = (&args.key, shown.is_empty()) {
         let known: Vec<&str> = settings.iter().map(|setting| setting.key.as_str()).collect();
         return Err(Error::new(
@@ -60,6 +60,6 @@ async fn change(key: &str, value: &str, context: &mut Context) -> Result<Exit> {
     let Answer::Done { .. } = client.request(request).await? else {
         return Err(unexpected("a word that it is done"));
     };
-    context.printer.show(&SettingShown(Setting { key, value }));
+    context.printer.show(&SettingShown { setting: Setting { key, value }, changed: true });
     Ok(Exit::Done)
 }

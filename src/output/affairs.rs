@@ -112,22 +112,52 @@ impl Show for SessionsEnded {
     }
 }
 
+/// Of `block` and `unblock`.
+#[derive(Debug, Serialize)]
+pub struct BlockChanged {
+    /// The account's name.
+    pub name: AccountName,
+    /// Whether it is blocked now.
+    pub blocked: bool,
+}
+
+impl Show for BlockChanged {
+    fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
+        let what = if self.blocked { "Blocked" } else { "Unblocked" };
+        writeln!(out, "{what} {}.", self.name)
+    }
+    fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.name)
+    }
+    fn outcome(&self) -> Option<String> {
+        let what = if self.blocked { "blocked" } else { "not blocked" };
+        Some(format!("{} is {what}", self.name))
+    }
+}
+
 /// One line of `settings`.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct SettingShown(pub Setting);
+pub struct SettingShown {
+    /// What is set, and to what.
+    #[serde(flatten)]
+    pub setting: Setting,
+    /// Whether it was set by this very command.
+    #[serde(skip)]
+    pub changed: bool,
+}
 
 impl Show for SettingShown {
     fn terminal(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
-        let Setting { key, value } = &self.0;
+        let Setting { key, value } = &self.setting;
         writeln!(out, "{} {}", sanitize(key), sanitize(value))
     }
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Setting { key, value } = &self.0;
+        let Setting { key, value } = &self.setting;
         writeln!(out, "{}\t{}", sanitize(key), sanitize(value))
     }
     fn outcome(&self) -> Option<String> {
-        Some(format!("{} is {}", self.0.key, self.0.value))
+        let Setting { key, value } = &self.setting;
+        self.changed.then(|| format!("{key} is {value}"))
     }
 }
 

@@ -45,7 +45,9 @@ mod wrap;
 
 pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, Whoami};
 pub use admission::{AccountChanged, AccountReset, Invited, RegistrationShown, Revoked};
-pub use affairs::{PasswordChanged, SessionShown, SessionTable, SessionsEnded, SettingShown};
+pub use affairs::{
+    BlockChanged, PasswordChanged, SessionShown, SessionTable, SessionsEnded, SettingShown,
+};
 pub use bench::Measured;
 pub use bounds::BoundsShown;
 pub use inbox::{Listed, is_alone_since, local_minute, local_time, sender};

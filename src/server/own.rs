@@ -3,15 +3,102 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tokio::time::Instant;
 
+use super::connection::Connection;
 use super::reads::{Reader, at_most};
 use super::sessions::{Caller, check_password, login_refused, still_bound};
-use super::work::done;
+use super::work::{Effect, Finished, done};
 use crate::chat::{Action, Look, Operation, OwnChange, SessionView, verified_against};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{LEVEL_OF_CONVERSATIONS, SESSIONS_PER_ACCOUNT_MAX};
-use crate::protocol::client::{Answer, Confirm, setting};
-use crate::types::{Timestamp, Uuid};
+use crate::protocol::client::{Answer, Confirm, Request, setting};
+use crate::types::{AccountName, Timestamp, Uuid};
+
+/// Requests about one's own account.
+impl Connection {
+    /// Starts one.
+    pub(super) fn take_own(&mut self, id: u64, request: Request, deadline: Instant) -> Result<()> {
+        match request {
+            Request::ChangePassword { operation, password, new_password } => {
+                let (password, new_password) = (password.into(), new_password.into());
+                self.own(id, deadline, |caller, session| async move {
+                    caller.change_password(operation, password, new_password, &session).await
+                })?;
+            }
+            Request::EndSessions { operation, ids, others } => {
+                self.own(id, deadline, |caller, session| async move {
+                    caller.end_sessions(operation, (ids, others), &session).await
+                })?;
+            }
+            Request::Block { operation, name } => {
+                self.block(id, (operation, name, true), deadline)?;
+            }
+            Request::Unblock { operation, name } => {
+                self.block(id, (operation, name, false), deadline)?;
+            }
+            Request::ChangeSetting { operation, key, value } => {
+                self.own(id, deadline, |caller, session| async move {
+                    caller.change_setting(operation, (key, value), &session).await
+                })?;
+            }
+            Request::Blocked {} => self.read(id, self.reader(deadline)?.blocked()),
+            Request::Settings {} => self.read(id, self.reader(deadline)?.settings()),
+            Request::Sessions {} => self.read(id, self.reader(deadline)?.sessions()),
+            Request::Authenticate { .. }
+            | Request::Register { .. }
+            | Request::Login { .. }
+            | Request::Logout { .. }
+            | Request::Whoami {}
+            | Request::Accounts { .. }
+            | Request::Send { .. }
+            | Request::Inbox(_)
+            | Request::Follow(_)
+            | Request::Unfollow { .. }
+            | Request::MarkRead { .. }
+            | Request::Find { .. }
+            | Request::Delete { .. }
+            | Request::DeleteAccount { .. }
+            | Request::Status {}
+            | Request::Ping {} => {
+                return Err(Error::internal("a request of another kind is nobody's own affair"));
+            }
+        }
+        Ok(())
+    }
+
+    fn block(
+        &mut self,
+        id: u64,
+        (operation, name, blocked): (Uuid, String, bool),
+        deadline: Instant,
+    ) -> Result<()> {
+        self.own(id, deadline, |caller, session| async move {
+            caller.block(operation, (name, blocked), &session).await
+        })
+    }
+
+    /// Changes what is the account's own, behind everything that the connection has asked for.
+    fn own<F>(
+        &mut self,
+        id: u64,
+        deadline: Instant,
+        change: impl FnOnce(Caller, Arc<SessionView>) -> F,
+    ) -> Result<()>
+    where
+        F: Future<Output = Result<Answer>> + Send + 'static,
+    {
+        let session = Arc::clone(self.session()?);
+        self.shared.changes.attempt(session.account)?;
+        self.mend_stream();
+        let answer = change(self.caller(deadline), session);
+        self.start_barrier(Box::pin(async move {
+            let (result, effect) = (answer.await, Effect::Nothing);
+            Finished { id, result, effect, was_barrier: true, was_proposal: false }
+        }));
+        Ok(())
+    }
+}
 
 impl Caller {
     /// Sets another password of the session's account.
@@ -76,6 +163,26 @@ impl Caller {
         self.change_own(operation, change, session).await
     }
 
+    /// Blocks an account, or lets it send again.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownAccount`]; [`ErrorCode::InvalidRequest`] for oneself;
+    /// [`ErrorCode::TooMany`].
+    pub(super) async fn block(
+        self,
+        operation: Uuid,
+        (name, blocked): (String, bool),
+        session: &SessionView,
+    ) -> Result<Answer> {
+        let name = AccountName::new(&name)?;
+        self.confirm_for_own().await?;
+        let change = match blocked {
+            true => OwnChange::Block { name },
+            false => OwnChange::Unblock { name },
+        };
+        self.change_own(operation, change, session).await
+    }
+
     /// Sets something of the session's account.
     ///
     /// # Errors
@@ -124,6 +231,12 @@ impl Reader {
             session.current = session.id == self.session.number;
         }
         Ok(Answer::Sessions { sessions })
+    }
+
+    /// Whom the session's account has blocked.
+    pub(super) async fn blocked(self) -> Result<Answer> {
+        let names = self.own(|look, reader, _| look.blocked_by(reader.account)).await?;
+        Ok(Answer::Blocked { names })
     }
 
     /// What the session's account has set.

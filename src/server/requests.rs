@@ -107,22 +107,6 @@ impl Connection {
                     caller.delete_account(operation, password, &session).await
                 });
             }
-            Request::ChangePassword { operation, password, new_password } => {
-                let (password, new_password) = (password.into(), new_password.into());
-                self.own(id, deadline, |caller, session| async move {
-                    caller.change_password(operation, password, new_password, &session).await
-                })?;
-            }
-            Request::EndSessions { operation, ids, others } => {
-                self.own(id, deadline, |caller, session| async move {
-                    caller.end_sessions(operation, (ids, others), &session).await
-                })?;
-            }
-            Request::ChangeSetting { operation, key, value } => {
-                self.own(id, deadline, |caller, session| async move {
-                    caller.change_setting(operation, (key, value), &session).await
-                })?;
-            }
             Request::Send { operation, to, text, first, after } => {
                 self.send(id, operation, (&to, text), (first, after), deadline)?;
             }
@@ -137,8 +121,6 @@ impl Connection {
                 self.propose(id, change, deadline, work::deleted);
             }
             Request::Whoami {} => self.read(id, self.reader(deadline)?.whoami()),
-            Request::Settings {} => self.read(id, self.reader(deadline)?.settings()),
-            Request::Sessions {} => self.read(id, self.reader(deadline)?.sessions()),
             Request::Accounts { glob, after } => {
                 self.read(id, self.reader(deadline)?.accounts(glob, after))
             }
@@ -157,6 +139,7 @@ impl Connection {
                 self.read(id, async move { Ok(Answer::Status(Box::new(backend.status().await))) });
             }
             Request::Ping {} => self.answer(id, Answer::done()),
+            own => self.take_own(id, own, deadline)?,
         }
         Ok(())
     }
@@ -164,7 +147,7 @@ impl Connection {
     /// Begins the order of changes anew if one has failed and everything is answered. The next
     /// request may have been sent before the client knew; a client to whom that matters asks
     /// for `in_order`.
-    fn mend_stream(&self) {
+    pub(super) fn mend_stream(&self) {
         if self.proposals == 0 && self.stream.is_broken() {
             self.stream.mend();
         }
@@ -227,7 +210,7 @@ impl Connection {
     }
 
     /// The bound session, which has not expired as far as the clocks tell.
-    fn session(&self) -> Result<&Arc<SessionView>> {
+    pub(super) fn session(&self) -> Result<&Arc<SessionView>> {
         let session = self.session.as_ref().ok_or_else(not_logged_in)?;
         if session.expires <= self.shared.backend.now() {
             return Err(session_expired(session));
@@ -240,13 +223,13 @@ impl Connection {
         self.session.clone().ok_or_else(not_logged_in)
     }
 
-    fn caller(&self, deadline: Instant) -> Caller {
+    pub(super) fn caller(&self, deadline: Instant) -> Caller {
         let address = self.slot.address().to_string();
         let (confirm, stream) = (self.line_confirm, self.stream.clone());
         Caller { shared: Arc::clone(&self.shared), address, deadline, confirm, stream }
     }
 
-    fn reader(&self, deadline: Instant) -> Result<Reader> {
+    pub(super) fn reader(&self, deadline: Instant) -> Result<Reader> {
         let session = Arc::clone(self.session()?);
         let (shared, outgoing) = (Arc::clone(&self.shared), Arc::clone(&self.outgoing));
         let long_reads = Arc::clone(&self.long_reads);
@@ -289,7 +272,11 @@ impl Connection {
         }
     }
 
-    fn read(&mut self, id: u64, answer: impl Future<Output = Result<Answer>> + Send + 'static) {
+    pub(super) fn read(
+        &mut self,
+        id: u64,
+        answer: impl Future<Output = Result<Answer>> + Send + 'static,
+    ) {
         self.start(Work::Other(Box::pin(async move {
             // If it were answered at once, a thousand of them would be answered without
             // anybody else running in between.
@@ -317,27 +304,6 @@ impl Connection {
             };
             Finished { id, result, effect, was_barrier: true, was_proposal: false }
         }));
-    }
-
-    /// Changes what is the account's own, behind everything that the connection has asked for.
-    fn own<F>(
-        &mut self,
-        id: u64,
-        deadline: Instant,
-        change: impl FnOnce(Caller, Arc<SessionView>) -> F,
-    ) -> Result<()>
-    where
-        F: Future<Output = Result<Answer>> + Send + 'static,
-    {
-        let session = Arc::clone(self.session()?);
-        self.shared.changes.attempt(session.account)?;
-        self.mend_stream();
-        let answer = change(self.caller(deadline), session);
-        self.start_barrier(Box::pin(async move {
-            let (result, effect) = (answer.await, Effect::Nothing);
-            Finished { id, result, effect, was_barrier: true, was_proposal: false }
-        }));
-        Ok(())
     }
 
     fn unbind(&mut self, id: u64, answer: impl Future<Output = Result<Answer>> + Send + 'static) {

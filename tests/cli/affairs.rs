@@ -200,3 +200,29 @@ fn whoever_has_read_a_message_is_named_to_its_sender_unless_receipts_are_off() {
     bob.does(&["settings", "receipts", "no"]).fails(2, &["on or off"]);
     bob.does(&["settings", "receipts", "no", "--json"]).refused(2, "wrong_usage");
 }
+
+#[test]
+fn what_a_blocked_account_sends_is_acknowledged_and_never_arrives() {
+    let cluster = cluster();
+    let [mallory, bob, carol] = ["mallory", "bob", "carol"].map(|who| cluster.person(who));
+    assert_eq!(bob.does(&["block", &mallory.name]).ok(), format!("{}\n", mallory.name));
+    let again = bob.does(&["block", &mallory.name.to_uppercase(), "--json"]).json();
+    assert_eq!(again["blocked"], true);
+    assert_eq!(bob.does(&["blocked"]).ok(), format!("{}\n", mallory.name));
+    assert_eq!(bob.does(&["blocked", "--json"]).objects()[0]["name"], mallory.name.as_str());
+    let to = format!("{},{}", bob.name, carol.name);
+    let sent = mallory.does(&["send", &to, "blocked", "--json"]).json();
+    assert_eq!(sent["to"], serde_json::json!([bob.name, carol.name]));
+    assert!(sent["seq"].is_u64(), "{sent}");
+    assert_eq!(carol.texts(), ["blocked"]);
+    assert_eq!(bob.texts(), [""; 0]);
+    assert_eq!(bob.does(&["unblock", &mallory.name]).ok(), format!("{}\n", mallory.name));
+    mallory.send(&bob, "not blocked");
+    assert_eq!(bob.texts(), ["not blocked"]);
+    assert_eq!(bob.does(&["blocked"]).ok(), "");
+    bob.does(&["block", &bob.name]).fails(1, &["cannot block yourself"]);
+    bob.does(&["block", "nobody-here"]).fails(5, &["nobody-here"]);
+    bob.does(&["unblock", "nobody-here", "--json"]).refused(5, "unknown_account");
+    bob.does(&["block", "two words"]).fails(1, &["letters"]);
+    bob.does(&["block"]).code(2);
+}

@@ -78,6 +78,8 @@ pub(super) struct AccountLine<'a> {
     pub(super) reset: Option<ResetLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_login: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) blocked: Vec<AccountNumber>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) receipts_off: bool,
     #[serde(default, skip_serializing_if = "is_zero")]

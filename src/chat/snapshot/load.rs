@@ -6,6 +6,7 @@
 //! written. No bytes make it panic.
 
 mod admission;
+mod own;
 mod settling;
 
 use std::collections::BTreeMap;
@@ -268,9 +269,8 @@ impl Restore {
 
     fn account(&mut self, line: AccountLine<'_>) -> Result<()> {
         let AccountLine { number, account: uuid, name, password_hash, gone, .. } = line;
-        let state = &mut self.state;
-        let last = state.data.accounts.last().map_or(0, |last| last.label.number);
-        check_order(number, last, state.data.counters.last_account, "account")?;
+        let last = self.state.data.accounts.last().map_or(0, |last| last.label.number);
+        check_order(number, last, self.state.data.counters.last_account, "account")?;
         let label = Label::new(number, uuid, name.clone());
         let mut account = Account::new(label.clone(), Arc::from(password_hash));
         account.deleted = gone;
@@ -278,8 +278,9 @@ impl Restore {
         let reset = line.reset.map(|ResetLine { code_hash, expires }| Reset { code_hash, expires });
         account.reset = reset.map(Box::new);
         account.last_login = line.last_login;
-        account.receipts_off = line.receipts_off;
         account.repeats_floor = line.repeats_floor;
+        self.own(&mut account, line.receipts_off, &line.blocked)?;
+        let state = &mut self.state;
         if gone {
             state.emptying.insert(number);
         } else {

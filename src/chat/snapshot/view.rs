@@ -141,6 +141,7 @@ fn account_piece(account: &Account) -> Piece {
             disabled: account.disabled,
             reset: reset.map(|Reset { code_hash, expires }| ResetLine { code_hash, expires }),
             last_login: account.last_login,
+            blocked: account.blocked.iter().collect(),
             receipts_off: account.receipts_off,
             repeats_floor: account.repeats_floor,
         },

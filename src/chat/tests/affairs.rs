@@ -5,13 +5,13 @@ use crate::limits::FEATURE_LEVEL_KNOWN;
 use crate::protocol::client;
 
 /// A state in which people's own affairs are known.
-fn chat() -> Chat {
+pub(super) fn chat() -> Chat {
     let mut chat = Chat::new();
     chat.apply(Action::RaiseLevel { level: LEVEL_OF_CONVERSATIONS });
     chat
 }
 
-fn own(user: User, change: OwnChange) -> Action {
+pub(super) fn own(user: User, change: OwnChange) -> Action {
     Action::Own { session: user.session, change }
 }
 

@@ -122,6 +122,8 @@ fn any_own_change() -> impl Strategy<Value = OwnChange> {
             .prop_map(|sessions| OwnChange::EndSessions { sessions }),
         1 => Just(OwnChange::EndOtherSessions {}),
         1 => any::<bool>().prop_map(|on| OwnChange::SetReceipts { on }),
+        3 => any_name().prop_map(|name| OwnChange::Block { name }),
+        1 => any_name().prop_map(|name| OwnChange::Unblock { name }),
     ]
 }
 
@@ -164,7 +166,7 @@ fn any_action() -> impl Strategy<Value = Action> {
             .prop_map(|(session, ids)| Action::Delete { session, ids }),
         1 => (session(), any_verified())
             .prop_map(|(session, verified)| Action::DeleteAccount { session, verified }),
-        3 => (session(), any_own_change())
+        4 => (session(), any_own_change())
             .prop_map(|(session, change)| Action::Own { session, change }),
         1 => (1u32..4).prop_map(|n| Action::AllocateIncarnation { replica: ReplicaId(n) }),
         1 => (0..=FEATURE_LEVEL_KNOWN).prop_map(|level| Action::RaiseLevel { level }),

@@ -3,6 +3,7 @@
 mod accounts;
 mod admission;
 mod affairs;
+mod blocking;
 mod bounds;
 mod deduplication;
 mod fuzz;

@@ -14,6 +14,8 @@ pub(super) struct ModelAccount {
     /// The hash of its password.
     password: String,
     pub(super) receipts_off: bool,
+    /// Those who were there and are blocked.
+    pub(super) blocked: Vec<Uuid>,
     /// `seq` and whether it is read.
     pub(super) inbox: Vec<(u64, bool)>,
     pub(super) sent: Vec<u64>,
@@ -158,13 +160,7 @@ impl Model {
         {
             self.sessions.remove(&number);
         }
-        let notes = self.level >= LEVEL_OF_CONVERSATIONS;
-        if let Some(session) = number.and_then(|n| self.sessions.get_mut(&n)).filter(|_| notes) {
-            let last = session.used.or(session.started);
-            if last.is_none_or(|last| at.0 >= last.0 + 3_600_000) {
-                session.used = Some(at);
-            }
-        }
+        number.iter().for_each(|number| self.note_use(*number, at));
         let actor = number.and_then(|n| self.sessions.get(&n)).map(|session| session.account);
         if let Some(done) = self.done.get(&operation.id) {
             let same_actor = actor.is_none() || actor == done.actor;
@@ -226,24 +222,7 @@ impl Model {
         (me, session): (Uuid, SessionNumber),
     ) -> Outcome {
         match &operation.action {
-            Action::Register { account, name, password_hash, token_hash, expires, .. } => {
-                if self.accounts.iter().any(|other| other.name == *name) {
-                    return refuse(ErrorCode::NameTaken);
-                }
-                if self.account(*account).is_some() {
-                    return refuse(ErrorCode::IdConflict);
-                }
-                let (uuid, name) = (*account, name.clone());
-                let password = password_hash.clone();
-                let (inbox, sent) = (Vec::new(), Vec::new());
-                let newcomer =
-                    ModelAccount { uuid, name, password, receipts_off: false, inbox, sent };
-                let opened = self.open(at, uuid, *token_hash, *expires);
-                if !matches!(opened, Outcome::Refused(_)) {
-                    self.accounts.push(newcomer);
-                }
-                opened
-            }
+            Action::Register { .. } => self.register(at, &operation.action),
             Action::OpenSession { account, token_hash, expires, verified, .. } => {
                 if self.account(*account).is_none() {
                     return refuse(ErrorCode::LoginRefused);
@@ -286,38 +265,14 @@ impl Model {
                     return refuse(code);
                 }
                 self.accounts.retain(|account| account.uuid != me);
+                // Another account may come with its identity, in these histories only.
+                self.accounts.iter_mut().for_each(|it| it.blocked.retain(|it| *it != me));
                 self.sessions.retain(|_, session| session.account != me);
                 self.drop_bodies(index);
                 Outcome::Done
             }
             Action::Own { .. } if self.level < LEVEL_OF_CONVERSATIONS => refuse(ErrorCode::Behind),
-            Action::Own { change, .. } => match change {
-                OwnChange::ChangePassword { verified, password_hash } => {
-                    if let Some(code) = self.objection(me, Some(verified)) {
-                        return refuse(code);
-                    }
-                    self.account(me).expect("the session's").password = password_hash.clone();
-                    self.sessions.retain(|number, it| it.account != me || *number == session);
-                    Outcome::Done
-                }
-                OwnChange::SetReceipts { on } => {
-                    self.account(me).expect("the session's").receipts_off = !on;
-                    Outcome::Done
-                }
-                OwnChange::EndOtherSessions {} => {
-                    self.sessions.retain(|number, it| it.account != me || *number == session);
-                    Outcome::Done
-                }
-                OwnChange::EndSessions { sessions } => {
-                    let is_own =
-                        |number| self.sessions.get(number).is_some_and(|it| it.account == me);
-                    if !sessions.iter().all(is_own) {
-                        return refuse(ErrorCode::UnknownSession);
-                    }
-                    self.sessions.retain(|number, _| !sessions.contains(number));
-                    Outcome::Done
-                }
-            },
+            Action::Own { change, .. } => self.change_own((me, session), change),
             Action::AllocateIncarnation { replica } => {
                 let highest = self.incarnations.entry(replica.0).or_insert(1);
                 *highest += 1;
@@ -331,6 +286,88 @@ impl Model {
             | Action::Deliver(_)
             | Action::Restore(_) => {
                 unreachable!("done before, or not in histories")
+            }
+        }
+    }
+
+    /// What people change about their own accounts.
+    fn change_own(&mut self, (me, session): (Uuid, SessionNumber), change: &OwnChange) -> Outcome {
+        match change {
+            OwnChange::ChangePassword { verified, password_hash } => {
+                if let Some(code) = self.objection(me, Some(verified)) {
+                    return refuse(code);
+                }
+                self.account(me).expect("the session's").password = password_hash.clone();
+                self.sessions.retain(|number, it| it.account != me || *number == session);
+                Outcome::Done
+            }
+            OwnChange::Block { name } | OwnChange::Unblock { name } => {
+                let mut accounts = self.accounts.iter();
+                let Some(other) = accounts.find(|it| it.name == *name).map(|it| it.uuid) else {
+                    return refuse(ErrorCode::UnknownAccount);
+                };
+                let blocks = matches!(change, OwnChange::Block { .. });
+                if blocks && other == me {
+                    return refuse(ErrorCode::InvalidRequest);
+                }
+                let blocked = &mut self.account(me).expect("the session's").blocked;
+                blocked.retain(|it| *it != other);
+                blocked.extend(blocks.then_some(other));
+                Outcome::Done
+            }
+            OwnChange::SetReceipts { on } => {
+                self.account(me).expect("the session's").receipts_off = !on;
+                Outcome::Done
+            }
+            OwnChange::EndOtherSessions {} => {
+                self.sessions.retain(|number, it| it.account != me || *number == session);
+                Outcome::Done
+            }
+            OwnChange::EndSessions { sessions } => {
+                let is_own = |number| self.sessions.get(number).is_some_and(|it| it.account == me);
+                if !sessions.iter().all(is_own) {
+                    return refuse(ErrorCode::UnknownSession);
+                }
+                self.sessions.retain(|number, _| !sessions.contains(number));
+                Outcome::Done
+            }
+        }
+    }
+
+    fn register(&mut self, at: Timestamp, action: &Action) -> Outcome {
+        let Action::Register { account, name, password_hash, token_hash, expires, .. } = action
+        else {
+            unreachable!("it registers")
+        };
+        if self.accounts.iter().any(|other| other.name == *name) {
+            return refuse(ErrorCode::NameTaken);
+        }
+        if self.account(*account).is_some() {
+            return refuse(ErrorCode::IdConflict);
+        }
+        let newcomer = ModelAccount {
+            uuid: *account,
+            name: name.clone(),
+            password: password_hash.clone(),
+            receipts_off: false,
+            blocked: Vec::new(),
+            inbox: Vec::new(),
+            sent: Vec::new(),
+        };
+        let opened = self.open(at, *account, *token_hash, *expires);
+        if !matches!(opened, Outcome::Refused(_)) {
+            self.accounts.push(newcomer);
+        }
+        opened
+    }
+
+    /// Notes that a session that has not run out is used.
+    fn note_use(&mut self, number: SessionNumber, at: Timestamp) {
+        let notes = self.level >= LEVEL_OF_CONVERSATIONS;
+        if let Some(session) = self.sessions.get_mut(&number).filter(|_| notes) {
+            let last = session.used.or(session.started);
+            if last.is_none_or(|last| at.0 >= last.0 + 3_600_000) {
+                session.used = Some(at);
             }
         }
     }
@@ -400,7 +437,9 @@ impl Model {
         let mut to = Vec::new();
         for uuid in &recipients {
             let account = self.account(*uuid).expect("was looked up");
-            account.inbox.push((seq, false));
+            if !account.blocked.contains(&me) {
+                account.inbox.push((seq, false));
+            }
             to.push(account.name.clone());
         }
         let sender = self.account(me).expect("was looked up");

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::histories::any_history;
-use super::model::{Model, ModelMessage, plain};
+use super::model::{Model, ModelAccount, ModelMessage, plain};
 use super::*;
 use crate::protocol::client;
 use crate::types::Names;
@@ -39,6 +39,30 @@ fn check_sessions(state: &State, model: &Model, now: Timestamp) {
     }
 }
 
+/// Names of those whom an account has blocked and who are there.
+fn blocked(model: &Model, account: &ModelAccount) -> Vec<AccountName> {
+    let named = |uuid: &Uuid| model.accounts.iter().find(|other| other.uuid == *uuid);
+    let names = account.blocked.iter().filter_map(named).map(|other| other.name.clone());
+    let mut names: Vec<AccountName> = names.collect();
+    names.sort_by_key(|name| name.folded());
+    names
+}
+
+/// Messages are found by the beginnings of their ids.
+fn check_ids(state: &State, model: &Model, uuid: Uuid, account: Option<&ModelAccount>) {
+    for prefix in ["abc0", "ABC1", "ab-c2"] {
+        let digits = prefix.replace('-', "").to_lowercase();
+        let inbox = account.iter().flat_map(|account| &account.inbox);
+        let mut theirs: Vec<Uuid> = inbox
+            .map(|(seq, _)| model.messages[seq].id)
+            .filter(|id| id.simple().to_string().starts_with(&digits))
+            .collect();
+        theirs.sort_unstable();
+        theirs.truncate(2);
+        assert_eq!(find(state, uuid, prefix).expect("valid"), theirs);
+    }
+}
+
 /// Who has read a message, and wants it to be known.
 fn readers(model: &Model, seq: u64, message: &ModelMessage) -> Names {
     let (_, recipients) = &message.parties;
@@ -61,6 +85,8 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
     assert!(!more && ours.iter().eq(listed), "{ours:?}");
     for uuid in (0..9).map(Uuid::from_u128) {
         let account = model.account(uuid).cloned();
+        let theirs = account.as_ref().map(|account| blocked(model, account));
+        assert_eq!(state.blocked_by(uuid), theirs.unwrap_or_default());
         assert_eq!(state.account(uuid).map(|a| a.name), account.as_ref().map(|a| a.name.clone()));
         for which in [Which::Unread, Which::All, Which::Sent] {
             for (from, since, after) in [
@@ -113,17 +139,7 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                 assert_eq!(all_pages(state, uuid, &query), theirs);
             }
         }
-        for prefix in ["abc0", "ABC1", "ab-c2"] {
-            let digits = prefix.replace('-', "").to_lowercase();
-            let inbox = account.iter().flat_map(|account| &account.inbox);
-            let mut theirs: Vec<Uuid> = inbox
-                .map(|(seq, _)| model.messages[seq].id)
-                .filter(|id| id.simple().to_string().starts_with(&digits))
-                .collect();
-            theirs.sort_unstable();
-            theirs.truncate(2);
-            assert_eq!(find(state, uuid, prefix).expect("valid"), theirs);
-        }
+        check_ids(state, model, uuid, account.as_ref());
     }
 }
 

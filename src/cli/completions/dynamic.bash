@@ -24,7 +24,7 @@ _ftchat_dynamic() {
                 return 0
             fi
             ;;
-        "send send"|"send -"*|"accounts "*|"inbox --from")
+        "send send"|"send -"*|"accounts "*|"inbox --from"|"block block"|"unblock unblock")
             if [[ "$cur" != -* ]]; then
                 last="${cur##*,}"
                 before="${cur%"$last"}"

@@ -70,6 +70,11 @@ pub enum Answer {
         /// Those that have not ended, oldest first.
         sessions: Vec<OwnSession>,
     },
+    /// Whom the account has blocked.
+    Blocked {
+        /// Their names, in order.
+        names: Vec<AccountName>,
+    },
     /// What the account has set.
     Settings {
         /// Everything that can be set.

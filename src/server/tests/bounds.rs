@@ -97,6 +97,9 @@ fn kind(request: &Request) -> usize {
         Request::EndSessions { .. } => 18,
         Request::Settings {} => 19,
         Request::ChangeSetting { .. } => 20,
+        Request::Block { .. } => 21,
+        Request::Unblock { .. } => 22,
+        Request::Blocked {} => 23,
     }
 }
 
@@ -105,6 +108,25 @@ fn beginnings() -> Vec<String> {
     let zeros = (0..28).map(|more| format!("aaaa{}", "0".repeat(more)));
     let beside = (0..IDS_PER_REQUEST_MAX).map(|number| format!("aaaa{:028x}", number * 7));
     zeros.chain(beside).take(IDS_PER_REQUEST_MAX).collect()
+}
+
+/// The same about one's own account.
+fn worst_of_own() -> Vec<Request> {
+    vec![
+        Request::Sessions {},
+        Request::Block { operation: id(22), name: "bob".into() },
+        Request::Blocked {},
+        Request::Unblock { operation: id(23), name: "bob".into() },
+        Request::Settings {},
+        Request::ChangeSetting { operation: id(21), key: "receipts".into(), value: "off".into() },
+        Request::EndSessions { operation: id(18), ids: (1..=64).collect(), others: false },
+        Request::EndSessions { operation: id(19), ids: vec![], others: true },
+        Request::ChangePassword {
+            operation: id(17),
+            password: PASSWORD.into(),
+            new_password: PASSWORD.into(),
+        },
+    ]
 }
 
 /// Of every kind of request the worst that anybody could ask in [`worst`].
@@ -166,18 +188,9 @@ fn worst_requests() -> Vec<Request> {
         Request::Status {},
         Request::Ping {},
         Request::Logout { operation: id(15) },
-        Request::Sessions {},
-        Request::Settings {},
-        Request::ChangeSetting { operation: id(21), key: "receipts".into(), value: "off".into() },
-        Request::EndSessions { operation: id(18), ids: (1..=64).collect(), others: false },
-        Request::EndSessions { operation: id(19), ids: vec![], others: true },
-        Request::ChangePassword {
-            operation: id(17),
-            password: password.clone(),
-            new_password: password.clone(),
-        },
-        Request::DeleteAccount { operation: id(16), password },
     ]);
+    requests.extend(worst_of_own());
+    requests.push(Request::DeleteAccount { operation: id(16), password });
     requests
 }
 
@@ -195,15 +208,15 @@ async fn ask(client: &mut Client, request: &Request) {
     }
 }
 
-fn asks_for_readers(what: &Request) -> bool {
-    matches!(what, Request::Inbox(query) | Request::Follow(query) if query.read_by)
+fn looks_at_many(what: &Request) -> bool {
+    let readers = matches!(what, Request::Inbox(query) | Request::Follow(query) if query.read_by);
+    readers || matches!(what, Request::Blocked {})
 }
 
 fn check(looks: &[Meter], what: &Request) {
     for Meter { spent, worked } in looks {
         // Naming the recipients of one message may go beyond.
-        let beyond =
-            if asks_for_readers(what) { 5 * RECIPIENTS_MAX / 2 } else { RECIPIENTS_MAX / 2 };
+        let beyond = if looks_at_many(what) { 5 * RECIPIENTS_MAX / 2 } else { RECIPIENTS_MAX / 2 };
         assert!(*spent <= QUERY_STEPS_MAX + beyond, "{spent} steps: {what:?}");
         assert!(*worked <= WORKED_MAX, "{worked} steps of work: {what:?}");
     }

@@ -182,3 +182,32 @@ async fn settings_are_listed_and_changed_and_an_unknown_one_is_refused() {
     let message = &page["result"]["messages"]["messages"][0];
     assert!(message["read_by"].is_null(), "older clients are told what they were told: {message}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_blocked_is_told_nothing_and_whoever_follows_is_shown_nothing() {
+    let rig = Rig::start().at_newest_level();
+    let (mut mallory, mut bob) = (rig.registered("mallory").await, rig.registered("bob").await);
+    let change = |what: &str, number: u128, name: &str| json!({what: {"operation": id(number), "name": name}});
+    assert_eq!(bob.refused(change("block", 1, "bob")).await, "invalid_request");
+    assert_eq!(bob.refused(change("block", 2, "nobody")).await, "unknown_account");
+    assert_eq!(bob.refused(change("block", 3, "no name")).await, "invalid_name");
+    assert_eq!(bob.ask(change("block", 4, "Mallory")).await["result"], json!({"done": {}}));
+    let listed = bob.ask(json!({"blocked": {}})).await;
+    assert_eq!(listed["result"], json!({"blocked": {"names": ["mallory"]}}));
+    let mut follower = rig.client().await;
+    follower.ask(authenticate(&token("bob"))).await;
+    follower.request(json!({"follow": {}})).await;
+    assert!(follower.receive().await["event"]["caught_up"].is_object());
+    let sent = mallory.ask(send(5, "bob", "blocked")).await["result"]["sent"].take();
+    assert_eq!((&sent["to"], &sent["seq"]), (&json!(["bob"]), &json!(1)));
+    assert_eq!(bob.ask(change("unblock", 6, "mallory")).await["result"], json!({"done": {}}));
+    mallory.ask(send(7, "bob", "not blocked")).await["result"]["sent"].as_object().expect("sent");
+    loop {
+        let event = follower.receive().await["event"].take();
+        if let Some(messages) = event["messages"].as_array() {
+            assert_eq!(messages.len(), 1, "{event}");
+            assert_eq!(messages[0]["text"], "not blocked");
+            break;
+        }
+    }
+}
