@@ -97,6 +97,7 @@ impl Script {
                 token_hash: Digest::of(id.as_bytes()),
                 expires: Timestamp::MAX,
                 invitation: None,
+                from: None,
             };
             match script.apply(vec![Operation { id, action }]).as_slice() {
                 [Outcome::SessionOpened { session, .. }] => script.sessions.push(*session),

@@ -98,6 +98,8 @@ pub enum ErrorCode {
     UnknownProfile,
     /// No invitation of that number.
     UnknownInvitation,
+    /// The account has no session of that number.
+    UnknownSession,
     // -- availability -----------------------------------------------------
     /// No server answered, or none can take the request now. Nothing was done.
     Unavailable,
@@ -105,8 +107,8 @@ pub enum ErrorCode {
     ReadNotConfirmed,
     /// A write may or may not have been accepted; repeat it with the same id.
     OutcomeUnknown,
-    /// What this request is to follow was taken by a server that is not back yet. Nothing was
-    /// done.
+    /// What this request is to follow was taken by a server that is not back yet, or the state
+    /// was another when its server looked at it. Nothing was done.
     Behind,
     /// A majority of the servers is needed for this and is not there. Nothing was done.
     NeedsMajority,
@@ -179,6 +181,7 @@ impl ErrorCode {
             UnknownCluster => "unknown_cluster",
             UnknownProfile => "unknown_profile",
             UnknownInvitation => "unknown_invitation",
+            UnknownSession => "unknown_session",
             Unavailable => "unavailable",
             ReadNotConfirmed => "read_not_confirmed",
             OutcomeUnknown => "outcome_unknown",

@@ -18,6 +18,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// | 2 | replicas come, go and move; registration, invitations, what administrators do |
 /// | 3 | bounds on what an account and all of them may store; a new key for the cluster |
 /// | 4 | how long messages are kept; what servers took without a majority is settled in the log |
+/// | 5 | answers to messages; what people decide about their own accounts |
 pub const FEATURE_LEVEL_KNOWN: u32 = 5;
 
 /// The feature level that brought changes of membership.
@@ -270,6 +271,14 @@ pub const ID_PREFIX_MIN_DIGITS: usize = 4;
 /// Sessions that one account may hold; one more ends the oldest. Part of the
 /// replicated behaviour: changing it changes what a log means.
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 64;
+
+/// Accounts that one account may block: more than anybody is molested by, in 8 KiB. Part of
+/// the replicated behaviour.
+pub const BLOCKED_MAX: usize = 1_000;
+
+/// How far apart the times are that are noted of a session's use, in milliseconds: an hour,
+/// so that hardly any change has to note one. Part of the replicated behaviour.
+pub const SESSION_USE_INTERVAL_MS: u64 = 3600 * 1000;
 
 /// Expired sessions that one log entry ends by itself, so that no entry takes
 /// long. Part of the replicated behaviour.

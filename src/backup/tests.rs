@@ -33,6 +33,7 @@ fn state(people: u64, messages: u64) -> State {
             token_hash: Digest::of(&n.to_le_bytes()),
             expires: Timestamp::MAX,
             invitation: None,
+            from: None,
         });
     }
     for n in 0..messages {

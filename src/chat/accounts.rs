@@ -12,7 +12,7 @@ use super::operation::Outcome;
 use super::state::{NewSession, Newcomer, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{
-    ACCOUNT_OVERHEAD_BYTES, LEVEL_OF_ADMISSION, SESSION_OVERHEAD_BYTES,
+    ACCOUNT_OVERHEAD_BYTES, LEVEL_OF_ADMISSION, LEVEL_OF_CONVERSATIONS, SESSION_OVERHEAD_BYTES,
     SESSIONS_EXPIRED_PER_ENTRY_MAX, SESSIONS_PER_ACCOUNT_MAX,
 };
 use crate::types::{Digest, Timestamp, Uuid};
@@ -24,6 +24,7 @@ impl State {
     pub(super) fn log_in(
         &mut self,
         account: Uuid,
+        verified: Option<&Digest>,
         session: NewSession,
         effects: &mut Effects,
     ) -> Result<Outcome> {
@@ -38,6 +39,7 @@ impl State {
         if found.reset.is_some() {
             return refused("the password was reset; log in with the code that comes with that");
         }
+        self.check_verified(number, verified)?;
         self.check_token(&session.token_hash)?;
         Ok(self.open_session(number, account, session, effects))
     }
@@ -146,10 +148,12 @@ impl State {
         session: NewSession,
         effects: &mut Effects,
     ) -> Outcome {
-        let NewSession { at, token_hash, expires } = session;
+        let NewSession { at, token_hash, expires, from } = session;
         self.data.counters.last_session += 1;
         let number = self.data.counters.last_session;
-        let session = Session { number, account, token_hash, expires };
+        let noted = self.level() >= LEVEL_OF_CONVERSATIONS;
+        let (started, from) = (noted.then_some(at), from.filter(|_| noted));
+        let session = Session { number, account, token_hash, expires, started, used: None, from };
         self.data.sum.add(session.digest());
         self.data.sessions.push(session);
         self.tokens.insert(token_hash, number);

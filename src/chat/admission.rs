@@ -224,7 +224,7 @@ impl State {
         });
     }
 
-    fn named(&self, name: &AccountName) -> Result<(AccountNumber, AccountName)> {
+    pub(super) fn named(&self, name: &AccountName) -> Result<(AccountNumber, AccountName)> {
         match self.names.get(name.folded().as_str()) {
             Some(label) => Ok((label.number, label.name.clone())),
             None => Err(Error::new(

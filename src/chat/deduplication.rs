@@ -12,7 +12,8 @@
 //! - "Session expired" is answered for a session number that never comes back, so a
 //!   late copy of that request is refused again anyway. And a user who logs in again
 //!   may repeat the same id and have it done this time.
-//! - "Behind" is answered to a message that comes too early, and the same comes again.
+//! - "Behind" is answered to a message that comes too early, or to what was asked by the rules
+//!   of another feature level, and the same comes again.
 //! - What became of an entry of a list is told by its place there.
 //! - A conflict of ids changes nothing of what the id means.
 //! - Steps of restoring a backup may come twice, and a client that was told to wait

@@ -23,7 +23,8 @@ pub(super) fn distinct_folded(names: &[AccountName]) -> Vec<FoldedName> {
 /// Fingerprint of what an operation asks for, apart from who asks.
 ///
 /// It leaves out what a server makes anew when a client repeats a request: the
-/// salted password hash, the account's identity, the time of expiry. The
+/// salted password hash, what a password was verified against, the account's identity, the
+/// time of expiry, and from where it saw the request come. The
 /// session's number is left out as well: after logging in again it is another
 /// one, while the account, which [`State::recall`] compares, is the same.
 pub(super) fn fingerprint(action: &Action) -> u128 {
@@ -36,11 +37,12 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
             account: _,
             password_hash: _,
             expires: _,
+            from: _,
         } => {
             let encoder = encoder.number(1).fixed(&token_hash.0).text(name.as_str());
             invitation.iter().fold(encoder, |encoder, code| encoder.fixed(&code.0))
         }
-        Action::OpenSession { account, token_hash, expires: _ } => {
+        Action::OpenSession { account, token_hash, expires: _, verified: _, from: _ } => {
             encoder.number(2).fixed(account.as_bytes()).fixed(&token_hash.0)
         }
         // Here the session is what it is about.
@@ -60,7 +62,8 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
         Action::Deliver(delivery) => {
             encoder.number(15).fixed(delivery.place.list.as_bytes()).number(delivery.place.number)
         }
-        Action::DeleteAccount { session: _ } => encoder.number(7),
+        Action::DeleteAccount { session: _, verified: _ } => encoder.number(7),
+        Action::Own { change, session: _ } => change.encode(encoder.number(20)),
         Action::AllocateIncarnation { replica } => encoder.number(8).number(u64::from(replica.0)),
         Action::Restore(step) => encode_restore_step(encoder.number(9), step),
         Action::ChangeMembers { expects, change, founders } => {
@@ -68,7 +71,14 @@ pub(super) fn fingerprint(action: &Action) -> u128 {
             founders.iter().fold(encoder, encode_member)
         }
         Action::Administer { change, by: _ } => change.encode(encoder.number(11)),
-        Action::ResetPassword { account, code_hash, token_hash, password_hash: _, expires: _ } => {
+        Action::ResetPassword {
+            account,
+            code_hash,
+            token_hash,
+            password_hash: _,
+            expires: _,
+            from: _,
+        } => {
             let encoder = encoder.number(12).fixed(account.as_bytes());
             encoder.fixed(&code_hash.0).fixed(&token_hash.0)
         }

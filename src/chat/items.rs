@@ -3,8 +3,10 @@
 //! for debugging, so that none of them gets into a log.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::blocked::Blocked;
 use super::change::{Record, Settings, StoredInvitation};
 use super::chunks::{Chunks, Item};
 use super::delivery::SessionNumber;
@@ -96,6 +98,10 @@ pub(super) struct Account {
     /// When a session was opened last; not known of those before feature level
     /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION).
     pub(super) last_login: Option<Timestamp>,
+    /// From whom nothing comes into its inbox.
+    pub(super) blocked: Arc<Blocked>,
+    /// Nobody is told what it has read.
+    pub(super) receipts_off: bool,
     /// Ids of its messages that were tried more than once may be forgotten if a log entry
     /// below this has met them.
     pub(super) repeats_floor: u64,
@@ -130,6 +136,8 @@ impl Account {
             disabled: false,
             reset: None,
             last_login: None,
+            blocked: Arc::default(),
+            receipts_off: false,
             repeats_floor: 0,
             sessions: Vec::new(),
             inbox: Chunks::default(),
@@ -156,6 +164,10 @@ impl Account {
         if let Some(last_login) = self.last_login {
             encoder = encoder.text("last login").number(last_login.0);
         }
+        encoder = self.blocked.encode(encoder);
+        if self.receipts_off {
+            encoder = encoder.text("receipts off");
+        }
         if self.repeats_floor > 0 {
             encoder = encoder.text("repeats").number(self.repeats_floor);
         }
@@ -176,16 +188,33 @@ pub(super) struct Session {
     pub(super) account: AccountNumber,
     pub(super) token_hash: Digest,
     pub(super) expires: Timestamp,
+    /// When it began; not known of those before feature level
+    /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS).
+    pub(super) started: Option<Timestamp>,
+    /// When it was noted last that something was changed with it.
+    pub(super) used: Option<Timestamp>,
+    /// From where it was opened.
+    pub(super) from: Option<IpAddr>,
 }
 
 impl Session {
     pub(super) fn digest(&self) -> u128 {
-        Encoder::new(Kind::Session)
+        let mut encoder = Encoder::new(Kind::Session)
             .number(self.number)
             .number(self.account)
             .fixed(&self.token_hash.0)
-            .number(self.expires.0)
-            .finish()
+            .number(self.expires.0);
+        // Nothing of what a lower feature level does not have.
+        if let Some(started) = self.started {
+            encoder = encoder.text("started").number(started.0);
+        }
+        if let Some(used) = self.used {
+            encoder = encoder.text("used").number(used.0);
+        }
+        if let Some(from) = self.from {
+            encoder = encoder.text("from").text(&from.to_string());
+        }
+        encoder.finish()
     }
 }
 

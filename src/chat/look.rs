@@ -32,11 +32,11 @@ use super::snapshot::View;
 use super::state::{State, session_expired};
 use super::unread::UnreadCount;
 use crate::error::Result;
-use crate::limits::{ADMINISTRATION_PAGE, QUERY_STEPS_MAX};
+use crate::limits::{ADMINISTRATION_PAGE, BLOCKED_MAX, QUERY_STEPS_MAX, SESSIONS_PER_ACCOUNT_MAX};
 use crate::protocol::administration::{
     AccountRow, AdministrativeAction, Bounds, Invitation, Registration,
 };
-use crate::protocol::client::{InboxQuery, Which};
+use crate::protocol::client::{InboxQuery, OwnSession, OwnSettings, Which};
 use crate::types::{AccountName, Digest, Membership, Place, Timestamp, Uuid};
 
 /// By how much one look may exceed its budget: its last piece, and a few look-ups
@@ -134,6 +134,23 @@ impl Look<'_> {
     /// The account of an identity.
     pub fn account(&mut self, account: Uuid) -> Option<AccountView> {
         self.glance().account(account)
+    }
+
+    /// The sessions of an account that have not ended, oldest first.
+    pub fn sessions_of(&mut self, account: Uuid, now: Timestamp) -> Vec<OwnSession> {
+        self.budget.spend(SESSIONS_PER_ACCOUNT_MAX);
+        self.state.sessions_of(account, now)
+    }
+
+    /// Names of those whom an account has blocked, in order.
+    pub fn blocked_by(&mut self, account: Uuid) -> Vec<AccountName> {
+        self.budget.spend(2 * BLOCKED_MAX);
+        self.state.blocked_by(account)
+    }
+
+    /// What an account has set.
+    pub fn settings_of(&mut self, account: Uuid) -> OwnSettings {
+        self.glance().settings_of(account)
     }
 
     /// Whether users may use the state.

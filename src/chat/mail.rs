@@ -56,21 +56,34 @@ impl State {
     }
 
     /// Puts a message into the inboxes of its recipients, whose number and text have been
-    /// checked. Returns its place in the total order.
+    /// checked, but for those who have blocked its sender: nobody else can tell. Returns its place in the total order.
     pub(super) fn put(&mut self, post: Post<'_>, effects: &mut Effects) -> u64 {
         let Post { at, id, from, to, text, reply_to, sent } = post;
         let (sender, bytes) = (from.number, stored_bytes(text));
         self.data.counters.last_seq += 1;
         let seq = self.data.counters.last_seq;
         let mentions = Mentions::of(text);
+        // At most RECIPIENTS_MAX inboxes and one sent list.
+        let (mut holders, mut with_others) = (u16::from(sent), false);
         for recipient in &to.labels {
             let mention = mentions.include(&recipient.name);
             let entry = InboxEntry::new(seq, false).mentioning(mention);
-            self.data.sum.add(entry.digest(recipient.number));
-            self.data.update_account(recipient.number, |account| {
-                account.inbox.push(entry);
-                account.inbox_bytes += bytes;
+            let taken = self.data.accounts.update(recipient.number, |account| {
+                // Looked at before it is changed: a change copies what a view shares.
+                let taken = !account.blocked.contains(sender);
+                if taken {
+                    let account = Arc::make_mut(account);
+                    account.inbox.push(entry);
+                    account.inbox_bytes += bytes;
+                }
+                taken
             });
+            if taken == Some(false) {
+                continue;
+            }
+            holders += 1;
+            with_others |= recipient.number != sender;
+            self.data.sum.add(entry.digest(recipient.number));
             self.usage.receive((recipient.number, sender), entry, bytes);
             effects.delivered.push((recipient.account, seq));
         }
@@ -83,16 +96,18 @@ impl State {
             });
             effects.sent.push((from.account, seq));
         }
-        // At most RECIPIENTS_MAX inboxes and one sent list.
-        let holders = to.labels.len() as u16 + u16::from(sent);
         let (at, text) = (at.into(), text.into());
         let message = Message { seq, id, at, from, to, text, holders };
-        if message.to.has_others_than(sender) {
+        if with_others {
             self.usage.spread(sender, message.kept_bytes());
         }
         self.data.sum.add(message.digest());
         self.usage.add_message(&message);
         self.conversations.add(&message);
+        if holders == 1 && sent {
+            // Everybody it is for has blocked its sender.
+            self.sent_only.insert(seq);
+        }
         self.data.messages.push(message);
         self.message_ids.insert(id, seq);
         self.note_reply(seq, reply_to);
@@ -213,6 +228,8 @@ impl State {
             account.disabled = false;
             account.reset = None;
             account.last_login = None;
+            account.receipts_off = false;
+            account.blocked = Arc::default();
             // Of no use any more, and not to be kept longer than of use.
             account.password_hash = "".into();
             sum.add(account.digest());

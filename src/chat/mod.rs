@@ -30,6 +30,9 @@
 //!   log would settle it now. (`overlay/`)
 //! - **What is stored is bounded.** Whoever sends more than an inbox or all servers may
 //!   hold is refused, by every replica alike. (`bounds.rs`)
+//! - **What is somebody's own is decided by its owner.** A password that was changed opens
+//!   nothing from that entry on, whatever a server checked before; and what a blocked account
+//!   sends comes into no inbox of whoever has blocked it. (`affairs.rs`)
 //! - **How long messages are kept is decided here.** By times that the clocks of a majority
 //!   have reached, never by one server's clock. (`keeping.rs`)
 //! - **No entry takes long.** Work that could be large (emptying a deleted account's
@@ -52,6 +55,8 @@
 
 mod accounts;
 mod admission;
+mod affairs;
+mod blocked;
 mod bounds;
 mod budget;
 mod change;
@@ -77,6 +82,7 @@ pub(crate) mod meter;
 mod old_order;
 mod operation;
 mod overlay;
+mod own;
 mod past;
 mod query;
 mod remembered;
@@ -104,6 +110,7 @@ pub use look::Look;
 pub use old_order::{OldOrder, Placed, Reached, StoredAccount};
 pub use operation::{Action, Batch, Operation, Outcome, RestoreStep};
 pub use overlay::{Acceptance, Given, MarkAsked, Overlay, Taken, Unconfirmed};
+pub use own::{OwnChange, verified_against};
 pub use past::{Past, PastPage};
 pub use query::{AccountView, Counts, Page, SessionView};
 pub use search::{IdSearch, NameSearch};

@@ -1,9 +1,12 @@
 //! What the replicated log contains: operations. And their outcomes.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::delivery::{Delivery, SessionNumber};
+use super::own::OwnChange;
 use crate::error::{Error, ErrorBody};
 use crate::limits::{EXPIRED_LISTS_PER_ENTRY, RECIPIENTS_MAX};
 use crate::types::{
@@ -49,6 +52,10 @@ pub enum Action {
         /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION) on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         invitation: Option<Digest>,
+        /// From where, as the server saw it. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<IpAddr>,
     },
     /// Make a session. The server has verified the password.
     OpenSession {
@@ -58,6 +65,16 @@ pub enum Action {
         token_hash: Digest,
         /// When the session ends.
         expires: Timestamp,
+        /// What the password was verified against, as of
+        /// [`verified_against`](super::verified_against): if it is another by now, nothing
+        /// happens. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verified: Option<Digest>,
+        /// From where, as the server saw it. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<IpAddr>,
     },
     /// End a session.
     CloseSession {
@@ -108,6 +125,17 @@ pub enum Action {
     DeleteAccount {
         /// A session of the account.
         session: SessionNumber,
+        /// What the password was verified against, as of [`Action::OpenSession`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verified: Option<Digest>,
+    },
+    /// Change what is somebody's own. From feature level
+    /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+    Own {
+        /// A session of the account.
+        session: SessionNumber,
+        /// What is to change.
+        change: OwnChange,
     },
     /// Hand out the next incarnation of a replica that lost its disk.
     AllocateIncarnation {
@@ -142,6 +170,10 @@ pub enum Action {
         token_hash: Digest,
         /// When the session ends.
         expires: Timestamp,
+        /// From where, as the server saw it. From feature level
+        /// [`LEVEL_OF_CONVERSATIONS`](crate::limits::LEVEL_OF_CONVERSATIONS) on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<IpAddr>,
     },
     /// Change who may come in, for an administrator. From feature level
     /// [`LEVEL_OF_ADMISSION`](crate::limits::LEVEL_OF_ADMISSION) on.
@@ -212,6 +244,7 @@ impl Action {
             // A handful of replicas, each with an address.
             Action::ChangeMembers { founders, .. } => 16 + 8 * founders.len(),
             Action::Administer { change, .. } => change.steps(),
+            Action::Own { change, .. } => change.steps(),
             Action::ResetPassword { .. }
             | Action::Register { .. }
             | Action::OpenSession { .. }
@@ -266,7 +299,7 @@ pub enum Outcome {
         /// Its account.
         account: Uuid,
     },
-    /// Of `CloseSession`, `DeleteAccount`, `RaiseLevel`, `NoteTime`, `Administer`, and
+    /// Of `CloseSession`, `DeleteAccount`, `Own`, `RaiseLevel`, `NoteTime`, `Administer`, and
     /// `Restore` that abandons.
     Done,
     /// Of `Send`.

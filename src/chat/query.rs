@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::affairs::STEPS_PER_READER;
 use super::budget::Budget;
 use super::chunks::Item;
 use super::delivery::SessionNumber;
@@ -269,6 +270,7 @@ impl State {
             mention: Mentions::of(&message.text).include(&reader.label.name),
             reply_to,
             answers: reply_to.and_then(|id| shown.quote(reader, &id, budget)),
+            read_by: None,
         }
     }
 
@@ -386,8 +388,19 @@ impl<'a> Scan<'a> {
         }
         self.text_bytes_left = self.text_bytes_left.saturating_sub(message.text.len());
         let aside = (self.shown, &mut *self.budget);
-        self.page.messages.push(self.state.told(message, self.account, read, aside));
+        let told = self.state.told(message, self.account, read, aside);
+        let read_by = self.readers(message);
+        self.page.messages.push(client::Message { read_by, ..told });
         true
+    }
+
+    /// Who has read a message that the account has sent, if that is asked for.
+    fn readers(&mut self, message: &Message) -> Option<Names> {
+        if !self.query.read_by || self.query.which != Which::Sent {
+            return None;
+        }
+        self.budget.spend(STEPS_PER_READER * message.to.labels.len());
+        Some(self.state.readers_of(message))
     }
 
     fn mentions_reader(&self, message: &Message) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::conversations::Conversations;
@@ -88,6 +89,8 @@ pub(super) struct NewSession {
     pub(super) at: Timestamp,
     pub(super) token_hash: Digest,
     pub(super) expires: Timestamp,
+    /// From where.
+    pub(super) from: Option<IpAddr>,
 }
 
 /// Who registers.
@@ -244,17 +247,32 @@ impl State {
         effects: &mut Effects,
     ) -> Result<Outcome> {
         match &operation.action {
-            Action::Register { account, name, password_hash, token_hash, expires, invitation } => {
-                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
+            Action::Register {
+                account,
+                name,
+                password_hash,
+                token_hash,
+                expires,
+                invitation,
+                from,
+            } => {
+                let session = new_session(at, token_hash, expires, from);
                 let newcomer = Newcomer { account: *account, name, password_hash };
                 self.register(newcomer, invitation.as_ref(), session, effects)
             }
-            Action::OpenSession { account, token_hash, expires } => {
-                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
-                self.log_in(*account, session, effects)
+            Action::OpenSession { account, token_hash, expires, verified, from } => {
+                let session = new_session(at, token_hash, expires, from);
+                self.log_in(*account, verified.as_ref(), session, effects)
             }
-            Action::ResetPassword { account, code_hash, password_hash, token_hash, expires } => {
-                let session = NewSession { at, token_hash: *token_hash, expires: *expires };
+            Action::ResetPassword {
+                account,
+                code_hash,
+                password_hash,
+                token_hash,
+                expires,
+                from,
+            } => {
+                let session = new_session(at, token_hash, expires, from);
                 self.reset_password(*account, code_hash, password_hash, session, effects)
             }
             Action::Administer { by, change } => self.administer(at, by, change, effects),
@@ -276,9 +294,14 @@ impl State {
             Action::Delete { session, ids } => {
                 self.caller(*session).and_then(|caller| self.delete(index, caller.number, ids))
             }
-            Action::DeleteAccount { session } => {
-                self.caller(*session).map(|caller| self.delete_account(caller.number, effects))
+            Action::DeleteAccount { session, verified } => {
+                let caller = self.caller(*session)?;
+                self.check_verified(caller.number, verified.as_ref())?;
+                Ok(self.delete_account(caller.number, effects))
             }
+            Action::Own { session, change } => self
+                .caller(*session)
+                .and_then(|caller| self.change_own(caller, *session, change, effects)),
             Action::AllocateIncarnation { replica } => self.allocate_incarnation(*replica),
             Action::Restore(step) => self.restore_step(step),
             Action::ChangeMembers { expects, change, founders } => {
@@ -313,7 +336,8 @@ impl State {
             | Action::Send { session, .. }
             | Action::MarkRead { session, .. }
             | Action::Delete { session, .. }
-            | Action::DeleteAccount { session } => *session,
+            | Action::DeleteAccount { session, .. }
+            | Action::Own { session, .. } => *session,
             Action::Register { .. }
             | Action::OpenSession { .. }
             | Action::ResetPassword { .. }
@@ -328,7 +352,13 @@ impl State {
         if self.data.sessions.get(number).is_some_and(|session| session.expires <= at) {
             self.end_session(number, effects);
         }
-        self.caller(number).map_or(Actor::SessionEnded, Actor::Account)
+        match self.caller(number) {
+            Ok(caller) => {
+                self.note_use(number, at);
+                Actor::Account(caller)
+            }
+            Err(_) => Actor::SessionEnded,
+        }
     }
 
     /// The account of a session that has not ended.
@@ -357,6 +387,15 @@ impl State {
             )),
         }
     }
+}
+
+fn new_session(
+    at: Timestamp,
+    token_hash: &Digest,
+    expires: &Timestamp,
+    from: &Option<IpAddr>,
+) -> NewSession {
+    NewSession { at, token_hash: *token_hash, expires: *expires, from: *from }
 }
 
 /// For a session that is not there, for any reason.

@@ -101,6 +101,18 @@ pub fn script(shell: Shell) -> String {
     }
 }
 
+/// Verbs that name accounts, and the argument in which they do.
+const NAMES_AN_ACCOUNT: &[(&str, &str)] = &[
+    ("send", "to"),
+    ("inbox", "from"),
+    ("accounts", "glob"),
+    ("history", "name"),
+    ("search", "within"),
+    ("search", "from"),
+    ("block", "name"),
+    ("unblock", "name"),
+];
+
 /// Marks the arguments that are account names, replica ids or profiles with the three
 /// hints that no other argument has, so that they can be found in zsh's script.
 fn with_hints(command: clap::Command) -> clap::Command {
@@ -111,15 +123,7 @@ fn with_hints(command: clap::Command) -> clap::Command {
             false => arg,
         })
     };
-    let names = [
-        ("send", "to"),
-        ("inbox", "from"),
-        ("accounts", "glob"),
-        ("history", "name"),
-        ("search", "within"),
-        ("search", "from"),
-    ];
-    let command = names.into_iter().fold(command, |command, (verb, id)| {
+    let command = NAMES_AN_ACCOUNT.iter().fold(command, |command, (verb, id)| {
         command.mut_subcommand(verb, |verb| mark(verb, id, ValueHint::Username))
     });
     let command = mark(command, "profile", ValueHint::EmailAddress)
@@ -158,11 +162,7 @@ mod tests {
         let script = script(Shell::Zsh);
         assert!(script.starts_with("#compdef ftchat\n"));
         assert!(script.contains("\n_ftchat_accounts() {"));
-        assert_eq!(
-            script.matches(":_ftchat_accounts'").count(),
-            6,
-            "send, inbox, accounts, history, search"
-        );
+        assert_eq!(script.matches(":_ftchat_accounts'").count(), NAMES_AN_ACCOUNT.len());
         assert_eq!(script.matches(":_ftchat_replicas'").count(), 9);
         assert!(script.contains("\n_ftchat_profiles() {"));
         let lines: Vec<&str> =

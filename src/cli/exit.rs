@@ -15,7 +15,7 @@ pub enum Exit {
     Unavailable = 3,
     /// Not logged in, wrong password, session expired.
     NotLoggedIn = 4,
-    /// No such account, message, replica, cluster or profile.
+    /// No such account, message, session, replica, cluster or profile.
     NotFound = 5,
     /// It may or may not have been accepted.
     Unknown = 6,
@@ -34,7 +34,7 @@ impl Exit {
             WrongUsage | InvalidConfig => Exit::Usage,
             NotLoggedIn | LoginRefused | NewPasswordRequired | SessionExpired => Exit::NotLoggedIn,
             UnknownAccount | UnknownMessage | UnknownReplica | UnknownCluster | UnknownProfile
-            | UnknownInvitation => Exit::NotFound,
+            | UnknownInvitation | UnknownSession => Exit::NotFound,
             Unavailable | ReadNotConfirmed | Behind | NeedsMajority | Restoring
             | DeadlineExceeded | TooManyConnections | DiskFull => Exit::Unavailable,
             OutcomeUnknown => Exit::Unknown,
@@ -82,7 +82,7 @@ mod tests {
             ),
             (4, &[NotLoggedIn, LoginRefused, NewPasswordRequired, SessionExpired]),
             (5, &[UnknownAccount, UnknownMessage, UnknownReplica]),
-            (5, &[UnknownCluster, UnknownProfile, UnknownInvitation]),
+            (5, &[UnknownCluster, UnknownProfile, UnknownInvitation, UnknownSession]),
             (6, &[OutcomeUnknown]),
             (7, &[ReplicaRemoved]),
             (130, &[Interrupted]),

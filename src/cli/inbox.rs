@@ -56,7 +56,8 @@ pub struct InboxArgs {
     /// Also messages that were read before
     #[arg(long)]
     all: bool,
-    /// Messages that I sent
+    /// Messages that I sent, and who has read them: their names below each message, and in JSON
+    /// read_by
     #[arg(long, conflicts_with_all = ["all", "from", "peek", "exec"])]
     sent: bool,
     /// Only from this account
@@ -124,6 +125,7 @@ pub async fn run(args: &InboxArgs, context: &mut Context) -> Result<Exit> {
         since,
         limit: None,
         mentions: args.mentions,
+        read_by: args.sent,
     };
     let ending = Ending::default();
     if args.exec.is_none() {

@@ -12,6 +12,7 @@ mod administrator;
 mod admission;
 mod backup;
 mod bench;
+mod block;
 mod bounds;
 mod cluster;
 pub mod completions;
@@ -37,6 +38,7 @@ mod logout;
 mod looking_back;
 pub mod man;
 mod members;
+mod passwd;
 mod password;
 mod profiles;
 mod recover;
@@ -47,6 +49,8 @@ mod search;
 mod send;
 mod serve;
 mod service;
+mod sessions;
+mod settings;
 mod signals;
 mod status;
 mod text;
@@ -131,6 +135,18 @@ pub enum Command {
     Search(search::SearchArgs),
     /// Remove messages from the inbox
     Delete(delete::DeleteArgs),
+    /// Change the password
+    Passwd(passwd::PasswdArgs),
+    /// List the account's sessions, or end some
+    Sessions(sessions::SessionsArgs),
+    /// Let nothing come any more that an account sends
+    Block(block::BlockArgs),
+    /// Let it come again
+    Unblock(block::UnblockArgs),
+    /// List the names of accounts that are blocked
+    Blocked(block::BlockedArgs),
+    /// Show or change what the account has set
+    Settings(settings::SettingsArgs),
     /// Delete the account with its inbox and sessions
     DeleteAccount(delete_account::DeleteAccountArgs),
     /// Show the state of the cluster and of each replica
@@ -185,14 +201,15 @@ impl Command {
     /// Whether times are among what it shows to users.
     fn shows_times(&self) -> bool {
         use Command::{
-            Accounts, Cluster, Delete, History, Inbox, Login, Register, Restore, Search, Status,
-            Unread, Whoami,
+            Accounts, Cluster, Delete, History, Inbox, Login, Register, Restore, Search, Sessions,
+            Status, Unread, Whoami,
         };
         let of_the_cluster = matches!(self, Restore(_) | Cluster(_) | Status(_));
         // Of a server that is alone they say since when.
         let alone = matches!(self, Accounts(_) | Delete(_) | Unread(_) | Whoami(_));
         let of_messages = matches!(self, History(_) | Inbox(_) | Search(_));
-        of_messages || matches!(self, Login(_) | Register(_)) || of_the_cluster || alone
+        let of_sessions = matches!(self, Login(_) | Register(_) | Sessions(_));
+        of_messages || of_sessions || of_the_cluster || alone
     }
 
     /// Threads for its tasks; `None`: one a processor.
@@ -232,6 +249,12 @@ impl Command {
             Command::History(args) => history::run(args, context).await,
             Command::Search(args) => search::run(args, context).await,
             Command::Delete(args) => delete::run(args, context).await,
+            Command::Passwd(args) => passwd::run(args, context).await,
+            Command::Sessions(args) => sessions::run(args, context).await,
+            Command::Block(args) => block::block(args, context).await,
+            Command::Unblock(args) => block::unblock(args, context).await,
+            Command::Blocked(args) => block::list(args, context).await,
+            Command::Settings(args) => settings::run(args, context).await,
             Command::DeleteAccount(args) => delete_account::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
             Command::Connect(args) => connect::run(args, context).await,

@@ -164,9 +164,61 @@ fn from_reader(what: &str, name: &str, reader: impl Read) -> Result<SecretString
     Ok(SecretString::from(text))
 }
 
+/// Two secrets, each on a line of its own.
+///
+/// # Errors
+/// [`ErrorCode::WrongUsage`] when there are not two lines; those of one secret.
+pub(super) fn two_lines(
+    (first, second): (&str, &str),
+    from: impl Read,
+) -> Result<[SecretString; 2]> {
+    // Two newlines of two bytes, and one byte more to notice what is too long.
+    let most = 2 * PASSWORD_MAX_BYTES + 5;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most));
+    from.take(most as u64).read_to_end(&mut bytes).map_err(|error| {
+        Error::failed(format!("cannot read the {first} from standard input"), &error)
+    })?;
+    let mut lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|byte| *byte == b'\n');
+    let (Some(old), Some(new), None) = (lines.next(), lines.next(), lines.next()) else {
+        return Err(Error::new(
+            ErrorCode::WrongUsage,
+            format!("standard input needs two lines: the {first}, and the {second}"),
+        ));
+    };
+    let name = "standard input";
+    Ok([from_reader(first, name, old)?, from_reader(second, name, new)?])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_passwords_stand_on_two_lines_and_on_no_third() {
+        let read = |bytes: &[u8]| {
+            let both = two_lines(("old", "new"), bytes);
+            both.map(|both| both.map(|it| it.expose_secret().to_string()))
+        };
+        let longest = "x".repeat(PASSWORD_MAX_BYTES);
+        for (bytes, old, new) in [
+            ("old one\nnew one\n", "old one", "new one"),
+            ("old one\r\n new one \r\n", "old one", " new one "),
+            ("a\nb", "a", "b"),
+            (&format!("{longest}\r\n{longest}\r\n"), &longest, &longest),
+        ] {
+            assert_eq!(read(bytes.as_bytes()).expect("two"), [old, new]);
+        }
+        for one_or_three in ["", "\n", "old one", "old one\n", "a\nb\nc", "a\nb\n\n"] {
+            let error = read(one_or_three.as_bytes()).expect_err(one_or_three);
+            assert_eq!(error.code, ErrorCode::WrongUsage, "{one_or_three:?}");
+        }
+        for wrong in ["\nb".to_string(), "a\n\r\n".to_string(), format!("a\n{longest}x")] {
+            let error = read(wrong.as_bytes()).expect_err("refused");
+            assert_eq!(error.code, ErrorCode::InvalidPassword, "{wrong:.9}");
+        }
+        let endless = read(&[b'x'; 9_999]).expect_err("one line");
+        assert_eq!(endless.code, ErrorCode::WrongUsage);
+    }
 
     #[test]
     fn one_newline_at_the_end_is_not_part_of_it() {

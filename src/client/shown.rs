@@ -151,6 +151,7 @@ mod tests {
             mention: false,
             reply_to: None,
             answers: None,
+            read_by: None,
         }
     }
 

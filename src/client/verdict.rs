@@ -22,6 +22,7 @@ pub(super) fn decides(code: ErrorCode) -> bool {
             | IdConflict
             | UnknownAccount
             | UnknownMessage
+            | UnknownSession
             | InvalidName
             | InvalidPassword
             | InvalidText
@@ -37,6 +38,9 @@ pub(super) fn unknown(request: &Request, why: &str) -> Error {
     let advice = match request {
         Request::Send { operation, .. } => {
             format!("repeat it with --id {operation}, and it is delivered once")
+        }
+        Request::ChangePassword { operation, .. } => {
+            format!("repeat the command with --id {operation}, which does no harm if it was")
         }
         Request::Register { name, .. } => format!("try to log in as {name}"),
         _ => "repeat the command, which does no harm if it was".to_string(),

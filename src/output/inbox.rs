@@ -46,7 +46,8 @@ pub struct Days {
     last: Option<String>,
 }
 
-/// The fields are a contract with scripts: each of them is always there, but for the last.
+/// The fields are a contract with scripts: each of them is always there, but for the last, and
+/// `read_by`, which only those have that were sent.
 impl Serialize for Listed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -63,6 +64,8 @@ impl Serialize for Listed<'_> {
             room: Option<&'a AccountName>,
             mention: bool,
             reply_to: Option<Uuid>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            read_by: Option<Option<&'a Names>>,
             #[serde(skip_serializing_if = "std::ops::Not::not")]
             notice: bool,
         }
@@ -70,6 +73,7 @@ impl Serialize for Listed<'_> {
         let Message {
             id, at, seq, read, confirmed, accepted_at, mention, reply_to, notice, ..
         } = *self.message;
+        let read_by = (self.among == Among::Sent).then_some(self.message.read_by.as_ref());
         Fields {
             id,
             from,
@@ -83,6 +87,7 @@ impl Serialize for Listed<'_> {
             room: None,
             mention,
             reply_to,
+            read_by,
             notice,
         }
         .serialize(serializer)
@@ -117,6 +122,13 @@ impl<'a> Listed<'a> {
     /// Who says it to whoever reads it. No account has such a name.
     fn sender(&self) -> &str {
         sender(self.message)
+    }
+
+    /// Who has read it, of one that I sent, if anybody has.
+    fn readers(&self) -> Option<String> {
+        let readers = self.message.read_by.as_ref().filter(|_| self.among == Among::Sent)?;
+        let names: Vec<&str> = readers.iter().map(|name| name.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(","))
     }
 
     fn recipients(&self) -> String {
@@ -168,6 +180,10 @@ impl Show for Listed<'_> {
             for part in wrap(&line, columns) {
                 writeln!(out, "{INDENT}{part}")?;
             }
+        }
+        if let Some(readers) = self.readers() {
+            let told = format!("{INDENT}read by {}", sanitize(&readers));
+            writeln!(out, "{}", style.paint(Tone::Faint, &told))?;
         }
         Ok(())
     }
@@ -282,6 +298,7 @@ mod tests {
             mention: false,
             reply_to: None,
             answers: None,
+            read_by: None,
         }
     }
 
@@ -384,14 +401,32 @@ mod tests {
         let expected = format!(
             "{{\"id\":\"{}\",\"from\":\"alice\",\"to\":[\"bob\"],\"text\":\"x\u{202e}\\n\",\
              \"at\":\"2023-11-14T22:13:20.123Z\",\"seq\":5,\"read\":false,\"confirmed\":true,\
-             \"accepted_at\":null,\"room\":null,\"mention\":false,\"reply_to\":null}}",
+             \"accepted_at\":null,\"room\":null,\"mention\":false,\"reply_to\":null,\"read_by\":null}}",
             confirmed.id
         );
         assert_eq!(json(&confirmed), expected);
         let line = json(&unconfirmed_message());
         assert!(line.contains("\"seq\":null,\"read\":false,\"confirmed\":false,"), "{line}");
         assert!(line.contains("\"accepted_at\":\"2023-11-14T22:13:20.123Z\","), "{line}");
+        assert!(line.ends_with(",\"read_by\":null}"), "{line}");
+        let received = serde_json::to_string(&Listed::new(&confirmed, false)).expect("plain data");
+        assert!(!received.contains("read_by"), "{received}");
         assert!(!line.contains("seen_to") && !line.contains("place"), "{line}");
+    }
+
+    #[test]
+    fn who_has_read_it_stands_below_a_message_that_was_sent() {
+        let names = |list: &[&str]| {
+            list.iter().map(|name| AccountName::new(name).expect("valid")).collect::<Names>()
+        };
+        let read_by =
+            |list| Message { read_by: Some(names(list)), ..message("hi", &["bob", "eve"]) };
+        let (terminal, plain) = shown(&read_by(&["bob", "eve"]), true);
+        assert!(terminal.ends_with("    hi\n    read by bob,eve\n"), "{terminal}");
+        assert!(plain.ends_with("\tbob,eve\thi\n"), "{plain}");
+        assert!(shown(&read_by(&[]), true).0.ends_with("    hi\n"));
+        let json = serde_json::to_value(Listed::new(&read_by(&["bob"]), true)).expect("plain data");
+        assert_eq!(json["read_by"], serde_json::json!(["bob"]));
     }
 
     fn unconfirmed_message() -> Message {

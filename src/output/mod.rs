@@ -21,6 +21,7 @@
 
 mod accounts;
 mod admission;
+mod affairs;
 mod backup;
 mod bench;
 mod bounds;
@@ -44,6 +45,9 @@ mod wrap;
 
 pub use accounts::{AccountListed, Deleted, LoggedIn, LoggedOut, Whoami};
 pub use admission::{AccountChanged, AccountReset, Invited, RegistrationShown, Revoked};
+pub use affairs::{
+    BlockChanged, PasswordChanged, SessionShown, SessionTable, SessionsEnded, SettingShown,
+};
 pub use bench::Measured;
 pub use bounds::BoundsShown;
 pub use inbox::{Days, Listed, UnreadListed, is_alone_since, local_minute, local_time, sender};

@@ -18,11 +18,15 @@
 //! [`ErrorCode::OutcomeUnknown`]: crate::error::ErrorCode::OutcomeUnknown
 
 mod answer;
+mod own;
+mod server_status;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::answer::{Alone, Answer, Event, Message, Quote, Sent, SessionInfo, Unread};
 
+pub use self::own::{OwnSession, OwnSettings, Setting, setting};
+pub use self::server_status::{Member, ServerStatus};
 pub use super::replica::{ReplicaState, ReplicaStatus, UNKNOWN};
 pub use super::survivor::Survivor;
 #[cfg(test)]
@@ -262,6 +266,57 @@ pub enum Request {
         /// The account's password.
         password: String,
     },
+    /// Sets another password of the bound session's account, and ends all its other sessions.
+    /// → [`Answer::Done`]
+    ChangePassword {
+        /// Operation id.
+        operation: Uuid,
+        /// The password until now.
+        password: String,
+        /// The password from now on, 8 to 1024 bytes.
+        new_password: String,
+    },
+    /// The sessions of the bound session's account. → [`Answer::Sessions`]
+    Sessions {},
+    /// Ends sessions of the bound session's account, all or none. → [`Answer::Done`]
+    EndSessions {
+        /// Operation id.
+        operation: Uuid,
+        /// Which, as [`OwnSession::id`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ids: Vec<u64>,
+        /// All but the bound one, in their place.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        others: bool,
+    },
+    /// Lets nothing come into the inbox of the bound session's account any more that another
+    /// one sends. Nobody else can tell. → [`Answer::Done`]
+    Block {
+        /// Operation id.
+        operation: Uuid,
+        /// The other account's name.
+        name: String,
+    },
+    /// Lets it come again. → [`Answer::Done`]
+    Unblock {
+        /// Operation id.
+        operation: Uuid,
+        /// The other account's name.
+        name: String,
+    },
+    /// Whom the bound session's account has blocked. → [`Answer::Blocked`]
+    Blocked {},
+    /// What the bound session's account has set. → [`Answer::Settings`]
+    Settings {},
+    /// Sets something of the bound session's account. → [`Answer::Done`]
+    ChangeSetting {
+        /// Operation id.
+        operation: Uuid,
+        /// What, as [`Setting::key`].
+        key: String,
+        /// To what.
+        value: String,
+    },
     /// This server's view of its replicas and of the cluster. Needs no session
     /// and no quorum. → [`Answer::Status`]
     Status {},
@@ -300,9 +355,17 @@ impl Request {
             | Request::Send { operation, .. }
             | Request::MarkRead { operation, .. }
             | Request::Delete { operation, .. }
-            | Request::DeleteAccount { operation, .. } => Some(*operation),
+            | Request::DeleteAccount { operation, .. }
+            | Request::ChangePassword { operation, .. }
+            | Request::EndSessions { operation, .. }
+            | Request::ChangeSetting { operation, .. }
+            | Request::Block { operation, .. }
+            | Request::Unblock { operation, .. } => Some(*operation),
             Request::Authenticate { .. }
             | Request::Whoami {}
+            | Request::Sessions {}
+            | Request::Settings {}
+            | Request::Blocked {}
             | Request::Accounts { .. }
             | Request::Inbox(_)
             | Request::Past(_)
@@ -345,7 +408,7 @@ impl After {
 
 /// Every operation that a client may ask for, to tell an unknown one from a
 /// malformed one.
-pub const OPERATIONS: [&str; 18] = [
+pub const OPERATIONS: [&str; 26] = [
     "authenticate",
     "register",
     "login",
@@ -362,6 +425,14 @@ pub const OPERATIONS: [&str; 18] = [
     "find",
     "delete",
     "delete_account",
+    "change_password",
+    "sessions",
+    "end_sessions",
+    "block",
+    "unblock",
+    "blocked",
+    "settings",
+    "change_setting",
     "status",
     "ping",
 ];
@@ -385,6 +456,9 @@ pub struct InboxQuery {
     /// Only those sent at or after this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// Of those that I sent: also who has read them. Older servers pass over it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_by: bool,
     /// At most so many in this page. Ignored by follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
@@ -461,75 +535,4 @@ pub enum ResponseBody {
     Error(ErrorBody),
     /// Something for a running follow.
     Event(Event),
-}
-
-/// What one server says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerStatus {
-    /// The cluster; absent before it is founded.
-    pub cluster: Option<Uuid>,
-    /// The replica whose server answers.
-    pub replica: ReplicaId,
-    /// Every configured replica and its address.
-    pub members: Vec<Member>,
-    /// The leader as this server knows it.
-    pub leader: Option<ReplicaId>,
-    /// The highest term this server knows.
-    pub term: u64,
-    /// Whether this server runs the leader, a majority has confirmed it lately,
-    /// and its disk has room. Never true of a server that knows a leader
-    /// elsewhere: only the leader knows whether it is one still. A cluster takes
-    /// writes if any of its servers says so, and all of them take them then.
-    pub writable: bool,
-    /// The highest commit index this server knows.
-    pub commit: u64,
-    /// `commit` as it was five seconds ago; `null` when the server runs for less.
-    #[serde(default)]
-    pub commit_before: Option<u64>,
-    /// The cluster's feature level; absent of a program that knows no levels: 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub feature_level: Option<u32>,
-    /// What is stored in all, in bytes; absent before the state is there, and of a program
-    /// that does not count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stored_bytes: Option<u64>,
-    /// How much that may be; absent where there is no bound.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stored_bytes_max: Option<u64>,
-    /// What a server does that is left without a majority; older programs know `auto` and
-    /// `never` only, and are told `auto` of one that adopts.
-    #[serde(serialize_with = "super::survivor::for_older_programs")]
-    pub survivor: Survivor,
-    /// Whether it goes on alone where nothing proves that the others are off. Older servers
-    /// leave it out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub goes_alone: Option<bool>,
-    /// Replicas that this server could adopt if their processes died: it knows
-    /// where their data is.
-    #[serde(default)]
-    pub adoptable: Vec<ReplicaId>,
-    /// Every replica that this process runs.
-    pub hosted: Vec<ReplicaStatus>,
-    /// A sentence for users about what is wrong or waited for, if anything.
-    pub notice: Option<String>,
-}
-
-impl ServerStatus {
-    /// What the server does that is left without a majority. One that says nothing of
-    /// going on alone does not, and calls that `auto`.
-    pub fn survivor(&self) -> Survivor {
-        match (self.survivor, self.goes_alone) {
-            (Survivor::Auto, Some(false)) => Survivor::Adopt,
-            (survivor, _) => survivor,
-        }
-    }
-}
-
-/// A configured replica.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// Its number.
-    pub id: ReplicaId,
-    /// Where it listens.
-    pub address: Address,
 }

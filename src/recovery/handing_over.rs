@@ -290,9 +290,16 @@ impl<T: Takes> Receiver<'_, T> {
         self.host.random.fill(&mut token);
         // A session that nobody has, and that has ended.
         let (token_hash, expires) = (Digest::of(&token), Timestamp(0));
-        let invitation = None;
-        let action =
-            Action::Register { account, name, password_hash, token_hash, expires, invitation };
+        let (invitation, from) = (None, None);
+        let action = Action::Register {
+            account,
+            name,
+            password_hash,
+            token_hash,
+            expires,
+            invitation,
+            from,
+        };
         // Not the account: a refusal is remembered, and it may be let in later.
         Operation { id: self.host.uuid(), action }
     }

@@ -88,6 +88,7 @@ impl Tail {
             Action::Register { .. }
             | Action::ResetPassword { .. }
             | Action::DeleteAccount { .. }
+            | Action::Own { .. }
             | Action::Administer { .. } => {
                 self.left_out += 1;
                 return;

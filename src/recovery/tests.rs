@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use super::found::carried_over;
 use super::handing_over::{Brought, Receiver, Takes};
 use super::late::Late;
-use crate::chat::{Action, Batch, Effects, OldOrder, Operation, Outcome, Reached, Restore, State};
+use crate::chat::{
+    Action, Batch, Effects, OldOrder, Operation, Outcome, Reached, Restore, State, verified_against,
+};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::limits::FEATURE_LEVEL_KNOWN;
@@ -21,6 +23,9 @@ use crate::types::{AccountName, Digest, Timestamp, Uuid};
 const WINDOW: u64 = 1_000_000;
 
 const PEOPLE: [&str; 3] = ["ann", "ben", "cat"];
+
+/// That of everybody.
+const PASSWORD_HASH: &str = "$argon2id$";
 
 /// Nobody's session ends.
 const NEVER: Timestamp = Timestamp(1 << 40);
@@ -72,10 +77,11 @@ impl Line {
             let register = Action::Register {
                 account: account(who),
                 name: AccountName::new(name).expect("a name"),
-                password_hash: "$argon2id$".to_string(),
+                password_hash: PASSWORD_HASH.to_string(),
                 token_hash: Digest::of(name.as_bytes()),
                 expires: NEVER,
                 invitation: None,
+                from: None,
             };
             line.sessions[who] = opened(line.apply(account(who), register));
         }
@@ -196,7 +202,14 @@ fn found(mut machine: Line, confirmed: Reached) -> Line {
     let mut line = Line { state, index, sessions: [0; 3] };
     for (who, name) in PEOPLE.iter().enumerate() {
         let token_hash = Digest::of(name.as_bytes());
-        let open = Action::OpenSession { account: account(who), token_hash, expires: NEVER };
+        let open = Action::OpenSession {
+            account: account(who),
+            token_hash,
+            expires: NEVER,
+            // A server says so from the level on that it needs.
+            verified: Some(verified_against(PASSWORD_HASH)),
+            from: None,
+        };
         line.sessions[who] = opened(line.apply(Uuid::from_u128(0x0e5 + who as u128), open));
     }
     line

@@ -50,6 +50,9 @@ pub(super) trait Backend: Send + Sync + 'static {
         deadline: Instant,
         confirm: Confirm,
     ) -> BoxFuture<'static, Result<Option<client::Alone>>>;
+    /// Whether the cluster is at a feature level; see
+    /// [`Replica::require_level`](crate::replica::Replica::require_level).
+    fn require_level(&self, level: u32) -> BoxFuture<'static, Result<()>>;
     /// Who takes what this server takes, and since when it is alone if it is.
     fn mode(&self) -> (Mode, Option<Timestamp>);
     /// Lets a question look at the local state, once.
@@ -118,6 +121,10 @@ impl Backend for Hosting {
     ) -> BoxFuture<'static, Result<Option<client::Alone>>> {
         let replica = self.own_replica().clone();
         Box::pin(async move { replica.vouch(deadline, confirm).await })
+    }
+    fn require_level(&self, level: u32) -> BoxFuture<'static, Result<()>> {
+        let replica = self.own_replica().clone();
+        Box::pin(async move { replica.require_level(level).await })
     }
     fn mode(&self) -> (Mode, Option<Timestamp>) {
         self.own_replica().mode()

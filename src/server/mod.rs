@@ -48,6 +48,7 @@ mod incoming;
 mod memory;
 mod open_follows;
 mod outgoing;
+mod own;
 mod password;
 mod past;
 mod rate;

@@ -366,6 +366,7 @@ mod tests {
                 token_hash: Digest::of(name.as_bytes()),
                 expires: Timestamp::MAX,
                 invitation: None,
+                from: None,
             },
         };
         replica.apply(vec![register(1, "alice"), register(2, "bob")]);

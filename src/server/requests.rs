@@ -35,6 +35,7 @@ impl Connection {
                 Request::Authenticate { .. }
                     | Request::Register { .. }
                     | Request::Login { .. }
+                    | Request::ChangePassword { .. }
                     | Request::DeleteAccount { .. }
             )
         };
@@ -143,6 +144,7 @@ impl Connection {
                 self.read(id, async move { Ok(Answer::Status(Box::new(backend.status().await))) });
             }
             Request::Ping {} => self.answer(id, Answer::done()),
+            own => self.take_own(id, own, deadline)?,
         }
         Ok(())
     }
@@ -150,7 +152,7 @@ impl Connection {
     /// Begins the order of changes anew if one has failed and everything is answered. The next
     /// request may have been sent before the client knew; a client to whom that matters asks
     /// for `in_order`.
-    fn mend_stream(&self) {
+    pub(super) fn mend_stream(&self) {
         if self.proposals == 0 && self.stream.is_broken() {
             self.stream.mend();
         }
@@ -227,7 +229,7 @@ impl Connection {
     }
 
     /// The bound session, which has not expired as far as the clocks tell.
-    fn session(&self) -> Result<&Arc<SessionView>> {
+    pub(super) fn session(&self) -> Result<&Arc<SessionView>> {
         let session = self.session.as_ref().ok_or_else(not_logged_in)?;
         if session.expires <= self.shared.backend.now() {
             return Err(session_expired(session));
@@ -240,13 +242,13 @@ impl Connection {
         self.session.clone().ok_or_else(not_logged_in)
     }
 
-    fn caller(&self, deadline: Instant) -> Caller {
+    pub(super) fn caller(&self, deadline: Instant) -> Caller {
         let address = self.slot.address().to_string();
         let (confirm, stream) = (self.line_confirm, self.stream.clone());
         Caller { shared: Arc::clone(&self.shared), address, deadline, confirm, stream }
     }
 
-    fn reader(&self, deadline: Instant) -> Result<Reader> {
+    pub(super) fn reader(&self, deadline: Instant) -> Result<Reader> {
         let session = Arc::clone(self.session()?);
         let (shared, outgoing) = (Arc::clone(&self.shared), Arc::clone(&self.outgoing));
         let long_reads = Arc::clone(&self.long_reads);
@@ -289,7 +291,11 @@ impl Connection {
         }
     }
 
-    fn read(&mut self, id: u64, answer: impl Future<Output = Result<Answer>> + Send + 'static) {
+    pub(super) fn read(
+        &mut self,
+        id: u64,
+        answer: impl Future<Output = Result<Answer>> + Send + 'static,
+    ) {
         self.start(Work::Other(Box::pin(async move {
             // If it were answered at once, a thousand of them would be answered without
             // anybody else running in between.

@@ -1,5 +1,6 @@
 //! Who is asking: register, login, authenticate, logout, delete-account.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -8,9 +9,11 @@ use zeroize::Zeroizing;
 
 use super::Shared;
 use super::work::{confirmed, done, marked, refusal};
-use crate::chat::{Action, Look, Operation, Outcome, SessionView};
+use crate::chat::{Action, Look, Operation, Outcome, SessionView, verified_against};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{LEVEL_OF_ADMISSION, PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES};
+use crate::limits::{
+    LEVEL_OF_ADMISSION, LEVEL_OF_CONVERSATIONS, PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES,
+};
 use crate::protocol::administration::Registration;
 use crate::protocol::client::{Answer, Confirm, SessionInfo};
 use crate::replica::{Accepted, Change, ChangeStream};
@@ -58,7 +61,7 @@ pub(super) fn session_expired(session: &SessionView) -> Error {
 
 /// # Errors
 /// [`ErrorCode::InvalidPassword`] that states the bounds.
-fn check_password(password: &SecretString) -> Result<()> {
+pub(super) fn check_password(password: &SecretString) -> Result<()> {
     match password.expose_secret().len() {
         PASSWORD_MIN_BYTES..=PASSWORD_MAX_BYTES => Ok(()),
         length => Err(Error::new(
@@ -70,7 +73,7 @@ fn check_password(password: &SecretString) -> Result<()> {
     }
 }
 
-fn login_refused(message: &str) -> Error {
+pub(super) fn login_refused(message: &str) -> Error {
     Error::new(ErrorCode::LoginRefused, message)
 }
 
@@ -82,6 +85,13 @@ pub(super) fn session_info(view: &SessionView) -> SessionInfo {
         expires: view.expires,
         alone: None,
     }
+}
+
+/// What an operation says of the hash that a password was verified against, where that is
+/// known: servers of a lower feature level do not know it.
+fn verified(look: &mut Look<'_>, password_hash: Option<&str>) -> Option<Digest> {
+    let known = look.level() >= LEVEL_OF_CONVERSATIONS;
+    password_hash.filter(|_| known).map(verified_against)
 }
 
 /// Whether a session still exists.
@@ -132,7 +142,7 @@ impl Caller {
     }
 
     /// What gives rights, or must be unique, needs a majority.
-    async fn confirm_with_majority(&self) -> Result<()> {
+    pub(super) async fn confirm_with_majority(&self) -> Result<()> {
         self.shared.backend.confirm(self.deadline, Confirm::Majority).await.map(drop)
     }
 
@@ -174,6 +184,7 @@ impl Caller {
             token_hash,
             expires: self.expiry(),
             invitation,
+            from: self.from(),
         };
         self.open(asked.operation, action, &token_hash).await
     }
@@ -217,9 +228,11 @@ impl Caller {
         let token_hash = token_hash(&asked.token)?;
         // The account may have been made a moment ago at another server.
         self.confirm_with_majority().await?;
-        let (account, remembered) = self.shared.backend.look(|look| {
+        let (account, remembered, verified) = self.shared.backend.look(|look| {
             look.usable()?;
-            Ok::<_, Error>((look.account_by_name(&name), look.remembers(asked.operation)))
+            let account = look.account_by_name(&name);
+            let verified = verified(look, account.as_ref().map(|it| &*it.password_hash));
+            Ok::<_, Error>((account, look.remembers(asked.operation), verified))
         })?;
         let stored = account.as_ref().map(|account| Arc::clone(&account.password_hash));
         let stored = stored.filter(|hash| !hash.is_empty());
@@ -230,9 +243,9 @@ impl Caller {
         // A code is good once. Whether a request with a known id is that request the log says.
         let by_code = by_code || (remembered && !by_password && new_password.is_some());
         let account = account.filter(|_| by_password || by_code).ok_or_else(refused)?;
-        let (account, expires) = (account.account, self.expiry());
+        let (account, expires, from) = (account.account, self.expiry(), self.from());
         let action = match (by_code, new_password) {
-            (false, _) => Action::OpenSession { account, token_hash, expires },
+            (false, _) => Action::OpenSession { account, token_hash, expires, verified, from },
             (true, None) => {
                 return Err(Error::new(
                     ErrorCode::NewPasswordRequired,
@@ -242,7 +255,14 @@ impl Caller {
             (true, Some(new_password)) => {
                 let permit = self.shared.passwords.permit(self.deadline).await?;
                 let password_hash = self.shared.passwords.hash(permit, new_password).await?;
-                Action::ResetPassword { account, code_hash, password_hash, token_hash, expires }
+                Action::ResetPassword {
+                    account,
+                    code_hash,
+                    password_hash,
+                    token_hash,
+                    expires,
+                    from,
+                }
             }
         };
         self.open(asked.operation, action, &token_hash).await
@@ -295,19 +315,22 @@ impl Caller {
         let now = self.shared.backend.now();
         let account = self.shared.backend.look(|look| {
             let bound = look.session_by_number(session.number, now).ok()?;
-            look.account(bound.account)
+            let account = look.account(bound.account)?;
+            let verified = verified(look, Some(&account.password_hash));
+            Some((account, verified))
         });
+        let verified = account.as_ref().and_then(|(_, verified)| *verified);
         // Without the session there is nothing to protect: the operation can
         // only be one that was done before, whose answer was lost, and which
         // the log answers again; anything else it refuses.
-        if let Some(account) = account {
+        if let Some((account, _)) = account {
             let stored = Some(Arc::clone(&account.password_hash));
             if !self.password_is_right(&account.name, password, stored, false).await? {
                 return Err(login_refused("wrong password; the account was not deleted"));
             }
         }
-        let asked =
-            Operation { id: operation, action: Action::DeleteAccount { session: session.number } };
+        let action = Action::DeleteAccount { session: session.number, verified };
+        let asked = Operation { id: operation, action };
         // Behind everything that the connection has asked for.
         let (backend, stream) = (&self.shared.backend, &self.stream);
         let accepted = backend.propose(asked.into(), self.deadline, stream, Confirm::Majority);
@@ -316,7 +339,7 @@ impl Caller {
 
     /// Checks a password within the rate limits. `known`: something else has shown already
     /// that it is the account's owner who asks.
-    async fn password_is_right(
+    pub(super) async fn password_is_right(
         &self,
         name: &AccountName,
         password: SecretString,
@@ -379,6 +402,12 @@ impl Caller {
         let operation = Operation { id: operation, action };
         let (stream, confirm) = (ChangeStream::default(), Confirm::Majority);
         self.shared.backend.propose(operation.into(), self.deadline, &stream, confirm).await
+    }
+
+    /// From where the request comes, where the log may say so.
+    fn from(&self) -> Option<IpAddr> {
+        let level = self.shared.backend.look(|look| look.level());
+        self.address.parse().ok().filter(|_| level >= LEVEL_OF_CONVERSATIONS)
     }
 
     /// The end of a session that begins now, and not before anything that the log holds.

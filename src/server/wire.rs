@@ -128,7 +128,8 @@ const FIELDS_BYTES: usize = 448;
 impl Room {
     /// Takes the room of a message, if it is there; the first one always fits.
     pub(super) fn take(&mut self, message: &Message) -> bool {
-        let recipients: usize = message.to.iter().map(|name| name.as_str().len() + 3).sum();
+        let names = message.to.iter().chain(message.read_by.iter().flat_map(|names| names.iter()));
+        let recipients: usize = names.map(|name| name.as_str().len() + 3).sum();
         let bytes = FIELDS_BYTES + recipients + encoded_bytes(&message.text);
         let fits = self.empty || bytes <= self.bytes;
         if fits {

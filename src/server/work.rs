@@ -146,7 +146,7 @@ pub(super) fn deleted(_: Uuid, accepted: Accepted) -> Result<Answer> {
     }
 }
 
-/// The answer to `logout` and `delete_account`.
+/// The answer to `logout`, `delete_account` and what changes an account's own affairs.
 pub(super) fn done(_: Uuid, accepted: Accepted) -> Result<Answer> {
     match accepted {
         Accepted::Unconfirmed { answer: Given::Done, .. } => Ok(Answer::Done { confirmed: false }),

@@ -168,7 +168,10 @@ fn harm_one(harm: Harm, stream: TcpStream, own: &str) -> std::io::Result<()> {
             (_, "inbox") => json!({"id": id, "result": {"messages": {"more": false, "messages": [
                 {"id": cluster, "from": "mallory", "to": ["bob"], "text": text,
                  "at": "2026-01-01T00:00:00.000Z", "seq": 1, "read": false}]}}}),
+            (_, "settings") => json!({"id": id, "result": {"settings":
+                {"settings": [{"key": text, "value": text}]}}}),
             // A name that none can have, which the client must not show either.
+            (_, "blocked") => json!({"id": id, "result": {"blocked": {"names": [text]}}}),
             (_, "accounts") => json!({"id": id, "result": {"accounts":
                 {"names": [text], "more": false}}}),
             _ => json!({"id": id, "result": {"done": {}}}),
@@ -199,6 +202,12 @@ fn nothing_that_a_server_says_acts_on_a_terminal() {
             &["status"],
             &["connect", &word],
             &["logout"],
+            &["passwd", "--password-stdin"],
+            &["sessions"],
+            &["sessions", "revoke", "--others"],
+            &["settings"],
+            &["block", "mallory"],
+            &["blocked"],
             &["login", "bob", "--password-stdin"],
             &["register", "bob", "--password-stdin"],
             &["delete-account", "--confirm", "bob", "--password-stdin"],

@@ -11,6 +11,7 @@ mod accounts;
 mod admission;
 #[cfg(target_os = "linux")]
 mod advice;
+mod affairs;
 mod alone;
 mod at_once;
 #[cfg(target_os = "linux")]

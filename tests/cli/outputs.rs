@@ -60,6 +60,8 @@ fn what_could_not_be_written_is_neither_read_nor_called_done() {
     for line in [
         &["whoami"][..],
         &["accounts"],
+        &["sessions"],
+        &["settings"],
         &["status"],
         &["config", "show"],
         &["cluster", "env", "--dir", &cluster.dir()],

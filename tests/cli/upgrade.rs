@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::alone::{left_alone, sent, thaw};
+use crate::harness::cluster::PASSWORD;
 use crate::harness::place::PROGRAM;
 use crate::harness::running::json;
 use crate::harness::{Cluster, Steady};
@@ -103,6 +104,9 @@ fn two_of_three_are_updated_and_go_back() {
         let early = cluster.admin(verb).by(PROGRAM).end();
         early.fails(1, &["needs feature level 2", "server 3 runs an older program"]);
     }
+    let newer = alice.run(&["passwd", "--password-stdin", "--servers", &cluster.addresses()[0]]);
+    let early = newer.stdin(format!("{PASSWORD}\n{PASSWORD}")).by(PROGRAM).end();
+    early.fails(1, &["needs feature level 5", "server 3 runs an older program"]);
     alice.send(&alice, "between");
 
     // A survivor of the new version runs the others' replicas, also the old one's,

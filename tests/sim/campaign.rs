@@ -66,6 +66,7 @@ const MUST_HAPPEN: &[&str] = &[
     "registrations",
     "accounts deleted",
     "departures refused",
+    "passwords changed",
     "surveys",
     "backups",
     "backups refused",

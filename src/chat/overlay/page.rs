@@ -9,7 +9,7 @@ use crate::chat::items::Account;
 use crate::chat::mentions::Mentions;
 use crate::chat::meter::NAMES_PER_STEP;
 use crate::protocol::client::{self, InboxQuery, Which};
-use crate::types::{Timestamp, Uuid};
+use crate::types::{Names, Timestamp, Uuid};
 
 /// Steps to find out whether a message is delivered, and what was done to it.
 const STEPS_PER_MESSAGE: usize = 16;
@@ -102,6 +102,7 @@ impl Shown<'_> {
             mention: Mentions::of(message.text).include(&reader.label.name),
             reply_to: message.to.reply_to,
             answers: message.to.reply_to.and_then(|id| self.quote(reader, &id, budget)),
+            read_by: None,
         })
     }
 }
@@ -158,8 +159,10 @@ impl Scan<'_> {
         if self.page.messages.len() >= self.question.limit || !fits {
             return false;
         }
-        let shown = self.shown.told((order, &message), self.reader, read, self.budget);
-        if let Some(shown) = shown {
+        let told = self.shown.told((order, &message), self.reader, read, self.budget);
+        // Nobody has it confirmed, so nobody has told that it is read.
+        let read_by = (query.read_by && query.which == Which::Sent).then(|| Names::from_iter([]));
+        if let Some(shown) = told.map(|told| client::Message { read_by, ..told }) {
             self.text_bytes_left = self.text_bytes_left.saturating_sub(message.text.len());
             self.page.messages.push((order, shown));
         }

@@ -138,6 +138,10 @@ impl<'a> Shown<'a> {
     /// Whether a message that is in an account's list of unconfirmed ones is in its inbox.
     pub(super) fn received(&self, holdings: &Holdings, order: u64) -> Option<Delivered<'a>> {
         let message = self.message(order)?;
+        let owner = self.state.find_account(holdings.party.account)?;
+        if owner.blocked.contains(message.author.number) {
+            return None;
+        }
         (!self.is_deleted(holdings, message.entry.id, order)).then_some(message)
     }
 

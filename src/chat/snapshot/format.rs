@@ -8,6 +8,7 @@
 //! `lists`, `repeats`, `floors`, `restoring`, `staged`, `end`. Equal states have equal lines.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,10 @@ pub(super) struct AccountLine<'a> {
     pub(super) reset: Option<ResetLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_login: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) blocked: Vec<AccountNumber>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) receipts_off: bool,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) repeats_floor: u64,
 }
@@ -128,6 +133,12 @@ pub(super) struct SessionLine {
     pub(super) account: AccountNumber,
     pub(super) token_hash: Digest,
     pub(super) expires: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) started: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) used: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<IpAddr>,
 }
 
 /// An account that is no more, but is named by a message.

@@ -6,6 +6,7 @@
 //! written. No bytes make it panic.
 
 mod admission;
+mod own;
 mod replies;
 mod settling;
 
@@ -280,9 +281,8 @@ impl Restore {
 
     fn account(&mut self, line: AccountLine<'_>) -> Result<()> {
         let AccountLine { number, account: uuid, name, password_hash, gone, .. } = line;
-        let state = &mut self.state;
-        let last = state.data.accounts.last().map_or(0, |last| last.label.number);
-        check_order(number, last, state.data.counters.last_account, "account")?;
+        let last = self.state.data.accounts.last().map_or(0, |last| last.label.number);
+        check_order(number, last, self.state.data.counters.last_account, "account")?;
         let label = Label::new(number, uuid, name.clone());
         let mut account = Account::new(label.clone(), Arc::from(password_hash));
         account.deleted = gone;
@@ -291,6 +291,8 @@ impl Restore {
         account.reset = reset.map(Box::new);
         account.last_login = line.last_login;
         account.repeats_floor = line.repeats_floor;
+        self.own(&mut account, line.receipts_off, &line.blocked)?;
+        let state = &mut self.state;
         if gone {
             state.emptying.insert(number);
         } else {
@@ -307,7 +309,7 @@ impl Restore {
     }
 
     fn session(&mut self, line: SessionLine) -> Result<()> {
-        let SessionLine { number, account, token_hash, expires } = line;
+        let SessionLine { number, account, token_hash, expires, started, used, from } = line;
         let state = &mut self.state;
         let last = state.data.sessions.last().map_or(0, |last| last.number);
         check_order(number, last, state.data.counters.last_session, "session")?;
@@ -322,7 +324,7 @@ impl Restore {
             return corrupted(format!("session {number} has the token of another"));
         }
         state.expiries.insert((expires, number));
-        let session = Session { number, account, token_hash, expires };
+        let session = Session { number, account, token_hash, expires, started, used, from };
         state.data.sum.add(session.digest());
         state.data.sessions.push(session);
         Ok(())

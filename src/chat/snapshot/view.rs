@@ -143,6 +143,8 @@ fn account_piece(account: &Account) -> Piece {
             disabled: account.disabled,
             reset: reset.map(|Reset { code_hash, expires }| ResetLine { code_hash, expires }),
             last_login: account.last_login,
+            blocked: account.blocked.iter().collect(),
+            receipts_off: account.receipts_off,
             repeats_floor: account.repeats_floor,
         },
     )
@@ -170,8 +172,9 @@ fn mark_piece(mark: &Mark) -> Piece {
 }
 
 fn session_piece(session: &Session) -> Piece {
-    let Session { number, account, token_hash, expires } = *session;
-    Piece::new("sessions", &SessionLine { number, account, token_hash, expires })
+    let Session { number, account, token_hash, expires, started, used, from } = *session;
+    let line = SessionLine { number, account, token_hash, expires, started, used, from };
+    Piece::new("sessions", &line)
 }
 
 fn label_piece(label: &Label) -> Piece {

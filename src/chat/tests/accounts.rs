@@ -45,7 +45,13 @@ fn identities_and_tokens_are_not_shared() {
     assert_eq!(refusal(chat.apply(action)).0, ErrorCode::IdConflict);
     let token_hash = Digest::of(b"token");
     let expires = chat.at.plus_ms(HOUR);
-    let open = Action::OpenSession { account: alice.account, token_hash, expires };
+    let open = Action::OpenSession {
+        account: alice.account,
+        token_hash,
+        expires,
+        verified: None,
+        from: None,
+    };
     opened(chat.apply(open.clone()));
     assert_eq!(refusal(chat.apply(open)).0, ErrorCode::IdConflict);
 }
@@ -54,7 +60,7 @@ fn identities_and_tokens_are_not_shared() {
 fn logging_in_to_an_account_that_is_gone_is_refused() {
     let mut chat = Chat::new();
     let alice = chat.register("alice");
-    chat.apply(Action::DeleteAccount { session: alice.session });
+    chat.apply(Action::DeleteAccount { session: alice.session, verified: None });
     assert_eq!(refusal(chat.log_in(alice.account)).0, ErrorCode::LoginRefused);
 }
 
@@ -80,6 +86,8 @@ fn a_session_ends_at_its_hour_even_when_the_next_leaders_clock_is_behind() {
         account: alice.account,
         token_hash: Digest::of(b"short"),
         expires: soon,
+        verified: None,
+        from: None,
     }));
     let short = Digest::of(b"short");
     assert!(chat.state.session(&short, Timestamp(soon.0 - 1)).is_ok());
@@ -146,7 +154,10 @@ fn a_later_owner_of_a_name_sees_nothing_of_the_former_one() {
     let second = opened(chat.log_in(bob.account));
     chat.send(alice, &["bob"], "for the first bob");
     chat.send(bob, &["alice"], "from the first bob");
-    assert_eq!(chat.apply(Action::DeleteAccount { session: second.session }), Outcome::Done);
+    assert_eq!(
+        chat.apply(Action::DeleteAccount { session: second.session, verified: None }),
+        Outcome::Done
+    );
     assert_eq!(chat.effects.ended_accounts, [bob.account]);
     assert_eq!(
         chat.effects.ended_sessions,
@@ -188,7 +199,7 @@ fn a_large_account_goes_in_portions_and_nobody_sees_it_meanwhile() {
     let batch = Batch { at: chat.at, operations: operations(&mut chat) };
     chat.index += 1;
     chat.state.apply(chat.index, &batch, &mut chat.effects);
-    chat.apply(Action::DeleteAccount { session: bob.session });
+    chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     assert_eq!(chat.state.counts().emptying, 1);
     assert_eq!(chat.texts(bob, Which::All), [""; 0]);
     // Whoever loads a snapshot in between goes on emptying it.
@@ -196,7 +207,7 @@ fn a_large_account_goes_in_portions_and_nobody_sees_it_meanwhile() {
     pass_alike(&mut chat, &mut twin);
     assert_eq!((chat.state.counts().emptying, chat.state.counts().messages), (0, many));
     // Now the sender goes too, and with her the last copies.
-    chat.apply(Action::DeleteAccount { session: alice.session });
+    chat.apply(Action::DeleteAccount { session: alice.session, verified: None });
     assert_eq!(chat.state.counts().emptying, 1);
     let mut twin = chat.loaded(10_000);
     pass_alike(&mut chat, &mut twin);

@@ -118,9 +118,9 @@ fn a_registration_that_is_repeated_uses_an_invitation_once_and_gets_the_same_ses
     assert!(look(id) && !look(Uuid::from_u128(1)));
     // With another code it is another request.
     let other = match action {
-        Action::Register { account, name, password_hash, token_hash, expires, .. } => {
+        Action::Register { account, name, password_hash, token_hash, expires, from, .. } => {
             let invitation = Some(code("other"));
-            Action::Register { account, name, password_hash, token_hash, expires, invitation }
+            Action::Register { account, name, password_hash, token_hash, expires, invitation, from }
         }
         _ => unreachable!("as made"),
     };
@@ -233,7 +233,14 @@ fn an_account_that_is_reset_gets_a_new_password_once() {
         let token_hash = Digest::of(chat.id().as_bytes());
         let password_hash = format!("set with {text}");
         let expires = chat.at.plus_ms(HOUR);
-        Action::ResetPassword { account, code_hash: code(text), password_hash, token_hash, expires }
+        Action::ResetPassword {
+            account,
+            code_hash: code(text),
+            password_hash,
+            token_hash,
+            expires,
+            from: None,
+        }
     };
     let without = redeem(&mut chat, "first");
     assert_eq!(refusal(chat.apply(without)).0, ErrorCode::LoginRefused);

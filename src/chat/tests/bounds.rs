@@ -120,7 +120,7 @@ fn one_sender_fills_a_quarter_and_closes_no_inbox() {
     chat.send(mallory, &["bob"], "x");
     assert_eq!(chat.refused(mallory, &["bob"], "x").0, ErrorCode::InboxFull);
     // An account that comes back under a name is another one.
-    chat.apply(Action::DeleteAccount { session: mallory.session });
+    chat.apply(Action::DeleteAccount { session: mallory.session, verified: None });
     let mallory = chat.register("mallory");
     chat.send(mallory, &["bob"], "x");
 }
@@ -152,7 +152,7 @@ fn what_all_hold_is_bounded_and_a_deleted_message_or_account_makes_room() {
     // As much as one has, and all that only its owner's list still holds.
     chat.bound_all(0);
     let before = chat.state.stored_bytes();
-    chat.apply(Action::DeleteAccount { session: bob.session });
+    chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     chat.pass(2);
     let freed = before - chat.state.stored_bytes();
     let account = ACCOUNT_OVERHEAD_BYTES + SESSION_OVERHEAD_BYTES;
@@ -418,7 +418,7 @@ proptest! {
                     let oldest = chat.page(user, &query).messages.first().map(|it| it.id);
                     Action::Delete { session: user.session, ids: oldest.into_iter().collect() }
                 }
-                Does::EndAccount => Action::DeleteAccount { session: user.session },
+                Does::EndAccount => Action::DeleteAccount { session: user.session, verified: None },
             };
             let ends = matches!(action, Action::DeleteAccount { .. });
             let (sends, before) = (matches!(action, Action::Send { .. }), chat.state.stored_bytes());

@@ -18,7 +18,7 @@ fn a_repeated_request_changes_nothing_and_is_answered_alike() {
         chat.register_action("alice"),
         chat.register_action("carol"),
         Action::CloseSession { session: bob.session },
-        Action::DeleteAccount { session: alice.session },
+        Action::DeleteAccount { session: alice.session, verified: None },
     ] {
         let id = chat.id();
         let first = chat.apply_as(id, action.clone());
@@ -72,6 +72,7 @@ fn a_retry_may_come_through_another_session_and_another_server() {
         token_hash,
         expires: Timestamp(7),
         invitation: None,
+        from: None,
     };
     assert_eq!(opened(chat.apply_as(id, retry)).account, alice.account);
     let other = Action::Register {
@@ -81,6 +82,7 @@ fn a_retry_may_come_through_another_session_and_another_server() {
         token_hash: Digest::of(b"other token"),
         expires: Timestamp(7),
         invitation: None,
+        from: None,
     };
     assert_eq!(refusal(chat.apply_as(id, other)).0, ErrorCode::IdConflict);
 
@@ -147,7 +149,7 @@ fn a_stored_message_keeps_its_id_beyond_the_window_and_then_as_long_again() {
     assert_eq!(chat.state.counts().remembered, 0, "it costs the window nothing");
     assert_eq!(chat.apply_as(id, hello()), sent);
     chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
-    chat.apply(Action::DeleteAccount { session: alice.session });
+    chat.apply(Action::DeleteAccount { session: alice.session, verified: None });
     assert_eq!(chat.state.counts().messages, 0);
     chat.pass(9);
     assert_eq!(chat.apply_as(id, hello()), sent, "a tombstone stands for it");

@@ -35,10 +35,11 @@ fn prologue(raised: bool) -> Batch {
     let register = |n: u8| Action::Register {
         account: Uuid::from_u128(u128::from(n) + 1),
         name: name(NAMES[usize::from(n) * 2]),
-        password_hash: "hash".to_string(),
+        password_hash: HASHES[0].to_string(),
         token_hash: Digest::of(&[n]),
         expires: Timestamp(5_000),
         invitation: None,
+        from: None,
     };
     let operation = |n: u8| Operation { id: pool_id(100 + n), action: register(n) };
     let raise = Action::RaiseLevel { level: FEATURE_LEVEL_KNOWN };
@@ -123,6 +124,34 @@ fn any_delivery() -> impl Strategy<Value = Delivery> {
     )
 }
 
+/// The hashes of passwords that there mostly are.
+const HASHES: [&str; 2] = ["hash", "another"];
+
+/// Mostly what a server says that has verified the first password of the first three.
+fn any_verified() -> impl Strategy<Value = Option<Digest>> {
+    prop_oneof![
+        6 => Just(Some(verified_against(HASHES[0]))),
+        2 => Just(Some(verified_against(HASHES[1]))),
+        1 => Just(None),
+    ]
+}
+
+fn any_own_change() -> impl Strategy<Value = OwnChange> {
+    let verified = any_verified().prop_map(|verified| verified.unwrap_or(Digest([0; 32])));
+    let password = (verified, 0..HASHES.len()).prop_map(|(verified, n)| {
+        OwnChange::ChangePassword { verified, password_hash: HASHES[n].to_string() }
+    });
+    prop_oneof![
+        2 => password,
+        1 => prop::collection::vec(1u64..9, 0..3)
+            .prop_map(|sessions| OwnChange::EndSessions { sessions }),
+        1 => Just(OwnChange::EndOtherSessions {}),
+        1 => any::<bool>().prop_map(|on| OwnChange::SetReceipts { on }),
+        3 => any_name().prop_map(|name| OwnChange::Block { name }),
+        1 => any_name().prop_map(|name| OwnChange::Unblock { name }),
+    ]
+}
+
 fn any_action() -> impl Strategy<Value = Action> {
     let token = || (0u8..24).prop_map(|n| Digest::of(&[n]));
     let account = || (0u8..8).prop_map(|n| Uuid::from_u128(u128::from(n) + 1));
@@ -138,11 +167,14 @@ fn any_action() -> impl Strategy<Value = Action> {
                 token_hash,
                 expires,
                 invitation: None,
+                from: None,
             }
         ),
-        3 => (account(), token(), expires()).prop_map(|(account, token_hash, expires)| {
-            Action::OpenSession { account, token_hash, expires }
-        }),
+        3 => (account(), token(), expires(), any_verified()).prop_map(
+            |(account, token_hash, expires, verified)| {
+                Action::OpenSession { account, token_hash, expires, verified, from: None }
+            }
+        ),
         1 => session().prop_map(|session| Action::CloseSession { session }),
         14 => (session(), any_recipients(), text, prop::bool::weighted(0.3), any_after(), any_reply())
             .prop_map(|(session, to, text, again, after, reply_to)| Action::Send {
@@ -158,7 +190,10 @@ fn any_action() -> impl Strategy<Value = Action> {
             .prop_map(|(session, seqs)| Action::MarkRead { session, seqs }),
         9 => (session(), prop::collection::vec((0u8..14).prop_map(pool_id), 1..3))
             .prop_map(|(session, ids)| Action::Delete { session, ids }),
-        1 => session().prop_map(|session| Action::DeleteAccount { session }),
+        1 => (session(), any_verified())
+            .prop_map(|(session, verified)| Action::DeleteAccount { session, verified }),
+        4 => (session(), any_own_change())
+            .prop_map(|(session, change)| Action::Own { session, change }),
         1 => (1u32..4).prop_map(|n| Action::AllocateIncarnation { replica: ReplicaId(n) }),
         1 => (0..=FEATURE_LEVEL_KNOWN).prop_map(|level| Action::RaiseLevel { level }),
         // Nothing goes while no bound is set.

@@ -97,7 +97,7 @@ fn a_later_owner_of_a_name_has_no_conversation_of_the_former_one() {
     let [alice, bob] = ["alice", "bob"].map(|who| chat.register(who));
     chat.send(bob, &["alice"], "of the first bob, @alice");
     chat.send(alice, &["bob"], "to the first bob");
-    chat.apply(Action::DeleteAccount { session: bob.session });
+    chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     let other = chat.register("bob");
     assert_eq!(back(&chat, alice, Some(other), ""), [""; 0]);
     assert_eq!(back(&chat, other, Some(alice), ""), [""; 0]);
@@ -139,7 +139,7 @@ fn pages_of_what_is_unread_have_all_of_a_name() {
             let user = chat.register(who);
             chat.send(user, &["alice"], "hello");
             if round < 2 {
-                chat.apply(Action::DeleteAccount { session: user.session });
+                chat.apply(Action::DeleteAccount { session: user.session, verified: None });
             }
         }
     }

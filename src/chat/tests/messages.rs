@@ -114,7 +114,7 @@ fn a_body_goes_with_its_last_copy() {
     let mut chat = Chat::new();
     let [alice, bob] = ["alice", "bob"].map(|who| chat.register(who));
     let (id, _) = chat.send(alice, &["bob", "alice"], "secret");
-    chat.apply(Action::DeleteAccount { session: alice.session });
+    chat.apply(Action::DeleteAccount { session: alice.session, verified: None });
     assert_eq!(chat.state.counts().messages, 1, "bob still has it");
     chat.apply(Action::Delete { session: bob.session, ids: vec![id] });
     assert_eq!(chat.state.counts().messages, 0);

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod admission;
+mod affairs;
+mod blocking;
 mod bounds;
 mod deduplication;
 mod fuzz;
@@ -36,6 +38,7 @@ use super::mentions::Mentions;
 use super::usage::Usage;
 use super::*;
 use crate::error::ErrorCode;
+use crate::limits::LEVEL_OF_CONVERSATIONS;
 use crate::protocol::client::{InboxQuery, Which};
 use crate::types::{AccountName, Digest, Timestamp, Uuid};
 
@@ -293,6 +296,7 @@ impl Chat {
             token_hash: Digest::of(secret.as_bytes()),
             expires: self.at.plus_ms(100 * HOUR),
             invitation: None,
+            from: None,
         }
     }
 
@@ -304,7 +308,15 @@ impl Chat {
     fn log_in(&mut self, account: Uuid) -> Outcome {
         let token_hash = Digest::of(self.id().as_bytes());
         let expires = self.at.plus_ms(100 * HOUR);
-        self.apply(Action::OpenSession { account, token_hash, expires })
+        let verified = self.verified(account);
+        self.apply(Action::OpenSession { account, token_hash, expires, verified, from: None })
+    }
+
+    /// What a server says that has verified the password now.
+    fn verified(&self, account: Uuid) -> Option<Digest> {
+        let account = self.state.account(account)?;
+        let known = self.state.level() >= LEVEL_OF_CONVERSATIONS;
+        known.then(|| verified_against(&account.password_hash))
     }
 
     /// Sends, and returns the message's id and seq.

@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::chat::remembered::Fate;
-use crate::limits::{LEVEL_OF_SETTLING, TEXT_MAX_BYTES};
+use crate::limits::{LEVEL_OF_CONVERSATIONS, LEVEL_OF_SETTLING, TEXT_MAX_BYTES};
 
 #[derive(Clone)]
 pub(super) struct ModelAccount {
     pub(super) uuid: Uuid,
     pub(super) name: AccountName,
+    /// The hash of its password.
+    password: String,
+    pub(super) receipts_off: bool,
+    /// Those who were there and are blocked.
+    pub(super) blocked: Vec<Uuid>,
     /// `seq` and whether it is read.
     pub(super) inbox: Vec<(u64, bool)>,
     pub(super) sent: Vec<u64>,
@@ -42,6 +47,8 @@ pub(super) struct ModelSession {
     pub(super) account: Uuid,
     pub(super) token: Digest,
     pub(super) expires: Timestamp,
+    pub(super) started: Option<Timestamp>,
+    pub(super) used: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -97,6 +104,8 @@ fn content(action: &Action) -> String {
         Action::MarkRead { seqs, .. } => format!("mark {seqs:?}"),
         Action::Delete { ids, .. } => format!("delete {ids:?}"),
         Action::DeleteAccount { .. } => "delete account".to_string(),
+        Action::Own { change: OwnChange::ChangePassword { .. }, .. } => "new password".to_string(),
+        Action::Own { change, .. } => format!("{change:?}"),
         Action::AllocateIncarnation { replica } => format!("allocate {replica}"),
         Action::Restore(step) => format!("{step:?}"),
         Action::Administer { change, .. } => format!("{change:?}"),
@@ -147,7 +156,8 @@ impl Model {
             | Action::Send { session, .. }
             | Action::MarkRead { session, .. }
             | Action::Delete { session, .. }
-            | Action::DeleteAccount { session } => Some(*session),
+            | Action::DeleteAccount { session, .. }
+            | Action::Own { session, .. } => Some(*session),
             _ => None,
         };
         if let Some(number) = number
@@ -155,6 +165,7 @@ impl Model {
         {
             self.sessions.remove(&number);
         }
+        number.iter().for_each(|number| self.note_use(*number, at));
         let actor = number.and_then(|n| self.sessions.get(&n)).map(|session| session.account);
         if let Some(done) = self.done.get(&operation.id) {
             let same_actor = actor.is_none() || actor == done.actor;
@@ -190,7 +201,11 @@ impl Model {
         if after.is_some_and(|after| self.settled(&after.list) < after.number) {
             return refuse(ErrorCode::Behind);
         }
-        let outcome = self.fresh(index, at, operation, actor.unwrap_or_default());
+        let asker = (actor.unwrap_or_default(), number.unwrap_or_default());
+        let outcome = self.fresh(index, at, operation, asker);
+        if plain(&outcome) == Err(ErrorCode::Behind) {
+            return outcome;
+        }
         let since = (!matches!(outcome, Outcome::Sent { .. })).then_some(index);
         let done = Done { since, content: content(action), actor, outcome: outcome.clone() };
         self.done.insert(operation.id, done);
@@ -204,27 +219,24 @@ impl Model {
         outcome
     }
 
-    fn fresh(&mut self, index: u64, at: Timestamp, operation: &Operation, me: Uuid) -> Outcome {
+    fn fresh(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        operation: &Operation,
+        (me, session): (Uuid, SessionNumber),
+    ) -> Outcome {
         match &operation.action {
-            Action::Register { account, name, token_hash, expires, .. } => {
-                if self.accounts.iter().any(|other| other.name == *name) {
-                    return refuse(ErrorCode::NameTaken);
+            Action::Register { .. } => self.register(at, &operation.action),
+            Action::OpenSession { account, token_hash, expires, verified, .. } => {
+                if self.account(*account).is_none() {
+                    return refuse(ErrorCode::LoginRefused);
                 }
-                if self.account(*account).is_some() {
-                    return refuse(ErrorCode::IdConflict);
+                match self.objection(*account, verified.as_ref()) {
+                    Some(code) => refuse(code),
+                    None => self.open(at, *account, *token_hash, *expires),
                 }
-                let (uuid, name) = (*account, name.clone());
-                let newcomer = ModelAccount { uuid, name, inbox: Vec::new(), sent: Vec::new() };
-                let opened = self.open(uuid, *token_hash, *expires);
-                if !matches!(opened, Outcome::Refused(_)) {
-                    self.accounts.push(newcomer);
-                }
-                opened
             }
-            Action::OpenSession { account, token_hash, expires } => match self.account(*account) {
-                None => refuse(ErrorCode::LoginRefused),
-                Some(_) => self.open(*account, *token_hash, *expires),
-            },
             Action::CloseSession { session } => {
                 self.sessions.remove(session);
                 Outcome::Done
@@ -262,12 +274,19 @@ impl Model {
                 self.drop_bodies(index);
                 Outcome::Deleted { count: doomed.len() as u64 }
             }
-            Action::DeleteAccount { .. } => {
+            Action::DeleteAccount { verified, .. } => {
+                if let Some(code) = self.objection(me, verified.as_ref()) {
+                    return refuse(code);
+                }
                 self.accounts.retain(|account| account.uuid != me);
+                // Another account may come with its identity, in these histories only.
+                self.accounts.iter_mut().for_each(|it| it.blocked.retain(|it| *it != me));
                 self.sessions.retain(|_, session| session.account != me);
                 self.drop_bodies(index);
                 Outcome::Done
             }
+            Action::Own { .. } if self.level < LEVEL_OF_CONVERSATIONS => refuse(ErrorCode::Behind),
+            Action::Own { change, .. } => self.change_own((me, session), change),
             Action::AllocateIncarnation { replica } => {
                 let highest = self.incarnations.entry(replica.0).or_insert(1);
                 *highest += 1;
@@ -293,12 +312,109 @@ impl Model {
         seen.find(|message| message.id == id)
     }
 
-    fn open(&mut self, account: Uuid, token: Digest, expires: Timestamp) -> Outcome {
+    /// What people change about their own accounts.
+    fn change_own(&mut self, (me, session): (Uuid, SessionNumber), change: &OwnChange) -> Outcome {
+        match change {
+            OwnChange::ChangePassword { verified, password_hash } => {
+                if let Some(code) = self.objection(me, Some(verified)) {
+                    return refuse(code);
+                }
+                self.account(me).expect("the session's").password = password_hash.clone();
+                self.sessions.retain(|number, it| it.account != me || *number == session);
+                Outcome::Done
+            }
+            OwnChange::Block { name } | OwnChange::Unblock { name } => {
+                let mut accounts = self.accounts.iter();
+                let Some(other) = accounts.find(|it| it.name == *name).map(|it| it.uuid) else {
+                    return refuse(ErrorCode::UnknownAccount);
+                };
+                let blocks = matches!(change, OwnChange::Block { .. });
+                if blocks && other == me {
+                    return refuse(ErrorCode::InvalidRequest);
+                }
+                let blocked = &mut self.account(me).expect("the session's").blocked;
+                blocked.retain(|it| *it != other);
+                blocked.extend(blocks.then_some(other));
+                Outcome::Done
+            }
+            OwnChange::SetReceipts { on } => {
+                self.account(me).expect("the session's").receipts_off = !on;
+                Outcome::Done
+            }
+            OwnChange::EndOtherSessions {} => {
+                self.sessions.retain(|number, it| it.account != me || *number == session);
+                Outcome::Done
+            }
+            OwnChange::EndSessions { sessions } => {
+                let is_own = |number| self.sessions.get(number).is_some_and(|it| it.account == me);
+                if !sessions.iter().all(is_own) {
+                    return refuse(ErrorCode::UnknownSession);
+                }
+                self.sessions.retain(|number, _| !sessions.contains(number));
+                Outcome::Done
+            }
+        }
+    }
+
+    fn register(&mut self, at: Timestamp, action: &Action) -> Outcome {
+        let Action::Register { account, name, password_hash, token_hash, expires, .. } = action
+        else {
+            unreachable!("it registers")
+        };
+        if self.accounts.iter().any(|other| other.name == *name) {
+            return refuse(ErrorCode::NameTaken);
+        }
+        if self.account(*account).is_some() {
+            return refuse(ErrorCode::IdConflict);
+        }
+        let newcomer = ModelAccount {
+            uuid: *account,
+            name: name.clone(),
+            password: password_hash.clone(),
+            receipts_off: false,
+            blocked: Vec::new(),
+            inbox: Vec::new(),
+            sent: Vec::new(),
+        };
+        let opened = self.open(at, *account, *token_hash, *expires);
+        if !matches!(opened, Outcome::Refused(_)) {
+            self.accounts.push(newcomer);
+        }
+        opened
+    }
+
+    /// Notes that a session that has not run out is used.
+    fn note_use(&mut self, number: SessionNumber, at: Timestamp) {
+        let notes = self.level >= LEVEL_OF_CONVERSATIONS;
+        if let Some(session) = self.sessions.get_mut(&number).filter(|_| notes) {
+            let last = session.used.or(session.started);
+            if last.is_none_or(|last| at.0 >= last.0 + 3_600_000) {
+                session.used = Some(at);
+            }
+        }
+    }
+
+    /// Why a password that was verified does not count.
+    fn objection(&mut self, account: Uuid, verified: Option<&Digest>) -> Option<ErrorCode> {
+        let level = self.level;
+        let account = self.account(account).expect("there is one");
+        match verified {
+            Some(verified) => {
+                let changed = *verified != Digest::of(account.password.as_bytes());
+                changed.then_some(ErrorCode::LoginRefused)
+            }
+            None => (level >= LEVEL_OF_CONVERSATIONS).then_some(ErrorCode::Behind),
+        }
+    }
+
+    fn open(&mut self, at: Timestamp, account: Uuid, token: Digest, expires: Timestamp) -> Outcome {
         if self.sessions.values().any(|session| session.token == token) {
             return refuse(ErrorCode::IdConflict);
         }
         self.last_session += 1;
-        self.sessions.insert(self.last_session, ModelSession { account, token, expires });
+        let started = (self.level >= LEVEL_OF_CONVERSATIONS).then_some(at);
+        let session = ModelSession { account, token, expires, started, used: None };
+        self.sessions.insert(self.last_session, session);
         Outcome::SessionOpened { session: self.last_session, account }
     }
 
@@ -343,7 +459,9 @@ impl Model {
         let mut to = Vec::new();
         for uuid in &recipients {
             let account = self.account(*uuid).expect("was looked up");
-            account.inbox.push((seq, false));
+            if !account.blocked.contains(&me) {
+                account.inbox.push((seq, false));
+            }
             to.push(account.name.clone());
         }
         let sender = self.account(me).expect("was looked up");

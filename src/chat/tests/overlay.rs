@@ -142,6 +142,7 @@ fn an_unconfirmed_message_is_shown_at_once_and_does_not_vanish_when_it_is_confir
         mention: false,
         reply_to: None,
         answers: None,
+        read_by: None,
     };
     assert_eq!(lonely.unconfirmed(bob, Which::Unread), std::slice::from_ref(&shown));
     assert_eq!(lonely.unconfirmed(alice, Which::All), std::slice::from_ref(&shown));
@@ -204,7 +205,7 @@ fn a_later_owner_of_a_name_sees_nothing() {
     lonely.send(alice, &["bob", "carol"], "for two");
     lonely.send(alice, &["bob"], "for bob");
     lonely.send(bob, &["carol"], "of bob");
-    lonely.alone.chat.apply(Action::DeleteAccount { session: bob.session });
+    lonely.alone.chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     let other = lonely.register("bob");
     assert_eq!(lonely.texts(other, Which::All).1, NONE);
     assert_eq!(lonely.texts(other, Which::Sent).1, NONE);

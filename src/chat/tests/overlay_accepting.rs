@@ -66,7 +66,7 @@ fn every_refusal_decides_nothing() {
         (mark(vec![seq; IDS_PER_REQUEST_MAX + 1]), "at most 1000 messages"),
         (mark(vec![seq, seq + 1]), "no message 2 yet"),
         (lonely.alone.chat.register_action("carol"), "a majority"),
-        (Action::DeleteAccount { session: alice.session }, "a majority"),
+        (Action::DeleteAccount { session: alice.session, verified: None }, "a majority"),
     ];
     for (action, found) in refused {
         let why = undecided(lonely.ask(id, action));
@@ -104,7 +104,7 @@ fn what_the_applied_state_knows_is_answered_as_a_majority_has_decided_it() {
     let mut lonely = Lonely::new();
     let [alice, bob] = ["alice", "bob"].map(|who| lonely.register(who));
     let (id, _) = lonely.alone.chat.send(alice, &["bob"], "hello");
-    lonely.alone.chat.apply(Action::DeleteAccount { session: bob.session });
+    lonely.alone.chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     let other = lonely.register("bob");
     let known = lonely.ask(id, again(alice, &["bob"], "hello"));
     assert!(matches!(known, Ok(Acceptance::Known(Outcome::Sent { seq: 1, .. }))), "{known:?}");

@@ -176,7 +176,7 @@ impl World {
             }
             32 => drop(self.apply(id, close(user))),
             33 => {
-                self.apply(id, Action::DeleteAccount { session });
+                self.apply(id, Action::DeleteAccount { session, verified: None });
             }
             34 => {
                 let who = NAMES[which[1].index(4)];

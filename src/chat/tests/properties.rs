@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 
 use super::histories::any_history;
-use super::model::{Model, ModelAccount, plain};
+use super::model::{Model, ModelAccount, ModelMessage, plain};
 use super::*;
 use crate::limits::QUOTED_CHARS_MAX;
 use crate::protocol::client;
+use crate::types::Names;
 
 pub(super) fn run(state: &mut State, history: &[(u64, Batch)]) -> Vec<Vec<Outcome>> {
     let apply = |(index, batch): &(u64, Batch)| state.apply(*index, batch, &mut Effects::default());
@@ -49,6 +50,7 @@ pub(super) fn told(model: &Model, seq: u64, read: bool, reader: &ModelAccount) -
             let from = answered.from.clone();
             client::Quote { from, text: answered.text.chars().take(QUOTED_CHARS_MAX).collect() }
         }),
+        read_by: None,
     }
 }
 
@@ -59,8 +61,45 @@ fn check_sessions(state: &State, model: &Model, now: Timestamp) {
         assert_eq!(ours.as_ref().map(|s| s.account), theirs.map(|s| s.account));
         if let Some(session) = theirs {
             assert_eq!(state.session(&session.token, now).ok(), ours);
+            let noted = state.data.sessions.get(number).map(|it| (it.started, it.used));
+            assert_eq!(noted, Some((session.started, session.used)));
         }
     }
+}
+
+/// Names of those whom an account has blocked and who are there.
+fn blocked(model: &Model, account: &ModelAccount) -> Vec<AccountName> {
+    let named = |uuid: &Uuid| model.accounts.iter().find(|other| other.uuid == *uuid);
+    let names = account.blocked.iter().filter_map(named).map(|other| other.name.clone());
+    let mut names: Vec<AccountName> = names.collect();
+    names.sort_by_key(|name| name.folded());
+    names
+}
+
+/// Messages are found by the beginnings of their ids.
+fn check_ids(state: &State, model: &Model, uuid: Uuid, account: Option<&ModelAccount>) {
+    for prefix in ["abc0", "ABC1", "ab-c2"] {
+        let digits = prefix.replace('-', "").to_lowercase();
+        let inbox = account.iter().flat_map(|account| &account.inbox);
+        let mut theirs: Vec<Uuid> = inbox
+            .map(|(seq, _)| model.messages[seq].id)
+            .filter(|id| id.simple().to_string().starts_with(&digits))
+            .collect();
+        theirs.sort_unstable();
+        theirs.truncate(2);
+        assert_eq!(find(state, uuid, prefix).expect("valid"), theirs);
+    }
+}
+
+/// Who has read a message, and wants it to be known.
+fn readers(model: &Model, seq: u64, message: &ModelMessage) -> Names {
+    let (_, recipients) = &message.parties;
+    let recipients = recipients.iter().zip(&message.to);
+    let has_read = |uuid: &Uuid| {
+        let account = model.accounts.iter().find(|account| account.uuid == *uuid);
+        account.is_some_and(|it| !it.receipts_off && it.inbox.contains(&(seq, true)))
+    };
+    recipients.filter(|(uuid, _)| has_read(uuid)).map(|(_, name)| name.clone()).collect()
 }
 
 fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
@@ -74,6 +113,8 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
     assert!(!more && ours.iter().eq(listed), "{ours:?}");
     for uuid in (0..9).map(Uuid::from_u128) {
         let account = model.account(uuid).cloned();
+        let theirs = account.as_ref().map(|account| blocked(model, account));
+        assert_eq!(state.blocked_by(uuid), theirs.unwrap_or_default());
         assert_eq!(state.account(uuid).map(|a| a.name), account.as_ref().map(|a| a.name.clone()));
         for which in [Which::Unread, Which::All, Which::Sent] {
             for (from, since, after) in [
@@ -94,28 +135,30 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                             && since.is_none_or(|since| message.at >= since)
                             && after.is_none_or(|after| *seq > after)
                     })
-                    .filter_map(|(seq, read)| Some(told(model, seq, read, account.as_ref()?)))
+                    .filter_map(|(seq, read)| {
+                        let told = told(model, seq, read, account.as_ref()?);
+                        let readers = || readers(model, seq, &model.messages[&seq]);
+                        let read_by = (which == Which::Sent).then(readers);
+                        Some(client::Message { read_by, ..told })
+                    })
                     .collect();
                 let from = from.map(str::to_string);
-                let query = InboxQuery { which, after, from, since, ..InboxQuery::default() };
+                let query = InboxQuery {
+                    which,
+                    after,
+                    from,
+                    since,
+                    read_by: true,
+                    ..InboxQuery::default()
+                };
                 assert_eq!(all_pages(state, uuid, &query), theirs);
             }
         }
-        for prefix in ["abc0", "ABC1", "ab-c2"] {
-            let digits = prefix.replace('-', "").to_lowercase();
-            let inbox = account.iter().flat_map(|account| &account.inbox);
-            let mut theirs: Vec<Uuid> = inbox
-                .map(|(seq, _)| model.messages[seq].id)
-                .filter(|id| id.simple().to_string().starts_with(&digits))
-                .collect();
-            theirs.sort_unstable();
-            theirs.truncate(2);
-            assert_eq!(find(state, uuid, prefix).expect("valid"), theirs);
-        }
+        check_ids(state, model, uuid, account.as_ref());
     }
 }
 
-const REACHED: [&str; 28] = [
+const REACHED: [&str; 29] = [
     "expired by itself",
     "forgotten",
     "tombstone",
@@ -133,6 +176,7 @@ const REACHED: [&str; 28] = [
     "login_refused",
     "unknown_account",
     "unknown_message",
+    "unknown_session",
     "invalid_text",
     "invalid_request",
     "settled",

@@ -48,7 +48,7 @@ fn another_try_of_a_message_that_some_could_not_get_any_more_is_the_same_message
         let mut alone = Alone::new();
         let [alice, bob, carol] = ["alice", "bob", "carol"].map(|who| alone.chat.register(who));
         let (id, entry) = alone.message(alice, &[bob, carol], "for both");
-        alone.chat.apply(Action::DeleteAccount { session: bob.session });
+        alone.chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
         alone.settle(id, &entry);
         if deleted {
             alone.chat.apply(Action::Delete { session: carol.session, ids: vec![id] });
@@ -123,7 +123,7 @@ fn what_a_majority_has_refused_is_not_delivered_and_its_author_is_told() {
     let alice = alone.chat.register("alice");
     let bob = alone.chat.register("bob");
     let (id, entry) = alone.message(alice, &[bob], "hello");
-    alone.chat.apply(Action::DeleteAccount { session: bob.session });
+    alone.chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     assert_eq!(
         refusal(alone.chat.apply_as(id, again(alice, &["bob"], "hello"))).0,
         ErrorCode::UnknownAccount
@@ -149,7 +149,7 @@ fn whether_an_account_that_is_gone_got_a_message_is_not_claimed() {
     alone.chat.apply_as(id, again(alice, &["alice", "bob"], "hello"));
     // The message leaves all lists, and its id is remembered with the names alone.
     alone.chat.apply(Action::Delete { session: alice.session, ids: vec![id] });
-    alone.chat.apply(Action::DeleteAccount { session: bob.session });
+    alone.chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     let alice_number = alone.chat.state.numbers[&alice.account];
     let seq = alone.chat.state.message_ids.get(&id).expect("alice has sent it");
     alone.chat.state.remove_from_sent(Some(alone.chat.index), alice_number, seq);

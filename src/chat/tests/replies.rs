@@ -69,7 +69,8 @@ fn the_same_id_with_another_answered_message_is_another_message() {
     // Nor does it change when the message is gone and only its id is remembered.
     let session = alice.session;
     chat.apply(Action::Delete { session, ids: vec![id] });
-    chat.apply(Action::DeleteAccount { session });
+    let verified = chat.verified(alice.account);
+    chat.apply(Action::DeleteAccount { session, verified });
     chat.pass(3);
     assert_eq!(chat.apply_as(id, answer(bob, &["alice"], "yes", one)), first);
 }

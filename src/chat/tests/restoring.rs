@@ -61,7 +61,7 @@ fn eventful() -> (Chat, [User; 2], Uuid) {
     chat.apply(Action::Delete { session: alice.session, ids: vec![deleted] });
     chat.send(carol, &["alice"], "of one who is gone");
     chat.apply(Action::AllocateIncarnation { replica: ReplicaId(3) });
-    chat.apply(Action::DeleteAccount { session: carol.session });
+    chat.apply(Action::DeleteAccount { session: carol.session, verified: None });
     chat.send(bob, &["alice"], "last");
     chat.pass(2);
     (chat, [alice, bob], deleted)
@@ -173,7 +173,7 @@ fn only_a_state_that_was_never_used_is_replaced() {
     let mut used = fresh();
     let alice = used.register("alice");
     assert_eq!(refusal(used.apply(begin(BACKUP))).0, ErrorCode::NotEmpty);
-    used.apply(Action::DeleteAccount { session: alice.session });
+    used.apply(Action::DeleteAccount { session: alice.session, verified: None });
     used.pass(3);
     assert_eq!(refusal(used.apply(begin(BACKUP))).0, ErrorCode::NotEmpty);
     assert!(used.state.usable().is_ok());

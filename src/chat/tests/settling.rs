@@ -134,7 +134,7 @@ fn a_later_owner_of_a_name_gets_nothing_and_gives_nothing() {
     let to_two = alone.message(alice, &[bob, carol], "for two");
     let to_bob = alone.message(alice, &[bob], "for bob");
     let of_bob = alone.message(bob, &[alice], "of bob");
-    alone.chat.apply(Action::DeleteAccount { session: bob.session });
+    alone.chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     let other = alone.chat.register("bob");
     for (id, entry) in [&to_two, &to_bob, &of_bob] {
         alone.settle(*id, entry);
@@ -286,7 +286,7 @@ fn those_who_were_shown_a_message_are_told_when_its_author_is_gone() {
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|who| alone.chat.register(who));
     let (id, entry) = alone.message(alice, &[bob, carol], "hello");
     let mark = alone.entry(alice, Act::Mark { ids: vec![id] });
-    alone.chat.apply(Action::DeleteAccount { session: alice.session });
+    alone.chat.apply(Action::DeleteAccount { session: alice.session, verified: None });
     alone.settle(id, &entry);
     let told = alone.chat.effects.withdrawn.iter();
     let told: Vec<Uuid> = told.filter(|(_, it)| it.id == id).map(|(account, _)| *account).collect();

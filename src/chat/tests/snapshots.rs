@@ -11,7 +11,7 @@ pub(super) fn eventful() -> Chat {
     let (id, seq) = chat.send(bob, &["alice"], "for alice");
     chat.apply(Action::MarkRead { session: alice.session, seqs: vec![seq] });
     chat.apply(send(bob, &["nobody"], "lost"));
-    chat.apply(Action::DeleteAccount { session: bob.session });
+    chat.apply(Action::DeleteAccount { session: bob.session, verified: None });
     chat.register("Bob");
     chat.apply(send(carol, &["bob"], "for the second bob"));
     chat.apply(Action::AllocateIncarnation { replica: crate::types::ReplicaId(3) });
@@ -56,7 +56,7 @@ fn lines_are_json_objects_of_bounded_length() {
     }
     for user in &users[3..] {
         let id = chat.id();
-        chat.apply_as(id, Action::DeleteAccount { session: user.session });
+        chat.apply_as(id, Action::DeleteAccount { session: user.session, verified: None });
     }
     let written = lines(&chat.state);
     for line in &written {
@@ -189,7 +189,8 @@ fn a_view_of_a_hundred_thousand_messages_is_not_disturbed_by_what_follows() {
             assert!(!matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
         }
     }
-    let (id, action) = (chat.id(), Action::DeleteAccount { session: alice.session });
+    let (id, action) =
+        (chat.id(), Action::DeleteAccount { session: alice.session, verified: None });
     chat.apply_as(id, action);
     let (restored, view) = worker.join().expect("the worker ends");
     assert_ne!(chat.state.hash(), hash);

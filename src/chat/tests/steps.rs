@@ -7,8 +7,8 @@ use super::super::budget::Budget;
 use super::super::overlay::Shown;
 use super::*;
 use crate::limits::{
-    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_BOUNDS, LEVEL_OF_SETTLING,
-    MESSAGE_OVERHEAD_BYTES, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX,
+    IDS_PER_REQUEST_MAX, INVITATIONS_MAX, LEVEL_OF_BOUNDS, LEVEL_OF_CONVERSATIONS,
+    LEVEL_OF_SETTLING, MESSAGE_OVERHEAD_BYTES, ORPHANS_REMOVED_PER_ENTRY_MAX, RECIPIENTS_MAX,
     SESSIONS_PER_ACCOUNT_MAX, TEXT_MAX_BYTES,
 };
 use crate::types::{MemberChange, MemberEntry, Place, ReplicaId};
@@ -96,9 +96,11 @@ fn what_comes_and_goes_between_two_steps_hides_nothing_and_doubles_nothing() {
         }
         // Before and behind every place, there comes something and goes something.
         match round {
-            1 => drop(chat.apply(Action::DeleteAccount { session: early.session })),
-            2 => drop(chat.apply(Action::DeleteAccount { session: late.session })),
-            3 => drop(chat.apply(Action::DeleteAccount { session: users[20].session })),
+            1 => drop(chat.apply(Action::DeleteAccount { session: early.session, verified: None })),
+            2 => drop(chat.apply(Action::DeleteAccount { session: late.session, verified: None })),
+            3 => drop(
+                chat.apply(Action::DeleteAccount { session: users[20].session, verified: None }),
+            ),
             4 => drop(chat.apply(Action::Delete { session: alice.session, ids: vec![ids[20]] })),
             5..15 => {
                 let [low, high] = [format!("a{round}"), format!("zm{round}")];
@@ -146,13 +148,14 @@ fn kind(action: &Action) -> usize {
         Action::Administer { .. } => 11,
         Action::Deliver(_) => 13,
         Action::NoteTime { .. } => 14,
+        Action::Own { .. } => 15,
     }
 }
 
 /// A day in milliseconds.
 const DAY: u64 = 24 * HOUR;
 
-const KINDS: usize = 15;
+const KINDS: usize = 16;
 
 /// The first change of a cluster of as many as there may be.
 fn worst_change() -> Action {
@@ -182,6 +185,8 @@ fn worst_of_users(
             account: alice.account,
             token_hash: Digest::of(b"another"),
             expires: Timestamp::MAX,
+            verified: None,
+            from: None,
         },
         Action::CloseSession { session: session + 1 },
         Action::Send {
@@ -227,10 +232,29 @@ fn worst_of_administrators(chat: &mut Chat) -> Vec<Action> {
             password_hash: "x".repeat(100),
             token_hash: Digest::of(b"one more"),
             expires: Timestamp::MAX,
+            from: None,
         },
         // One more than there may be: the last of them is of no use any more.
         invite(INVITATIONS_MAX, 1),
         administer(Change::DeleteAccount { name: name("carol2") }),
+    ]
+}
+
+/// What people may ask for about their own accounts that takes most.
+fn worst_of_owners(chat: &mut Chat) -> Vec<Action> {
+    let dora = chat.register("dora");
+    (1..SESSIONS_PER_ACCOUNT_MAX).for_each(|_| drop(chat.log_in(dora.account)));
+    let hash = chat.state.account(dora.account).expect("registered").password_hash;
+    let (verified, password_hash) = (verified_against(&hash), "x".repeat(100));
+    let eve = chat.register("eve");
+    (1..SESSIONS_PER_ACCOUNT_MAX).for_each(|_| drop(chat.log_in(eve.account)));
+    let account = *chat.state.numbers.get(&eve.account).expect("registered");
+    let sessions = chat.state.data.accounts.get(account).expect("there").sessions.clone();
+    let eves = |change| Action::Own { session: eve.session, change };
+    let own = |change| Action::Own { session: dora.session, change };
+    vec![
+        own(OwnChange::ChangePassword { verified, password_hash }),
+        eves(OwnChange::EndSessions { sessions }),
     ]
 }
 
@@ -295,7 +319,7 @@ fn end_of_a_full_account(chat: &mut Chat) -> Action {
         let id = chat.id();
         chat.apply_as(id, send(zed, &["zed"], "x"));
     }
-    Action::DeleteAccount { session: zed.session }
+    Action::DeleteAccount { session: zed.session, verified: None }
 }
 
 /// Makes an action take as much as it may, and nothing else beside it.
@@ -329,6 +353,7 @@ fn no_operation_takes_more_steps_than_it_says() {
     let of_lists = worst_entries(&mut chat, alice, &everybody);
     let everybody = everybody.iter().map(|who| name(who)).collect();
     let of_administrators = worst_of_administrators(&mut chat);
+    let of_owners = worst_of_owners(&mut chat);
     make_room_short(&mut chat);
     let mut worst = worst_of_users(&mut chat, alice, everybody, ids);
     worst.extend([
@@ -341,6 +366,8 @@ fn no_operation_takes_more_steps_than_it_says() {
     worst.extend(of_lists);
     worst.push(end_of_a_full_account(&mut chat));
     worst.push(Action::NoteTime { seq: u64::MAX, at: Timestamp(100 * DAY) });
+    worst.push(Action::RaiseLevel { level: LEVEL_OF_CONVERSATIONS });
+    worst.extend(of_owners);
     let kinds: std::collections::BTreeSet<_> = worst.iter().map(kind).collect();
     assert!(kinds.iter().copied().eq(0..KINDS), "of every kind there is one");
     for action in worst {
@@ -391,7 +418,7 @@ fn what_every_entry_does_beside_its_operations_is_bounded() {
     };
     let sends = (0..5_000).map(|_| send(alice, &["bob"], "x")).collect();
     batch(&mut chat, sends);
-    let gone = [alice, bob].map(|it| Action::DeleteAccount { session: it.session });
+    let gone = [alice, bob].map(|it| Action::DeleteAccount { session: it.session, verified: None });
     batch(&mut chat, gone.into());
     let mut worst = 0;
     for _ in 0..30 {

@@ -25,7 +25,7 @@ _ftchat_dynamic() {
             fi
             ;;
         "send send"|"send -"*|"accounts "*|"history history"|"history -"*|\
-        "inbox --from"|"search"*" --in"|"search"*" --from")
+        "inbox --from"|"search"*" --in"|"search"*" --from"|"block block"|"unblock unblock")
             if [[ "$cur" != -* ]]; then
                 last="${cur##*,}"
                 before="${cur%"$last"}"

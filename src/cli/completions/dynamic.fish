@@ -21,7 +21,7 @@ end
 complete -c ftchat -l profile -x -a "default (__ftchat_profiles)"
 complete -c ftchat -n "__fish_seen_subcommand_from connect" -f -a "default (__ftchat_profiles)"
 complete -c ftchat -n "__fish_seen_subcommand_from profiles; and __fish_seen_subcommand_from remove" -f -a "(__ftchat_profiles)"
-complete -c ftchat -n "__fish_seen_subcommand_from send accounts history" -f -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from send accounts history block unblock" -f -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from inbox search" -l from -x -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from search" -l in -x -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from ACTIONS_ON_A_REPLICA" -f -a "(__ftchat_replicas)"

@@ -34,6 +34,7 @@ fn message(number: u128, seq: Option<u64>) -> Message {
         mention: false,
         reply_to: None,
         answers: None,
+        read_by: None,
     }
 }
 

@@ -52,6 +52,7 @@ impl Service {
             mention: false,
             reply_to: None,
             answers: None,
+            read_by: None,
         };
         let all = (1..=7).filter(|seq| query.after.is_none_or(|after| *seq > after));
         let all = all.map(message).filter(|m| query.which == Which::All || !m.read);

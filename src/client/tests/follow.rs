@@ -30,6 +30,7 @@ fn message(seq: u64) -> Message {
         mention: false,
         reply_to: None,
         answers: None,
+        read_by: None,
     }
 }
 

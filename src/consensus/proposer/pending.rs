@@ -221,6 +221,7 @@ fn weight(operation: &Operation) -> usize {
         }
         Action::ChangeMembers { founders, .. } => 512 + 300 * founders.len(),
         Action::Register { .. } | Action::ResetPassword { .. } => 512,
+        Action::Own { change, .. } => change.bytes(),
         Action::Administer { by, .. } => by.len() + 256,
         Action::OpenSession { .. }
         | Action::CloseSession { .. }
@@ -265,7 +266,7 @@ mod tests {
             send(RECIPIENTS_MAX, 1),
             Action::MarkRead { session: 1, seqs: vec![1; 1_000] },
             Action::Delete { session: 1, ids: vec![Uuid::nil(); 1_000] },
-            Action::DeleteAccount { session: 1 },
+            Action::DeleteAccount { session: 1, verified: None },
         ] {
             let (count, steps) = taken(action);
             assert!(count > 0 && steps <= BATCH_MAX_STEPS, "{count} of {steps} steps");

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::InboxQuery;
-use super::ServerStatus;
+use super::{OwnSession, ServerStatus, Setting};
 use crate::types::{AccountName, Names, Place, Timestamp, Uuid};
 
 /// What a request is answered with.
@@ -88,6 +88,21 @@ pub enum Answer {
         /// False: a majority does not know it yet.
         #[serde(default = "yes", skip_serializing_if = "is_true")]
         confirmed: bool,
+    },
+    /// The account's sessions.
+    Sessions {
+        /// Those that have not ended, oldest first.
+        sessions: Vec<OwnSession>,
+    },
+    /// Whom the account has blocked.
+    Blocked {
+        /// Their names, in order.
+        names: Vec<AccountName>,
+    },
+    /// What the account has set.
+    Settings {
+        /// Everything that can be set.
+        settings: Vec<Setting>,
     },
     /// One server's view.
     Status(Box<ServerStatus>),
@@ -199,6 +214,10 @@ pub struct Message {
     /// What that one says, if I may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<Quote>,
+    /// Of one that I sent, if it was asked for: the recipients who have it marked as read, when
+    /// it was looked at, but for those who tell nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_by: Option<Names>,
 }
 
 /// The beginning of a message that another one answers.

@@ -210,7 +210,8 @@ impl Alone {
             Action::Send { session, .. }
             | Action::MarkRead { session, .. }
             | Action::Delete { session, .. }
-            | Action::DeleteAccount { session } => *session,
+            | Action::DeleteAccount { session, .. }
+            | Action::Own { session, .. } => *session,
             _ => return None,
         };
         // Nothing is looked up where nothing was taken.

@@ -247,6 +247,7 @@ fn register(name: &str) -> Operation {
             token_hash: Digest::of(name.as_bytes()),
             expires: Timestamp::MAX,
             invitation: None,
+            from: None,
         },
     }
 }

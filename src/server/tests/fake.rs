@@ -10,7 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::chat::{Batch, Effects, Look, News, Operation, Outcome, State, Withdrawn, meter};
+use crate::chat::{
+    Action, Batch, Effects, Look, News, Operation, Outcome, OwnChange, State, Withdrawn, meter,
+    verified_against,
+};
 use crate::error::{Error, Result};
 use crate::host::*;
 use crate::protocol::administration::Registration;
@@ -18,7 +21,7 @@ use crate::protocol::client::{Alone, Confirm, Mode, ServerStatus};
 use crate::replica::{Accepted, Applied, Change, ChangeStream};
 use crate::server::backend::Backend;
 use crate::sync::Mutex;
-use crate::types::{Address, ReplicaId, Timestamp, Uuid};
+use crate::types::{AccountName, Address, ReplicaId, Timestamp, Uuid};
 
 /// Seeded randomness, time as tokio tells it, and nothing else.
 pub(crate) fn host(seed: u64) -> Host {
@@ -284,6 +287,16 @@ impl FakeReplica {
         outcomes
     }
 
+    /// What sets another password of an account whose only session is the first of all.
+    pub(crate) fn look_for_password(&self, name: &str, password_hash: &str) -> Operation {
+        let name = AccountName::new(name).expect("valid");
+        let account = self.inner().leader.look(|look| look.account_by_name(&name));
+        let verified = verified_against(&account.expect("registered").password_hash);
+        let change = OwnChange::ChangePassword { verified, password_hash: password_hash.into() };
+        let id = self.host.uuid();
+        Operation { id, action: Action::Own { session: 1, change } }
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock()
     }
@@ -372,6 +385,18 @@ impl Backend for FakeReplica {
             match tokio::time::timeout_at(deadline, majority.wait_for(|there| *there)).await {
                 Ok(_) => Ok(None),
                 Err(_) => Err(lacking),
+            }
+        })
+    }
+    fn require_level(&self, level: u32) -> BoxFuture<'static, Result<()>> {
+        let own = self.inner().local.level();
+        Box::pin(async move {
+            match own >= level {
+                true => Ok(()),
+                false => Err(Error::new(
+                    crate::error::ErrorCode::UnsupportedVersion,
+                    format!("this needs level {level}: server 3 runs an older program; update it"),
+                )),
             }
         })
     }

@@ -11,6 +11,7 @@ mod following;
 mod fuzz;
 mod limits;
 mod order;
+mod own;
 mod protocol;
 mod sessions;
 mod standing_still;
@@ -28,8 +29,9 @@ use tokio::time::timeout;
 use self::fake::{FakeListener, FakeReplica};
 use super::memory::Memory;
 use super::{PasswordCost, Server};
+use crate::chat::{Action, Operation};
 use crate::host::Stream;
-use crate::limits::Limits;
+use crate::limits::{FEATURE_LEVEL_KNOWN, Limits};
 use crate::tls::Identity;
 use crate::types::Uuid;
 
@@ -67,6 +69,13 @@ impl Rig {
             server.run(crate::types::ReplicaId(1), listener, stopped).await
         });
         Rig { replica, memory, connect, stop, server }
+    }
+
+    /// Raises the feature level to the newest.
+    fn at_newest_level(self) -> Rig {
+        let action = Action::RaiseLevel { level: FEATURE_LEVEL_KNOWN };
+        self.replica.apply(vec![Operation { id: Uuid::max(), action }]);
+        self
     }
 
     /// A connection that has said nothing.

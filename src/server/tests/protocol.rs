@@ -117,6 +117,14 @@ async fn every_request_but_a_few_needs_a_session() {
         json!({"delete": {"operation": id(1), "ids": []}}),
         json!({"mark_read": {"operation": id(1), "seqs": []}}),
         json!({"delete_account": {"operation": id(1), "password": "x"}}),
+        json!({"sessions": {}}),
+        json!({"settings": {}}),
+        json!({"block": {"operation": id(1), "name": "bob"}}),
+        json!({"unblock": {"operation": id(1), "name": "bob"}}),
+        json!({"blocked": {}}),
+        json!({"change_setting": {"operation": id(1), "key": "receipts", "value": "off"}}),
+        json!({"end_sessions": {"operation": id(1), "others": true}}),
+        json!({"change_password": {"operation": id(1), "password": "x", "new_password": "y"}}),
         send(1, "bob", "hi"),
     ] {
         let answer = client.ask(request.clone()).await;

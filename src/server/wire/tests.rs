@@ -5,10 +5,11 @@ use crate::types::{AccountName, Names, Place, Timestamp, Uuid};
 
 fn message(to: usize, text: String) -> Message {
     let name = AccountName::new(&"x".repeat(32)).expect("as long as a name can be");
+    let to: Names = vec![name.clone(); to].into_iter().collect();
     Message {
         id: Uuid::max(),
-        from: name.clone(),
-        to: vec![name; to].into_iter().collect(),
+        from: name,
+        to: to.clone(),
         text,
         at: Timestamp::MAX,
         seq: Some(u64::MAX),
@@ -21,6 +22,7 @@ fn message(to: usize, text: String) -> Message {
         mention: true,
         reply_to: None,
         answers: None,
+        read_by: Some(to),
     }
 }
 

@@ -189,6 +189,10 @@ fn what_a_server_does_not_do_alone_ends_with_3_and_is_not_done() {
     let people = [
         by_alice(&["login", &alice.name, "--password-stdin"]),
         by_alice(&delete),
+        alice
+            .run(&["passwd", "--password-stdin"])
+            .and(&limit)
+            .stdin(format!("{PASSWORD}\n{PASSWORD}")),
         carol.run(&["register", &carol.name, "--password-stdin"]).and(&limit).stdin(PASSWORD),
     ];
     let alone = format!("server {left} is alone, and this needs a majority");

@@ -38,6 +38,7 @@ fn entry_at(index: u64) -> Entry {
             expires: Timestamp(1_000 * (index + WINDOW)),
             name: AccountName::new(&name).expect("a name"),
             invitation: None,
+            from: None,
         };
         let operations = vec![Operation { id: Uuid::from_u128(index.into()), action }];
         let batch = Batch { at: Timestamp(1_000 * index), operations };

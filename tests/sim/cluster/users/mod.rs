@@ -5,8 +5,8 @@
 //!   and out, follows.
 //! - [`stream`]: messages that must keep their order, as lines of `send --lines` and
 //!   as requests of one connection with time limits of their own.
-//! - [`guest`]: registers, is written to, deletes the account and comes again under
-//!   the same name.
+//! - [`guest`]: registers, is written to, changes the password now and then, deletes the
+//!   account and comes again under the same name.
 //! - [`crowd`]: accounts by the hundred, for messages to all of them.
 //! - [`author`]: wrote what a backup has that a cluster begins with.
 //! - [`operator`]: lets accounts store very little for a while.
