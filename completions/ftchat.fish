@@ -44,6 +44,10 @@ complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "logout" -d 'End the s
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "whoami" -d 'Print the name of the account that commands act as'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "unread" -d 'Show how much is unread, by who sent it'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "delete" -d 'Remove messages from the inbox'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "passwd" -d 'Change the password'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "sessions" -d 'List the account\'s sessions, or end some'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "blocked" -d 'List the names of accounts that are blocked'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "settings" -d 'Show or change what the account has set'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "status" -d 'Show the state of the cluster and of each replica'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "backup" -d 'Copy everything of a running cluster into one file'
@@ -59,6 +63,8 @@ complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "inbox" -d 'Read messa
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "accounts" -d 'List the names of accounts'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "history" -d 'Show the conversation with an account'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "search" -d 'Find messages by words'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "block" -d 'Let nothing come any more that an account sends'
+complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "unblock" -d 'Let it come again'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "connect" -d 'Keep a cluster by name and make it the one that commands speak to'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "profiles" -d 'List the clusters that are kept'
 complete -c ftchat -n "__fish_ftchat_needs_command" -f -a "cluster" -d 'Run and control a local cluster'
@@ -156,6 +162,81 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s q -l quiet -d '
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l password-file -d 'Read the old password from a file' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l new-password-file -d 'Read the new password from a file' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l id -d 'The operation\'s id, to repeat a command whose outcome is unknown' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l password-stdin -d 'Read both passwords from standard input: the old one from the first line, the new one from the second'
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand passwd" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -f -a "revoke" -d 'End sessions: those that are named, all or none, or all others'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and not __fish_seen_subcommand_from revoke help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l id -d 'The operation\'s id, to repeat a command whose outcome is unknown' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l others -d 'All sessions but the one that asks'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'End sessions: those that are named, all or none, or all others'
+complete -c ftchat -n "__fish_ftchat_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand blocked" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand settings" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l confirm -d 'The account\'s name again, in place of typing it' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l password-file -d 'Read the password from a file' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand delete-account" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
@@ -383,7 +464,7 @@ always\t''
 never\t''"
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l peek -d 'Mark nothing as read'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l all -d 'Also messages that were read before'
-complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l sent -d 'Messages that I sent'
+complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l sent -d 'Messages that I sent, and who has read them: their names below each message, and in JSON read_by'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l mentions -d 'Only those that mention me: that have my name behind an @'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -s f -l follow -d 'Stay and print new messages as they arrive'
 complete -c ftchat -n "__fish_ftchat_using_subcommand inbox" -l confirmed -d 'Only messages that a majority of the servers has confirmed'
@@ -444,6 +525,32 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand search" -s q -l quiet -d '
 complete -c ftchat -n "__fish_ftchat_using_subcommand search" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
 complete -c ftchat -n "__fish_ftchat_using_subcommand search" -s h -l help -d 'Print help'
 complete -c ftchat -n "__fish_ftchat_using_subcommand search" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand block" -s V -l version -d 'Print version'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -l profile -d 'The kept cluster to talk to, by its name; default means none, so that the servers are those of the configuration [default: the current one, which the verb connect sets]' -r -f
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -l user -d 'The account to act as [default: the account logged in last]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -l timeout -d 'How long to keep trying before giving up, such as 500ms, 10s or 1m30s [default: 10s]' -r
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -l color -d 'When to use colour; auto means on a terminal, unless NO_COLOR is set [default: auto]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -l json -d 'Print JSON: one object for a result, one object a line for a list'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -s q -l quiet -d 'Print results and errors only, no notices and no progress'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -s v -l verbose -d 'Say more about what is going on; repeat for more still'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -s h -l help -d 'Print help'
+complete -c ftchat -n "__fish_ftchat_using_subcommand unblock" -s V -l version -d 'Print version'
 complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l name -d 'What to call the profile' -r
 complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l config -d 'The configuration file [default: ftchat/config.toml in the platform\'s configuration directory]' -r -F
 complete -c ftchat -n "__fish_ftchat_using_subcommand connect" -l servers -d 'The servers to talk to, with commas between, or one word ftchat://HOST:PORT,…#FINGERPRINT; any of them will do [default: 127.0.0.1:8091,127.0.0.1:8092,127.0.0.1:8093]' -r
@@ -973,31 +1080,38 @@ complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_s
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "transfer" -d 'Give leadership to a replica'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print what servers wrote to their logs'
 complete -c ftchat -n "__fish_ftchat_using_subcommand cluster; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "register" -d 'Create an account and log in'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "login" -d 'Log in'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "logout" -d 'End the session'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "unread" -d 'Show how much is unread, by who sent it'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "delete" -d 'Remove messages from the inbox'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "backup" -d 'Copy everything of a running cluster into one file'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "restore" -d 'Bring a backup into a new cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "serve" -d 'Run one replica in the foreground'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "bench" -d 'Put load on the servers and measure how fast they answer'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "man" -d 'Write the manual pages'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "send" -d 'Send a message'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "inbox" -d 'Read messages'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "accounts" -d 'List the names of accounts'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "history" -d 'Show the conversation with an account'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "search" -d 'Find messages by words'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "connect" -d 'Keep a cluster by name and make it the one that commands speak to'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "profiles" -d 'List the clusters that are kept'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "cluster" -d 'Run and control a local cluster'
-complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete delete-account status backup restore serve drill bench config completions man send inbox accounts history search connect profiles cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "register" -d 'Create an account and log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "login" -d 'Log in'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "logout" -d 'End the session'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "whoami" -d 'Print the name of the account that commands act as'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "unread" -d 'Show how much is unread, by who sent it'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "delete" -d 'Remove messages from the inbox'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "passwd" -d 'Change the password'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "sessions" -d 'List the account\'s sessions, or end some'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "blocked" -d 'List the names of accounts that are blocked'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "settings" -d 'Show or change what the account has set'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "delete-account" -d 'Delete the account with its inbox and sessions'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "status" -d 'Show the state of the cluster and of each replica'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "backup" -d 'Copy everything of a running cluster into one file'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "restore" -d 'Bring a backup into a new cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "serve" -d 'Run one replica in the foreground'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "drill" -d 'Do to a cluster of its own all that may go wrong, and prove that nothing is lost'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "bench" -d 'Put load on the servers and measure how fast they answer'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "config" -d 'Show the configuration in force and where it comes from'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "man" -d 'Write the manual pages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "send" -d 'Send a message'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "inbox" -d 'Read messages'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "accounts" -d 'List the names of accounts'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "history" -d 'Show the conversation with an account'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "search" -d 'Find messages by words'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "block" -d 'Let nothing come any more that an account sends'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "unblock" -d 'Let it come again'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "connect" -d 'Keep a cluster by name and make it the one that commands speak to'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "profiles" -d 'List the clusters that are kept'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "cluster" -d 'Run and control a local cluster'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and not __fish_seen_subcommand_from register login logout whoami unread delete passwd sessions blocked settings delete-account status backup restore serve drill bench config completions man send inbox accounts history search block unblock connect profiles cluster help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "revoke" -d 'End sessions: those that are named, all or none, or all others'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every value in force and where it comes from'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "remove" -d 'Forget a cluster'
 complete -c ftchat -n "__fish_ftchat_using_subcommand help; and __fish_seen_subcommand_from cluster" -f -a "init" -d 'Write what the machines of a new cluster need, a folder for each'
@@ -1048,7 +1162,7 @@ end
 complete -c ftchat -l profile -x -a "default (__ftchat_profiles)"
 complete -c ftchat -n "__fish_seen_subcommand_from connect" -f -a "default (__ftchat_profiles)"
 complete -c ftchat -n "__fish_seen_subcommand_from profiles; and __fish_seen_subcommand_from remove" -f -a "(__ftchat_profiles)"
-complete -c ftchat -n "__fish_seen_subcommand_from send accounts history" -f -a "(__ftchat_accounts)"
+complete -c ftchat -n "__fish_seen_subcommand_from send accounts history block unblock" -f -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from inbox search" -l from -x -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from search" -l in -x -a "(__ftchat_accounts)"
 complete -c ftchat -n "__fish_seen_subcommand_from cluster; and __fish_seen_subcommand_from remove replace move start stop kill restart transfer logs" -f -a "(__ftchat_replicas)"

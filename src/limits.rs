@@ -190,8 +190,7 @@ pub const STORED_BYTES_MAX: u64 = 1 << 50;
 /// So many characters of a message are shown with one that answers it.
 pub const QUOTED_CHARS_MAX: usize = 80;
 
-/// How many `@` of a text are looked at for mentions, and so how many accounts one message
-/// mentions at most.
+/// How many `@` of a text are looked at for mentions, the first ones.
 pub const MENTIONS_MAX: usize = 64;
 
 /// Most words that a search looks for at once: each of them is compared with every message.

@@ -219,6 +219,8 @@ impl State {
         for other in sessions.unwrap_or_default().into_iter().filter(|it| *it != session) {
             self.end_session(other, effects);
         }
+        let last = self.data.counters.last_session;
+        self.change_account(number, |account| account.ended = (last, session));
     }
 
     /// Whether an account still has the password that a server has verified.

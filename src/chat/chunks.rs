@@ -159,7 +159,22 @@ impl<T: Item> Chunks<T> {
 
     /// Takes the item with a key out.
     pub(super) fn remove(&mut self, key: u64) -> Option<T> {
-        let (at, place) = self.find(key)?;
+        self.find(key).map(|place| self.take_out(place))
+    }
+
+    /// Changes the item with a key, and takes it out if `change` says so. `None`: there is no
+    /// such item; then the item, if it was taken out.
+    pub(super) fn update_or_remove(
+        &mut self,
+        key: u64,
+        change: impl FnOnce(&mut T) -> bool,
+    ) -> Option<Option<T>> {
+        let place = self.find(key)?;
+        Some(self.change(place, change).then(|| self.take_out(place)))
+    }
+
+    /// Takes the item at a place out.
+    fn take_out(&mut self, (at, place): (usize, usize)) -> T {
         let chunk = &mut self.chunks[at];
         let items = Arc::make_mut(&mut chunk.items);
         let item = items.remove(place);
@@ -182,7 +197,7 @@ impl<T: Item> Chunks<T> {
                 }
             }
         }
-        Some(item)
+        item
     }
 
     /// Joins a chunk with the next one when both together are at most half

@@ -27,20 +27,68 @@ pub(super) struct Conversations {
     to_many: BTreeMap<AccountNumber, Chunks<SentEntry>>,
 }
 
+/// Most places that are kept in one piece.
+const FEW_PLACES: usize = 32;
+
 /// Places in the total order, ascending. There may be as many pairs as messages, so one place
-/// takes no more than itself.
+/// takes no more than itself, and a few not much more.
 enum Places {
     One(u64),
+    // The vector itself would make all of them larger.
+    #[allow(clippy::box_collection)]
+    Few(Box<Vec<u64>>),
     Many(Box<Chunks<SentEntry>>),
 }
 
 impl Places {
     fn before(&self, before: u64) -> impl Iterator<Item = u64> {
-        let (one, many) = match self {
-            Places::One(seq) => (Some(*seq).filter(|seq| *seq < before), None),
-            Places::Many(seqs) => (None, Some(seqs.before(before).map(Item::key))),
+        let few = match self {
+            Places::One(seq) => std::slice::from_ref(seq),
+            Places::Few(seqs) => seqs,
+            Places::Many(_) => &[],
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        let many = match self {
+            Places::Many(seqs) => Some(seqs.before(before).map(Item::key)),
+            Places::One(_) | Places::Few(_) => None,
+        };
+        let few = few.iter().rev().copied().filter(move |seq| *seq < before);
+        few.chain(many.into_iter().flatten())
+    }
+
+    /// Adds a place behind all others; one that is there already counts once.
+    fn push(&mut self, seq: u64) {
+        match self {
+            Places::One(first) if *first == seq => {}
+            Places::One(first) => *self = Places::Few(Box::new(vec![*first, seq])),
+            Places::Few(seqs) if seqs.last() == Some(&seq) => {}
+            Places::Few(seqs) if seqs.len() < FEW_PLACES => seqs.push(seq),
+            Places::Few(seqs) => {
+                let mut many = Chunks::default();
+                seqs.iter().for_each(|seq| many.push(SentEntry(*seq)));
+                many.push(SentEntry(seq));
+                *self = Places::Many(Box::new(many));
+            }
+            Places::Many(seqs) if seqs.last().map(Item::key) == Some(seq) => {}
+            Places::Many(seqs) => seqs.push(SentEntry(seq)),
+        }
+    }
+
+    /// Takes a place out. Returns whether any is left.
+    fn remove(&mut self, seq: u64) -> bool {
+        match self {
+            Places::One(_) => false,
+            Places::Few(seqs) => {
+                meter::work(1);
+                if let Ok(place) = seqs.binary_search(&seq) {
+                    seqs.remove(place);
+                }
+                !seqs.is_empty()
+            }
+            Places::Many(seqs) => {
+                seqs.remove(seq);
+                seqs.len() > 0
+            }
+        }
     }
 }
 
@@ -59,17 +107,7 @@ impl Conversations {
         }
         for recipient in &to.labels {
             let places = self.between.entry(pair(from.number, recipient.number));
-            let places = places.or_insert(Places::One(*seq));
-            match places {
-                Places::One(first) if first == seq => {}
-                Places::One(first) => {
-                    let mut seqs = Chunks::default();
-                    seqs.push(SentEntry(*first));
-                    seqs.push(SentEntry(*seq));
-                    *places = Places::Many(Box::new(seqs));
-                }
-                Places::Many(seqs) => seqs.push(SentEntry(*seq)),
-            }
+            places.or_insert(Places::One(*seq)).push(*seq);
         }
     }
 
@@ -88,14 +126,8 @@ impl Conversations {
         }
         for recipient in &to.labels {
             let pair = pair(from.number, recipient.number);
-            let left = match self.between.get_mut(&pair) {
-                Some(Places::Many(seqs)) => {
-                    seqs.remove(*seq);
-                    seqs.len()
-                }
-                Some(Places::One(_)) | None => 0,
-            };
-            if left == 0 {
+            let left = self.between.get_mut(&pair).is_some_and(|places| places.remove(*seq));
+            if !left {
                 self.between.remove(&pair);
             }
         }

@@ -67,10 +67,11 @@ impl View {
         data.restored = None;
         data.floors = Floors { before: self.highest_floor(), ..Floors::default() };
         data.accounts.update_all(|account| {
-            if account.repeats_floor > 0 {
+            if account.repeats_floor > 0 || account.ended.0 > 0 {
                 let account = Arc::make_mut(account);
                 data.sum.subtract(account.digest());
                 account.repeats_floor = 0;
+                account.ended = (0, 0);
                 data.sum.add(account.digest());
             }
         });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::blocked::Blocked;
 use super::change::{Record, Settings, StoredInvitation};
 use super::chunks::{Chunks, Item};
+use super::compact_timestamp::CompactTimestamp;
 use super::delivery::SessionNumber;
 use super::fingerprint::{encode_key_change, encode_member};
 use super::hash::{Encoder, Kind, StateHash};
@@ -16,7 +17,7 @@ use super::mark::Mark;
 use super::meter::{self, NAMES_PER_STEP};
 use super::operation::Outcome;
 use super::remembered::{DeduplicationEntry, Floors, Repeat};
-use super::replies::Reply;
+use super::reply::Reply;
 use super::settled::{Origin, SettledList};
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, RECIPIENT_OVERHEAD_BYTES};
 use crate::types::{AccountName, Digest, Membership, Names, ReplicaId, Timestamp, Uuid};
@@ -102,6 +103,10 @@ pub(super) struct Account {
     pub(super) blocked: Arc<Blocked>,
     /// Nobody is told what it has read.
     pub(super) receipts_off: bool,
+    /// Sessions up to the first number were ended by their owner, but for the second: by a new
+    /// password, or by ending all others. So what a server took for one of them while it was
+    /// alone is known, also when that session would have run out by itself.
+    pub(super) ended: (SessionNumber, SessionNumber),
     /// Ids of its messages that were tried more than once may be forgotten if a log entry
     /// below this has met them.
     pub(super) repeats_floor: u64,
@@ -138,6 +143,7 @@ impl Account {
             last_login: None,
             blocked: Arc::default(),
             receipts_off: false,
+            ended: (0, 0),
             repeats_floor: 0,
             sessions: Vec::new(),
             inbox: Chunks::default(),
@@ -167,6 +173,9 @@ impl Account {
         encoder = self.blocked.encode(encoder);
         if self.receipts_off {
             encoder = encoder.text("receipts off");
+        }
+        if self.ended.0 > 0 {
+            encoder = encoder.text("ended").number(self.ended.0).number(self.ended.1);
         }
         if self.repeats_floor > 0 {
             encoder = encoder.text("repeats").number(self.repeats_floor);
@@ -241,23 +250,6 @@ pub(super) struct Message {
 }
 
 const _: () = assert!(size_of::<Message>() == 64, "256 messages fill a block of 16 KiB");
-
-/// A time-stamp in six bytes, which are enough for every one that can be written as text.
-#[derive(Clone, Copy)]
-pub(super) struct CompactTimestamp([u16; 3]);
-
-impl From<Timestamp> for CompactTimestamp {
-    fn from(at: Timestamp) -> CompactTimestamp {
-        let ms = at.min(Timestamp::MAX).0;
-        CompactTimestamp([ms as u16, (ms >> 16) as u16, (ms >> 32) as u16])
-    }
-}
-
-impl From<CompactTimestamp> for Timestamp {
-    fn from(CompactTimestamp([low, middle, high]): CompactTimestamp) -> Timestamp {
-        Timestamp(u64::from(high) << 32 | u64::from(middle) << 16 | u64::from(low))
-    }
-}
 
 impl Message {
     pub(super) fn digest(&self) -> u128 {

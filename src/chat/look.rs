@@ -25,7 +25,7 @@ use super::operation::Operation;
 use super::overlay::{
     Acceptance, Asking, MarkAsked, Overlay, Question, Shown, Unconfirmed, nothing,
 };
-use super::past::{Past, PastPage};
+use super::past_page::{Past, PastPage};
 use super::query::{AccountView, Page, SessionView};
 use super::search::{IdSearch, NameSearch};
 use super::snapshot::View;

@@ -84,7 +84,7 @@ impl State {
             holders += 1;
             with_others |= recipient.number != sender;
             self.data.sum.add(entry.digest(recipient.number));
-            self.usage.receive((recipient.number, sender), entry, bytes);
+            self.usage.receive((recipient.number, &from), entry, bytes);
             effects.delivered.push((recipient.account, seq));
         }
         if sent {
@@ -229,6 +229,7 @@ impl State {
             account.reset = None;
             account.last_login = None;
             account.receipts_off = false;
+            account.ended = (0, 0);
             account.blocked = Arc::default();
             // Of no use any more, and not to be kept longer than of use.
             account.password_hash = "".into();
@@ -331,13 +332,13 @@ impl State {
 
     /// One list fewer holds a message; the last one takes the message with it.
     fn release(&mut self, remember_at: Option<u64>, seq: u64) {
-        let holders = self.data.messages.update(seq, |message| {
+        let mut holders = 0;
+        let released = self.data.messages.update_or_remove(seq, |message| {
             message.holders = message.holders.saturating_sub(1);
-            message.holders
+            holders = message.holders;
+            holders == 0
         });
-        if holders == Some(0)
-            && let Some(message) = self.data.messages.remove(seq)
-        {
+        if let Some(Some(message)) = released {
             self.data.sum.subtract(message.digest());
             self.usage.remove_message(&message);
             self.conversations.remove(&message);
@@ -348,7 +349,7 @@ impl State {
             if let Some(index) = remember_at {
                 self.remember_message(index, &message, reply_to, origin);
             }
-        } else if holders == Some(1)
+        } else if holders == 1
             && self.data.messages.get(seq).is_some_and(|message| self.is_sent_only(message))
         {
             meter::work(1);

@@ -12,7 +12,7 @@ use crate::types::{AccountName, FoldedName};
 /// Bytes of a text that are looked through in a step.
 const BYTES_PER_STEP: usize = 1_024;
 
-/// The names that a text mentions, the first [`MENTIONS_MAX`] of them.
+/// The names that a text mentions behind its first [`MENTIONS_MAX`] signs.
 #[derive(Default)]
 pub(super) struct Mentions {
     /// In lower case, with all that may be part of each.
@@ -41,6 +41,11 @@ impl Mentions {
         names.sort_unstable();
         names.dedup();
         Mentions { names }
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 
     /// Whether an account's name is among them.

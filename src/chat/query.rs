@@ -15,6 +15,7 @@ use super::overlay::{Shown, Touches};
 use super::settled::Origin;
 use super::state::State;
 use crate::error::{Error, ErrorCode, Result};
+use crate::limits::LEVEL_OF_CONVERSATIONS;
 use crate::protocol::administration::AccountRow;
 use crate::protocol::client::{self, InboxQuery, Which};
 use crate::types::{AccountName, Digest, Names, Timestamp, Uuid};
@@ -396,7 +397,9 @@ impl<'a> Scan<'a> {
 
     /// Who has read a message that the account has sent, if that is asked for.
     fn readers(&mut self, message: &Message) -> Option<Names> {
-        if !self.query.read_by || self.query.which != Which::Sent {
+        // Before that level nobody can say that nobody is to know.
+        let told = self.state.level() >= LEVEL_OF_CONVERSATIONS;
+        if !told || !self.query.read_by || self.query.which != Which::Sent {
             return None;
         }
         self.budget.spend(STEPS_PER_READER * message.to.labels.len());

@@ -1,57 +1,20 @@
 //! Which messages answer which others.
 //!
-//! A message is answered by whoever may see it. The answer keeps its id, also when the
-//! message is gone or hidden from a reader: only who may see it is shown what it said.
+//! An answer has the id of a message and nothing else of it, also when that is gone: whoever
+//! reads the answer is shown what the message said if they may see it themselves.
 
-use super::chunks::Item;
-use super::hash::{Encoder, Kind};
-use super::items::{AccountNumber, Message};
-use super::state::{State, session_expired};
-use crate::error::{Error, ErrorCode, Result};
+use super::items::Message;
+use super::reply::Reply;
+use super::state::State;
 use crate::limits::LEVEL_OF_CONVERSATIONS;
 use crate::types::Uuid;
 
-/// A message that answers another.
-#[derive(Clone, Copy)]
-pub(super) struct Reply {
-    /// The answer.
-    pub(super) seq: u64,
-    /// What it answers.
-    pub(super) to: Uuid,
-}
-
-impl Reply {
-    pub(super) fn digest(&self) -> u128 {
-        Encoder::new(Kind::Reply).number(self.seq).fixed(self.to.as_bytes()).finish()
-    }
-}
-
-impl Item for Reply {
-    fn key(&self) -> u64 {
-        self.seq
-    }
-}
-
 impl State {
-    /// What a message of an account answers, if that may be answered.
-    pub(super) fn reply_of(
-        &self,
-        author: AccountNumber,
-        asked: Option<&Uuid>,
-    ) -> Result<Option<Uuid>> {
-        let Some(id) = asked.filter(|_| self.level() >= LEVEL_OF_CONVERSATIONS) else {
-            return Ok(None);
-        };
-        let account = self.data.accounts.get(author).ok_or_else(session_expired)?;
-        let is_there =
-            |seq: &u64| account.inbox.get(*seq).is_some() || account.sent.get(*seq).is_some();
-        match self.message_ids.get(id).filter(is_there) {
-            Some(_) => Ok(Some(*id)),
-            None => Err(Error::new(
-                ErrorCode::UnknownMessage,
-                format!("no message {id} is in the inbox or was sent; nothing was sent"),
-            )),
-        }
+    /// What a message answers, as far as the feature level knows answers. Whether its author may
+    /// see that is no condition: it may not be known here yet, and a refusal would take the place
+    /// of what another server has accepted. Nobody is shown by it what they may not see.
+    pub(super) fn answered(&self, asked: Option<Uuid>) -> Option<Uuid> {
+        asked.filter(|_| self.level() >= LEVEL_OF_CONVERSATIONS)
     }
 
     /// A message was stored, behind all others.

@@ -162,7 +162,7 @@ impl State {
         let (action, outcome) = match &delivery.act {
             Act::Send { to, text, reply_to } => {
                 let Delivery { again, since, .. } = *delivery;
-                let reply_to = *reply_to;
+                let reply_to = self.answered(*reply_to);
                 let letter = Letter { id, author, again, since, to, text, reply_to };
                 return self.deliver(&Due { index, at, delivery, letter }, shut_out, effects);
             }
@@ -226,7 +226,8 @@ impl State {
 
     /// Why an author may do nothing any more, if that is so. A session that a majority has
     /// ended counts from then on, also for what was asked with it before: it may have been
-    /// ended because somebody else had it. One that has run out meanwhile does not matter.
+    /// ended because somebody else had it. One that has run out meanwhile does not matter, unless
+    /// its owner had ended all others.
     pub(super) fn is_shut_out(
         &self,
         author: Caller,
@@ -237,7 +238,13 @@ impl State {
         if disabled {
             return Some(Reason::Disabled);
         }
-        let ended = at < session?.expires && self.still_open(session).is_none();
+        let used = session?;
+        let account = self.data.accounts.get(author.number);
+        let by_owner = account.is_some_and(|account| {
+            let (last, spared) = account.ended;
+            used.number <= last && used.number != spared
+        });
+        let ended = self.still_open(session).is_none() && (at < used.expires || by_owner);
         let ended = ended && !planted::is(Bug::DeliverForEndedSession);
         ended.then_some(Reason::Ended)
     }

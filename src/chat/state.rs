@@ -283,7 +283,7 @@ impl State {
             Action::Send { session, to, text, after, again: _, reply_to } => {
                 let caller = self.caller(*session)?;
                 self.check_settled(after.as_ref())?;
-                let reply_to = self.reply_of(caller.number, reply_to.as_ref())?;
+                let reply_to = self.answered(*reply_to);
                 let content = Content { to, text, reply_to };
                 self.send(at, operation.id, caller.number, content, effects)
             }

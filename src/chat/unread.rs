@@ -8,14 +8,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::budget::{Budget, Step};
-use super::items::{Account, AccountNumber};
+use super::items::{Account, AccountNumber, Label};
 use super::overlay::Shown;
 use super::state::State;
 use crate::protocol::client::Unread;
 use crate::types::Uuid;
-
-/// Steps to name an account that is gone, of which a message is looked for.
-const STEPS_PER_GONE: usize = 8;
 
 /// How much is unread, in the making.
 pub struct UnreadCount {
@@ -89,7 +86,8 @@ impl State {
     ) -> Step<()> {
         let Some(account) = self.find_account(count.account) else { return Step::Done(()) };
         // What was not confirmed when one part was counted may be so when another is: then it
-        // would be in neither, or in both.
+        // would be in neither, or in both. So it begins anew when some of it was settled, as far
+        // as their number tells.
         let concerning = shown.concerning(&count.account);
         if concerning < count.concerning {
             *count = UnreadCount::new(count.account, count.unconfirmed);
@@ -116,7 +114,8 @@ impl State {
                 Place::Unconfirmed(after) => {
                     let found = &mut count.found;
                     let more = shown.unread_after(&count.account, after, budget, |sender, it| {
-                        if let Some(row) = self.row(account, found, sender) {
+                        if let Some(sender) = self.account_label(sender) {
+                            let row = self.row(found, sender);
                             row.unread += 1;
                             row.mentions += u64::from(it);
                         }
@@ -148,10 +147,9 @@ impl State {
                 return Some(after);
             }
             after = Some(sender);
-            budget.spend(if self.data.accounts.get(sender).is_some() { 1 } else { STEPS_PER_GONE });
-            if received.unread > 0
-                && let Some(row) = self.row(account, &mut count.found, sender)
-            {
+            budget.spend(1);
+            if received.unread > 0 {
+                let row = self.row(&mut count.found, &received.from);
                 row.unread += u64::from(received.unread);
                 row.mentions += u64::from(received.mentions);
             }
@@ -180,28 +178,15 @@ impl State {
         }
     }
 
-    /// What was counted of an account that has written; its name is that of its messages.
+    /// What was counted of an account that has written, whose label is that of its messages.
     fn row<'a>(
         &self,
-        reader: &Account,
         found: &'a mut BTreeMap<AccountNumber, Unread>,
-        sender: AccountNumber,
-    ) -> Option<&'a mut Unread> {
-        if !found.contains_key(&sender) {
-            let there =
-                self.account_label(sender).filter(|it| self.numbers.contains_key(&it.account));
-            let gone = there.is_none();
-            let of_message = || {
-                let mut places = self.conversations.before(reader.label.number, sender, u64::MAX);
-                let message = places.find_map(|seq| {
-                    self.data.messages.get(seq).filter(|it| it.from.number == sender)
-                })?;
-                Some(message.from.name.clone())
-            };
-            let name = there.map(|label| label.name.clone()).or_else(of_message)?;
-            let row = Unread { name, room: false, unread: 0, mentions: 0, gone };
-            found.insert(sender, row);
-        }
-        found.get_mut(&sender)
+        sender: &Label,
+    ) -> &'a mut Unread {
+        let gone = !self.numbers.contains_key(&sender.account);
+        let name = sender.name.clone();
+        let row = Unread { name, room: false, unread: 0, mentions: 0, gone };
+        found.entry(sender.number).or_insert(row)
     }
 }

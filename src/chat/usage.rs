@@ -1,16 +1,18 @@
 //! What is stored, added up as items come and go. `bounds.rs` says what it is held against.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
+use std::sync::Arc;
 
-use super::items::{AccountNumber, InboxEntry, Message};
+use super::items::{AccountNumber, InboxEntry, Label, Message};
 use super::meter;
 use super::operation::Outcome;
 use super::remembered::DeduplicationEntry;
 use crate::limits::{REMEMBERED_BYTES, REMEMBERED_NAME_BYTES};
 
 /// What is stored, added up.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Usage {
     /// What the inbox of the first has from the second, if it has anything.
     from: BTreeMap<(AccountNumber, AccountNumber), Received>,
@@ -23,13 +25,29 @@ pub(super) struct Usage {
 }
 
 /// What an inbox has from one account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct Received {
+    /// Who sent it: an account that may be gone.
+    pub(super) from: Arc<Label>,
     bytes: u64,
     /// How many messages of it are unread.
     pub(super) unread: u32,
     /// Of these, those that mention the owner.
     pub(super) mentions: u32,
+}
+
+impl PartialEq for Received {
+    fn eq(&self, other: &Received) -> bool {
+        let counts = |it: &Received| (it.from.number, it.bytes, it.unread, it.mentions);
+        counts(self) == counts(other)
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Received { from: _, bytes, unread, mentions } = self;
+        write!(f, "{bytes} bytes, {unread} unread, {mentions} mentions")
+    }
 }
 
 impl Received {
@@ -75,12 +93,17 @@ impl Usage {
     /// An inbox has a message more.
     pub(super) fn receive(
         &mut self,
-        (owner, sender): (AccountNumber, AccountNumber),
+        (owner, sender): (AccountNumber, &Arc<Label>),
         entry: InboxEntry,
         bytes: u64,
     ) {
         meter::work(1);
-        let received = self.from.entry((owner, sender)).or_default();
+        let received = self.from.entry((owner, sender.number)).or_insert_with(|| Received {
+            from: Arc::clone(sender),
+            bytes: 0,
+            unread: 0,
+            mentions: 0,
+        });
         received.bytes += bytes;
         received.add_unread(entry);
     }
@@ -119,10 +142,10 @@ impl Usage {
         &self,
         owner: AccountNumber,
         after: Option<AccountNumber>,
-    ) -> impl Iterator<Item = (AccountNumber, Received)> {
+    ) -> impl Iterator<Item = (AccountNumber, &Received)> {
         let first = after.map_or(Bound::Included((owner, 0)), |it| Bound::Excluded((owner, it)));
         let all = self.from.range((first, Bound::Included((owner, AccountNumber::MAX))));
-        all.map(|((_, sender), received)| (*sender, *received))
+        all.map(|((_, sender), received)| (*sender, received))
     }
 
     /// An inbox that is not its sender's is the first one to hold a message.

@@ -5,6 +5,8 @@
 //! leaves no spaces between its words, as Chinese and Japanese do, a word is found anywhere.
 //! Signs and emoji are found as they are.
 
+use std::collections::BTreeSet;
+
 use memchr::memmem::Finder;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -51,7 +53,7 @@ impl Words {
         let mut all: Vec<&str> = asked.iter().flat_map(|it| it.split_whitespace()).collect();
         all.sort_unstable();
         all.dedup();
-        let mut words = Vec::new();
+        let (mut words, mut known) = (Vec::new(), BTreeSet::new());
         for asked in all {
             let begun = asked.trim_start_matches('*');
             let bare = begun.trim_end_matches('*');
@@ -64,12 +66,15 @@ impl Words {
             let starts = begun.len() == asked.len() && is_of_a_word(first);
             let ends = bare.len() == begun.len() && is_of_a_word(last);
             let finder = Finder::new(&folded).into_owned();
-            words.push(Word { finder, whole: (starts, ends) });
+            // Two may differ in nothing that matters.
+            if known.insert((folded, starts, ends)) {
+                words.push(Word { finder, whole: (starts, ends) });
+            }
         }
         match words.len() {
             0 => Err(Error::new(
                 ErrorCode::InvalidRequest,
-                "a search needs a word, as in: ftchat search deploy",
+                "a search needs a word that the texts are to have",
             )),
             1..=SEARCH_WORDS_MAX => Ok(Words { words, folded: String::new() }),
             many => Err(Error::new(
@@ -242,12 +247,18 @@ mod tests {
     #[test]
     fn the_worst_text_for_the_worst_words_takes_no_more_than_a_few_thousand_steps() {
         let words: Vec<String> = (1..=SEARCH_WORDS_MAX).map(|length| "a".repeat(length)).collect();
-        let mut words = Words::new(&words).expect("words");
+        let mut words_of_letters = Words::new(&words).expect("words");
         for text in ["a".repeat(TEXT_MAX_BYTES), "á".repeat(TEXT_MAX_BYTES / 2)] {
-            let (all, steps) = words.are_in(&text);
+            let (all, steps) = words_of_letters.are_in(&text);
             assert!(!all && steps < 2_400, "{steps}");
         }
-        let (all, steps) = words.are_in(&"b".repeat(100));
+        // Equal but for what does not matter; and a sign that is eighteen letters.
+        let words: Vec<String> =
+            (0..SEARCH_WORDS_MAX).map(|n| format!("\u{644}{}", "\u{64b}".repeat(n))).collect();
+        let mut equal = Words::new(&words).expect("words");
+        let (_, steps) = equal.are_in(&format!("{} \u{644}", "\u{fdfa}".repeat(2_727)));
+        assert!(steps < 2_400, "{steps}");
+        let (all, steps) = words_of_letters.are_in(&"b".repeat(100));
         assert!(!all && steps == 0, "{steps}");
     }
 }

@@ -312,7 +312,10 @@ impl Reader<'_> {
     async fn show(&mut self, messages: &[Message]) -> Result<()> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let final_only = self.args.confirmed;
-        for message in messages.iter().filter(|it| it.confirmed || !final_only).take(left) {
+        // An older server does not know the flag, and tells of no mention.
+        let unwanted = |it: &Message| self.args.mentions && !it.mention;
+        let wanted = messages.iter().filter(|it| (it.confirmed || !final_only) && !unwanted(it));
+        for message in wanted.take(left) {
             let listed = Listed::new(message, self.args.sent);
             self.printer.list(&listed.under(&mut self.days))?;
             self.left -= 1;

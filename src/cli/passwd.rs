@@ -18,7 +18,8 @@ use crate::types::Uuid;
     printf '%s\\n%s\\n' \"$OLD\" \"$NEW\" | ftchat passwd --password-stdin\n  \
     ftchat passwd --password-file old.txt --new-password-file new.txt\n\n\
     All other sessions of the account end with it: whoever is logged in elsewhere has to log in\n\
-    again, with the new password. The session that changes it stays.\n\n\
+    again, with the new password. The session that changes it stays: if somebody may have its token,\n\
+    as from a copy of this machine's files, log in once more first.\n\n\
     Exit code 4 means that the old password was wrong, or that nobody is logged in. Exit code 6\n\
     means that it may or may not have been changed: repeat the command with the --id that the\n\
     error names and the same passwords, which does no harm if it was.")]

@@ -5,7 +5,7 @@ use super::looking_back::LookingBack;
 use super::when::{local_zone, parse_when};
 use super::{Context, Exit};
 use crate::chat::Words;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::output::{Days, Listed};
 use crate::protocol::client::PastQuery;
 use crate::types::AccountName;
@@ -45,12 +45,10 @@ pub struct SearchArgs {
 /// Prints what is found, the newest first.
 ///
 /// # Errors
-/// [`InvalidRequest`](crate::error::ErrorCode::InvalidRequest) and
-/// [`TooMany`](crate::error::ErrorCode::TooMany) for what cannot be searched for,
-/// [`UnknownAccount`](crate::error::ErrorCode::UnknownAccount); when nobody is logged in, no
-/// server answers, or output cannot be written.
+/// [`ErrorCode::WrongUsage`] for what cannot be searched for, [`ErrorCode::UnknownAccount`]; when
+/// nobody is logged in, no server answers, or output cannot be written.
 pub async fn run(args: &SearchArgs, context: &mut Context) -> Result<Exit> {
-    Words::new(&args.words)?;
+    Words::new(&args.words).map_err(|error| Error::new(ErrorCode::WrongUsage, error.message))?;
     let name = |name: &Option<String>| {
         let name = name.as_deref().map(AccountName::new).transpose();
         name.map(|name| name.map(|name| name.to_string()))

@@ -1,20 +1,22 @@
 //! `ftchat send`.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use tokio::io::BufReader;
 
 use super::confirming::SendConfirmArgs;
+use super::context::unexpected;
 use super::last_sent::LastSent;
 use super::looking_back::{check_id, whole_id};
 use super::text::{check_text, read_text};
 use super::{Context, Exit};
-use crate::client::{Pipeline, SentBehind, patience};
+use crate::client::{Client, Pipeline, SentBehind, patience};
 use crate::config::duration;
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::RECIPIENTS_MAX;
+use crate::limits::{FEATURE_LEVEL_LOOK_INTERVAL, LEVEL_OF_CONVERSATIONS, RECIPIENTS_MAX};
 use crate::output::{SentLine, SentShown, accepted_alone};
-use crate::protocol::client::{Confirm, Request, Sent};
+use crate::protocol::client::{Answer, Confirm, PastQuery, Request, Sent};
 use crate::types::{AccountName, Address, Uuid};
 
 /// Arguments of `send`.
@@ -90,7 +92,9 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
     args.reply_to.as_deref().map(check_id).transpose()?;
     let (mut client, session) = context.logged_in(confirm).await?;
     let reply_to = match &args.reply_to {
-        Some(id) => Some(whole_id(&mut client, id).await?),
+        Some(id) => {
+            Some(answered(&mut client, id, args.id.is_some(), context.settings.timeout).await?)
+        }
         None => None,
     };
     let mut last = LastSent::of(session, &mut client, context, operation).await?;
@@ -113,6 +117,54 @@ pub async fn run(args: &SendArgs, context: &mut Context) -> Result<Exit> {
         context.printer.remark(&told);
     }
     Ok(Exit::Done)
+}
+
+/// The id of a message that is to be answered. Whoever repeats an answer is not asked whether it
+/// may be seen any more.
+///
+/// # Errors
+/// Those of [`whole_id`]; [`ErrorCode::UnknownMessage`] of one that was neither received nor
+/// sent; [`ErrorCode::Unavailable`] where a server runs a program that knows no answers, and
+/// would take it for any other message.
+async fn answered(
+    client: &mut Client,
+    asked: &str,
+    again: bool,
+    patience: Duration,
+) -> Result<Uuid> {
+    let id = whole_id(client, asked).await?;
+    // A new cluster reaches it within a second or two.
+    let reached = async {
+        loop {
+            let Answer::Status(status) = client.request(Request::Status {}).await? else {
+                return Err(unexpected("a status"));
+            };
+            if status.feature_level.unwrap_or(0) >= LEVEL_OF_CONVERSATIONS {
+                return Ok(());
+            }
+            tokio::time::sleep(FEATURE_LEVEL_LOOK_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(patience, reached).await.map_err(|_| {
+        Error::unavailable(format!(
+            "a message can be answered from feature level {LEVEL_OF_CONVERSATIONS} on, when every \
+             server is updated; nothing was sent"
+        ))
+    })??;
+    if again {
+        return Ok(id);
+    }
+    // Also of what no majority has confirmed, as far as it was received.
+    let prefixes = vec![id.to_string()];
+    let found = client.request(Request::Find { prefixes }).await?;
+    if !matches!(&found, Answer::Found { matches, .. } if matches.concat().contains(&id)) {
+        let query = PastQuery { before_id: Some(id), limit: Some(1), ..PastQuery::default() };
+        client.request(Request::Past(query)).await.map_err(|error| {
+            let message = format!("{}; nothing was sent", error.message);
+            Error { message, ..error }
+        })?;
+    }
+    Ok(id)
 }
 
 /// What `--lines` has to know.

@@ -5,6 +5,7 @@ use super::{Context, Exit};
 use crate::error::Result;
 use crate::output::{SessionShown, SessionTable, SessionsEnded};
 use crate::protocol::client::{Answer, Confirm, Request};
+use crate::types::Uuid;
 
 /// Arguments of `sessions`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +38,9 @@ enum Action {
         /// All sessions but the one that asks
         #[arg(long)]
         others: bool,
+        /// The operation's id, to repeat a command whose outcome is unknown
+        #[arg(long = "id", value_name = "UUID")]
+        operation: Option<Uuid>,
     },
 }
 
@@ -47,7 +51,10 @@ enum Action {
 pub async fn run(args: &SessionsArgs, context: &mut Context) -> Result<Exit> {
     match &args.action {
         None => list(context).await,
-        Some(Action::Revoke { id, others }) => revoke(id, *others, context).await,
+        Some(Action::Revoke { id, others, operation }) => {
+            let operation = operation.unwrap_or_else(|| context.host.uuid());
+            revoke((id, *others), operation, context).await
+        }
     }
 }
 
@@ -64,9 +71,12 @@ async fn list(context: &mut Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn revoke(ids: &[u64], others: bool, context: &mut Context) -> Result<Exit> {
+async fn revoke(
+    (ids, others): (&[u64], bool),
+    operation: Uuid,
+    context: &mut Context,
+) -> Result<Exit> {
     let (mut client, _) = context.logged_in(Confirm::Majority).await?;
-    let operation = context.host.uuid();
     context.printer.set_operation(operation);
     let mut revoked = ids.to_vec();
     revoked.sort_unstable();

@@ -66,6 +66,9 @@ pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) slot: Slot,
     pub(super) session: Option<Arc<SessionView>>,
+    /// Whether that was ended elsewhere, as far as this connection was told: then it can do
+    /// nothing any more, nor use up what its account may do.
+    pub(super) session_ended: bool,
     pub(super) outgoing: Arc<Outgoing>,
     /// Keeps its changes in order.
     pub(super) stream: ChangeStream,
@@ -140,6 +143,7 @@ pub(super) async fn serve(
         shared: Arc::clone(&shared),
         slot,
         session: None,
+        session_ended: false,
         outgoing,
         stream: ChangeStream::default(),
         proposals: 0,
@@ -369,6 +373,9 @@ impl Connection {
             self.barrier = false;
         }
         let id = finished.id;
+        // Binding another one waits for all answers, so it is this one.
+        let ended = |error: &Error| error.code == ErrorCode::SessionExpired;
+        self.session_ended |= finished.result.as_ref().is_err_and(ended);
         match finished.result.map_err(|error| self.soften(error)) {
             Ok(answer) => self.outgoing.push(|buffer| push_result(buffer, id, &answer)),
             // Whatever refused it, and whether or not it broke the sequence.
@@ -384,6 +391,7 @@ impl Connection {
             Effect::Nothing => {}
             Effect::Bind(session) => {
                 self.session = Some(session);
+                self.session_ended = false;
                 self.slot.set_session(true);
             }
             Effect::Unbind => {

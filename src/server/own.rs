@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -91,7 +91,9 @@ impl Connection {
         F: Future<Output = Result<Answer>> + Send + 'static,
     {
         let session = Arc::clone(self.session()?);
-        self.shared.changes.attempt(session.account)?;
+        // By session: whoever has stolen another one, and uses up what the account may send, must
+        // not keep its owner from ending that. No account has such an identity.
+        self.shared.changes.attempt(Uuid::from_u128(u128::from(session.number)))?;
         self.mend_stream();
         let answer = change(self.caller(deadline), session);
         self.start_barrier(Box::pin(async move {
@@ -127,8 +129,17 @@ impl Caller {
         // log: the password that it brings is the old one for everybody by now. Whatever else
         // has this id is refused there, so it says that nothing was verified.
         let mut verified = verified_against("");
-        if !remembered {
-            let stored = Some(Arc::clone(&account.password_hash));
+        let stored = Some(Arc::clone(&account.password_hash));
+        if remembered {
+            // What is answered "done" must be the password that opens the account.
+            let same = SecretString::from(new_password.expose_secret());
+            if !self.password_is_right(&account.name, same, stored, false).await? {
+                return Err(login_refused(
+                    "this operation id was used before, and the new password is not the one that \
+                     counts; nothing was done",
+                ));
+            }
+        } else {
             if !self.password_is_right(&account.name, password, stored, false).await? {
                 return Err(login_refused("wrong password; it was not changed"));
             }

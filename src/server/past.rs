@@ -48,12 +48,10 @@ impl Reader {
                 self.steps(|look| Ok(page.refresh(look))).await?;
             }
             let more = filled.unwrap_or(true);
-            if !page.messages.is_empty() || !more {
+            // Without any message a page says how far it has looked.
+            if !page.messages.is_empty() || !more || filled.is_none() {
                 let (messages, scanned_to) = (page.messages, Some(page.before));
                 return Ok(Answer::Past { messages, more, scanned_to, alone });
-            }
-            if filled.is_none() {
-                return Err(late(NOT_FOUND));
             }
             // Everything found so far is gone, and there is more.
             (page.room, page.text_bytes) = (Room::default(), 0);

@@ -170,8 +170,13 @@ impl Connection {
         let session = self.session()?.number;
         let to = recipients(to)?;
         check_text(&text)?;
-        if reply_to.is_some() {
-            self.require_level(LEVEL_OF_CONVERSATIONS)?;
+        if reply_to.is_some()
+            && let Err(error) = self.require_level(LEVEL_OF_CONVERSATIONS)
+        {
+            // As one that failed: what is to follow it in order is not taken either.
+            let (result, effect) = (Err(error), Effect::Nothing);
+            self.finish(Finished { id, result, effect, was_barrier: false, was_proposal: true });
+            return Ok(());
         }
         let (after, after_id) = (after.map(|it| it.place()), after.and_then(|it| it.id));
         let action = Action::Send { session, to, text, again: !first, after, reply_to };
@@ -214,7 +219,8 @@ impl Connection {
         self.shared.changes.attempt(account)?;
         self.mend_stream();
         let (caller, change) = (self.caller(deadline), Operation { id: operation, action });
-        self.read(id, async move { caller.mark(change, account, ids).await });
+        let bound = self.any_session()?;
+        self.read(id, async move { caller.mark(change, &bound, ids).await });
         Ok(())
     }
 
@@ -233,6 +239,10 @@ impl Connection {
         let session = self.session.as_ref().ok_or_else(not_logged_in)?;
         if session.expires <= self.shared.backend.now() {
             return Err(session_expired(session));
+        }
+        if self.session_ended {
+            let told = "the session has ended; log in again";
+            return Err(Error::new(ErrorCode::SessionExpired, told));
         }
         Ok(session)
     }

@@ -284,7 +284,7 @@ impl Caller {
     pub(super) async fn mark(
         self,
         mut mark: Operation,
-        account: Uuid,
+        session: &SessionView,
         ids: Vec<Uuid>,
     ) -> Result<Answer> {
         let backend = &self.shared.backend;
@@ -292,7 +292,11 @@ impl Caller {
         let mut mark_ids = Vec::new();
         match &mut mark.action {
             Action::MarkRead { seqs, .. } if alone.is_none() => {
-                seqs.extend(backend.look(|look| look.places_of(account, &ids))?);
+                let now = backend.now();
+                seqs.extend(backend.look(|look| {
+                    let bound = still_bound(look, session, now)?;
+                    look.places_of(bound.account, &ids)
+                })?);
             }
             _ => mark_ids = ids,
         }

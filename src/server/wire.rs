@@ -123,14 +123,19 @@ impl Default for Room {
 
 /// What stands around the messages, and around the fields of one.
 const FRAME_BYTES: usize = 128;
-const FIELDS_BYTES: usize = 448;
+const FIELDS_BYTES: usize = 512;
+/// And around what a message answers.
+const QUOTE_BYTES: usize = 64;
 
 impl Room {
     /// Takes the room of a message, if it is there; the first one always fits.
     pub(super) fn take(&mut self, message: &Message) -> bool {
         let names = message.to.iter().chain(message.read_by.iter().flat_map(|names| names.iter()));
         let recipients: usize = names.map(|name| name.as_str().len() + 3).sum();
-        let bytes = FIELDS_BYTES + recipients + encoded_bytes(&message.text);
+        let quote = message.answers.as_ref().map_or(0, |quote| {
+            QUOTE_BYTES + quote.from.as_str().len() + encoded_bytes(&quote.text)
+        });
+        let bytes = FIELDS_BYTES + recipients + encoded_bytes(&message.text) + quote;
         let fits = self.empty || bytes <= self.bytes;
         if fits {
             self.bytes = self.bytes.saturating_sub(bytes);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::alone::await_newest_level;
 use crate::harness::cluster::PASSWORD;
 use crate::harness::processes::ending_signals;
 use crate::harness::{Cluster, Person, Run, Running, wait_for};
@@ -52,6 +53,7 @@ fn talkative(cluster: &Cluster) -> [Person<'_>; 2] {
 #[test]
 fn everything_comes_back_into_a_new_cluster() {
     let (old, new) = (Cluster::surviving(), Cluster::surviving());
+    await_newest_level(&old);
     let [alice, bob, gone] = ["alice", "bob", "gone"].map(|name| old.person(name));
     let id = alice.send(&bob, "first \u{202e} \"quoted\"");
     let deleted = gone.send(&alice, "from one who is gone, and deleted");
@@ -189,6 +191,7 @@ fn unfinished(file: &Path) -> Option<PathBuf> {
 #[test]
 fn a_backup_and_a_restore_go_on_when_servers_are_killed_meanwhile() {
     let old = Cluster::surviving();
+    await_newest_level(&old);
     let people = talkative(&old);
     let before: Vec<_> = people.iter().map(everything).collect();
     let file = old.place.path().join("backup.jsonl");

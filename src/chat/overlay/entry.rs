@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::chat::chunks::Item;
+use crate::chat::compact_timestamp::CompactTimestamp;
 use crate::chat::delivery::{Party, SessionUsed};
-use crate::chat::items::CompactTimestamp;
 use crate::types::Uuid;
 
 /// An entry.

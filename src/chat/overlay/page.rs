@@ -86,6 +86,7 @@ impl Shown<'_> {
         budget.spend(2 * count + count / NAMES_PER_STEP);
         let to = self.state.those_left(message.parties())?;
         let accepted_at = Timestamp::from(message.entry.accepted_at);
+        let reply_to = self.state.answered(message.to.reply_to);
         Some(client::Message {
             id: message.entry.id,
             from: from.name.clone(),
@@ -100,8 +101,8 @@ impl Shown<'_> {
             accepted_at: Some(accepted_at),
             notice: false,
             mention: Mentions::of(message.text).include(&reader.label.name),
-            reply_to: message.to.reply_to,
-            answers: message.to.reply_to.and_then(|id| self.quote(reader, &id, budget)),
+            reply_to,
+            answers: reply_to.and_then(|id| self.quote(reader, &id, budget)),
             read_by: None,
         })
     }

@@ -5,7 +5,7 @@ use super::shown::{Delivered, Shown};
 use crate::chat::budget::Budget;
 use crate::chat::chunks::Item;
 use crate::chat::conversations::descending;
-use crate::chat::past::{Past, PastPage};
+use crate::chat::past_page::{Past, PastPage};
 use crate::types::{Timestamp, Uuid};
 
 /// Steps to find out whether a message is delivered, and what was done to it.

@@ -24,13 +24,6 @@ impl<'a> Shown<'a> {
         Some(Quote { from: from.clone(), text })
     }
 
-    /// Whether an account may see a message.
-    pub(super) fn sees(&self, account: &Uuid, id: &Uuid) -> bool {
-        let mut steps = Budget::new(STEPS_PER_ID);
-        let account = self.state.find_account(*account);
-        account.is_some_and(|account| self.seen_by(account, id, &mut steps).is_some())
-    }
-
     /// Who sent a message and what it says, if an account may see it.
     fn seen_by(
         &self,

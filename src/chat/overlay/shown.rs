@@ -108,7 +108,7 @@ impl<'a> Shown<'a> {
         let Entry { id, again, .. } = *entry;
         let Deed::Send { to, text } = &entry.deed else { return None };
         let Context { since, .. } = *entry.context;
-        let (parties, reply_to) = (&*to.parties, to.reply_to);
+        let (parties, reply_to) = (&*to.parties, self.state.answered(to.reply_to));
         let letter = Letter { id, author, again, since, to: parties, text, reply_to };
         let undelivered = self.state.undelivered(&letter, self.shut_out(entry, author));
         let shown = undelivered.is_none() || planted::is(Bug::ShowUnconfirmedWhatIsKnown);

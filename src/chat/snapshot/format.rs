@@ -83,8 +83,15 @@ pub(super) struct AccountLine<'a> {
     pub(super) blocked: Vec<AccountNumber>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) receipts_off: bool,
+    /// Nothing of a backup, which has no sessions.
+    #[serde(default, skip_serializing_if = "is_none_ended")]
+    pub(super) ended: (SessionNumber, SessionNumber),
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) repeats_floor: u64,
+}
+
+fn is_none_ended(ended: &(SessionNumber, SessionNumber)) -> bool {
+    ended.0 == 0
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -6,6 +6,7 @@
 //! written. No bytes make it panic.
 
 mod admission;
+mod messages;
 mod own;
 mod replies;
 mod settling;
@@ -14,15 +15,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::format::{
-    AccountLine, End, FORMAT_FIRST, Header, InboxLine, LabelLine, Line, MessageLine,
-    RememberedLine, ResetLine, SentLine, SessionLine, StagedLine,
+    AccountLine, End, FORMAT_FIRST, Header, InboxLine, Line, RememberedLine, ResetLine, SentLine,
+    SessionLine, StagedLine,
 };
 use crate::chat::chunks::{Chunks, Item};
 use crate::chat::holders::{Held, Holders};
 use crate::chat::ids::Ids;
 use crate::chat::items::{
-    Account, AccountNumber, COUNTER_MAX, Data, InboxEntry, Label, Message, Recipients, Reset,
-    SentEntry, Session,
+    Account, AccountNumber, COUNTER_MAX, Data, InboxEntry, Label, Recipients, Reset, SentEntry,
+    Session,
 };
 use crate::chat::mentions::Mentions;
 use crate::chat::remembered::DeduplicationEntry;
@@ -59,8 +60,8 @@ pub struct Restore {
     labels: BTreeMap<AccountNumber, Arc<Label>>,
     sole_recipients: BTreeMap<AccountNumber, Arc<Recipients>>,
     holders: Holders,
-    /// Messages that may mention somebody, in their order.
-    with_mentions: Vec<u64>,
+    /// Of messages that may mention somebody, in their order.
+    with_mentions: Vec<(u64, Mentions)>,
     /// Of a backup: nothing that belongs to one cluster alone.
     backup: bool,
 }
@@ -291,7 +292,7 @@ impl Restore {
         account.reset = reset.map(Box::new);
         account.last_login = line.last_login;
         account.repeats_floor = line.repeats_floor;
-        self.own(&mut account, line.receipts_off, &line.blocked)?;
+        self.own(&mut account, (line.receipts_off, line.ended), &line.blocked)?;
         let state = &mut self.state;
         if gone {
             state.emptying.insert(number);
@@ -330,64 +331,6 @@ impl Restore {
         Ok(())
     }
 
-    fn label(&mut self, line: LabelLine) -> Result<()> {
-        let LabelLine { number, account, name } = line;
-        match self.labels.insert(number, Label::new(number, account, name)) {
-            None => Ok(()),
-            Some(_) => corrupted(format!("label {number} is there twice")),
-        }
-    }
-
-    fn message(&mut self, line: MessageLine<'_>) -> Result<()> {
-        let MessageLine { seq, id, at, from, to, text } = line;
-        let last = self.state.data.messages.last().map_or(0, |last| last.seq);
-        check_order(seq, last, self.state.data.counters.last_seq, "message")?;
-        let from = self.find_label(from)?;
-        let to = match to.as_slice() {
-            [] => return corrupted(format!("message {seq} has no recipient")),
-            [one] => match self.sole_recipients.get(one) {
-                Some(sole_recipient) => sole_recipient.clone(),
-                None => {
-                    let sole_recipient = Recipients::one(self.find_label(*one)?);
-                    self.sole_recipients.insert(*one, sole_recipient.clone());
-                    sole_recipient
-                }
-            },
-            many => {
-                let labels: Result<_> =
-                    many.iter().map(|number| self.find_label(*number)).collect();
-                Recipients::many(labels?)
-            }
-        };
-        let (at, text) = (at.into(), text.into());
-        let message = Message { seq, id, at, from, to, text, holders: 0 };
-        let bytes = u32::try_from(message.stored_bytes()).unwrap_or(u32::MAX);
-        let kept = u32::try_from(message.kept_bytes()).unwrap_or(u32::MAX);
-        self.holders.add(seq, Held { bytes, kept, from: message.from.number });
-        if message.text.contains('@') {
-            self.with_mentions.push(seq);
-        }
-        self.state.usage.add_message(&message);
-        self.state.conversations.add(&message);
-        self.state.data.sum.add(message.digest());
-        self.state.data.messages.push(message);
-        if self.backup {
-            // Spread over the lines, which come one log entry after the other.
-            let twice = self.state.message_ids.insert(id, seq).is_some();
-            if twice || self.state.window_ids.contains(&id) {
-                return corrupted(format!("the id {id} is there twice"));
-            }
-        }
-        Ok(())
-    }
-
-    fn find_label(&self, number: AccountNumber) -> Result<Arc<Label>> {
-        match self.labels.get(&number) {
-            Some(label) => Ok(label.clone()),
-            None => corrupted(format!("a message names account {number}, which is not there")),
-        }
-    }
-
     fn inbox(&mut self, line: InboxLine) -> Result<()> {
         let read = line.read.into_iter().map(|seq| InboxEntry::new(seq, true));
         let unread = line.unread.into_iter().map(|seq| InboxEntry::new(seq, false));
@@ -402,21 +345,13 @@ impl Restore {
         let bytes = total(&held);
         self.state.data.update_account(owner, |account| account.inbox_bytes += bytes);
         for (Held { bytes, kept, from }, entry) in held.into_iter().zip(entries) {
-            self.state.usage.receive((owner, from), entry, u64::from(bytes));
+            let sender = self.find_label(from)?;
+            self.state.usage.receive((owner, &sender), entry, u64::from(bytes));
             if owner != from && kept > 0 {
                 self.state.usage.spread(from, u64::from(kept));
             }
         }
         Ok(())
-    }
-
-    /// Whether a message mentions an account.
-    fn mentions(&self, account: AccountNumber, seq: u64) -> bool {
-        let data = &self.state.data;
-        self.with_mentions.binary_search(&seq).is_ok()
-            && data.messages.get(seq).zip(data.accounts.get(account)).is_some_and(
-                |(message, account)| Mentions::of(&message.text).include(&account.label.name),
-            )
     }
 
     fn sent(&mut self, line: SentLine) -> Result<()> {

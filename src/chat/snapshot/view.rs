@@ -19,7 +19,7 @@ use crate::chat::items::{
 };
 use crate::chat::mark::Mark;
 use crate::chat::remembered::{DeduplicationEntry, Floors, Repeat};
-use crate::chat::replies::Reply;
+use crate::chat::reply::Reply;
 use crate::chat::settled::{Origin, SettledList};
 use crate::chat::state::State;
 use crate::limits::SNAPSHOT_LINE_TARGET_BYTES;
@@ -145,6 +145,7 @@ fn account_piece(account: &Account) -> Piece {
             last_login: account.last_login,
             blocked: account.blocked.iter().collect(),
             receipts_off: account.receipts_off,
+            ended: account.ended,
             repeats_floor: account.repeats_floor,
         },
     )

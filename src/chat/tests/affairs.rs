@@ -1,8 +1,10 @@
 //! What people change about their own accounts.
 
+use super::settling::Alone;
 use super::*;
 use crate::limits::FEATURE_LEVEL_KNOWN;
 use crate::protocol::client;
+use crate::types::Place;
 
 /// A state in which people's own affairs are known.
 pub(super) fn chat() -> Chat {
@@ -271,4 +273,43 @@ fn a_sender_is_told_who_has_read_a_message_unless_they_keep_that_to_themselves()
     let verified = chat.verified(bob.account);
     chat.apply(Action::DeleteAccount { session: bob.session, verified });
     assert_eq!(readers(&chat, alice), [[""; 0]]);
+}
+
+#[test]
+fn what_was_taken_alone_for_a_session_that_its_owner_has_ended_is_not_delivered_when_that_is_over()
+{
+    for spared in [false, true] {
+        let mut alone = Alone::new();
+        alone.chat.apply(Action::RaiseLevel { level: LEVEL_OF_CONVERSATIONS });
+        let [alice, bob] = ["alice", "bob"].map(|who| alone.chat.register(who));
+        let thief = opened(alone.chat.log_in(alice.account));
+        let session = alone.chat.state.data.sessions.get(thief.session).expect("open");
+        let used = SessionUsed {
+            number: session.number,
+            token_hash: session.token_hash,
+            expires: session.expires,
+        };
+        let (by, expires) = (if spared { thief } else { alice }, used.expires);
+        let change = new_password(&alone.chat, by, "another hash");
+        assert_eq!(alone.chat.apply(change), Outcome::Done);
+        alone.chat.at = expires.plus_ms(HOUR);
+        let delivery = Delivery {
+            place: Place { list: alone.list, number: 1 },
+            again: false,
+            since: alone.chat.index,
+            accepted_at: Timestamp(1),
+            author: Party { account: alice.account, name: name("alice") },
+            session: Some(used),
+            act: Act::Send {
+                to: vec![Party { account: bob.account, name: name("bob") }],
+                text: "for a session that has run out by now".into(),
+                reply_to: None,
+            },
+        };
+        alone.chat.apply(Action::Deliver(Box::new(delivery)));
+        let delivered = alone.chat.texts(bob, Which::All).len();
+        assert_eq!(delivered, usize::from(spared), "who changed the password may have sent it");
+        let loaded = alone.chat.loaded(1_000);
+        assert_eq!(loaded.state.hash(), alone.chat.state.hash());
+    }
 }

@@ -14,6 +14,7 @@ mod looking_back;
 mod membership;
 mod messages;
 mod model;
+mod model_own;
 mod model_settling;
 mod overlay;
 mod overlay_accepting;
@@ -131,7 +132,7 @@ fn audit(state: &State) {
             let message = message(entry);
             let mention = Mentions::of(&message.text).include(&account.label.name);
             assert_eq!(entry.mention(), mention, "{}", message.text);
-            usage.receive((number, message.from.number), *entry, message.stored_bytes());
+            usage.receive((number, &message.from), *entry, message.stored_bytes());
             if number != message.from.number && spread.insert(message.seq) {
                 usage.spread(message.from.number, message.kept_bytes());
             }

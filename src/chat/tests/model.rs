@@ -12,8 +12,10 @@ pub(super) struct ModelAccount {
     pub(super) uuid: Uuid,
     pub(super) name: AccountName,
     /// The hash of its password.
-    password: String,
+    pub(super) password: String,
     pub(super) receipts_off: bool,
+    /// Sessions up to the first were ended by the owner, but for the second.
+    pub(super) ended: (SessionNumber, SessionNumber),
     /// Those who were there and are blocked.
     pub(super) blocked: Vec<Uuid>,
     /// `seq` and whether it is read.
@@ -59,7 +61,7 @@ pub(super) struct Model {
     pub(super) messages: BTreeMap<u64, ModelMessage>,
     pub(super) done: BTreeMap<Uuid, Done>,
     incarnations: BTreeMap<u32, u32>,
-    last_session: SessionNumber,
+    pub(super) last_session: SessionNumber,
     pub(super) last_seq: u64,
     pub(super) level: u32,
     /// What is settled of each list.
@@ -242,9 +244,6 @@ impl Model {
                 Outcome::Done
             }
             Action::Send { to, text, reply_to, .. } => {
-                if reply_to.is_some_and(|id| self.seen(me, id).is_none()) {
-                    return refuse(ErrorCode::UnknownMessage);
-                }
                 let outcome = self.send(at, operation.id, me, to, text);
                 if let Outcome::Sent { seq, .. } = &outcome {
                     self.messages.get_mut(seq).expect("just put").reply_to = *reply_to;
@@ -260,20 +259,7 @@ impl Model {
                 }
                 Outcome::Marked { count }
             }
-            Action::Delete { ids, .. } => {
-                let inbox = self.account(me).expect("the session's").inbox.clone();
-                let held: Vec<(u64, Uuid)> =
-                    inbox.iter().map(|(seq, _)| (*seq, self.messages[seq].id)).collect();
-                if !ids.iter().all(|id| held.iter().any(|(_, other)| other == id)) {
-                    return refuse(ErrorCode::UnknownMessage);
-                }
-                let doomed: Vec<u64> =
-                    held.iter().filter(|(_, id)| ids.contains(id)).map(|(seq, _)| *seq).collect();
-                let account = self.account(me).expect("the session's");
-                account.inbox.retain(|(seq, _)| !doomed.contains(seq));
-                self.drop_bodies(index);
-                Outcome::Deleted { count: doomed.len() as u64 }
-            }
+            Action::Delete { ids, .. } => self.delete(index, me, ids),
             Action::DeleteAccount { verified, .. } => {
                 if let Some(code) = self.objection(me, verified.as_ref()) {
                     return refuse(code);
@@ -312,102 +298,28 @@ impl Model {
         seen.find(|message| message.id == id)
     }
 
-    /// What people change about their own accounts.
-    fn change_own(&mut self, (me, session): (Uuid, SessionNumber), change: &OwnChange) -> Outcome {
-        match change {
-            OwnChange::ChangePassword { verified, password_hash } => {
-                if let Some(code) = self.objection(me, Some(verified)) {
-                    return refuse(code);
-                }
-                self.account(me).expect("the session's").password = password_hash.clone();
-                self.sessions.retain(|number, it| it.account != me || *number == session);
-                Outcome::Done
-            }
-            OwnChange::Block { name } | OwnChange::Unblock { name } => {
-                let mut accounts = self.accounts.iter();
-                let Some(other) = accounts.find(|it| it.name == *name).map(|it| it.uuid) else {
-                    return refuse(ErrorCode::UnknownAccount);
-                };
-                let blocks = matches!(change, OwnChange::Block { .. });
-                if blocks && other == me {
-                    return refuse(ErrorCode::InvalidRequest);
-                }
-                let blocked = &mut self.account(me).expect("the session's").blocked;
-                blocked.retain(|it| *it != other);
-                blocked.extend(blocks.then_some(other));
-                Outcome::Done
-            }
-            OwnChange::SetReceipts { on } => {
-                self.account(me).expect("the session's").receipts_off = !on;
-                Outcome::Done
-            }
-            OwnChange::EndOtherSessions {} => {
-                self.sessions.retain(|number, it| it.account != me || *number == session);
-                Outcome::Done
-            }
-            OwnChange::EndSessions { sessions } => {
-                let is_own = |number| self.sessions.get(number).is_some_and(|it| it.account == me);
-                if !sessions.iter().all(is_own) {
-                    return refuse(ErrorCode::UnknownSession);
-                }
-                self.sessions.retain(|number, _| !sessions.contains(number));
-                Outcome::Done
-            }
+    fn delete(&mut self, index: u64, me: Uuid, ids: &[Uuid]) -> Outcome {
+        let inbox = self.account(me).expect("the session's").inbox.clone();
+        let held: Vec<(u64, Uuid)> =
+            inbox.iter().map(|(seq, _)| (*seq, self.messages[seq].id)).collect();
+        if !ids.iter().all(|id| held.iter().any(|(_, other)| other == id)) {
+            return refuse(ErrorCode::UnknownMessage);
         }
+        let doomed: Vec<u64> =
+            held.iter().filter(|(_, id)| ids.contains(id)).map(|(seq, _)| *seq).collect();
+        let account = self.account(me).expect("the session's");
+        account.inbox.retain(|(seq, _)| !doomed.contains(seq));
+        self.drop_bodies(index);
+        Outcome::Deleted { count: doomed.len() as u64 }
     }
 
-    fn register(&mut self, at: Timestamp, action: &Action) -> Outcome {
-        let Action::Register { account, name, password_hash, token_hash, expires, .. } = action
-        else {
-            unreachable!("it registers")
-        };
-        if self.accounts.iter().any(|other| other.name == *name) {
-            return refuse(ErrorCode::NameTaken);
-        }
-        if self.account(*account).is_some() {
-            return refuse(ErrorCode::IdConflict);
-        }
-        let newcomer = ModelAccount {
-            uuid: *account,
-            name: name.clone(),
-            password: password_hash.clone(),
-            receipts_off: false,
-            blocked: Vec::new(),
-            inbox: Vec::new(),
-            sent: Vec::new(),
-        };
-        let opened = self.open(at, *account, *token_hash, *expires);
-        if !matches!(opened, Outcome::Refused(_)) {
-            self.accounts.push(newcomer);
-        }
-        opened
-    }
-
-    /// Notes that a session that has not run out is used.
-    fn note_use(&mut self, number: SessionNumber, at: Timestamp) {
-        let notes = self.level >= LEVEL_OF_CONVERSATIONS;
-        if let Some(session) = self.sessions.get_mut(&number).filter(|_| notes) {
-            let last = session.used.or(session.started);
-            if last.is_none_or(|last| at.0 >= last.0 + 3_600_000) {
-                session.used = Some(at);
-            }
-        }
-    }
-
-    /// Why a password that was verified does not count.
-    fn objection(&mut self, account: Uuid, verified: Option<&Digest>) -> Option<ErrorCode> {
-        let level = self.level;
-        let account = self.account(account).expect("there is one");
-        match verified {
-            Some(verified) => {
-                let changed = *verified != Digest::of(account.password.as_bytes());
-                changed.then_some(ErrorCode::LoginRefused)
-            }
-            None => (level >= LEVEL_OF_CONVERSATIONS).then_some(ErrorCode::Behind),
-        }
-    }
-
-    fn open(&mut self, at: Timestamp, account: Uuid, token: Digest, expires: Timestamp) -> Outcome {
+    pub(super) fn open(
+        &mut self,
+        at: Timestamp,
+        account: Uuid,
+        token: Digest,
+        expires: Timestamp,
+    ) -> Outcome {
         if self.sessions.values().any(|session| session.token == token) {
             return refuse(ErrorCode::IdConflict);
         }

@@ -45,7 +45,12 @@ impl Model {
     fn is_shut_out(&self, at: Timestamp, delivery: &Delivery) -> bool {
         delivery.session.as_ref().is_some_and(|used| {
             let session = self.sessions.get(&used.number);
-            at < used.expires && session.is_none_or(|it| it.token != used.token_hash)
+            let author = delivery.author.account;
+            let (last, spared) =
+                self.accounts.iter().find(|it| it.uuid == author).map_or((0, 0), |it| it.ended);
+            let by_owner = used.number <= last && used.number != spared;
+            let is_open = session.is_some_and(|it| it.token == used.token_hash);
+            !is_open && (at < used.expires || by_owner)
         })
     }
 

@@ -138,7 +138,8 @@ fn check_queries(state: &State, model: &mut Model, now: Timestamp) {
                     .filter_map(|(seq, read)| {
                         let told = told(model, seq, read, account.as_ref()?);
                         let readers = || readers(model, seq, &model.messages[&seq]);
-                        let read_by = (which == Which::Sent).then(readers);
+                        let told_so = model.level >= LEVEL_OF_CONVERSATIONS && which == Which::Sent;
+                        let read_by = told_so.then(readers);
                         Some(client::Message { read_by, ..told })
                     })
                     .collect();

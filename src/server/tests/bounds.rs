@@ -186,20 +186,7 @@ fn worst_requests() -> Vec<Request> {
     ] {
         requests.extend([Request::Inbox(query.clone()), Request::Follow(query)]);
     }
-    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
-    for query in [
-        PastQuery::default(),
-        PastQuery { with: Some("alice".into()), ..PastQuery::default() },
-        PastQuery { with: Some("bob".into()), ..PastQuery::default() },
-        PastQuery { with: Some(long_name(2_100)), ..PastQuery::default() },
-        PastQuery { words: words(&["y"]), ..PastQuery::default() },
-        PastQuery { words: words(&["y*", "*y", "*y*"]), limit: Some(1), ..PastQuery::default() },
-        PastQuery { from: Some("nobody".into()), ..PastQuery::default() },
-        PastQuery { since: Some(Timestamp::MAX), ..PastQuery::default() },
-        PastQuery { before_id: Some(id(3 << 64)), ..PastQuery::default() },
-    ] {
-        requests.push(Request::Past(query));
-    }
+    requests.extend(worst_of_the_past());
     let ids = (0..1_000).map(|number| id(3 << 64 | number)).collect();
     requests.extend([
         Request::Unread { after: None },
@@ -211,6 +198,23 @@ fn worst_requests() -> Vec<Request> {
     requests.extend(worst_of_own());
     requests.push(Request::DeleteAccount { operation: id(16), password });
     requests
+}
+
+/// The same of looking back.
+fn worst_of_the_past() -> impl Iterator<Item = Request> {
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    let queries = [
+        PastQuery::default(),
+        PastQuery { with: Some("alice".into()), ..PastQuery::default() },
+        PastQuery { with: Some("bob".into()), ..PastQuery::default() },
+        PastQuery { with: Some(long_name(2_100)), ..PastQuery::default() },
+        PastQuery { words: words(&["y"]), ..PastQuery::default() },
+        PastQuery { words: words(&["y*", "*y", "*y*"]), limit: Some(1), ..PastQuery::default() },
+        PastQuery { from: Some("nobody".into()), ..PastQuery::default() },
+        PastQuery { since: Some(Timestamp::MAX), ..PastQuery::default() },
+        PastQuery { before_id: Some(id(3 << 64)), ..PastQuery::default() },
+    ];
+    queries.into_iter().map(Request::Past)
 }
 
 /// Asks and reads until all is told that belongs to it.
@@ -298,7 +302,6 @@ async fn what_takes_too_long_ends_with_its_deadline() {
         json!({"find": {"prefixes": beginnings()}}),
         json!({"accounts": {"glob": "*b?"}}),
         json!({"inbox": {"which": "all", "from": "nobody"}}),
-        json!({"past": {"words": ["nothing"]}}),
     ] {
         rig.replica.looks();
         alice.send_line(&json!({"id": 7, "timeout_ms": 0, "request": request}).to_string()).await;
@@ -307,6 +310,16 @@ async fn what_takes_too_long_ends_with_its_deadline() {
         assert!(answer["error"]["message"].as_str().is_some_and(|text| text.contains("--timeout")));
         assert_eq!(rig.replica.looks().len(), 1, "{request}");
     }
+    // Looking back goes on from there.
+    let request = json!({"past": {"words": ["nothing"]}});
+    alice.send_line(&json!({"id": 7, "timeout_ms": 0, "request": request}).to_string()).await;
+    let past = alice.receive().await["result"]["past"].take();
+    assert_eq!((&past["messages"], &past["more"]), (&json!([]), &json!(true)));
+    let first = past["scanned_to"].as_u64().expect("a place");
+    let further = json!({"past": {"words": ["nothing"], "before": first}});
+    alice.send_line(&json!({"id": 7, "timeout_ms": 0, "request": further}).to_string()).await;
+    let past = alice.receive().await["result"]["past"].take();
+    assert!(past["scanned_to"].as_u64().is_some_and(|place| place < first), "{past}");
     // What was found until then is worth having.
     let request = json!({"accounts": {"glob": "*1*"}});
     alice.send_line(&json!({"id": 8, "timeout_ms": 0, "request": request}).to_string()).await;

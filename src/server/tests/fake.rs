@@ -276,6 +276,11 @@ impl FakeReplica {
         self.inner().applied
     }
 
+    /// How many entries there are.
+    pub(crate) fn index(&self) -> u64 {
+        self.inner().index
+    }
+
     /// Applies operations past the server, in one entry.
     pub(crate) fn apply(&self, operations: Vec<Operation>) -> Vec<Outcome> {
         let mut inner = self.inner();

@@ -92,7 +92,7 @@ async fn a_change_of_password_that_is_repeated_is_answered_alike_though_the_old_
     alice.ask(send(3, "alice", "x")).await["result"]["sent"].as_object().expect("sent");
     alice.ask(json!({"mark_read": {"operation": id(4), "seqs": [1]}})).await;
     let other = change_password(4, "a guess", "a third horse");
-    assert_eq!(alice.refused(other).await, "id_conflict");
+    assert_eq!(alice.refused(other).await, "login_refused");
     let mut late = rig.client().await;
     late.ask(login(5, "alice", NEW_PASSWORD)).await["result"]["session"].as_object().expect("in");
 }
@@ -210,4 +210,77 @@ async fn whoever_is_blocked_is_told_nothing_and_whoever_follows_is_shown_nothing
             break;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_uses_up_what_an_account_may_send_keeps_its_owner_from_no_new_password() {
+    let limits = Limits { changes_per_account_per_s: 1, change_burst: 2, ..Limits::default() };
+    let rig = Rig::with(limits).at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    let mut thief = rig.client().await;
+    thief.ask(login(1, "alice", PASSWORD)).await["result"]["session"].as_object().expect("in");
+    let mut number = 10;
+    while thief.ask(send(number, "alice", "x")).await["error"]["code"] != "rate_limited" {
+        number += 1;
+        assert!(number < 100, "there is no limit");
+    }
+    assert_eq!(alice.refused(send(200, "alice", "x")).await, "rate_limited");
+    let done = alice.ask(change_password(201, PASSWORD, NEW_PASSWORD)).await;
+    assert_eq!(done["result"], json!({"done": {}}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_connection_asks_for_whose_session_was_ended_comes_into_no_log() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    let mut thief = rig.client().await;
+    thief.ask(login(1, "alice", PASSWORD)).await["result"]["session"].as_object().expect("in");
+    alice.ask(change_password(2, PASSWORD, NEW_PASSWORD)).await;
+    assert_eq!(thief.refused(send(3, "alice", "x")).await, "session_expired");
+    // From here on nothing of it comes into the log.
+    let before = rig.replica.index();
+    for number in 4..9 {
+        assert_eq!(thief.refused(send(number, "alice", "x")).await, "session_expired");
+    }
+    let mark = json!({"mark_read": {"operation": id(9), "ids": [id(77)]}});
+    assert_eq!(thief.refused(mark).await, "session_expired");
+    assert_eq!(rig.replica.index(), before);
+    // It may log in once more.
+    let bound = thief.ask(login(10, "alice", NEW_PASSWORD)).await;
+    bound["result"]["session"].as_object().expect("in");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_by_ids_tells_a_session_that_has_ended_nothing_of_the_inbox() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    alice.ask(send(1, "alice", "x")).await["result"]["sent"].as_object().expect("sent");
+    for known in [id(1), id(77)] {
+        let mut thief = rig.client().await;
+        let login = login(rand_number(), "alice", PASSWORD);
+        thief.ask(login).await["result"]["session"].as_object().expect("in");
+        alice.ask(change_password(rand_number(), PASSWORD, PASSWORD)).await;
+        let mark = json!({"mark_read": {"operation": id(rand_number()), "ids": [known]}});
+        assert_eq!(thief.refused(mark).await, "session_expired");
+    }
+}
+
+/// A number for an id that no other test of this file has.
+fn rand_number() -> u128 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1_000);
+    NEXT.fetch_add(1, Ordering::Relaxed).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_id_with_another_new_password_is_not_told_that_it_is_changed() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    let change = change_password(2, PASSWORD, NEW_PASSWORD);
+    assert_eq!(alice.ask(change.clone()).await["result"], json!({"done": {}}));
+    assert_eq!(alice.ask(change).await["result"], json!({"done": {}}), "its answer was lost");
+    let other = change_password(2, PASSWORD, "a third horse");
+    assert_eq!(alice.refused(other).await, "login_refused");
+    let mut late = rig.client().await;
+    late.ask(login(3, "alice", NEW_PASSWORD)).await["result"]["session"].as_object().expect("in");
 }

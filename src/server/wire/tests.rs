@@ -20,7 +20,7 @@ fn message(to: usize, text: String) -> Message {
         accepted_at: Some(Timestamp::MAX),
         notice: true,
         mention: true,
-        reply_to: None,
+        reply_to: Some(Uuid::max()),
         answers: None,
         read_by: Some(to),
     }
@@ -90,6 +90,14 @@ fn every_operation_is_known_by_name() {
     assert_eq!(listed, OPERATIONS);
 }
 
+/// An answer that is short, to what is long.
+fn quoting(character: &str) -> Message {
+    let text = character.repeat(crate::limits::QUOTED_CHARS_MAX);
+    let message = message(1, "x".into());
+    let answers = Some(crate::protocol::client::Quote { from: message.from.clone(), text });
+    Message { answers, ..message }
+}
+
 #[test]
 fn a_page_is_cut_to_fit_a_line() {
     for message in [
@@ -97,6 +105,8 @@ fn a_page_is_cut_to_fit_a_line() {
         message(1, "\u{1}".repeat(TEXT_MAX_BYTES)),
         message(RECIPIENTS_MAX, "\"".into()),
         message(1, "é".into()),
+        quoting("\u{1}"),
+        quoting("\u{1f600}"),
     ] {
         let mut page = vec![message; 5_000];
         let mut room = Room::default();

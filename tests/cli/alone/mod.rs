@@ -23,8 +23,9 @@ use serde_json::Value;
 use crate::harness::running::json;
 use crate::harness::{Cluster, Person, wait_for};
 
-/// Until then nobody could settle what a server takes alone.
-fn await_newest_level(cluster: &Cluster) {
+/// Until then nobody could settle what a server takes alone, and all else waits that a level
+/// has brought.
+pub fn await_newest_level(cluster: &Cluster) {
     let newest = ftchat::limits::FEATURE_LEVEL_KNOWN;
     cluster.await_status("the newest level", |status| status["feature_level"] == newest);
 }

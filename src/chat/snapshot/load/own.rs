@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Restore, corrupted};
 use crate::chat::blocked::Blocked;
+use crate::chat::delivery::SessionNumber;
 use crate::chat::items::{Account, AccountNumber};
 use crate::error::Result;
 use crate::limits::{BLOCKED_MAX, LEVEL_OF_CONVERSATIONS};
@@ -13,11 +14,16 @@ impl Restore {
     pub(super) fn own(
         &self,
         account: &mut Account,
-        receipts_off: bool,
+        (receipts_off, ended): (bool, (SessionNumber, SessionNumber)),
         blocked: &[AccountNumber],
     ) -> Result<()> {
         let known = self.state.data.level >= LEVEL_OF_CONVERSATIONS;
-        if !known && (receipts_off || !blocked.is_empty()) {
+        if ended.0.max(ended.1) > self.state.data.counters.last_session {
+            let number = account.label.number;
+            return corrupted(format!("account {number} has ended sessions that never were"));
+        }
+        account.ended = ended;
+        if !known && (receipts_off || ended.0 > 0 || !blocked.is_empty()) {
             return corrupted("it says what its feature level does not know");
         }
         account.receipts_off = receipts_off;

@@ -2,7 +2,7 @@
 
 use super::{Restore, check_order, corrupted};
 use crate::chat::chunks::Item;
-use crate::chat::replies::Reply;
+use crate::chat::reply::Reply;
 use crate::chat::snapshot::format::ReplyLine;
 use crate::error::Result;
 
