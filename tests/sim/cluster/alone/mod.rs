@@ -58,7 +58,7 @@ use crate::trace::TraceOptions;
 use crate::world::{Exit, History, ProgramId, World, simulate};
 
 /// Worlds in an ordinary test run, and of these the ones on one host.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 16;
 const SEEDS_OF_HOST: u64 = 2;
 
 /// Those who write.
