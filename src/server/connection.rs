@@ -373,9 +373,10 @@ impl Connection {
             self.barrier = false;
         }
         let id = finished.id;
-        // Binding another one waits for all answers, so it is this one.
         let ended = |error: &Error| error.code == ErrorCode::SessionExpired;
-        self.session_ended |= finished.result.as_ref().is_err_and(ended);
+        if finished.result.as_ref().is_err_and(ended) {
+            self.session_ended = self.is_session_gone();
+        }
         match finished.result.map_err(|error| self.soften(error)) {
             Ok(answer) => self.outgoing.push(|buffer| push_result(buffer, id, &answer)),
             // Whatever refused it, and whether or not it broke the sequence.

@@ -247,6 +247,16 @@ impl Connection {
         Ok(session)
     }
 
+    /// Whether the bound session has ended, as far as this server knows: what was refused may
+    /// have named another one, as a token that opens nothing any more does.
+    pub(super) fn is_session_gone(&self) -> bool {
+        let (backend, session) = (&self.shared.backend, self.session.as_ref());
+        let now = backend.now();
+        session.is_some_and(|session| {
+            backend.look(|look| look.session_by_number(session.number, now).is_err())
+        })
+    }
+
     /// The bound session, for requests that end it and may be repetitions.
     fn any_session(&self) -> Result<Arc<SessionView>> {
         self.session.clone().ok_or_else(not_logged_in)

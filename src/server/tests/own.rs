@@ -284,3 +284,11 @@ async fn the_same_id_with_another_new_password_is_not_told_that_it_is_changed() 
     let mut late = rig.client().await;
     late.ask(login(3, "alice", NEW_PASSWORD)).await["result"]["session"].as_object().expect("in");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_opens_nothing_any_more_takes_nothing_from_the_session_that_is_bound() {
+    let rig = Rig::start().at_newest_level();
+    let mut alice = rig.registered("alice").await;
+    assert_eq!(alice.refused(authenticate(&token("nobody"))).await, "session_expired");
+    alice.ask(send(1, "alice", "x")).await["result"]["sent"].as_object().expect("it is bound");
+}
