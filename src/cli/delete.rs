@@ -111,7 +111,7 @@ pub(super) fn choose(prefixes: &[String], matches: &[Vec<Uuid>]) -> Result<Vec<U
 }
 
 /// A server without a majority does not know every message.
-fn decided(error: Error, is_alone: bool) -> Error {
+pub(super) fn decided(error: Error, is_alone: bool) -> Error {
     match error.code {
         ErrorCode::UnknownMessage if is_alone => {
             let message = format!("{}, as far as a server knows that is alone", error.message);

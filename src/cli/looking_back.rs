@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::confirming::note_alone;
 use super::context::unexpected;
-use super::delete::{check_prefix, choose};
+use super::delete::{check_prefix, choose, decided};
 use crate::client::Client;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits::PAGE_MAX_MESSAGES;
@@ -66,14 +66,14 @@ impl LookingBack {
 /// The id of a message of which a user gave all of it, or the beginning if it is in the inbox.
 ///
 /// # Errors
-/// [`ErrorCode::WrongUsage`] for what is no id, [`ErrorCode::AmbiguousId`],
-/// [`ErrorCode::UnknownMessage`].
+/// [`ErrorCode::AmbiguousId`], [`ErrorCode::UnknownMessage`], and in its place
+/// [`ErrorCode::NeedsMajority`] where a server answers that is alone.
 pub(super) async fn whole_id(client: &mut Client, asked: &str) -> Result<Uuid> {
     if let Ok(id) = asked.parse() {
         return Ok(id);
     }
     let prefixes = vec![asked.to_string()];
-    let Answer::Found { matches, .. } =
+    let Answer::Found { matches, alone } =
         client.request(Request::Find { prefixes: prefixes.clone() }).await?
     else {
         return Err(unexpected("ids of messages"));
@@ -81,7 +81,7 @@ pub(super) async fn whole_id(client: &mut Client, asked: &str) -> Result<Uuid> {
     let chosen = choose(&prefixes, &matches).map_err(|error| match error.code {
         ErrorCode::UnknownMessage => {
             let message = format!("{}; of one that you have sent give all digits", error.message);
-            Error { message, ..error }
+            decided(Error { message, ..error }, alone.is_some())
         }
         _ => error,
     })?;

@@ -27,7 +27,8 @@ impl Reader {
             true => (None, query.before.unwrap_or(u64::MAX)),
             false => {
                 let resolve = |look: &mut Look<'_>| resolve(look, account, &query);
-                let resolved = self.steps(|look| resolve(look).map(Step::Done)).await?;
+                let resolved = self.steps(|look| resolve(look).map(Step::Done)).await;
+                let resolved = resolved.map_err(|error| decided(error, alone.is_some()))?;
                 resolved.ok_or_else(|| late(NOT_FOUND))?
             }
         };
@@ -74,6 +75,17 @@ impl Reader {
 }
 
 const NOT_FOUND: &str = "no message that matches was found in time; allow more";
+
+/// A server without a majority does not know every account, nor every message.
+fn decided(error: Error, is_alone: bool) -> Error {
+    match error.code {
+        ErrorCode::UnknownAccount | ErrorCode::UnknownMessage if is_alone => {
+            let message = format!("{}, as far as a server knows that is alone", error.message);
+            Error::new(ErrorCode::NeedsMajority, message)
+        }
+        _ => error,
+    }
+}
 
 /// The account that a conversation is with, and the place before which it is looked at.
 fn resolve(look: &mut Look<'_>, account: Uuid, query: &PastQuery) -> Result<(Option<Uuid>, u64)> {

@@ -52,6 +52,14 @@ fn what_is_unconfirmed_is_found_like_any_other_message_and_acted_upon_once() {
     assert_eq!(deleted.ok().lines().count(), 2);
     // Perhaps a majority knows it.
     bob.does(&["delete", "00000000-0000-4000-8000"]).fails(3, &["a server knows that is alone"]);
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    for looking_back in [
+        &["history", "nobody-here"][..],
+        &["history", &alice.name, "--before", unknown],
+        &["history", &alice.name, "--before", &unknown[..12]],
+    ] {
+        bob.does(looking_back).fails(3, &["a server knows that is alone"]);
+    }
 
     let taken_at = shown(&bob, &["--peek"], "accepted_at", left)[2].clone();
     let taken_at = taken_at.as_str().expect("when it was taken");
