@@ -40,10 +40,11 @@ const MARK_AGAIN: Duration = Duration::from_secs(2);
     text, separated by tabs. Newlines, tabs and control characters of the text are shown as \\n,\n\
     \\t and \\u{...}; --json keeps the text exactly.\n\n\
     --exec runs CMD with 'sh -c' for each message after printing it, one after the other, with\n\
-    FTCHAT_ID, FTCHAT_FROM, FTCHAT_TEXT and FTCHAT_AT in its environment. A message is marked as\n\
-    read when its CMD has succeeded, before the next begins; one whose CMD fails stays unread, and\n\
-    the exit code is then 1. A signal waits for the CMD that runs, a second one does not. (A NUL\n\
-    character, which no environment can hold, is passed as U+FFFD.)\n\n\
+    FTCHAT_ID, FTCHAT_FROM, FTCHAT_TEXT, FTCHAT_AT and FTCHAT_MENTION (1 if it mentions me, else\n\
+    0) in its environment. A message is marked as read when its CMD has succeeded, before the next\n\
+    begins; one whose CMD fails stays unread, and the exit code is then 1. A signal waits for the\n\
+    CMD that runs, a second one does not. (A NUL character, which no environment can hold, is\n\
+    passed as U+FFFD.)\n\n\
     A message that a server accepted without a majority is shown with '~' before its time, and has\n\
     \"confirmed\":false in JSON, until a majority is back. It is shown and CMD is run for it once,\n\
     with FTCHAT_CONFIRMED=0 (else 1), and not again when it is confirmed. Until then it may be\n\
