@@ -56,7 +56,8 @@ impl State {
     }
 
     /// Puts a message into the inboxes of its recipients, whose number and text have been
-    /// checked, but for those who have blocked its sender: nobody else can tell. Returns its place in the total order.
+    /// checked, but for those who have blocked its sender: nobody else can tell. Returns its
+    /// place in the total order.
     pub(super) fn put(&mut self, post: Post<'_>, effects: &mut Effects) -> u64 {
         let Post { at, id, from, to, text, reply_to, sent } = post;
         let (sender, bytes) = (from.number, stored_bytes(text));

@@ -9,15 +9,12 @@ use super::chunks::Item;
 use super::conversations::descending;
 use super::items::{Account, AccountNumber, Message};
 use super::overlay::{Shown, Touches};
-use super::past_page::{Past, PastPage};
+use super::past_page::{Past, PastPage, RECIPIENTS_PER_STEP};
 use super::state::State;
 use crate::types::Uuid;
 
 /// Steps to look at a message, and whether it is in the lists of an account.
 const STEPS_PER_MESSAGE: usize = 3;
-
-/// Recipients among whom one is looked for in a step.
-const RECIPIENTS_PER_STEP: usize = 64;
 
 impl State {
     /// Whether an account may see a message, and then whether it is read: one that it has

@@ -5,6 +5,9 @@ use super::words::Words;
 use crate::protocol::client;
 use crate::types::{Timestamp, Uuid};
 
+/// Recipients among whom one is looked for in a step.
+pub(super) const RECIPIENTS_PER_STEP: usize = 64;
+
 /// Which messages are looked for.
 pub struct Past<'a> {
     /// Who looks.

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::{Show, Style, Tone, local_time, sanitize};
+use super::current::write_with_current;
+use super::{Show, Style, local_time, sanitize};
 use crate::protocol::client::{OwnSession, Setting};
 use crate::types::{AccountName, Timestamp};
 
@@ -73,14 +74,7 @@ impl Show for SessionTable {
             row.extend(session.cells(local_time));
             table.add_row(row);
         }
-        for line in table.to_string().lines() {
-            let line = line.trim_end();
-            match line.trim_start().starts_with('*') {
-                true => writeln!(out, "{}", style.paint(Tone::Strong, line))?,
-                false => writeln!(out, "{line}")?,
-            }
-        }
-        Ok(())
+        write_with_current(&table, out, style)
     }
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {
         self.0.iter().try_for_each(|session| session.plain(out))

@@ -26,6 +26,7 @@ mod backup;
 mod bench;
 mod bounds;
 pub mod cluster;
+mod current;
 pub mod drill;
 pub mod handed_over;
 mod inbox;

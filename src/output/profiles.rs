@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::{Show, Style, Tone, sanitize};
+use super::current::write_with_current;
+use super::{Show, Style, sanitize};
 use crate::types::{Address, Fingerprint, Servers};
 
 /// A cluster that is kept.
@@ -75,14 +76,7 @@ impl Show for ProfileTable {
             let name = sanitize(&profile.name).into_owned();
             table.add_row([current.to_string(), name, profile.servers(), fingerprint]);
         }
-        for line in table.to_string().lines() {
-            let line = line.trim_end();
-            match line.trim_start().starts_with('*') {
-                true => writeln!(out, "{}", style.paint(Tone::Strong, line))?,
-                false => writeln!(out, "{line}")?,
-            }
-        }
-        Ok(())
+        write_with_current(&table, out, style)
     }
 
     fn plain(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -291,7 +291,7 @@ impl Shown<'_> {
             && match (&entry.deed, wish) {
                 (Deed::Send { to, text }, Wish::Send { content, .. }) => {
                     **text == *content.text
-                        && to.reply_to == content.reply_to
+                        && to.reply_to == self.state.answered(content.reply_to)
                         && is_for(content.to, &to.parties)
                 }
                 (Deed::Other(other), wish) => match (&**other, wish) {

@@ -2,7 +2,7 @@
 
 use super::entry::Listed;
 use super::holdings::Holdings;
-use super::shown::{Delivered, Shown};
+use super::shown::{Delivered, STEPS_PER_MESSAGE, Shown};
 use crate::chat::budget::Budget;
 use crate::chat::chunks::Chunks;
 use crate::chat::items::Account;
@@ -10,9 +10,6 @@ use crate::chat::mentions::Mentions;
 use crate::chat::meter::NAMES_PER_STEP;
 use crate::protocol::client::{self, InboxQuery, Which};
 use crate::types::{Names, Timestamp, Uuid};
-
-/// Steps to find out whether a message is delivered, and what was done to it.
-const STEPS_PER_MESSAGE: usize = 16;
 
 /// Part of an account's unconfirmed messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

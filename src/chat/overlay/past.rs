@@ -1,18 +1,12 @@
 //! Looking back at what an account has without a majority.
 
 use super::holdings::Holdings;
-use super::shown::{Delivered, Shown};
+use super::shown::{Delivered, STEPS_PER_MESSAGE, Shown};
 use crate::chat::budget::Budget;
 use crate::chat::chunks::Item;
 use crate::chat::conversations::descending;
-use crate::chat::past_page::{Past, PastPage};
+use crate::chat::past_page::{Past, PastPage, RECIPIENTS_PER_STEP};
 use crate::types::{Timestamp, Uuid};
-
-/// Steps to find out whether a message is delivered, and what was done to it.
-const STEPS_PER_MESSAGE: usize = 16;
-
-/// Recipients among whom one is looked for in a step.
-const RECIPIENTS_PER_STEP: usize = 64;
 
 impl<'a> Shown<'a> {
     /// See [`Look::past_unconfirmed`](crate::chat::Look::past_unconfirmed).

@@ -21,6 +21,9 @@ use crate::types::{Timestamp, Uuid};
 /// Steps that it takes to find out what becomes of an entry.
 const STEPS_PER_ENTRY: usize = 10;
 
+/// Steps to find out whether a message is delivered, and what was done to it.
+pub(super) const STEPS_PER_MESSAGE: usize = 16;
+
 /// A state, and what an overlay makes of it.
 #[derive(Clone, Copy)]
 pub(in crate::chat) struct Shown<'a> {

@@ -2,14 +2,11 @@
 
 use std::ops::Bound;
 
-use super::shown::Shown;
+use super::shown::{STEPS_PER_MESSAGE, Shown};
 use crate::chat::budget::Budget;
 use crate::chat::items::AccountNumber;
 use crate::chat::mentions::Mentions;
 use crate::types::Uuid;
-
-/// Steps to find out whether a message is delivered, and what was done to it.
-const STEPS_PER_MESSAGE: usize = 16;
 
 impl Shown<'_> {
     /// How many entries there are that have to do with an account's inbox. They become fewer
